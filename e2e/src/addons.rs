@@ -1,0 +1,172 @@
+//! What runs in the cluster before anything of ours: DNS, storage, metrics-server, prometheus-operator and a
+//! Prometheus. Everything is applied again only when it has changed.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cluster::network::DNS_SERVICE;
+use crate::cluster::{kubectl, kubectl_apply};
+use crate::image::catalog;
+use crate::progress::Progress;
+use crate::{digest, paths, tools, volumes};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// DNS, the default StorageClass with its volumes, metrics-server.
+pub fn base(progress: &Progress) -> Result<()> {
+    progress.detail("images of CoreDNS and metrics-server");
+    let coredns = catalog::go_program("coredns", "coredns")?.load()?;
+    let metrics_server = catalog::go_program("metrics-server", "metrics-server")?.load()?;
+    let manifests = [
+        filled(
+            include_str!("../manifests/coredns.yaml"),
+            &[("COREDNS_IMAGE", &coredns), ("DNS_SERVICE", DNS_SERVICE)],
+        )?,
+        filled(include_str!("../manifests/metrics-server.yaml"), &[("METRICS_SERVER_IMAGE", &metrics_server)])?,
+        include_str!("../manifests/storage.yaml").to_owned(),
+    ]
+    .join("\n---\n");
+    once("base", &manifests, || {
+        progress.detail("applying CoreDNS, metrics-server and storage");
+        kubectl_apply(&manifests)
+    })?;
+    progress.detail("volumes");
+    volumes::replenish()?;
+    progress.detail("waiting for CoreDNS");
+    rolled_out("kube-system", "deployment/coredns")
+}
+
+/// prometheus-operator from its own bundle, and one Prometheus for the whole cluster.
+pub fn monitoring(progress: &Progress) -> Result<()> {
+    progress.detail("images");
+    let operator = catalog::go_program("prometheus-operator", "prometheus-operator")?.load()?;
+    let reloader = catalog::go_program("prometheus-config-reloader", "prometheus-operator")?.load()?;
+    let prometheus = catalog::go_program("prometheus", "prometheus")?.load()?;
+    let bundle = operator_bundle(&operator, &reloader)?;
+    once("prometheus-operator", &bundle, || {
+        progress.detail("applying prometheus-operator");
+        let namespace = r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}}"#;
+        kubectl_apply(namespace)?;
+        kubectl_apply(&bundle)?;
+        let definitions = ["crd/prometheuses", "crd/servicemonitors", "crd/prometheusrules"];
+        let names = definitions.map(|name| format!("{name}.monitoring.coreos.com"));
+        let mut wait = vec!["wait", "--for=condition=Established", "--timeout=60s"];
+        wait.extend(names.iter().map(String::as_str));
+        kubectl(&wait).map(drop)
+    })?;
+    let version = prometheus_version(&tools::family("prometheus")?.version()?)?;
+    let server = filled(
+        include_str!("../manifests/prometheus.yaml"),
+        &[("PROMETHEUS_IMAGE", &prometheus), ("PROMETHEUS_VERSION", &version)],
+    )?;
+    once("prometheus", &server, || {
+        progress.detail("applying Prometheus");
+        kubectl_apply(&server)
+    })?;
+    progress.detail("waiting for prometheus-operator");
+    rolled_out("monitoring", "deployment/prometheus-operator")?;
+    progress.detail("waiting for Prometheus");
+    exists("monitoring", "statefulset/prometheus-main")?;
+    rolled_out("monitoring", "statefulset/prometheus-main")?;
+    progress.detail("waiting for metrics-server");
+    rolled_out("kube-system", "deployment/metrics-server")
+}
+
+/// The bundle of the module, in a namespace of its own and with our images.
+fn operator_bundle(operator: &str, reloader: &str) -> Result<String> {
+    let family = tools::family("prometheus-operator")?;
+    let path = family.module_directory()?.join("bundle.yaml");
+    let mut bundle = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let version = family.version()?;
+    let replacements = [
+        (format!("quay.io/prometheus-operator/prometheus-config-reloader:{version}"), reloader),
+        (format!("quay.io/prometheus-operator/prometheus-operator:{version}"), operator),
+        ("\n  namespace: default\n".to_owned(), "\n  namespace: monitoring\n"),
+    ];
+    for (theirs, ours) in replacements {
+        ensure!(bundle.contains(&theirs), "{} has no {theirs:?} to replace", path.display());
+        bundle = bundle.replace(&theirs, ours);
+    }
+    Ok(bundle)
+}
+
+/// Prometheus 3.15 is the Go module v0.315.0.
+fn prometheus_version(module: &str) -> Result<String> {
+    let number = module.strip_prefix("v0.").and_then(|rest| rest.split_once('.'));
+    let (minor, patch) = number.with_context(|| format!("{module} is no version of Prometheus's module"))?;
+    let minor: u32 = minor.parse()?;
+    Ok(format!("v{}.{}.{patch}", minor / 100, minor % 100))
+}
+
+/// Replaces `${NAME}` by its value; a name that is not there, or one left over, is an error.
+fn filled(template: &str, values: &[(&str, &str)]) -> Result<String> {
+    let mut text = template.to_owned();
+    for (name, value) in values {
+        let placeholder = format!("${{{name}}}");
+        ensure!(text.contains(&placeholder), "the manifest has no {placeholder}");
+        text = text.replace(&placeholder, value);
+    }
+    if let Some(left) = text.find("${") {
+        bail!("no value for {}", text[left..].lines().next().unwrap_or_default());
+    }
+    Ok(text)
+}
+
+/// Does the work unless it was done with the same content since the cluster started. Says whether it did.
+pub fn once(name: &str, content: &str, work: impl FnOnce() -> Result<()>) -> Result<bool> {
+    let stamp: PathBuf = paths::state().join("applied").join(name);
+    let hash = digest::hex(content.as_bytes());
+    if fs::read_to_string(&stamp).is_ok_and(|done| done == hash) {
+        return Ok(false);
+    }
+    work()?;
+    fs::create_dir_all(paths::state().join("applied"))?;
+    fs::write(&stamp, hash).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(true)
+}
+
+/// Waits until the workload runs as it should; otherwise says what its pods do.
+pub fn rolled_out(namespace: &str, workload: &str) -> Result<()> {
+    let timeout = format!("--timeout={}s", PATIENCE.as_secs());
+    kubectl(&["-n", namespace, "rollout", "status", workload, &timeout]).map(drop).map_err(|error| {
+        let pods = kubectl(&["-n", namespace, "get", "pods", "-o", "wide"]).unwrap_or_default();
+        let events = kubectl(&["-n", namespace, "get", "events", "--sort-by=.lastTimestamp"]).unwrap_or_default();
+        error.context(format!(
+            "{workload} in {namespace} does not get ready.\n{pods}\n{}",
+            crate::command::last_lines(&events, 10)
+        ))
+    })
+}
+
+fn exists(namespace: &str, object: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = kubectl(&["-n", namespace, "get", object]) {
+        if Instant::now() > deadline {
+            return Err(error.context(format!("{object} does not appear in {namespace}")));
+        }
+        thread::sleep(Duration::from_millis(300));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_counts_its_module_and_itself_differently() {
+        assert_eq!(prometheus_version("v0.315.0").expect("is one"), "v3.15.0");
+        assert!(prometheus_version("v3.1.0").is_err());
+    }
+
+    #[test]
+    fn a_placeholder_without_a_value_is_an_error() {
+        assert_eq!(filled("a: ${B}", &[("B", "c")]).expect("complete"), "a: c");
+        assert!(filled("a: ${B} ${C}", &[("B", "c")]).is_err());
+        assert!(filled("a: b", &[("B", "c")]).is_err());
+    }
+}

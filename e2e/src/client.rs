@@ -1,0 +1,277 @@
+//! What tests and the demo do with a cluster: ours, or the one that `KUBECONFIG` names.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use k8s_openapi::api::core::v1::Service;
+use kube::api::Api;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::OnceCell;
+
+use crate::cluster::{self as host};
+use crate::image::{Recipe, catalog};
+use crate::lock::Lock;
+use crate::progress::Progress;
+use crate::{command, operator, paths, tools};
+
+/// In a cluster that is not ours images cannot be loaded: these variables name ones that it can pull.
+pub const OPERATOR_IMAGE_VARIABLE: &str = "E2E_OPERATOR_IMAGE";
+/// As [`OPERATOR_IMAGE_VARIABLE`], for the example recommender.
+pub const EXAMPLE_IMAGE_VARIABLE: &str = "E2E_EXAMPLE_IMAGE";
+
+/// What all clients of one process share.
+struct Shared {
+    kubeconfig: PathBuf,
+    /// Ours, and in use as long as this process lives; none for a cluster that `KUBECONFIG` names.
+    ours: Option<Lock>,
+    operator_image: OnceCell<String>,
+    example_image: OnceCell<String>,
+}
+
+impl Shared {
+    fn new(kubeconfig: PathBuf, ours: Option<Lock>) -> Self {
+        Self { kubeconfig, ours, operator_image: OnceCell::new(), example_image: OnceCell::new() }
+    }
+}
+
+static SHARED: OnceCell<Arc<Shared>> = OnceCell::const_new();
+
+/// A cluster that is ready for tests. Cheap to clone; make one in each test, since its client belongs to the
+/// test's own runtime.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+    client: kube::Client,
+}
+
+/// The cluster that `KUBECONFIG` names or else ours, started if need be. Tests in many threads and processes may
+/// call this at once: one starts it, the others wait.
+pub async fn cluster() -> Result<Cluster> {
+    let shared = SHARED.get_or_try_init(connect).await?.clone();
+    let client = client(&shared.kubeconfig, None).await?;
+    Ok(Cluster { shared, client })
+}
+
+async fn connect() -> Result<Arc<Shared>> {
+    let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
+    let (kubeconfig, ours) = match named.map(PathBuf::from) {
+        // Our own cluster may be named as well. Then it is healthy or it is an error: the user chose it.
+        Some(path) if path == paths::kubeconfig() => (path, Some(host::in_use()?)),
+        Some(path) => (path, None),
+        None => (paths::kubeconfig(), Some(start().await?)),
+    };
+    Ok(Arc::new(Shared::new(kubeconfig, ours)))
+}
+
+/// Our own cluster, whatever `KUBECONFIG` says, by whoever has brought it up.
+pub(crate) async fn own(lock: Lock) -> Result<Cluster> {
+    let kubeconfig = paths::kubeconfig();
+    let client = client(&kubeconfig, None).await?;
+    Ok(Cluster { shared: Arc::new(Shared::new(kubeconfig, Some(lock))), client })
+}
+
+async fn start() -> Result<Lock> {
+    tokio::task::spawn_blocking(|| host::up(&Progress::new(host::UP_STEPS))).await?
+}
+
+async fn client(kubeconfig: &Path, user_agent: Option<&str>) -> Result<kube::Client> {
+    let read = Kubeconfig::read_from(kubeconfig)
+        .with_context(|| format!("cannot read the kubeconfig {}", kubeconfig.display()))?;
+    let mut config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
+    if let Some(name) = user_agent {
+        config.headers.push((http::header::USER_AGENT, name.parse()?));
+    }
+    Ok(kube::Client::try_from(config)?)
+}
+
+impl Cluster {
+    /// A client with all rights.
+    pub fn client(&self) -> kube::Client {
+        self.client.clone()
+    }
+
+    /// As [`Cluster::client`], by a name of its own in the audit log (`userAgent`), so that its requests can be
+    /// counted.
+    pub async fn client_named(&self, user_agent: &str) -> Result<kube::Client> {
+        client(&self.shared.kubeconfig, Some(user_agent)).await
+    }
+
+    /// The kubeconfig of an administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.shared.kubeconfig
+    }
+
+    /// Whether it is the cluster that this crate starts.
+    pub fn is_ours(&self) -> bool {
+        self.shared.ours.is_some()
+    }
+
+    /// The API server's audit log: one JSON object (`audit.k8s.io/v1` Event, metadata level, stage
+    /// `ResponseComplete`) a line. Only in our cluster.
+    pub fn audit_log(&self) -> Result<PathBuf> {
+        if !self.is_ours() {
+            bail!("only the cluster that the tests start has an audit log: unset KUBECONFIG for this test");
+        }
+        Ok(paths::audit_log())
+    }
+
+    /// Runs kubectl and returns what it prints.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.run("kubectl", arguments, "").await
+    }
+
+    /// Runs kubectl with `input` on stdin, as for `kubectl apply -f -`.
+    pub async fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<String> {
+        self.run("kubectl", arguments, input).await
+    }
+
+    /// Runs helm and returns what it prints.
+    pub async fn helm(&self, arguments: &[&str]) -> Result<String> {
+        self.run("helm", arguments, "").await
+    }
+
+    async fn run(&self, program: &'static str, arguments: &[&str], input: &str) -> Result<String> {
+        let path = tokio::task::spawn_blocking(move || tools::program(program)).await??;
+        let mut command = tokio::process::Command::new(path);
+        command
+            .args(arguments)
+            .env("KUBECONFIG", &self.shared.kubeconfig)
+            .current_dir(paths::repository())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| format!("cannot run {program}"))?;
+        let mut stdin = child.stdin.take().context("stdin is piped")?;
+        let feed = async {
+            // A program that ends before it has read everything says itself why.
+            let _ = stdin.write_all(input.as_bytes()).await;
+            drop(stdin);
+        };
+        let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+        command::checked(command.as_std(), output?)
+    }
+
+    /// The API server's own metrics, in Prometheus's text format.
+    pub async fn apiserver_metrics(&self) -> Result<String> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        Ok(self.client.request_text(request).await?)
+    }
+
+    /// GET to a Service: the status code and the body. From the host to the ClusterIP in our cluster, through the
+    /// API server's proxy in others, whose Services cannot be reached from here.
+    pub async fn service_get(&self, namespace: &str, service: &str, port: u16, path: &str) -> Result<(u16, String)> {
+        if !self.is_ours() {
+            let url = format!("/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}");
+            let request = http::Request::get(url).body(kube::client::Body::empty())?;
+            let response = self.client.send(request).await?;
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await?.to_bytes();
+            return Ok((status, String::from_utf8_lossy(&body).into_owned()));
+        }
+        let services: Api<Service> = Api::namespaced(self.client(), namespace);
+        let found = services.get(service).await?;
+        let address = found.spec.and_then(|spec| spec.cluster_ip).filter(|address| address != "None");
+        let address = address.with_context(|| format!("the Service {namespace}/{service} has no cluster IP"))?;
+        http_get(&format!("http://{address}:{port}{path}")).await
+    }
+
+    /// The result of an instant query (`data.result`) to the Prometheus that our cluster has in `monitoring`.
+    pub async fn prometheus(&self, query: &str) -> Result<Vec<serde_json::Value>> {
+        let path = format!("/api/v1/query?query={}", percent_encoded(query));
+        let (status, body) = self.service_get("monitoring", "prometheus", 9090, &path).await?;
+        let mut answer: serde_json::Value =
+            serde_json::from_str(&body).with_context(|| format!("Prometheus answered {status}: {body}"))?;
+        match answer["data"]["result"].take() {
+            serde_json::Value::Array(result) if status == 200 => Ok(result),
+            _ => bail!("Prometheus does not answer {query:?} ({status}): {body}"),
+        }
+    }
+
+    /// `repository:tag` of the operator built from this checkout, loaded into the cluster.
+    pub async fn operator_image(&self) -> Result<String> {
+        let make = || self.image(OPERATOR_IMAGE_VARIABLE, "operator image", catalog::operator);
+        self.shared.operator_image.get_or_try_init(make).await.cloned()
+    }
+
+    /// `repository:tag` of the example recommender, loaded into the cluster.
+    pub async fn example_image(&self) -> Result<String> {
+        let make = || self.image(EXAMPLE_IMAGE_VARIABLE, "example image", catalog::example);
+        self.shared.example_image.get_or_try_init(make).await.cloned()
+    }
+
+    /// Installs the operator for all namespaces from its chart, once, with [`Cluster::operator_image`]; the demo and
+    /// all tests share it. It runs in the namespace and the Deployment [`crate::operator::RELEASE`]. In a cluster
+    /// of `KUBECONFIG` it must be there already.
+    pub async fn operator(&self) -> Result<()> {
+        if !self.is_ours() {
+            let name = format!("deployment/{}", operator::RELEASE);
+            let wait = ["-n", operator::RELEASE, "rollout", "status", &name, "--timeout=60s"];
+            return self.kubectl(&wait).await.map(drop);
+        }
+        let image = self.operator_image().await?;
+        tokio::task::spawn_blocking(move || {
+            let progress = Progress::new(0);
+            let _changing = host::lock_for_change(&progress)?;
+            operator::install(&image)
+        })
+        .await?
+    }
+
+    async fn image(
+        &self,
+        variable: &str,
+        step: &'static str,
+        recipe: fn(Option<&Progress>) -> Result<Recipe>,
+    ) -> Result<String> {
+        if let Ok(image) = std::env::var(variable) {
+            return Ok(image);
+        }
+        if !self.is_ours() {
+            bail!("images cannot be loaded into the cluster of KUBECONFIG: set {variable} to one that it can pull");
+        }
+        tokio::task::spawn_blocking(move || {
+            let progress = Progress::new(0);
+            let _changing = host::lock_for_change(&progress)?;
+            progress.step(step, || recipe(Some(&progress))?.load())
+        })
+        .await?
+    }
+}
+
+/// GET without redirects: the status code and the body.
+pub async fn http_get(url: &str) -> Result<(u16, String)> {
+    let client: HttpClient<HttpConnector, Empty<&[u8]>> =
+        HttpClient::builder(TokioExecutor::new()).build(HttpConnector::new());
+    let answer = async {
+        let response = client.get(url.parse()?).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        anyhow::Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(10), answer).await;
+    answer.context("no answer in 10 s").flatten().with_context(|| format!("GET {url}"))
+}
+
+fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn queries_survive_a_url() {
+        assert_eq!(super::percent_encoded("up{a=\"b c\"}"), "up%7Ba%3D%22b%20c%22%7D");
+    }
+}

@@ -1,0 +1,200 @@
+//! `cargo demo`: everything from nothing to a recommender that has been trained and serves.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kube::api::{Api, DynamicObject};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::addons::once;
+use crate::image::{self, catalog};
+use crate::lock::Lock;
+use crate::progress::Progress;
+use crate::{Cluster, client, cluster, operator, paths, tools};
+
+const NAMESPACE: &str = "shop";
+const NAME: &str = "packages";
+/// The name of the image in `examples/packages.yaml`.
+const IMAGE: &str = "packages-recommender:demo";
+/// A package whose recommendations anybody can judge.
+const QUESTION: &str = "/recommendations/python3-flask?limit=5";
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Brings everything up, or finds that it is up, and shows it.
+pub async fn up() -> Result<()> {
+    let progress = Progress::new(cluster::UP_STEPS + 6);
+    let shared = Arc::clone(&progress);
+    let lock = tokio::task::spawn_blocking(move || prepare(&shared)).await??;
+    let cluster = client::own(lock).await?;
+    let recommender = recommenders(&cluster);
+    progress.step_async("training", follow(&progress, &recommender, has_version)).await?;
+    progress.step_async("serving", follow(&progress, &recommender, is_ready)).await?;
+    let answer = progress.step_async("a recommendation", ask(&cluster)).await?;
+    eprintln!("\nWhere the time went:\n{}", progress.table());
+    show(&cluster, &answer).await
+}
+
+/// Removes the cluster, and with `cache` also what was built for it.
+pub fn down(force: bool, cache: bool) -> Result<()> {
+    let progress = Progress::new(1 + usize::from(cache));
+    cluster::down(&progress, force)?;
+    if cache {
+        let directory = paths::cache();
+        progress.step("removing the build cache", || match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        })?;
+    }
+    Ok(())
+}
+
+/// What takes no client: programs, cluster, images, the operator and the object.
+fn prepare(progress: &Progress) -> Result<Lock> {
+    let lock = cluster::up(progress)?;
+    let _changing = cluster::lock_for_change(progress)?;
+    let image = progress.step("operator image", || catalog::operator(Some(progress))?.load())?;
+    let changed = progress.step("example image", || {
+        let loaded = catalog::example(Some(progress))?.load()?;
+        once("example-image", &loaded, || image::tag(&loaded, IMAGE))
+    })?;
+    progress.step("operator, from its Helm chart", || operator::install(&image))?;
+    progress.detail("");
+    let known = cluster::kubectl(&["-n", NAMESPACE, "get", "recommendermodel", NAME]).is_ok();
+    let file = paths::repository().join("examples/packages.yaml");
+    cluster::kubectl(&["apply", "-f", text(&file)?])?;
+    if known && changed {
+        // Its pods would go on with the image of before: a new run gives a new version, which rolls them.
+        let request = format!("recommender.dev/train=full {}", jiff::Timestamp::now());
+        cluster::kubectl(&["-n", NAMESPACE, "annotate", "recommendermodel", NAME, "--overwrite", &request])?;
+        progress.say("the example's image has changed: asked for a new training run");
+    }
+    Ok(lock)
+}
+
+fn recommenders(cluster: &Cluster) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("recommender.dev", "v1alpha1", "RecommenderModel");
+    Api::namespaced_with(cluster.client(), NAMESPACE, &ApiResource::from_gvk(&kind))
+}
+
+/// Shows what the object says of itself until `done`. A state that does not pass by itself ends it.
+async fn follow(progress: &Progress, api: &Api<DynamicObject>, done: fn(&Value) -> bool) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut said = String::new();
+    loop {
+        let object = serde_json::to_value(api.get(NAME).await?)?;
+        if done(&object) {
+            return Ok(());
+        }
+        let now = summary(&object);
+        if now != said {
+            progress.say(&format!("    {now}"));
+            progress.detail(&now);
+            said = now;
+        }
+        if condition(&object, "Stalled").is_some_and(|stalled| stalled["status"] == "True") {
+            bail!("it cannot go on by itself: {said}\n{}", what_pods_do());
+        }
+        if Instant::now() > deadline {
+            bail!("not there after {} s; its status says: {said}\n{}", PATIENCE.as_secs(), what_pods_do());
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn has_version(object: &Value) -> bool {
+    object["status"]["versions"].as_array().is_some_and(|versions| !versions.is_empty())
+}
+
+/// Ready, for the spec as it is now.
+fn is_ready(object: &Value) -> bool {
+    condition(object, "Ready").is_some_and(|ready| {
+        ready["status"] == "True" && ready["observedGeneration"] == object["metadata"]["generation"]
+    })
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+/// `Training: run packages-full-x has started`.
+fn summary(object: &Value) -> String {
+    let Some(ready) = condition(object, "Ready") else { return "waiting for the operator to see it".into() };
+    let field = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+    format!("{}: {}", field("reason"), field("message"))
+}
+
+fn what_pods_do() -> String {
+    let pods = cluster::kubectl(&["-n", NAMESPACE, "get", "pods", "-o", "wide"]).unwrap_or_default();
+    let events = cluster::kubectl(&["-n", NAMESPACE, "get", "events", "--sort-by=.lastTimestamp"]);
+    format!("{pods}\n{}", crate::command::last_lines(&events.unwrap_or_default(), 10))
+}
+
+/// One request over the Service. kube-proxy may need a moment after the pods are ready.
+async fn ask(cluster: &Cluster) -> Result<String> {
+    crate::eventually("the recommender answers over its Service", Duration::from_secs(30), async || {
+        match cluster.service_get(NAMESPACE, NAME, 80, QUESTION).await? {
+            (200, body) => Ok(body),
+            (status, body) => bail!("{status} {body}"),
+        }
+    })
+    .await
+}
+
+async fn show(cluster: &Cluster, answer: &str) -> Result<()> {
+    let table = cluster.kubectl(&["get", "recommendermodels", "--all-namespaces"]).await?;
+    let answer: Value = serde_json::from_str(answer).with_context(|| format!("no JSON: {answer}"))?;
+    let recommender = address(cluster, NAMESPACE, NAME).await?;
+    let prometheus = address(cluster, "monitoring", "prometheus").await?;
+    let kubectl = tools::program("kubectl")?;
+    let helm = tools::program("helm")?;
+    let directory = |program: &Path| program.parent().map(|path| path.display().to_string()).unwrap_or_default();
+    println!("$ kubectl get recommendermodels --all-namespaces\n{table}");
+    println!("$ curl 'http://{recommender}{QUESTION}'\n{}\n", serde_json::to_string_pretty(&answer)?);
+    println!("What to try next:");
+    println!("  export KUBECONFIG={}", cluster.kubeconfig().display());
+    println!("  export PATH={}:{}:$PATH      # kubectl and helm", directory(&kubectl), directory(&helm));
+    println!("  kubectl -n {NAMESPACE} describe recommendermodel {NAME}");
+    println!("  kubectl -n {NAMESPACE} get pods,jobs,deployments,services,hpa,pdb,servicemonitors,prometheusrules");
+    println!(
+        "  kubectl -n {NAMESPACE} annotate recommendermodel {NAME} --overwrite recommender.dev/train=\"full $(date -Is)\""
+    );
+    println!("  kubectl -n {NAMESPACE} delete deployment {NAME}-serving      # it comes back");
+    println!("  kubectl explain recommendermodel.spec");
+    println!("  curl -s 'http://{recommender}/recommendations/python3-requests?limit=10'");
+    println!("  curl -s 'http://{prometheus}:9090/api/v1/query?query=up%7Bnamespace%3D%22{NAMESPACE}%22%7D'");
+    println!("  cargo demo down                                  # removes the cluster and every trace of it");
+    Ok(())
+}
+
+async fn address(cluster: &Cluster, namespace: &str, service: &str) -> Result<String> {
+    let path = "jsonpath={.spec.clusterIP}";
+    cluster.kubectl(&["-n", namespace, "get", "service", service, "-o", path]).await
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("the repository's path is no UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_is_ready_only_for_the_spec_it_has_now() {
+        let object = |generation: u32, status: &str| {
+            json!({"metadata": {"generation": generation}, "status": {"conditions": [
+                {"type": "Ready", "status": status, "reason": "R", "message": "m", "observedGeneration": 2},
+            ]}})
+        };
+        assert!(is_ready(&object(2, "True")));
+        assert!(!is_ready(&object(3, "True")) && !is_ready(&object(2, "False")));
+        assert_eq!(summary(&object(2, "True")), "R: m");
+    }
+}

@@ -1,0 +1,51 @@
+//! The operator in the cluster, as a user installs it: from its Helm chart, as a container with its own service
+//! account and rights. One for the whole cluster, shared by the demo and the tests.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::addons::{once, rolled_out};
+use crate::{command, digest, paths, tools};
+
+/// The Helm release, its namespace and the name of its Deployment.
+pub const RELEASE: &str = "recommender-operator";
+
+/// Installs or upgrades the operator with this image and waits until it is ready.
+pub fn install(image: &str) -> Result<()> {
+    let (repository, tag) = image.rsplit_once(':').with_context(|| format!("the image {image} has no tag"))?;
+    let chart = paths::repository().join("charts/recommender-operator");
+    let chart_path = chart.display().to_string();
+    let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
+    let mut arguments =
+        vec!["upgrade", "--install", RELEASE, &chart_path, "--namespace", RELEASE, "--create-namespace"];
+    // As strings: a tag of digits only would be taken for a number.
+    arguments.extend(["--set-string", &repository, "--set-string", &tag]);
+    arguments.extend(["--set", "serviceMonitor.enabled=true", "--set", "serviceMonitor.interval=5s"]);
+    arguments.extend(["--set", "serviceMonitor.labels.release=kube-prometheus-stack"]);
+    let content = format!("{image}\n{}\n{}", arguments.join("\n"), digest_of_directory(&chart)?);
+    once("operator", &content, || {
+        let mut helm = Command::new(tools::program("helm")?);
+        command::output(helm.args(&arguments).env("KUBECONFIG", paths::kubeconfig())).map(drop)
+    })?;
+    rolled_out(RELEASE, &format!("deployment/{RELEASE}"))
+}
+
+/// Differs when any file below the directory does.
+fn digest_of_directory(directory: &Path) -> Result<String> {
+    let mut names = Vec::new();
+    let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let content = if entry.file_type()?.is_dir() {
+            digest_of_directory(&entry.path())?
+        } else {
+            digest::hex(&fs::read(entry.path())?)
+        };
+        names.push(format!("{} {content}", entry.file_name().to_string_lossy()));
+    }
+    names.sort();
+    Ok(digest::hex(names.join("\n").as_bytes()))
+}

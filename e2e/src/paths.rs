@@ -1,0 +1,43 @@
+//! Where everything lives. There is one cluster per host, so its places are fixed; only what may be
+//! shared between checkouts and outlive a cluster (built programs, downloaded roots) is in the cache.
+
+use std::path::{Path, PathBuf};
+
+/// The cluster's files: certificates, etcd, containers, logs, volumes. `down` removes it.
+pub fn state() -> PathBuf {
+    PathBuf::from("/var/lib/recommender-e2e")
+}
+
+/// Sockets and mounts: gone after a reboot, removed by `down`.
+pub fn run() -> PathBuf {
+    PathBuf::from("/run/recommender-e2e")
+}
+
+/// One log file per process of the cluster.
+pub fn logs() -> PathBuf {
+    state().join("logs")
+}
+
+/// The administrator's kubeconfig of our cluster.
+pub fn kubeconfig() -> PathBuf {
+    state().join("kubeconfig")
+}
+
+/// Requests to the API server, one JSON event a line.
+pub fn audit_log() -> PathBuf {
+    logs().join("audit.log")
+}
+
+/// What is slow to make and worth keeping: `${XDG_CACHE_HOME:-~/.cache}/recommender-operator/e2e`.
+pub fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| {
+        let home = std::env::var_os("HOME").unwrap_or_else(|| "/root".into());
+        PathBuf::from(home).join(".cache")
+    });
+    base.join("recommender-operator/e2e")
+}
+
+/// The root of the checkout this crate was compiled in.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e lies in the repository").to_owned()
+}

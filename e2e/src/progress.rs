@@ -1,0 +1,194 @@
+//! What is being done, what is left, and how long it takes: one live line on a terminal, plain lines
+//! in a log, and a table of where the time went at the end.
+//!
+//! Everything goes to stderr directly, so that it is seen under `cargo test` too, which captures
+//! only what the print macros write.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+/// On a terminal the live line is redrawn this often.
+const REDRAW: Duration = Duration::from_millis(250);
+/// In a log a step that takes long says so this often.
+const REPORT: Duration = Duration::from_secs(30);
+
+/// The display. Steps run one after the other; `detail` tells more about the running one.
+pub struct Progress {
+    plan: usize,
+    live: bool,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    done: Vec<(String, Duration)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    name: String,
+    detail: String,
+    since: Instant,
+    reported: Instant,
+}
+
+impl Progress {
+    /// A display for `plan` steps. Zero when the number is not known beforehand.
+    pub fn new(plan: usize) -> Arc<Self> {
+        let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
+        let progress = Arc::new(Self { plan, live, started: Instant::now(), state: Mutex::default() });
+        let weak = Arc::downgrade(&progress);
+        thread::spawn(move || tick(&weak));
+        progress
+    }
+
+    /// Runs one step of the plan and shows its result and duration.
+    pub fn step<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.begin(name);
+        let result = work();
+        self.end(result.is_ok());
+        result
+    }
+
+    /// As [`Progress::step`], for work that awaits.
+    pub async fn step_async<T>(&self, name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.begin(name);
+        let result = work.await;
+        self.end(result.is_ok());
+        result
+    }
+
+    /// What the running step is doing right now.
+    pub fn detail(&self, text: impl Into<String>) {
+        if let Some(running) = &mut self.lock().running {
+            running.detail = text.into();
+        }
+    }
+
+    /// A line of its own that stays, above the live one.
+    pub fn say(&self, text: &str) {
+        let state = self.lock();
+        self.print(text);
+        drop(state);
+    }
+
+    /// Where the time went, slowest last by order of execution.
+    pub fn table(&self) -> String {
+        let state = self.lock();
+        let width = state.done.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(5);
+        let longest = state.done.iter().map(|(_, d)| d.as_secs_f64()).fold(0.1, f64::max);
+        let mut out = String::new();
+        for (name, duration) in &state.done {
+            let bar = "█".repeat((duration.as_secs_f64() / longest * 30.0).round() as usize);
+            out += &format!("  {name:width$}  {:>8}  {bar}\n", human(*duration));
+        }
+        out + &format!("  {:width$}  {:>8}\n", "total", human(self.started.elapsed()))
+    }
+
+    fn begin(&self, name: &str) {
+        let mut state = self.lock();
+        if !self.live {
+            self.print(&format!("{} {name} ...", self.position(&state)));
+        }
+        let now = Instant::now();
+        state.running = Some(Running { name: name.into(), detail: String::new(), since: now, reported: now });
+    }
+
+    fn end(&self, success: bool) {
+        let mut state = self.lock();
+        let Some(running) = state.running.take() else { return };
+        let took = running.since.elapsed();
+        let mark = if success { "✓" } else { "✗" };
+        self.print(&format!("{mark} {:<44} {:>8}", running.name, human(took)));
+        state.done.push((running.name, took));
+    }
+
+    /// `[3/11]`: the step that runs or comes next, of how many.
+    fn position(&self, state: &State) -> String {
+        match self.plan {
+            0 => "▸".into(),
+            plan => format!("[{}/{plan}]", (state.done.len() + 1).min(plan)),
+        }
+    }
+
+    fn redraw(&self) {
+        let mut state = self.lock();
+        let position = self.position(&state);
+        let Some(running) = &mut state.running else { return };
+        let line = format!(
+            "{position} {}: {}  ({}, {} in all)",
+            running.name,
+            running.detail,
+            human(running.since.elapsed()),
+            human(self.started.elapsed()),
+        );
+        if self.live {
+            let columns =
+                rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(20));
+            let line: String = line.chars().take(columns - 1).collect();
+            write_err(&format!("\r\x1b[K{line}"));
+        } else if running.reported.elapsed() >= REPORT {
+            running.reported = Instant::now();
+            write_err(&format!("{line}\n"));
+        }
+    }
+
+    fn print(&self, line: &str) {
+        let clear = if self.live { "\r\x1b[K" } else { "" };
+        write_err(&format!("{clear}{line}\n"));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn tick(progress: &Weak<Progress>) {
+    while let Some(progress) = progress.upgrade() {
+        progress.redraw();
+        drop(progress);
+        thread::sleep(REDRAW);
+    }
+}
+
+fn write_err(text: &str) {
+    // Nobody is left to tell when stderr is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// `0.4 s`, `12 s`, `3 min 05 s`.
+pub fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        _ => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_like_a_person_would_say_them() {
+        assert_eq!(human(Duration::from_millis(420)), "0.4 s");
+        assert_eq!(human(Duration::from_secs(59)), "59 s");
+        assert_eq!(human(Duration::from_secs(185)), "3 min 05 s");
+    }
+
+    #[test]
+    fn the_table_lists_every_step_and_the_total() {
+        let progress = Progress::new(2);
+        progress.step("first", || Ok(())).expect("cannot fail");
+        let failed: Result<()> = progress.step("second", || anyhow::bail!("no"));
+        assert!(failed.is_err());
+        let table = progress.table();
+        assert!(table.contains("first") && table.contains("second") && table.contains("total"), "{table}");
+    }
+}

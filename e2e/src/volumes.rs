@@ -1,0 +1,71 @@
+//! The volumes of the default StorageClass: directories on the node behind `local` PersistentVolumes, so that
+//! kubelet gives them to a pod's `fsGroup` as it does with real storage (it does not for `hostPath`).
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::cluster::{NODE_NAME, kubectl, kubectl_apply};
+use crate::paths;
+
+/// So many are kept free.
+const FREE: usize = 60;
+
+/// Replaces the volumes whose claims are gone by new, empty ones, so that [`FREE`] can be claimed.
+pub fn replenish() -> Result<()> {
+    let listed: Value = serde_json::from_str(&kubectl(&["get", "persistentvolumes", "-o", "json"])?)?;
+    let volumes = listed["items"].as_array().context("kubectl lists volumes")?;
+    let in_phase = |wanted: &str| -> Vec<String> {
+        let of_phase = volumes.iter().filter(|volume| volume["status"]["phase"] == wanted);
+        of_phase.filter_map(|volume| Some(volume["metadata"]["name"].as_str()?.to_owned())).collect()
+    };
+    for name in in_phase("Released") {
+        if !name.starts_with("local-") {
+            continue; // somebody else's
+        }
+        kubectl(&["delete", "persistentvolume", &name])?;
+        let directory = directory(&name);
+        fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+    }
+    // New ones may not yet have been looked at by the controller and then have no phase.
+    let free = in_phase("Available").len() + in_phase("Pending").len();
+    create(FREE.saturating_sub(free))
+}
+
+fn create(count: usize) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let stamp = jiff::Timestamp::now().as_millisecond();
+    let mut manifests = Vec::new();
+    for index in 0..count {
+        let name = format!("local-{stamp}-{index}");
+        let path = directory(&name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        manifests.push(manifest(&name));
+    }
+    kubectl_apply(&json!({"apiVersion": "v1", "kind": "List", "items": manifests}).to_string())
+}
+
+fn manifest(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": "local",
+            "capacity": {"storage": "10Gi"},
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "local": {"path": directory(name)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]},
+            ]}]}},
+        },
+    })
+}
+
+fn directory(name: &str) -> std::path::PathBuf {
+    paths::state().join("volumes").join(name)
+}

@@ -1,0 +1,97 @@
+//! Waiting for a condition instead of sleeping, and saying what was seen last when it does not come.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use kube::api::Api;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep, timeout_at};
+
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Asks `probe` until it gives a value. Its error says what was seen instead; the last one is part of the failure.
+///
+/// ```no_run
+/// # async fn example(cluster: &e2e::Cluster) -> anyhow::Result<()> {
+/// let seconds = std::time::Duration::from_secs;
+/// e2e::eventually("the recommender answers", seconds(30), async || {
+///     match cluster.service_get("shop", "packages", 80, "/health").await? {
+///         (200, body) => Ok(body),
+///         (status, body) => anyhow::bail!("{status} {body}"),
+///     }
+/// }).await?;
+/// # Ok(()) }
+/// ```
+pub async fn eventually<T>(what: &str, within: Duration, mut probe: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + within;
+    let mut seen = "nothing".to_owned();
+    loop {
+        match timeout_at(deadline, probe()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => seen = format!("{error:#}"),
+            Err(_) => {}
+        }
+        if Instant::now() + INTERVAL > deadline {
+            bail!("waited {} s until {what}; seen last: {seen}", within.as_secs());
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// Waits until the object is as wanted. The failure shows its status, or all of it when it has none.
+pub async fn until<K>(api: &Api<K>, name: &str, what: &str, within: Duration, wanted: impl Fn(&K) -> bool) -> Result<K>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    eventually(&format!("{name} {what}"), within, async || match api.get_opt(name).await? {
+        Some(object) if wanted(&object) => Ok(object),
+        Some(object) => bail!("{}", interesting(&object)),
+        None => bail!("there is no {name}"),
+    })
+    .await
+}
+
+/// Waits until there is no such object any more.
+pub async fn until_gone<K>(api: &Api<K>, name: &str, within: Duration) -> Result<()>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    eventually(&format!("{name} is gone"), within, async || match api.get_opt(name).await? {
+        None => Ok(()),
+        Some(object) => bail!("{}", interesting(&object)),
+    })
+    .await
+}
+
+fn interesting(object: &impl Serialize) -> String {
+    let all = serde_json::to_value(object).unwrap_or_default();
+    let shown = if all["status"].is_object() { &all["status"] } else { &all };
+    serde_json::to_string_pretty(shown).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_says_what_was_seen_last() {
+        let mut count = 0;
+        let never = eventually("it is done", Duration::from_secs(1), async || -> Result<()> {
+            count += 1;
+            bail!("{count} seen")
+        });
+        let message = never.await.expect_err("never happens").to_string();
+        assert!(message.starts_with("waited 1 s until it is done; seen last: "), "{message}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_hangs_ends_with_the_deadline() {
+        let hangs = eventually("it answers", Duration::from_secs(2), async || {
+            std::future::pending::<()>().await;
+            Ok(())
+        });
+        assert!(hangs.await.expect_err("never answers").to_string().contains("seen last: nothing"));
+    }
+}

@@ -1,0 +1,245 @@
+"""HTTP: one model version, loaded and verified before the port is opened."""
+
+import hashlib
+import logging
+import time
+import uuid
+from bisect import bisect_left
+from re import compile as regex
+from typing import Annotated
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import Gauge, disable_created_metrics
+from prometheus_fastapi_instrumentator import Instrumentator, metrics
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from . import storage
+from .errors import InputError
+from .model import Model, Recommendation, from_bytes
+
+# Upper bounds in seconds. The instrumentator's own (0.1, 0.5, 1) can show neither a target of 75 ms nor a p99 above
+# one second: Prometheus interpolates between bounds and knows nothing beyond the last one.
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+REQUEST_ID = regex(rb"[A-Za-z0-9._:/+=-]{1,128}")
+MAXIMUM_BODY = 256 * 1024  # bytes: a thousand dependencies of 255 characters
+QUIET = ("/health", "/metrics")  # asked every few seconds by machines: neither logged nor measured
+log = logging.getLogger(__name__)
+
+
+def load(version: str, uri: str, digest: str) -> Model:
+    """Loads the artifact at `uri`, or raises an `InputError` unless it is exactly the one that was promised."""
+    started = time.monotonic()
+    data = storage.read(uri)
+    found = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    if found != digest:
+        raise InputError(
+            f"the artifact at {uri} has the digest {found}, not {digest} as told by RECOMMENDER_MODEL_DIGEST: "
+            "it was replaced or damaged after training; train a new version"
+        )
+    model = from_bytes(data)
+    if model.version != version:
+        raise InputError(
+            f"the artifact at {uri} holds version {model.version!r}, not {version!r} as RECOMMENDER_VERSION says"
+        )
+    if not model.recommend(
+        np.arange(min(3, len(model.libraries))), 1
+    ):  # also builds what the first request would wait for
+        raise InputError(f"version {version!r} at {uri} recommends nothing: it has {len(model.libraries)} libraries")
+    log.info(
+        "model loaded",
+        extra={
+            "fields": {
+                "version": version,
+                "uri": uri,
+                "digest": digest,
+                "bytes": len(data),
+                "libraries": len(model.libraries),
+                "packages": len(model.packages),
+                "seconds": round(time.monotonic() - started, 3),
+            }
+        },
+    )
+    return model
+
+
+def run(model: Model, digest: str, host: str, port: int) -> None:
+    """Serves until SIGTERM, then lets open requests finish. uvicorn's own access log gives way to ours."""
+    uvicorn.run(
+        create_app(model, digest),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
+
+
+class Basket(BaseModel):
+    """The dependencies of a package that need not be in the index."""
+
+    model_config = ConfigDict(extra="forbid")
+    dependencies: list[Annotated[str, Field(min_length=1, max_length=255)]] = Field(max_length=1000)
+    limit: int = Field(default=10, ge=1, le=100)
+
+
+def create_app(model: Model, digest: str) -> FastAPI:
+    """The application for one model. Handlers compute in the event loop: two milliseconds of numpy, no waiting."""
+    app = FastAPI(title="Packages recommender", version=model.version, description="Libraries for a Debian package")
+
+    @app.get("/recommendations/{package}")
+    async def for_package(
+        request: Request,
+        package: Annotated[str, Path(max_length=255)],
+        limit: Annotated[int, Query(ge=1, le=100)] = 10,
+    ) -> JSONResponse:
+        """What packages like this one depend on, but this one does not."""
+        if package not in model.package_rows:
+            return problem(
+                request,
+                404,
+                "unknown_package",
+                f"{package!r} is not in the package index this version was "
+                f"trained on; for a package of your own POST its dependencies to /recommendations",
+                similar=similar_names(model, package),
+            )
+        known = model.dependencies_of(model.package_rows[package])
+        return answer(model, {"package": package}, known, model.recommend_for_package(package, limit))
+
+    @app.post("/recommendations")
+    async def for_basket(basket: Basket) -> JSONResponse:
+        """What packages that depend on these libraries depend on as well."""
+        known = [model.library_rows[name] for name in dict.fromkeys(basket.dependencies) if name in model.library_rows]
+        unknown = sorted({name for name in basket.dependencies if name not in model.library_rows})
+        rows = np.array(known, np.int32)
+        return answer(model, {"unknown": unknown}, rows, model.recommend(rows, basket.limit))
+
+    @app.get("/health")
+    async def health() -> dict:
+        """200 exactly when the version this server was told to serve answers; before that nothing listens."""
+        return {"status": "ok", "version": model.version, "digest": digest, "dataThrough": model.data_through}
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        return problem(request, 422, "invalid_request", details)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(
+            request, error.status_code, "not_here", f"{request.method} {request.url.path}: {error.detail}; see /docs"
+        )
+
+    instrument(app, model, digest)
+    # Added last, so outermost: the instrumentator sees the exception and counts a 5xx before we turn it into one.
+    app.add_middleware(RequestLog, version=model.version)
+    return app
+
+
+def answer(model: Model, about: dict, known: np.ndarray, recommendations: list[Recommendation]) -> JSONResponse:
+    """The body of every recommendation; `basis` says whether it is about this package or about all."""
+    return JSONResponse(
+        {
+            **about,
+            "version": model.version,
+            "basis": "dependencies" if len(known) else "popularity",
+            "because": [model.libraries[row] for row in known],
+            "recommendations": [{"package": r.library, "score": round(r.score, 4)} for r in recommendations],
+        }
+    )
+
+
+def problem(request: Request, status: int, code: str, message: str, **more: object) -> JSONResponse:
+    """The body of every error."""
+    body = {"error": {"code": code, "message": message, **more}, "requestId": request.scope.get("request_id")}
+    return JSONResponse(body, status_code=status)
+
+
+def similar_names(model: Model, name: str, count: int = 5) -> list[str]:
+    """Packages that share the longest beginning with `name`; the index is sorted, so they are its neighbours."""
+    at = bisect_left(model.packages, name)
+    neighbours = model.packages[max(at - count, 0) : at + count]
+
+    def shared(other: str) -> int:
+        return next((i for i, (a, b) in enumerate(zip(name, other)) if a != b), min(len(name), len(other)))
+
+    return sorted((n for n in neighbours if shared(n) >= 3), key=lambda n: (-shared(n), n))[:count]
+
+
+def instrument(app: FastAPI, model: Model, digest: str) -> None:
+    """The instrumentator's standard names with buckets that suit, requests in flight, and the version served."""
+    disable_created_metrics()  # a third more series that nobody asks for
+    instrumentator = Instrumentator(
+        should_instrument_requests_inprogress=True,
+        inprogress_labels=True,
+        excluded_handlers=[f"^{path}$" for path in QUIET],
+    )
+    instrumentator.add(metrics.default(latency_lowr_buckets=LATENCY_BUCKETS))
+    instrumentator.instrument(app).expose(app, endpoint="/metrics", include_in_schema=False)
+    info = Gauge("recommender_model_info", "The model version served; always 1.", ["version", "digest"])
+    info.labels(model.version, digest).set(1)
+
+
+class RequestLog:
+    """Gives every request an id (the caller's X-Request-ID when it is one), logs it, and stamps the version on it."""
+
+    def __init__(self, app, version: str) -> None:
+        self.app = app
+        self.version = version.encode()
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+        scope["request_id"] = request_id.decode()
+        started, status = time.perf_counter(), 0
+
+        async def stamped(message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] += [(b"x-request-id", request_id), (b"x-model-version", self.version)]
+            await send(message)
+
+        request, crash = Request(scope), None
+        try:
+            if body_length(headers) > MAXIMUM_BODY:
+                too_long = problem(
+                    request, 413, "body_too_long", f"send at most {MAXIMUM_BODY} bytes, with Content-Length"
+                )
+                await too_long(scope, receive, stamped)
+            else:
+                await self.app(scope, receive, stamped)
+        except Exception as error:
+            crash = error
+            if status:  # the answer has begun: only a broken connection can tell
+                raise
+            sorry = problem(
+                request, 500, "internal_error", "this is a defect of the server; its log has the request id"
+            )
+            await sorry(scope, receive, stamped)
+        finally:
+            if crash or scope["path"] not in QUIET:
+                fields = {
+                    "request_id": scope["request_id"],
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": status,
+                    "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+                }
+                log.log(logging.ERROR if crash else logging.INFO, "request", exc_info=crash, extra={"fields": fields})
+
+
+def body_length(headers: dict[bytes, bytes]) -> int:
+    """The announced length of the body; a body of unknown length counts as too long."""
+    if b"transfer-encoding" in headers:
+        return MAXIMUM_BODY + 1
+    announced = headers.get(b"content-length", b"0")
+    return int(announced) if announced.isdigit() else MAXIMUM_BODY + 1

@@ -1,0 +1,111 @@
+//! The fields we emit of prometheus-operator's kinds (monitoring.coreos.com/v1).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::CustomResource;
+use serde::{Deserialize, Serialize};
+
+/// What a ServiceMonitor selects and how it is scraped.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "monitoring.coreos.com",
+    version = "v1",
+    kind = "ServiceMonitor",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceMonitorSpec {
+    /// Services to scrape, by label.
+    pub selector: LabelSelector,
+    /// Ports to scrape.
+    pub endpoints: Vec<Endpoint>,
+    /// Labels of the Service that become labels of the series.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_labels: Vec<String>,
+}
+
+/// One port to scrape.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Name of the Service's port.
+    pub port: String,
+    /// HTTP path.
+    pub path: String,
+    /// Time between scrapes, as in "15s".
+    pub interval: String,
+    /// Time-out of a scrape, as in "10s".
+    pub scrape_timeout: String,
+    /// Whether labels of the target win over labels of the same name in the exposition.
+    pub honor_labels: bool,
+    /// Rewrites of the target's labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relabelings: Vec<Relabeling>,
+}
+
+/// A rewrite of a target's labels: sets `target_label` to `replacement`.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Relabeling {
+    /// Always `replace`.
+    pub action: String,
+    /// The label that is set.
+    pub target_label: String,
+    /// Its value.
+    pub replacement: String,
+}
+
+/// Groups of recording and alerting rules.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "monitoring.coreos.com",
+    version = "v1",
+    kind = "PrometheusRule",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusRuleSpec {
+    /// Groups, evaluated independently of each other.
+    pub groups: Vec<RuleGroup>,
+}
+
+/// Rules that are evaluated one after the other.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleGroup {
+    /// Name, unique within the object.
+    pub name: String,
+    /// Time between evaluations, as in "15s".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// The rules.
+    pub rules: Vec<Rule>,
+}
+
+/// A recording rule (`record`) or an alerting rule (`alert`).
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    /// Name of the recorded series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// Name of the alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+    /// PromQL.
+    pub expr: String,
+    /// How long the alert's expression must hold, as in "5m".
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub for_: Option<String>,
+    /// Labels added to the result.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Texts of the alert.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}

@@ -1,0 +1,210 @@
+//! Brings the cluster to what is wanted, one write per child that is not as wanted, and none for those that are.
+
+mod client;
+
+pub use client::{CALL_DEADLINE, CallError, Cluster};
+use kube::core::ObjectMeta;
+
+use crate::{
+    api::conditions::reasons,
+    model::Identity,
+    observe::{Facts, Family, Seen, World},
+    render::{Child, Kind},
+};
+
+/// What became of the children.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Children that are not as wanted.
+    pub problems: Vec<Problem>,
+    /// Children that somebody else had changed and that were put right.
+    pub healed: Vec<(Kind, String)>,
+}
+
+/// Why a child is not as wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// Its kind.
+    pub kind: Kind,
+    /// `NameConflict`, `ApplyFailed` or `ApiMissing`.
+    pub reason: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// Whether it stays so until somebody changes something.
+    pub permanent: bool,
+}
+
+/// What is to be applied, and to whose children.
+pub struct Wanted<'a> {
+    /// Whose children.
+    pub identity: &'a Identity,
+    /// The object's UID.
+    pub uid: &'a str,
+    /// All children that are wanted now.
+    pub children: &'a [Child],
+    /// Replicas of a Deployment that is made without a number.
+    pub seed_replicas: i32,
+    /// Whether serving is decided; if not, what serves is left alone.
+    pub serving_decided: bool,
+}
+
+/// Applies what is wanted and deletes what is ours and no longer wanted. One child's failure does not keep the others
+/// from being tried.
+pub async fn apply(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, family: &Family) -> Outcome {
+    let mut outcome = Outcome::default();
+    // First: an autoscaler that is not wanted any more must be gone before the replicas are set.
+    for (kind, name, seen) in unwanted(wanted, family) {
+        let deleted = cluster.delete(kind, &wanted.identity.namespace, name, &seen.uid).await;
+        outcome.problems.extend(deleted.err().map(|error| failed(kind, name, &error)));
+    }
+    for child in wanted.children {
+        match ensure(cluster, world, wanted, family.child(child.kind, &child.name), child).await {
+            Ok(Ensured::AsWanted) => {}
+            Ok(Ensured::Healed) => outcome.healed.push((child.kind, child.name.clone())),
+            Err(problem) => outcome.problems.push(problem),
+        }
+    }
+    outcome
+}
+
+/// Children that are ours and not wanted. Jobs are the training's business, and the Deployment goes only with its
+/// owner: losing sight of the version must not take down what serves.
+fn unwanted<'a>(wanted: &Wanted<'_>, family: &'a Family) -> Vec<(Kind, &'a str, &'a Seen)> {
+    let kept = |kind| match kind {
+        Kind::Job | Kind::Deployment => true,
+        Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => !wanted.serving_decided,
+        _ => false,
+    };
+    family
+        .children()
+        .filter(|(kind, name, seen)| {
+            !kept(*kind)
+                && !seen.deleting
+                && seen.controller.as_deref() == Some(wanted.uid)
+                && !wanted.children.iter().any(|child| child.kind == *kind && child.name == *name)
+        })
+        .collect()
+}
+
+enum Ensured {
+    AsWanted,
+    Healed,
+}
+
+async fn ensure(
+    cluster: &Cluster,
+    world: &World,
+    wanted: &Wanted<'_>,
+    seen: Option<&Seen>,
+    child: &Child,
+) -> Result<Ensured, Problem> {
+    if !world.has_kind(child.kind) {
+        return Err(api_missing(child.kind));
+    }
+    let identity = wanted.identity;
+    let failed = |error| failed(child.kind, &child.name, &error);
+    let adopted;
+    let seen = match seen {
+        Some(seen) => seen,
+        None => match cluster.get(child.kind, &identity.namespace, &child.name).await.map_err(failed)? {
+            None => return create(cluster, world, wanted, child).await.map_err(failed),
+            Some(meta) => {
+                adopted = adopt(world, wanted, child, &meta)?;
+                &adopted
+            }
+        },
+    };
+    if seen.controller.as_deref() != Some(wanted.uid) {
+        return Err(name_conflict(child));
+    }
+    // A Job's template cannot be changed; one that is being deleted is made anew when it is gone.
+    if child.kind == Kind::Job || seen.deleting {
+        return Ok(Ensured::AsWanted);
+    }
+    if seen.is_as_applied(child) {
+        world.confirm(&identity.namespace, &identity.base, child.kind, &child.name);
+        return Ok(Ensured::AsWanted);
+    }
+    update(cluster, world, wanted, seen, child).await.map_err(failed)
+}
+
+/// The child is not in the cluster: makes it.
+async fn create(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, child: &Child) -> Result<Ensured, CallError> {
+    let namespace = &wanted.identity.namespace;
+    let meta = cluster.apply(child.kind, namespace, child.object.clone(), None).await?;
+    world.record(child.kind, &meta);
+    let unset = child.kind == Kind::Deployment && child.object["spec"]["replicas"].is_null();
+    if unset && wanted.seed_replicas > 1 {
+        // The API server made it 1. Starting with what the autoscaler would come to anyway saves its first period.
+        cluster.seed_replicas(namespace, &child.name, wanted.seed_replicas).await?;
+    }
+    Ok(Ensured::AsWanted)
+}
+
+/// The child is there but was not seen by the watch: it is ours and the watch is late, or it is somebody else's.
+fn adopt(world: &World, wanted: &Wanted<'_>, child: &Child, meta: &ObjectMeta) -> Result<Seen, Problem> {
+    let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    if owner.is_none_or(|owner| owner.uid != wanted.uid) {
+        return Err(name_conflict(child));
+    }
+    world.record(child.kind, meta);
+    let family = world.family(&wanted.identity.namespace, &wanted.identity.base);
+    family.child(child.kind, &child.name).cloned().ok_or_else(|| name_conflict(child))
+}
+
+async fn update(
+    cluster: &Cluster,
+    world: &World,
+    wanted: &Wanted<'_>,
+    seen: &Seen,
+    child: &Child,
+) -> Result<Ensured, CallError> {
+    let namespace = &wanted.identity.namespace;
+    if let Facts::Deployment(facts) = &seen.facts
+        && seen.owns_replicas
+        && child.object["spec"]["replicas"].is_null()
+    {
+        cluster.hand_over_replicas(namespace, &child.name, facts.desired).await?;
+    }
+    let meta = cluster.apply(child.kind, namespace, child.object.clone(), Some(&seen.uid)).await?;
+    world.record(child.kind, &meta);
+    let ours_before = seen.hash.as_deref() == Some(&child.hash);
+    Ok(if ours_before { Ensured::Healed } else { Ensured::AsWanted })
+}
+
+/// A problem of a call on a child.
+pub fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
+    Problem {
+        kind,
+        reason: reasons::APPLY_FAILED,
+        message: format!("{} {name}: {error}", kind.as_str()),
+        permanent: error.is_permanent(),
+    }
+}
+
+fn name_conflict(child: &Child) -> Problem {
+    let (kind, name) = (child.kind.as_str(), &child.name);
+    Problem {
+        kind: child.kind,
+        reason: reasons::NAME_CONFLICT,
+        message: format!(
+            "{kind} {name} exists and is not owned by this RecommenderModel; it is left alone: delete or rename it, or \
+             give the RecommenderModel another name"
+        ),
+        permanent: true,
+    }
+}
+
+fn api_missing(kind: Kind) -> Problem {
+    Problem {
+        kind,
+        reason: reasons::API_MISSING,
+        message: format!(
+            "the cluster has no {}s ({}): install prometheus-operator, it is picked up without a restart, or remove \
+             spec.monitoring",
+            kind.as_str(),
+            kind.resource().group
+        ),
+        permanent: true,
+    }
+}

@@ -1,0 +1,86 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::LogFormat;
+
+/// Keeps recommenders trained, served and watched: one RecommenderModel says it all.
+#[derive(Parser, Debug)]
+#[command(name = "recommender-operator", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the operator against the cluster of KUBECONFIG or of the pod it runs in.
+    Run(Box<Run>),
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+    /// Print the children of RecommenderModels in files as YAML, without a cluster.
+    ///
+    /// They are what the operator will apply once the first training has succeeded. Objects that the API server would
+    /// refuse are refused with the same messages, and the exit code is 1.
+    Render {
+        /// YAML files; - is standard input. Objects of other kinds are passed over.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Settings of the operator.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Namespace to work in; may be given several times. Default: all namespaces.
+    #[arg(long = "watch-namespace", env = "WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    pub watch_namespaces: Vec<String>,
+    /// Address of /livez, /readyz and /metrics.
+    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Whether to take a lease before working, so that of several replicas only one writes.
+    #[arg(long, env = "LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leader_election: bool,
+    /// Name of the lease.
+    #[arg(long, env = "LEASE_NAME", default_value = "recommender-operator")]
+    pub lease_name: String,
+    /// Namespace of the lease. Default: the client's default namespace, in a pod its own.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+    /// Who takes the lease. Default: the host's name.
+    #[arg(long, env = "POD_NAME")]
+    pub identity: Option<String>,
+    /// Objects worked on at the same time, at most.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+    /// Which log lines are written, in the words of tracing's EnvFilter, for example info,recommender_operator=debug.
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub log_filter: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn namespaces_may_come_from_one_variable() {
+        let cli =
+            Cli::parse_from(["recommender-operator", "run", "--watch-namespace", "a,b", "--watch-namespace", "c"]);
+        let Command::Run(run) = cli.command else { panic!("not run") };
+        assert_eq!(run.watch_namespaces, ["a", "b", "c"]);
+    }
+}

@@ -1,0 +1,115 @@
+//! What is remembered of objects between two looks. All of it may be lost: a restart only costs a little.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::api::RecommenderModelStatus;
+
+/// First pause after a failure; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    /// What we last wrote, and the resource version it gave, while the watch has not shown it yet.
+    written: Option<(u64, RecommenderModelStatus)>,
+    /// Failures in a row.
+    failures: u32,
+}
+
+/// By object UID.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<String, Remembered>>);
+
+impl Memory {
+    /// The newest status there is: what the watch showed at `version`, or what we have written since.
+    pub fn newest_status(&self, uid: &str, version: u64, shown: &RecommenderModelStatus) -> RecommenderModelStatus {
+        let mut objects = self.lock();
+        let Some(remembered) = objects.get_mut(uid) else {
+            return shown.clone();
+        };
+        match &remembered.written {
+            Some((written, status)) if *written > version => status.clone(),
+            _ => {
+                remembered.written = None;
+                shown.clone()
+            }
+        }
+    }
+
+    /// Takes note of a status that was written.
+    pub fn wrote(&self, uid: &str, version: u64, status: &RecommenderModelStatus) {
+        self.lock().entry(uid.to_owned()).or_default().written = Some((version, status.clone()));
+    }
+
+    /// Takes note that an object was worked on without a failure.
+    pub fn succeeded(&self, uid: &str) {
+        if let Some(remembered) = self.lock().get_mut(uid) {
+            remembered.failures = 0;
+        }
+    }
+
+    /// Takes note of a failure. Returns the pause before the next try.
+    pub fn failed(&self, uid: &str) -> Duration {
+        let mut objects = self.lock();
+        let remembered = objects.entry(uid.to_owned()).or_default();
+        remembered.failures = remembered.failures.saturating_add(1);
+        pause(uid, remembered.failures)
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Doubles with each failure. Objects that failed together are spread over a quarter of the pause, each always at the
+/// same place in it.
+fn pause(uid: &str, failures: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE);
+    let spread: u32 = uid.bytes().map(u32::from).sum::<u32>() % 256;
+    doubled.mul_f64(1.0 - f64::from(spread) / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_start_anew_after_a_success() {
+        let memory = Memory::default();
+        let pauses: Vec<u64> = (0..12).map(|_| memory.failed("\0").as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        memory.succeeded("\0");
+        assert_eq!(memory.failed("\0").as_secs(), 1);
+    }
+
+    #[test]
+    fn objects_that_fail_together_do_not_come_back_together() {
+        assert_ne!(pause("a", 9), pause("b", 9));
+        for uid in ["a", "zzzz", "f00"] {
+            assert!(pause(uid, 9) <= Duration::from_secs(256) && pause(uid, 9) >= Duration::from_secs(192));
+        }
+    }
+
+    #[test]
+    fn our_own_write_counts_until_the_watch_has_caught_up() {
+        let memory = Memory::default();
+        let status = |generation| RecommenderModelStatus {
+            observed_generation: Some(generation),
+            ..RecommenderModelStatus::default()
+        };
+        memory.wrote("u", 10, &status(2));
+        assert_eq!(memory.newest_status("u", 9, &status(1)), status(2));
+        assert_eq!(memory.newest_status("u", 10, &status(2)), status(2));
+        assert_eq!(memory.newest_status("u", 9, &status(3)), status(3), "what was caught up with is forgotten");
+    }
+}

@@ -1,0 +1,275 @@
+//! Watches, the queue, and what surrounds every look at an object: deadline, panics, back-off, metrics.
+
+mod memory;
+mod reconcile;
+mod report;
+mod runs;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::{FutureExt, Stream, StreamExt, stream};
+use jiff::Timestamp;
+use kube::{
+    Client,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt,
+        controller::{Action, Config, applier},
+        reflector::{self, ObjectRef, Store},
+        watcher::{self, Event, watcher},
+    },
+};
+use tracing::Instrument;
+
+use self::memory::Memory;
+use crate::{
+    api::RecommenderModel,
+    apply::{self, CallError, Cluster},
+    leader::Fence,
+    observe::{Scope, Touched, WATCH_SECONDS, World, watch_children},
+    status,
+    telemetry::{Health, Metrics},
+};
+
+/// An object that may be unreadable: one that is does not keep the others from being listed.
+pub type Guarded = DeserializeGuard<RecommenderModel>;
+
+/// No look at an object takes longer.
+const RECONCILE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Changes within this time are looked at together: the echoes of our own writes, and the pods of one rollout.
+const DEBOUNCE: Duration = Duration::from_millis(250);
+
+/// What every look needs.
+pub struct Context {
+    cluster: Cluster,
+    world: Arc<World>,
+    memory: Memory,
+    metrics: Metrics,
+    fence: Option<Fence>,
+}
+
+impl Context {
+    /// Whether the lease, if there is one, is still ours.
+    fn may_write(&self) -> bool {
+        self.fence.as_ref().is_none_or(Fence::is_valid)
+    }
+}
+
+/// Why a look is to be repeated, by stage.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A child could not be brought to what is wanted.
+    #[error("{}", .0.message)]
+    Child(apply::Problem),
+    /// The status could not be written.
+    #[error("the status could not be written: {0}")]
+    Status(#[from] CallError),
+    /// It took too long.
+    #[error("not done within {} s", RECONCILE_DEADLINE.as_secs())]
+    Deadline,
+    /// A defect of the operator.
+    #[error("internal error: {0}")]
+    Panic(String),
+}
+
+impl Error {
+    /// All classes.
+    const CLASSES: [&str; 4] = ["child", "status", "deadline", "panic"];
+
+    /// The class of the error in metrics.
+    fn class(&self) -> &'static str {
+        match self {
+            Self::Child(_) => "child",
+            Self::Status(_) => "status",
+            Self::Deadline => "deadline",
+            Self::Panic(_) => "panic",
+        }
+    }
+}
+
+/// How the controller works.
+pub struct Settings {
+    /// Where it looks.
+    pub scopes: Vec<Scope>,
+    /// Looks at the same time, at most.
+    pub concurrency: u16,
+    /// Whether we may still write; none without leader election.
+    pub fence: Option<Fence>,
+}
+
+/// Reconciles until `stop` resolves; then finishes what is under way.
+///
+/// Each scope is worked on by itself, so that the list of one namespace never replaces that of another.
+///
+/// # Errors
+/// When a queue ended without being told to, which is a defect.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    metrics: Metrics,
+    health: Health,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    metrics.announce_failures(Error::CLASSES);
+    let stop = stop.boxed().shared();
+    let mut caches = Vec::new();
+    let mut work = Vec::new();
+    for scope in &settings.scopes {
+        let context = Arc::new(Context {
+            cluster: Cluster::new(client.clone(), metrics.clone(), settings.fence.clone()),
+            world: Arc::new(World::default()),
+            memory: Memory::default(),
+            metrics: metrics.clone(),
+            fence: settings.fence.clone(),
+        });
+        let (store, objects) = objects(&client, scope, &context);
+        caches.push((store.clone(), context.world.clone()));
+        work.push(work_off(&client, scope, settings.concurrency, store, objects, context, stop.clone()));
+    }
+    tokio::select! {
+        _ = futures::future::join_all(work) => {}
+        () = beat(&health, &metrics, caches) => {}
+    }
+    anyhow::ensure!(stop.peek().is_some(), "the work queue ended by itself");
+    Ok(())
+}
+
+/// Looks at every object of a scope whenever it or one of its children changed.
+async fn work_off(
+    client: &Client,
+    scope: &Scope,
+    concurrency: u16,
+    store: Store<Guarded>,
+    objects: impl Stream<Item = ObjectRef<Guarded>> + Send,
+    context: Arc<Context>,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let known = store.clone();
+    let children =
+        watch_children(client, scope, &context.world).flat_map(move |touched| stream::iter(refs(&known, touched)));
+    let queue = stream::select(objects, children).map(Ok::<_, watcher::Error>).take_until(stop);
+    let config = Config::default().concurrency(concurrency).debounce(DEBOUNCE);
+    let results = applier(
+        |object, context| Box::pin(look(object, context)),
+        |object, error, context| back_off(&object, error, &context),
+        context,
+        store,
+        queue,
+        config,
+    );
+    // Failed looks are logged where they failed; what else comes is an object that vanished while it was queued.
+    results.for_each(|result| async move { tracing::debug!(failed = result.is_err(), "looked at an object") }).await;
+}
+
+/// The objects themselves: a store, and the stream of those that changed.
+fn objects(
+    client: &Client,
+    scope: &Scope,
+    context: &Arc<Context>,
+) -> (Store<Guarded>, impl Stream<Item = ObjectRef<Guarded>> + use<>) {
+    let (store, writer) = reflector::store();
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    let watch = watcher(scope.api::<Guarded>(client.clone()), config).default_backoff();
+    let context = context.clone();
+    let touched = reflector::reflector(writer, watch).filter_map(move |event| {
+        let touched = match event {
+            Ok(Event::Apply(object) | Event::InitApply(object)) => Some(ObjectRef::from_obj(&object)),
+            Ok(Event::Delete(object)) => {
+                forget(&context, &object);
+                None
+            }
+            Ok(Event::Init | Event::InitDone) => None,
+            Err(error) => {
+                tracing::warn!(%error, "watch of RecommenderModels failed; trying again");
+                None
+            }
+        };
+        std::future::ready(touched)
+    });
+    (store, touched)
+}
+
+fn forget(context: &Context, object: &Guarded) {
+    let meta = kube::Resource::meta(object);
+    context.memory.forget(meta.uid.as_deref().unwrap_or_default());
+    let name = |name: &Option<String>| name.clone().unwrap_or_default();
+    context.metrics.remove_training_failed(&name(&meta.namespace), &name(&meta.name));
+}
+
+fn refs(store: &Store<Guarded>, touched: Touched) -> Vec<ObjectRef<Guarded>> {
+    match touched {
+        Touched::Model { namespace, name } => vec![ObjectRef::new(&name).within(&namespace)],
+        Touched::Everything => store.state().iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect(),
+    }
+}
+
+/// One look, contained: it ends in time, and a panic in it harms no other object.
+async fn look(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let span = tracing::info_span!(
+        "reconcile",
+        object = reconcile::display_name(&object),
+        reconcile_id = format!("{:08x}", Timestamp::now().as_microsecond() as u32),
+    );
+    async move {
+        let _timer = context.metrics.reconcile_timer();
+        let now = Timestamp::now();
+        let work = AssertUnwindSafe(reconcile::reconcile(&context, object.clone(), now)).catch_unwind();
+        let result = match tokio::time::timeout(RECONCILE_DEADLINE, work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => Err(Error::Panic(panic_message(panic.as_ref()))),
+            Err(_) => Err(Error::Deadline),
+        };
+        let uid = kube::Resource::meta(object.as_ref()).uid.clone().unwrap_or_default();
+        match &result {
+            Ok(_) => context.memory.succeeded(&uid),
+            Err(error @ (Error::Panic(_) | Error::Deadline)) => {
+                tell_interrupted(&context, &object, &uid, error, now).await
+            }
+            Err(_) => {}
+        }
+        context.metrics.reconciled(result.as_ref().map(drop).map_err(Error::class));
+        result
+    }
+    .instrument(span)
+    .await
+}
+
+/// The look broke off before it could write a status of its own.
+async fn tell_interrupted(context: &Context, object: &Guarded, uid: &str, error: &Error, now: Timestamp) {
+    let Ok(model) = &object.0 else { return };
+    let shown = model.status.clone().unwrap_or_default();
+    let prior = context.memory.newest_status(uid, 0, &shown);
+    let identity = crate::model::Identity::of(&model.metadata, now);
+    let next = status::interrupted(&prior, identity.generation, &error.to_string(), now);
+    if let Err(error) = report::report(context, &identity, uid, &prior, &next, now).await {
+        tracing::warn!(%error, "the status could not be written");
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".into())
+}
+
+fn back_off(object: &Guarded, error: &Error, context: &Context) -> Action {
+    let uid = kube::Resource::meta(object).uid.clone().unwrap_or_default();
+    let pause = context.memory.failed(&uid);
+    tracing::warn!(object = reconcile::display_name(object), %error, again_in_seconds = pause.as_secs(), "not as wanted");
+    Action::requeue(pause)
+}
+
+/// Tells the health endpoints that the loop is alive and whether everything was listed.
+async fn beat(health: &Health, metrics: &Metrics, caches: Vec<(Store<Guarded>, Arc<World>)>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        interval.tick().await;
+        health.beat();
+        let loaded = caches.iter().all(|(store, world)| {
+            world.is_loaded() && store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+        });
+        health.set_loaded(loaded);
+        let objects: Vec<_> = caches.iter().flat_map(|(store, _)| store.state()).collect();
+        metrics.set_objects(objects.len(), objects.iter().filter(|object| object.0.is_err()).count());
+    }
+}

@@ -1,0 +1,110 @@
+//! Tells what was done and found: the status (the only place that writes it) and the events.
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+
+use super::Context;
+use crate::{
+    api::{FIELD_MANAGER, RecommenderModelStatus},
+    apply::CallError,
+    model::Identity,
+    status::{self, Note},
+};
+
+/// Writes `next` if it differs from `prior`, and then an event for each change.
+///
+/// # Errors
+/// When the status could not be written. Events are a courtesy: their failure is only logged.
+pub async fn report(
+    context: &Context,
+    identity: &Identity,
+    uid: &str,
+    prior: &RecommenderModelStatus,
+    next: &RecommenderModelStatus,
+    now: Timestamp,
+) -> Result<(), CallError> {
+    if next == prior {
+        return Ok(());
+    }
+    let version = context.cluster.write_status(&identity.namespace, &identity.name, uid, next).await?;
+    if let Some(version) = version {
+        context.memory.wrote(uid, version, next);
+    }
+    announce(context, identity, uid, &status::notes(prior, next), now).await;
+    Ok(())
+}
+
+/// Logs news and makes events of them.
+pub async fn announce(context: &Context, identity: &Identity, uid: &str, notes: &[Note], now: Timestamp) {
+    for (index, note) in notes.iter().enumerate() {
+        if note.warning {
+            tracing::warn!(reason = note.reason, "{}", note.message);
+        } else {
+            tracing::info!(reason = note.reason, "{}", note.message);
+        }
+        let event = event(identity, uid, note, now, index);
+        if let Err(error) = context.cluster.create_event(&identity.namespace, &event).await {
+            tracing::debug!(%error, reason = note.reason, "event not written");
+        }
+    }
+}
+
+/// Longest note of an event that the API server takes, in bytes.
+const NOTE_MAX: usize = 1024;
+
+fn event(identity: &Identity, uid: &str, note: &Note, now: Timestamp, index: usize) -> Event {
+    let mut message = note.message.clone();
+    while message.len() > NOTE_MAX {
+        message.pop();
+    }
+    Event {
+        metadata: ObjectMeta {
+            // As client-go names them: the object and an instant.
+            name: Some(format!("{}.{:x}{index:x}", identity.base, now.as_nanosecond())),
+            namespace: Some(identity.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        action: Some("Reconcile".into()),
+        event_time: Some(MicroTime(now)),
+        note: Some(message),
+        reason: Some(note.reason.clone()),
+        regarding: Some(ObjectReference {
+            api_version: Some("recommender.dev/v1alpha1".into()),
+            kind: Some("RecommenderModel".into()),
+            name: Some(identity.name.clone()),
+            namespace: Some(identity.namespace.clone()),
+            uid: Some(uid.into()),
+            ..ObjectReference::default()
+        }),
+        reporting_controller: Some(format!("recommender.dev/{FIELD_MANAGER}")),
+        reporting_instance: Some(FIELD_MANAGER.into()),
+        type_: Some(if note.warning { "Warning" } else { "Normal" }.into()),
+        ..Event::default()
+    }
+}
+
+/// Like [`report`] for an object whose status could not be read: only the conditions are written, all else stays.
+///
+/// # Errors
+/// When the conditions could not be written.
+pub async fn report_unreadable(
+    context: &Context,
+    identity: &Identity,
+    uid: &str,
+    prior: &RecommenderModelStatus,
+    next: &RecommenderModelStatus,
+    now: Timestamp,
+) -> Result<(), CallError> {
+    if next == prior {
+        return Ok(());
+    }
+    let version = context.cluster.write_conditions(&identity.namespace, &identity.name, next).await?;
+    if let Some(version) = version {
+        context.memory.wrote(uid, version, next);
+    }
+    announce(context, identity, uid, &status::notes(prior, next), now).await;
+    Ok(())
+}

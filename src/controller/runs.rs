@@ -1,0 +1,79 @@
+//! Training Jobs and their pods, as the training decides on them.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    api::TrainingKind,
+    observe::{Facts, Family, JobEnd, JobFacts, PodFacts, Seen},
+    render::Kind,
+    training::{ObservedRun, RunState},
+};
+
+/// Jobs and pods are watched apart from each other: how long after the end of a Job its pod may still be unseen.
+pub const POD_LAG: SignedDuration = SignedDuration::from_secs(20);
+
+/// All training runs of a family, oldest first.
+pub fn observed(family: &Family, now: Timestamp) -> Vec<ObservedRun> {
+    let mut runs: Vec<_> = family
+        .of_kind(Kind::Job)
+        .filter(|(_, seen)| !seen.deleting)
+        .filter_map(|(name, seen)| match &seen.facts {
+            Facts::Job(job) => Some(run(family, name, seen, job, now)),
+            _ => None,
+        })
+        .collect();
+    runs.sort_by_key(|run| run.due);
+    runs
+}
+
+fn run(family: &Family, name: &str, seen: &Seen, job: &JobFacts, now: Timestamp) -> ObservedRun {
+    let newest = family.pods().filter(|pod| pod.job.as_deref() == Some(name)).max_by_key(|pod| pod.created_at);
+    ObservedRun {
+        job: name.into(),
+        uid: seen.uid.clone(),
+        version: job.version.clone(),
+        kind: TrainingKind::Full,
+        trigger: job.trigger,
+        due: job.due,
+        template: job.template.clone(),
+        request: job.request.clone(),
+        state: match &job.end {
+            None => under_way(newest, now),
+            Some(end) => ended(end, newest, family, name, now),
+        },
+    }
+}
+
+fn under_way(newest: Option<&PodFacts>, now: Timestamp) -> RunState {
+    match newest {
+        Some(PodFacts { blocked: None, .. }) => RunState::Running,
+        pod => RunState::Pending { blocked: pod.and_then(|pod| pod.blocked_at(now)).map(Into::into) },
+    }
+}
+
+fn ended(end: &JobEnd, newest: Option<&PodFacts>, family: &Family, job: &str, now: Timestamp) -> RunState {
+    if end.succeeded {
+        let report = family
+            .pods()
+            .filter(|pod| pod.job.as_deref() == Some(job))
+            .find_map(|pod| pod.end.as_ref().filter(|end| end.exit_code == 0));
+        if report.is_none() && now.duration_since(end.at) < POD_LAG {
+            return RunState::Running; // its pod has ended, we have only not heard of it yet
+        }
+        return RunState::Succeeded {
+            finished_at: end.at,
+            termination_message: report.and_then(|end| end.message.clone()),
+        };
+    }
+    let container = newest.and_then(|pod| pod.end.as_ref());
+    let blocked = newest.and_then(|pod| pod.blocked_at(now)).map(Into::into);
+    RunState::Failed {
+        finished_at: end.at,
+        reason: end.reason.clone(),
+        // A Job that ran out of time before its pod could start: what kept the pod is the news.
+        message: blocked.unwrap_or_else(|| end.message.clone()),
+        termination_message: container.and_then(|end| end.message.clone()),
+        exit_code: container.map(|end| end.exit_code),
+        container_reason: container.map(|end| end.reason.clone()),
+    }
+}

@@ -1,0 +1,20 @@
+//! Kubernetes operator for recommenders: one `RecommenderModel` is reconciled into everything that trains, serves and
+//! watches it.
+//!
+//! ```text
+//! RecommenderModel -> model (validated) -> decide -> render -> apply -> status -> write
+//! ```
+
+pub mod api;
+pub mod apply;
+pub mod cli;
+pub mod controller;
+pub mod leader;
+pub mod model;
+pub mod monitoring;
+pub mod observe;
+pub mod render;
+pub mod status;
+pub mod telemetry;
+pub mod training;
+pub mod validate;

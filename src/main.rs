@@ -1,0 +1,183 @@
+//! The operator's program.
+
+use std::{io::Read, path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser;
+use futures::FutureExt;
+use jiff::Timestamp;
+use recommender_operator::{
+    api::{RecommenderModel, crd},
+    cli::{Cli, Command, Run},
+    controller::{self, Settings},
+    leader::{Held, Lease, Timings},
+    model::Model,
+    observe::Scope,
+    render,
+    telemetry::{self, Health, Metrics},
+    validate,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(run) => operate(*run),
+        Command::Crd => {
+            print!("{}", crd::yaml());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Render { files } => render_files(&files),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs until SIGTERM or SIGINT, or until the lease is lost.
+fn operate(run: Run) -> anyhow::Result<ExitCode> {
+    telemetry::init_logs(run.log_format, &run.log_filter)?;
+    // Two threads: the work is waiting for the API server.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(serve(run))
+}
+
+async fn serve(run: Run) -> anyhow::Result<ExitCode> {
+    let mut config = kube::Config::infer().await.context("no cluster: neither KUBECONFIG nor a pod's account")?;
+    // kube would try again by itself, silently and for minutes; here back-off is per object.
+    config.default_retry = false;
+    let (metrics, health) = (Metrics::new(), Health::new(Instant::now()));
+    telemetry::log_panics(metrics.clone());
+    let stop = stop_signal(health.clone())?.boxed().shared();
+    let listener = TcpListener::bind(run.listen).await.with_context(|| format!("cannot listen on {}", run.listen))?;
+    let router = telemetry::router(health.clone(), metrics.clone());
+    let http = tokio::spawn(telemetry::serve(listener, router, stop.clone()));
+
+    let Some(held) = take_lease(&run, &config, &metrics, &health, stop.clone()).await? else {
+        http.await??;
+        return Ok(ExitCode::SUCCESS); // told to stop while standing by
+    };
+    let settings = Settings {
+        scopes: scopes(&run.watch_namespaces),
+        concurrency: run.concurrency,
+        fence: held.as_ref().map(Held::fence),
+    };
+    let client = kube::Client::try_from(config)?;
+    let lost = async {
+        match &held {
+            Some(held) => held.lost().await.to_string(),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = controller::run(client, settings, metrics, health, stop) => result?,
+        // At once: whoever holds the lease now must not meet our writes.
+        why = lost => anyhow::bail!("the lease is lost: {why}"),
+    }
+    if let Some(held) = held {
+        held.release().await.unwrap_or_else(|error| tracing::warn!(%error, "the lease was not given back"));
+    }
+    http.await??;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lease, `Some(None)` without leader election, and none when told to stop before it was ours.
+async fn take_lease(
+    run: &Run,
+    config: &kube::Config,
+    metrics: &Metrics,
+    health: &Health,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<Option<Option<Held>>> {
+    if !run.leader_election {
+        health.lead();
+        return Ok(Some(None));
+    }
+    let namespace = run.lease_namespace.as_ref().unwrap_or(&config.default_namespace);
+    let identity = run.identity.clone().unwrap_or_else(host_name);
+    let lease = Lease::new(config, namespace, &run.lease_name, &identity, Timings::default())?;
+    health.stand_by();
+    tokio::select! {
+        held = lease.acquire() => {
+            health.lead();
+            metrics.set_leader(true);
+            Ok(Some(Some(held)))
+        }
+        () = stop => Ok(None),
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".into(), |name| name.trim().into())
+}
+
+fn scopes(namespaces: &[String]) -> Vec<Scope> {
+    if namespaces.is_empty() {
+        return vec![Scope::All];
+    }
+    namespaces.iter().cloned().map(Scope::Namespace).collect()
+}
+
+fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
+        health.stop();
+    })
+}
+
+/// Prints the children of all objects of all files. Nothing is printed on standard output when one of them is wrong.
+fn render_files(files: &[impl AsRef<Path>]) -> anyhow::Result<ExitCode> {
+    let (mut output, mut wrong, mut found) = (String::new(), 0, 0);
+    for file in files {
+        let (name, text) = (file.as_ref().display(), read(file.as_ref())?);
+        for document in validate::documents(&text).with_context(|| name.to_string())? {
+            found += 1;
+            match rendered(&document) {
+                Ok(yaml) => output += &yaml,
+                Err(messages) => {
+                    wrong += 1;
+                    messages.iter().for_each(|message| eprintln!("{name}:{}: {message}", document.line));
+                }
+            }
+        }
+    }
+    anyhow::ensure!(found > 0, "no RecommenderModel in these files");
+    if wrong > 0 {
+        return Ok(ExitCode::FAILURE);
+    }
+    print!("{output}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
+}
+
+/// The children of an object as YAML, or what the API server and the operator would object to.
+fn rendered(document: &validate::Document) -> Result<String, Vec<String>> {
+    let name = document.object["metadata"]["name"].as_str().unwrap_or_default();
+    let problems = validate::validate(&document.object);
+    if !problems.is_empty() {
+        return Err(vec![validate::report(name, &problems)]);
+    }
+    let object: RecommenderModel =
+        serde_json::from_value(document.object.clone()).map_err(|error| vec![error.to_string()])?;
+    let now = Timestamp::now();
+    let model = Model::new(&object, now)
+        .map_err(|problems| problems.iter().map(|p| format!("RecommenderModel {name:?}: {p}")).collect::<Vec<_>>())?;
+    render::as_yaml(&render::offline(&model, now)).map_err(|error| vec![error.to_string()])
+}

@@ -1,0 +1,178 @@
+//! The validated domain: what a `RecommenderModel` says, in a form that rendering cannot fail on.
+//!
+//! The schema and its CEL rules refuse most mistakes at `kubectl apply`; here is what they cannot see (schedules and
+//! time zones), and again what rendering relies on, because an object may be older than the schema.
+
+pub mod names;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::{
+    api::{Artifacts, Monitoring, PvcArtifacts, RecommenderModel, S3Artifacts, Serving, TRAIN_ANNOTATION, Training},
+    training::Schedule,
+};
+
+/// A `RecommenderModel` whose spec can be worked with.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Who it is.
+    pub identity: Identity,
+    /// Where versions are stored.
+    pub artifacts: ArtifactStore,
+    /// How it is trained.
+    pub training: Training,
+    /// When it is trained.
+    pub schedule: Option<Schedule>,
+    /// The value of the annotation that asks for training.
+    pub request: Option<String>,
+    /// How it is served.
+    pub serving: Serving,
+    /// How it is watched.
+    pub monitoring: Option<Monitoring>,
+    /// Names of the Secrets that both images are pulled with.
+    pub image_pull_secrets: Vec<String>,
+}
+
+/// Which object a model is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// The object's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its UID; none when it was read from a file.
+    pub uid: Option<String>,
+    /// The generation of its spec.
+    pub generation: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// What the names of its children are built from.
+    pub base: String,
+}
+
+impl Identity {
+    /// Reads the metadata. `now` stands in for a creation time that is missing (an object read from a file).
+    pub fn of(meta: &kube::core::ObjectMeta, now: Timestamp) -> Self {
+        let name = meta.name.clone().unwrap_or_default();
+        Self {
+            namespace: meta.namespace.clone().unwrap_or_else(|| "default".into()),
+            uid: meta.uid.clone(),
+            generation: meta.generation.unwrap_or_default(),
+            created_at: meta.creation_timestamp.as_ref().map_or(now, |time| time.0),
+            base: names::base(&name),
+            name,
+        }
+    }
+}
+
+/// Where versions are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArtifactStore {
+    /// A bucket.
+    S3(S3Artifacts),
+    /// A volume, mounted at [`ArtifactStore::MOUNT`].
+    Volume(PvcArtifacts),
+}
+
+impl ArtifactStore {
+    /// Where pods find the volume.
+    pub const MOUNT: &str = "/artifacts";
+
+    /// The URI below which an object's versions are, without a slash at its end. Objects that share a volume or a
+    /// bucket's prefix stay apart by namespace and name.
+    pub fn base_uri(&self, identity: &Identity) -> String {
+        let root = match self {
+            Self::S3(s3) => s3.uri.trim_end_matches('/').to_owned(),
+            Self::Volume(_) => format!("file://{}", Self::MOUNT),
+        };
+        format!("{root}/{}/{}", identity.namespace, identity.name)
+    }
+}
+
+/// Something in a spec that cannot work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// Path of the field, as in `spec.training.full.schedule`.
+    pub field: &'static str,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+impl Model {
+    /// Validates an object.
+    ///
+    /// # Errors
+    /// Every problem of the spec, each with its field.
+    pub fn new(object: &RecommenderModel, now: Timestamp) -> Result<Self, Vec<Problem>> {
+        let spec = &object.spec;
+        let mut problems = Vec::new();
+        let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
+        let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
+        problems.extend(replicas(&spec.serving));
+        match (artifacts, schedule) {
+            (Ok(artifacts), Ok(schedule)) if problems.is_empty() => Ok(Self {
+                identity: Identity::of(&object.metadata, now),
+                artifacts,
+                training: spec.training.clone(),
+                schedule,
+                request: object.annotations().get(TRAIN_ANNOTATION).cloned(),
+                serving: spec.serving.clone(),
+                monitoring: spec.monitoring.clone(),
+                image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// Fewest replicas that serving is to have.
+    pub fn min_replicas(&self) -> i32 {
+        match &self.serving.autoscaling {
+            Some(autoscaling) => autoscaling.min_replicas,
+            None => self.serving.replicas.unwrap_or(1),
+        }
+    }
+}
+
+fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, Problem> {
+    match (&artifacts.s3, &artifacts.persistent_volume_claim) {
+        (Some(s3), None) => Ok(ArtifactStore::S3(s3.clone())),
+        (None, Some(claim)) => Ok(ArtifactStore::Volume(claim.clone())),
+        _ => {
+            Err(Problem { field: "spec.artifacts", message: "set exactly one of s3 and persistentVolumeClaim".into() })
+        }
+    }
+}
+
+fn schedule(training: &Training) -> Result<Option<Schedule>, Problem> {
+    let Some(cron) = &training.full.schedule else {
+        return Ok(None);
+    };
+    Schedule::parse(cron, training.full.time_zone.as_deref()).map(Some).map_err(|error| Problem {
+        field: if error.is_time_zone() { "spec.training.full.timeZone" } else { "spec.training.full.schedule" },
+        message: error.to_string(),
+    })
+}
+
+fn replicas(serving: &Serving) -> Option<Problem> {
+    let autoscaling = serving.autoscaling.as_ref()?;
+    if serving.replicas.is_some() {
+        return Some(Problem {
+            field: "spec.serving",
+            message: "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load"
+                .into(),
+        });
+    }
+    (autoscaling.min_replicas > autoscaling.max_replicas).then(|| Problem {
+        field: "spec.serving.autoscaling",
+        message: "minReplicas must not be above maxReplicas".into(),
+    })
+}

@@ -1,0 +1,127 @@
+//! Names of children. Deterministic, never over 63 characters, and different for different objects.
+
+use sha2::{Digest, Sha256};
+
+/// Longest base name. The longest suffix put behind it is a Job's `-full-YYYYMMDD-HHMM` (19 characters), and a Job's
+/// name is a label value of its pods, so at most 63 characters.
+const BASE_MAX: usize = 40;
+/// Hex digits of the hash that tells shortened names apart.
+const HASH_LENGTH: usize = 8;
+
+/// The name all children of an object are built from: the object's own name where that is a plain DNS label, else a
+/// readable rest of it and a hash of the whole.
+///
+/// | object's name | base name |
+/// |---|---|
+/// | `packages` | `packages` |
+/// | `shop.packages` | `shop-packages-` + hash (no dots in a Service's name) |
+/// | `7days` | `r-7days-` + hash (a Service's name starts with a letter) |
+/// | 253 times `a` | 31 times `a` + `-` + hash |
+/// | `a-0123abcd` | `a-0123abcd-` + hash (it looks like a hashed one) |
+pub fn base(object_name: &str) -> String {
+    if is_plain(object_name) {
+        return object_name.to_owned();
+    }
+    let mut readable: String =
+        object_name.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
+    if !readable.starts_with(|c: char| c.is_ascii_lowercase()) {
+        readable.insert_str(0, "r-");
+    }
+    readable.truncate(BASE_MAX - HASH_LENGTH - 1);
+    format!("{}-{}", readable.trim_end_matches('-'), short_hash(object_name.as_bytes()))
+}
+
+/// The serving Deployment, its autoscaler and its disruption budget.
+pub fn serving(base: &str) -> String {
+    format!("{base}-serving")
+}
+
+/// The Job that trains a version.
+pub fn job(base: &str, version: &str) -> String {
+    format!("{base}-{version}")
+}
+
+/// The first eight hex digits of SHA-256.
+pub fn short_hash(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(HASH_LENGTH / 2).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_plain(name: &str) -> bool {
+    let label = name.len() <= BASE_MAX
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    label && !looks_hashed(name)
+}
+
+/// Whether a name could be the result of shortening another one; such names are hashed as well.
+fn looks_hashed(name: &str) -> bool {
+    name.rsplit_once('-').is_some_and(|(_, end)| {
+        end.len() == HASH_LENGTH && end.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LONGEST_VERSION: &str = "full-20261121-0300";
+
+    fn object_name() -> impl Strategy<Value = String> {
+        // RFC 1123 subdomains of 1 to 253 characters, as the API server takes them for custom resources.
+        prop_oneof![
+            "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?){0,5}",
+            "[a-z0-9]{1,63}",
+            "[ab](-[0-9a-f]{8}){0,2}",
+            "[ab][.-][ab][.-][ab]",
+        ]
+        .prop_filter("at most 253 characters", |name| name.len() <= 253)
+    }
+
+    fn is_service_name(name: &str) -> bool {
+        name.len() <= 63
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    }
+
+    proptest! {
+        #[test]
+        fn every_child_name_is_a_dns_label_of_at_most_63_characters(name in object_name()) {
+            let base = base(&name);
+            for child in [base.clone(), serving(&base), job(&base, LONGEST_VERSION)] {
+                prop_assert!(is_service_name(&child), "{name} gave {child}");
+            }
+        }
+
+        #[test]
+        fn different_objects_never_share_a_base_name(names in prop::collection::hash_set(object_name(), 2..200)) {
+            let mut seen = HashMap::new();
+            for name in names {
+                if let Some(other) = seen.insert(base(&name), name.clone()) {
+                    prop_assert!(false, "{name} and {other} share {}", base(&name));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plain_names_are_kept_as_they_are() {
+        assert_eq!(base("packages"), "packages");
+        assert_eq!(base("a"), "a");
+        assert_eq!(base(&"a".repeat(40)), "a".repeat(40));
+    }
+
+    #[test]
+    fn names_that_no_service_could_have_get_a_readable_rest_and_a_hash() {
+        assert_eq!(base("shop.packages"), format!("shop-packages-{}", short_hash(b"shop.packages")));
+        assert_eq!(base("7days"), format!("r-7days-{}", short_hash(b"7days")));
+        assert_eq!(base("a-0123abcd"), format!("a-0123abcd-{}", short_hash(b"a-0123abcd")));
+        assert_eq!(base(&"a".repeat(253)).len(), BASE_MAX);
+    }
+}

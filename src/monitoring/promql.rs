@@ -1,0 +1,60 @@
+//! The little PromQL that everything here is put together from. Whatever comes from an object goes through [`quote`].
+
+/// `name{matcher,matcher}`.
+pub fn series(name: &str, matchers: &[&str]) -> String {
+    format!("{name}{{{}}}", matchers.join(","))
+}
+
+/// `label="value"`.
+pub fn equals(label: &str, value: &str) -> String {
+    format!("{label}={}", quote(value))
+}
+
+/// `label!~"a|b"`: the label has none of these values. Series without the label match.
+pub fn none_of(label: &str, values: &[&str]) -> String {
+    let alternatives: Vec<String> = values.iter().map(|value| quote_regex(value)).collect();
+    format!("{label}!~{}", quote(&alternatives.join("|")))
+}
+
+/// A string literal.
+pub fn quote(value: &str) -> String {
+    let mut quoted = String::with_capacity(value.len() + 2);
+    quoted.push('"');
+    for c in value.chars() {
+        match c {
+            '\\' | '"' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A regular expression (RE2, as Prometheus has) that matches exactly this text. Still to be quoted as a string.
+pub fn quote_regex(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_cannot_end_early() {
+        assert_eq!(quote(r#"a"b\"#), r#""a\"b\\""#);
+        assert_eq!(quote("a\nb"), r#""a\u000ab""#);
+    }
+
+    #[test]
+    fn text_in_a_regular_expression_means_itself() {
+        assert_eq!(none_of("handler", &["/metrics", "/a.b"]), r#"handler!~"/metrics|/a\\.b""#);
+    }
+}

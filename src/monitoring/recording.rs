@@ -1,0 +1,168 @@
+//! The canonical series: one vocabulary for whatever a server exposes. Alerts, dashboards and the scaler use only these.
+//!
+//! Each has the labels `namespace`, `recommender` and `workload`. Where nothing is known a series is absent; zero is
+//! only said when zero was seen.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Watched, Workload,
+    profiles::{self, Profile},
+    promql::{equals, none_of, quote, quote_regex, series},
+};
+use crate::api::monitoring_coreos::Rule;
+
+/// The operator's gauge: 1 while an object's last training run has failed, 0 otherwise.
+pub const OPERATOR_TRAINING_FAILED: &str = "recommender_operator_training_failed";
+/// The operator's gauge: 1 once an object has a version to serve, 0 before. Keeps the alert on missing servers quiet
+/// during the first training.
+pub const OPERATOR_SERVING_EXPECTED: &str = "recommender_operator_serving_expected";
+
+/// All recording rules, in the order in which they build on each other.
+pub fn rules(watched: &Watched) -> Vec<Rule> {
+    let source = Source::new(watched);
+    let mut rules = vec![
+        source.rule("recommender:request_latency_seconds:p50", source.latency("0.5")),
+        source.rule("recommender:request_latency_seconds:p95", source.latency("0.95")),
+        source.rule("recommender:request_latency_seconds:p99", source.latency("0.99")),
+        source.rule("recommender:requests:rate1m", source.requests()),
+        source.rule("recommender:request_errors:rate1m", source.errors()),
+    ];
+    rules.extend(source.in_flight().map(|expr| source.rule("recommender:requests_in_flight", expr)));
+    rules.extend([
+        source.rule("recommender:targets", format!("count({}) or vector(0)", source.of_servers("up", &[]))),
+        source.rule("recommender:targets_up", format!("sum({}) or vector(0)", source.of_servers("up", &[]))),
+        source.rule("recommender:restarts:increase1h", source.restarts()),
+        source.rule("recommender:serving_expected", source.serving_expected()),
+        Rule {
+            labels: labels(watched, Workload::Training),
+            ..source.rule("recommender:training_failed", source.training_failed())
+        },
+    ]);
+    rules
+}
+
+fn labels(watched: &Watched, workload: Workload) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("namespace".into(), watched.namespace.into()),
+        ("recommender".into(), watched.recommender.into()),
+        ("workload".into(), workload.label().into()),
+    ])
+}
+
+/// The expressions for one object. Each gives at most one element, without labels; the rule adds them.
+struct Source<'a> {
+    watched: &'a Watched<'a>,
+    profile: &'static Profile,
+    /// The matchers that select the object's servers, by the labels their ServiceMonitor adds.
+    servers: String,
+    /// The matcher that keeps health checks and scrapes out.
+    measured: String,
+    /// The range of rates. A rate needs two samples, and four intervals survive a failed scrape or two.
+    window: String,
+}
+
+impl<'a> Source<'a> {
+    fn new(watched: &'a Watched<'a>) -> Self {
+        let profile = profiles::of(watched.profile);
+        Self {
+            watched,
+            profile,
+            servers: watched.matchers(Workload::Serving),
+            measured: none_of(profile.route_label, &watched.unmeasured_routes()),
+            window: format!("{}s", (4 * i64::from(watched.interval_seconds)).max(60)),
+        }
+    }
+
+    fn rule(&self, name: &str, expr: String) -> Rule {
+        Rule { record: Some(name.into()), expr, labels: labels(self.watched, Workload::Serving), ..Rule::default() }
+    }
+
+    fn of_servers(&self, name: &str, matchers: &[&str]) -> String {
+        series(name, &[&[self.servers.as_str()], matchers].concat())
+    }
+
+    /// `>= 0` drops the NaN that a quantile of no requests is: no sample instead of one that compares with nothing.
+    fn latency(&self, quantile: &str) -> String {
+        let buckets = self.of_servers(&format!("{}_bucket", self.profile.latency), &[]);
+        format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{}]))) >= 0", self.window)
+    }
+
+    fn requests(&self) -> String {
+        let all = self.of_servers(self.profile.requests, &[&self.measured]);
+        let presence = self.of_servers(self.profile.presence, &[]);
+        format!("sum(rate({all}[{}])) or 0 * count({presence})", self.window)
+    }
+
+    /// The counter of errors is born with the first error: until then there are none.
+    fn errors(&self) -> String {
+        let errors = self.of_servers(self.profile.requests, &[&self.measured, self.profile.errors]);
+        let requests = self.of_servers("recommender:requests:rate1m", &[]);
+        format!("sum(rate({errors}[{}])) or 0 * sum({requests})", self.window)
+    }
+
+    fn in_flight(&self) -> Option<String> {
+        self.profile.in_flight.map(|gauge| format!("sum({})", self.of_servers(gauge, &[&self.measured])))
+    }
+
+    /// Restarts of pods that still exist, so that a roll-out that cures them also ends the alert. Two sources, the larger
+    /// counts: the start time that Prometheus' client libraries expose misses servers that die before they are scraped;
+    /// kube-state-metrics counts these, but not every cluster has it.
+    fn restarts(&self) -> String {
+        let started = self.of_servers("process_start_time_seconds", &[]);
+        let up = self.of_servers("up", &[]);
+        // The dash goes missing where Kubernetes shortens the name of a ReplicaSet to generate that of a pod.
+        let pods = format!("{}-[a-z0-9]{{1,10}}-?[a-z0-9]{{5}}", quote_regex(self.watched.serving_deployment));
+        let restarted = series(
+            "kube_pod_container_status_restarts_total",
+            &[&equals("namespace", self.watched.namespace), &format!("pod=~{}", quote(&pods))],
+        );
+        largest(&[
+            ("process", format!("sum(changes({started}[1h]) and on (pod) {up})")),
+            ("kube-state-metrics", format!("sum(round(increase({restarted}[1h])) and on (pod) {restarted})")),
+        ])
+    }
+
+    /// Without the operator's word, servers are expected.
+    fn serving_expected(&self) -> String {
+        format!("{} or vector(1)", self.operator_gauge(OPERATOR_SERVING_EXPECTED))
+    }
+
+    /// The operator knows; when it is away or not scraped, the Jobs tell, if kube-state-metrics is there: the last run
+    /// failed when the newest failed Job started after the newest complete one.
+    fn training_failed(&self) -> String {
+        let namespace = equals("namespace", self.watched.namespace);
+        let owner = equals("owner_name", self.watched.recommender);
+        let owned = series("kube_job_owner", &[&namespace, r#"owner_kind="RecommenderModel""#, &owner]);
+        let started = series("kube_job_status_start_time", &[&namespace]);
+        let newest = |outcome: &str| {
+            let with_outcome = series(outcome, &[&namespace, r#"condition="true""#]);
+            format!("max({started} and on (job_name) {with_outcome} == 1 and on (job_name) {owned})")
+        };
+        format!(
+            "{} or {} > bool ({} or vector(0))",
+            self.operator_gauge(OPERATOR_TRAINING_FAILED),
+            newest("kube_job_failed"),
+            newest("kube_job_complete"),
+        )
+    }
+
+    /// A gauge of the operator about this object. Scraped without `honorLabels` its `namespace` is the operator's own and
+    /// the object's is called `exported_namespace`.
+    fn operator_gauge(&self, name: &str) -> String {
+        let object = equals("recommender", self.watched.recommender);
+        let namespace = equals("namespace", self.watched.namespace);
+        let exported = equals("exported_namespace", self.watched.namespace);
+        let honoured = series(name, &[&namespace, r#"exported_namespace="""#, &object]);
+        format!("max({honoured} or {})", series(name, &[&exported, &object]))
+    }
+}
+
+/// The largest of several values of which any may be missing. The label keeps `or` from dropping all but the first.
+fn largest(sources: &[(&str, String)]) -> String {
+    let labelled: Vec<String> = sources
+        .iter()
+        .map(|(name, expr)| format!("label_replace({expr}, \"source\", {}, \"\", \"\")", quote(name)))
+        .collect();
+    format!("max({})", labelled.join(" or "))
+}

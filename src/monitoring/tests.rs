@@ -1,0 +1,246 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{alerts::ALERTS, *};
+use crate::api::monitoring_coreos::Rule;
+
+const PROFILES: &[MetricProfile] = &[MetricProfile::FastApiInstrumentator];
+
+fn packages(profile: MetricProfile) -> Watched<'static> {
+    Watched {
+        namespace: "shop",
+        recommender: "packages",
+        serving_deployment: "packages-serving",
+        profile,
+        interval_seconds: 15,
+        metrics_path: "/metrics",
+        health_path: "/health",
+    }
+}
+
+fn rules(watched: &Watched) -> Vec<Rule> {
+    rule_groups(watched).into_iter().flat_map(|group| group.rules).collect()
+}
+
+/// Words of PromQL and labels that stand in our expressions outside of selectors. Any other word is a series, and a
+/// series without braces selects that of all objects.
+const WORDS: &[&str] = &[
+    "and",
+    "avg_over_time",
+    "bool",
+    "by",
+    "changes",
+    "count",
+    "histogram_quantile",
+    "increase",
+    "job_name",
+    "label_replace",
+    "le",
+    "max",
+    "on",
+    "or",
+    "pod",
+    "rate",
+    "round",
+    "sum",
+    "unless",
+    "vector",
+];
+
+#[derive(Debug)]
+struct Selector {
+    name: String,
+    /// Label, operator, value.
+    matchers: Vec<(String, String, String)>,
+}
+
+impl Selector {
+    fn value(&self, label: &str) -> Option<&str> {
+        self.matchers.iter().find(|(l, op, _)| l == label && op == "=").map(|(_, _, value)| value.as_str())
+    }
+}
+
+/// All selectors of an expression, read by Prometheus' rules for names and strings. (That the whole is PromQL is for
+/// Prometheus' own parser to say: the e2e crate's tests of the rules.)
+fn selectors(expr: &str) -> Vec<Selector> {
+    let mut rest = expr.chars().peekable();
+    let mut found = Vec::new();
+    while let Some(&c) = rest.peek() {
+        match c {
+            'a'..='z' => {
+                let name = word(&mut rest);
+                if rest.next_if_eq(&'{').is_some() {
+                    found.push(Selector { name, matchers: matchers(&mut rest) });
+                } else {
+                    assert!(WORDS.contains(&name.as_str()), "{name} without a selector in {expr}");
+                }
+            }
+            // Numbers and durations.
+            '0'..='9' => drop(word(&mut rest)),
+            '"' => drop(string(&mut rest)),
+            '(' | ')' | '[' | ']' | ',' | ' ' | '>' | '=' | '/' | '*' | '.' => drop(rest.next()),
+            other => panic!("{other:?} outside of a string in {expr}"),
+        }
+    }
+    found
+}
+
+type Characters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+fn word(rest: &mut Characters) -> String {
+    std::iter::from_fn(|| rest.next_if(|c| c.is_ascii_alphanumeric() || "_:".contains(*c))).collect()
+}
+
+fn matchers(rest: &mut Characters) -> Vec<(String, String, String)> {
+    let mut all = Vec::new();
+    loop {
+        let label = word(rest);
+        let operator = std::iter::from_fn(|| rest.next_if(|c| "=!~".contains(*c))).collect();
+        all.push((label, operator, string(rest)));
+        match rest.next() {
+            Some(',') => {}
+            Some('}') => return all,
+            other => panic!("{other:?} after a matcher"),
+        }
+    }
+}
+
+fn string(rest: &mut Characters) -> String {
+    assert_eq!(rest.next(), Some('"'), "a string begins");
+    let mut value = String::new();
+    loop {
+        match rest.next().expect("a string ends") {
+            '"' => return value,
+            '\n' => panic!("a line ends within a string"),
+            '\\' => match rest.next() {
+                Some('u') => {
+                    let code: String = rest.by_ref().take(4).collect();
+                    value.extend(u32::from_str_radix(&code, 16).ok().and_then(char::from_u32));
+                }
+                Some(c @ ('"' | '\\')) => value.push(c),
+                other => panic!("unknown escape {other:?}"),
+            },
+            c => value.push(c),
+        }
+    }
+}
+
+#[test]
+fn the_rules_of_fast_api_instrumentator() {
+    insta::assert_yaml_snapshot!(rule_groups(&packages(MetricProfile::FastApiInstrumentator)));
+}
+
+fn names(selectors: &[Selector]) -> Vec<&str> {
+    selectors.iter().map(|selector| selector.name.as_str()).collect()
+}
+
+/// Names that Kubernetes refuses, and the quotes, braces, templates and placeholders that would break out of ours.
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "\\PC{1,40}",
+        "[\"\\\\{}@|.*$\n\t,= ]{1,40}",
+        Just(r#"x"} or up{namespace="other"#.to_owned()),
+        Just(r#"\"#.to_owned()),
+        Just("{@}".to_owned()),
+        Just("{{ $labels.namespace }}".to_owned()),
+        "[a-z0-9]([a-z0-9.-]{0,60}[a-z0-9])?",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_selector_names_the_object_and_nothing_else(
+        namespace in hostile(), recommender in hostile(), serving_deployment in hostile(),
+        metrics_path in hostile(), health_path in hostile(), interval_seconds in 1..=300,
+        profile in prop::sample::select(PROFILES),
+    ) {
+        let watched = Watched {
+            namespace: &namespace, recommender: &recommender, serving_deployment: &serving_deployment,
+            metrics_path: &metrics_path, health_path: &health_path, interval_seconds, profile,
+        };
+        let usual = rules(&packages(profile));
+        for (rule, usual) in rules(&watched).iter().zip(&usual) {
+            let (found, expected) = (selectors(&rule.expr), selectors(&usual.expr));
+            prop_assert_eq!(
+                names(&found), names(&expected),
+                "other series than usual in {}", rule.expr
+            );
+            for selector in found {
+                let of_namespace = selector.value("namespace").or(selector.value("exported_namespace"));
+                prop_assert_eq!(of_namespace, Some(namespace.as_str()), "in {}", rule.expr);
+                // kube-state-metrics tells the object by its Deployment's pods, or by joining the Jobs' owner.
+                if !selector.name.starts_with("kube_") {
+                    prop_assert_eq!(selector.value("recommender"), Some(recommender.as_str()), "in {}", rule.expr);
+                }
+            }
+            prop_assert_eq!(&rule.annotations, &usual.annotations, "annotations are templates: nothing of the object's");
+        }
+    }
+}
+
+#[test]
+fn alerts_read_only_series_that_every_profile_records() {
+    for profile in PROFILES {
+        let all = rules(&packages(*profile));
+        let recorded: BTreeSet<String> = all.iter().filter_map(|rule| rule.record.clone()).collect();
+        for rule in all.iter().filter(|rule| rule.alert.is_some()) {
+            for selector in selectors(&rule.expr) {
+                assert!(recorded.contains(&selector.name), "{} is not recorded: {}", selector.name, rule.expr);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_recording_rule_says_whose_series_it_is() {
+    for rule in rules(&packages(MetricProfile::FastApiInstrumentator)) {
+        let Some(record) = rule.record else { continue };
+        let workload = if record == "recommender:training_failed" { "training" } else { "serving" };
+        let labels: Vec<(&str, &str)> = rule.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(labels, [("namespace", "shop"), ("recommender", "packages"), ("workload", workload)], "{record}");
+    }
+}
+
+#[test]
+fn no_alert_asks_for_a_latency_that_the_histogram_cannot_show() {
+    for alert in ALERTS.iter().filter(|alert| alert.expr.contains(":request_latency_seconds:")) {
+        let threshold = alert.expr.rsplit_once("> ").and_then(|(_, seconds)| seconds.parse::<f64>().ok());
+        for profile in PROFILES {
+            let limit = profiles::of(*profile).latency_limit_seconds;
+            assert!(threshold.expect("ends with a threshold") < limit, "{} never fires with {profile:?}", alert.name);
+        }
+    }
+}
+
+#[test]
+fn alerts_have_what_people_need() {
+    for alert in ALERTS {
+        assert!(alert.name.starts_with("Recommender"), "{}", alert.name);
+        assert!(["critical", "warning"].contains(&alert.severity), "{}", alert.name);
+        assert!(!alert.summary.contains("{{"), "{}: a summary has no values, they go into the description", alert.name);
+        assert!(alert.description.contains("{{ $labels.namespace }}"), "{}", alert.name);
+    }
+    let names: BTreeSet<&str> = ALERTS.iter().map(|alert| alert.name).collect();
+    assert_eq!(names.len(), ALERTS.len(), "an alert's name is there twice");
+}
+
+#[test]
+fn rates_reach_over_at_least_a_minute_and_four_scrapes() {
+    for (interval, window, evaluation) in
+        [(1, "[60s]", "1s"), (15, "[60s]", "15s"), (60, "[240s]", "60s"), (300, "[1200s]", "60s")]
+    {
+        let watched = Watched { interval_seconds: interval, ..packages(MetricProfile::FastApiInstrumentator) };
+        let group = &rule_groups(&watched)[0];
+        assert_eq!(group.interval.as_deref(), Some(evaluation));
+        for rule in group.rules.iter().filter(|rule| rule.expr.contains("rate(")) {
+            assert!(rule.expr.contains(window), "every {interval} s: {}", rule.expr);
+        }
+    }
+}
+
+#[test]
+fn a_path_with_a_query_is_left_out_by_its_route() {
+    let watched = Watched { health_path: "/health?deep=1", ..packages(MetricProfile::FastApiInstrumentator) };
+    assert!(rules(&watched).iter().any(|rule| rule.expr.contains(r#"handler!~"/metrics|/health""#)));
+}

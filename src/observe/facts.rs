@@ -1,0 +1,271 @@
+//! What is kept of the objects that are watched: only what decisions and the status are made from.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::Job,
+        core::v1::{ContainerStatus, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+
+use crate::{
+    api::{DUE_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL},
+    render::{SERVER_CONTAINER, TRAINER_CONTAINER},
+};
+
+/// The state of a child beyond its metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Facts {
+    /// Nothing of interest.
+    Nothing,
+    /// Of the serving Deployment.
+    Deployment(DeploymentFacts),
+    /// Of a training Job.
+    Job(JobFacts),
+    /// Of the autoscaler.
+    Autoscaler(AutoscalerFacts),
+}
+
+/// The state of the serving Deployment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeploymentFacts {
+    /// The version in its pod template.
+    pub version: Option<String>,
+    /// Whether the Deployment's controller has seen the newest template.
+    pub observed: bool,
+    /// Pods wanted.
+    pub desired: i32,
+    /// Pods there are, of any version.
+    pub total: i32,
+    /// Pods of the newest template.
+    pub updated: i32,
+    /// Pods that are ready, of any version.
+    pub ready: i32,
+    /// Why the rollout does not go on: the progress deadline passed, or pods are refused.
+    pub stuck: Option<String>,
+}
+
+impl DeploymentFacts {
+    /// Whether all pods are of the newest template and ready.
+    pub fn rolled_out(&self) -> bool {
+        self.observed && self.updated >= self.desired && self.total == self.updated && self.ready >= self.desired
+    }
+}
+
+/// The state of a training Job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobFacts {
+    /// The version it trains.
+    pub version: String,
+    /// When the run was due.
+    pub due: Timestamp,
+    /// Why it was started.
+    pub trigger: Trigger,
+    /// Hash of its settings.
+    pub template: String,
+    /// The request that started it.
+    pub request: Option<String>,
+    /// How it ended.
+    pub end: Option<JobEnd>,
+    /// Pods that are there and have not ended.
+    pub active: i32,
+}
+
+/// How a Job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobEnd {
+    /// Whether it succeeded.
+    pub succeeded: bool,
+    /// When.
+    pub at: Timestamp,
+    /// Reason of the Job's condition, such as `BackoffLimitExceeded`.
+    pub reason: String,
+    /// Message of the Job's condition.
+    pub message: String,
+}
+
+/// The state of the autoscaler.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AutoscalerFacts {
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Its condition `ScalingActive`, with the message where it is not true.
+    pub active: Option<(bool, String)>,
+}
+
+/// The state of a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodFacts {
+    /// The Job it belongs to; none for serving pods.
+    pub job: Option<String>,
+    /// The version it trains or serves.
+    pub version: String,
+    /// When it was created; the newest attempt of a Job counts.
+    pub created_at: Timestamp,
+    /// Why its container does not start.
+    pub blocked: Option<Blocked>,
+    /// How its container ended.
+    pub end: Option<ContainerEnd>,
+}
+
+/// Why a container does not start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blocked {
+    /// For a person.
+    pub why: String,
+    /// From when on it counts. A pod that no node takes in its first moments mostly waits for its volume.
+    pub counts_from: Timestamp,
+}
+
+impl PodFacts {
+    /// Why its container does not start, if that is not just the way every pod starts.
+    pub fn blocked_at(&self, now: Timestamp) -> Option<&str> {
+        self.blocked.as_ref().filter(|blocked| blocked.counts_from <= now).map(|blocked| blocked.why.as_str())
+    }
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerEnd {
+    /// Exit code.
+    pub exit_code: i32,
+    /// Reason, such as `OOMKilled`.
+    pub reason: String,
+    /// What it wrote to its termination log.
+    pub message: Option<String>,
+}
+
+fn instant(time: Option<&Time>) -> Timestamp {
+    time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+fn annotation<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    meta.annotations.as_ref()?.get(name).map(String::as_str)
+}
+
+fn label<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    meta.labels.as_ref()?.get(name).map(String::as_str)
+}
+
+/// What counts of a Deployment.
+pub fn deployment(deployment: &Deployment) -> Facts {
+    let spec = deployment.spec.as_ref();
+    let status = deployment.status.clone().unwrap_or_default();
+    let template = spec.and_then(|spec| spec.template.metadata.as_ref());
+    let stuck = status.conditions.iter().flatten().find_map(|condition| {
+        let late = condition.type_ == "Progressing" && condition.status == "False";
+        let refused = condition.type_ == "ReplicaFailure" && condition.status == "True";
+        (late || refused).then(|| condition.message.clone().unwrap_or_default())
+    });
+    Facts::Deployment(DeploymentFacts {
+        version: template.and_then(|meta| label(meta, VERSION_LABEL)).map(Into::into),
+        observed: status.observed_generation >= deployment.metadata.generation,
+        desired: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        total: status.replicas.unwrap_or_default(),
+        updated: status.updated_replicas.unwrap_or_default(),
+        ready: status.ready_replicas.unwrap_or_default(),
+        stuck,
+    })
+}
+
+/// What counts of a Job. A Job without our annotations is none of our runs.
+pub fn job(job: &Job) -> Facts {
+    let meta = &job.metadata;
+    let status = job.status.clone().unwrap_or_default();
+    let end = status.conditions.iter().flatten().find_map(|condition| {
+        let succeeded = condition.type_ == "Complete";
+        ((succeeded || condition.type_ == "Failed") && condition.status == "True").then(|| JobEnd {
+            succeeded,
+            at: instant(condition.last_transition_time.as_ref()),
+            reason: condition.reason.clone().unwrap_or_default(),
+            message: condition.message.clone().unwrap_or_default(),
+        })
+    });
+    let (Some(version), Some(template)) = (label(meta, VERSION_LABEL), annotation(meta, TEMPLATE_ANNOTATION)) else {
+        return Facts::Nothing;
+    };
+    let created_at = instant(meta.creation_timestamp.as_ref());
+    Facts::Job(JobFacts {
+        version: version.into(),
+        due: annotation(meta, DUE_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(created_at),
+        trigger: annotation(meta, TRIGGER_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(Trigger::Initial),
+        template: template.into(),
+        request: annotation(meta, REQUEST_ANNOTATION).map(Into::into),
+        end,
+        active: status.active.unwrap_or_default(),
+    })
+}
+
+/// What counts of an autoscaler.
+pub fn autoscaler(autoscaler: &HorizontalPodAutoscaler) -> Facts {
+    let conditions = autoscaler.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let active =
+        conditions.into_iter().flatten().find(|condition| condition.type_ == "ScalingActive").map(|condition| {
+            let active = condition.status == "True";
+            // The message of an active autoscaler carries changing detail that nobody needs.
+            (active, if active { String::new() } else { condition.message.clone().unwrap_or_default() })
+        });
+    Facts::Autoscaler(AutoscalerFacts { created_at: instant(autoscaler.metadata.creation_timestamp.as_ref()), active })
+}
+
+/// What counts of a pod.
+pub fn pod(pod: &Pod) -> PodFacts {
+    let status = pod.status.as_ref();
+    let container = status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
+    let container = container.into_iter().find(|c| c.name == TRAINER_CONTAINER || c.name == SERVER_CONTAINER);
+    let created_at = instant(pod.metadata.creation_timestamp.as_ref());
+    PodFacts {
+        job: label(&pod.metadata, "batch.kubernetes.io/job-name").map(Into::into),
+        version: label(&pod.metadata, VERSION_LABEL).unwrap_or_default().into(),
+        created_at,
+        blocked: container
+            .and_then(blocked)
+            .map(|why| Blocked { why, counts_from: created_at })
+            .or_else(|| unschedulable(pod).map(|why| Blocked { why, counts_from: created_at + SCHEDULING })),
+        end: container.and_then(end),
+    }
+}
+
+/// How long a pod may be without a node before that is news.
+const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
+
+/// Reasons for waiting that pass by themselves in a healthy start.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+fn blocked(container: &ContainerStatus) -> Option<String> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    if reason.is_empty() || STARTING.contains(&reason) {
+        return None;
+    }
+    // An image that cannot be pulled alternates between two reasons; one sentence keeps the status quiet.
+    if matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull") {
+        return Some(format!("image {} cannot be pulled", container.image));
+    }
+    if reason == "CrashLoopBackOff" {
+        return Some("the container ends right after its start (CrashLoopBackOff); see its log".into());
+    }
+    match waiting.message.as_deref().unwrap_or_default() {
+        "" => Some(reason.into()),
+        message => Some(format!("{reason}: {message}")),
+    }
+}
+
+fn unschedulable(pod: &Pod) -> Option<String> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let scheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
+    (scheduled.reason.as_deref() == Some("Unschedulable"))
+        .then(|| format!("no node takes the pod: {}", scheduled.message.as_deref().unwrap_or("no reason given")))
+}
+
+fn end(container: &ContainerStatus) -> Option<ContainerEnd> {
+    let terminated = container.state.as_ref()?.terminated.as_ref()?;
+    Some(ContainerEnd {
+        exit_code: terminated.exit_code,
+        reason: terminated.reason.clone().unwrap_or_default(),
+        message: terminated.message.clone(),
+    })
+}

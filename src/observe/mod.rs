@@ -1,0 +1,294 @@
+//! What is in the cluster of every object's children, as the watches tell, trimmed to what decisions need.
+
+mod facts;
+mod fields;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+pub use facts::*;
+use kube::core::ObjectMeta;
+pub use watch::{Scope, Touched, WATCH_SECONDS, watch_children};
+
+use crate::{
+    api::{HASH_ANNOTATION, MODEL_LABEL, MODEL_NAME_ANNOTATION},
+    render::{Child, Kind},
+};
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Watched {
+    /// A kind of child.
+    Child(Kind),
+    /// The pods of children.
+    Pod,
+}
+
+/// One object as it was last seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// Its UID.
+    pub uid: String,
+    /// Its resource version, as a number.
+    pub version: u64,
+    /// The `RecommenderModel` it belongs to.
+    pub model: String,
+    /// UID of its controller; none when it has none.
+    pub controller: Option<String>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// The hash of what we last applied.
+    pub hash: Option<String>,
+    /// Whether we own `spec.replicas`.
+    pub owns_replicas: bool,
+    /// The fields we own.
+    fields: Fields,
+    /// Its state.
+    pub facts: Facts,
+    /// Its state, of a pod.
+    pub pod: Option<PodFacts>,
+}
+
+/// The fields we own of an object: as text until they were once held against what is wanted, then as a hash.
+#[derive(Clone, Debug, PartialEq)]
+enum Fields {
+    Unchecked(Box<str>),
+    Checked(u64),
+}
+
+impl Seen {
+    /// Reads an object's metadata. None when it belongs to no `RecommenderModel`.
+    fn new(meta: &ObjectMeta, facts: Facts, pod: Option<PodFacts>) -> Option<Self> {
+        let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let ours = fields::ours(meta.managed_fields.as_deref());
+        let annotation = |name: &str| meta.annotations.as_ref()?.get(name).cloned();
+        let owner = controller.filter(|owner| owner.kind == "RecommenderModel").map(|owner| owner.name.clone());
+        Some(Self {
+            uid: meta.uid.clone()?,
+            version: meta.resource_version.as_ref()?.parse().ok()?,
+            model: owner.or_else(|| annotation(MODEL_NAME_ANNOTATION))?,
+            controller: controller.map(|owner| owner.uid.clone()),
+            deleting: meta.deletion_timestamp.is_some(),
+            hash: annotation(HASH_ANNOTATION),
+            owns_replicas: fields::has_spec_field(&ours, "replicas"),
+            fields: Fields::Unchecked(ours.into()),
+            facts,
+            pod,
+        })
+    }
+
+    /// Whether the object is as `wanted` was last applied: it carries its hash, and nobody took a field of it from us.
+    pub fn is_as_applied(&self, wanted: &Child) -> bool {
+        self.hash.as_deref() == Some(&wanted.hash)
+            && match &self.fields {
+                Fields::Checked(_) => true,
+                Fields::Unchecked(fields) => fields::covers(fields, &wanted.object),
+            }
+    }
+
+    /// Whether it is the same object, and nobody touched what we applied in between.
+    fn same_fields(&self, later: &Self) -> bool {
+        self.uid == later.uid && self.hash == later.hash && self.fields_hash() == later.fields_hash()
+    }
+
+    fn fields_hash(&self) -> u64 {
+        match &self.fields {
+            Fields::Checked(hash) => *hash,
+            Fields::Unchecked(fields) => {
+                let mut hasher = DefaultHasher::new();
+                fields.hash(&mut hasher);
+                hasher.finish()
+            }
+        }
+    }
+}
+
+/// The children of one `RecommenderModel`.
+#[derive(Clone, Debug, Default)]
+pub struct Family {
+    members: BTreeMap<(Watched, String), Seen>,
+}
+
+impl Family {
+    /// A child by kind and name.
+    pub fn child(&self, kind: Kind, name: &str) -> Option<&Seen> {
+        self.members.get(&(Watched::Child(kind), name.to_owned()))
+    }
+
+    /// All children of a kind.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&str, &Seen)> {
+        self.children().filter(move |(of, ..)| *of == kind).map(|(_, name, seen)| (name, seen))
+    }
+
+    /// All children, pods left out.
+    pub fn children(&self) -> impl Iterator<Item = (Kind, &str, &Seen)> {
+        self.members.iter().filter_map(|((watched, name), seen)| match watched {
+            Watched::Child(kind) => Some((*kind, name.as_str(), seen)),
+            Watched::Pod => None,
+        })
+    }
+
+    /// All pods.
+    pub fn pods(&self) -> impl Iterator<Item = &PodFacts> {
+        self.members.values().filter_map(|seen| seen.pod.as_ref())
+    }
+
+    /// A family of children of the UID `uid`, for tests.
+    #[cfg(test)]
+    pub fn with(mut self, watched: Watched, name: &str, facts: Facts, pod: Option<PodFacts>) -> Self {
+        let seen = Seen {
+            uid: name.into(),
+            version: 1,
+            model: "packages".into(),
+            controller: Some("uid".into()),
+            deleting: false,
+            hash: None,
+            owns_replicas: false,
+            fields: Fields::Checked(0),
+            facts,
+            pod,
+        };
+        self.members.insert((watched, name.to_owned()), seen);
+        self
+    }
+}
+
+/// Whose children: namespace and base name.
+type FamilyKey = (String, String);
+
+/// Everything that was seen. Filled by the watches and by the answers to our own writes.
+#[derive(Debug, Default)]
+pub struct World {
+    families: Mutex<HashMap<FamilyKey, Family>>,
+    /// Watches that have not delivered their first list yet.
+    loading: AtomicU32,
+    /// Optional kinds that the cluster does not have.
+    missing: Mutex<HashSet<Kind>>,
+}
+
+impl World {
+    /// The children of an object, as they were last seen.
+    pub fn family(&self, namespace: &str, base: &str) -> Family {
+        lock(&self.families).get(&(namespace.to_owned(), base.to_owned())).cloned().unwrap_or_default()
+    }
+
+    /// Whether every watch has delivered its first list. Before, something that is not seen may still be there.
+    pub fn is_loaded(&self) -> bool {
+        self.loading.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether the cluster has a kind.
+    pub fn has_kind(&self, kind: Kind) -> bool {
+        !lock(&self.missing).contains(&kind)
+    }
+
+    /// Takes note of what the API server answered to a write of ours, so that the next look does not wait for the
+    /// watch. Returns what was recorded.
+    pub fn record(&self, kind: Kind, meta: &ObjectMeta) {
+        let facts = {
+            // The state is the watch's business; a write of ours does not change it.
+            let families = lock(&self.families);
+            key(meta)
+                .and_then(|key| families.get(&key)?.child(kind, meta.name.as_deref()?).map(|seen| seen.facts.clone()))
+                .unwrap_or(Facts::Nothing)
+        };
+        if let Some(seen) = Seen::new(meta, facts, None) {
+            self.put(Watched::Child(kind), meta, seen);
+        }
+    }
+
+    /// Takes note that a child was held against what is wanted, and is so.
+    pub fn confirm(&self, namespace: &str, base: &str, kind: Kind, name: &str) {
+        let mut families = lock(&self.families);
+        let family = families.get_mut(&(namespace.to_owned(), base.to_owned()));
+        if let Some(seen) = family.and_then(|family| family.members.get_mut(&(Watched::Child(kind), name.to_owned()))) {
+            seen.fields = Fields::Checked(seen.fields_hash());
+        }
+    }
+
+    /// Records an object. Returns whether anything that counts is different from before.
+    fn put(&self, watched: Watched, meta: &ObjectMeta, mut seen: Seen) -> bool {
+        let (Some(key), Some(name)) = (key(meta), meta.name.clone()) else {
+            return false;
+        };
+        let mut families = lock(&self.families);
+        let members = &mut families.entry(key).or_default().members;
+        match members.get(&(watched, name.clone())) {
+            // The watch may be behind our own writes.
+            Some(before) if before.version > seen.version => return false,
+            Some(before) if before.same_fields(&seen) => seen.fields = before.fields.clone(),
+            _ => {}
+        }
+        let changed = members
+            .get(&(watched, name.clone()))
+            .is_none_or(|before| Seen { version: seen.version, ..before.clone() } != seen);
+        members.insert((watched, name), seen);
+        changed
+    }
+
+    /// Forgets an object. Returns the model it belonged to.
+    fn remove(&self, watched: Watched, meta: &ObjectMeta) -> Option<String> {
+        let (key, name) = (key(meta)?, meta.name.clone()?);
+        let mut families = lock(&self.families);
+        let family = families.get_mut(&key)?;
+        let seen = family.members.get(&(watched, name.clone()))?;
+        if Some(&seen.uid) != meta.uid.as_ref() {
+            return None; // a later object of that name is there already
+        }
+        let model = seen.model.clone();
+        family.members.remove(&(watched, name));
+        if family.members.is_empty() {
+            families.remove(&key);
+        }
+        Some(model)
+    }
+
+    /// Forgets all objects of a kind that a new list did not have. Returns (namespace, model) of those forgotten.
+    fn retain(&self, watched: Watched, listed: &HashSet<String>) -> Vec<(String, String)> {
+        let mut gone = Vec::new();
+        lock(&self.families).retain(|(namespace, _), family| {
+            family.members.retain(|(of, _), seen| {
+                let keep = *of != watched || listed.contains(&seen.uid);
+                if !keep {
+                    gone.push((namespace.clone(), seen.model.clone()));
+                }
+                keep
+            });
+            !family.members.is_empty()
+        });
+        gone
+    }
+
+    fn expect_list(&self) {
+        self.loading.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn list_arrived(&self) {
+        self.loading.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Returns whether this is news.
+    fn set_missing(&self, kind: Kind, missing: bool) -> bool {
+        let mut set = lock(&self.missing);
+        if missing { set.insert(kind) } else { set.remove(&kind) }
+    }
+}
+
+fn key(meta: &ObjectMeta) -> Option<FamilyKey> {
+    Some((meta.namespace.clone()?, meta.labels.as_ref()?.get(MODEL_LABEL)?.clone()))
+}
+
+/// A poisoned lock means that a thread panicked while it held it; the data are replaced whole, so they are usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, OwnerReference};
+use serde_json::json;
+
+use super::*;
+use crate::api::FIELD_MANAGER;
+
+const SERVICE: Watched = Watched::Child(Kind::Service);
+
+fn meta(uid: &str, version: u64) -> ObjectMeta {
+    ObjectMeta {
+        name: Some("packages".into()),
+        namespace: Some("shop".into()),
+        uid: Some(uid.into()),
+        resource_version: Some(version.to_string()),
+        labels: Some([(MODEL_LABEL.to_owned(), "packages".to_owned())].into()),
+        annotations: Some([(HASH_ANNOTATION.to_owned(), "h".to_owned())].into()),
+        owner_references: Some(vec![OwnerReference {
+            kind: "RecommenderModel".into(),
+            name: "packages".into(),
+            uid: "owner".into(),
+            controller: Some(true),
+            ..OwnerReference::default()
+        }]),
+        managed_fields: Some(vec![ManagedFieldsEntry {
+            manager: Some(FIELD_MANAGER.into()),
+            operation: Some("Apply".into()),
+            fields_v1: Some(FieldsV1(json!({"f:spec": {"f:ports": {}}}))),
+            ..ManagedFieldsEntry::default()
+        }]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn put(world: &World, meta: &ObjectMeta) -> bool {
+    let seen = Seen::new(meta, Facts::Nothing, None).expect("the object belongs to a model");
+    world.put(SERVICE, meta, seen)
+}
+
+fn service(world: &World) -> Option<Seen> {
+    world.family("shop", "packages").child(Kind::Service, "packages").cloned()
+}
+
+fn wanted(object: serde_json::Value) -> Child {
+    Child { kind: Kind::Service, name: "packages".into(), object, hash: "h".into() }
+}
+
+#[test]
+fn an_event_that_is_older_than_our_own_write_is_passed_over() {
+    let world = World::default();
+    world.record(Kind::Service, &meta("a", 5));
+    assert!(!put(&world, &meta("a", 4)));
+    assert_eq!(service(&world).map(|seen| seen.version), Some(5));
+}
+
+#[test]
+fn an_event_that_changes_nothing_that_counts_calls_for_no_look() {
+    let world = World::default();
+    assert!(put(&world, &meta("a", 5)), "it is new");
+    assert!(!put(&world, &meta("a", 6)), "only the version differs");
+    let mut labelled = meta("a", 7);
+    labelled.annotations = None;
+    assert!(put(&world, &labelled), "the hash is gone");
+}
+
+#[test]
+fn what_was_held_against_the_wanted_stays_confirmed_until_our_fields_change() {
+    let world = World::default();
+    put(&world, &meta("a", 1));
+    world.confirm("shop", "packages", Kind::Service, "packages");
+    put(&world, &meta("a", 2));
+    let unrelated = wanted(json!({"spec": {"selector": {}}}));
+    assert!(service(&world).is_some_and(|seen| seen.is_as_applied(&unrelated)), "confirmed ones are not looked into");
+
+    let mut taken = meta("a", 3);
+    taken.managed_fields = None;
+    assert!(put(&world, &taken), "somebody took our fields");
+    assert!(service(&world).is_some_and(|seen| !seen.is_as_applied(&wanted(json!({"spec": {"ports": []}})))));
+}
+
+#[test]
+fn the_deletion_of_an_earlier_object_does_not_remove_the_one_that_took_its_name() {
+    let world = World::default();
+    put(&world, &meta("new", 9));
+    assert_eq!(world.remove(SERVICE, &meta("old", 8)), None);
+    assert!(service(&world).is_some());
+    assert_eq!(world.remove(SERVICE, &meta("new", 9)), Some("packages".into()));
+    assert!(service(&world).is_none());
+}
+
+#[test]
+fn a_new_list_removes_what_it_does_not_have_and_nothing_of_other_kinds() {
+    let world = World::default();
+    put(&world, &meta("a", 1));
+    world.record(Kind::Job, &ObjectMeta { uid: Some("job".into()), ..meta("job", 1) });
+    let gone = world.retain(SERVICE, &HashSet::new());
+    assert_eq!(gone, [("shop".to_owned(), "packages".to_owned())]);
+    assert_eq!(world.family("shop", "packages").children().count(), 1);
+}
+
+#[test]
+fn nothing_counts_as_loaded_before_every_list_has_arrived() {
+    let world = World::default();
+    world.expect_list();
+    world.expect_list();
+    world.list_arrived();
+    assert!(!world.is_loaded());
+    world.list_arrived();
+    assert!(world.is_loaded());
+}

@@ -1,0 +1,175 @@
+//! The serving Deployment.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{
+            Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler, PodTemplateSpec, Probe, SleepAction,
+            TCPSocketAction, TopologySpreadConstraint,
+        },
+    },
+    apimachinery::pkg::{
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+
+use super::{
+    child::{self, Child, Kind},
+    pod::{self, Access},
+};
+use crate::{
+    api::{MODEL_NAME_ANNOTATION, VERSION_LABEL, Version},
+    model::{Model, names},
+};
+
+/// Component label of serving.
+pub const COMPONENT: &str = "serving";
+/// Name of the container.
+pub const CONTAINER: &str = "server";
+/// Name of the container's port.
+pub const PORT_NAME: &str = "http";
+
+/// Seconds between a pod's removal from the Service and its SIGTERM, so that no request meets a closed port.
+const DRAIN_SECONDS: i64 = 5;
+/// Seconds a server has to end after its SIGTERM.
+const GRACE_SECONDS: i64 = 30;
+/// Seconds between two start-up probes.
+const STARTUP_PERIOD_SECONDS: i32 = 2;
+/// Seconds for scheduling and pulling the image before a rollout counts as stuck, beside the server's own start-up.
+const ROLLOUT_SLACK_SECONDS: i32 = 300;
+
+pub fn render(model: &Model, version: &Version) -> Child {
+    let identity = &model.identity;
+    let spec = DeploymentSpec {
+        // With an autoscaler this field is the autoscaler's alone.
+        replicas: model.serving.autoscaling.is_none().then(|| model.min_replicas()),
+        selector: LabelSelector {
+            match_labels: Some(child::selector(identity, COMPONENT)),
+            ..LabelSelector::default()
+        },
+        strategy: Some(never_fewer()),
+        progress_deadline_seconds: Some(model.serving.probes.startup_seconds + ROLLOUT_SLACK_SECONDS),
+        revision_history_limit: Some(2),
+        template: template(model, version),
+        ..DeploymentSpec::default()
+    };
+    let metadata = child::meta(identity, names::serving(&identity.base), COMPONENT);
+    Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
+}
+
+/// The previous version's pods stay until as many of the new one are ready.
+fn never_fewer() -> DeploymentStrategy {
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".into()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_unavailable: Some(IntOrString::Int(0)),
+            max_surge: Some(IntOrString::String("25%".into())),
+        }),
+    }
+}
+
+fn template(model: &Model, version: &Version) -> PodTemplateSpec {
+    let identity = &model.identity;
+    let mut labels = child::labels(identity, COMPONENT);
+    labels.insert(VERSION_LABEL.into(), version.id.clone());
+    let mut pod = pod::spec(model, container(model, version));
+    pod.termination_grace_period_seconds = Some(DRAIN_SECONDS + GRACE_SECONDS);
+    pod.topology_spread_constraints = Some(vec![TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(child::selector(identity, COMPONENT)),
+            ..LabelSelector::default()
+        }),
+        ..TopologySpreadConstraint::default()
+    }]);
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(BTreeMap::from([(MODEL_NAME_ANNOTATION.into(), identity.name.clone())])),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod),
+    }
+}
+
+fn container(model: &Model, version: &Version) -> Container {
+    let serving = &model.serving;
+    let contract = vec![
+        ("RECOMMENDER_VERSION", version.id.clone()),
+        ("RECOMMENDER_MODEL_URI", version.uri.clone()),
+        ("RECOMMENDER_MODEL_DIGEST", version.digest.clone()),
+    ];
+    Container {
+        name: CONTAINER.into(),
+        image: Some(serving.image.clone()),
+        command: pod::non_empty(&serving.command),
+        args: pod::non_empty(&serving.args),
+        ports: Some(vec![ContainerPort {
+            name: Some(PORT_NAME.into()),
+            container_port: serving.port,
+            protocol: Some("TCP".into()),
+            ..ContainerPort::default()
+        }]),
+        env: Some(pod::env(model, contract, &serving.env)),
+        resources: pod::resources(serving.resources.as_ref()),
+        volume_mounts: Some(pod::mounts(model, Access::ReadOnly)),
+        security_context: Some(pod::security_context()),
+        startup_probe: Some(startup_probe(model)),
+        readiness_probe: Some(readiness_probe(model)),
+        liveness_probe: Some(liveness_probe()),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction { seconds: DRAIN_SECONDS }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        ..Container::default()
+    }
+}
+
+fn answers(model: &Model) -> Option<HTTPGetAction> {
+    Some(HTTPGetAction {
+        path: Some(model.serving.probes.path.clone()),
+        port: IntOrString::String(PORT_NAME.into()),
+        ..HTTPGetAction::default()
+    })
+}
+
+fn startup_probe(model: &Model) -> Probe {
+    let probes = &model.serving.probes;
+    Probe {
+        http_get: answers(model),
+        period_seconds: Some(STARTUP_PERIOD_SECONDS),
+        timeout_seconds: Some(probes.timeout_seconds),
+        failure_threshold: Some((probes.startup_seconds / STARTUP_PERIOD_SECONDS).max(1)),
+        ..Probe::default()
+    }
+}
+
+fn readiness_probe(model: &Model) -> Probe {
+    let probes = &model.serving.probes;
+    Probe {
+        http_get: answers(model),
+        period_seconds: Some(probes.period_seconds),
+        timeout_seconds: Some(probes.timeout_seconds),
+        failure_threshold: Some(3),
+        ..Probe::default()
+    }
+}
+
+/// Only asks whether the port is open: a server that answers slowly under load must not be killed for it.
+fn liveness_probe() -> Probe {
+    Probe {
+        tcp_socket: Some(TCPSocketAction { port: IntOrString::String(PORT_NAME.into()), ..TCPSocketAction::default() }),
+        period_seconds: Some(10),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(6),
+        ..Probe::default()
+    }
+}

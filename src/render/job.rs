@@ -1,0 +1,105 @@
+//! A training run: the Job.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::{Job, JobSpec},
+    core::v1::{Container, PodTemplateSpec},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{
+    child::{self, Child, Kind},
+    pod::{self, Access},
+};
+use crate::{
+    api::{
+        DUE_ANNOTATION, MODEL_NAME_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION,
+        TrainingKind, VERSION_LABEL,
+    },
+    model::{Model, names},
+    training::NewRun,
+};
+
+/// Component label of training.
+pub const COMPONENT: &str = "training";
+/// Name of the container whose termination message is the report.
+pub const CONTAINER: &str = "trainer";
+
+/// Seconds a trainer has to end by itself when it is told to.
+const GRACE_SECONDS: i64 = 30;
+
+pub fn render(model: &Model, run: &NewRun) -> Child {
+    let identity = &model.identity;
+    let mut meta = child::meta(identity, names::job(&identity.base, &run.version), COMPONENT);
+    meta.labels.get_or_insert_default().insert(VERSION_LABEL.into(), run.version.clone());
+    meta.annotations = Some(annotations(model, run));
+    Child::new(Kind::Job, Job { metadata: meta, spec: Some(spec(model, &run.version, run.kind)), status: None })
+}
+
+/// Hash of the run's settings, the same for every run.
+pub fn template_hash(model: &Model) -> String {
+    child::hash(&spec(model, "", TrainingKind::Full))
+}
+
+/// What must be known of a run when nothing but its Job is left.
+fn annotations(model: &Model, run: &NewRun) -> BTreeMap<String, String> {
+    let mut annotations = BTreeMap::from([
+        (MODEL_NAME_ANNOTATION.into(), model.identity.name.clone()),
+        (TEMPLATE_ANNOTATION.into(), template_hash(model)),
+        (TRIGGER_ANNOTATION.into(), run.trigger.as_str().into()),
+        (DUE_ANNOTATION.into(), whole_seconds(run.due)),
+    ]);
+    annotations.extend(run.request.clone().map(|request| (REQUEST_ANNOTATION.into(), request)));
+    annotations
+}
+
+fn whole_seconds(instant: Timestamp) -> String {
+    Timestamp::from_second(instant.as_second()).unwrap_or(instant).to_string()
+}
+
+fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {
+    let full = &model.training.full;
+    let mut labels = child::labels(&model.identity, COMPONENT);
+    labels.insert(VERSION_LABEL.into(), version.into());
+    let mut pod = pod::spec(model, container(model, version, kind));
+    // Each attempt is a pod of its own, so that the message of the one that failed can still be read.
+    pod.restart_policy = Some("Never".into());
+    pod.termination_grace_period_seconds = Some(GRACE_SECONDS);
+    JobSpec {
+        active_deadline_seconds: Some(full.deadline_seconds),
+        backoff_limit: Some(full.backoff_limit),
+        template: PodTemplateSpec {
+            metadata: Some(ObjectMeta {
+                labels: Some(labels),
+                annotations: Some(BTreeMap::from([(MODEL_NAME_ANNOTATION.into(), model.identity.name.clone())])),
+                ..ObjectMeta::default()
+            }),
+            spec: Some(pod),
+        },
+        ..JobSpec::default()
+    }
+}
+
+fn container(model: &Model, version: &str, kind: TrainingKind) -> Container {
+    let training = &model.training;
+    let contract = vec![
+        ("RECOMMENDER_VERSION", version.to_owned()),
+        ("RECOMMENDER_KIND", kind.as_str().to_owned()),
+        ("RECOMMENDER_OUTPUT_URI", format!("{}/{version}", model.artifacts.base_uri(&model.identity))),
+    ];
+    Container {
+        name: CONTAINER.into(),
+        image: Some(training.image.clone()),
+        command: pod::non_empty(&training.full.command),
+        args: pod::non_empty(&training.full.args),
+        env: Some(pod::env(model, contract, &training.env)),
+        resources: pod::resources(training.resources.as_ref()),
+        volume_mounts: Some(pod::mounts(model, Access::ReadWrite)),
+        security_context: Some(pod::security_context()),
+        // The report comes from the file alone: the end of the log is not a report.
+        termination_message_policy: Some("File".into()),
+        ..Container::default()
+    }
+}

@@ -1,0 +1,53 @@
+//! Model and decisions -> the objects wanted in the cluster. Pure, and it cannot fail: whatever could be wrong was
+//! refused by [`crate::model`].
+
+mod autoscaler;
+mod child;
+mod deployment;
+mod disruption_budget;
+mod job;
+mod monitoring;
+mod offline;
+mod pod;
+mod service;
+mod service_account;
+
+pub use child::{Child, Kind};
+pub use offline::{as_yaml, offline};
+
+use crate::{api::Version, model::Model, training::NewRun};
+
+/// What was decided and goes into the children.
+#[derive(Clone, Debug)]
+pub struct Decided<'a> {
+    /// The version to serve; none before the first training.
+    pub serve: Option<&'a Version>,
+    /// The training run to start.
+    pub train: Option<&'a NewRun>,
+}
+
+/// All children that are wanted now, in the order they are to be applied: what others refer to comes first.
+///
+/// Training Jobs are wanted only at the moment they are started; afterwards they are history.
+pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
+    let mut children = vec![service_account::render(model)];
+    children.extend(decided.train.map(|run| job::render(model, run)));
+    children.push(service::render(model));
+    if let Some(version) = decided.serve {
+        children.push(deployment::render(model, version));
+        children.extend(autoscaler::render(model));
+        children.push(disruption_budget::render(model));
+    }
+    children.extend(monitoring::service_monitor(model));
+    children.extend(monitoring::prometheus_rule(model));
+    children
+}
+
+/// A hash of everything a training run is made from, except what differs from run to run. A failed run is tried again
+/// when it changes.
+pub fn training_template(model: &Model) -> String {
+    job::template_hash(model)
+}
+
+pub use deployment::CONTAINER as SERVER_CONTAINER;
+pub use job::CONTAINER as TRAINER_CONTAINER;

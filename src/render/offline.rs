@@ -1,0 +1,62 @@
+//! The children of an object that is only a file: what they will be once the first training has succeeded.
+
+use jiff::Timestamp;
+
+use super::{Child, Decided, Kind, children, training_template};
+use crate::{
+    api::{TrainingKind, Version},
+    model::Model,
+    training::{self, Inputs, NewRun, Plan},
+};
+
+/// What a digest looks like as long as nothing was trained.
+const NO_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// All children, the first training Job included, as if that Job had given a version.
+pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
+    let plan = Plan {
+        uid: model.identity.uid.clone().unwrap_or_default(),
+        base: model.identity.base.clone(),
+        created_at: now,
+        schedule: model.schedule.clone(),
+        template: training_template(model),
+        request: None,
+        output_base: model.artifacts.base_uri(&model.identity),
+    };
+    let inputs = Inputs { plan: &plan, prior: None, versions: &[], in_use: &[], runs: &[], now, settled: true };
+    let run = training::decide(&inputs).start;
+    let version = run.as_ref().map(|run| trained(model, run, now));
+    children(model, &Decided { serve: version.as_ref(), train: run.as_ref() })
+}
+
+fn trained(model: &Model, run: &NewRun, now: Timestamp) -> Version {
+    Version {
+        id: run.version.clone(),
+        kind: TrainingKind::Full,
+        job: String::new(),
+        uri: format!("{}/{}", model.artifacts.base_uri(&model.identity), run.version),
+        digest: NO_DIGEST.into(),
+        bytes: 0,
+        metrics: Default::default(),
+        data_through: None,
+        due_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
+        trained_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
+    }
+}
+
+/// Children as YAML documents.
+///
+/// # Errors
+/// When a value cannot be written as YAML, which none of ours is.
+pub fn as_yaml(children: &[Child]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for child in children {
+        if child.kind == Kind::Deployment {
+            text += "---\n# The version is the first training's; its digest is known when it was trained.\n";
+        } else {
+            text += "---\n";
+        }
+        text += &serde_saphyr::to_string(&child.object)?;
+    }
+    Ok(text)
+}

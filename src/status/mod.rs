@@ -1,0 +1,185 @@
+//! What is told about an object: computed from what was decided, done and seen. Pure; the writing is
+//! [`crate::controller`]'s.
+
+mod events;
+mod verdict;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+pub use events::{Note, notes};
+use jiff::Timestamp;
+pub use verdict::{FIRST_METRICS, Verdict};
+
+use crate::{
+    api::{
+        RecommenderModelStatus, ServingStatus,
+        conditions::{reasons, types},
+    },
+    apply::Problem,
+    model::Model,
+    observe::{AutoscalerFacts, DeploymentFacts, Facts, Family},
+    render::Kind,
+    training::Decision,
+};
+
+/// Longest message of a condition, in characters.
+const MESSAGE_MAX: usize = 1024;
+
+/// What the status is computed from.
+pub struct Inputs<'a> {
+    /// The validated object.
+    pub model: &'a Model,
+    /// The status as it was last written.
+    pub prior: &'a RecommenderModelStatus,
+    /// What was decided on training.
+    pub training: &'a Decision,
+    /// What was seen of the children.
+    pub family: &'a Family,
+    /// Children that are not as wanted.
+    pub problems: &'a [Problem],
+    /// The time of this look.
+    pub now: Timestamp,
+}
+
+/// The status of an object whose spec can be worked with.
+pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
+    let deployment = inputs.family.of_kind(Kind::Deployment).find_map(|(_, seen)| match &seen.facts {
+        Facts::Deployment(facts) => Some(facts),
+        _ => None,
+    });
+    let serving = serving_status(inputs, deployment);
+    let training_ready = training_verdict(inputs);
+    let serving_ready = verdict::serving(inputs, deployment, &serving);
+    let ready = verdict::ready(&training_ready, &serving_ready, &serving);
+    let stalled = verdict::stalled(inputs, &ready, &training_ready, &serving_ready);
+    let reconciling = verdict::reconciling(inputs, &ready, &stalled, &serving_ready);
+    let verdicts = [
+        (types::READY, ready),
+        (types::RECONCILING, reconciling),
+        (types::STALLED, stalled),
+        (types::TRAINING_READY, training_ready),
+        (types::SERVING_READY, serving_ready),
+        (types::SCALING_ACTIVE, verdict::scaling(inputs, autoscaler(inputs.family))),
+        (types::MONITORING_READY, verdict::monitoring(inputs)),
+    ];
+    RecommenderModelStatus {
+        observed_generation: Some(inputs.model.identity.generation),
+        conditions: conditions(inputs.prior, inputs.model.identity.generation, inputs.now, verdicts),
+        training: Some(inputs.training.status.clone()),
+        serving: Some(serving),
+        versions: inputs.training.versions.clone(),
+    }
+}
+
+/// The status of an object that cannot be worked with: everything known stays, the summary says what is wrong.
+pub fn stalled(
+    prior: &RecommenderModelStatus,
+    generation: i64,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> RecommenderModelStatus {
+    let wrong = || Verdict::no(reason, message);
+    let mut verdicts = vec![
+        (types::READY, wrong()),
+        (types::RECONCILING, Verdict::no(reason, "waits for the object to be changed")),
+        (types::STALLED, Verdict::yes(reason, message)),
+    ];
+    let aspects = [types::TRAINING_READY, types::SERVING_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
+    for aspect in aspects {
+        let known = prior.conditions.iter().find(|condition| condition.type_ == aspect);
+        verdicts.push((aspect, known.map_or_else(Verdict::pending, Verdict::from)));
+    }
+    RecommenderModelStatus {
+        observed_generation: Some(generation),
+        conditions: conditions(prior, generation, now, verdicts),
+        ..prior.clone()
+    }
+}
+
+/// The status of an object that could not be worked on this time; it is tried again.
+pub fn interrupted(
+    prior: &RecommenderModelStatus,
+    generation: i64,
+    message: &str,
+    now: Timestamp,
+) -> RecommenderModelStatus {
+    let verdicts: Vec<_> = [
+        types::READY,
+        types::RECONCILING,
+        types::STALLED,
+        types::TRAINING_READY,
+        types::SERVING_READY,
+        types::SCALING_ACTIVE,
+        types::MONITORING_READY,
+    ]
+    .into_iter()
+    .map(|aspect| {
+        let known = prior.conditions.iter().find(|condition| condition.type_ == aspect);
+        let verdict = match aspect {
+            types::RECONCILING => Verdict::yes(reasons::RECONCILE_FAILED, message),
+            types::STALLED => Verdict::no(reasons::RECONCILE_FAILED, "it is tried again"),
+            _ => known.map_or_else(Verdict::pending, Verdict::from),
+        };
+        (aspect, verdict)
+    })
+    .collect();
+    RecommenderModelStatus { conditions: conditions(prior, generation, now, verdicts), ..prior.clone() }
+}
+
+fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>) -> ServingStatus {
+    let prior = inputs.prior.serving.clone().unwrap_or_default();
+    let wanted = inputs.training.versions.first().map(|version| version.id.clone());
+    let rolled_out = deployment.is_some_and(|facts| facts.version == wanted && facts.rolled_out());
+    let version = if rolled_out { wanted.clone() } else { prior.version };
+    ServingStatus {
+        rolling_out: wanted.filter(|wanted| version.as_ref() != Some(wanted)),
+        version,
+        replicas: deployment.map_or(0, |facts| facts.ready),
+        desired_replicas: deployment.map_or_else(|| inputs.model.min_replicas(), |facts| facts.desired),
+    }
+}
+
+fn training_verdict(inputs: &Inputs<'_>) -> Verdict {
+    let refused = inputs.problems.iter().find(|problem| problem.kind == Kind::Job);
+    match refused {
+        Some(problem) => Verdict::no(problem.reason, &problem.message),
+        None => Verdict::from(&inputs.training.condition),
+    }
+}
+
+fn autoscaler(family: &Family) -> Option<&AutoscalerFacts> {
+    family.of_kind(Kind::HorizontalPodAutoscaler).find_map(|(_, seen)| match &seen.facts {
+        Facts::Autoscaler(facts) => Some(facts),
+        _ => None,
+    })
+}
+
+/// Conditions from verdicts. The time of the last transition changes with the status only.
+fn conditions(
+    prior: &RecommenderModelStatus,
+    generation: i64,
+    now: Timestamp,
+    verdicts: impl IntoIterator<Item = (&'static str, Verdict)>,
+) -> Vec<Condition> {
+    let whole_seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    verdicts
+        .into_iter()
+        .map(|(type_, verdict)| {
+            let before = prior.conditions.iter().find(|condition| condition.type_ == type_);
+            let unchanged = before.filter(|before| before.status == verdict.status);
+            Condition {
+                type_: type_.into(),
+                status: verdict.status.into(),
+                reason: verdict.reason,
+                message: verdict.message.chars().take(MESSAGE_MAX).collect(),
+                observed_generation: Some(generation),
+                last_transition_time: unchanged
+                    .map_or(Time(whole_seconds), |before| before.last_transition_time.clone()),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

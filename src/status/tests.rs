@@ -1,0 +1,285 @@
+use serde_json::json;
+
+use super::*;
+use crate::{
+    api::{RecommenderModel, TrainingKind, TrainingStatus, Version},
+    observe::{Blocked, PodFacts, Watched},
+    render::Kind,
+    training::{Decision, Outcome, Truth},
+};
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+fn model(serving: serde_json::Value) -> Model {
+    let mut object = json!({
+        "apiVersion": "recommender.dev/v1alpha1", "kind": "RecommenderModel",
+        "metadata": {"name": "packages", "namespace": "shop", "uid": "uid", "generation": 3},
+        "spec": {
+            "artifacts": {"persistentVolumeClaim": {"claimName": "models"}},
+            "training": {"image": "t", "full": {}},
+            "serving": {"image": "s"},
+        },
+    });
+    for (field, value) in serving.as_object().expect("an object") {
+        object["spec"]["serving"][field] = value.clone();
+    }
+    let object: RecommenderModel = serde_json::from_value(object).expect("a valid object");
+    Model::new(&object, NOW).expect("a valid model")
+}
+
+fn version(id: &str) -> Version {
+    Version {
+        id: id.into(),
+        kind: TrainingKind::Full,
+        job: format!("packages-{id}"),
+        uri: "file:///artifacts/m".into(),
+        digest: "sha256:0".into(),
+        bytes: 1,
+        metrics: Default::default(),
+        data_through: None,
+        due_at: Time(NOW),
+        trained_at: Time(NOW),
+    }
+}
+
+fn training(status: Truth, reason: &'static str, versions: &[&str]) -> Decision {
+    Decision {
+        start: None,
+        replace: Vec::new(),
+        remove: Vec::new(),
+        status: TrainingStatus::default(),
+        versions: versions.iter().map(|id| version(id)).collect(),
+        condition: Outcome { status, reason, message: format!("training: {reason}") },
+        wake_at: None,
+    }
+}
+
+fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentFacts {
+    DeploymentFacts {
+        version: Some(version.into()),
+        observed: true,
+        desired,
+        total: desired,
+        updated: desired,
+        ready,
+        stuck: None,
+    }
+}
+
+fn family(facts: DeploymentFacts) -> Family {
+    Family::default().with(Watched::Child(Kind::Deployment), "packages-serving", Facts::Deployment(facts), None)
+}
+
+fn serving(version: &str) -> RecommenderModelStatus {
+    let serving = ServingStatus { version: Some(version.into()), ..ServingStatus::default() };
+    RecommenderModelStatus { serving: Some(serving), ..RecommenderModelStatus::default() }
+}
+
+struct Case {
+    model: Model,
+    prior: RecommenderModelStatus,
+    training: Decision,
+    family: Family,
+    problems: Vec<Problem>,
+}
+
+impl Case {
+    fn new(prior: RecommenderModelStatus, training: Decision, family: Family) -> Self {
+        Self { model: model(json!({"replicas": 2})), prior, training, family, problems: Vec::new() }
+    }
+
+    fn with_problem(mut self, kind: Kind, reason: &'static str, permanent: bool) -> Self {
+        self.problems.push(Problem { kind, reason, message: format!("{}: {reason}", kind.as_str()), permanent });
+        self
+    }
+
+    fn compute(&self) -> RecommenderModelStatus {
+        compute(&Inputs {
+            model: &self.model,
+            prior: &self.prior,
+            training: &self.training,
+            family: &self.family,
+            problems: &self.problems,
+            now: NOW,
+        })
+    }
+
+    /// Ready, Reconciling, Stalled, ServingReady: status and reason.
+    fn summary(&self) -> [String; 4] {
+        let status = self.compute();
+        [types::READY, types::RECONCILING, types::STALLED, types::SERVING_READY].map(|type_| {
+            let condition = status.conditions.iter().find(|condition| condition.type_ == type_).expect(type_);
+            format!("{} {}", condition.status, condition.reason)
+        })
+    }
+}
+
+#[test]
+fn while_the_first_model_trains_the_object_is_in_progress() {
+    let case = Case::new(Default::default(), training(Truth::Unknown, reasons::TRAINING, &[]), Family::default());
+    assert_eq!(case.summary(), ["False Training", "True Training", "False AsSpecified", "False NoVersion"]);
+}
+
+#[test]
+fn a_first_training_that_failed_waits_for_a_person() {
+    let failed = training(Truth::False, reasons::TRAINING_FAILED, &[]);
+    let case = Case::new(Default::default(), failed, Family::default());
+    assert_eq!(
+        case.summary(),
+        ["False TrainingFailed", "False TrainingFailed", "True TrainingFailed", "False NoVersion"]
+    );
+}
+
+#[test]
+fn a_version_serves_when_all_its_pods_are_ready() {
+    let trained = || training(Truth::True, reasons::TRAINED, &["v1"]);
+    let starting = Case::new(Default::default(), trained(), family(deployment("v1", 1, 2)));
+    assert_eq!(starting.summary(), ["False RollingOut", "True RollingOut", "False AsSpecified", "False RollingOut"]);
+    let ready = Case::new(Default::default(), trained(), family(deployment("v1", 2, 2)));
+    assert_eq!(ready.summary(), ["True Serving", "False AsSpecified", "False AsSpecified", "True Serving"]);
+    assert_eq!(ready.compute().serving.and_then(|serving| serving.version).as_deref(), Some("v1"));
+}
+
+#[test]
+fn a_model_that_cannot_be_trained_anew_still_serves() {
+    let failed = training(Truth::False, reasons::TRAINING_FAILED, &["v1"]);
+    let case = Case::new(serving("v1"), failed, family(deployment("v1", 2, 2)));
+    assert_eq!(case.summary(), ["True Serving", "False AsSpecified", "False AsSpecified", "True Serving"]);
+}
+
+#[test]
+fn the_old_version_is_named_until_the_new_one_is_rolled_out() {
+    let mut half = deployment("v2", 3, 2);
+    (half.total, half.updated) = (3, 1);
+    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v2", "v1"]), family(half));
+    assert_eq!(case.summary(), ["True Serving", "True RollingOut", "False AsSpecified", "False RollingOut"]);
+    let status = case.compute().serving.expect("a serving status");
+    assert_eq!((status.version.as_deref(), status.rolling_out.as_deref()), (Some("v1"), Some("v2")));
+}
+
+#[test]
+fn a_deployment_that_still_has_the_old_template_is_not_taken_for_the_new_version() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
+    let case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2)));
+    assert_eq!(case.compute().serving.and_then(|serving| serving.version).as_deref(), Some("v1"));
+}
+
+#[test]
+fn a_rollout_that_is_stuck_waits_for_a_person_and_says_why() {
+    let stuck = DeploymentFacts { stuck: Some("deadline".into()), ready: 2, ..deployment("v2", 2, 2) };
+    let facts = DeploymentFacts { updated: 1, total: 3, ..stuck };
+    let pod = PodFacts {
+        job: None,
+        version: "v2".into(),
+        created_at: NOW,
+        blocked: Some(Blocked { why: "image s cannot be pulled".into(), counts_from: NOW }),
+        end: None,
+    };
+    let family = family(facts).with(Watched::Pod, "p", Facts::Nothing, Some(pod));
+    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v2", "v1"]), family);
+    assert_eq!(case.summary(), ["True Serving", "False RolloutStuck", "True RolloutStuck", "False RolloutStuck"]);
+    let status = case.compute();
+    let message = &status.conditions.iter().find(|c| c.type_ == types::STALLED).expect("Stalled").message;
+    assert_eq!(message, "version v2 does not get ready: image s cannot be pulled; v1 goes on serving");
+}
+
+#[test]
+fn too_few_ready_pods_are_told_and_none_at_all_is_not_ready() {
+    let trained = || training(Truth::True, reasons::TRAINED, &["v1"]);
+    let one = Case::new(serving("v1"), trained(), family(deployment("v1", 1, 2)));
+    assert_eq!(one.summary()[0], "True Serving");
+    assert_eq!(one.summary()[3], "False ReplicasMissing");
+    let none = Case::new(serving("v1"), trained(), family(deployment("v1", 0, 2)));
+    assert_eq!(none.summary()[0], "False ReplicasMissing");
+}
+
+#[test]
+fn scaling_up_is_no_rollout() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let mut case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 4)));
+    case.model = model(json!({
+        "autoscaling": {"minReplicas": 2, "maxReplicas": 4}, "resources": {"requests": {"cpu": "1"}},
+    }));
+    assert_eq!(case.summary(), ["True Serving", "False AsSpecified", "False AsSpecified", "True Serving"]);
+}
+
+#[test]
+fn a_name_conflict_waits_for_a_person() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let case = Case::new(Default::default(), trained, Family::default()).with_problem(
+        Kind::Service,
+        reasons::NAME_CONFLICT,
+        true,
+    );
+    assert_eq!(case.summary(), ["False NameConflict", "False NameConflict", "True NameConflict", "False NameConflict"]);
+}
+
+#[test]
+fn a_missing_monitoring_kind_keeps_nothing_from_being_ready() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2))).with_problem(
+        Kind::ServiceMonitor,
+        reasons::API_MISSING,
+        true,
+    );
+    assert_eq!(case.summary(), ["True Serving", "False AsSpecified", "False AsSpecified", "True Serving"]);
+}
+
+#[test]
+fn a_failed_apply_is_in_progress_because_it_is_tried_again() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2))).with_problem(
+        Kind::Deployment,
+        reasons::APPLY_FAILED,
+        false,
+    );
+    assert_eq!(case.summary(), ["True Serving", "True ApplyFailed", "False AsSpecified", "False ApplyFailed"]);
+}
+
+#[test]
+fn the_status_of_its_own_status_is_the_same_so_that_converged_means_silent() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let mut case = Case::new(Default::default(), trained, family(deployment("v1", 2, 2)));
+    let first = case.compute();
+    case.prior = first.clone();
+    assert_eq!(case.compute(), first);
+    assert_eq!(notes(&first, &case.compute()), []);
+}
+
+#[test]
+fn the_time_of_transition_stays_while_only_the_reason_changes() {
+    let earlier = Time(NOW - jiff::SignedDuration::from_hours(1));
+    let training_now = training(Truth::Unknown, reasons::TRAINING, &[]);
+    let mut case = Case::new(Default::default(), training_now, Family::default());
+    case.prior = case.compute();
+    for condition in &mut case.prior.conditions {
+        condition.last_transition_time = earlier.clone();
+    }
+    case.training = training(Truth::True, reasons::TRAINED, &["v1"]);
+    case.family = family(deployment("v1", 1, 2));
+    let status = case.compute();
+    let condition = |type_: &str| status.conditions.iter().find(|c| c.type_ == type_).expect("a condition").clone();
+    assert_eq!(condition(types::READY).last_transition_time, earlier, "it was and is False");
+    assert_eq!(condition(types::TRAINING_READY).last_transition_time, Time(NOW), "Unknown became True");
+}
+
+#[test]
+fn an_invalid_spec_keeps_all_that_is_known_and_says_so_once() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let good = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2))).compute();
+    let bad = stalled(&good, 4, reasons::INVALID_SPEC, "spec.x: wrong", NOW);
+    assert_eq!(bad.versions, good.versions);
+    assert_eq!(bad.serving, good.serving);
+    assert_eq!(bad.observed_generation, Some(4));
+    let told = notes(&good, &bad);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].warning, told[0].reason.as_str()), (true, reasons::INVALID_SPEC));
+    assert_eq!(notes(&bad, &stalled(&bad, 4, reasons::INVALID_SPEC, "spec.x: wrong", NOW)), []);
+}
+
+#[test]
+fn messages_are_cut_at_what_a_condition_may_hold() {
+    let long = "x".repeat(5000);
+    let status = stalled(&RecommenderModelStatus::default(), 1, reasons::INVALID_SPEC, &long, NOW);
+    assert!(status.conditions.iter().all(|condition| condition.message.len() <= 1024));
+}

@@ -1,0 +1,347 @@
+//! The operator's own metrics. Every label is bounded, except that `training_failed` has one series per object.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector, process_collector::ProcessCollector,
+};
+use tokio::time::Instant;
+
+/// Seconds. From a look that changes nothing to the deadline of a reconcile.
+const RECONCILE_BUCKETS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 20.0, 60.0];
+/// Seconds. From a cached read to the deadline of a call.
+const API_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
+
+/// All metrics, in a registry of their own. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    reconciles: IntCounterVec,
+    reconcile_failures: IntCounterVec,
+    reconcile_seconds: Histogram,
+    reconciles_in_flight: IntGauge,
+    objects: IntGauge,
+    undecodable_objects: IntGauge,
+    api_requests: IntCounterVec,
+    api_seconds: HistogramVec,
+    panics: IntCounter,
+    leader: IntGauge,
+    training_failed: IntGaugeVec,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// The content type of [`Metrics::encode`].
+    pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+    /// New metrics, all at zero.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        register_build_info(&registry);
+        // Resident memory, CPU, file descriptors, start time.
+        registry.register(Box::new(ProcessCollector::for_self())).expect("a metric of its own name");
+        let metrics = Self(Arc::new(Inner::new(registry)));
+        for result in ["success", "failure"] {
+            metrics.0.reconciles.with_label_values(&[result]);
+        }
+        metrics
+    }
+
+    /// Makes the failure series of these classes exist at zero, so that the first failure is an increase Prometheus sees.
+    pub fn announce_failures(&self, classes: impl IntoIterator<Item = &'static str>) {
+        for class in classes {
+            self.0.reconcile_failures.with_label_values(&[class]);
+        }
+    }
+
+    /// A reconcile begins: it counts as in flight until the timer is dropped, which also records how long it took, however
+    /// it ended.
+    pub fn reconcile_timer(&self) -> ReconcileTimer {
+        self.0.reconciles_in_flight.inc();
+        ReconcileTimer { metrics: self.clone(), started: Instant::now() }
+    }
+
+    /// A reconcile ended, well or with an error of this class.
+    pub fn reconciled(&self, result: Result<(), &'static str>) {
+        let label = if result.is_ok() { "success" } else { "failure" };
+        self.0.reconciles.with_label_values(&[label]).inc();
+        if let Err(class) = result {
+            self.0.reconcile_failures.with_label_values(&[class]).inc();
+        }
+    }
+
+    /// A request to the API server ended after `seconds`. `code` is the HTTP status or a short word such as `ok` or `none`;
+    /// whatever is neither counts as `other`.
+    pub fn api_request(&self, verb: &'static str, kind: &'static str, code: &str, seconds: f64) {
+        self.0.api_requests.with_label_values(&[verb, kind, bounded(code)]).inc();
+        self.0.api_seconds.with_label_values(&[verb, kind]).observe(seconds);
+    }
+
+    /// How many objects are known, and how many of them cannot be decoded.
+    pub fn set_objects(&self, known: usize, undecodable: usize) {
+        self.0.objects.set(whole(known));
+        self.0.undecodable_objects.set(whole(undecodable));
+    }
+
+    /// Whether the newest training run of an object failed.
+    pub fn set_training_failed(&self, namespace: &str, name: &str, failed: bool) {
+        self.0.training_failed.with_label_values(&[namespace, name]).set(i64::from(failed));
+    }
+
+    /// The object is gone, and with it its series.
+    pub fn remove_training_failed(&self, namespace: &str, name: &str) {
+        // An error says that there was no such series: fine.
+        let _ = self.0.training_failed.remove_label_values(&[namespace, name]);
+    }
+
+    /// Whether this replica holds the lease.
+    pub fn set_leader(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
+    }
+
+    /// A panic happened, contained or not.
+    pub fn panicked(&self) {
+        self.0.panics.inc();
+    }
+
+    /// All metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a metric cannot be encoded, which is a defect.
+    pub fn encode(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.0.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+impl Inner {
+    fn new(registry: Registry) -> Self {
+        let counter = |name, help, labels: &[&str]| register(&registry, IntCounterVec::new(opts(name, help), labels));
+        let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help)));
+        Self {
+            reconciles: counter("reconciles_total", "Reconciles by result: success or failure.", &["result"]),
+            reconcile_failures: counter("reconcile_failures_total", "Failed reconciles by class of error.", &["class"]),
+            reconcile_seconds: register(
+                &registry,
+                Histogram::with_opts(
+                    histogram("reconcile_duration_seconds", "How long reconciles took.")
+                        .buckets(RECONCILE_BUCKETS.into()),
+                ),
+            ),
+            reconciles_in_flight: gauge("reconciles_in_flight", "Reconciles running now."),
+            objects: gauge("objects", "RecommenderModels known."),
+            undecodable_objects: gauge("undecodable_objects", "RecommenderModels that cannot be decoded."),
+            api_requests: counter(
+                "api_requests_total",
+                "Requests to the API server by verb, kind, and HTTP status: ok, a code, or none without an answer.",
+                &["verb", "kind", "code"],
+            ),
+            api_seconds: register(
+                &registry,
+                HistogramVec::new(
+                    histogram("api_request_duration_seconds", "How long requests to the API server took.")
+                        .buckets(API_BUCKETS.into()),
+                    &["verb", "kind"],
+                ),
+            ),
+            panics: register(
+                &registry,
+                IntCounter::with_opts(opts("panics_total", "Panics: defects of the operator.")),
+            ),
+            leader: gauge("leader", "1 while this replica holds the lease, else 0."),
+            training_failed: register(
+                &registry,
+                IntGaugeVec::new(
+                    opts(
+                        "training_failed",
+                        "1 when the newest training run of the RecommenderModel failed, else 0. One series per object.",
+                    ),
+                    &["namespace", "recommender"],
+                ),
+            ),
+            registry,
+        }
+    }
+}
+
+/// Measures one reconcile until it is dropped: at its end, at its deadline, or by a panic.
+#[derive(Debug)]
+pub struct ReconcileTimer {
+    metrics: Metrics,
+    started: Instant,
+}
+
+impl Drop for ReconcileTimer {
+    fn drop(&mut self) {
+        let took: Duration = self.started.elapsed();
+        self.metrics.0.reconcile_seconds.observe(took.as_secs_f64());
+        self.metrics.0.reconciles_in_flight.dec();
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("recommender_operator")
+}
+
+fn histogram(name: &str, help: &str) -> HistogramOpts {
+    HistogramOpts::new(name, help).namespace("recommender_operator")
+}
+
+/// Names and labels are constants of this file, so neither step fails once the tests have run.
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
+    let collector = collector.expect("a valid metric");
+    registry.register(Box::new(collector.clone())).expect("a metric of its own name");
+    collector
+}
+
+fn register_build_info(registry: &Registry) {
+    let opts = opts("build_info", "Always 1; the version of the operator is the label.");
+    let info = register(registry, IntGauge::with_opts(opts.const_label("version", env!("CARGO_PKG_VERSION"))));
+    info.set(1);
+}
+
+/// Keeps a foreign text from making series without end.
+fn bounded(code: &str) -> &str {
+    let is_status = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
+    if is_status || matches!(code, "ok" | "none") { code } else { "other" }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.encode().expect("encodes")).expect("UTF-8")
+    }
+
+    /// The value of one series, written as in the text format.
+    fn value(metrics: &Metrics, series: &str) -> Option<f64> {
+        let text = text(metrics);
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned));
+        line.map(|value| value.parse().expect("a number"))
+    }
+
+    #[test]
+    fn names_carry_our_prefix_and_process_metrics_are_there() {
+        let metrics = Metrics::new();
+        metrics.api_request("get", "Service", "ok", 0.1);
+        metrics.announce_failures(["child"]);
+        metrics.set_training_failed("shop", "packages", false);
+        let text = text(&metrics);
+        let names: BTreeSet<_> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
+        assert_eq!(ours, 12, "{names:?}");
+        assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
+        assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
+        let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(value(&metrics, &version), Some(1.0));
+    }
+
+    #[test]
+    fn reconciles_are_counted_by_result_and_failures_by_class() {
+        let metrics = Metrics::new();
+        metrics.announce_failures(["child", "status"]);
+        let success = "recommender_operator_reconciles_total{result=\"success\"}";
+        let failure = "recommender_operator_reconciles_total{result=\"failure\"}";
+        assert_eq!((value(&metrics, success), value(&metrics, failure)), (Some(0.0), Some(0.0)));
+        metrics.reconciled(Ok(()));
+        metrics.reconciled(Ok(()));
+        metrics.reconciled(Err("child"));
+        assert_eq!((value(&metrics, success), value(&metrics, failure)), (Some(2.0), Some(1.0)));
+        let class = |class: &str| {
+            value(&metrics, &format!("recommender_operator_reconcile_failures_total{{class=\"{class}\"}}"))
+        };
+        assert_eq!((class("child"), class("status"), class("panic")), (Some(1.0), Some(0.0), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_timer_records_reconciles_that_were_cut_short() {
+        let metrics = Metrics::new();
+        let in_flight = "recommender_operator_reconciles_in_flight";
+        let work = async {
+            let _timer = metrics.reconcile_timer();
+            assert_eq!(value(&metrics, in_flight), Some(1.0));
+            std::future::pending::<()>().await;
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(60), work).await.is_err());
+        assert_eq!(value(&metrics, in_flight), Some(0.0));
+        assert_eq!(value(&metrics, "recommender_operator_reconcile_duration_seconds_count"), Some(1.0));
+        assert_eq!(value(&metrics, "recommender_operator_reconcile_duration_seconds_sum"), Some(60.0));
+    }
+
+    #[test]
+    fn a_panic_does_not_leave_a_reconcile_in_flight() {
+        let metrics = Metrics::new();
+        let timer = metrics.reconcile_timer();
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _timer = timer;
+            std::panic::resume_unwind(Box::new("quiet"));
+        }));
+        assert!(caught.is_err());
+        assert_eq!(value(&metrics, "recommender_operator_reconciles_in_flight"), Some(0.0));
+    }
+
+    #[test]
+    fn requests_are_counted_by_bounded_codes() {
+        let metrics = Metrics::new();
+        for code in ["ok", "409", "none", "4090", "", "a long story", "٤٠٩"] {
+            metrics.api_request("apply", "Deployment", code, 0.02);
+        }
+        let count = |code: &str| {
+            let labels = format!("{{code=\"{code}\",kind=\"Deployment\",verb=\"apply\"}}");
+            value(&metrics, &format!("recommender_operator_api_requests_total{labels}"))
+        };
+        assert_eq!(
+            (count("ok"), count("409"), count("none"), count("other")),
+            (Some(1.0), Some(1.0), Some(1.0), Some(4.0))
+        );
+        let seconds =
+            "recommender_operator_api_request_duration_seconds_bucket{kind=\"Deployment\",verb=\"apply\",le=\"0.025\"}";
+        assert_eq!(value(&metrics, seconds), Some(7.0));
+    }
+
+    #[test]
+    fn a_training_series_goes_with_its_object() {
+        let metrics = Metrics::new();
+        let series = "recommender_operator_training_failed{namespace=\"shop\",recommender=\"packages\"}";
+        assert_eq!(value(&metrics, series), None);
+        metrics.set_training_failed("shop", "packages", true);
+        assert_eq!(value(&metrics, series), Some(1.0));
+        metrics.set_training_failed("shop", "packages", false);
+        assert_eq!(value(&metrics, series), Some(0.0));
+        metrics.remove_training_failed("shop", "packages");
+        metrics.remove_training_failed("shop", "packages");
+        assert_eq!(value(&metrics, series), None);
+    }
+
+    #[test]
+    fn gauges_say_what_is() {
+        let metrics = Metrics::new();
+        metrics.set_leader(true);
+        metrics.set_objects(7, 2);
+        metrics.panicked();
+        let gauge = |name: &str| value(&metrics, &format!("recommender_operator_{name}"));
+        let all = ["leader", "objects", "undecodable_objects", "panics_total"].map(gauge);
+        assert_eq!(all, [Some(1.0), Some(7.0), Some(2.0), Some(1.0)]);
+        metrics.set_leader(false);
+        assert_eq!(gauge("leader"), Some(0.0));
+        assert_eq!(value(&Metrics::new(), "recommender_operator_objects"), Some(0.0), "no state is shared by chance");
+    }
+}

@@ -1,0 +1,148 @@
+//! The decision: what is under way, what is due, what may go, and what the status says of it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Decision, Inputs, NewRun, ObservedRun, RunState, due, due::Done, history, history::History, outcome};
+use crate::api::{ActiveRun, TrainingStatus, Trigger};
+
+/// What the one run that may be under way is doing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Activity {
+    /// Nothing is under way.
+    Idle,
+    /// A run is under way, or is started now.
+    Run(ActiveRun),
+    /// A run is started again because its Job is gone.
+    Again(ActiveRun),
+    /// The pod of a run cannot start.
+    Blocked {
+        /// The run.
+        run: ActiveRun,
+        /// Why.
+        why: String,
+        /// The settings have changed since: the Job is deleted and the run started anew.
+        replaced: bool,
+    },
+}
+
+impl Activity {
+    fn run(&self) -> Option<&ActiveRun> {
+        match self {
+            Self::Idle => None,
+            Self::Run(run) | Self::Again(run) | Self::Blocked { run, .. } => Some(run),
+        }
+    }
+}
+
+/// Decides what to train, what to delete, and what to tell.
+pub fn decide(inputs: &Inputs<'_>) -> Decision {
+    let history = History::of(inputs);
+    let mut done = Done::of(inputs);
+    let (start, activity) = next_step(inputs, &done, &history);
+    if let Some(run) = &start {
+        done.add(inputs, run.trigger, run.due, run.request.as_ref());
+    }
+    let replace = match &activity {
+        Activity::Blocked { run, replaced: true, .. } => {
+            inputs.runs.iter().filter(|observed| observed.job == run.job).cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    let status = TrainingStatus {
+        active: activity.run().cloned(),
+        last: history.last.clone(),
+        last_success_time: last_success(inputs, &history).map(Time),
+        last_schedule_time: done.schedule.map(Time),
+        next_schedule_time: next_instant(inputs, &done, start.as_ref()).map(Time),
+        last_request: done.request,
+    };
+    Decision {
+        condition: outcome::condition(inputs.plan, &activity, &history),
+        wake_at: inputs.plan.schedule.as_ref().and_then(|schedule| schedule.next_after(inputs.now)),
+        remove: history::removable(inputs),
+        versions: history.versions,
+        start,
+        replace,
+        status,
+    }
+}
+
+/// One run at a time: what is under way goes on, what got lost is started again, and only then what is due is started.
+fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<NewRun>, Activity) {
+    let under_way = inputs.runs.iter().filter(|run| run.state.finished_at().is_none());
+    if let Some(run) = under_way.min_by_key(|run| (run.due, &run.job)) {
+        return (None, activity(inputs, run));
+    }
+    match missing(inputs) {
+        Some(active) if inputs.settled => (Some(again(inputs, active)), Activity::Again(active.clone())),
+        // The Job may just not be seen yet.
+        Some(active) => (None, Activity::Run(active.clone())),
+        None => match due::run(inputs, done, history) {
+            Some(run) => {
+                let active = active(format!("{}-{}", inputs.plan.base, run.version), &run);
+                (Some(run), Activity::Run(active))
+            }
+            None => (None, Activity::Idle),
+        },
+    }
+}
+
+fn activity(inputs: &Inputs<'_>, run: &ObservedRun) -> Activity {
+    let active = ActiveRun { job: run.job.clone(), version: run.version.clone(), kind: run.kind, trigger: run.trigger };
+    match &run.state {
+        RunState::Pending { blocked: Some(why) } => {
+            Activity::Blocked { run: active, why: why.clone(), replaced: run.template != inputs.plan.template }
+        }
+        _ => Activity::Run(active),
+    }
+}
+
+/// The run that the status says is under way, but of which there is no Job.
+fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a ActiveRun> {
+    let active = inputs.prior?.active.as_ref()?;
+    inputs.runs.iter().all(|run| run.job != active.job).then_some(active)
+}
+
+/// The same run under the same name: nothing of it was recorded, so it can be repeated.
+fn again(inputs: &Inputs<'_>, lost: &ActiveRun) -> NewRun {
+    let prior = |field: fn(&TrainingStatus) -> Option<Timestamp>| inputs.prior.and_then(field);
+    let instant = match lost.trigger {
+        Trigger::Schedule => prior(|status| status.last_schedule_time.as_ref().map(|time| time.0)),
+        Trigger::Initial | Trigger::Request => None,
+    };
+    let request = match lost.trigger {
+        Trigger::Request => inputs.prior.and_then(|status| status.last_request.clone()),
+        Trigger::Initial | Trigger::Schedule => None,
+    };
+    NewRun {
+        version: lost.version.clone(),
+        kind: lost.kind,
+        trigger: lost.trigger,
+        due: instant.unwrap_or_else(|| due::fresh(inputs)),
+        request,
+    }
+}
+
+fn active(job: String, run: &NewRun) -> ActiveRun {
+    ActiveRun { job, version: run.version.clone(), kind: run.kind, trigger: run.trigger }
+}
+
+fn last_success(inputs: &Inputs<'_>, history: &History) -> Option<Timestamp> {
+    let before = inputs.prior.and_then(|status| status.last_success_time.as_ref()).map(|time| time.0);
+    history.versions.iter().map(|version| version.trained_at.0).max().max(before)
+}
+
+/// The first instant that still needs a run: in the past while another run is under way. It does not follow the clock
+/// then, so that a long run does not make the status change at every instant.
+fn next_instant(inputs: &Inputs<'_>, done: &Done, start: Option<&NewRun>) -> Option<Timestamp> {
+    let schedule = inputs.plan.schedule.as_ref()?;
+    let from = due::latest_due(inputs, done).max(start.map_or(Timestamp::MIN, |run| run.due));
+    match due::instant(inputs, from) {
+        Some(_) => {
+            let announced = inputs.prior.and_then(|status| status.next_schedule_time.as_ref()).map(|time| time.0);
+            schedule.next_after(from).max(announced)
+        }
+        None => schedule.next_after(inputs.now),
+    }
+}

@@ -1,0 +1,102 @@
+//! What is due: requests, the first training, and instants of the schedule.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Inputs, NewRun, history, ids};
+use crate::api::{FinishedRun, TrainingKind, Trigger};
+
+/// Longest value of the annotation that is acted on, in characters.
+const REQUEST_MAX: usize = 128;
+
+/// What was acted on so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Done {
+    /// The last instant of the schedule that needs no run any more.
+    pub schedule: Option<Timestamp>,
+    /// The last value of the annotation that was acted on.
+    pub request: Option<String>,
+}
+
+impl Done {
+    /// What the status says, and what Jobs say that the status does not know yet: their creation was the last thing
+    /// done before a crash.
+    pub fn of(inputs: &Inputs<'_>) -> Self {
+        let mut done = Self {
+            schedule: inputs.prior.and_then(|status| status.last_schedule_time.as_ref()).map(|time| time.0),
+            request: inputs.prior.and_then(|status| status.last_request.clone()),
+        };
+        let mut runs: Vec<_> = inputs.runs.iter().filter(|run| !history::is_recorded(inputs, run)).collect();
+        runs.sort_by_key(|run| run.due);
+        for run in runs {
+            done.add(inputs, run.trigger, run.due, run.request.as_ref());
+        }
+        done
+    }
+
+    /// A run was started: it does for every instant up to its own, and for its request.
+    pub fn add(&mut self, inputs: &Inputs<'_>, trigger: Trigger, due: Timestamp, request: Option<&String>) {
+        let from = self.schedule.max(Some(inputs.plan.created_at)).unwrap_or(due);
+        let passed = inputs.plan.schedule.as_ref().and_then(|schedule| schedule.latest_within(from, due));
+        let own = (trigger == Trigger::Schedule).then_some(due);
+        self.schedule = self.schedule.max(passed).max(own);
+        self.request = request.or(self.request.as_ref()).cloned();
+    }
+}
+
+/// The run that is due, if any: asked for, the first one, or scheduled, in this order. One run does for all that is due
+/// at the same time.
+pub fn run(inputs: &Inputs<'_>, done: &Done, history: &history::History) -> Option<NewRun> {
+    let plan = inputs.plan;
+    let request = plan.request.clone().filter(|value| is_request(value) && done.request.as_ref() != Some(value));
+    let scheduled = instant(inputs, latest_due(inputs, done));
+    let (trigger, due) = match (&request, scheduled) {
+        (Some(_), _) => (Trigger::Request, fresh(inputs)),
+        _ if history.versions.is_empty() && may_start_by_itself(inputs, history.last.as_ref()) => {
+            (Trigger::Initial, fresh(inputs))
+        }
+        (None, Some(instant)) => (Trigger::Schedule, instant),
+        (None, None) => return None,
+    };
+    let last = history.last.as_ref().map(|run| run.version.as_str());
+    let kind = TrainingKind::Full;
+    Some(NewRun { version: ids::version(plan, kind, trigger, due, last), kind, trigger, due, request })
+}
+
+/// Without a version, training starts by itself, but does not repeat what has just failed.
+fn may_start_by_itself(inputs: &Inputs<'_>, last: Option<&FinishedRun>) -> bool {
+    last.is_none_or(|last| last.succeeded || last.template != inputs.plan.template)
+}
+
+/// The latest instant of the schedule that came after `after` and was announced: one that an edit of the schedule put
+/// into the past is not caught up.
+pub fn instant(inputs: &Inputs<'_>, after: Timestamp) -> Option<Timestamp> {
+    let latest = inputs.plan.schedule.as_ref()?.latest_within(after, inputs.now)?;
+    let announced = match inputs.prior {
+        Some(prior) => prior.next_schedule_time.as_ref().is_some_and(|next| next.0 <= latest),
+        None => true,
+    };
+    announced.then_some(latest)
+}
+
+/// No instant up to this one is due: the creation, the last instant done, and the newest run of whatever trigger.
+pub fn latest_due(inputs: &Inputs<'_>, done: &Done) -> Timestamp {
+    done.schedule.max(newest_run(inputs)).max(Some(inputs.plan.created_at)).unwrap_or(inputs.now)
+}
+
+/// When a run that starts now is due: after every other, also when the clock was put back.
+pub fn fresh(inputs: &Inputs<'_>) -> Timestamp {
+    let after = newest_run(inputs).and_then(|due| due.checked_add(SignedDuration::from_secs(1)).ok());
+    history::whole_seconds(inputs.now).max(after.unwrap_or(Timestamp::MIN))
+}
+
+fn newest_run(inputs: &Inputs<'_>) -> Option<Timestamp> {
+    let versions = inputs.versions.iter().map(|version| version.due_at.0);
+    inputs.runs.iter().map(|run| run.due).chain(versions).max()
+}
+
+/// Whether a value of the annotation asks for a full training: `full`, alone or with a text behind it.
+pub fn is_request(value: &str) -> bool {
+    let rest = value.strip_prefix("full");
+    let told_apart = rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
+    told_apart && value.chars().count() <= REQUEST_MAX
+}

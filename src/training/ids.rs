@@ -1,0 +1,35 @@
+//! Names of versions. They follow from the cause of a run alone, so that a run whose Job was created just before a crash
+//! gets the same name again, and the API server refuses the second one.
+
+use jiff::{Timestamp, tz::TimeZone};
+use sha2::{Digest, Sha256};
+
+use super::Plan;
+use crate::api::{TrainingKind, Trigger};
+
+/// The version of a run: `full-YYYYMMDD-HHMM` (UTC) for an instant of the schedule, else `full-` with `i` (initial) or
+/// `r` (request) and eight hex digits. At most 18 characters, fit for names and labels.
+///
+/// `last` is the version of the run that ended last: it tells apart two runs for the same reason, such as a request
+/// whose value has come back.
+pub fn version(plan: &Plan, kind: TrainingKind, trigger: Trigger, due: Timestamp, last: Option<&str>) -> String {
+    let kind = kind.as_str().to_ascii_lowercase();
+    match trigger {
+        Trigger::Schedule => format!("{kind}-{}", due.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M")),
+        Trigger::Initial => format!("{kind}-i{}", hash(&[&plan.uid, "initial", &plan.template, last.unwrap_or("")])),
+        Trigger::Request => {
+            let request = plan.request.as_deref().unwrap_or("");
+            format!("{kind}-r{}", hash(&[&plan.uid, "request", request, last.unwrap_or("")]))
+        }
+    }
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        // The length keeps "ab", "c" and "a", "bc" apart.
+        hasher.update(part.len().to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}

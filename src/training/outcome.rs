@@ -1,0 +1,121 @@
+//! The condition `TrainingReady`: what happened and what to do, in words.
+
+use super::{Outcome, Plan, Truth, decide::Activity, due, history::History, text::one_line};
+use crate::api::{FinishedRun, TRAIN_ANNOTATION, Version, conditions::reasons};
+
+/// Metrics that a message names.
+const HIGHLIGHTS: usize = 4;
+/// How much of what others wrote a message shows, in characters.
+const SHOWN: usize = 320;
+
+/// The condition for what is under way and what has ended.
+pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome {
+    let outcome = match (activity, &history.last, history.versions.first()) {
+        (Activity::Blocked { run, why, replaced }, ..) => blocked(&run.version, why, *replaced, history),
+        (Activity::Idle, None, None) => Outcome {
+            status: Truth::Unknown,
+            reason: reasons::PENDING,
+            message: "No training run was started yet.".into(),
+        },
+        (Activity::Run(_) | Activity::Again(_), last, None) => first(activity, last.as_ref()),
+        (_, Some(last), _) if !last.succeeded => failed(activity, last, history),
+        (_, _, Some(version)) => Outcome {
+            status: Truth::True,
+            reason: reasons::TRAINED,
+            message: sentences([describe(version), under_way(activity)]),
+        },
+        (Activity::Idle, Some(last), None) => failed(activity, last, history),
+    };
+    with_request(plan, outcome)
+}
+
+/// A version and what was measured of it, as a sentence.
+pub fn describe(version: &Version) -> String {
+    let mut metrics: Vec<_> =
+        version.metrics.iter().take(HIGHLIGHTS).map(|(name, value)| format!("{name} {value}")).collect();
+    let more = version.metrics.len().saturating_sub(HIGHLIGHTS);
+    metrics.extend((more > 0).then(|| format!("{more} more")));
+    let metrics = if metrics.is_empty() { "no metrics were reported".into() } else { metrics.join(", ") };
+    format!("Version {} is trained: {metrics}.", version.id)
+}
+
+fn blocked(version: &str, why: &str, replaced: bool, history: &History) -> Outcome {
+    let then = match replaced {
+        true => "The training settings have changed since: it is deleted and started anew.",
+        false => "It starts by itself once that is mended; after a change of the training settings it is started anew.",
+    };
+    let what = format!("Training run {version} cannot start: {}", full_stop(&one_line(why, SHOWN)));
+    Outcome {
+        status: Truth::False,
+        reason: reasons::TRAINING_BLOCKED,
+        message: sentences([what, then.into(), served(history)]),
+    }
+}
+
+fn first(activity: &Activity, last: Option<&FinishedRun>) -> Outcome {
+    let before = last.map(|run| format!("Before: {}", full_stop(&run.message))).unwrap_or_default();
+    Outcome {
+        status: Truth::Unknown,
+        reason: reasons::TRAINING,
+        message: sentences([under_way(activity), "There is no version to serve yet.".into(), before]),
+    }
+}
+
+fn failed(activity: &Activity, last: &FinishedRun, history: &History) -> Outcome {
+    let then = match activity {
+        Activity::Idle => format!(
+            "It is not repeated before the training settings change, its schedule is due, or the annotation \
+             {TRAIN_ANNOTATION} gets a new value."
+        ),
+        _ => under_way(activity),
+    };
+    let reason = match last.reason.as_str() {
+        reasons::DEADLINE_EXCEEDED => reasons::DEADLINE_EXCEEDED,
+        reasons::INVALID_REPORT => reasons::INVALID_REPORT,
+        _ => reasons::TRAINING_FAILED,
+    };
+    Outcome { status: Truth::False, reason, message: sentences([full_stop(&last.message), then, served(history)]) }
+}
+
+fn under_way(activity: &Activity) -> String {
+    match activity {
+        Activity::Idle => String::new(),
+        Activity::Run(run) | Activity::Blocked { run, .. } => format!("Training run {} is under way.", run.version),
+        Activity::Again(run) => {
+            format!("Training run {} is started again: its Job {} was gone before it ended.", run.version, run.job)
+        }
+    }
+}
+
+fn served(history: &History) -> String {
+    match history.versions.first() {
+        Some(version) => format!("Version {} goes on being served.", version.id),
+        None => "There is no version to serve yet.".into(),
+    }
+}
+
+/// An annotation that cannot be understood changes nothing, but is told of.
+fn with_request(plan: &Plan, outcome: Outcome) -> Outcome {
+    let Some(value) = plan.request.as_ref().filter(|value| !due::is_request(value)) else {
+        return outcome;
+    };
+    let problem = format!(
+        "The annotation {TRAIN_ANNOTATION} has the value {:?}, which asks for nothing: write full, or full and a text \
+         that was not used before, as in \"full 2026-11-21\".",
+        one_line(value, 48)
+    );
+    let reason = match outcome.status {
+        Truth::True => reasons::INVALID_REQUEST,
+        // What is wrong otherwise is more urgent.
+        Truth::False | Truth::Unknown => outcome.reason,
+    };
+    Outcome { message: sentences([outcome.message, problem]), reason, ..outcome }
+}
+
+fn full_stop(text: &str) -> String {
+    if text.ends_with(['.', '!', '?', '…']) { text.into() } else { format!("{text}.") }
+}
+
+fn sentences<const N: usize>(parts: [String; N]) -> String {
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}

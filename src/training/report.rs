@@ -1,0 +1,273 @@
+//! The trainer's report: JSON in the termination message of its container.
+//!
+//! ```json
+//! {"metrics": {"precision_at_10": "0.31"},
+//!  "artifact": {"uri": "s3://models/shop/full-20261121-0300/model.npz", "digest": "sha256:<64 hex>", "bytes": 123},
+//!  "dataThrough": "2026-11-21T03:00:00Z"}
+//! ```
+//! Fields that are not known are ignored, so that a trainer may say more than this operator reads.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::text::one_line;
+
+/// The kubelet keeps this many bytes of a termination message.
+const KUBELET_KEEPS: usize = 4096;
+/// Most metrics of a report.
+const METRICS_MAX: usize = 32;
+/// Longest name of a metric.
+const METRIC_NAME_MAX: usize = 63;
+/// Longest value of a metric.
+const METRIC_VALUE_MAX: usize = 32;
+/// Longest URI of an artifact.
+const URI_MAX: usize = 1024;
+/// How much of a wrong value an error shows.
+const SHOWN: usize = 48;
+
+/// What a trainer reports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// What it measured, as decimal numbers.
+    pub metrics: BTreeMap<String, String>,
+    /// Where the artifact is.
+    pub uri: String,
+    /// SHA-256 of the artifact, as sha256:<hex>, in lower case.
+    pub digest: String,
+    /// Size of the artifact in bytes.
+    pub bytes: i64,
+    /// The training data reaches up to here.
+    pub data_through: Option<Timestamp>,
+}
+
+/// Why there is no valid report, and what to write instead.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ReportError {
+    /// The termination message is empty.
+    #[error("nothing was reported: write the JSON report to /dev/termination-log before the trainer exits")]
+    Nothing,
+    /// The message is as long as the kubelet lets it be, and not JSON.
+    #[error("the report was cut at {KUBELET_KEEPS} bytes by the kubelet: report fewer metrics or shorter values")]
+    Cut,
+    /// Not JSON.
+    #[error("the report is not JSON: {problem} at line {line}, column {column}: {text:?}")]
+    NotJson {
+        /// What the parser says.
+        problem: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, from 1.
+        column: usize,
+        /// The beginning of the message.
+        text: String,
+    },
+    /// NaN or an infinity without quotes, as Python's json module writes them.
+    #[error("{name} is {value}, which is no JSON and no result: leave the metric out, or let the run fail")]
+    NotANumber {
+        /// The metric.
+        name: String,
+        /// What stands there.
+        value: String,
+    },
+    /// A field is not there.
+    #[error("the report has no {path}: write {expected}")]
+    Missing {
+        /// Path of the field.
+        path: String,
+        /// What belongs there.
+        expected: &'static str,
+    },
+    /// A field has a value that cannot be used.
+    #[error("{path} is {found}: {expected}")]
+    Invalid {
+        /// Path of the field.
+        path: String,
+        /// What stands there.
+        found: String,
+        /// What to write instead.
+        expected: String,
+    },
+    /// Too many metrics.
+    #[error("the report has {found} metrics: report at most {METRICS_MAX}")]
+    TooManyMetrics {
+        /// How many there are.
+        found: usize,
+    },
+}
+
+/// Reads a report. The artifact's URI must be `expected_prefix` or below it, so that no version can pass off another
+/// one's artifact as its own.
+///
+/// # Errors
+/// The first thing that is wrong, and what to write instead.
+pub fn parse(termination_message: Option<&str>, expected_prefix: &str) -> Result<Report, ReportError> {
+    let text = termination_message.map(str::trim).filter(|text| !text.is_empty()).ok_or(ReportError::Nothing)?;
+    let whole = termination_message.unwrap_or_default();
+    let value: Value = serde_json::from_str(text).map_err(|error| not_json(whole, text, &error))?;
+    let Value::Object(report) = value else {
+        return Err(invalid("the report", &value, "write a JSON object with the fields metrics and artifact"));
+    };
+    let artifact = object(&report, "artifact", "an object with uri, digest and bytes")?;
+    Ok(Report {
+        metrics: metrics(object(&report, "metrics", "an object of names and decimal numbers; it may be empty")?)?,
+        uri: uri(artifact, expected_prefix.trim_end_matches('/'))?,
+        digest: digest(artifact)?,
+        bytes: bytes(artifact)?,
+        data_through: report.get("dataThrough").filter(|value| !value.is_null()).map(data_through).transpose()?,
+    })
+}
+
+fn not_json(whole: &str, text: &str, error: &serde_json::Error) -> ReportError {
+    if let Some((name, value)) = bare_number(text, error) {
+        return ReportError::NotANumber { name, value };
+    }
+    if whole.len() >= KUBELET_KEEPS {
+        return ReportError::Cut;
+    }
+    let full = error.to_string();
+    let problem = full.split(" at line ").next().unwrap_or_default().to_owned();
+    ReportError::NotJson { problem, line: error.line(), column: error.column(), text: one_line(text, SHOWN) }
+}
+
+/// The name and the value where the parser stumbled over NaN or an infinity.
+fn bare_number(text: &str, error: &serde_json::Error) -> Option<(String, String)> {
+    let line = text.lines().nth(error.line().checked_sub(1)?)?;
+    // The parser stops inside of the value: at its first or second character.
+    let (before, after) = line.split_at_checked(line.get(..error.column())?.rfind(':')? + 1)?;
+    let value =
+        ["NaN", "-NaN", "Infinity", "-Infinity"].into_iter().find(|value| after.trim_start().starts_with(value))?;
+    let name = before.strip_suffix(':')?.trim_end().strip_suffix('"')?.rsplit('"').next()?;
+    Some((one_line(name, SHOWN), value.to_owned()))
+}
+
+fn object<'a>(
+    parent: &'a Map<String, Value>,
+    name: &str,
+    expected: &'static str,
+) -> Result<&'a Map<String, Value>, ReportError> {
+    let value = parent.get(name).ok_or(ReportError::Missing { path: name.into(), expected })?;
+    value.as_object().ok_or_else(|| invalid(name, value, format!("write {expected}")))
+}
+
+fn field<'a>(artifact: &'a Map<String, Value>, name: &str, expected: &'static str) -> Result<&'a Value, ReportError> {
+    artifact.get(name).ok_or(ReportError::Missing { path: format!("artifact.{name}"), expected })
+}
+
+fn metrics(reported: &Map<String, Value>) -> Result<BTreeMap<String, String>, ReportError> {
+    if reported.len() > METRICS_MAX {
+        return Err(ReportError::TooManyMetrics { found: reported.len() });
+    }
+    reported.iter().map(|(name, value)| Ok((metric_name(name)?, metric_value(name, value)?))).collect()
+}
+
+fn metric_name(name: &str) -> Result<String, ReportError> {
+    let valid = name.len() <= METRIC_NAME_MAX
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let expected = format!(
+        "write a name of at most {METRIC_NAME_MAX} lower-case letters, digits and underscores that starts with a \
+         letter, as in precision_at_10"
+    );
+    if valid { Ok(name.to_owned()) } else { Err(invalid("the name of a metric", &Value::from(name), expected)) }
+}
+
+/// A decimal number without an exponent. What is written without one is kept as it is.
+fn metric_value(name: &str, value: &Value) -> Result<String, ReportError> {
+    let path = format!("metrics.{name}");
+    let decimal = match value {
+        Value::String(text) if is_plain_decimal(text) => Some(text.clone()),
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) => {
+            text.parse().ok().filter(|number: &f64| number.is_finite()).map(|number| number.to_string())
+        }
+        Value::Number(number) => Some(plain(number)),
+        _ => None,
+    };
+    let decimal =
+        decimal.ok_or_else(|| invalid(&path, value, "write a finite decimal number in quotes, as in \"0.31\""))?;
+    if decimal.len() > METRIC_VALUE_MAX {
+        return Err(invalid(&path, value, format!("round it to at most {METRIC_VALUE_MAX} characters")));
+    }
+    Ok(decimal)
+}
+
+fn plain(number: &serde_json::Number) -> String {
+    match (number.as_i64(), number.as_u64(), number.as_f64()) {
+        (Some(whole), ..) => whole.to_string(),
+        (_, Some(whole), _) => whole.to_string(),
+        // Rust writes floats without an exponent.
+        (.., Some(float)) => float.to_string(),
+        _ => number.to_string(),
+    }
+}
+
+fn is_plain_decimal(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    match unsigned.split_once('.') {
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => digits(unsigned),
+    }
+}
+
+fn uri(artifact: &Map<String, Value>, prefix: &str) -> Result<String, ReportError> {
+    let value = field(artifact, "uri", "where the artifact is, below RECOMMENDER_OUTPUT_URI")?;
+    let below = |uri: &str| uri.strip_prefix(prefix).is_some_and(|rest| matches!(rest, "" | "/") || is_path(rest));
+    match value.as_str() {
+        Some(uri) if uri.len() <= URI_MAX && below(uri) => Ok(uri.to_owned()),
+        _ => {
+            let expected = format!(
+                "write a URI below {prefix}/ (RECOMMENDER_OUTPUT_URI) of at most {URI_MAX} characters, without \
+                 empty parts, \".\", \"..\", %, ?, # or spaces"
+            );
+            Err(invalid("artifact.uri", value, expected))
+        }
+    }
+}
+
+/// Whether it is `/part/part...`, with no part that leads elsewhere when the URI is resolved.
+fn is_path(rest: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c);
+    let part = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(plain);
+    rest.strip_prefix('/').is_some_and(|path| path.strip_suffix('/').unwrap_or(path).split('/').all(part))
+}
+
+fn digest(artifact: &Map<String, Value>) -> Result<String, ReportError> {
+    const EXPECTED: &str = "sha256: and the 64 hex digits of the artifact's SHA-256";
+    let value = field(artifact, "digest", EXPECTED)?;
+    let hex = value.as_str().and_then(|text| text.strip_prefix("sha256:"));
+    hex.filter(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .map(|hex| format!("sha256:{}", hex.to_ascii_lowercase()))
+        .ok_or_else(|| invalid("artifact.digest", value, format!("write {EXPECTED}")))
+}
+
+fn bytes(artifact: &Map<String, Value>) -> Result<i64, ReportError> {
+    const EXPECTED: &str = "the artifact's size in bytes, a whole number of at least 1 without quotes";
+    let value = field(artifact, "bytes", EXPECTED)?;
+    value
+        .as_i64()
+        .filter(|bytes| *bytes >= 1)
+        .ok_or_else(|| invalid("artifact.bytes", value, format!("write {EXPECTED}")))
+}
+
+/// Whole seconds, as the status keeps them.
+fn data_through(value: &Value) -> Result<Timestamp, ReportError> {
+    let instant: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
+    instant
+        .and_then(|instant| Timestamp::from_second(instant.as_second()).ok())
+        // The API server takes no date before the year 0; nobody has data from before 1970.
+        .filter(|instant| *instant >= Timestamp::UNIX_EPOCH)
+        .ok_or_else(|| {
+            invalid(
+                "dataThrough",
+                value,
+                "write an instant as in RFC 3339, such as \"2026-11-21T03:00:00Z\", or leave it out",
+            )
+        })
+}
+
+fn invalid(path: &str, found: &Value, expected: impl Into<String>) -> ReportError {
+    let path = one_line(path, 2 * SHOWN);
+    ReportError::Invalid { path, found: one_line(&found.to_string(), SHOWN), expected: expected.into() }
+}

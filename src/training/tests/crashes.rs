@@ -1,0 +1,204 @@
+//! Crashes at any write, and any order of events: nothing is started twice, nothing is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::world::World;
+use crate::training::{Decision, RunState, Schedule};
+
+/// What may happen between two reconciles.
+#[derive(Clone, Debug)]
+enum Event {
+    Pass(i64),
+    PodStarts,
+    PodIsBlocked,
+    Succeeds,
+    ReportsRubbish,
+    Fails,
+    JobIsDeleted,
+    Settings(u8),
+    Request(u8),
+    NonsenseRequest,
+    Schedule(u8),
+}
+
+const RUBBISH: &str = "rubbish";
+const SCHEDULES: [Option<&str>; 4] = [None, Some("0 3 * * *"), Some("*/20 * * * *"), Some("15 */2 * * MON-FRI")];
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (1_i64..900).prop_map(Event::Pass),
+        3 => Just(Event::PodStarts),
+        2 => Just(Event::PodIsBlocked),
+        5 => Just(Event::Succeeds),
+        1 => Just(Event::ReportsRubbish),
+        2 => Just(Event::Fails),
+        1 => Just(Event::JobIsDeleted),
+        2 => (0_u8..3).prop_map(Event::Settings),
+        2 => (0_u8..3).prop_map(Event::Request),
+        1 => Just(Event::NonsenseRequest),
+        1 => (0_u8..4).prop_map(Event::Schedule),
+    ]
+}
+
+fn happens(world: &mut World, event: &Event) {
+    match event {
+        Event::Pass(minutes) => world.pass_minutes(*minutes),
+        Event::PodStarts => world.become_state(RunState::Running),
+        Event::PodIsBlocked => world.block("ErrImagePull"),
+        Event::Succeeds => world.succeed(),
+        Event::ReportsRubbish => world.end_with_report(Some(RUBBISH)),
+        Event::Fails => world.fail(),
+        Event::JobIsDeleted => world.lose_active(),
+        Event::Settings(number) => world.plan.template = format!("settings-{number}"),
+        Event::Request(number) => world.request(&format!("full {number}")),
+        Event::NonsenseRequest => world.request("nonsense"),
+        Event::Schedule(number) => {
+            let cron = SCHEDULES[usize::from(*number)];
+            world.plan.schedule = cron.and_then(|cron| Schedule::parse(cron, Some("Europe/Helsinki")).ok());
+        }
+    }
+}
+
+fn assert_same_end(straight: &World, crashed: &World) -> Result<(), TestCaseError> {
+    prop_assert_eq!(&straight.status, &crashed.status);
+    prop_assert_eq!(&straight.versions, &crashed.versions);
+    prop_assert_eq!(&straight.jobs, &crashed.jobs);
+    Ok(())
+}
+
+/// The runs that have ended well: when they were due, and their versions.
+fn good_runs(world: &World) -> impl Iterator<Item = (jiff::Timestamp, String)> {
+    let rubbish = Some(RUBBISH.to_owned());
+    world.jobs.iter().filter_map(move |job| match &job.state {
+        RunState::Succeeded { termination_message, .. } if *termination_message != rubbish => {
+            Some((job.due, job.version.clone()))
+        }
+        _ => None,
+    })
+}
+
+/// What must hold after every decision, whatever came before.
+fn assert_sound(before: &World, decision: &Decision) -> Result<(), TestCaseError> {
+    let active = before.jobs.iter().filter(|job| job.state.finished_at().is_none()).count();
+    prop_assert!(active + usize::from(decision.start.is_some()) <= 1, "two runs at a time");
+    let versions: Vec<_> = decision.versions.iter().map(|version| &version.id).collect();
+    for kept in before.versions.first().map(|version| &version.id).into_iter().chain(&before.in_use) {
+        let known = before.versions.iter().any(|version| version.id == *kept);
+        let newest_changed = decision.versions.len() == 5 && !before.in_use.contains(kept);
+        prop_assert!(!known || versions.contains(&kept) || newest_changed, "{} is lost", kept);
+    }
+    prop_assert!(decision.versions.is_sorted_by(|newer, older| newer.due_at > older.due_at));
+    prop_assert!(decision.condition.message.chars().count() < 2000);
+    Ok(())
+}
+
+/// Later, but before the next instant of the schedule, nothing changes by itself.
+fn assert_steady(world: &World, seconds: i64) -> Result<(), TestCaseError> {
+    let now = world.decide();
+    let mut later = world.clone();
+    later.now += jiff::SignedDuration::from_secs(seconds);
+    if now.wake_at.is_some_and(|wake_at| wake_at <= later.now) {
+        return Ok(());
+    }
+    prop_assert_eq!(&now.start, &None, "a second decision starts nothing");
+    prop_assert_eq!(Some(&now.status), world.status.as_ref());
+    prop_assert_eq!(&now.versions, &world.versions);
+    let Decision { status, versions, condition, start, .. } = later.decide();
+    prop_assert_eq!((&status, &versions, &start), (&now.status, &now.versions, &None));
+    prop_assert_eq!(condition, now.condition);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_crash_after_any_write_ends_in_the_same_state_as_none(
+        steps in prop::collection::vec((event(), prop::collection::vec(0_usize..4, 0..3), any::<bool>()), 1..40),
+        status_first in any::<bool>(),
+    ) {
+        let mut straight = World { status_first, ..World::new() };
+        let mut crashed = straight.clone();
+        for (event, crashes, reconciled) in steps {
+            happens(&mut straight, &event);
+            happens(&mut crashed, &event);
+            if !reconciled {
+                continue;
+            }
+            straight.reconcile();
+            for writes in crashes {
+                crashed.reconcile_until(writes);
+            }
+            crashed.reconcile();
+            if crashed.decide().start.is_none() && straight.decide().start.is_none() {
+                assert_same_end(&straight, &crashed)?;
+            } else {
+                // A Job that was replaced is started anew by the decision after the one that deleted it.
+                straight.reconcile();
+                crashed.reconcile();
+                assert_same_end(&straight, &crashed)?;
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_happens_one_run_at_a_time_and_no_version_is_lost(
+        steps in prop::collection::vec((event(), 0_usize..6, any::<bool>()), 1..60),
+        status_first in any::<bool>(),
+        seconds in 1_i64..100_000,
+    ) {
+        let mut world = World { status_first, ..World::new() };
+        let mut trained = BTreeMap::new();
+        let mut started = BTreeSet::new();
+        let mut ended = BTreeSet::new();
+        for (event, writes, settled) in steps {
+            happens(&mut world, &event);
+            trained.extend(good_runs(&world));
+            world.in_use = world.versions.last().map(|version| version.id.clone()).into_iter().collect();
+            world.settled = settled;
+            let before = world.clone();
+            let decision = world.reconcile_until(writes);
+            assert_sound(&before, &decision)?;
+            for job in world.jobs.iter().filter(|job| !before.jobs.iter().any(|old| old.uid == job.uid)) {
+                let known = before.jobs.iter().map(|job| job.due).chain(before.versions.iter().map(|old| old.due_at.0));
+                prop_assert!(known.max() < Some(job.due), "{} is not the newest", job.version);
+                prop_assert!(started.insert(job.version.clone()) || !ended.contains(&job.version), "{} ran before", job.version);
+            }
+            ended.extend(world.jobs.iter().filter(|job| job.state.finished_at().is_some()).map(|job| job.version.clone()));
+        }
+        // Left alone, everything that was asked for gets done, and then it is quiet.
+        world.settled = true;
+        for _ in 0..12 {
+            world.reconcile();
+            world.succeed();
+            trained.extend(good_runs(&world));
+        }
+        let status = world.status.clone().expect("a status");
+        prop_assert_eq!(&status.active, &None);
+        if let Some(request) = world.plan.request.as_ref().filter(|request| request.starts_with("full")) {
+            prop_assert_eq!(status.last_request.as_ref(), Some(request));
+        }
+        let newest: Vec<_> = trained.values().rev().take(4).cloned().collect();
+        prop_assert_eq!(&world.version_ids()[..newest.len()], newest.as_slice());
+        prop_assert!(world.versions.iter().all(|version| trained.get(&version.due_at.0) == Some(&version.id)));
+        prop_assert!(world.jobs.len() <= 3, "old Jobs are removed: {:?}", world.job_versions());
+        assert_steady(&world, seconds)?;
+    }
+
+    #[test]
+    fn a_decision_that_was_carried_out_is_not_made_again(
+        events in prop::collection::vec(event(), 1..40), seconds in 1_i64..100_000,
+    ) {
+        let mut world = World::new();
+        for event in events {
+            happens(&mut world, &event);
+            world.reconcile();
+            // Deleting what is replaced and removing old Jobs takes a decision more.
+            world.reconcile();
+            world.reconcile();
+            assert_steady(&world, seconds)?;
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A cluster in miniature: Jobs, a status, a clock. Writes are made one after the other and may stop after any of them.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::at;
+use crate::{
+    api::{TrainingStatus, Version},
+    training::{Decision, Inputs, NewRun, ObservedRun, Plan, RunState, Schedule, decide},
+};
+
+pub const OUTPUT: &str = "s3://models/shop/packages";
+
+/// Everything that outlives the operator, and the settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct World {
+    pub plan: Plan,
+    pub status: Option<TrainingStatus>,
+    pub versions: Vec<Version>,
+    pub in_use: Vec<String>,
+    pub jobs: Vec<ObservedRun>,
+    pub now: Timestamp,
+    pub settled: bool,
+    /// Whether the status is written before the Job is created.
+    pub status_first: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Write {
+    Delete(ObservedRun),
+    Create(Box<NewRun>),
+    Status,
+}
+
+impl World {
+    /// An object created at noon of 20 November 2026 (UTC), without a schedule.
+    pub fn new() -> Self {
+        let created_at = at("2026-11-20T12:00:00Z");
+        Self {
+            plan: Plan {
+                uid: "6f9c".into(),
+                base: "packages".into(),
+                created_at,
+                schedule: None,
+                template: "settings-1".into(),
+                request: None,
+                output_base: OUTPUT.into(),
+            },
+            status: None,
+            versions: Vec::new(),
+            in_use: Vec::new(),
+            jobs: Vec::new(),
+            now: at("2026-11-20T12:00:00.7Z"),
+            settled: true,
+            status_first: false,
+        }
+    }
+
+    pub fn scheduled(cron: &str) -> Self {
+        let mut world = Self::new();
+        world.plan.schedule = Some(Schedule::parse(cron, None).expect("a schedule"));
+        world
+    }
+
+    /// With a first version, trained at creation.
+    pub fn trained(mut self) -> Self {
+        self.reconcile();
+        self.pass_minutes(10);
+        self.succeed();
+        self.reconcile();
+        self
+    }
+
+    pub fn request(&mut self, value: &str) {
+        self.plan.request = Some(value.into());
+    }
+
+    pub fn decide(&self) -> Decision {
+        decide(&Inputs {
+            plan: &self.plan,
+            prior: self.status.as_ref(),
+            versions: &self.versions,
+            in_use: &self.in_use,
+            runs: &self.jobs,
+            now: self.now,
+            settled: self.settled,
+        })
+    }
+
+    /// Decides and makes all writes.
+    pub fn reconcile(&mut self) -> Decision {
+        self.reconcile_until(usize::MAX)
+    }
+
+    /// Decides, and is killed after some writes.
+    pub fn reconcile_until(&mut self, killed_after: usize) -> Decision {
+        let decision = self.decide();
+        let mut writes: Vec<_> = decision.replace.iter().chain(&decision.remove).cloned().map(Write::Delete).collect();
+        let create = decision.start.clone().map(|run| Write::Create(Box::new(run)));
+        if self.status_first {
+            writes.push(Write::Status);
+            writes.extend(create);
+        } else {
+            writes.extend(create);
+            writes.push(Write::Status);
+        }
+        for write in writes.into_iter().take(killed_after) {
+            self.write(write, &decision);
+        }
+        decision
+    }
+
+    fn write(&mut self, write: Write, decision: &Decision) {
+        match write {
+            Write::Delete(run) => self.jobs.retain(|job| job.uid != run.uid),
+            Write::Create(run) => self.create(&run),
+            Write::Status => {
+                self.status = Some(read_back(&decision.status));
+                self.versions = read_back(&decision.versions);
+            }
+        }
+    }
+
+    /// A Job whose name exists is refused.
+    fn create(&mut self, run: &NewRun) {
+        let job = format!("{}-{}", self.plan.base, run.version);
+        if self.jobs.iter().any(|other| other.job == job) {
+            return;
+        }
+        self.jobs.push(ObservedRun {
+            uid: format!("uid of {job}"),
+            job,
+            version: run.version.clone(),
+            kind: run.kind,
+            trigger: run.trigger,
+            due: run.due,
+            template: self.plan.template.clone(),
+            request: run.request.clone(),
+            state: RunState::Pending { blocked: None },
+        });
+    }
+
+    pub fn pass_minutes(&mut self, minutes: i64) {
+        self.now += SignedDuration::from_mins(minutes);
+    }
+
+    pub fn go_to(&mut self, instant: &str) {
+        self.now = at(instant);
+    }
+
+    /// The Job that is under way.
+    pub fn active(&mut self) -> Option<&mut ObservedRun> {
+        self.jobs.iter_mut().find(|job| job.state.finished_at().is_none())
+    }
+
+    pub fn active_version(&mut self) -> String {
+        self.active().expect("a Job under way").version.clone()
+    }
+
+    pub fn become_state(&mut self, state: RunState) {
+        if let Some(job) = self.active() {
+            job.state = state;
+        }
+    }
+
+    pub fn block(&mut self, why: &str) {
+        self.become_state(RunState::Pending { blocked: Some(why.into()) });
+    }
+
+    pub fn succeed(&mut self) {
+        let version = self.active().map(|job| job.version.clone()).unwrap_or_default();
+        self.end_with_report(Some(&report(&version)));
+    }
+
+    pub fn end_with_report(&mut self, text: Option<&str>) {
+        let finished_at = self.now;
+        self.become_state(RunState::Succeeded { finished_at, termination_message: text.map(Into::into) });
+    }
+
+    pub fn fail(&mut self) {
+        self.fail_with("BackoffLimitExceeded", Some(1), None, Some("KeyError: 'item'"));
+    }
+
+    pub fn fail_with(&mut self, reason: &str, code: Option<i32>, container: Option<&str>, text: Option<&str>) {
+        let finished_at = self.now;
+        self.become_state(RunState::Failed {
+            finished_at,
+            reason: reason.into(),
+            message: "Job has reached the specified backoff limit".into(),
+            termination_message: text.map(Into::into),
+            exit_code: code,
+            container_reason: container.map(Into::into),
+        });
+    }
+
+    /// Somebody deletes the Job that is under way.
+    pub fn lose_active(&mut self) {
+        self.jobs.retain(|job| job.state.finished_at().is_some());
+    }
+
+    pub fn version_ids(&self) -> Vec<&str> {
+        self.versions.iter().map(|version| version.id.as_str()).collect()
+    }
+
+    pub fn job_versions(&self) -> Vec<&str> {
+        self.jobs.iter().map(|job| job.version.as_str()).collect()
+    }
+}
+
+pub fn report(version: &str) -> String {
+    format!(
+        r#"{{"metrics": {{"precision_at_10": "0.31"}}, "artifact": {{"uri": "{OUTPUT}/{version}/model.npz", "digest": "sha256:{}", "bytes": 123}}}}"#,
+        "0a".repeat(32)
+    )
+}
+
+/// What the API server gives back for what was written.
+fn read_back<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    let json = serde_json::to_string(value).expect("JSON");
+    serde_json::from_str(&json).expect("what was written")
+}

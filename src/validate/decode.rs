@@ -1,0 +1,228 @@
+//! What happens to an object before it is validated: unknown fields are refused, `null` means absent, defaults are
+//! filled in, and a status is not taken from users.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::{Schema, schema_for};
+use serde_json::{Map, Value};
+
+use super::{Problem, schema::child};
+
+static METADATA: LazyLock<Schema> = LazyLock::new(|| schema_for!(ObjectMeta));
+
+/// What keeps the object from being decoded.
+pub(super) fn check(schema: &Value, object: &Value) -> Vec<Problem> {
+    let Some(fields) = object.as_object() else {
+        return vec![Problem::undecodable(
+            "a RecommenderModel is a map with apiVersion, kind, metadata and spec".into(),
+        )];
+    };
+    let mut problems = metadata_types(&fields.get("metadata").cloned().unwrap_or_default());
+    let unknown = unknown_fields(schema, fields);
+    if !unknown.is_empty() {
+        let unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+        problems.push(Problem::undecodable(format!("strict decoding error: {}", unknown.join(", "))));
+    }
+    problems
+}
+
+/// The object as the API server stores it, apart from what it adds to the metadata.
+pub(super) fn complete(schema: &Value, object: &Value) -> Value {
+    let mut object = object.clone();
+    drop_nulls(schema, &mut object);
+    fill_in_defaults(schema, &mut object);
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    object
+}
+
+/// Labels and annotations are texts: a number or a `yes` that is not quoted is not.
+fn metadata_types(metadata: &Value) -> Vec<Problem> {
+    let wrong = |field: &'static str| {
+        let values = metadata[field].as_object().into_iter().flatten().map(|(_, value)| value);
+        let wrong = values.filter(|value| !value.is_string() && !value.is_null()).map(go_kind);
+        wrong.map(move |kind| {
+            Problem::undecodable(format!(
+                "json: cannot unmarshal {kind} into Go struct field ObjectMeta.{field} of type string"
+            ))
+        })
+    };
+    ["labels", "annotations"].into_iter().flat_map(wrong).take(1).collect()
+}
+
+fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::Null | Value::String(_) => "string",
+    }
+}
+
+/// Paths of the fields that neither the schema nor Kubernetes' metadata knows: those of the metadata first, as the API
+/// server lists them.
+fn unknown_fields(schema: &Value, object: &Map<String, Value>) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for name in object.get("metadata").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name) {
+        if METADATA.as_value()["properties"].get(name).is_none() {
+            unknown.push(format!("metadata.{name}"));
+        }
+    }
+    let mut below = Vec::new();
+    for (name, value) in object.iter().filter(|(name, _)| !["apiVersion", "kind", "metadata"].contains(&name.as_str()))
+    {
+        field(schema, name, value, "", &mut below);
+    }
+    below.sort();
+    unknown.extend(below);
+    unknown
+}
+
+fn field(schema: &Value, name: &str, value: &Value, path: &str, unknown: &mut Vec<String>) {
+    match field_schema(schema, name) {
+        Some(schema) => fields(schema, value, &child(path, name), unknown),
+        None => unknown.push(child(path, name)),
+    }
+}
+
+fn fields(schema: &Value, value: &Value, path: &str, unknown: &mut Vec<String>) {
+    match value {
+        Value::Object(values) => {
+            values.iter().for_each(|(name, value)| field(schema, name, value, path, unknown));
+        }
+        Value::Array(values) => {
+            let indexed = values.iter().enumerate();
+            indexed.for_each(|(index, value)| fields(&schema["items"], value, &format!("{path}[{index}]"), unknown));
+        }
+        _ => {}
+    }
+}
+
+/// The schema of a field: its own, or that of a map's values.
+fn field_schema<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+    let own = schema["properties"].get(name);
+    own.or_else(|| Some(&schema["additionalProperties"]).filter(|values| values.is_object()))
+}
+
+/// Removes `null`s that no default takes the place of.
+fn drop_nulls(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(values) => {
+            values.retain(|name, value| {
+                let schema = field_schema(schema, name);
+                let refused = schema.is_some_and(|schema| schema["nullable"] != true && schema["default"].is_null());
+                !(value.is_null() && refused)
+            });
+            for (name, value) in values {
+                drop_nulls(field_schema(schema, name).unwrap_or(&Value::Null), value);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| drop_nulls(&schema["items"], value)),
+        _ => {}
+    }
+}
+
+/// Fills in what is absent and has a default, also within a default.
+fn fill_in_defaults(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(values) => {
+            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+                if !schema["default"].is_null() && values.get(name).is_none_or(Value::is_null) {
+                    values.insert(name.clone(), schema["default"].clone());
+                }
+            }
+            for (name, value) in values {
+                fill_in_defaults(field_schema(schema, name).unwrap_or(&Value::Null), value);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| fill_in_defaults(&schema["items"], value)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::crd;
+
+    fn schema() -> Value {
+        json!({ "properties": {
+            "spec": { "properties": {
+                "a": { "type": "string" },
+                "port": { "type": "integer", "default": 80 },
+                "probe": { "default": {}, "properties": { "path": { "default": "/" } } },
+                "list": { "items": { "properties": { "b": {} } } },
+                "map": { "additionalProperties": { "type": "string" } }
+            } },
+            "status": {}
+        } })
+    }
+
+    fn texts(object: Value) -> Vec<String> {
+        check(&schema(), &object).iter().map(Problem::to_string).collect()
+    }
+
+    #[test]
+    fn unknown_fields_are_all_named_at_once() {
+        let object = json!({
+            "kind": "X", "metadata": { "name": "x", "nam": "y" },
+            "spec": { "z": 1, "list": [{ "b": 1, "c": 2 }], "map": { "any": "thing" }, "a": { "d": 1 } }
+        });
+        assert_eq!(
+            texts(object),
+            [
+                r#"strict decoding error: unknown field "metadata.nam", unknown field "spec.a.d", unknown field "spec.list[0].c", unknown field "spec.z""#
+            ]
+        );
+    }
+
+    #[test]
+    fn every_field_of_kubernetes_metadata_is_known() {
+        let object = json!({ "metadata": {
+            "name": "x", "namespace": "y", "labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": [],
+            "generateName": "x-", "uid": "u", "resourceVersion": "1", "generation": 1, "creationTimestamp": null,
+            "managedFields": [], "selfLink": "", "deletionTimestamp": null, "deletionGracePeriodSeconds": null
+        } });
+        assert_eq!(texts(object), Vec::<String>::new());
+    }
+
+    #[test]
+    fn labels_are_texts() {
+        assert_eq!(
+            texts(json!({ "metadata": { "labels": { "a": true } } })),
+            ["json: cannot unmarshal bool into Go struct field ObjectMeta.labels of type string"]
+        );
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        assert_eq!(texts(json!([1])), ["a RecommenderModel is a map with apiVersion, kind, metadata and spec"]);
+    }
+
+    #[test]
+    fn null_means_absent_and_defaults_are_filled_in_also_below_a_default() {
+        let object =
+            json!({ "spec": { "a": null, "port": null, "list": [null, { "b": null }] }, "status": { "x": 1 } });
+        assert_eq!(
+            complete(&schema(), &object),
+            json!({ "spec": { "port": 80, "probe": { "path": "/" }, "list": [null, {}] } })
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_there_is_kept() {
+        let object = json!({ "spec": { "port": 0, "probe": { "path": "" } } });
+        assert_eq!(complete(&schema(), &object), object);
+    }
+
+    #[test]
+    fn the_status_of_an_exported_object_is_known() {
+        let object = json!({ "status": { "observedGeneration": 1, "conditions": [] } });
+        assert!(check(&crd::schema(), &object).is_empty());
+    }
+}
