@@ -46,7 +46,7 @@ pub(super) struct Seen {
 /// Takes note of a record. An unchanged one keeps its age, any change starts a new term for whoever holds it.
 pub(super) fn observe(seen: Option<Seen>, record: Option<&LeaseSpec>, timings: &Timings, now: Instant) -> Seen {
     match seen {
-        Some(seen) if seen.record.as_ref() == record && false => seen,
+        Some(seen) if seen.record.as_ref() == record => seen,
         before => {
             let term = term_of_others(before.as_ref().and_then(|seen| seen.record.as_ref()), record, timings);
             Seen { record: record.cloned(), blocked_until: now + term }

@@ -117,6 +117,18 @@ async fn a_server_that_is_gone_ends_the_term_with_the_renew_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_term_counts_from_the_sending_of_a_renewal_not_from_its_slow_answer() {
+    let server = FakeServer::default();
+    server.next_faults([Fault::SlowAnswer(4 * SECOND); 2]);
+    let start = Instant::now();
+    // The read is answered at 4 s, the write sent then and answered at 8 s.
+    let held = candidate(&server, "a").acquire().await;
+    assert_eq!(start.elapsed().as_secs(), 8);
+    server.always(Some(Fault::Status(503)));
+    assert_eq!(loss(&held, start).await.0, 14.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_was_stopped_knows_it_before_anything_else_runs() {
     let server = FakeServer::default();
     let (_, held) = held(&server).await;

@@ -10,9 +10,10 @@
 //!   long as no clock runs `lease_duration / renew_deadline` times faster than another (1.5 by default).
 //! - **A slow or failing call costs nothing by itself.** Only the passed deadline ends a term, or the proof that somebody
 //!   else holds the Lease.
-//! - **Edited or deleted by a third party**: the holder takes its Lease back with the next renewal; a candidate that saw
-//!   the Lease before treats the edit as a sign of life and waits a full `lease_duration`. What cannot be told from a clean
-//!   release (no holder and a duration of at most one second) is taken at once.
+//! - **Edited or deleted by a third party**: the holder takes its Lease back with the next renewal, unless it names another
+//!   by now; a candidate that saw the Lease before treats the edit as a sign of life and waits a full `lease_duration`.
+//!   Nothing helps where the traces are gone: a record that looks released (no holder, a duration of at most one second),
+//!   a Lease deleted before a candidate ever saw it, or deleted while a request about it is under way.
 //!
 //! A whole machine that is suspended stops its monotonic clock too; it learns of its loss with its first renewal, at most
 //! one `retry_period` after it wakes. Writers that cannot afford that ask [`Fence::is_valid`] *and* write conditionally.

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Decision, Inputs, NewRun, ObservedRun, RunState, due, due::Done, history, history::History, outcome};
-use crate::api::{ActiveRun, TrainingStatus, Trigger};
+use crate::{
+    api::{ActiveRun, TrainingStatus, Trigger},
+    model::names,
+};
 
 /// What the one run that may be under way is doing.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +83,7 @@ fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<New
         Some(active) => (None, Activity::Run(active.clone())),
         None => match due::run(inputs, done, history) {
             Some(run) => {
-                let active = active(format!("{}-{}", inputs.plan.base, run.version), &run);
+                let active = active(names::job(&inputs.plan.base, &run.version), &run);
                 (Some(run), Activity::Run(active))
             }
             None => (None, Activity::Idle),

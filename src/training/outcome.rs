@@ -82,7 +82,7 @@ fn under_way(activity: &Activity) -> String {
         Activity::Idle => String::new(),
         Activity::Run(run) | Activity::Blocked { run, .. } => format!("Training run {} is under way.", run.version),
         Activity::Again(run) => {
-            format!("Training run {} is started again: its Job {} was gone before it ended.", run.version, run.job)
+            format!("Training run {} is started again, because there is no Job {}.", run.version, run.job)
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn check(object: &Value, problems: &mut Vec<Problem>) {
     let metadata = &object["metadata"];
     match metadata["name"].as_str() {
         None | Some("") => problems.push(Problem::name_required("metadata.name")),
-        Some(name) => report("metadata.name", name, subdomain(name), problems),
+        Some(name) => report("metadata.name", name, subdomain(name, "characters"), problems),
     }
     for (key, value) in texts(&metadata["labels"]) {
         report("metadata.labels", key, label_key(key), problems);
@@ -39,11 +39,11 @@ fn report(field: &str, value: &str, details: Vec<String>, problems: &mut Vec<Pro
     problems.extend(details.into_iter().map(|detail| Problem::invalid(field, &value.into(), detail)));
 }
 
-/// What is wrong with a name of an object.
-fn subdomain(name: &str) -> Vec<String> {
+/// What is wrong with a domain name. Kubernetes has this check twice, with a different `unit` in the text.
+fn subdomain(name: &str, unit: &str) -> Vec<String> {
     let rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
                 start and end with an alphanumeric character";
-    [too_long(name, 253), mismatch(name, SUBDOMAIN, rule, &["example.com"])].into_iter().flatten().collect()
+    [too_long(name, 253, unit), mismatch(name, SUBDOMAIN, rule, &["example.com"])].into_iter().flatten().collect()
 }
 
 /// What is wrong with a key of a label or annotation.
@@ -63,10 +63,10 @@ fn label_key(key: &str) -> Vec<String> {
     };
     let of_prefix = match prefix {
         Some("") => vec!["must be non-empty".to_owned()],
-        Some(prefix) => subdomain(prefix),
+        Some(prefix) => subdomain(prefix, "bytes"),
         None => Vec::new(),
     };
-    let length = if name.is_empty() { Some("must be non-empty".to_owned()) } else { too_long(name, 63) };
+    let length = if name.is_empty() { Some("must be non-empty".to_owned()) } else { too_long(name, 63, "bytes") };
     let of_name = [length, mismatch(name, LABEL_NAME, rule, &examples)].into_iter().flatten();
     let of_prefix = of_prefix.into_iter().map(|detail| format!("prefix part {detail}"));
     of_prefix.chain(of_name.map(|detail| format!("name part {detail}"))).collect()
@@ -77,11 +77,11 @@ fn label_value(value: &str) -> Vec<String> {
     let rule = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
                 start and end with an alphanumeric character";
     let examples = ["MyValue", "my_value", "12345"];
-    [too_long(value, 63), mismatch(value, LABEL_VALUE, rule, &examples)].into_iter().flatten().collect()
+    [too_long(value, 63, "bytes"), mismatch(value, LABEL_VALUE, rule, &examples)].into_iter().flatten().collect()
 }
 
-fn too_long(text: &str, maximum: usize) -> Option<String> {
-    (text.len() > maximum).then(|| format!("must be no more than {maximum} bytes"))
+fn too_long(text: &str, maximum: usize, unit: &str) -> Option<String> {
+    (text.len() > maximum).then(|| format!("must be no more than {maximum} {unit}"))
 }
 
 fn mismatch(text: &str, pattern: &str, rule: &str, examples: &[&str]) -> Option<String> {
@@ -91,7 +91,7 @@ fn mismatch(text: &str, pattern: &str, rule: &str, examples: &[&str]) -> Option<
 
 fn described(pattern: &str, rule: &str, examples: &[&str]) -> String {
     let examples: Vec<String> = examples.iter().map(|example| format!("'{example}', ")).collect();
-    format!("{rule} (e.g. {}regex used for validation is '{pattern}')", examples.join("or "))
+    format!("{rule} (e.g. {}regex used for validation is '{pattern}')", examples.join(" or "))
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(texts_of(json!({ "name": "A" })).len(), 1);
         assert_eq!(
             texts_of(json!({ "name": "a".repeat(254) }))[0],
-            format!("metadata.name: Invalid value: \"{}\": must be no more than 253 bytes", "a".repeat(254))
+            format!("metadata.name: Invalid value: \"{}\": must be no more than 253 characters", "a".repeat(254))
         );
         assert_eq!(texts_of(json!({})), ["metadata.name: Required value: name or generateName is required"]);
     }

@@ -138,7 +138,7 @@ def test_a_crash_is_a_500_with_a_request_id_and_is_counted(small_index, trained,
 def test_sigterm_ends_the_server_cleanly(tmp_path, trained):
     with serving(tmp_path, trained.report) as running:
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(timeout=10) == 0
+        assert running.process.wait(timeout=30) == 0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ enum Event {
 }
 
 const RUBBISH: &str = "rubbish";
-const SCHEDULES: [Option<&str>; 4] = [None, Some("0 3 * * *"), Some("*/20 * * * *"), Some("15 */2 * * MON-FRI")];
+const SCHEDULES: [Option<&str>; 4] = [None, Some("0 3 * * *"), Some("0 * * * *"), Some("15 */2 * * MON-FRI")];
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![

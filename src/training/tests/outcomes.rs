@@ -203,7 +203,7 @@ fn a_job_that_is_gone_is_started_again_under_the_same_name() {
         let again = decision.start.expect("the same run");
         assert_eq!((&again.version, again.trigger, &again.request), (&lost.version, lost.trigger, &lost.request));
         assert!(
-            decision.condition.message.contains("is started again: its Job packages-full-"),
+            decision.condition.message.contains("is started again, because there is no Job packages-full-"),
             "{}",
             decision.condition.message
         );

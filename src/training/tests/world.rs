@@ -27,7 +27,7 @@ pub struct World {
 
 #[derive(Clone, Debug)]
 enum Write {
-    Delete(ObservedRun),
+    Delete(Box<ObservedRun>),
     Create(Box<NewRun>),
     Status,
 }
@@ -95,7 +95,8 @@ impl World {
     /// Decides, and is killed after some writes.
     pub fn reconcile_until(&mut self, killed_after: usize) -> Decision {
         let decision = self.decide();
-        let mut writes: Vec<_> = decision.replace.iter().chain(&decision.remove).cloned().map(Write::Delete).collect();
+        let mut writes: Vec<_> =
+            decision.replace.iter().chain(&decision.remove).cloned().map(|run| Write::Delete(Box::new(run))).collect();
         let create = decision.start.clone().map(|run| Write::Create(Box::new(run)));
         if self.status_first {
             writes.push(Write::Status);
