@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::OnceCell;
 
 use crate::cluster::{self as host};
-use crate::image::{Recipe, catalog};
+use crate::image::{Recipe, catalog, double};
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::{command, operator, paths, tools};
@@ -25,6 +25,8 @@ use crate::{command, operator, paths, tools};
 pub const OPERATOR_IMAGE_VARIABLE: &str = "E2E_OPERATOR_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for the example recommender.
 pub const EXAMPLE_IMAGE_VARIABLE: &str = "E2E_EXAMPLE_IMAGE";
+/// As [`OPERATOR_IMAGE_VARIABLE`], for the tests' stand-in: a busybox whose user is not root.
+pub const DOUBLE_IMAGE_VARIABLE: &str = "E2E_DOUBLE_IMAGE";
 
 /// What all clients of one process share.
 struct Shared {
@@ -33,11 +35,13 @@ struct Shared {
     ours: Option<Lock>,
     operator_image: OnceCell<String>,
     example_image: OnceCell<String>,
+    double_image: OnceCell<String>,
 }
 
 impl Shared {
     fn new(kubeconfig: PathBuf, ours: Option<Lock>) -> Self {
-        Self { kubeconfig, ours, operator_image: OnceCell::new(), example_image: OnceCell::new() }
+        let [operator_image, example_image, double_image] = [const { OnceCell::const_new() }; 3];
+        Self { kubeconfig, ours, operator_image, example_image, double_image }
     }
 }
 
@@ -205,6 +209,12 @@ impl Cluster {
     pub async fn example_image(&self) -> Result<String> {
         let make = || self.image(EXAMPLE_IMAGE_VARIABLE, "example image", catalog::example);
         self.shared.example_image.get_or_try_init(make).await.cloned()
+    }
+
+    /// `repository:tag` of a stand-in for trainers and servers, loaded into the cluster: a shell and small commands.
+    pub async fn double_image(&self) -> Result<String> {
+        let make = || self.image(DOUBLE_IMAGE_VARIABLE, "test double's image", |_| double::recipe());
+        self.shared.double_image.get_or_try_init(make).await.cloned()
     }
 
     /// Installs the operator for all namespaces from its chart, once, with [`Cluster::operator_image`]; the demo and

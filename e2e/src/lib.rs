@@ -17,6 +17,7 @@
 //! `E2E_OPERATOR_IMAGE` and `E2E_EXAMPLE_IMAGE`.
 
 mod addons;
+mod bare;
 mod client;
 pub mod cluster;
 pub mod command;
@@ -35,6 +36,7 @@ pub mod tools;
 mod volumes;
 mod wait;
 
-pub use client::{Cluster, EXAMPLE_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE, cluster, http_get};
+pub use bare::Bare;
+pub use client::{Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE, cluster, http_get};
 pub use namespace::TestNamespace;
 pub use wait::{eventually, until, until_gone};

@@ -25,6 +25,8 @@ pub fn install(image: &str) -> Result<()> {
     arguments.extend(["--set-string", &repository, "--set-string", &tag]);
     arguments.extend(["--set", "serviceMonitor.enabled=true", "--set", "serviceMonitor.interval=5s"]);
     arguments.extend(["--set", "serviceMonitor.labels.release=kube-prometheus-stack"]);
+    // The CRD may have been applied by hand, as tests without the operator do.
+    arguments.extend(["--take-ownership", "--server-side=true", "--force-conflicts"]);
     let content = format!("{image}\n{}\n{}", arguments.join("\n"), digest_of_directory(&chart)?);
     once("operator", &content, || {
         let mut helm = Command::new(tools::program("helm")?);

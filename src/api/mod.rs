@@ -3,6 +3,7 @@
 pub mod conditions;
 pub mod crd;
 pub mod monitoring_coreos;
+mod rules;
 mod spec;
 mod status;
 

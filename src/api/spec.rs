@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RecommenderModelStatus;
+use super::{RecommenderModelStatus, rules};
 
 /// A recommender: how its model is trained, served and watched. The operator keeps training Jobs, the serving
 /// Deployment, Service, autoscaler, disruption budget and monitoring in line with it.
@@ -99,13 +99,15 @@ pub struct Artifacts {
 pub struct S3Artifacts {
     /// Bucket and prefix, as s3://bucket/prefix. Each version gets a prefix of its own below it.
     #[schemars(length(max = 512))]
-    #[x_kube(validation = Rule::new(S3_URI).message("write s3://bucket or s3://bucket/prefix, the bucket in lower case"))]
+    #[x_kube(validation = Rule::new(rules::S3_URI)
+        .message("write s3://bucket or s3://bucket/prefix, the bucket in lower case"))]
     pub uri: String,
     /// URL of the S3 API, for everything that is not AWS, for example http://minio.storage:9000. Pods get it as
     /// AWS_ENDPOINT_URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
-    #[x_kube(validation = Rule::new(URL).message("write a URL without a path, for example http://minio.storage:9000"))]
+    #[x_kube(validation = Rule::new(rules::URL)
+        .message("write a URL without a path, for example http://minio.storage:9000"))]
     pub endpoint: Option<String>,
     /// Region of the bucket. Pods get it as AWS_REGION.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,7 +124,8 @@ pub struct S3Artifacts {
 pub struct PvcArtifacts {
     /// Name of the PersistentVolumeClaim.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(OBJECT_NAME).message("write the name of an object: lower case letters, digits, - and ."))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
+        .message("write the name of an object: lower case letters, digits, - and ."))]
     pub claim_name: String,
 }
 
@@ -132,7 +135,8 @@ pub struct PvcArtifacts {
 pub struct LocalReference {
     /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(OBJECT_NAME).message("write the name of an object: lower case letters, digits, - and ."))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
+        .message("write the name of an object: lower case letters, digits, - and ."))]
     pub name: String,
 }
 
@@ -144,7 +148,8 @@ pub struct LocalReference {
 pub struct Training {
     /// Container image of the trainer.
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new(IMAGE).message("write an image without blanks, for example example.org/recommender:1.4"))]
+    #[x_kube(validation = Rule::new(rules::IMAGE)
+        .message("write an image without blanks, for example example.org/recommender:1.4"))]
     pub image: String,
     /// The full training, on all data. It runs when the object is created, on its schedule, and when the annotation
     /// recommender.dev/train gets a new value that starts with "full".
@@ -154,7 +159,7 @@ pub struct Training {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
-    /// Compute resources of the trainer.
+    /// Compute resources of the trainer, for example requests: {cpu: 500m, memory: 2Gi}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 }
@@ -170,13 +175,14 @@ pub struct FullTraining {
     /// and on request only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
-    #[x_kube(validation = Rule::new(FIVE_FIELDS)
+    #[x_kube(validation = Rule::new(rules::FIVE_FIELDS)
         .message("write minute, hour, day of month, month and day of week with single blanks, for example 0 3 * * *"))]
     pub schedule: Option<String>,
     /// Time zone of the schedule as in the IANA database, for example Europe/Helsinki. Default: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
-    #[x_kube(validation = Rule::new(TIME_ZONE).message("write a name of the IANA database, for example Europe/Helsinki"))]
+    #[x_kube(validation = Rule::new(rules::TIME_ZONE)
+        .message("write a name of the IANA database, for example Europe/Helsinki"))]
     pub time_zone: Option<String>,
     /// Replaces the image's entrypoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -210,7 +216,8 @@ pub struct FullTraining {
 pub struct Serving {
     /// Container image of the server.
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new(IMAGE).message("write an image without blanks, for example example.org/recommender:1.4"))]
+    #[x_kube(validation = Rule::new(rules::IMAGE)
+        .message("write an image without blanks, for example example.org/recommender:1.4"))]
     pub image: String,
     /// Replaces the image's entrypoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -232,7 +239,7 @@ pub struct Serving {
     /// How it is found out whether a server is ready.
     #[serde(default)]
     pub probes: Probes,
-    /// Compute resources of each server.
+    /// Compute resources of each server, for example requests: {cpu: 500m, memory: 512Mi}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// A fixed number of replicas. Default without autoscaling: 1.
@@ -251,7 +258,7 @@ pub struct Probes {
     /// HTTP path that answers 200 exactly when the told version answers requests.
     #[serde(default = "default_probe_path")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new(HTTP_PATH).message("write a path that starts with / and has no blanks"))]
+    #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]
     pub path: String,
     /// Seconds a server may take from its start until the path first answers 200; after that it is restarted.
     #[serde(default = "default_startup_seconds")]
@@ -325,8 +332,8 @@ pub struct Monitoring {
     #[x_kube(
         validation = Rule::new("self.all(k, !k.contains('recommender.dev/') && !k.startsWith('app.kubernetes.io/'))")
             .message("labels of recommender.dev and app.kubernetes.io are set by the operator: remove them"),
-        validation = Rule::new(LABEL_KEYS).message("write keys like team or example.org/team"),
-        validation = Rule::new(LABEL_VALUES)
+        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team"),
+        validation = Rule::new(rules::LABEL_VALUES)
             .message("write values of letters, digits, -, _ and . that begin and end with a letter or digit")
     )]
     pub labels: BTreeMap<String, String>,
@@ -341,7 +348,7 @@ pub struct Metrics {
     /// HTTP path of the metrics on the serving port.
     #[serde(default = "default_metrics_path")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new(HTTP_PATH).message("write a path that starts with / and has no blanks"))]
+    #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]
     pub path: String,
     /// Seconds between two scrapes.
     #[serde(default = "default_scrape_interval")]
@@ -368,7 +375,8 @@ pub enum MetricProfile {
 pub struct EnvVar {
     /// Name of the variable.
     #[schemars(length(min = 1, max = 128))]
-    #[x_kube(validation = Rule::new(VARIABLE).message("write letters, digits, _, - and ., with no digit at the beginning"))]
+    #[x_kube(validation = Rule::new(rules::VARIABLE)
+        .message("write letters, digits, _, - and ., with no digit at the beginning"))]
     pub name: String,
     /// Its value. Default: empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -399,25 +407,27 @@ pub struct EnvVarSource {
 pub struct KeyReference {
     /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(OBJECT_NAME).message("write the name of an object: lower case letters, digits, - and ."))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
+        .message("write the name of an object: lower case letters, digits, - and ."))]
     pub name: String,
     /// Key within the object.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(DATA_KEY).message("write a key of the object: letters, digits, -, _ and ."))]
+    #[x_kube(validation = Rule::new(rules::DATA_KEY).message("write a key of the object: letters, digits, -, _ and ."))]
     pub key: String,
 }
 
 /// Compute resources of a container, as in a pod: for example cpu: 500m, memory: 512Mi.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[x_kube(validation = Rule::new(WITHIN_LIMITS).message("requests must not be above limits"))]
+#[x_kube(validation = Rule::new(rules::WITHIN_LIMITS).message("requests must not be above limits"))]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// What is reserved for the container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     #[x_kube(
-        validation = Rule::new(QUANTITIES).message("write quantities that are not negative, such as 500m, 2 or 1.5Gi"),
-        validation = Rule::new(RESOURCE_NAMES)
+        validation = Rule::new(rules::QUANTITIES)
+            .message("write quantities that are not negative, such as 500m, 2 or 1.5Gi"),
+        validation = Rule::new(rules::RESOURCE_NAMES)
             .message("use cpu, memory, ephemeral-storage, hugepages-<size> or a name with a domain, as nvidia.com/gpu")
     )]
     pub requests: BTreeMap<String, Quantity>,
@@ -425,33 +435,13 @@ pub struct Resources {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     #[x_kube(
-        validation = Rule::new(QUANTITIES).message("write quantities that are not negative, such as 500m, 2 or 1.5Gi"),
-        validation = Rule::new(RESOURCE_NAMES)
+        validation = Rule::new(rules::QUANTITIES)
+            .message("write quantities that are not negative, such as 500m, 2 or 1.5Gi"),
+        validation = Rule::new(rules::RESOURCE_NAMES)
             .message("use cpu, memory, ephemeral-storage, hugepages-<size> or a name with a domain, as nvidia.com/gpu")
     )]
     pub limits: BTreeMap<String, Quantity>,
 }
-
-// The forms of texts are rules and not patterns, because a pattern's message is its regular expression.
-const S3_URI: &str = r#"self.matches("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?$")"#;
-const URL: &str = "self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$')";
-const OBJECT_NAME: &str = "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')";
-const DATA_KEY: &str = "self.matches('^[A-Za-z0-9._-]+$')";
-const IMAGE: &str = "self.matches('^[!-~]+$')";
-const FIVE_FIELDS: &str = "self.matches('^[!-~]+( [!-~]+){4}$')";
-const TIME_ZONE: &str = "self.matches('^[A-Za-z0-9_+/-]+$')";
-const HTTP_PATH: &str = "self.matches('^/[!-~]*$')";
-const VARIABLE: &str = "self.matches('^[A-Za-z_][A-Za-z0-9_.-]*$')";
-const LABEL_KEYS: &str = "self.all(k, \
-    k.matches('^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))";
-const LABEL_VALUES: &str = "self.all(k, self[k].matches('^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$'))";
-const QUANTITIES: &str = "self.all(k, \
-    string(self[k]).matches('^[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$'))";
-const RESOURCE_NAMES: &str = "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || \
-    k.contains('/'))";
-const WITHIN_LIMITS: &str = "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || \
-    !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) || \
-    quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)";
 
 fn default_deadline() -> i64 {
     3600

@@ -214,12 +214,7 @@ async fn look(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Err
     async move {
         let _timer = context.metrics.reconcile_timer();
         let now = Timestamp::now();
-        let work = AssertUnwindSafe(reconcile::reconcile(&context, object.clone(), now)).catch_unwind();
-        let result = match tokio::time::timeout(RECONCILE_DEADLINE, work).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(panic)) => Err(Error::Panic(panic_message(panic.as_ref()))),
-            Err(_) => Err(Error::Deadline),
-        };
+        let result = contained(reconcile::reconcile(&context, object.clone(), now)).await;
         let uid = kube::Resource::meta(object.as_ref()).uid.clone().unwrap_or_default();
         match &result {
             Ok(_) => context.memory.succeeded(&uid),
@@ -233,6 +228,15 @@ async fn look(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Err
     }
     .instrument(span)
     .await
+}
+
+/// Ends work at the deadline, and makes an error of a panic in it.
+async fn contained<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(RECONCILE_DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(Error::Panic(panic_message(panic.as_ref()))),
+        Err(_) => Err(Error::Deadline),
+    }
 }
 
 /// The look broke off before it could write a status of its own.
@@ -271,5 +275,27 @@ async fn beat(health: &Health, metrics: &Metrics, caches: Vec<(Store<Guarded>, A
         health.set_loaded(loaded);
         let objects: Vec<_> = caches.iter().flat_map(|(store, _)| store.state()).collect();
         metrics.set_objects(objects.len(), objects.iter().filter(|object| object.0.is_err()).count());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_look_becomes_an_error_with_its_message() {
+        let error = contained(async { panic!("object {} is odd", "x") as Result<(), Error> }).await.unwrap_err();
+        assert_eq!((error.class(), error.to_string().as_str()), ("panic", "internal error: object x is odd"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_hangs_ends_at_the_deadline() {
+        let error = contained(std::future::pending::<Result<(), Error>>()).await.unwrap_err();
+        assert_eq!((error.class(), error.to_string().as_str()), ("deadline", "not done within 60 s"));
+    }
+
+    #[tokio::test]
+    async fn what_goes_well_is_passed_through() {
+        assert_eq!(contained(async { Ok::<_, Error>(7) }).await.unwrap(), 7);
     }
 }

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn models_are_found_among_other_objects() {
-        let text = "# a comment\n---\napiVersion: v1\nkind: Secret\n--- # ours\nkind: RecommenderModel\nspec: {a: yes, b: 1e3}\n---\n\n---\nkind: List\nitems:\n- kind: RecommenderModel\n- kind: Pod\n";
+        let text = "# a comment\n---\napiVersion: v1\nkind: Secret\n--- # ours\nkind: RecommenderModel\n\
+                    spec: {a: yes, b: 1e3}\n---\n\n---\nkind: List\nitems:\n- kind: RecommenderModel\n- kind: Pod\n";
         let found = documents(text).expect("the text is YAML");
         assert_eq!(found.iter().map(|document| document.line).collect::<Vec<_>>(), [6, 11]);
         assert_eq!(found[0].object["spec"], serde_json::json!({ "a": true, "b": 1000 }));
@@ -148,10 +149,31 @@ mod tests {
     #[test]
     fn scalars_are_read_as_kubectl_reads_them() {
         // What `kubectl create --dry-run=client -o json` makes of them.
-        let read = "[y, n, Y, on, off, ~, 1_000, 0b11, 0o17, 017, +1, .5, 1e3, 12e03, 0x1F, 190:20:30, 2026-11-21, !!str 5, TRUE, -0, 1., 08]";
+        let read = "[y, n, Y, on, off, ~, 1_000, 0b11, 0o17, 017, +1, .5, 1e3, 12e03, 0x1F, 190:20:30, 2026-11-21, \
+                    !!str 5, TRUE, -0, 1., 08]";
         let expected = serde_json::json!([
-            true, false, true, true, false, null, 1000, 3, 15, 15, 1, 0.5, 1000, 12000, 31, "190:20:30", "2026-11-21", "5",
-            true, 0, 1, 8
+            true,
+            false,
+            true,
+            true,
+            false,
+            null,
+            1000,
+            3,
+            15,
+            15,
+            1,
+            0.5,
+            1000,
+            12000,
+            31,
+            "190:20:30",
+            "2026-11-21",
+            "5",
+            true,
+            0,
+            1,
+            8
         ]);
         let found = documents(&format!("kind: RecommenderModel\nargs: {read}\n")).expect("the text is YAML");
         assert_eq!(found[0].object["args"], expected);

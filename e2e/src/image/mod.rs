@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod double;
 mod python;
 
 use std::io::Write;

@@ -1,0 +1,142 @@
+//! An API server with its etcd and nothing else, for tests that change what all others share: kinds that are missing,
+//! schemas that are wrong. It lives in a temporary directory and ends with the test.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use kube::{Client, Config, config::AuthInfo};
+
+use crate::{command, pki::Pki, tools, wait::eventually};
+
+/// Who the tests are; the server lets them do everything.
+const TOKEN: &str = "bare-admin";
+
+/// A running API server. Dropping it ends it and removes its files.
+pub struct Bare {
+    directory: PathBuf,
+    port: u16,
+    processes: Vec<Child>,
+}
+
+impl Bare {
+    /// Starts etcd and an API server on free ports and waits until it is ready.
+    pub async fn start() -> Result<Self> {
+        // Built here, away from the runtime's threads, if they are not yet.
+        tokio::task::spawn_blocking(|| tools::program("etcd").and(tools::program("kube-apiserver"))).await??;
+        let directory = std::env::temp_dir().join(format!("recommender-bare-{}-{}", std::process::id(), free_port()?));
+        fs::create_dir_all(&directory)?;
+        let mut bare = Self { directory, port: free_port()?, processes: Vec::new() };
+        let etcd = bare.start_etcd()?;
+        bare.start_api_server(&etcd)?;
+        let client = bare.client()?;
+        eventually("the API server is ready", Duration::from_secs(90), async || {
+            bare.ensure_running()?;
+            let request = http::Request::get("/readyz").body(Vec::new())?;
+            Ok(client.request_text(request).await.map(drop)?)
+        })
+        .await?;
+        Ok(bare)
+    }
+
+    /// The API server's address and the rights of an administrator.
+    pub fn config(&self) -> Result<Config> {
+        let mut config = Config::new(format!("https://127.0.0.1:{}", self.port).parse()?);
+        config.accept_invalid_certs = true; // it made its certificate itself
+        config.auth_info = AuthInfo { token: Some(TOKEN.to_owned().into()), ..AuthInfo::default() };
+        Ok(config)
+    }
+
+    /// A client with the rights of an administrator.
+    pub fn client(&self) -> Result<Client> {
+        Ok(Client::try_from(self.config()?)?)
+    }
+
+    fn start_etcd(&mut self) -> Result<String> {
+        let (client, peer) = (free_port()?, free_port()?);
+        let [client, peer] = [client, peer].map(|port| format!("http://127.0.0.1:{port}"));
+        let data = self.directory.join("etcd");
+        let args = [
+            "--unsafe-no-fsync".to_owned(),
+            format!("--data-dir={}", data.display()),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+            "--log-level=warn".to_owned(),
+        ];
+        self.spawn("etcd", &args)?;
+        Ok(client)
+    }
+
+    fn start_api_server(&mut self, etcd: &str) -> Result<()> {
+        let pki = self.directory.join("pki");
+        Pki::create(&pki)?.key_pair("service-account")?;
+        let tokens = self.directory.join("tokens.csv");
+        fs::write(&tokens, format!("{TOKEN},admin,admin,system:masters\n"))?;
+        let file = |directory: &Path, name: &str| directory.join(name).display().to_string();
+        let args = [
+            format!("--etcd-servers={etcd}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", self.port),
+            format!("--cert-dir={}", file(&self.directory, "certificates")),
+            format!("--token-auth-file={}", tokens.display()),
+            "--authorization-mode=RBAC".to_owned(),
+            "--service-cluster-ip-range=198.18.240.0/24".to_owned(),
+            "--service-account-issuer=https://bare.test".to_owned(),
+            format!("--service-account-key-file={}", file(&pki, "service-account.pub")),
+            format!("--service-account-signing-key-file={}", file(&pki, "service-account.key")),
+        ];
+        self.spawn("kube-apiserver", &args)
+    }
+
+    fn spawn(&mut self, name: &str, args: &[String]) -> Result<()> {
+        let log = fs::File::create(self.log(name))?;
+        let child = Command::new(tools::program(name)?)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        self.processes.push(child);
+        Ok(())
+    }
+
+    fn ensure_running(&mut self) -> Result<()> {
+        for (name, child) in ["etcd", "kube-apiserver"].into_iter().zip(&mut self.processes) {
+            if let Some(status) = child.try_wait()? {
+                let log = fs::read(self.directory.join(format!("{name}.log"))).unwrap_or_default();
+                let lines = command::last_lines(&String::from_utf8_lossy(&log), 15);
+                ensure!(false, "{name} ended while starting ({status}). The end of its log:\n{lines}");
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.log"))
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        for child in self.processes.iter_mut().rev() {
+            // Nothing of it is kept, so it need not end well.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A port nobody listens on at this moment.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

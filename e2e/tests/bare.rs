@@ -1,0 +1,206 @@
+//! The operator against an API server of its own, where what all objects share can be missing or wrong. Nothing runs
+//! pods here: what counts is what the operator asks of the API server.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Bare, eventually};
+use k8s_openapi::{
+    api::core::v1::{Namespace, Service},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Client,
+    api::{DynamicObject, PostParams},
+    core::ApiResource,
+};
+use recommender_operator::{
+    api::{
+        RecommenderModel,
+        conditions::{reasons, types},
+        crd,
+        monitoring_coreos::{PrometheusRule, ServiceMonitor},
+    },
+    controller::{self, Settings},
+    observe::Scope,
+    telemetry::{Health, Metrics},
+};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const NAMESPACE: &str = "default";
+
+/// The operator in this process, until it is dropped.
+struct Operator {
+    metrics: Metrics,
+    _stop: oneshot::Sender<()>,
+    _task: JoinHandle<Result<()>>,
+}
+
+impl Operator {
+    fn start(client: Client) -> Self {
+        let (metrics, health) = (Metrics::new(), Health::new(Instant::now()));
+        let (sender, receiver) = oneshot::channel::<()>();
+        let stop = async {
+            let _ = receiver.await;
+        };
+        let settings = Settings { scopes: vec![Scope::All], concurrency: 4, fence: None };
+        let task = tokio::spawn(controller::run(client, settings, metrics.clone(), health, stop));
+        Self { metrics, _stop: sender, _task: task }
+    }
+
+    fn metric(&self, series: &str) -> Option<f64> {
+        let text = String::from_utf8(self.metrics.encode().ok()?).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+}
+
+/// An API server with this definition of RecommenderModel, and a client of it.
+async fn server_with(definition: &CustomResourceDefinition) -> Result<(Bare, Client)> {
+    let bare = Bare::start().await?;
+    let client = bare.client()?;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    eventually("the default namespace is there", PATIENCE, async || {
+        namespaces.get_opt(NAMESPACE).await?.context("not yet").map(drop)
+    })
+    .await?;
+    define(&client, definition).await?;
+    Ok((bare, client))
+}
+
+async fn define(client: &Client, definition: &CustomResourceDefinition) -> Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = definition.metadata.name.clone().context("a definition has a name")?;
+    definitions.create(&PostParams::default(), definition).await?;
+    e2e::until(&definitions, &name, "is served", PATIENCE, |definition| {
+        let conditions = definition.status.as_ref().and_then(|status| status.conditions.as_ref());
+        conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
+    })
+    .await
+    .map(drop)
+}
+
+/// The smallest definition under which prometheus-operator's kinds can be stored.
+fn foreign(kind: &str, plural: &str) -> CustomResourceDefinition {
+    let definition = json!({
+        "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+        "spec": {
+            "group": "monitoring.coreos.com", "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            }],
+        },
+    });
+    serde_json::from_value(definition).expect("a definition")
+}
+
+fn object(name: &str) -> Value {
+    json!({
+        "apiVersion": "recommender.dev/v1alpha1", "kind": "RecommenderModel",
+        "metadata": {"name": name},
+        "spec": {
+            "artifacts": {"persistentVolumeClaim": {"claimName": "models"}},
+            "training": {"image": "trainer:1", "full": {"args": ["train"]}},
+            "serving": {"image": "server:1"},
+            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+        },
+    })
+}
+
+async fn create(client: &Client, object: Value) -> Result<()> {
+    let kind = ApiResource::erase::<RecommenderModel>(&());
+    let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &kind);
+    objects.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    Ok(())
+}
+
+/// Waits until an object's condition has a reason.
+async fn until_reason(client: &Client, name: &str, type_: &str, reason: &str) -> Result<Condition> {
+    let kind = ApiResource::erase::<RecommenderModel>(&());
+    let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &kind);
+    eventually(&format!("{type_} of {name} is {reason}"), PATIENCE, async || {
+        let object = objects.get(name).await?;
+        let conditions: Vec<Condition> = serde_json::from_value(object.data["status"]["conditions"].clone())?;
+        let condition = conditions.into_iter().find(|condition| condition.type_ == type_);
+        let condition = condition.context("no such condition")?;
+        ensure!(condition.reason == reason, "{condition:?}");
+        Ok(condition)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_prometheus_operator_all_else_works_and_its_kinds_are_picked_up_when_they_appear() -> Result<()> {
+    let (_bare, client) = server_with(&crd::crd()).await?;
+    let _operator = Operator::start(client.clone());
+    create(&client, object("packages")).await?;
+
+    let missing = until_reason(&client, "packages", types::MONITORING_READY, reasons::API_MISSING).await?;
+    ensure!(missing.message.contains("install prometheus-operator"), "{}", missing.message);
+    Api::<Service>::namespaced(client.clone(), NAMESPACE).get("packages").await.context("the Service is made")?;
+    until_reason(&client, "packages", types::TRAINING_READY, reasons::TRAINING).await?;
+
+    define(&client, &foreign("ServiceMonitor", "servicemonitors")).await?;
+    define(&client, &foreign("PrometheusRule", "prometheusrules")).await?;
+    let ready = until_reason(&client, "packages", types::MONITORING_READY, reasons::AS_SPECIFIED).await?;
+    ensure!(ready.status == "True", "{ready:?}");
+    Api::<ServiceMonitor>::namespaced(client.clone(), NAMESPACE).get("packages").await?;
+    Api::<PrometheusRule>::namespaced(client.clone(), NAMESPACE).get("packages").await?;
+
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.delete("prometheusrules.monitoring.coreos.com", &Default::default()).await?;
+    until_reason(&client, "packages", types::MONITORING_READY, reasons::API_MISSING).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cannot_be_decoded_is_told_so_and_harms_no_other() -> Result<()> {
+    let mut lax = crd::crd();
+    let version = &mut lax.spec.versions[0];
+    version.schema = serde_json::from_value(json!({
+        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+    }))?;
+    let (_bare, client) = server_with(&lax).await?;
+    let operator = Operator::start(client.clone());
+    let mut poison = object("poison");
+    poison["spec"]["serving"]["port"] = json!({"number": "eight thousand"});
+    create(&client, poison).await?;
+    for name in ["a", "b", "c"] {
+        create(&client, object(name)).await?;
+    }
+
+    for name in ["a", "b", "c"] {
+        until_reason(&client, name, types::TRAINING_READY, reasons::TRAINING).await?;
+    }
+    let told = until_reason(&client, "poison", types::STALLED, reasons::INVALID_SPEC).await?;
+    ensure!(told.message.contains("cannot be read by this version of the operator"), "{}", told.message);
+    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+    ensure!(services.get_opt("poison").await?.is_none(), "nothing is made of what is not understood");
+    eventually("the undecodable object is counted", PATIENCE, async || {
+        let counted = operator.metric("recommender_operator_undecodable_objects");
+        ensure!(counted == Some(1.0), "{counted:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_the_schema_cannot_judge_is_refused_in_the_status() -> Result<()> {
+    let (_bare, client) = server_with(&crd::crd()).await?;
+    let _operator = Operator::start(client.clone());
+    for (name, field, value, said) in [
+        ("cron", "schedule", "99 3 * * *", "spec.training.full.schedule"),
+        ("zone", "timeZone", "Europe/Atlantis", "spec.training.full.timeZone"),
+    ] {
+        let mut wrong = object(name);
+        wrong["spec"]["training"]["full"] = json!({"schedule": "0 3 * * *"});
+        wrong["spec"]["training"]["full"][field] = value.into();
+        create(&client, wrong).await?;
+        let told = until_reason(&client, name, types::STALLED, reasons::INVALID_SPEC).await?;
+        ensure!(told.message.contains(said) && told.observed_generation == Some(1), "{told:?}");
+    }
+    Ok(())
+}
