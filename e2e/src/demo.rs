@@ -21,6 +21,7 @@ const NAMESPACE: &str = "shop";
 const NAME: &str = "packages";
 /// The name of the image in `examples/packages.yaml`.
 const IMAGE: &str = "packages-recommender:demo";
+const REQUEST: &str = "recommender.dev/train";
 /// A package whose recommendations anybody can judge.
 const QUESTION: &str = "/recommendations/python3-flask?limit=5";
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -64,16 +65,26 @@ fn prepare(progress: &Progress) -> Result<Lock> {
     })?;
     progress.step("operator, from its Helm chart", || operator::install(&image))?;
     progress.detail("");
-    let known = cluster::kubectl(&["-n", NAMESPACE, "get", "recommendermodel", NAME]).is_ok();
+    let before = cluster::kubectl(&["-n", NAMESPACE, "get", "recommendermodel", NAME, "-o", "json"]);
     let file = paths::repository().join("examples/packages.yaml");
     cluster::kubectl(&["apply", "-f", text(&file)?])?;
-    if known && changed {
-        // Its pods would go on with the image of before: a new run gives a new version, which rolls them.
-        let request = format!("recommender.dev/train=full {}", jiff::Timestamp::now());
+    if let Ok(before) = before
+        && let Some(why) = reason_to_train(&serde_json::from_str(&before)?, changed)
+    {
+        let request = format!("{REQUEST}=full {}", jiff::Timestamp::now());
         cluster::kubectl(&["-n", NAMESPACE, "annotate", "recommendermodel", NAME, "--overwrite", &request])?;
-        progress.say("the example's image has changed: asked for a new training run");
+        progress.say(&format!("    {why}: asked for a new training run"));
     }
     Ok(lock)
+}
+
+/// Why an object of an earlier demo should be trained anew.
+fn reason_to_train(object: &Value, image_changed: bool) -> Option<&'static str> {
+    if image_changed {
+        // Its pods would go on with the image of before: a new version rolls them.
+        return Some("the example's image has changed");
+    }
+    is_stalled(object).then_some("the last demo ended badly")
 }
 
 fn recommenders(cluster: &Cluster) -> Api<DynamicObject> {
@@ -87,7 +98,8 @@ async fn follow(progress: &Progress, api: &Api<DynamicObject>, done: fn(&Value) 
     let mut said = String::new();
     loop {
         let object = serde_json::to_value(api.get(NAME).await?)?;
-        if done(&object) {
+        let current = request_is_answered(&object);
+        if current && done(&object) {
             return Ok(());
         }
         let now = summary(&object);
@@ -96,7 +108,7 @@ async fn follow(progress: &Progress, api: &Api<DynamicObject>, done: fn(&Value) 
             progress.detail(&now);
             said = now;
         }
-        if condition(&object, "Stalled").is_some_and(|stalled| stalled["status"] == "True") {
+        if current && is_stalled(&object) {
             bail!("it cannot go on by itself: {said}\n{}", what_pods_do());
         }
         if Instant::now() > deadline {
@@ -115,6 +127,16 @@ fn is_ready(object: &Value) -> bool {
     condition(object, "Ready").is_some_and(|ready| {
         ready["status"] == "True" && ready["observedGeneration"] == object["metadata"]["generation"]
     })
+}
+
+fn is_stalled(object: &Value) -> bool {
+    condition(object, "Stalled").is_some_and(|stalled| stalled["status"] == "True")
+}
+
+/// Until the operator has acted on a request to train, the status is of before.
+fn request_is_answered(object: &Value) -> bool {
+    let request = &object["metadata"]["annotations"][REQUEST];
+    request.is_null() || *request == object["status"]["training"]["lastRequest"]
 }
 
 fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {

@@ -48,8 +48,6 @@ pub mod reasons {
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
     /// The run ended without a valid report.
     pub const INVALID_REPORT: &str = "InvalidReport";
-    /// Somebody deleted the Job before it ended.
-    pub const RUN_LOST: &str = "RunLost";
     /// The annotation that asks for training has a value that is not understood.
     pub const INVALID_REQUEST: &str = "InvalidRequest";
     /// There is no version to serve yet.

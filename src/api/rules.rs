@@ -1,8 +1,8 @@
 //! CEL expressions of the schema that are long or used more than once.
 //!
 //! The forms of texts are rules and not patterns, because the message of a pattern is its regular expression. What a
-//! rule looks at has to be bounded (`maxLength`, `maxItems`, `maxProperties`), or the API server refuses the CRD for what
-//! its rules might cost.
+//! rule looks at has to be bounded (`maxLength`, `maxItems`, `maxProperties`), or the API server refuses the CRD for
+//! what its rules might cost.
 
 /// A bucket, with a prefix or without.
 pub const S3_URI: &str = r#"self.matches("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?$")"#;

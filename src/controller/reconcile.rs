@@ -194,10 +194,14 @@ impl Look {
         ends.filter(|due| *due > self.now).min()
     }
 
-    /// When a pod that does not start becomes news.
+    /// When a pod that does not start, or a Job that gets no pod, becomes news.
     fn blocked_due(&self, family: &Family) -> Option<Timestamp> {
-        let blocked = family.pods().filter_map(|pod| pod.blocked.as_ref());
-        blocked.map(|blocked| blocked.counts_from).filter(|due| *due > self.now).min()
+        let pods = family.pods().filter_map(|pod| Some(pod.blocked.as_ref()?.counts_from));
+        let jobs = family.of_kind(Kind::Job).filter_map(|(_, seen)| match &seen.facts {
+            Facts::Job(job) if job.end.is_none() => Some(job.pod_due),
+            _ => None,
+        });
+        pods.chain(jobs).filter(|due| *due > self.now).min()
     }
 
     /// When an autoscaler without metrics becomes news.

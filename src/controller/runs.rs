@@ -16,9 +16,9 @@ pub const POD_LAG: SignedDuration = SignedDuration::from_secs(20);
 pub fn observed(family: &Family, now: Timestamp) -> Vec<ObservedRun> {
     let mut runs: Vec<_> = family
         .of_kind(Kind::Job)
-        .filter(|(_, seen)| !seen.deleting)
         .filter_map(|(name, seen)| match &seen.facts {
-            Facts::Job(job) => Some(run(family, name, seen, job, now)),
+            // One that is being deleted still runs until it is gone; only then may it be started again.
+            Facts::Job(job) if !seen.deleting || job.end.is_none() => Some(run(family, name, seen, job, now)),
             _ => None,
         })
         .collect();
@@ -38,16 +38,19 @@ fn run(family: &Family, name: &str, seen: &Seen, job: &JobFacts, now: Timestamp)
         template: job.template.clone(),
         request: job.request.clone(),
         state: match &job.end {
-            None => under_way(newest, now),
+            None if seen.deleting => RunState::Running,
+            None => under_way(newest, name, job, now),
             Some(end) => ended(end, newest, family, name, now),
         },
     }
 }
 
-fn under_way(newest: Option<&PodFacts>, now: Timestamp) -> RunState {
+fn under_way(newest: Option<&PodFacts>, name: &str, job: &JobFacts, now: Timestamp) -> RunState {
+    let no_pod = || format!("its Job has no pod; kubectl describe job {name} tells why, often a ResourceQuota");
     match newest {
         Some(PodFacts { blocked: None, .. }) => RunState::Running,
-        pod => RunState::Pending { blocked: pod.and_then(|pod| pod.blocked_at(now)).map(Into::into) },
+        Some(pod) => RunState::Pending { blocked: pod.blocked_at(now).map(Into::into) },
+        None => RunState::Pending { blocked: (job.pod_due <= now).then(no_pod) },
     }
 }
 

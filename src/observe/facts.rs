@@ -70,8 +70,8 @@ pub struct JobFacts {
     pub request: Option<String>,
     /// How it ended.
     pub end: Option<JobEnd>,
-    /// Pods that are there and have not ended.
-    pub active: i32,
+    /// From when on it is news that it has no pod, as where a quota refuses it.
+    pub pod_due: Timestamp,
 }
 
 /// How a Job ended.
@@ -195,7 +195,7 @@ pub fn job(job: &Job) -> Facts {
         template: template.into(),
         request: annotation(meta, REQUEST_ANNOTATION).map(Into::into),
         end,
-        active: status.active.unwrap_or_default(),
+        pod_due: created_at + SCHEDULING,
     })
 }
 

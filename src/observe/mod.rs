@@ -14,11 +14,13 @@ use std::{
 };
 
 pub use facts::*;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
 pub use watch::{Scope, Touched, WATCH_SECONDS, watch_children};
 
 use crate::{
-    api::{HASH_ANNOTATION, MODEL_LABEL, MODEL_NAME_ANNOTATION},
+    api::{HASH_ANNOTATION, MODEL_NAME_ANNOTATION},
+    model::names,
     render::{Child, Kind},
 };
 
@@ -66,17 +68,14 @@ enum Fields {
 impl Seen {
     /// Reads an object's metadata. None when it belongs to no `RecommenderModel`.
     fn new(meta: &ObjectMeta, facts: Facts, pod: Option<PodFacts>) -> Option<Self> {
-        let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
         let ours = fields::ours(meta.managed_fields.as_deref());
-        let annotation = |name: &str| meta.annotations.as_ref()?.get(name).cloned();
-        let owner = controller.filter(|owner| owner.kind == "RecommenderModel").map(|owner| owner.name.clone());
         Some(Self {
             uid: meta.uid.clone()?,
             version: meta.resource_version.as_ref()?.parse().ok()?,
-            model: owner.or_else(|| annotation(MODEL_NAME_ANNOTATION))?,
-            controller: controller.map(|owner| owner.uid.clone()),
+            model: model_of(meta)?,
+            controller: controller(meta).map(|owner| owner.uid.clone()),
             deleting: meta.deletion_timestamp.is_some(),
-            hash: annotation(HASH_ANNOTATION),
+            hash: annotation(meta, HASH_ANNOTATION),
             owns_replicas: fields::has_spec_field(&ours, "replicas"),
             fields: Fields::Unchecked(ours.into()),
             facts,
@@ -250,6 +249,18 @@ impl World {
         Some(model)
     }
 
+    /// Forgets an object that has become nobody's, as its owner reference was removed. Returns the model it belonged to.
+    fn disown(&self, watched: Watched, uid: &str) -> Option<(String, String)> {
+        let mut families = lock(&self.families);
+        let ((namespace, _), family, member) = families.iter_mut().find_map(|(key, family)| {
+            let member = family.members.iter().find(|((of, _), seen)| *of == watched && seen.uid == uid)?;
+            let member = member.0.clone();
+            Some((key, family, member))
+        })?;
+        let seen = family.members.remove(&member)?;
+        Some((namespace.clone(), seen.model))
+    }
+
     /// Forgets all objects of a kind that a new list did not have. Returns (namespace, model) of those forgotten.
     fn retain(&self, watched: Watched, listed: &HashSet<String>) -> Vec<(String, String)> {
         let mut gone = Vec::new();
@@ -282,7 +293,22 @@ impl World {
 }
 
 fn key(meta: &ObjectMeta) -> Option<FamilyKey> {
-    Some((meta.namespace.clone()?, meta.labels.as_ref()?.get(MODEL_LABEL)?.clone()))
+    Some((meta.namespace.clone()?, names::base(&model_of(meta)?)))
+}
+
+/// The name of the `RecommenderModel` that an object belongs to: its controller, or for pods, whose controller is a Job
+/// or ReplicaSet, an annotation. Labels are not asked: people edit them.
+fn model_of(meta: &ObjectMeta) -> Option<String> {
+    let owner = controller(meta).filter(|owner| owner.kind == "RecommenderModel");
+    owner.map(|owner| owner.name.clone()).or_else(|| annotation(meta, MODEL_NAME_ANNOTATION))
+}
+
+fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
+    meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+fn annotation(meta: &ObjectMeta, name: &str) -> Option<String> {
+    meta.annotations.as_ref()?.get(name).cloned()
 }
 
 /// A poisoned lock means that a thread panicked while it held it; the data are replaced whole, so they are usable.

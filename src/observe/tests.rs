@@ -12,7 +12,6 @@ fn meta(uid: &str, version: u64) -> ObjectMeta {
         namespace: Some("shop".into()),
         uid: Some(uid.into()),
         resource_version: Some(version.to_string()),
-        labels: Some([(MODEL_LABEL.to_owned(), "packages".to_owned())].into()),
         annotations: Some([(HASH_ANNOTATION.to_owned(), "h".to_owned())].into()),
         owner_references: Some(vec![OwnerReference {
             kind: "RecommenderModel".into(),
@@ -106,4 +105,15 @@ fn nothing_counts_as_loaded_before_every_list_has_arrived() {
     assert!(!world.is_loaded());
     world.list_arrived();
     assert!(world.is_loaded());
+}
+
+#[test]
+fn a_child_whose_owner_reference_was_removed_is_nobodys() {
+    let world = World::default();
+    put(&world, &meta("a", 1));
+    let orphan = ObjectMeta { owner_references: None, ..meta("a", 2) };
+    assert!(Seen::new(&orphan, Facts::Nothing, None).is_none());
+    assert_eq!(world.disown(SERVICE, "a"), Some(("shop".into(), "packages".into())));
+    assert!(service(&world).is_none());
+    assert_eq!(world.disown(SERVICE, "a"), None);
 }

@@ -180,7 +180,9 @@ impl<F> Fill<F> {
     {
         let (facts, pod) = (self.facts)(object);
         let Some(seen) = Seen::new(object.meta(), facts, pod) else {
-            return Vec::new();
+            let uid = object.meta().uid.as_deref().unwrap_or_default();
+            let disowned = self.world.disown(self.watched, uid);
+            return disowned.map(|(namespace, name)| Touched::Model { namespace, name }).into_iter().collect();
         };
         let model = seen.model.clone();
         if self.world.put(self.watched, object.meta(), seen) {

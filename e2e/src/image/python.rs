@@ -16,8 +16,8 @@ use crate::{command, digest, paths};
 /// The root's release and the Python it has.
 const SUITE: &str = "bookworm";
 const PYTHON: &str = "3.11";
-/// What the root has beside the essential packages. implicit computes with GNU OpenMP.
-const PACKAGES: &str = "python3,libgomp1";
+/// What the root has beside the essential packages. NumPy is C++, and implicit computes with GNU OpenMP.
+const PACKAGES: &str = "python3,libstdc++6,libgomp1";
 /// To be raised when the recipe of a kept layer changes.
 const REVISION: &str = "1";
 

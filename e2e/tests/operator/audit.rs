@@ -1,0 +1,175 @@
+//! Who asked the API server for what: its audit log, and its own counters to hold against it.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Cluster, eventually};
+use serde::Deserialize;
+
+use crate::bed::OPERATOR;
+
+/// The audit log from an instant on.
+pub struct Audit {
+    path: PathBuf,
+    offset: u64,
+}
+
+/// A request, as far as tests look at it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Who.
+    pub user: String,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    pub verb: String,
+    /// Plural of the kind, with the subresource behind a slash.
+    pub resource: String,
+    /// Namespace; empty for requests on all namespaces.
+    pub namespace: String,
+    /// Name of the object; empty for lists.
+    pub name: String,
+    /// Status code of the answer.
+    pub code: u16,
+}
+
+impl Request {
+    /// Whether it changes something.
+    pub fn is_write(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+
+    /// Whether it is the operator's.
+    pub fn is_operators(&self) -> bool {
+        self.user == OPERATOR
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    stage: String,
+    verb: String,
+    user: User,
+    object_ref: Option<ObjectRef>,
+    response_status: Option<ResponseStatus>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct ObjectRef {
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct ResponseStatus {
+    #[serde(default)]
+    code: u16,
+}
+
+impl Audit {
+    /// Requests from now on.
+    pub fn from_now(cluster: &Cluster) -> Result<Self> {
+        let path = cluster.audit_log()?;
+        let offset = path.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+        Ok(Self { path, offset })
+    }
+
+    /// The requests since then whose line in the log has `text` in it.
+    pub fn requests(&self, text: &str) -> Result<Vec<Request>> {
+        let mut file = File::open(&self.path)?;
+        ensure!(file.metadata()?.len() >= self.offset, "{} was started anew", self.path.display());
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut log = String::new();
+        file.read_to_string(&mut log)?;
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]); // the last line may still be written
+        let lines = whole.lines().filter(|line| line.contains(text));
+        lines.filter_map(|line| request(line).transpose()).collect()
+    }
+
+    /// The operator's requests about objects of a namespace.
+    pub fn of_operator_in(&self, namespace: &str) -> Result<Vec<Request>> {
+        let requests = self.requests(namespace)?;
+        Ok(requests.into_iter().filter(|request| request.is_operators() && request.namespace == namespace).collect())
+    }
+}
+
+/// Each request once: watches when they start, all others when they are answered.
+fn request(line: &str) -> Result<Option<Request>> {
+    let entry: Entry = serde_json::from_str(line).with_context(|| format!("no audit entry: {line}"))?;
+    let counts = if entry.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
+    let of = entry.object_ref.unwrap_or_default();
+    let resource = if of.subresource.is_empty() { of.resource } else { format!("{}/{}", of.resource, of.subresource) };
+    Ok((entry.stage == counts).then(|| Request {
+        user: entry.user.username,
+        verb: entry.verb,
+        resource,
+        namespace: of.namespace,
+        name: of.name,
+        code: entry.response_status.map_or(0, |status| status.code),
+    }))
+}
+
+/// What the API server counted of the requests on some resources, watches left out, at a moment when its audit log had
+/// just as many.
+pub struct Counted {
+    /// `apiserver_request_total`.
+    pub counter: u64,
+    /// Lines in the audit log.
+    pub logged: u64,
+}
+
+/// Counts requests on `resources`, by everybody, whatever their answer.
+///
+/// The counters and the log are two sources that are read one after the other: the reading counts only if no such
+/// request came in meanwhile.
+pub async fn count(cluster: &Cluster, audit: &Audit, resources: &[&str]) -> Result<Counted> {
+    let logged = || -> Result<u64> {
+        let requests = audit.requests("")?;
+        let counts = |request: &&Request| {
+            let resource = request.resource.split('/').next().unwrap_or_default();
+            request.verb != "watch" && resources.contains(&resource)
+        };
+        Ok(requests.iter().filter(counts).count() as u64)
+    };
+    eventually("the API server is at rest for a moment", Duration::from_secs(60), async || {
+        let before = logged()?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let metrics = cluster.apiserver_metrics().await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let after = logged()?;
+        ensure!(before == after, "{} requests came in between", after - before);
+        Ok(Counted { counter: counter(&metrics, resources)?, logged: after })
+    })
+    .await
+}
+
+/// The sum of `apiserver_request_total` over resources, watches left out.
+fn counter(metrics: &str, resources: &[&str]) -> Result<u64> {
+    let mut sum = 0.0;
+    for line in metrics.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
+        let of = |label: &str| {
+            let (_, rest) = line.split_once(&format!("{label}=\""))?;
+            rest.split('"').next()
+        };
+        // `resource` is the end of `subresource` as well.
+        let resource = line.split_once(",resource=\"").and_then(|(_, rest)| rest.split('"').next());
+        if of("verb") != Some("WATCH") && resource.is_some_and(|resource| resources.contains(&resource)) {
+            let value = line.rsplit(' ').next().unwrap_or_default();
+            sum += value.parse::<f64>().with_context(|| format!("no number in {line}"))?;
+        }
+    }
+    Ok(sum as u64)
+}

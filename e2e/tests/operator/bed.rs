@@ -1,0 +1,262 @@
+//! What every test begins with: the operator, a namespace with a claim for model versions, and objects that work unless
+//! a test changes them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Cluster, TestNamespace, eventually};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::Deployment, core::v1::PersistentVolumeClaim, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
+};
+use recommender_operator::{
+    api::{RecommenderModel, ServingStatus, TrainingStatus},
+    render::Kind,
+};
+use serde_json::{Value, json};
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::scripts::{server, trainer};
+
+/// How long anything that is to happen may take. Two cores start the pods of all tests.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The operator's service account, as the API server knows it.
+pub const OPERATOR: &str = "system:serviceaccount:recommender-operator:recommender-operator";
+
+/// The claim for model versions in each test's namespace.
+const CLAIM: &str = "models";
+
+/// One installation for all tests of this process.
+static INSTALLED: OnceCell<()> = OnceCell::const_new();
+
+/// Tests that count requests share it; tests that kill the operator want it for themselves.
+static CALM: RwLock<()> = RwLock::const_new(());
+
+/// Whether the operator runs through while a test runs.
+enum Calm {
+    /// Somebody may restart it.
+    Unknown,
+    /// Nobody restarts it.
+    Calm { _guard: RwLockReadGuard<'static, ()> },
+    /// This test restarts it.
+    Storm { _guard: RwLockWriteGuard<'static, ()> },
+}
+
+/// A place for a test.
+pub struct Bed {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The test's own namespace.
+    pub namespace: TestNamespace,
+    image: String,
+    calm: Calm,
+}
+
+impl Bed {
+    /// For tests that hold whatever happens to the operator.
+    pub async fn new(hint: &str) -> Result<Self> {
+        Self::with(hint, Calm::Unknown).await
+    }
+
+    /// For tests that count: nobody restarts the operator meanwhile.
+    pub async fn calm(hint: &str) -> Result<Self> {
+        let guard = CALM.read().await;
+        Self::with(hint, Calm::Calm { _guard: guard }).await
+    }
+
+    /// For tests that restart the operator.
+    pub async fn storm(hint: &str) -> Result<Self> {
+        let guard = CALM.write().await;
+        Self::with(hint, Calm::Storm { _guard: guard }).await
+    }
+
+    async fn with(hint: &str, calm: Calm) -> Result<Self> {
+        let cluster = e2e::cluster().await?;
+        INSTALLED.get_or_try_init(async || cluster.operator().await).await?;
+        let image = cluster.double_image().await?;
+        let namespace = cluster.namespace(hint).await?;
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client(), &namespace.name);
+        let claim = json!({
+            "metadata": {"name": CLAIM},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        });
+        claims.create(&PostParams::default(), &serde_json::from_value(claim)?).await?;
+        Ok(Self { cluster, namespace, image, calm })
+    }
+
+    /// The client, by a name that says that it may kill the operator: only a [`Bed::storm`] may.
+    pub async fn kill_operator(&self, grace_period_seconds: u32) -> Result<()> {
+        ensure!(matches!(self.calm, Calm::Storm { .. }), "other tests count on the operator");
+        let grace = format!("--grace-period={grace_period_seconds}");
+        let release = e2e::operator::RELEASE;
+        let mut delete = vec!["-n", release, "delete", "pods", "--selector=app.kubernetes.io/name=recommender-operator"];
+        delete.extend(["--wait=false", &grace]);
+        if grace_period_seconds == 0 {
+            delete.push("--force");
+        }
+        self.cluster.kubectl(&delete).await.map(drop)
+    }
+
+    /// An object that trains and serves, with `changes` merged into it (RFC 7396).
+    pub fn object(&self, name: &str, changes: Value) -> Value {
+        let mut object = json!({
+            "apiVersion": "recommender.dev/v1alpha1",
+            "kind": "RecommenderModel",
+            "metadata": {"name": name},
+            "spec": {
+                "artifacts": {"persistentVolumeClaim": {"claimName": CLAIM}},
+                "training": {
+                    "image": self.image,
+                    "full": {"command": ["sh", "-c", trainer::GOOD], "backoffLimit": 0, "deadlineSeconds": 120},
+                },
+                "serving": {
+                    "image": self.image,
+                    "command": ["sh", "-c", server::GOOD],
+                    "probes": {"periodSeconds": 1},
+                    "resources": {"requests": {"cpu": "10m"}},
+                },
+            },
+        });
+        merge(&mut object, changes);
+        object
+    }
+
+    /// The image of trainers and servers that work.
+    pub fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// Creates [`Bed::object`].
+    pub async fn create(&self, name: &str, changes: Value) -> Result<RecommenderModel> {
+        let object = serde_json::from_value(self.object(name, changes))?;
+        self.models().create(&PostParams::default(), &object).await.with_context(|| format!("cannot create {name}"))
+    }
+
+    /// Merges `changes` into an object, as a user does with kubectl.
+    pub async fn edit(&self, name: &str, changes: Value) -> Result<RecommenderModel> {
+        let patch = Patch::Merge(changes);
+        self.models().patch(name, &user(), &patch).await.with_context(|| format!("cannot edit {name}"))
+    }
+
+    /// Asks for a training run.
+    pub async fn request(&self, name: &str, value: &str) -> Result<RecommenderModel> {
+        self.edit(name, json!({"metadata": {"annotations": {"recommender.dev/train": value}}})).await
+    }
+
+    /// The objects.
+    pub fn models(&self) -> Api<RecommenderModel> {
+        Api::namespaced(self.cluster.client(), &self.namespace.name)
+    }
+
+    /// Objects of a kind that is known at compile time.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.cluster.client(), &self.namespace.name)
+    }
+
+    /// Children of a kind.
+    pub fn children(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.cluster.client(), &self.namespace.name, &kind.resource())
+    }
+
+    /// Waits until an object is as wanted.
+    pub async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&RecommenderModel) -> bool,
+    ) -> Result<RecommenderModel> {
+        e2e::until(&self.models(), name, what, PATIENCE, wanted).await
+    }
+
+    /// Waits until an object as it is specified now is rolled out and answers.
+    pub async fn served(&self, name: &str) -> Result<RecommenderModel> {
+        self.until(name, "is served as specified", |model| {
+            is(model, "Ready", "True") && is(model, "ServingReady", "True") && is(model, "Reconciling", "False")
+        })
+        .await
+    }
+
+    /// What the servers of an object answer, which must be 200.
+    pub async fn answer(&self, service: &str, path: &str) -> Result<String> {
+        let (status, body) = self.cluster.service_get(&self.namespace.name, service, 80, path).await?;
+        ensure!(status == 200, "{status} {body}");
+        Ok(body.trim().to_owned())
+    }
+
+    /// Waits until the servers of an object answer; kube-proxy needs a moment after the pods are ready.
+    pub async fn answers(&self, service: &str, path: &str) -> Result<String> {
+        eventually(&format!("{service} answers {path}"), PATIENCE, async || self.answer(service, path).await).await
+    }
+
+    /// The serving Deployment of an object whose children are named after `base`.
+    pub async fn deployment(&self, base: &str) -> Result<Deployment> {
+        Ok(self.api::<Deployment>().get(&format!("{base}-serving")).await?)
+    }
+
+    /// Reasons of the operator's events about an object, in the order in which they were made.
+    pub async fn events(&self, model: &RecommenderModel) -> Result<Vec<Event>> {
+        let events = self.api::<Event>().list(&ListParams::default()).await?;
+        let about = |event: &Event| event.regarding.as_ref().and_then(|object| object.uid.clone()) == model.uid();
+        let mut events: Vec<_> = events.into_iter().filter(about).collect();
+        events.sort_by_key(|event| (event.event_time.as_ref().map(|time| time.0), event.name_any()));
+        Ok(events)
+    }
+}
+
+/// Patches of a user.
+pub fn user() -> PatchParams {
+    PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() }
+}
+
+/// A condition of an object, if it speaks of the object's present generation.
+pub fn condition<'a>(model: &'a RecommenderModel, kind: &str) -> Option<&'a Condition> {
+    let conditions = &model.status.as_ref()?.conditions;
+    let of_now = |condition: &&Condition| condition.observed_generation == model.metadata.generation;
+    conditions.iter().find(|condition| condition.type_ == kind).filter(of_now)
+}
+
+/// Whether a condition has this status for the object's present generation.
+pub fn is(model: &RecommenderModel, kind: &str, status: &str) -> bool {
+    condition(model, kind).is_some_and(|condition| condition.status == status)
+}
+
+/// Whether a condition has this reason for the object's present generation and its message says `text`.
+pub fn says(model: &RecommenderModel, kind: &str, reason: &str, text: &str) -> bool {
+    condition(model, kind).is_some_and(|condition| condition.reason == reason && condition.message.contains(text))
+}
+
+/// What is served, according to the status.
+pub fn serving(model: &RecommenderModel) -> ServingStatus {
+    model.status.as_ref().and_then(|status| status.serving.clone()).unwrap_or_default()
+}
+
+/// What is trained, according to the status.
+pub fn training(model: &RecommenderModel) -> TrainingStatus {
+    model.status.as_ref().and_then(|status| status.training.clone()).unwrap_or_default()
+}
+
+/// JSON merge patch (RFC 7396).
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(changes) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (name, change) in changes {
+        match change {
+            Value::Null => drop(target.as_object_mut().and_then(|fields| fields.remove(&name))),
+            change => merge(&mut target[name], change),
+        }
+    }
+}
