@@ -95,6 +95,7 @@ async fn take_lease(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Option<Option<Held>>> {
     if !run.leader_election {
+        metrics.set_leader(true);
         health.lead();
         return Ok(Some(None));
     }
@@ -175,7 +176,7 @@ fn rendered(document: &validate::Document) -> Result<String, Vec<String>> {
         return Err(vec![validate::report(name, &problems)]);
     }
     let object: RecommenderModel =
-        serde_json::from_value(document.object.clone()).map_err(|error| vec![error.to_string()])?;
+        serde_json::from_value(validate::stored(&document.object)).map_err(|error| vec![error.to_string()])?;
     let now = Timestamp::now();
     let model = Model::new(&object, now)
         .map_err(|problems| problems.iter().map(|p| format!("RecommenderModel {name:?}: {p}")).collect::<Vec<_>>())?;

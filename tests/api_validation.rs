@@ -5,8 +5,8 @@ mod bad_input;
 use std::collections::BTreeSet;
 
 use recommender_operator::{
-    api::crd,
-    validate::{Problem, validate},
+    api::{RecommenderModel, crd},
+    validate::{Problem, stored, validate},
 };
 use serde_json::Value;
 
@@ -77,4 +77,17 @@ fn every_bound_of_the_schema_is_noticed() {
     let unnoticed = of_bounds.filter(|case| validate(&case.object).is_empty());
     let unnoticed: Vec<String> = unnoticed.map(|case| format!("{}: {}", case.field, case.what)).collect();
     assert!(unnoticed.is_empty(), "{unnoticed:#?}");
+}
+
+#[test]
+fn what_is_valid_can_be_decoded() {
+    let table = bad_input::table();
+    let mut objects: Vec<Value> = bad_input::broken(&table).into_iter().map(|case| case.object).collect();
+    objects.extend(table.valid.into_iter().map(|valid| valid.object));
+    objects.retain(|object| validate(object).is_empty());
+    assert!(objects.len() > 50, "only {} objects are valid", objects.len());
+    for object in objects {
+        let decoded = serde_json::from_value::<RecommenderModel>(stored(&object));
+        assert!(decoded.is_ok(), "{}: {object:#}", decoded.expect_err("it was just seen"));
+    }
 }

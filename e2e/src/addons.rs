@@ -118,7 +118,7 @@ fn filled(template: &str, values: &[(&str, &str)]) -> Result<String> {
 
 /// Does the work unless it was done with the same content since the cluster started. Says whether it did.
 pub fn once(name: &str, content: &str, work: impl FnOnce() -> Result<()>) -> Result<bool> {
-    let stamp: PathBuf = paths::state().join("applied").join(name);
+    let stamp = stamp(name);
     let hash = digest::hex(content.as_bytes());
     if fs::read_to_string(&stamp).is_ok_and(|done| done == hash) {
         return Ok(false);
@@ -127,6 +127,15 @@ pub fn once(name: &str, content: &str, work: impl FnOnce() -> Result<()>) -> Res
     fs::create_dir_all(paths::state().join("applied"))?;
     fs::write(&stamp, hash).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(true)
+}
+
+/// Lets [`once`] do it once more.
+pub fn forget(name: &str) {
+    let _ = fs::remove_file(stamp(name)); // not there is as good
+}
+
+fn stamp(name: &str) -> PathBuf {
+    paths::state().join("applied").join(name)
 }
 
 /// Waits until the workload runs as it should; otherwise says what its pods do.

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::addons::{once, rolled_out};
-use crate::{command, digest, paths, tools};
+use crate::addons::{forget, once, rolled_out};
+use crate::{cluster, command, digest, paths, tools};
 
 /// The Helm release, its namespace and the name of its Deployment.
 pub const RELEASE: &str = "recommender-operator";
@@ -28,11 +28,15 @@ pub fn install(image: &str) -> Result<()> {
     // The CRD may have been applied by hand, as tests without the operator do.
     arguments.extend(["--take-ownership", "--server-side=true", "--force-conflicts"]);
     let content = format!("{image}\n{}\n{}", arguments.join("\n"), digest_of_directory(&chart)?);
+    let deployment = format!("deployment/{RELEASE}");
+    if cluster::kubectl(&["-n", RELEASE, "get", &deployment]).is_err() {
+        forget("operator"); // somebody has uninstalled it
+    }
     once("operator", &content, || {
         let mut helm = Command::new(tools::program("helm")?);
         command::output(helm.args(&arguments).env("KUBECONFIG", paths::kubeconfig())).map(drop)
     })?;
-    rolled_out(RELEASE, &format!("deployment/{RELEASE}"))
+    rolled_out(RELEASE, &deployment)
 }
 
 /// Differs when any file below the directory does.

@@ -39,7 +39,7 @@ pub struct Endpoint {
     pub interval: String,
     /// Time-out of a scrape, as in "10s".
     pub scrape_timeout: String,
-    /// Whether labels of the target win over labels of the same name in the exposition.
+    /// Whether labels of the exposition win over labels of the same name of the target.
     pub honor_labels: bool,
     /// Rewrites of the target's labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -352,7 +352,7 @@ pub struct Metrics {
     pub path: String,
     /// Seconds between two scrapes.
     #[serde(default = "default_scrape_interval")]
-    #[schemars(range(min = 1, max = 300))]
+    #[schemars(range(min = 1, max = 120))]
     pub interval_seconds: i32,
 }
 

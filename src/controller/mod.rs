@@ -194,7 +194,7 @@ fn forget(context: &Context, object: &Guarded) {
     let meta = kube::Resource::meta(object);
     context.memory.forget(meta.uid.as_deref().unwrap_or_default());
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
-    context.metrics.remove_training_failed(&name(&meta.namespace), &name(&meta.name));
+    context.metrics.remove_model(&name(&meta.namespace), &name(&meta.name));
 }
 
 fn refs(store: &Store<Guarded>, touched: Touched) -> Vec<ObjectRef<Guarded>> {

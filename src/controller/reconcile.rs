@@ -164,7 +164,8 @@ impl Look {
     async fn tell(&self, context: &Context, next: &RecommenderModelStatus, outcome: &Outcome) -> Result<(), Error> {
         let failed =
             next.training.as_ref().and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded);
-        context.metrics.set_training_failed(&self.identity.namespace, &self.identity.name, failed);
+        let serves = !next.versions.is_empty();
+        context.metrics.set_model(&self.identity.namespace, &self.identity.name, failed, serves);
         report::report(context, &self.identity, &self.uid, &self.prior, next, self.now).await?;
         let healed: Vec<_> = outcome.healed.iter().map(|(kind, name)| restored(*kind, name)).collect();
         report::announce(context, &self.identity, &self.uid, &healed, self.now).await;

@@ -96,7 +96,7 @@ pub const ALERTS: &[Alert] = &[
         summary: "The last training run of a recommender failed.",
         description: "The last training run of {{ $labels.recommender }} in {{ $labels.namespace }} failed. It keeps serving \
                       the version it has, if any. The object's condition TrainingReady says why; once that is cured, a new \
-                      value of the annotation recommender.dev/train starts a run.",
+                      value of the annotation recommender.dev/train that starts with full starts a run.",
     },
 ];
 

@@ -1,4 +1,5 @@
-//! The operator's own metrics. Every label is bounded, except that `training_failed` has one series per object.
+//! The operator's own metrics. Every label is bounded, except that `training_failed` and `serving_expected` have one series
+//! per object.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ struct Inner {
     panics: IntCounter,
     leader: IntGauge,
     training_failed: IntGaugeVec,
+    serving_expected: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -92,15 +94,18 @@ impl Metrics {
         self.0.undecodable_objects.set(whole(undecodable));
     }
 
-    /// Whether the newest training run of an object failed.
-    pub fn set_training_failed(&self, namespace: &str, name: &str, failed: bool) {
-        self.0.training_failed.with_label_values(&[namespace, name]).set(i64::from(failed));
+    /// Whether the newest training run of an object failed, and whether it has a version that is to be served.
+    pub fn set_model(&self, namespace: &str, name: &str, training_failed: bool, serving_expected: bool) {
+        self.0.training_failed.with_label_values(&[namespace, name]).set(i64::from(training_failed));
+        self.0.serving_expected.with_label_values(&[namespace, name]).set(i64::from(serving_expected));
     }
 
     /// The object is gone, and with it its series.
-    pub fn remove_training_failed(&self, namespace: &str, name: &str) {
-        // An error says that there was no such series: fine.
-        let _ = self.0.training_failed.remove_label_values(&[namespace, name]);
+    pub fn remove_model(&self, namespace: &str, name: &str) {
+        for gauge in [&self.0.training_failed, &self.0.serving_expected] {
+            // An error says that there was no such series: fine.
+            let _ = gauge.remove_label_values(&[namespace, name]);
+        }
     }
 
     /// Whether this replica holds the lease.
@@ -128,6 +133,8 @@ impl Inner {
     fn new(registry: Registry) -> Self {
         let counter = |name, help, labels: &[&str]| register(&registry, IntCounterVec::new(opts(name, help), labels));
         let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help)));
+        let per_model =
+            |name, help| register(&registry, IntGaugeVec::new(opts(name, help), &["namespace", "recommender"]));
         Self {
             reconciles: counter("reconciles_total", "Reconciles by result: success or failure.", &["result"]),
             reconcile_failures: counter("reconcile_failures_total", "Failed reconciles by class of error.", &["class"]),
@@ -159,15 +166,13 @@ impl Inner {
                 IntCounter::with_opts(opts("panics_total", "Panics: defects of the operator.")),
             ),
             leader: gauge("leader", "1 while this replica holds the lease, else 0."),
-            training_failed: register(
-                &registry,
-                IntGaugeVec::new(
-                    opts(
-                        "training_failed",
-                        "1 when the newest training run of the RecommenderModel failed, else 0. One series per object.",
-                    ),
-                    &["namespace", "recommender"],
-                ),
+            training_failed: per_model(
+                "training_failed",
+                "1 when the newest training run of the RecommenderModel failed, else 0. One series per object.",
+            ),
+            serving_expected: per_model(
+                "serving_expected",
+                "1 when the RecommenderModel has a version to serve, else 0. One series per object.",
             ),
             registry,
         }
@@ -242,12 +247,12 @@ mod tests {
         let metrics = Metrics::new();
         metrics.api_request("get", "Service", "ok", 0.1);
         metrics.announce_failures(["child"]);
-        metrics.set_training_failed("shop", "packages", false);
+        metrics.set_model("shop", "packages", false, true);
         let text = text(&metrics);
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 12, "{names:?}");
+        assert_eq!(ours, 13, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
@@ -318,17 +323,22 @@ mod tests {
     }
 
     #[test]
-    fn a_training_series_goes_with_its_object() {
+    fn the_series_of_an_object_go_with_it() {
         let metrics = Metrics::new();
-        let series = "recommender_operator_training_failed{namespace=\"shop\",recommender=\"packages\"}";
-        assert_eq!(value(&metrics, series), None);
-        metrics.set_training_failed("shop", "packages", true);
-        assert_eq!(value(&metrics, series), Some(1.0));
-        metrics.set_training_failed("shop", "packages", false);
-        assert_eq!(value(&metrics, series), Some(0.0));
-        metrics.remove_training_failed("shop", "packages");
-        metrics.remove_training_failed("shop", "packages");
-        assert_eq!(value(&metrics, series), None);
+        let both = || {
+            ["training_failed", "serving_expected"].map(|name| {
+                let series = format!("recommender_operator_{name}{{namespace=\"shop\",recommender=\"packages\"}}");
+                value(&metrics, &series)
+            })
+        };
+        assert_eq!(both(), [None, None]);
+        metrics.set_model("shop", "packages", true, false);
+        assert_eq!(both(), [Some(1.0), Some(0.0)]);
+        metrics.set_model("shop", "packages", false, true);
+        assert_eq!(both(), [Some(0.0), Some(1.0)]);
+        metrics.remove_model("shop", "packages");
+        metrics.remove_model("shop", "packages");
+        assert_eq!(both(), [None, None]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn validate(object: &Value) -> Vec<Problem> {
     if !problems.is_empty() {
         return problems;
     }
-    let object = decode::complete(schema, object);
+    let object = stored(object);
     metadata::check(&object, &mut problems);
     schema::check(schema, &object, "", &mut problems);
     unique::check(schema, &object, "", &mut problems);
@@ -50,6 +50,12 @@ pub fn validate(object: &Value) -> Vec<Problem> {
     let mut said = HashSet::new();
     problems.retain(|problem| said.insert(problem.to_string()));
     problems
+}
+
+/// A valid `object` as the API server would store it: without `null`s and status, with defaults. Only this decodes into
+/// the Rust type for certain.
+pub fn stored(object: &Value) -> Value {
+    decode::complete(&SCHEMA, object)
 }
 
 /// `problems` of the object called `name` in the words and the layout of `kubectl apply`.

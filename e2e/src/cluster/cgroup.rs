@@ -57,7 +57,7 @@ pub fn remove() {
 
 fn is_inside(pid: i32) -> bool {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    groups.lines().any(|line| is_line_inside(line))
+    groups.lines().any(is_line_inside)
 }
 
 /// A line of `/proc/PID/cgroup`: `4:memory:/recommender-e2e/kubepods/...`.

@@ -50,8 +50,7 @@ fn unpack_package(directory: &Path) -> Result<()> {
         fs::remove_dir_all(directory)?; // of a run that was interrupted
     }
     fs::create_dir_all(directory)?;
-    let download =
-        || command::output(Command::new("apt-get").args(["-q", "download", PACKAGE]).current_dir(directory));
+    let download = || command::output(Command::new("apt-get").args(["-q", "download", PACKAGE]).current_dir(directory));
     if download().is_err() {
         command::output(Command::new("apt-get").args(["-q", "update"]))?;
         download()?;

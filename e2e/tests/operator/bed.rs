@@ -95,7 +95,8 @@ impl Bed {
         ensure!(matches!(self.calm, Calm::Storm { .. }), "other tests count on the operator");
         let grace = format!("--grace-period={grace_period_seconds}");
         let release = e2e::operator::RELEASE;
-        let mut delete = vec!["-n", release, "delete", "pods", "--selector=app.kubernetes.io/name=recommender-operator"];
+        let mut delete =
+            vec!["-n", release, "delete", "pods", "--selector=app.kubernetes.io/name=recommender-operator"];
         delete.extend(["--wait=false", &grace]);
         if grace_period_seconds == 0 {
             delete.push("--force");

@@ -82,5 +82,5 @@ fn main() {
 /// Runs a test on a runtime of its own.
 fn finish(test: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(test).map_err(|error| Failed::from(format!("{error:?}")))
+    runtime.block_on(test).map_err(|error| Failed::from(format!("{error:#}")))
 }

@@ -5,7 +5,8 @@
 //! - That histogram has no labels, so health checks and scrapes can only be kept out of it by the application
 //!   (`excluded_handlers`). Requests and errors are counted by handler, and are kept clean here.
 //! - `status` is grouped (`5xx`) unless an application asks for codes (`503`); `5..` matches both.
-//! - In flight is opt-in (`should_instrument_requests_inprogress`).
+//! - In flight is opt-in (`should_instrument_requests_inprogress`). Unless it is labelled too (`inprogress_labels`) or
+//!   scrapes are excluded, every scrape counts itself: one request per server more than there are.
 
 use super::Profile;
 

@@ -1,7 +1,7 @@
 //! What servers expose, one file for each known set of metric names.
 //!
-//! To add one: a file here with a `PROFILE`, a variant of [`MetricProfile`], and its line in [`of`]. The tests of
-//! [`super`] run over all profiles.
+//! To add one: a file here with a `PROFILE`, a variant of [`MetricProfile`], its line in [`of`], its name in `PROFILES` of
+//! `monitoring/tests.rs`, and scenarios with its real series beside those in `e2e/tests/rules/`.
 
 mod fast_api_instrumentator;
 

@@ -1,0 +1,198 @@
+//! From `kubectl apply` to serving: what is made, what is told, and how little it costs.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use e2e::eventually;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, ListParams},
+};
+use recommender_operator::{api::RecommenderModel, render::Kind};
+use serde_json::json;
+
+use crate::{
+    audit::{Audit, Request},
+    bed::{Bed, PATIENCE, condition, is, serving},
+};
+
+/// Every aspect of the object, in the order in which the status lists them.
+const CONDITIONS: [&str; 7] =
+    ["Ready", "Reconciling", "Stalled", "TrainingReady", "ServingReady", "ScalingActive", "MonitoringReady"];
+
+/// Most status writes from creation until the object serves.
+const STATUS_WRITES: usize = 6;
+
+pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
+    let bed = Bed::calm("lifecycle").await?;
+    let audit = Audit::from_now(&bed.cluster)?;
+    let object = bed.object(
+        "shop",
+        json!({"spec": {
+            "serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}},
+            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}, "labels": {"team": "search"}},
+        }}),
+    );
+    bed.cluster.kubectl_with_input(&["-n", &bed.namespace.name, "apply", "-f", "-"], &object.to_string()).await?;
+    let model = bed.served("shop").await?;
+    let requests = audit.of_operator_in(&bed.namespace.name)?;
+
+    children_are_labelled_and_owned(&bed, &model).await?;
+    the_status_tells_what_happened(&model)?;
+    the_version_is_what_the_trainer_reported_and_what_answers(&bed, &model).await?;
+    kubectl_shows_it(&bed, &model).await?;
+    pods_have_no_api_token(&bed).await?;
+    writes_are_few(&requests)?;
+    each_change_has_one_event(&bed, &model, &requests).await
+}
+
+async fn children_are_labelled_and_owned(bed: &Bed, model: &RecommenderModel) -> Result<()> {
+    let version = serving(model).version.context("a version is served")?;
+    let names = [
+        (Kind::ServiceAccount, "shop".to_owned()),
+        (Kind::Service, "shop".to_owned()),
+        (Kind::ServiceMonitor, "shop".to_owned()),
+        (Kind::PrometheusRule, "shop".to_owned()),
+        (Kind::Deployment, "shop-serving".to_owned()),
+        (Kind::HorizontalPodAutoscaler, "shop-serving".to_owned()),
+        (Kind::PodDisruptionBudget, "shop-serving".to_owned()),
+        (Kind::Job, format!("shop-{version}")),
+    ];
+    for (kind, name) in names {
+        let child = bed.children(kind).get(&name).await?;
+        let labels = child.labels();
+        let has = |label: &str, value: &str| labels.get(label).is_some_and(|found| found == value);
+        let component = if kind == Kind::Job { "training" } else { "serving" };
+        ensure!(
+            has("app.kubernetes.io/managed-by", "recommender-operator")
+                && has("recommender.dev/model", "shop")
+                && has("app.kubernetes.io/component", component),
+            "{} {name} has the labels {labels:?}",
+            kind.as_str()
+        );
+        let [owner] = child.owner_references() else { anyhow::bail!("{} {name} has no single owner", kind.as_str()) };
+        ensure!(
+            owner.kind == "RecommenderModel"
+                && Some(&owner.uid) == model.uid().as_ref()
+                && owner.controller == Some(true),
+            "{} {name} is owned by {owner:?}",
+            kind.as_str()
+        );
+        let is_monitoring = matches!(kind, Kind::ServiceMonitor | Kind::PrometheusRule);
+        ensure!(has("team", "search") == is_monitoring, "{} {name} has the labels {labels:?}", kind.as_str());
+    }
+    Ok(())
+}
+
+fn the_status_tells_what_happened(model: &RecommenderModel) -> Result<()> {
+    let status = model.status.as_ref().context("there is a status")?;
+    ensure!(status.observed_generation == model.metadata.generation, "{:?}", status.observed_generation);
+    let types: Vec<_> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    ensure!(types == CONDITIONS, "the conditions are {types:?}");
+    for (kind, value) in [
+        ("Ready", "True"),
+        ("Reconciling", "False"),
+        ("Stalled", "False"),
+        ("TrainingReady", "True"),
+        ("ServingReady", "True"),
+        ("MonitoringReady", "True"),
+    ] {
+        ensure!(is(model, kind, value), "{kind} is {:?}", condition(model, kind));
+    }
+    let silent = status.conditions.iter().find(|condition| condition.reason.is_empty() || condition.message.is_empty());
+    ensure!(silent.is_none(), "no reason or message in {silent:?}");
+    let serving = serving(model);
+    ensure!(serving.replicas == 2 && serving.desired_replicas == 2 && serving.rolling_out.is_none(), "{serving:?}");
+    Ok(())
+}
+
+/// The server's answers come from its environment and from the artifact, whose digest it has checked.
+async fn the_version_is_what_the_trainer_reported_and_what_answers(bed: &Bed, model: &RecommenderModel) -> Result<()> {
+    let versions = model.status.as_ref().map(|status| status.versions.clone()).unwrap_or_default();
+    let [version] = &versions[..] else { anyhow::bail!("one version was trained, not {versions:?}") };
+    let expected = format!("file:///artifacts/{}/shop/{}/model", bed.namespace, version.id);
+    ensure!(version.uri == expected, "{} instead of {expected}", version.uri);
+    ensure!(version.metrics == BTreeMap::from([("precision_at_10".into(), "0.31".into())]), "{:?}", version.metrics);
+    ensure!(version.bytes == 29, "{} bytes", version.bytes);
+    ensure!(version.job == format!("shop-{}", version.id), "the Job is {}", version.job);
+    ensure!(serving(model).version.as_ref() == Some(&version.id), "another version is served");
+    ensure!(bed.answers("shop", "/version").await? == version.id, "another version answers");
+    ensure!(bed.answers("shop", "/model").await? == format!("model of {}", version.id), "another artifact is loaded");
+    Ok(())
+}
+
+async fn kubectl_shows_it(bed: &Bed, model: &RecommenderModel) -> Result<()> {
+    let table = bed.cluster.kubectl(&["-n", &bed.namespace.name, "get", "recmodel", "shop"]).await?;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let [header, row] = &rows[..] else { anyhow::bail!("a header and a row, not:\n{table}") };
+    ensure!(header[..] == ["NAME", "READY", "VERSION", "REPLICAS", "TRAINED", "REASON", "AGE"], "{header:?}");
+    let version = serving(model).version.unwrap_or_default();
+    ensure!(row[..4] == ["shop", "True", &version, "2"] && row[5] == "Serving", "{row:?}");
+    let is_age = |text: &str| text.ends_with('s') && text.starts_with(|c: char| c.is_ascii_digit());
+    ensure!(is_age(row[4]) && is_age(row[6]), "{row:?}");
+    Ok(())
+}
+
+/// The namespace enforces `restricted`, so the pods comply; that they get no token is our own rule.
+async fn pods_have_no_api_token(bed: &Bed) -> Result<()> {
+    let pods = bed.api::<Pod>().list(&ListParams::default()).await?;
+    ensure!(pods.items.len() == 3, "a trainer and two servers, not {} pods", pods.items.len());
+    for pod in pods {
+        let token = pod.spec.as_ref().is_none_or(|spec| spec.automount_service_account_token != Some(false));
+        ensure!(!token, "{} gets a token", pod.name_any());
+    }
+    Ok(())
+}
+
+fn writes_are_few(requests: &[Request]) -> Result<()> {
+    let mut writes: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for request in requests.iter().filter(|request| request.is_write() && request.resource != "events") {
+        ensure!(request.code < 300, "a write failed: {request:?}");
+        let name = if request.resource == "jobs" { "" } else { request.name.as_str() };
+        *writes.entry((&request.resource, name)).or_default() += 1;
+    }
+    let status = writes.remove(&("recommendermodels/status", "shop")).unwrap_or_default();
+    ensure!((1..=STATUS_WRITES).contains(&status), "{status} status writes");
+    let once = [
+        ("deployments", "shop-serving"),
+        ("deployments/scale", "shop-serving"), // the second write of the Deployment that an autoscaler is to own
+        ("horizontalpodautoscalers", "shop-serving"),
+        ("jobs", ""),
+        ("poddisruptionbudgets", "shop-serving"),
+        ("prometheusrules", "shop"),
+        ("serviceaccounts", "shop"),
+        ("servicemonitors", "shop"),
+        ("services", "shop"),
+    ];
+    ensure!(writes == once.map(|write| (write, 1)).into(), "{writes:#?}");
+    Ok(())
+}
+
+async fn each_change_has_one_event(bed: &Bed, model: &RecommenderModel, requests: &[Request]) -> Result<()> {
+    let reasons = eventually("the events are there", PATIENCE, async || {
+        let events = bed.events(model).await?;
+        let reasons: Vec<_> = events.into_iter().filter_map(|event| event.reason).collect();
+        ensure!(reasons == ["Training", "Trained", "Serving"], "{reasons:?}");
+        Ok(reasons)
+    })
+    .await?;
+    let created = requests.iter().filter(|request| request.resource == "events").count();
+    ensure!(created <= reasons.len(), "{created} events were written for {reasons:?}");
+    Ok(())
+}
+
+/// Names of all objects of a model's kinds, as `Kind/name`.
+pub async fn family(bed: &Bed, base: &str) -> Result<Vec<String>> {
+    let of_model = ListParams::default().labels(&format!("recommender.dev/model={base}"));
+    let mut names = Vec::new();
+    for kind in Kind::ALL {
+        let children: Api<DynamicObject> = bed.children(kind);
+        names.extend(
+            children.list(&of_model).await?.iter().map(|child| format!("{}/{}", kind.as_str(), child.name_any())),
+        );
+    }
+    let pods = bed.api::<Pod>().list(&of_model).await?;
+    names.extend(pods.iter().map(|pod| format!("Pod/{}", pod.name_any())));
+    Ok(names)
+}

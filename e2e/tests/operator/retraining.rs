@@ -1,0 +1,110 @@
+//! Training on request, and the change from one version to the next.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Service};
+use kube::api::ListParams;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::bed::{Bed, is, says, serving, training};
+
+/// Asks a Service for its version all the time.
+pub struct Poller {
+    answers: Arc<Mutex<Vec<Result<String, String>>>>,
+    task: JoinHandle<()>,
+}
+
+impl Poller {
+    /// Begins with a Service that answers.
+    pub async fn start(bed: &Bed, service: &str) -> Result<Self> {
+        let found = bed.api::<Service>().get(service).await?;
+        let address = found.spec.and_then(|spec| spec.cluster_ip).context("the Service has an address")?;
+        ensure!(bed.cluster.is_ours(), "only our own cluster's Services can be reached from here");
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let into = answers.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let answer = match e2e::http_get(&format!("http://{address}/version")).await {
+                    Ok((200, body)) => Ok(body.trim().to_owned()),
+                    Ok((status, body)) => Err(format!("{status} {body}")),
+                    Err(error) => Err(format!("{error:#}")),
+                };
+                if let Ok(mut answers) = into.lock() {
+                    answers.push(answer);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        Ok(Self { answers, task })
+    }
+
+    /// Ends it. All answers, each the version that answered; a request that failed is an error.
+    pub async fn answers(self) -> Result<Vec<String>> {
+        self.task.abort();
+        let answers = self.answers.lock().map(|answers| answers.clone()).unwrap_or_default();
+        let asked = answers.len();
+        ensure!(asked > 10, "only {asked} requests");
+        let failed: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+        ensure!(failed.is_empty(), "{} of {asked} requests failed: {:?}", failed.len(), failed[0]);
+        Ok(answers.into_iter().flatten().collect())
+    }
+}
+
+pub async fn a_new_version_is_rolled_out_without_a_failed_request() -> Result<()> {
+    let bed = Bed::new("rollout").await?;
+    bed.create("shop", json!({"spec": {"serving": {"replicas": 2}}})).await?;
+    let first = serving(&bed.served("shop").await?).version.context("a version is served")?;
+    bed.answers("shop", "/version").await?;
+    let poller = Poller::start(&bed, "shop").await?;
+
+    bed.request("shop", "full 1").await?;
+    let on_its_way =
+        bed.until("shop", "rolls out another version", |model| serving(model).rolling_out.is_some()).await?;
+    ensure!(serving(&on_its_way).version.as_ref() == Some(&first), "it is not the old one that is told to serve");
+    ensure!(is(&on_its_way, "Ready", "True"), "the old version serves: {:#?}", on_its_way.status);
+    let second = serving(&on_its_way).rolling_out.context("it is rolled out")?;
+    ensure!(second != first, "it is the same version");
+
+    let switched =
+        bed.until("shop", "is told to serve it", |model| serving(model).version.as_ref() == Some(&second)).await?;
+    let deployment = bed.deployment("shop").await?.status.unwrap_or_default();
+    ensure!(deployment.updated_replicas == Some(2) && deployment.ready_replicas == Some(2), "{deployment:?}");
+    ensure!(serving(&switched).rolling_out.is_none() && serving(&switched).replicas == 2, "{:?}", serving(&switched));
+    bed.served("shop").await?;
+    e2e::eventually("only the new version answers", crate::bed::PATIENCE, async || {
+        ensure!(bed.answer("shop", "/version").await? == second, "the old one answers");
+        Ok(())
+    })
+    .await?;
+
+    let answers = poller.answers().await?;
+    ensure!(answers.first() == Some(&first), "{:?} answered first", answers.first());
+    ensure!(answers.contains(&second), "the new version never answered");
+    ensure!(answers.iter().all(|version| [&first, &second].contains(&version)), "a third version answered");
+    let versions = switched.status.as_ref().map(|status| status.versions.clone()).unwrap_or_default();
+    let ids: Vec<_> = versions.iter().map(|version| version.id.as_str()).collect();
+    ensure!(ids == [second, first], "the versions known are {ids:?}");
+    ensure!(training(&switched).last_request.as_deref() == Some("full 1"), "{:?}", training(&switched));
+    Ok(())
+}
+
+pub async fn a_request_that_is_not_understood_is_told_and_starts_nothing() -> Result<()> {
+    let bed = Bed::new("request").await?;
+    bed.create("shop", json!({})).await?;
+    let good = serving(&bed.served("shop").await?);
+    bed.request("shop", "yes please").await?;
+    let told = bed
+        .until("shop", "says what to write", |model| {
+            says(model, "TrainingReady", "InvalidRequest", "\"yes please\", which asks for nothing: write full")
+        })
+        .await?;
+    ensure!(is(&told, "Ready", "True") && serving(&told) == good, "{:#?}", told.status);
+    let jobs = bed.api::<Job>().list(&ListParams::default()).await?;
+    ensure!(jobs.items.len() == 1, "{} Jobs", jobs.items.len());
+    Ok(())
+}
