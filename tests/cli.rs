@@ -1,0 +1,101 @@
+//! The program as a person or a pipeline calls it, without a cluster.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+fn operator(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_recommender-operator"))
+        .args(arguments)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the operator starts");
+    child.stdin.take().expect("stdin is piped").write_all(input.as_bytes()).expect("the operator reads");
+    child.wait_with_output().expect("the operator ends")
+}
+
+/// Exit code, standard output, standard error.
+fn outcome(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+const MINIMAL: &str = "
+apiVersion: recommender.dev/v1alpha1
+kind: RecommenderModel
+metadata: {name: packages}
+spec:
+  artifacts: {persistentVolumeClaim: {claimName: models}}
+  training: {image: trainer, full: {schedule: '0 3 * * *'}}
+  serving: {image: server}
+";
+
+#[test]
+fn render_prints_the_children_of_every_file_and_passes_over_other_kinds() {
+    let (code, out, err) = outcome(&operator(&["render", "examples/packages.yaml", "-"], MINIMAL));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let kinds = |kind: &str| out.lines().filter(|line| *line == format!("kind: {kind}")).count();
+    assert_eq!(["Deployment", "Job", "HorizontalPodAutoscaler", "Namespace"].map(kinds), [2, 2, 1, 0]);
+}
+
+#[test]
+fn render_refuses_what_the_api_server_would_in_its_words_and_prints_nothing() {
+    let wrong = MINIMAL.replace("{image: server}", "{image: server, port: 0}");
+    let (code, out, err) = outcome(&operator(&["render", "examples/packages.yaml", "-"], &wrong));
+    assert_eq!((code, out.as_str()), (1, ""));
+    let said = "The RecommenderModel \"packages\" is invalid: spec.serving.port: Invalid value: 0: \
+                spec.serving.port in body should be greater than or equal to 1";
+    assert!(err.contains(said), "{err}");
+}
+
+#[test]
+fn render_refuses_what_only_the_operator_can_judge() {
+    let wrong = MINIMAL.replace("0 3 * * *", "61 3 * * *");
+    let (code, _, err) = outcome(&operator(&["render", "-"], &wrong));
+    assert_eq!(code, 1);
+    assert!(err.contains("spec.training.full.schedule") && err.contains("write numbers from 0 to 59"), "{err}");
+}
+
+#[test]
+fn render_says_where_yaml_is_broken_and_which_file_is_missing() {
+    let (code, _, err) = outcome(&operator(&["render", "-"], "spec: {a: [1,\n"));
+    assert_eq!(code, 1);
+    assert!(err.contains("1:11: unclosed bracket"), "{err}");
+    let (code, _, err) = outcome(&operator(&["render", "missing.yaml"], ""));
+    assert_eq!(code, 1);
+    assert!(err.contains("missing.yaml"), "{err}");
+}
+
+#[test]
+fn render_of_files_without_any_recommender_is_an_error() {
+    let (code, _, err) = outcome(&operator(&["render", "-"], "kind: ConfigMap\napiVersion: v1\n"));
+    assert_eq!((code, err.as_str()), (1, "error: no RecommenderModel in these files\n"));
+}
+
+#[test]
+fn run_without_a_cluster_says_what_is_missing() {
+    let output = Command::new(env!("CARGO_BIN_EXE_recommender-operator"))
+        .args(["run", "--listen", "127.0.0.1:0"])
+        .env("KUBECONFIG", "/nonexistent/kubeconfig")
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .output()
+        .expect("the operator starts");
+    let (code, _, err) = outcome(&output);
+    assert_eq!(code, 1);
+    assert!(err.contains("no cluster: neither KUBECONFIG nor a pod's account"), "{err}");
+}
+
+#[test]
+fn a_wrong_setting_is_told_before_anything_is_done() {
+    let (code, _, err) = outcome(&operator(&["run", "--log-filter", "recommender=[", "--listen", "127.0.0.1:0"], ""));
+    assert_eq!(code, 1);
+    assert!(err.contains("log filter"), "{err}");
+    let (code, _, err) = outcome(&operator(&["run", "--concurrency", "0"], ""));
+    assert_eq!(code, 2);
+    assert!(err.contains("--concurrency"), "{err}");
+}
