@@ -37,7 +37,13 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Run {
     /// Namespace to work in; may be given several times. Default: all namespaces.
-    #[arg(long = "watch-namespace", env = "WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    #[arg(
+        long = "watch-namespace",
+        env = "WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE",
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
     pub watch_namespaces: Vec<String>,
     /// Address of /livez, /readyz and /metrics.
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
@@ -82,5 +88,7 @@ mod tests {
             Cli::parse_from(["recommender-operator", "run", "--watch-namespace", "a,b", "--watch-namespace", "c"]);
         let Command::Run(run) = cli.command else { panic!("not run") };
         assert_eq!(run.watch_namespaces, ["a", "b", "c"]);
+        // The API server would take no namespace for a list of all, which a Role does not allow.
+        assert!(Cli::try_parse_from(["recommender-operator", "run", "--watch-namespace", "a,"]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The operator's program.
 
-use std::{io::Read, path::Path, process::ExitCode};
+use std::{collections::BTreeSet, io::Read, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -12,7 +12,7 @@ use recommender_operator::{
     controller::{self, Settings},
     leader::{Held, Lease, Timings},
     model::Model,
-    observe::Scope,
+    observe::{Scope, WATCH_SECONDS},
     render,
     telemetry::{self, Health, Metrics},
     validate,
@@ -50,6 +50,9 @@ async fn serve(run: Run) -> anyhow::Result<ExitCode> {
     let mut config = kube::Config::infer().await.context("no cluster: neither KUBECONFIG nor a pod's account")?;
     // kube would try again by itself, silently and for minutes; here back-off is per object.
     config.default_retry = false;
+    // Lists have no deadline of their own. Longer than a watch may be silent; counted from the sending of a request.
+    config.read_timeout = Some(Duration::from_secs(u64::from(WATCH_SECONDS) + 15));
+    config.reset_reader_on_write = true;
     let (metrics, health) = (Metrics::new(), Health::new(Instant::now()));
     telemetry::log_panics(metrics.clone());
     let stop = stop_signal(health.clone())?.boxed().shared();
@@ -121,7 +124,8 @@ fn scopes(namespaces: &[String]) -> Vec<Scope> {
     if namespaces.is_empty() {
         return vec![Scope::All];
     }
-    namespaces.iter().cloned().map(Scope::Namespace).collect()
+    // Once each: two loops over the same namespace would work against each other.
+    BTreeSet::from_iter(namespaces).into_iter().cloned().map(Scope::Namespace).collect()
 }
 
 fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {

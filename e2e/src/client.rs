@@ -27,6 +27,8 @@ pub const OPERATOR_IMAGE_VARIABLE: &str = "E2E_OPERATOR_IMAGE";
 pub const EXAMPLE_IMAGE_VARIABLE: &str = "E2E_EXAMPLE_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for the tests' stand-in: a busybox whose user is not root.
 pub const DOUBLE_IMAGE_VARIABLE: &str = "E2E_DOUBLE_IMAGE";
+/// As [`OPERATOR_IMAGE_VARIABLE`], for the S3 server: versitygw as the image's entrypoint, with a user that is not root.
+pub const S3_IMAGE_VARIABLE: &str = "E2E_S3_IMAGE";
 
 /// What all clients of one process share.
 struct Shared {
@@ -36,12 +38,13 @@ struct Shared {
     operator_image: OnceCell<String>,
     example_image: OnceCell<String>,
     double_image: OnceCell<String>,
+    s3_image: OnceCell<String>,
 }
 
 impl Shared {
     fn new(kubeconfig: PathBuf, ours: Option<Lock>) -> Self {
-        let [operator_image, example_image, double_image] = [const { OnceCell::const_new() }; 3];
-        Self { kubeconfig, ours, operator_image, example_image, double_image }
+        let [operator_image, example_image, double_image, s3_image] = [const { OnceCell::const_new() }; 4];
+        Self { kubeconfig, ours, operator_image, example_image, double_image, s3_image }
     }
 }
 
@@ -82,7 +85,7 @@ pub(crate) async fn own(lock: Lock) -> Result<Cluster> {
 }
 
 async fn start() -> Result<Lock> {
-    tokio::task::spawn_blocking(|| host::up(&Progress::new(host::UP_STEPS))).await?
+    tokio::task::spawn_blocking(|| host::up(&Progress::quiet())).await?
 }
 
 async fn client(kubeconfig: &Path, user_agent: Option<&str>) -> Result<kube::Client> {
@@ -217,6 +220,13 @@ impl Cluster {
         self.shared.double_image.get_or_try_init(make).await.cloned()
     }
 
+    /// `repository:tag` of an S3 server, loaded into the cluster. The program is built if it never was.
+    pub async fn s3_image(&self) -> Result<String> {
+        let make =
+            || self.image(S3_IMAGE_VARIABLE, "S3 server's image", |_| catalog::go_program("versitygw", "versitygw"));
+        self.shared.s3_image.get_or_try_init(make).await.cloned()
+    }
+
     /// Installs the operator for all namespaces from its chart, once, with [`Cluster::operator_image`]; the demo and
     /// all tests share it. It runs in the namespace and the Deployment [`crate::operator::RELEASE`]. In a cluster
     /// of `KUBECONFIG` it must be there already.
@@ -228,7 +238,7 @@ impl Cluster {
         }
         let image = self.operator_image().await?;
         tokio::task::spawn_blocking(move || {
-            let progress = Progress::new(0);
+            let progress = Progress::quiet();
             let _changing = host::lock_for_change(&progress)?;
             operator::install(&image)
         })
@@ -248,9 +258,13 @@ impl Cluster {
             bail!("images cannot be loaded into the cluster of KUBECONFIG: set {variable} to one that it can pull");
         }
         tokio::task::spawn_blocking(move || {
-            let progress = Progress::new(0);
-            let _changing = host::lock_for_change(&progress)?;
-            progress.step(step, || recipe(Some(&progress))?.load())
+            let progress = Progress::quiet();
+            progress.step(step, || {
+                // Building takes long and changes nothing in the cluster: others may go on meanwhile.
+                let recipe = recipe(Some(&progress))?;
+                let _changing = host::lock_for_change(&progress)?;
+                recipe.load()
+            })
         })
         .await?
     }

@@ -26,23 +26,28 @@ const REQUEST: &str = "recommender.dev/train";
 const QUESTION: &str = "/recommendations/python3-flask?limit=5";
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// What comes after [`cluster::UP_STEPS`].
+const STEPS: [&str; 6] =
+    ["operator image", "example image", "operator, from its Helm chart", "training", "serving", "a recommendation"];
+
 /// Brings everything up, or finds that it is up, and shows it.
 pub async fn up() -> Result<()> {
-    let progress = Progress::new(cluster::UP_STEPS + 6);
+    let progress = Progress::new(&[&cluster::UP_STEPS[..], &STEPS].concat());
     let shared = Arc::clone(&progress);
+    let [_, _, _, training, serving, recommendation] = STEPS;
     let lock = tokio::task::spawn_blocking(move || prepare(&shared)).await??;
     let cluster = client::own(lock).await?;
     let recommender = recommenders(&cluster);
-    progress.step_async("training", follow(&progress, &recommender, has_version)).await?;
-    progress.step_async("serving", follow(&progress, &recommender, is_ready)).await?;
-    let answer = progress.step_async("a recommendation", ask(&cluster)).await?;
+    progress.step_async(training, follow(&progress, &recommender, has_version)).await?;
+    progress.step_async(serving, follow(&progress, &recommender, is_ready)).await?;
+    let answer = progress.step_async(recommendation, ask(&cluster)).await?;
     eprintln!("\nWhere the time went:\n{}", progress.table());
     show(&cluster, &answer).await
 }
 
 /// Removes the cluster, and with `cache` also what was built for it.
 pub fn down(force: bool, cache: bool) -> Result<()> {
-    let progress = Progress::new(1 + usize::from(cache));
+    let progress = Progress::quiet();
     cluster::down(&progress, force)?;
     if cache {
         let directory = paths::cache();
@@ -56,15 +61,23 @@ pub fn down(force: bool, cache: bool) -> Result<()> {
 
 /// What takes no client: programs, cluster, images, the operator and the object.
 fn prepare(progress: &Progress) -> Result<Lock> {
+    let [operator_image, example_image, chart, ..] = STEPS;
     let lock = cluster::up(progress)?;
-    let _changing = cluster::lock_for_change(progress)?;
-    let image = progress.step("operator image", || catalog::operator(Some(progress))?.load())?;
-    let changed = progress.step("example image", || {
-        let loaded = catalog::example(Some(progress))?.load()?;
+    let image = progress.step(operator_image, || {
+        let recipe = catalog::operator(Some(progress))?;
+        let _changing = cluster::lock_for_change(progress)?;
+        recipe.load()
+    })?;
+    let changed = progress.step(example_image, || {
+        let recipe = catalog::example(Some(progress))?;
+        let _changing = cluster::lock_for_change(progress)?;
+        let loaded = recipe.load()?;
         once("example-image", &loaded, || image::tag(&loaded, IMAGE))
     })?;
-    progress.step("operator, from its Helm chart", || operator::install(&image))?;
-    progress.detail("");
+    progress.step(chart, || {
+        let _changing = cluster::lock_for_change(progress)?;
+        operator::install(&image)
+    })?;
     let before = cluster::kubectl(&["-n", NAMESPACE, "get", "recommendermodel", NAME, "-o", "json"]);
     let file = paths::repository().join("examples/packages.yaml");
     cluster::kubectl(&["apply", "-f", text(&file)?])?;

@@ -14,7 +14,7 @@
 //! With `KUBECONFIG` set the same tests use that cluster (kind, k3d, a cloud). It is expected to be a conformant
 //! Kubernetes 1.33 or newer with a default StorageClass, metrics-server, and prometheus-operator with a Prometheus
 //! in the namespace `monitoring` behind the Service `prometheus`; images that it can pull are named by
-//! `E2E_OPERATOR_IMAGE` and `E2E_EXAMPLE_IMAGE`.
+//! `E2E_OPERATOR_IMAGE`, `E2E_EXAMPLE_IMAGE`, `E2E_DOUBLE_IMAGE` and `E2E_S3_IMAGE`.
 
 mod addons;
 mod bare;
@@ -37,6 +37,9 @@ mod volumes;
 mod wait;
 
 pub use bare::Bare;
-pub use client::{Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE, cluster, http_get};
+pub use client::{
+    Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE, S3_IMAGE_VARIABLE, cluster,
+    http_get,
+};
 pub use namespace::TestNamespace;
 pub use wait::{eventually, until, until_gone};

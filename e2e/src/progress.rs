@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+/// A quiet display mentions a step only when it takes longer.
+const SLOW: Duration = Duration::from_secs(2);
 /// On a terminal the live line is redrawn this often.
 const REDRAW: Duration = Duration::from_millis(250);
 /// In a log a step that takes long says so this often.
@@ -18,8 +20,9 @@ const REPORT: Duration = Duration::from_secs(30);
 
 /// The display. Steps run one after the other; `detail` tells more about the running one.
 pub struct Progress {
-    plan: usize,
+    plan: Vec<String>,
     live: bool,
+    quiet: bool,
     started: Instant,
     state: Mutex<State>,
 }
@@ -35,13 +38,26 @@ struct Running {
     detail: String,
     since: Instant,
     reported: Instant,
+    mentioned: bool,
 }
 
 impl Progress {
-    /// A display for `plan` steps. Zero when the number is not known beforehand.
-    pub fn new(plan: usize) -> Arc<Self> {
+    /// A display for these steps, which it lists first.
+    pub fn new(plan: &[&str]) -> Arc<Self> {
+        let progress = Self::start(plan, false);
+        progress.print(&format!("{} steps: {}", plan.len(), plan.join(", ")));
+        progress
+    }
+
+    /// A display that only mentions what takes long: under tests mostly everything is there already.
+    pub fn quiet() -> Arc<Self> {
+        Self::start(&[], true)
+    }
+
+    fn start(plan: &[&str], quiet: bool) -> Arc<Self> {
         let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
-        let progress = Arc::new(Self { plan, live, started: Instant::now(), state: Mutex::default() });
+        let plan = plan.iter().map(|step| (*step).to_owned()).collect();
+        let progress = Arc::new(Self { plan, live, quiet, started: Instant::now(), state: Mutex::default() });
         let weak = Arc::downgrade(&progress);
         thread::spawn(move || tick(&weak));
         progress
@@ -77,7 +93,7 @@ impl Progress {
         drop(state);
     }
 
-    /// Where the time went, slowest last by order of execution.
+    /// Where the time went, in the order of the steps.
     pub fn table(&self) -> String {
         let state = self.lock();
         let width = state.done.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(5);
@@ -92,25 +108,37 @@ impl Progress {
 
     fn begin(&self, name: &str) {
         let mut state = self.lock();
-        if !self.live {
-            self.print(&format!("{} {name} ...", self.position(&state)));
-        }
         let now = Instant::now();
-        state.running = Some(Running { name: name.into(), detail: String::new(), since: now, reported: now });
+        let mut running =
+            Running { name: name.into(), detail: String::new(), since: now, reported: now, mentioned: false };
+        if !self.quiet {
+            self.mention(&state, &mut running);
+        }
+        state.running = Some(running);
     }
 
     fn end(&self, success: bool) {
         let mut state = self.lock();
         let Some(running) = state.running.take() else { return };
         let took = running.since.elapsed();
-        let mark = if success { "✓" } else { "✗" };
-        self.print(&format!("{mark} {:<44} {:>8}", running.name, human(took)));
+        if !success || running.mentioned {
+            let mark = if success { "✓" } else { "✗" };
+            self.print(&format!("{mark} {:<44} {:>8}", running.name, human(took)));
+        }
         state.done.push((running.name, took));
+    }
+
+    /// Says that the step has begun; on a terminal the live line does.
+    fn mention(&self, state: &State, running: &mut Running) {
+        running.mentioned = true;
+        if !self.live {
+            self.print(&format!("{} {} ...", self.position(state), running.name));
+        }
     }
 
     /// `[3/11]`: the step that runs or comes next, of how many.
     fn position(&self, state: &State) -> String {
-        match self.plan {
+        match self.plan.len() {
             0 => "▸".into(),
             plan => format!("[{}/{plan}]", (state.done.len() + 1).min(plan)),
         }
@@ -118,15 +146,23 @@ impl Progress {
 
     fn redraw(&self) {
         let mut state = self.lock();
-        let position = self.position(&state);
-        let Some(running) = &mut state.running else { return };
-        let line = format!(
-            "{position} {}: {}  ({}, {} in all)",
-            running.name,
-            running.detail,
-            human(running.since.elapsed()),
-            human(self.started.elapsed()),
-        );
+        let Some(mut running) = state.running.take() else { return };
+        if !running.mentioned && running.since.elapsed() >= SLOW {
+            self.mention(&state, &mut running);
+        }
+        if running.mentioned {
+            self.report(&state, &mut running);
+        }
+        state.running = Some(running);
+    }
+
+    /// How far the running step is.
+    fn report(&self, state: &State, running: &mut Running) {
+        let step = human(running.since.elapsed());
+        let all = human(self.started.elapsed());
+        let detail = if running.detail.is_empty() { "" } else { ": " };
+        let line =
+            format!("{} {}{detail}{}  ({step}, {all} in all)", self.position(state), running.name, running.detail);
         if self.live {
             let columns =
                 rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(20));
@@ -184,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_table_lists_every_step_and_the_total() {
-        let progress = Progress::new(2);
+        let progress = Progress::new(&["first", "second"]);
         progress.step("first", || Ok(())).expect("cannot fail");
         let failed: Result<()> = progress.step("second", || anyhow::bail!("no"));
         assert!(failed.is_err());

@@ -6,13 +6,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::{Bare, eventually};
 use k8s_openapi::{
-    api::core::v1::{Namespace, Service},
+    api::{
+        core::v1::{Namespace, Service},
+        events::v1::Event,
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
     Api, Client,
-    api::{DynamicObject, PostParams},
+    api::{DynamicObject, ListParams, PostParams},
     core::ApiResource,
 };
 use recommender_operator::{
@@ -184,7 +187,13 @@ async fn an_object_that_cannot_be_decoded_is_told_so_and_harms_no_other() -> Res
         ensure!(counted == Some(1.0), "{counted:?}");
         Ok(())
     })
-    .await
+    .await?;
+    tokio::time::sleep(Duration::from_secs(2)).await; // long enough to look again at what was told
+    let events = Api::<Event>::namespaced(client.clone(), NAMESPACE).list(&ListParams::default()).await?;
+    let about = |event: &&Event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some("poison");
+    let told: Vec<_> = events.iter().filter(about).map(|event| event.reason.as_deref()).collect();
+    ensure!(told == [Some(reasons::INVALID_SPEC)], "told once and not at every look: {told:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

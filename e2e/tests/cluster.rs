@@ -170,7 +170,7 @@ async fn a_pod_that_is_not_restricted_is_refused() -> Result<()> {
     let namespace = cluster.namespace("refused").await?;
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "root"},
-        "spec": {"containers": [{"name": "root", "image": "any", "securityContext": {"privileged": true}}]},
+        "spec": {"containers": [{"name": "root", "image": "any", "securityContext": {"runAsUser": 0}}]},
     });
     let refusal = apply(&cluster, &namespace, pod).await.expect_err("Pod Security is enforced").to_string();
     ensure!(refusal.contains("violates PodSecurity \"restricted"), "{refusal}");

@@ -14,6 +14,8 @@ pub use status::*;
 pub const FIELD_MANAGER: &str = "recommender-operator";
 /// The annotation that asks for a training run: a value that was not seen before and starts with `full`.
 pub const TRAIN_ANNOTATION: &str = "recommender.dev/train";
+/// On every child and its pods, with [`FIELD_MANAGER`] as its value: what is watched.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// On every child: the hash of what was last applied, so that an unchanged child is never applied again.
 pub const HASH_ANNOTATION: &str = "recommender.dev/applied-hash";
 /// On every child: the base name of the `RecommenderModel` it belongs to.

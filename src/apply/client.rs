@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    api::{FIELD_MANAGER, RecommenderModel, RecommenderModelStatus},
+    api::{FIELD_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus},
     leader::Fence,
     render::Kind,
     telemetry::Metrics,
@@ -53,11 +53,6 @@ impl CallError {
     pub fn is_permanent(&self) -> bool {
         matches!(self.code(), Some(400 | 422))
     }
-
-    /// Whether the namespace is being deleted, so that nothing can be made in it any more.
-    pub fn is_namespace_terminating(&self) -> bool {
-        matches!(self, Self::Refused(status) if status.code == 403 && status.message.contains("being terminated"))
-    }
 }
 
 /// Access to the API server.
@@ -87,7 +82,8 @@ impl Cluster {
         }
     }
 
-    /// Applies a child as its only owner. With a UID, only to that very object.
+    /// Applies a child as its only owner: with a UID only to that very object, without one only as a new object. Should
+    /// somebody have made an object of that name meanwhile, the fields that differ are a conflict and stay theirs.
     ///
     /// # Errors
     /// When the call failed, or the object of that UID is gone.
@@ -98,14 +94,27 @@ impl Cluster {
         mut object: Value,
         uid: Option<&str>,
     ) -> Result<ObjectMeta, CallError> {
+        let mut params = PatchParams::apply(FIELD_MANAGER);
         if let Some(uid) = uid {
             object["metadata"]["uid"] = uid.into();
+            params = params.force();
         }
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let api = self.api(kind, namespace);
-        let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&object));
+        let patch = Patch::Apply(&object);
         let applied = self.call("apply", kind.as_str(), api.patch_metadata(&name, &params, &patch)).await?;
         Ok(applied.metadata)
+    }
+
+    /// Puts back the label that our watches ask for, on that very object.
+    ///
+    /// # Errors
+    /// When the call failed, or the object of that UID is gone.
+    pub async fn label(&self, kind: Kind, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
+        let patch = Patch::Merge(json!({"metadata": {"uid": uid, "labels": {MANAGED_BY_LABEL: FIELD_MANAGER}}}));
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let api = self.api(kind, namespace);
+        self.call("patch", kind.as_str(), api.patch_metadata(name, &params, &patch)).await.map(drop)
     }
 
     /// Deletes that very object and what it owns. An object that is gone already is fine.

@@ -6,7 +6,7 @@ pub use client::{CALL_DEADLINE, CallError, Cluster};
 use kube::core::ObjectMeta;
 
 use crate::{
-    api::conditions::reasons,
+    api::{FIELD_MANAGER, MANAGED_BY_LABEL, conditions::reasons},
     model::Identity,
     observe::{Facts, Family, Seen, World},
     render::{Child, Kind},
@@ -110,12 +110,16 @@ async fn ensure(
             None => return create(cluster, world, wanted, child).await.map_err(failed),
             Some(meta) => {
                 adopted = adopt(world, wanted, child, &meta)?;
+                // The two whose state only the watch tells; a Job is never applied again, so nothing else would do it.
+                if matches!(child.kind, Kind::Job | Kind::Deployment) && !is_watched(&meta) {
+                    cluster.label(child.kind, &identity.namespace, &child.name, &adopted.uid).await.map_err(failed)?;
+                }
                 &adopted
             }
         },
     };
     if seen.controller.as_deref() != Some(wanted.uid) {
-        return Err(name_conflict(child));
+        return Err(if seen.outlived(&identity.name) { outlived(child) } else { name_conflict(child) });
     }
     // A Job's template cannot be changed; one that is being deleted is made anew when it is gone.
     if child.kind == Kind::Job || seen.deleting {
@@ -160,16 +164,23 @@ async fn update(
     child: &Child,
 ) -> Result<Ensured, CallError> {
     let namespace = &wanted.identity.namespace;
-    if let Facts::Deployment(facts) = &seen.facts
-        && seen.owns_replicas
-        && child.object["spec"]["replicas"].is_null()
-    {
+    if seen.owns_replicas && child.object["spec"]["replicas"].is_null() {
+        let Facts::Deployment(facts) = &seen.facts else {
+            // How many there are is not known yet, and letting go now would make it one. The watch is about to tell.
+            return Ok(Ensured::AsWanted);
+        };
         cluster.hand_over_replicas(namespace, &child.name, facts.desired).await?;
     }
     let meta = cluster.apply(child.kind, namespace, child.object.clone(), Some(&seen.uid)).await?;
     world.record(child.kind, &meta);
     let ours_before = seen.hash.as_deref() == Some(&child.hash);
     Ok(if ours_before { Ensured::Healed } else { Ensured::AsWanted })
+}
+
+/// Whether our watches see an object: they ask for its label.
+fn is_watched(meta: &ObjectMeta) -> bool {
+    let label = meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY_LABEL));
+    label.is_some_and(|manager| manager == FIELD_MANAGER)
 }
 
 /// A problem of a call on a child.
@@ -179,6 +190,19 @@ pub fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
         reason: reasons::APPLY_FAILED,
         message: format!("{} {name}: {error}", kind.as_str()),
         permanent: error.is_permanent(),
+    }
+}
+
+/// The child of a deleted object of the same name: the garbage collector is on its way, and its deletion wakes us.
+fn outlived(child: &Child) -> Problem {
+    let (kind, name) = (child.kind.as_str(), &child.name);
+    Problem {
+        kind: child.kind,
+        reason: reasons::PENDING,
+        message: format!(
+            "{kind} {name} still belongs to a deleted RecommenderModel of the same name; it is made anew once it is gone"
+        ),
+        permanent: false,
     }
 }
 
@@ -200,11 +224,14 @@ fn api_missing(kind: Kind) -> Problem {
         kind,
         reason: reasons::API_MISSING,
         message: format!(
-            "the cluster has no {}s ({}): install prometheus-operator, it is picked up without a restart, or remove \
-             spec.monitoring",
+            "the cluster has no {}s ({}), or the operator may not list them: install prometheus-operator, it is picked \
+             up without a restart, or remove spec.monitoring",
             kind.as_str(),
             kind.resource().group
         ),
         permanent: true,
     }
 }
+
+#[cfg(test)]
+mod tests;

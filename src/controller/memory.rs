@@ -15,7 +15,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Default)]
 struct Remembered {
-    /// What we last wrote, and the resource version it gave, while the watch has not shown it yet.
+    /// What we last wrote, and the resource version it gave: while the watch has not shown it yet, and as long as the
+    /// object cannot be read.
     written: Option<(u64, RecommenderModelStatus)>,
     /// Failures in a row.
     failures: u32,
@@ -26,18 +27,23 @@ struct Remembered {
 pub struct Memory(Mutex<HashMap<String, Remembered>>);
 
 impl Memory {
-    /// The newest status there is: what the watch showed at `version`, or what we have written since.
-    pub fn newest_status(&self, uid: &str, version: u64, shown: &RecommenderModelStatus) -> RecommenderModelStatus {
+    /// The newest status there is: what the watch showed at `version`, or what we have written since. An object that
+    /// cannot be read shows none; what we wrote of it, if anything, is all that is known.
+    pub fn newest_status(
+        &self,
+        uid: &str,
+        version: u64,
+        shown: Option<&RecommenderModelStatus>,
+    ) -> RecommenderModelStatus {
         let mut objects = self.lock();
-        let Some(remembered) = objects.get_mut(uid) else {
-            return shown.clone();
-        };
-        match &remembered.written {
-            Some((written, status)) if *written > version => status.clone(),
-            _ => {
-                remembered.written = None;
+        let remembered = objects.get_mut(uid);
+        match (shown, remembered.as_ref().and_then(|remembered| remembered.written.as_ref())) {
+            (Some(shown), Some((written, _))) if *written <= version => {
+                remembered.map(|remembered| remembered.written.take());
                 shown.clone()
             }
+            (_, Some((_, status))) => status.clone(),
+            (shown, None) => shown.cloned().unwrap_or_default(),
         }
     }
 
@@ -108,8 +114,18 @@ mod tests {
             ..RecommenderModelStatus::default()
         };
         memory.wrote("u", 10, &status(2));
-        assert_eq!(memory.newest_status("u", 9, &status(1)), status(2));
-        assert_eq!(memory.newest_status("u", 10, &status(2)), status(2));
-        assert_eq!(memory.newest_status("u", 9, &status(3)), status(3), "what was caught up with is forgotten");
+        assert_eq!(memory.newest_status("u", 9, Some(&status(1))), status(2));
+        assert_eq!(memory.newest_status("u", 10, Some(&status(2))), status(2));
+        assert_eq!(memory.newest_status("u", 9, Some(&status(3))), status(3), "what was caught up with is forgotten");
+    }
+
+    #[test]
+    fn what_was_written_of_an_object_that_cannot_be_read_counts_on() {
+        let memory = Memory::default();
+        assert_eq!(memory.newest_status("u", 9, None), RecommenderModelStatus::default());
+        let told = RecommenderModelStatus { observed_generation: Some(2), ..RecommenderModelStatus::default() };
+        memory.wrote("u", 10, &told);
+        assert_eq!(memory.newest_status("u", 10, None), told);
+        assert_eq!(memory.newest_status("u", 11, None), told);
     }
 }

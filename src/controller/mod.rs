@@ -15,8 +15,8 @@ use kube::{
     runtime::{
         WatchStreamExt,
         controller::{Action, Config, applier},
-        reflector::{self, ObjectRef, Store},
-        watcher::{self, Event, watcher},
+        reflector::{self, ObjectRef, Store, store::Writer},
+        watcher::{self, Event},
     },
 };
 use tracing::Instrument;
@@ -26,7 +26,7 @@ use crate::{
     api::RecommenderModel,
     apply::{self, CallError, Cluster},
     leader::Fence,
-    observe::{Scope, Touched, WATCH_SECONDS, World, watch_children},
+    observe::{Scope, Touched, WATCH_SECONDS, World, watch, watch_children},
     status,
     telemetry::{Health, Metrics},
 };
@@ -42,6 +42,7 @@ const DEBOUNCE: Duration = Duration::from_millis(250);
 
 /// What every look needs.
 pub struct Context {
+    objects: Store<Guarded>,
     cluster: Cluster,
     world: Arc<World>,
     memory: Memory,
@@ -60,8 +61,13 @@ impl Context {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A child could not be brought to what is wanted.
-    #[error("{}", .0.message)]
-    Child(apply::Problem),
+    #[error("{}", .problem.message)]
+    Child {
+        /// The first of them.
+        problem: apply::Problem,
+        /// After which time to look again in any case, as something else is due then.
+        due: Option<Duration>,
+    },
     /// The status could not be written.
     #[error("the status could not be written: {0}")]
     Status(#[from] CallError),
@@ -80,7 +86,7 @@ impl Error {
     /// The class of the error in metrics.
     fn class(&self) -> &'static str {
         match self {
-            Self::Child(_) => "child",
+            Self::Child { .. } => "child",
             Self::Status(_) => "status",
             Self::Deadline => "deadline",
             Self::Panic(_) => "panic",
@@ -116,14 +122,16 @@ pub async fn run(
     let mut caches = Vec::new();
     let mut work = Vec::new();
     for scope in &settings.scopes {
+        let (store, writer) = reflector::store();
         let context = Arc::new(Context {
+            objects: store.clone(),
             cluster: Cluster::new(client.clone(), metrics.clone(), settings.fence.clone()),
             world: Arc::new(World::default()),
             memory: Memory::default(),
             metrics: metrics.clone(),
             fence: settings.fence.clone(),
         });
-        let (store, objects) = objects(&client, scope, &context);
+        let objects = objects(&client, scope, &context, writer);
         caches.push((store.clone(), context.world.clone()));
         work.push(work_off(&client, scope, settings.concurrency, store, objects, context, stop.clone()));
     }
@@ -162,32 +170,48 @@ async fn work_off(
     results.for_each(|result| async move { tracing::debug!(failed = result.is_err(), "looked at an object") }).await;
 }
 
-/// The objects themselves: a store, and the stream of those that changed.
+/// The objects themselves: fills the store, and is the stream of those that changed.
 fn objects(
     client: &Client,
     scope: &Scope,
     context: &Arc<Context>,
-) -> (Store<Guarded>, impl Stream<Item = ObjectRef<Guarded>> + use<>) {
-    let (store, writer) = reflector::store();
+    writer: Writer<Guarded>,
+) -> impl Stream<Item = ObjectRef<Guarded>> + use<> {
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    let watch = watcher(scope.api::<Guarded>(client.clone()), config).default_backoff();
+    // Who wrote which field is of no use here, and often more than the object itself.
+    let watch = watch(scope.api::<Guarded>(client.clone()), config)
+        .modify(|object| kube::Resource::meta_mut(object).managed_fields = None);
     let context = context.clone();
-    let touched = reflector::reflector(writer, watch).filter_map(move |event| {
+    let mut before_list = Vec::new();
+    reflector::reflector(writer, watch).filter_map(move |event| {
         let touched = match event {
             Ok(Event::Apply(object) | Event::InitApply(object)) => Some(ObjectRef::from_obj(&object)),
             Ok(Event::Delete(object)) => {
                 forget(&context, &object);
                 None
             }
-            Ok(Event::Init | Event::InitDone) => None,
+            Ok(Event::Init) => {
+                before_list = context.objects.state();
+                None
+            }
+            Ok(Event::InitDone) => {
+                // What was deleted while we did not watch.
+                before_list.drain(..).filter(|object| is_gone(&context, object)).for_each(|gone| forget(&context, &gone));
+                None
+            }
             Err(error) => {
                 tracing::warn!(%error, "watch of RecommenderModels failed; trying again");
                 None
             }
         };
         std::future::ready(touched)
-    });
-    (store, touched)
+    })
+}
+
+/// Whether an object is not there any more, or another one has its name.
+fn is_gone(context: &Context, object: &Guarded) -> bool {
+    let uid = |object: &Guarded| kube::Resource::meta(object).uid.clone();
+    context.objects.get(&ObjectRef::from_obj(object)).is_none_or(|now| uid(&now) != uid(object))
 }
 
 fn forget(context: &Context, object: &Guarded) {
@@ -223,6 +247,10 @@ async fn look(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Err
             }
             Err(_) => {}
         }
+        if is_gone(&context, &object) {
+            forget(&context, &object); // what this look took note of would stay for ever
+            return Ok(Action::await_change());
+        }
         context.metrics.reconciled(result.as_ref().map(drop).map_err(Error::class));
         result
     }
@@ -243,7 +271,7 @@ async fn contained<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T,
 async fn tell_interrupted(context: &Context, object: &Guarded, uid: &str, error: &Error, now: Timestamp) {
     let Ok(model) = &object.0 else { return };
     let shown = model.status.clone().unwrap_or_default();
-    let prior = context.memory.newest_status(uid, 0, &shown);
+    let prior = context.memory.newest_status(uid, 0, Some(&shown));
     let identity = crate::model::Identity::of(&model.metadata, now);
     let next = status::interrupted(&prior, identity.generation, &error.to_string(), now);
     if let Err(error) = report::report(context, &identity, uid, &prior, &next, now).await {
@@ -258,7 +286,8 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 fn back_off(object: &Guarded, error: &Error, context: &Context) -> Action {
     let uid = kube::Resource::meta(object).uid.clone().unwrap_or_default();
-    let pause = context.memory.failed(&uid);
+    let due = if let Error::Child { due, .. } = error { *due } else { None };
+    let pause = context.memory.failed(&uid).min(due.unwrap_or(Duration::MAX));
     tracing::warn!(object = reconcile::display_name(object), %error, again_in_seconds = pause.as_secs(), "not as wanted");
     Action::requeue(pause)
 }

@@ -63,9 +63,9 @@ impl Look {
         if meta.deletion_timestamp.is_some() || !context.world.is_loaded() || !context.may_write() {
             return None;
         }
-        let shown = object.0.as_ref().ok().and_then(|model| model.status.clone()).unwrap_or_default();
+        let shown = object.0.as_ref().ok().map(|model| model.status.clone().unwrap_or_default());
         let version = meta.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or_default();
-        let prior = context.memory.newest_status(&uid, version, &shown);
+        let prior = context.memory.newest_status(&uid, version, shown.as_ref());
         Some(Self { identity: Identity::of(meta, now), uid, prior, now, object })
     }
 
@@ -111,7 +111,7 @@ impl Look {
             prior: self.prior.training.as_ref(),
             versions: &self.prior.versions,
             in_use: &in_use,
-            runs: &runs::observed(family, self.now),
+            runs: &runs::observed(family, &self.uid, self.now),
             now: self.now,
             // Only looked at when every list was delivered, and our own writes are recorded at once.
             settled: true,
@@ -174,16 +174,16 @@ impl Look {
 
     /// When to look again although nothing happens.
     fn next(&self, model: &Model, training: &Decision, family: &Family, outcome: Outcome) -> Result<Action, Error> {
-        if let Some(problem) = outcome.problems.into_iter().find(|problem| problem.reason != reasons::API_MISSING) {
-            return Err(Error::Child(problem));
-        }
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
         let schedule = training.wake_at.map(until);
         let later = [self.report_due(family), self.first_metrics_due(model, family), self.blocked_due(family)];
         let wakes = later.into_iter().map(|due| due.map(until)).chain([schedule]);
-        let wake = wakes.flatten().min();
         // A second later than due, so that what is due is due.
-        Ok(wake.map_or_else(Action::await_change, |wake| Action::requeue(wake + Duration::from_secs(1))))
+        let due = wakes.flatten().min().map(|wake| wake + Duration::from_secs(1));
+        match outcome.problems.into_iter().find(|problem| problem.reason != reasons::API_MISSING) {
+            Some(problem) => Err(Error::Child { problem, due }),
+            None => Ok(due.map_or_else(Action::await_change, Action::requeue)),
+        }
     }
 
     /// When a Job that is complete and whose report was not seen is judged to have none.

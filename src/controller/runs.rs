@@ -12,10 +12,11 @@ use crate::{
 /// Jobs and pods are watched apart from each other: how long after the end of a Job its pod may still be unseen.
 pub const POD_LAG: SignedDuration = SignedDuration::from_secs(20);
 
-/// All training runs of a family, oldest first.
-pub fn observed(family: &Family, now: Timestamp) -> Vec<ObservedRun> {
+/// All training runs of the object of a UID, oldest first. Jobs of an earlier object of the same name, and Jobs that
+/// were orphaned, are none of its runs: they give it no version, and they are not its to delete.
+pub fn observed(family: &Family, uid: &str, now: Timestamp) -> Vec<ObservedRun> {
     let mut runs: Vec<_> = family
-        .of_kind(Kind::Job)
+        .owned(Kind::Job, uid)
         .filter_map(|(name, seen)| match &seen.facts {
             // One that is being deleted still runs until it is gone; only then may it be started again.
             Facts::Job(job) if !seen.deleting || job.end.is_none() => Some(run(family, name, seen, job, now)),
@@ -78,5 +79,28 @@ fn ended(end: &JobEnd, newest: Option<&PodFacts>, family: &Family, job: &str, no
         termination_message: container.and_then(|end| end.message.clone()),
         exit_code: container.map(|end| end.exit_code),
         container_reason: container.map(|end| end.reason.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::Trigger, observe::Watched};
+
+    #[test]
+    fn jobs_of_an_earlier_object_of_the_same_name_are_none_of_its_runs() {
+        let now = Timestamp::UNIX_EPOCH;
+        let job = JobFacts {
+            version: "full-1".into(),
+            due: now,
+            trigger: Trigger::Initial,
+            template: "t".into(),
+            request: None,
+            end: None,
+            pod_due: now,
+        };
+        let family = Family::default().with(Watched::Child(Kind::Job), "packages-full-1", Facts::Job(job), None);
+        assert_eq!(observed(&family, "uid", now).len(), 1);
+        assert_eq!(observed(&family, "uid of a later object", now), []);
     }
 }

@@ -13,7 +13,7 @@ use k8s_openapi::{
 
 use crate::{
     api::{DUE_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL},
-    render::{SERVER_CONTAINER, TRAINER_CONTAINER},
+    render::{Kind, SERVER_CONTAINER, TRAINER_CONTAINER},
 };
 
 /// The state of a child beyond its metadata.
@@ -29,6 +29,15 @@ pub enum Facts {
     Autoscaler(AutoscalerFacts),
 }
 
+impl Facts {
+    /// Takes over what only we know: the watch does not tell which generation was ours.
+    pub fn keep_applied(&mut self, before: &Self) {
+        if let (Self::Deployment(now), Self::Deployment(before)) = (self, before) {
+            now.applied_generation = now.applied_generation.max(before.applied_generation);
+        }
+    }
+}
+
 /// The state of the serving Deployment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeploymentFacts {
@@ -36,6 +45,10 @@ pub struct DeploymentFacts {
     pub version: Option<String>,
     /// Whether the Deployment's controller has seen the newest template.
     pub observed: bool,
+    /// The generation that its controller has seen last.
+    pub observed_generation: i64,
+    /// The generation that our last apply gave; 0 when we did not apply it since we started.
+    pub applied_generation: i64,
     /// Pods wanted.
     pub desired: i32,
     /// Pods there are, of any version.
@@ -52,6 +65,12 @@ impl DeploymentFacts {
     /// Whether all pods are of the newest template and ready.
     pub fn rolled_out(&self) -> bool {
         self.observed && self.updated >= self.desired && self.total == self.updated && self.ready >= self.desired
+    }
+
+    /// Whether pods of an older template are still there, or are about to be replaced by what we applied. An autoscaler
+    /// that changes the number of pods rolls nothing out.
+    pub fn is_rolling(&self) -> bool {
+        self.observed_generation < self.applied_generation || self.total != self.updated
     }
 }
 
@@ -163,6 +182,8 @@ pub fn deployment(deployment: &Deployment) -> Facts {
     Facts::Deployment(DeploymentFacts {
         version: template.and_then(|meta| label(meta, VERSION_LABEL)).map(Into::into),
         observed: status.observed_generation >= deployment.metadata.generation,
+        observed_generation: status.observed_generation.unwrap_or_default(),
+        applied_generation: 0,
         desired: spec.and_then(|spec| spec.replicas).unwrap_or(1),
         total: status.replicas.unwrap_or_default(),
         updated: status.updated_replicas.unwrap_or_default(),
@@ -197,6 +218,15 @@ pub fn job(job: &Job) -> Facts {
         end,
         pod_due: created_at + SCHEDULING,
     })
+}
+
+/// What is known of a child from its metadata alone, before the watch has told its state. A Job that was just made runs:
+/// it must not be taken for one that is lost.
+pub fn of_new(kind: Kind, meta: &ObjectMeta) -> Facts {
+    match kind {
+        Kind::Job => job(&Job { metadata: meta.clone(), ..Job::default() }),
+        _ => Facts::Nothing,
+    }
 }
 
 /// What counts of an autoscaler.

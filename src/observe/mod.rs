@@ -16,7 +16,7 @@ use std::{
 pub use facts::*;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
-pub use watch::{Scope, Touched, WATCH_SECONDS, watch_children};
+pub use watch::{Scope, Touched, WATCH_SECONDS, watch, watch_children};
 
 use crate::{
     api::{HASH_ANNOTATION, MODEL_NAME_ANNOTATION},
@@ -92,6 +92,11 @@ impl Seen {
             }
     }
 
+    /// Whether its owner is a deleted `RecommenderModel` of the same name, as seen from the one that lives.
+    pub fn outlived(&self, name: &str) -> bool {
+        self.controller.is_some() && self.model == name
+    }
+
     /// Whether it is the same object, and nobody touched what we applied in between.
     fn same_fields(&self, later: &Self) -> bool {
         self.uid == later.uid && self.hash == later.hash && self.fields_hash() == later.fields_hash()
@@ -124,6 +129,11 @@ impl Family {
     /// All children of a kind.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&str, &Seen)> {
         self.children().filter(move |(of, ..)| *of == kind).map(|(_, name, seen)| (name, seen))
+    }
+
+    /// All children of a kind that the object of a UID controls.
+    pub fn owned(&self, kind: Kind, uid: &str) -> impl Iterator<Item = (&str, &Seen)> {
+        self.of_kind(kind).filter(move |(_, seen)| seen.controller.as_deref() == Some(uid))
     }
 
     /// All children, pods left out.
@@ -189,15 +199,18 @@ impl World {
     }
 
     /// Takes note of what the API server answered to a write of ours, so that the next look does not wait for the
-    /// watch. Returns what was recorded.
+    /// watch.
     pub fn record(&self, kind: Kind, meta: &ObjectMeta) {
-        let facts = {
+        let mut facts = {
             // The state is the watch's business; a write of ours does not change it.
             let families = lock(&self.families);
             key(meta)
                 .and_then(|key| families.get(&key)?.child(kind, meta.name.as_deref()?).map(|seen| seen.facts.clone()))
-                .unwrap_or(Facts::Nothing)
+                .unwrap_or_else(|| facts::of_new(kind, meta))
         };
+        if let Facts::Deployment(deployment) = &mut facts {
+            deployment.applied_generation = meta.generation.unwrap_or_default();
+        }
         if let Some(seen) = Seen::new(meta, facts, None) {
             self.put(Watched::Child(kind), meta, seen);
         }
@@ -222,7 +235,12 @@ impl World {
         match members.get(&(watched, name.clone())) {
             // The watch may be behind our own writes.
             Some(before) if before.version > seen.version => return false,
-            Some(before) if before.same_fields(&seen) => seen.fields = before.fields.clone(),
+            Some(before) if before.uid == seen.uid => {
+                seen.facts.keep_applied(&before.facts);
+                if before.same_fields(&seen) {
+                    seen.fields = before.fields.clone();
+                }
+            }
             _ => {}
         }
         let changed = members
@@ -252,13 +270,16 @@ impl World {
     /// Forgets an object that has become nobody's, as its owner reference was removed. Returns the model it belonged to.
     fn disown(&self, watched: Watched, uid: &str) -> Option<(String, String)> {
         let mut families = lock(&self.families);
-        let ((namespace, _), family, member) = families.iter_mut().find_map(|(key, family)| {
+        let (key, member) = families.iter().find_map(|(key, family)| {
             let member = family.members.iter().find(|((of, _), seen)| *of == watched && seen.uid == uid)?;
-            let member = member.0.clone();
-            Some((key, family, member))
+            Some((key.clone(), member.0.clone()))
         })?;
+        let family = families.get_mut(&key)?;
         let seen = family.members.remove(&member)?;
-        Some((namespace.clone(), seen.model))
+        if family.members.is_empty() {
+            families.remove(&key);
+        }
+        Some((key.0, seen.model))
     }
 
     /// Forgets all objects of a kind that a new list did not have. Returns (namespace, model) of those forgotten.

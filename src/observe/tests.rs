@@ -2,7 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntr
 use serde_json::json;
 
 use super::*;
-use crate::api::FIELD_MANAGER;
+use crate::api::{FIELD_MANAGER, TEMPLATE_ANNOTATION, VERSION_LABEL};
 
 const SERVICE: Watched = Watched::Child(Kind::Service);
 
@@ -94,6 +94,39 @@ fn a_new_list_removes_what_it_does_not_have_and_nothing_of_other_kinds() {
     let gone = world.retain(SERVICE, &HashSet::new());
     assert_eq!(gone, [("shop".to_owned(), "packages".to_owned())]);
     assert_eq!(world.family("shop", "packages").children().count(), 1);
+}
+
+#[test]
+fn the_generation_we_applied_is_kept_when_the_watch_brings_news() {
+    let world = World::default();
+    let of = |version, observed_generation| {
+        let facts = Facts::Deployment(DeploymentFacts { observed_generation, ..DeploymentFacts::default() });
+        Seen::new(&meta("a", version), facts, None).expect("the object belongs to a model")
+    };
+    let deployment = Watched::Child(Kind::Deployment);
+    let is_rolling = || match &world.family("shop", "packages").child(Kind::Deployment, "packages").expect("seen").facts {
+        Facts::Deployment(facts) => facts.is_rolling(),
+        other => panic!("{other:?}"),
+    };
+    world.put(deployment, &meta("a", 1), of(1, 1));
+    assert!(!is_rolling());
+    world.record(Kind::Deployment, &ObjectMeta { generation: Some(2), ..meta("a", 2) });
+    assert!(is_rolling(), "its controller has not looked yet");
+    world.put(deployment, &meta("a", 3), of(3, 1));
+    assert!(is_rolling(), "nor now");
+    world.put(deployment, &meta("a", 4), of(4, 2));
+    assert!(!is_rolling());
+}
+
+#[test]
+fn a_job_that_was_just_made_runs_before_the_watch_has_shown_it() {
+    let world = World::default();
+    let mut job = meta("job", 1);
+    job.labels = Some([(VERSION_LABEL.to_owned(), "full-1".to_owned())].into());
+    job.annotations.get_or_insert_default().insert(TEMPLATE_ANNOTATION.into(), "t".into());
+    world.record(Kind::Job, &job);
+    let family = world.family("shop", "packages");
+    assert!(matches!(&family.child(Kind::Job, "packages").expect("recorded").facts, Facts::Job(job) if job.end.is_none()));
 }
 
 #[test]

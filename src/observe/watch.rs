@@ -1,7 +1,7 @@
 //! The watches that fill the [`World`]. One per kind and namespace, and each ends up as a stream of the objects whose
 //! children changed.
 
-use std::{collections::HashSet, fmt::Debug, sync::Arc};
+use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use k8s_openapi::api::{
@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use super::{Facts, PodFacts, Seen, Watched, World, facts};
 use crate::{
     api::{
-        FIELD_MANAGER,
+        FIELD_MANAGER, MANAGED_BY_LABEL,
         monitoring_coreos::{PrometheusRule, ServiceMonitor},
     },
     render::Kind,
@@ -33,6 +33,9 @@ use crate::{
 /// Seconds after which the API server ends a watch and we start it again: a connection that silently died is noticed
 /// within this time.
 pub const WATCH_SECONDS: u32 = 60;
+
+/// Before everything is listed anew.
+const RELIST_PAUSE: Duration = Duration::from_secs(1);
 
 /// One namespace, or all.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +89,28 @@ pub fn watch_children(client: &Client, scope: &Scope, world: &Arc<World>) -> imp
     ])
 }
 
+/// Watches a kind without end. kube's watcher goes on from where it stopped; where the API server refuses just that,
+/// because the kind was gone in between or a proxy answers 410 as a status, it would ask for the same for ever. So then
+/// everything is listed anew.
+pub fn watch<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    stream::unfold(None, move |running| {
+        let (api, config) = (api.clone(), config.clone());
+        async move {
+            let mut running: BoxStream<'static, _> =
+                running.unwrap_or_else(|| watcher(api, config).default_backoff().boxed());
+            let event = running.next().await?;
+            let refused = matches!(&event, Err(watcher::Error::WatchStartFailed(error)) if has_code(error, &[404, 410]));
+            if refused {
+                tokio::time::sleep(RELIST_PAUSE).await; // a new watcher starts without a pause of its own
+            }
+            Some((event, (!refused).then_some(running)))
+        }
+    })
+}
+
 /// The watches of one scope.
 struct One {
     client: Client,
@@ -127,12 +152,11 @@ impl One {
             + 'static,
     {
         let config = watcher::Config::default()
-            .labels(&format!("app.kubernetes.io/managed-by={FIELD_MANAGER}"))
+            .labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}"))
             .timeout(WATCH_SECONDS);
         self.world.expect_list();
         let mut fill = Fill { watched, world: self.world.clone(), facts, listed: HashSet::new(), loaded: false };
-        watcher(self.scope.api::<K>(self.client.clone()), config)
-            .default_backoff()
+        watch(self.scope.api::<K>(self.client.clone()), config)
             .map(move |event| stream::iter(fill.take(event)))
             .flatten()
             .boxed()
@@ -209,12 +233,12 @@ impl<F> Fill<F> {
 
     fn failed(&mut self, error: &watcher::Error) -> Vec<Touched> {
         match self.watched {
-            Watched::Child(kind) if kind.is_optional() && is_not_found(error) => {
+            Watched::Child(kind) if kind.is_optional() && is_absent(error) => {
                 // What was of that kind went with it.
                 self.world.retain(self.watched, &HashSet::new());
                 let mut touched = Vec::new();
                 if self.world.set_missing(kind, true) {
-                    tracing::info!(kind = kind.as_str(), "the kind is not in the cluster; looking for it again");
+                    tracing::info!(kind = kind.as_str(), "the kind is not in the cluster or may not be listed; trying again");
                     touched.push(Touched::Everything);
                 }
                 touched.extend(self.loaded());
@@ -238,10 +262,78 @@ fn touched(namespace: Option<String>, name: String) -> Touched {
     Touched::Model { namespace: namespace.unwrap_or_default(), name }
 }
 
-fn is_not_found(error: &watcher::Error) -> bool {
-    let error = match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => error,
-        _ => return false,
+/// Whether the cluster has no such kind, or does not let us list it.
+fn is_absent(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(error) => has_code(error, &[403, 404]),
+        watcher::Error::WatchStartFailed(error) => has_code(error, &[404]),
+        _ => false,
+    }
+}
+
+fn has_code(error: &kube::Error, codes: &[u16]) -> bool {
+    matches!(error, kube::Error::Api(status) if codes.contains(&status.code))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicU16, Ordering},
     };
-    matches!(error, kube::Error::Api(status) if status.code == 404)
+
+    use axum::http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Answers lists, or refuses them with `list`, and refuses watches with `watch`.
+    fn client(list: Arc<AtomicU16>, watch: u16) -> Client {
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let watches = request.uri().query().unwrap_or_default().contains("watch=true");
+            let code = if watches { watch } else { list.load(Ordering::Relaxed) };
+            let body = match code {
+                200 => json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": []}),
+                code => json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code}),
+            };
+            let answer = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+            async move { Ok::<_, Infallible>(answer.expect("a response")) }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_cannot_go_on_lists_anew() {
+        for (code, lists) in [(410, 2), (404, 2), (500, 1)] {
+            let api = Api::<Pod>::all(client(Arc::new(200.into()), code));
+            let events = watch(api, watcher::Config::default()).take(6).collect::<Vec<_>>().await;
+            let listed = events.iter().filter(|event| matches!(event, Ok(Event::InitDone))).count();
+            assert_eq!(listed, lists, "{code}: {events:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_optional_kind_that_may_not_be_listed_is_missing_until_it_may() {
+        for code in [403, 404] {
+            let (list, world) = (Arc::new(AtomicU16::new(code)), Arc::new(World::default()));
+            let one = One { client: client(list.clone(), 500), scope: Scope::All, world: world.clone() };
+            let mut touched = one.metadata::<ServiceMonitor>(Kind::ServiceMonitor);
+            assert_eq!(touched.next().await, Some(Touched::Everything), "{code}");
+            assert!(world.is_loaded() && !world.has_kind(Kind::ServiceMonitor), "all else goes on");
+            list.store(200, Ordering::Relaxed);
+            while !world.has_kind(Kind::ServiceMonitor) {
+                touched.next().await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kind_that_every_object_needs_is_waited_for() {
+        let world = Arc::new(World::default());
+        let one = One { client: client(Arc::new(403.into()), 500), scope: Scope::All, world: world.clone() };
+        let mut touched = one.full::<Job>(Kind::Job, facts::job);
+        let waited = tokio::time::timeout(Duration::from_secs(600), touched.next()).await;
+        assert!(waited.is_err() && !world.is_loaded());
+    }
 }

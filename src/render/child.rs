@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    api::{FIELD_MANAGER, HASH_ANNOTATION, MODEL_LABEL},
+    api::{FIELD_MANAGER, HASH_ANNOTATION, MANAGED_BY_LABEL, MODEL_LABEL},
     model::Identity,
 };
 
@@ -123,7 +123,7 @@ pub fn hash<T: Serialize>(value: &T) -> String {
 /// Labels every child has.
 pub fn labels(identity: &Identity, component: &str) -> BTreeMap<String, String> {
     let mut labels = selector(identity, component);
-    labels.insert("app.kubernetes.io/managed-by".into(), FIELD_MANAGER.into());
+    labels.insert(MANAGED_BY_LABEL.into(), FIELD_MANAGER.into());
     labels.insert(MODEL_LABEL.into(), identity.base.clone());
     labels
 }

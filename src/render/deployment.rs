@@ -147,7 +147,8 @@ fn startup_probe(model: &Model) -> Probe {
         http_get: answers(model),
         period_seconds: Some(STARTUP_PERIOD_SECONDS),
         timeout_seconds: Some(probes.timeout_seconds),
-        failure_threshold: Some((probes.startup_seconds / STARTUP_PERIOD_SECONDS).max(1)),
+        // Rounded up: nobody gets less time than they asked for.
+        failure_threshold: Some((probes.startup_seconds + STARTUP_PERIOD_SECONDS - 1) / STARTUP_PERIOD_SECONDS),
         ..Probe::default()
     }
 }

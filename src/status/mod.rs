@@ -43,7 +43,8 @@ pub struct Inputs<'a> {
 
 /// The status of an object whose spec can be worked with.
 pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
-    let deployment = inputs.family.of_kind(Kind::Deployment).find_map(|(_, seen)| match &seen.facts {
+    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
+    let deployment = inputs.family.owned(Kind::Deployment, uid).find_map(|(_, seen)| match &seen.facts {
         Facts::Deployment(facts) => Some(facts),
         _ => None,
     });
@@ -59,7 +60,7 @@ pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
         (types::STALLED, stalled),
         (types::TRAINING_READY, training_ready),
         (types::SERVING_READY, serving_ready),
-        (types::SCALING_ACTIVE, verdict::scaling(inputs, autoscaler(inputs.family))),
+        (types::SCALING_ACTIVE, verdict::scaling(inputs, autoscaler(inputs.family, uid))),
         (types::MONITORING_READY, verdict::monitoring(inputs)),
     ];
     RecommenderModelStatus {
@@ -132,11 +133,18 @@ fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>) -> 
     let wanted = inputs.training.versions.first().map(|version| version.id.clone());
     let rolled_out = deployment.is_some_and(|facts| facts.version == wanted && facts.rolled_out());
     let version = if rolled_out { wanted.clone() } else { prior.version };
+    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
+    let (replicas, desired_replicas) = match deployment {
+        Some(facts) => (facts.ready, facts.desired),
+        // It is there, and the watch is about to tell its state: until then what was known of it holds.
+        None if inputs.family.owned(Kind::Deployment, uid).next().is_some() => (prior.replicas, prior.desired_replicas),
+        None => (0, inputs.model.min_replicas()),
+    };
     ServingStatus {
         rolling_out: wanted.filter(|wanted| version.as_ref() != Some(wanted)),
         version,
-        replicas: deployment.map_or(0, |facts| facts.ready),
-        desired_replicas: deployment.map_or_else(|| inputs.model.min_replicas(), |facts| facts.desired),
+        replicas,
+        desired_replicas,
     }
 }
 
@@ -148,8 +156,8 @@ fn training_verdict(inputs: &Inputs<'_>) -> Verdict {
     }
 }
 
-fn autoscaler(family: &Family) -> Option<&AutoscalerFacts> {
-    family.of_kind(Kind::HorizontalPodAutoscaler).find_map(|(_, seen)| match &seen.facts {
+fn autoscaler<'a>(family: &'a Family, uid: &str) -> Option<&'a AutoscalerFacts> {
+    family.owned(Kind::HorizontalPodAutoscaler, uid).find_map(|(_, seen)| match &seen.facts {
         Facts::Autoscaler(facts) => Some(facts),
         _ => None,
     })

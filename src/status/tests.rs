@@ -58,6 +58,8 @@ fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentFacts {
     DeploymentFacts {
         version: Some(version.into()),
         observed: true,
+        observed_generation: 2,
+        applied_generation: 2,
         desired,
         total: desired,
         updated: desired,
@@ -184,13 +186,44 @@ fn a_rollout_that_is_stuck_waits_for_a_person_and_says_why() {
 }
 
 #[test]
+fn new_settings_of_the_same_version_are_a_rollout_from_the_moment_they_are_applied() {
+    let trained = || training(Truth::True, reasons::TRAINED, &["v1"]);
+    let applied = DeploymentFacts { applied_generation: 3, ..deployment("v1", 2, 2) };
+    let half = DeploymentFacts { total: 3, updated: 1, ..deployment("v1", 2, 2) };
+    for facts in [applied, half] {
+        let case = Case::new(serving("v1"), trained(), family(facts));
+        assert_eq!(case.summary(), ["True Serving", "True RollingOut", "False AsSpecified", "False RollingOut"]);
+        let status = case.compute();
+        let message = &status.conditions.iter().find(|c| c.type_ == types::SERVING_READY).expect("there").message;
+        assert_eq!(message, "version v1 is being rolled out; its earlier pods go on serving");
+    }
+}
+
+#[test]
 fn too_few_ready_pods_are_told_and_none_at_all_is_not_ready() {
     let trained = || training(Truth::True, reasons::TRAINED, &["v1"]);
     let one = Case::new(serving("v1"), trained(), family(deployment("v1", 1, 2)));
     assert_eq!(one.summary()[0], "True Serving");
-    assert_eq!(one.summary()[3], "False ReplicasMissing");
+    assert_eq!(one.summary()[1..], ["True ReplicasMissing", "False AsSpecified", "False ReplicasMissing"]);
     let none = Case::new(serving("v1"), trained(), family(deployment("v1", 0, 2)));
     assert_eq!(none.summary()[0], "False ReplicasMissing");
+}
+
+#[test]
+fn the_deployment_of_an_earlier_object_of_the_same_name_serves_nothing_of_this_one() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let mut case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2)));
+    case.model.identity.uid = Some("later".into());
+    assert_eq!(case.summary()[0], "False ReplicasMissing");
+}
+
+#[test]
+fn a_deployment_whose_state_was_not_seen_yet_is_as_it_was() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let mut case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2)));
+    case.prior = case.compute();
+    case.family = Family::default().with(Watched::Child(Kind::Deployment), "packages-serving", Facts::Nothing, None);
+    assert_eq!(case.compute(), case.prior);
 }
 
 #[test]

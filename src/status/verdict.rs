@@ -84,8 +84,8 @@ fn problem<'a>(inputs: &'a Inputs<'_>, kinds: &[Kind]) -> Option<&'a Problem> {
 /// |---|---|---|---|
 /// | yes | any | any | False, the problem's reason |
 /// | no | none | any | False, NoVersion |
-/// | no | new | stuck | False, RolloutStuck |
-/// | no | new | not all ready | False, RollingOut |
+/// | no | new, or with new settings | stuck | False, RolloutStuck |
+/// | no | new, or with new settings | older pods are there | False, RollingOut |
 /// | no | rolled out before | fewer ready than wanted at least | False, ReplicasMissing |
 /// | no | rolled out before | enough ready | True, Serving |
 pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>, serving: &ServingStatus) -> Verdict {
@@ -101,8 +101,13 @@ pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>, servin
         let why = pod.or(deployment.and_then(|facts| facts.stuck.as_deref()));
         why.map(|why| format!(": {why}")).unwrap_or_default()
     };
-    if serving.rolling_out.is_some() {
-        let goes_on = serving.version.as_ref().map(|old| format!("; {old} goes on serving")).unwrap_or_default();
+    // A change of the settings rolls out the same version anew.
+    if serving.rolling_out.is_some() || deployment.is_some_and(DeploymentFacts::is_rolling) {
+        let goes_on = match &serving.version {
+            Some(old) if *old != wanted.id => format!("; {old} goes on serving"),
+            Some(_) if serving.replicas > 0 => "; its earlier pods go on serving".into(),
+            _ => String::new(),
+        };
         let (reason, what) = match deployment.and_then(|facts| facts.stuck.as_ref()) {
             Some(_) => (reasons::ROLLOUT_STUCK, "does not get ready"),
             None => (reasons::ROLLING_OUT, "is being rolled out"),
@@ -156,7 +161,7 @@ pub fn reconciling(inputs: &Inputs<'_>, ready: &Verdict, stalled: &Verdict, serv
     if !ready.is_yes() {
         return Verdict::yes(&ready.reason, &ready.message);
     }
-    if serving.reason == reasons::ROLLING_OUT {
+    if [reasons::ROLLING_OUT, reasons::REPLICAS_MISSING].contains(&serving.reason.as_str()) {
         return Verdict::yes(&serving.reason, &serving.message);
     }
     Verdict::no(reasons::AS_SPECIFIED, "everything is as specified")

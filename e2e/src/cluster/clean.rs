@@ -57,6 +57,7 @@ fn mounts_below(mountinfo: &str, directories: &[PathBuf]) -> Vec<PathBuf> {
 fn remove_files() -> Result<()> {
     remove_pod_log_links();
     remove_cni_results();
+    remove_device_plugins();
     let table = fs::read_to_string("/proc/self/mountinfo")?;
     for directory in [paths::run(), paths::state()] {
         // Never delete through a mount: it may be something else's data.
@@ -94,6 +95,17 @@ fn remove_cni_results() {
         }
     }
     for directory in ["/var/lib/cni/results", "/var/lib/cni/cache", "/var/lib/cni"] {
+        let _ = fs::remove_dir(directory); // only goes when it is empty
+    }
+}
+
+/// Kubelet's place for device plugins is the same wherever its own directory is.
+fn remove_device_plugins() {
+    let directory = Path::new("/var/lib/kubelet/device-plugins");
+    for file in ["kubelet.sock", "kubelet_internal_checkpoint"] {
+        let _ = fs::remove_file(directory.join(file));
+    }
+    for directory in [directory, Path::new("/var/lib/kubelet")] {
         let _ = fs::remove_dir(directory); // only goes when it is empty
     }
 }

@@ -157,6 +157,7 @@ fn api_server() -> Result<Daemon> {
         format!("--authentication-config={}", in_state("authentication.json")),
         "--authorization-mode=Node,RBAC".into(),
         "--enable-admission-plugins=NodeRestriction".into(), // beside the defaults: PodSecurity, quota, limits, ...
+        "--allow-privileged=true".into(),                    // as everywhere: Pod Security decides who may
         format!("--etcd-servers=https://{NODE_ADDRESS}:2379"),
         format!("--etcd-cafile={}", pki_file("ca.crt")),
         format!("--etcd-certfile={}", pki_file("etcd-client.crt")),
@@ -195,6 +196,7 @@ fn controller_args(name: &str, port: u16) -> Vec<String> {
         format!("--authorization-kubeconfig={kubeconfig}"),
         format!("--bind-address={NODE_ADDRESS}"),
         format!("--secure-port={port}"),
+        // Any certificate for the node will do; without one they would make their own in /var/run.
         format!("--tls-cert-file={}", pki_file("kubelet.crt")),
         format!("--tls-private-key-file={}", pki_file("kubelet.key")),
         "--leader-elect=false".into(),

@@ -12,8 +12,10 @@ pub mod node;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::image::catalog;
 use crate::lock::{self, Lock, Mode};
@@ -28,10 +30,16 @@ const DAEMONS: &[&str] =
     &["etcd", "kube-apiserver", "containerd", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"];
 
 /// To be raised when flags or files of the cluster change in a way that a running one must not keep.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
-/// How many steps [`up`] shows.
-pub const UP_STEPS: usize = 5;
+/// The steps that [`up`] shows.
+pub const UP_STEPS: [&str; 5] = [
+    "Debian packages",
+    "cluster programs (Go)",
+    "control plane and node",
+    "DNS, storage, metrics",
+    "prometheus-operator and Prometheus",
+];
 
 fn change_lock() -> PathBuf {
     PathBuf::from("/run/lock/recommender-e2e.change")
@@ -45,17 +53,21 @@ fn use_lock() -> PathBuf {
 /// `down` is refused until it is dropped.
 pub fn up(progress: &Progress) -> Result<Lock> {
     require_root()?;
+    let [packages, programs, control_plane, base, monitoring] = UP_STEPS;
     let _changing = lock_for_change(progress)?;
-    progress.step("Debian packages", || debian::ensure(progress))?;
-    progress.step("cluster programs (Go)", || tools::build_all(progress))?;
-    let fingerprint = fingerprint()?;
-    if !is_healthy() || read_fingerprint() != fingerprint {
-        progress.step("control plane and node", || start(progress, &fingerprint))?;
-    } else {
-        progress.step("control plane and node", || Ok(progress.detail("runs already")))?;
-    }
-    progress.step("DNS, storage, metrics", || addons::base(progress))?;
-    progress.step("prometheus-operator and Prometheus", || addons::monitoring(progress))?;
+    progress.step(packages, || debian::ensure(progress))?;
+    progress.step(programs, || tools::build_all(progress))?;
+    progress.step(control_plane, || {
+        let fingerprint = fingerprint()?;
+        match (health(), read_fingerprint() == fingerprint) {
+            (Ok(()), true) => return Ok(()),
+            (Ok(()), false) => stop_if_unused("it was started by another version of e2e/")?,
+            (Err(problem), _) => stop_if_unused(&problem.to_string())?,
+        }
+        start(progress, &fingerprint)
+    })?;
+    progress.step(base, || addons::base(progress))?;
+    progress.step(monitoring, || addons::monitoring(progress))?;
     in_use()
 }
 
@@ -87,9 +99,26 @@ pub fn lock_for_change(progress: &Progress) -> Result<Lock> {
     })
 }
 
-/// Whether all processes run and the API server is ready.
-pub fn is_healthy() -> bool {
-    DAEMONS.iter().all(|name| process::is_running(name)) && kubectl(&["get", "--raw", "/readyz"]).is_ok()
+/// What keeps the cluster from being used.
+fn health() -> Result<()> {
+    for name in DAEMONS {
+        ensure!(process::is_running(name), "{name} does not run. {}", process::log_tail(name));
+    }
+    // A busy host is slow to answer; that is no reason to think that nobody is there.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = kubectl(&["get", "--raw", "/readyz"]) {
+        ensure!(Instant::now() < deadline, "the API server is not ready: {error:#}");
+        thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// A cluster that cannot be used as it is may go, unless others use it: then they decide when.
+fn stop_if_unused(problem: &str) -> Result<()> {
+    if let Err(holder) = lock::try_lock(&use_lock(), Mode::Exclusive)? {
+        bail!("the cluster cannot be used: {problem}\nIt is in use by {holder}. When that has ended: cargo demo down");
+    }
+    Ok(())
 }
 
 /// Runs kubectl against our cluster.
@@ -110,17 +139,9 @@ fn kubectl_command() -> Result<Command> {
     Ok(kubectl)
 }
 
+/// Starts from nothing, removing whatever is left of an earlier cluster.
 fn start(progress: &Progress, fingerprint: &str) -> Result<()> {
-    // What runs is broken or of another make. Others may be using it: then they decide when it goes.
-    if is_healthy()
-        && let Err(holder) = lock::try_lock(&use_lock(), Mode::Exclusive)?
-    {
-        bail!(
-            "a cluster of another version of e2e/ runs and is in use by {holder}. When that has ended: \
-             cargo demo down"
-        );
-    }
-    progress.detail("removing what is left of an earlier cluster");
+    progress.detail("removing what is left of an earlier one");
     clean::everything(progress)?;
     for directory in [paths::state(), paths::run()] {
         create_private(&directory)?;

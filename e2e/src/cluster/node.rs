@@ -70,6 +70,9 @@ pub fn start_kubelet() -> Result<()> {
             format!("--cert-dir={}", state.join("pki").display()),
             format!("--hostname-override={NODE_NAME}"),
             format!("--node-ip={NODE_ADDRESS}"),
+            // Deprecated, but cAdvisor knows no other way to a socket that is not in the usual place, and without
+            // it container metrics carry no container, pod and namespace.
+            format!("--containerd={}", containerd_socket().display()),
         ],
         env: vec![],
     })?;
@@ -137,6 +140,7 @@ enable_unprivileged_ports = true
 [plugins."io.containerd.cri.v1.runtime".cni]
 bin_dirs = ["{CNI_PROGRAMS}"]
 conf_dir = "{state}/cni"
+use_internal_loopback = true
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"

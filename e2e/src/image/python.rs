@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Recipe;
 use super::archive::{Config, Layer, USER, layer_of_files};
+use crate::lock::{self, Mode};
 use crate::progress::Progress;
 use crate::{command, digest, paths};
 
@@ -96,6 +97,7 @@ fn sources(directory: &Path, name: &str) -> Result<Vec<(String, PathBuf)>> {
 fn kept(name: &str, inputs: &[&str], suffix: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let hash = &digest::hex(inputs.join("\n").as_bytes())[..16];
     let path = paths::cache().join("images").join(format!("{name}-{hash}.{suffix}"));
+    let _one_at_a_time = lock::lock(&paths::cache().join("images.lock"), Mode::Exclusive, |_| ())?;
     if !path.exists() {
         fs::create_dir_all(paths::cache().join("images"))?;
         let partial = path.with_extension(format!("partial.{suffix}"));

@@ -129,6 +129,8 @@ pub struct Counted {
     pub counter: u64,
     /// Lines in the audit log.
     pub logged: u64,
+    /// `apiserver_request_total`, of writes to the status of `RecommenderModel`s alone.
+    pub status: u64,
 }
 
 /// Counts requests on `resources`, by everybody, whatever their answer.
@@ -151,22 +153,23 @@ pub async fn count(cluster: &Cluster, audit: &Audit, resources: &[&str]) -> Resu
         tokio::time::sleep(Duration::from_millis(100)).await;
         let after = logged()?;
         ensure!(before == after, "{} requests came in between", after - before);
-        Ok(Counted { counter: counter(&metrics, resources)?, logged: after })
+        let status = counter(&metrics, |resource, part| resource == "recommendermodels" && part == "status")?;
+        Ok(Counted { counter: counter(&metrics, |resource, _| resources.contains(&resource))?, logged: after, status })
     })
     .await
 }
 
-/// The sum of `apiserver_request_total` over resources, watches left out.
-fn counter(metrics: &str, resources: &[&str]) -> Result<u64> {
+/// The sum of `apiserver_request_total` over those resources and subresources that count, watches left out.
+fn counter(metrics: &str, counts: impl Fn(&str, &str) -> bool) -> Result<u64> {
     let mut sum = 0.0;
     for line in metrics.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
-        let of = |label: &str| {
-            let (_, rest) = line.split_once(&format!("{label}=\""))?;
+        // With the comma, because `resource` is the end of `subresource` as well.
+        let label = |name: &str| {
+            let (_, rest) = line.split_once(&format!(",{name}=\""))?;
             rest.split('"').next()
         };
-        // `resource` is the end of `subresource` as well.
-        let resource = line.split_once(",resource=\"").and_then(|(_, rest)| rest.split('"').next());
-        if of("verb") != Some("WATCH") && resource.is_some_and(|resource| resources.contains(&resource)) {
+        let of = |name| label(name).unwrap_or_default();
+        if of("verb") != "WATCH" && counts(of("resource"), of("subresource")) {
             let value = line.rsplit(' ').next().unwrap_or_default();
             sum += value.parse::<f64>().with_context(|| format!("no number in {line}"))?;
         }

@@ -35,17 +35,22 @@ const CLAIM: &str = "models";
 /// One installation for all tests of this process.
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
-/// Tests that count requests share it; tests that kill the operator want it for themselves.
-static CALM: RwLock<()> = RwLock::const_new(());
+/// Every test shares it, but for those that need the cluster for themselves.
+static TOGETHER: RwLock<()> = RwLock::const_new(());
 
-/// Whether the operator runs through while a test runs.
-enum Calm {
-    /// Somebody may restart it.
-    Unknown,
-    /// Nobody restarts it.
-    Calm { _guard: RwLockReadGuard<'static, ()> },
-    /// This test restarts it.
-    Storm { _guard: RwLockWriteGuard<'static, ()> },
+/// How long a test may have to wait until all others have ended.
+const OTHERS: Duration = Duration::from_secs(900);
+
+/// Whether other tests run at the same time.
+enum Company {
+    Shared {
+        _guard: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'static, ()>,
+    },
+    /// On the way from one to the other.
+    Waiting,
 }
 
 /// A place for a test.
@@ -55,28 +60,13 @@ pub struct Bed {
     /// The test's own namespace.
     pub namespace: TestNamespace,
     image: String,
-    calm: Calm,
+    company: Company,
 }
 
 impl Bed {
-    /// For tests that hold whatever happens to the operator.
+    /// A bed in a new namespace; `hint` is part of its name.
     pub async fn new(hint: &str) -> Result<Self> {
-        Self::with(hint, Calm::Unknown).await
-    }
-
-    /// For tests that count: nobody restarts the operator meanwhile.
-    pub async fn calm(hint: &str) -> Result<Self> {
-        let guard = CALM.read().await;
-        Self::with(hint, Calm::Calm { _guard: guard }).await
-    }
-
-    /// For tests that restart the operator.
-    pub async fn storm(hint: &str) -> Result<Self> {
-        let guard = CALM.write().await;
-        Self::with(hint, Calm::Storm { _guard: guard }).await
-    }
-
-    async fn with(hint: &str, calm: Calm) -> Result<Self> {
+        let company = Company::Shared { _guard: TOGETHER.read().await };
         let cluster = e2e::cluster().await?;
         INSTALLED.get_or_try_init(async || cluster.operator().await).await?;
         let image = cluster.double_image().await?;
@@ -87,12 +77,21 @@ impl Bed {
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
         });
         claims.create(&PostParams::default(), &serde_json::from_value(claim)?).await?;
-        Ok(Self { cluster, namespace, image, calm })
+        Ok(Self { cluster, namespace, image, company })
     }
 
-    /// The client, by a name that says that it may kill the operator: only a [`Bed::storm`] may.
+    /// Waits until no other test runs, and keeps them from starting: for tests that count what everybody does, or that
+    /// kill the operator. What was made before is still there.
+    pub async fn alone(&mut self) -> Result<()> {
+        self.company = Company::Waiting;
+        let guard = eventually("all other tests have ended", OTHERS, async || Ok(TOGETHER.try_write()?)).await?;
+        self.company = Company::Alone { _guard: guard };
+        Ok(())
+    }
+
+    /// Deletes the operator's pod. Only for tests that are [alone](Bed::alone); without a grace period it ends without a word.
     pub async fn kill_operator(&self, grace_period_seconds: u32) -> Result<()> {
-        ensure!(matches!(self.calm, Calm::Storm { .. }), "other tests count on the operator");
+        ensure!(matches!(self.company, Company::Alone { .. }), "other tests count on the operator");
         let grace = format!("--grace-period={grace_period_seconds}");
         let release = e2e::operator::RELEASE;
         let mut delete =

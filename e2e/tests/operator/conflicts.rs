@@ -10,7 +10,7 @@ use kube::{
 use recommender_operator::render::Kind;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, PATIENCE, condition, says};
+use crate::bed::{Bed, PATIENCE, condition, is, says};
 
 /// What a user might have had before.
 fn foreign(kind: Kind) -> Value {
@@ -76,8 +76,7 @@ async fn check(bed: &Bed, model: &str, kind: Kind, name: &str, aspect: &str) -> 
     );
 
     objects.delete(name, &DeleteParams::background()).await?;
-    let served = bed.served(model).await?;
-    ensure!(condition(&served, aspect).is_some_and(|condition| condition.status == "True"), "{:#?}", served.status);
+    bed.until(model, "goes on", |model| is(model, aspect, "True") && is(model, "Ready", "True")).await?;
     let ours = objects.get(name).await?;
     ensure!(ours.labels().get("recommender.dev/model").is_some_and(|of| of == model), "{:?}", ours.metadata);
     Ok(())

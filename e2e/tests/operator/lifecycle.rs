@@ -25,7 +25,7 @@ const CONDITIONS: [&str; 7] =
 const STATUS_WRITES: usize = 6;
 
 pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
-    let bed = Bed::calm("lifecycle").await?;
+    let bed = Bed::new("lifecycle").await?;
     let audit = Audit::from_now(&bed.cluster)?;
     let object = bed.object(
         "shop",
@@ -63,7 +63,11 @@ async fn children_are_labelled_and_owned(bed: &Bed, model: &RecommenderModel) ->
         let child = bed.children(kind).get(&name).await?;
         let labels = child.labels();
         let has = |label: &str, value: &str| labels.get(label).is_some_and(|found| found == value);
-        let component = if kind == Kind::Job { "training" } else { "serving" };
+        let component = match kind {
+            Kind::ServiceAccount => "account",
+            Kind::Job => "training",
+            _ => "serving",
+        };
         ensure!(
             has("app.kubernetes.io/managed-by", "recommender-operator")
                 && has("recommender.dev/model", "shop")

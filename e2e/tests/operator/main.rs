@@ -11,6 +11,7 @@ mod lifecycle;
 mod names;
 mod refused;
 mod retraining;
+mod s3;
 mod scaling;
 mod scripts;
 mod servers;
@@ -48,6 +49,7 @@ fn main() {
     };
     trials.extend(trainers::trials());
     trials.extend(tests! {
+        s3 { versions_live_in_a_bucket_and_a_secret_that_is_missing_or_wrong_is_told }
         trainers { an_image_that_cannot_be_pulled_is_told_and_replaced_at_once }
         lifecycle { from_apply_to_serving_each_child_is_written_once }
         retraining {

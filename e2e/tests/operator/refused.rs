@@ -40,7 +40,9 @@ pub async fn a_quota_on_pods_is_told_and_training_goes_on_when_it_is_lifted() ->
     forbid(&bed, "pods").await?;
     bed.create("shop", json!({})).await?;
     let told = bed
-        .until("shop", "says that the pod is missing", |model| says(model, "TrainingReady", "TrainingBlocked", "quota"))
+        .until("shop", "says that the pod is missing", |model| {
+            says(model, "TrainingReady", "TrainingBlocked", "ResourceQuota")
+        })
         .await?;
     ensure!(is(&told, "Ready", "False"), "{:#?}", told.status);
     allow(&bed).await?;

@@ -5,6 +5,7 @@ Both writes are atomic: a reader sees the whole new artifact or none.
 
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +19,9 @@ def write(uri: str, data: bytes) -> None:
         write_file(Path(path), data)
     else:
         # One PUT is atomic; a multipart upload would only pay off for artifacts of a hundred megabytes and more.
-        s3_client().put_object(Bucket=bucket, Key=path, Body=data, ContentType="application/octet-stream")
+        client = s3_client()
+        with refusals(f"write {uri}"):
+            client.put_object(Bucket=bucket, Key=path, Body=data, ContentType="application/octet-stream")
 
 
 def read(uri: str) -> bytes:
@@ -31,8 +34,9 @@ def read(uri: str) -> bytes:
             raise InputError(f"there is no artifact at {uri}: {error.strerror}") from error
     client = s3_client()
     try:
-        return client.get_object(Bucket=bucket, Key=path)["Body"].read()
-    except (client.exceptions.NoSuchKey, client.exceptions.NoSuchBucket) as error:
+        with refusals(f"read {uri}"):
+            return client.get_object(Bucket=bucket, Key=path)["Body"].read()
+    except client.exceptions.NoSuchKey as error:
         raise InputError(f"there is no artifact at {uri}: {error}") from error
 
 
@@ -65,6 +69,26 @@ def write_file(path: Path, data: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+@contextmanager
+def refusals(what: str):
+    """Tells in words what the store refuses for good: wrong credentials, a permission or a bucket that is missing."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        answer, status = error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status in (401, 403):
+            hint = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they permit"
+        elif answer["Code"] == "NoSuchBucket":
+            hint = "create the bucket, or correct the URI"
+        else:
+            raise
+        # The code comes first: whoever shows the message may cut it, and URIs are long.
+        told = f"{status} {answer['Code']} from the store: {hint}; cannot {what}: {answer['Message']}"
+        raise InputError(told) from error
 
 
 def s3_client():

@@ -7,12 +7,13 @@ import pytest
 
 from conftest import run, serving, train
 
+NO_SUCH_BUCKET = b"<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist.</Message></Error>"
 NO_SUCH_KEY = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>The key does not exist.</Message></Error>'
 SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>'
 
 
 class Store(ThreadingHTTPServer):
-    """Keeps objects by path, refuses unsigned requests, and answers the first `failures` requests with 503."""
+    """Keeps objects of one bucket by path, refuses unsigned requests, and answers the first `failures` requests with 503."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -27,8 +28,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.admit():
-            self.server.objects[self.path] = body
-            self.answer(200, b"")
+            if self.path.startswith("/models/"):
+                self.server.objects[self.path] = body
+                self.answer(200, b"")
+            else:
+                self.answer(404, NO_SUCH_BUCKET)
 
     def do_GET(self) -> None:
         if self.admit():
@@ -101,8 +105,18 @@ def test_a_missing_object_is_refused(store, tmp_path):
     assert ended.code == 2 and "there is no artifact at s3://models/none" in ended.report["error"]
 
 
-def test_wrong_credentials_end_with_1_and_are_not_in_the_log(store, data_file, tmp_path):
+def test_wrong_credentials_end_with_2_and_are_not_in_the_log(store, data_file, tmp_path):
     ended = train(tmp_path, data_file, "s3://models/packages/v1", **access(store, key="another"))
-    assert ended.code == 1 and "AccessDenied" in ended.report["error"]
+    assert ended.code == 2
+    assert ended.report["error"] == (
+        "403 AccessDenied from the store: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they permit; "
+        "cannot write s3://models/packages/v1/model.npz: not signed"
+    )
     assert "not-a-secret" not in str(ended.logs) + str(ended.report)
     assert not store.objects
+
+
+def test_a_missing_bucket_is_told(store, data_file, tmp_path):
+    ended = train(tmp_path, data_file, "s3://model/packages/v1", **access(store))
+    assert ended.code == 2
+    assert ended.report["error"].startswith("404 NoSuchBucket from the store: create the bucket, or correct the URI")
