@@ -30,10 +30,8 @@ pub fn audit_log() -> PathBuf {
 
 /// What is slow to make and worth keeping: `${XDG_CACHE_HOME:-~/.cache}/recommender-operator/e2e`.
 pub fn cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| {
-        let home = std::env::var_os("HOME").unwrap_or_else(|| "/root".into());
-        PathBuf::from(home).join(".cache")
-    });
+    let named = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = named.or_else(|| Some(std::env::home_dir()?.join(".cache"))).unwrap_or_else(|| "/var/cache".into());
     base.join("recommender-operator/e2e")
 }
 

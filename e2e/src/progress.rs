@@ -45,7 +45,7 @@ impl Progress {
     /// A display for these steps, which it lists first.
     pub fn new(plan: &[&str]) -> Arc<Self> {
         let progress = Self::start(plan, false);
-        progress.print(&format!("{} steps: {}", plan.len(), plan.join(", ")));
+        progress.print(&format!("{} steps: {}", plan.len(), plan.join(" → ")));
         progress
     }
 

@@ -20,12 +20,14 @@ pub fn replenish() -> Result<()> {
         let of_phase = volumes.iter().filter(|volume| volume["status"]["phase"] == wanted);
         of_phase.filter_map(|volume| Some(volume["metadata"]["name"].as_str()?.to_owned())).collect()
     };
-    for name in in_phase("Released") {
-        if !name.starts_with("local-") {
-            continue; // somebody else's
-        }
-        kubectl(&["delete", "persistentvolume", &name])?;
-        let directory = directory(&name);
+    let mut released = in_phase("Released");
+    released.retain(|name| name.starts_with("local-")); // others are somebody else's
+    if !released.is_empty() {
+        let delete = ["delete", "persistentvolume"].into_iter().chain(released.iter().map(String::as_str));
+        kubectl(&delete.collect::<Vec<_>>())?;
+    }
+    for name in &released {
+        let directory = directory(name);
         fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
     }
     // New ones may not yet have been looked at by the controller and then have no phase.

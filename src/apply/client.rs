@@ -195,12 +195,11 @@ impl Cluster {
         &self,
         namespace: &str,
         name: &str,
+        uid: &str,
         status: &RecommenderModelStatus,
     ) -> Result<Option<u64>, CallError> {
-        let patch = Patch::Merge(json!({"status": {
-            "observedGeneration": status.observed_generation,
-            "conditions": status.conditions,
-        }}));
+        let conditions = json!({"observedGeneration": status.observed_generation, "conditions": status.conditions});
+        let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": conditions}));
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &model_resource());
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
         let written = self.call("status", "RecommenderModel", api.patch_status(name, &params, &patch)).await?;

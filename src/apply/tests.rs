@@ -126,7 +126,8 @@ async fn a_job_without_our_label_gets_it_back_because_nobody_would_see_its_end()
 #[tokio::test]
 async fn the_child_of_a_deleted_object_of_the_same_name_is_waited_for_and_a_foreign_one_is_a_conflict() {
     let of = |name: &str, kind: &str| {
-        json!([{"apiVersion": "v1", "kind": kind, "name": name, "uid": "other", "controller": true}])
+        let owner = json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": "other", "controller": true});
+        json!([owner])
     };
     for (owners, reason, permanent) in [
         (of("a", "RecommenderModel"), reasons::PENDING, false),

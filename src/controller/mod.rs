@@ -1,6 +1,7 @@
 //! Watches, the queue, and what surrounds every look at an object: deadline, panics, back-off, metrics.
 
 mod memory;
+mod queue;
 mod reconcile;
 mod report;
 mod runs;
@@ -21,7 +22,7 @@ use kube::{
 };
 use tracing::Instrument;
 
-use self::memory::Memory;
+use self::{memory::Memory, queue::Waiting};
 use crate::{
     api::RecommenderModel,
     apply::{self, CallError, Cluster},
@@ -38,7 +39,11 @@ pub type Guarded = DeserializeGuard<RecommenderModel>;
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Changes within this time are looked at together: the echoes of our own writes, and the pods of one rollout.
-const DEBOUNCE: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_millis(250);
+
+/// What is under way may take this long after the signal to stop: less than the 30 s a pod has by default, so that the
+/// lease can still be given back.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// What every look needs.
 pub struct Context {
@@ -46,6 +51,7 @@ pub struct Context {
     cluster: Cluster,
     world: Arc<World>,
     memory: Memory,
+    waiting: Waiting,
     metrics: Metrics,
     fence: Option<Fence>,
 }
@@ -104,7 +110,7 @@ pub struct Settings {
     pub fence: Option<Fence>,
 }
 
-/// Reconciles until `stop` resolves; then finishes what is under way.
+/// Reconciles until `stop` resolves; then finishes what is under way, within [`DRAIN`].
 ///
 /// Each scope is worked on by itself, so that the list of one namespace never replaces that of another.
 ///
@@ -128,6 +134,7 @@ pub async fn run(
             cluster: Cluster::new(client.clone(), metrics.clone(), settings.fence.clone()),
             world: Arc::new(World::default()),
             memory: Memory::default(),
+            waiting: Waiting::default(),
             metrics: metrics.clone(),
             fence: settings.fence.clone(),
         });
@@ -135,9 +142,11 @@ pub async fn run(
         caches.push((store.clone(), context.world.clone()));
         work.push(work_off(&client, scope, settings.concurrency, store, objects, context, stop.clone()));
     }
+    let too_long = stop.clone().then(|()| tokio::time::sleep(DRAIN));
     tokio::select! {
         _ = futures::future::join_all(work) => {}
         () = beat(&health, &metrics, caches) => {}
+        () = too_long => tracing::warn!("broke off what was still under way"),
     }
     anyhow::ensure!(stop.peek().is_some(), "the work queue ended by itself");
     Ok(())
@@ -156,8 +165,12 @@ async fn work_off(
     let known = store.clone();
     let children =
         watch_children(client, scope, &context.world).flat_map(move |touched| stream::iter(refs(&known, touched)));
-    let queue = stream::select(objects, children).map(Ok::<_, watcher::Error>).take_until(stop);
-    let config = Config::default().concurrency(concurrency).debounce(DEBOUNCE);
+    let touched = stream::select(objects, children).inspect({
+        let context = context.clone();
+        move |object| context.metrics.set_queue_length(context.waiting.enter(object))
+    });
+    let queue = queue::gather(touched, GATHER).map(Ok::<_, watcher::Error>).take_until(stop);
+    let config = Config::default().concurrency(concurrency);
     let results = applier(
         |object, context| Box::pin(look(object, context)),
         |object, error, context| back_off(&object, error, &context),
@@ -196,7 +209,10 @@ fn objects(
             }
             Ok(Event::InitDone) => {
                 // What was deleted while we did not watch.
-                before_list.drain(..).filter(|object| is_gone(&context, object)).for_each(|gone| forget(&context, &gone));
+                before_list
+                    .drain(..)
+                    .filter(|object| is_gone(&context, object))
+                    .for_each(|gone| forget(&context, &gone));
                 None
             }
             Err(error) => {
@@ -214,7 +230,12 @@ fn is_gone(context: &Context, object: &Guarded) -> bool {
     context.objects.get(&ObjectRef::from_obj(object)).is_none_or(|now| uid(&now) != uid(object))
 }
 
+fn leave_queue(context: &Context, object: &Guarded) {
+    context.metrics.set_queue_length(context.waiting.leave(&ObjectRef::from_obj(object)));
+}
+
 fn forget(context: &Context, object: &Guarded) {
+    leave_queue(context, object);
     let meta = kube::Resource::meta(object);
     context.memory.forget(meta.uid.as_deref().unwrap_or_default());
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
@@ -237,13 +258,15 @@ async fn look(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Err
     );
     async move {
         let _timer = context.metrics.reconcile_timer();
+        leave_queue(&context, &object);
         let now = Timestamp::now();
         let result = contained(reconcile::reconcile(&context, object.clone(), now)).await;
         let uid = kube::Resource::meta(object.as_ref()).uid.clone().unwrap_or_default();
         match &result {
             Ok(_) => context.memory.succeeded(&uid),
             Err(error @ (Error::Panic(_) | Error::Deadline)) => {
-                tell_interrupted(&context, &object, &uid, error, now).await
+                let told = contained(tell_interrupted(&context, &object, &uid, error, now).map(Ok)).await;
+                told.unwrap_or_else(|error| tracing::warn!(%error, "the status could not be written"));
             }
             Err(_) => {}
         }

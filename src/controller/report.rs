@@ -101,7 +101,7 @@ pub async fn report_unreadable(
     if next == prior {
         return Ok(());
     }
-    let version = context.cluster.write_conditions(&identity.namespace, &identity.name, next).await?;
+    let version = context.cluster.write_conditions(&identity.namespace, &identity.name, uid, next).await?;
     if let Some(version) = version {
         context.memory.wrote(uid, version, next);
     }

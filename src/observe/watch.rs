@@ -102,7 +102,8 @@ where
             let mut running: BoxStream<'static, _> =
                 running.unwrap_or_else(|| watcher(api, config).default_backoff().boxed());
             let event = running.next().await?;
-            let refused = matches!(&event, Err(watcher::Error::WatchStartFailed(error)) if has_code(error, &[404, 410]));
+            let refused =
+                matches!(&event, Err(watcher::Error::WatchStartFailed(error)) if has_code(error, &[404, 410]));
             if refused {
                 tokio::time::sleep(RELIST_PAUSE).await; // a new watcher starts without a pause of its own
             }
@@ -151,9 +152,8 @@ impl One {
             + Send
             + 'static,
     {
-        let config = watcher::Config::default()
-            .labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}"))
-            .timeout(WATCH_SECONDS);
+        let config =
+            watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}")).timeout(WATCH_SECONDS);
         self.world.expect_list();
         let mut fill = Fill { watched, world: self.world.clone(), facts, listed: HashSet::new(), loaded: false };
         watch(self.scope.api::<K>(self.client.clone()), config)
@@ -238,7 +238,10 @@ impl<F> Fill<F> {
                 self.world.retain(self.watched, &HashSet::new());
                 let mut touched = Vec::new();
                 if self.world.set_missing(kind, true) {
-                    tracing::info!(kind = kind.as_str(), "the kind is not in the cluster or may not be listed; trying again");
+                    tracing::info!(
+                        kind = kind.as_str(),
+                        "the kind is not in the cluster or may not be listed; trying again"
+                    );
                     touched.push(Touched::Everything);
                 }
                 touched.extend(self.loaded());

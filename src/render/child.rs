@@ -124,15 +124,16 @@ pub fn hash<T: Serialize>(value: &T) -> String {
 pub fn labels(identity: &Identity, component: &str) -> BTreeMap<String, String> {
     let mut labels = selector(identity, component);
     labels.insert(MANAGED_BY_LABEL.into(), FIELD_MANAGER.into());
-    labels.insert(MODEL_LABEL.into(), identity.base.clone());
+    labels.insert("app.kubernetes.io/name".into(), "recommender".into());
+    labels.insert("app.kubernetes.io/instance".into(), identity.base.clone());
     labels
 }
 
-/// Labels that tell the pods of a component. They can never change: a Deployment's selector is immutable.
+/// Labels that tell the pods of a component. One of them is ours alone, because charts give everything the others. They
+/// can never change: a Deployment's selector is immutable.
 pub fn selector(identity: &Identity, component: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("app.kubernetes.io/name".into(), "recommender".into()),
-        ("app.kubernetes.io/instance".into(), identity.base.clone()),
+        (MODEL_LABEL.into(), identity.base.clone()),
         ("app.kubernetes.io/component".into(), component.into()),
     ])
 }

@@ -34,7 +34,10 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
         relabelings: vec![label("recommender", &identity.name), label("workload", COMPONENT)],
     };
     let spec = ServiceMonitorSpec {
-        selector: LabelSelector { match_labels: Some(child::labels(identity, COMPONENT)), ..LabelSelector::default() },
+        selector: LabelSelector {
+            match_labels: Some(child::selector(identity, COMPONENT)),
+            ..LabelSelector::default()
+        },
         endpoints: vec![endpoint],
         target_labels: Vec::new(),
     };

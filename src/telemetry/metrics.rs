@@ -26,6 +26,7 @@ struct Inner {
     reconcile_seconds: Histogram,
     reconciles_in_flight: IntGauge,
     objects: IntGauge,
+    queue_length: IntGauge,
     undecodable_objects: IntGauge,
     api_requests: IntCounterVec,
     api_seconds: HistogramVec,
@@ -92,6 +93,11 @@ impl Metrics {
     pub fn set_objects(&self, known: usize, undecodable: usize) {
         self.0.objects.set(whole(known));
         self.0.undecodable_objects.set(whole(undecodable));
+    }
+
+    /// How many objects were touched and wait for a reconcile.
+    pub fn set_queue_length(&self, waiting: usize) {
+        self.0.queue_length.set(whole(waiting));
     }
 
     /// Whether the newest training run of an object failed, and whether it has a version that is to be served.
@@ -165,6 +171,7 @@ impl Inner {
                 &registry,
                 IntCounter::with_opts(opts("panics_total", "Panics: defects of the operator.")),
             ),
+            queue_length: gauge("queue_length", "Objects that were touched and wait for a reconcile."),
             leader: gauge("leader", "1 while this replica holds the lease, else 0."),
             training_failed: per_model(
                 "training_failed",
@@ -252,7 +259,7 @@ mod tests {
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 13, "{names:?}");
+        assert_eq!(ours, 14, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
@@ -346,10 +353,11 @@ mod tests {
         let metrics = Metrics::new();
         metrics.set_leader(true);
         metrics.set_objects(7, 2);
+        metrics.set_queue_length(3);
         metrics.panicked();
         let gauge = |name: &str| value(&metrics, &format!("recommender_operator_{name}"));
-        let all = ["leader", "objects", "undecodable_objects", "panics_total"].map(gauge);
-        assert_eq!(all, [Some(1.0), Some(7.0), Some(2.0), Some(1.0)]);
+        let all = ["leader", "objects", "undecodable_objects", "queue_length", "panics_total"].map(gauge);
+        assert_eq!(all, [Some(1.0), Some(7.0), Some(2.0), Some(3.0), Some(1.0)]);
         metrics.set_leader(false);
         assert_eq!(gauge("leader"), Some(0.0));
         assert_eq!(value(&Metrics::new(), "recommender_operator_objects"), Some(0.0), "no state is shared by chance");

@@ -7,7 +7,11 @@ use anyhow::{Context, Result, ensure};
 use e2e::{Cluster, TestNamespace, eventually};
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{apps::v1::Deployment, core::v1::PersistentVolumeClaim, events::v1::Event},
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Namespace, PersistentVolumeClaim},
+        events::v1::Event,
+    },
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
@@ -202,7 +206,19 @@ impl Bed {
         Ok(self.api::<Deployment>().get(&format!("{base}-serving")).await?)
     }
 
-    /// Reasons of the operator's events about an object, in the order in which they were made.
+    /// Waits until the operator has made events with just these reasons about an object, in this order. They come right
+    /// after the status that they tell of.
+    pub async fn told(&self, model: &RecommenderModel, reasons: &[&str]) -> Result<()> {
+        eventually(&format!("the events are {reasons:?}"), PATIENCE, async || {
+            let events = self.events(model).await?;
+            let told: Vec<_> = events.into_iter().filter_map(|event| event.reason).collect();
+            ensure!(told == reasons, "{told:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// The operator's events about an object, in the order in which they were made.
     pub async fn events(&self, model: &RecommenderModel) -> Result<Vec<Event>> {
         let events = self.api::<Event>().list(&ListParams::default()).await?;
         let about = |event: &Event| event.regarding.as_ref().and_then(|object| object.uid.clone()) == model.uid();
@@ -210,6 +226,19 @@ impl Bed {
         events.sort_by_key(|event| (event.event_time.as_ref().map(|time| time.0), event.name_any()));
         Ok(events)
     }
+}
+
+/// Waits until nothing is left of tests that have ended.
+pub async fn all_is_over(cluster: &Cluster) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(cluster.client());
+    eventually("the namespaces of earlier tests are gone", PATIENCE, async || {
+        let namespaces = namespaces.list(&ListParams::default()).await?;
+        let dying = namespaces.iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_some());
+        let dying: Vec<_> = dying.map(ResourceExt::name_any).collect();
+        ensure!(dying.is_empty(), "{dying:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// Patches of a user.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use e2e::eventually;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
@@ -14,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     audit::{Audit, Request},
-    bed::{Bed, PATIENCE, condition, is, serving},
+    bed::{Bed, condition, is, serving},
 };
 
 /// Every aspect of the object, in the order in which the status lists them.
@@ -174,13 +173,8 @@ fn writes_are_few(requests: &[Request]) -> Result<()> {
 }
 
 async fn each_change_has_one_event(bed: &Bed, model: &RecommenderModel, requests: &[Request]) -> Result<()> {
-    let reasons = eventually("the events are there", PATIENCE, async || {
-        let events = bed.events(model).await?;
-        let reasons: Vec<_> = events.into_iter().filter_map(|event| event.reason).collect();
-        ensure!(reasons == ["Training", "Trained", "Serving"], "{reasons:?}");
-        Ok(reasons)
-    })
-    .await?;
+    let reasons = ["Training", "Trained", "Serving"];
+    bed.told(model, &reasons).await?;
     let created = requests.iter().filter(|request| request.resource == "events").count();
     ensure!(created <= reasons.len(), "{created} events were written for {reasons:?}");
     Ok(())

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     audit::{Audit, count},
-    bed::{Bed, OPERATOR, is},
+    bed::{Bed, OPERATOR, all_is_over, is},
 };
 
 /// How long nothing may be asked for.
@@ -45,6 +45,7 @@ pub async fn a_converged_object_costs_no_request_for_60_seconds() -> Result<()> 
     bed.until("quiet", "is scaled by its CPU use", |model| is(model, "ScalingActive", "True")).await?;
 
     bed.alone().await?;
+    all_is_over(&bed.cluster).await?;
     let audit = Audit::from_now(&bed.cluster)?;
     let before = count(&bed.cluster, &audit, &RESOURCES).await?;
     tokio::time::sleep(SILENCE).await; // the time is what is measured
