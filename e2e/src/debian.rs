@@ -20,6 +20,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("catatonit", "/usr/bin/catatonit"),
     ("mmdebstrap", "/usr/bin/mmdebstrap"),
     ("python3-pip", "/usr/bin/pip3"),
+    ("python3-venv", "/usr/lib/python3.11/ensurepip/__init__.py"), // for the tests of the example
 ];
 
 /// While this file exists and exits 101, maintainer scripts start no services (invoke-rc.d(8)).

@@ -30,10 +30,17 @@ pub enum Facts {
 }
 
 impl Facts {
-    /// Takes over what only we know: the watch does not tell which generation was ours.
-    pub fn keep_applied(&mut self, before: &Self) {
-        if let (Self::Deployment(now), Self::Deployment(before)) = (self, before) {
-            now.applied_generation = now.applied_generation.max(before.applied_generation);
+    /// Takes over what only we know: which generation of a Deployment was ours, and when, by our own clock, a Job was
+    /// seen to end.
+    pub fn keep(&mut self, before: &Self, now: Timestamp) {
+        match (self, before) {
+            (Self::Deployment(seen), Self::Deployment(before)) => {
+                seen.applied_generation = seen.applied_generation.max(before.applied_generation);
+            }
+            (Self::Job(JobFacts { end: Some(end), .. }), Self::Job(before)) => {
+                end.seen_at = before.end.as_ref().map_or(now, |before| before.seen_at);
+            }
+            _ => {}
         }
     }
 }
@@ -98,8 +105,10 @@ pub struct JobFacts {
 pub struct JobEnd {
     /// Whether it succeeded.
     pub succeeded: bool,
-    /// When.
+    /// When, by the clock of the cluster.
     pub at: Timestamp,
+    /// When we saw it end, by our own clock; `at` where it had ended before we first saw it.
+    pub seen_at: Timestamp,
     /// Reason of the Job's condition, such as `BackoffLimitExceeded`.
     pub reason: String,
     /// Message of the Job's condition.
@@ -198,9 +207,11 @@ pub fn job(job: &Job) -> Facts {
     let status = job.status.clone().unwrap_or_default();
     let end = status.conditions.iter().flatten().find_map(|condition| {
         let succeeded = condition.type_ == "Complete";
+        let at = instant(condition.last_transition_time.as_ref());
         ((succeeded || condition.type_ == "Failed") && condition.status == "True").then(|| JobEnd {
             succeeded,
-            at: instant(condition.last_transition_time.as_ref()),
+            at,
+            seen_at: at,
             reason: condition.reason.clone().unwrap_or_default(),
             message: condition.message.clone().unwrap_or_default(),
         })

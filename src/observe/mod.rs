@@ -14,6 +14,7 @@ use std::{
 };
 
 pub use facts::*;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
 pub use watch::{Scope, Touched, WATCH_SECONDS, watch, watch_children};
@@ -176,6 +177,8 @@ type FamilyKey = (String, String);
 #[derive(Debug, Default)]
 pub struct World {
     families: Mutex<HashMap<FamilyKey, Family>>,
+    /// How far each watch has told what happened: the highest resource version of its changes and deletions.
+    told: Mutex<HashMap<Watched, u64>>,
     /// Watches that have not delivered their first list yet.
     loading: AtomicU32,
     /// Optional kinds that the cluster does not have.
@@ -199,21 +202,32 @@ impl World {
     }
 
     /// Takes note of what the API server answered to a write of ours, so that the next look does not wait for the
-    /// watch.
-    pub fn record(&self, kind: Kind, meta: &ObjectMeta) {
-        let mut facts = {
-            // The state is the watch's business; a write of ours does not change it.
-            let families = lock(&self.families);
-            key(meta)
-                .and_then(|key| families.get(&key)?.child(kind, meta.name.as_deref()?).map(|seen| seen.facts.clone()))
-                .unwrap_or_else(|| facts::of_new(kind, meta))
-        };
+    /// watch. Returns the child as it now is.
+    pub fn record(&self, kind: Kind, meta: &ObjectMeta) -> Option<Seen> {
+        let watched = Watched::Child(kind);
+        let mut families = lock(&self.families);
+        let before = families.get(&key(meta)?).and_then(|family| family.child(kind, meta.name.as_deref()?));
+        let is_known = before.is_some();
+        // The state is the watch's business; a write of ours does not change it.
+        let mut facts = before.map_or_else(|| facts::of_new(kind, meta), |before| before.facts.clone());
         if let Facts::Deployment(deployment) = &mut facts {
             deployment.applied_generation = meta.generation.unwrap_or_default();
         }
-        if let Some(seen) = Seen::new(meta, facts, None) {
-            self.put(Watched::Child(kind), meta, seen);
+        let seen = Seen::new(meta, facts, None)?;
+        // The watch is past this write and knows no such child: it was deleted since, and nobody would tell again.
+        let is_past = lock(&self.told).get(&watched).is_some_and(|told| seen.version <= *told);
+        if is_known || !is_past {
+            insert(&mut families, watched, meta, seen.clone());
         }
+        Some(seen)
+    }
+
+    /// Takes note that a watch is about to tell of a change or deletion.
+    fn tells(&self, watched: Watched, meta: &ObjectMeta) {
+        let version = meta.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or_default();
+        let mut told = lock(&self.told);
+        let told = told.entry(watched).or_default();
+        *told = version.max(*told);
     }
 
     /// Takes note that a child was held against what is wanted, and is so.
@@ -225,29 +239,15 @@ impl World {
         }
     }
 
-    /// Records an object. Returns whether anything that counts is different from before.
-    fn put(&self, watched: Watched, meta: &ObjectMeta, mut seen: Seen) -> bool {
-        let (Some(key), Some(name)) = (key(meta), meta.name.clone()) else {
-            return false;
-        };
+    /// Records what a watch told at `now`. Returns whether anything that counts is different from before.
+    fn put(&self, watched: Watched, meta: &ObjectMeta, mut seen: Seen, now: Timestamp) -> bool {
         let mut families = lock(&self.families);
-        let members = &mut families.entry(key).or_default().members;
-        match members.get(&(watched, name.clone())) {
-            // The watch may be behind our own writes.
-            Some(before) if before.version > seen.version => return false,
-            Some(before) if before.uid == seen.uid => {
-                seen.facts.keep_applied(&before.facts);
-                if before.same_fields(&seen) {
-                    seen.fields = before.fields.clone();
-                }
-            }
-            _ => {}
+        let member = meta.name.clone().map(|name| (watched, name));
+        let before = key(meta).and_then(|key| families.get(&key)?.members.get(&member?));
+        if let Some(before) = before.filter(|before| before.uid == seen.uid) {
+            seen.facts.keep(&before.facts, now);
         }
-        let changed = members
-            .get(&(watched, name.clone()))
-            .is_none_or(|before| Seen { version: seen.version, ..before.clone() } != seen);
-        members.insert((watched, name), seen);
-        changed
+        insert(&mut families, watched, meta, seen)
     }
 
     /// Forgets an object. Returns the model it belonged to.
@@ -311,6 +311,24 @@ impl World {
         let mut set = lock(&self.missing);
         if missing { set.insert(kind) } else { set.remove(&kind) }
     }
+}
+
+/// Puts an object into its family. Returns whether anything that counts is different from before.
+fn insert(families: &mut HashMap<FamilyKey, Family>, watched: Watched, meta: &ObjectMeta, mut seen: Seen) -> bool {
+    let (Some(key), Some(name)) = (key(meta), meta.name.clone()) else {
+        return false;
+    };
+    let members = &mut families.entry(key).or_default().members;
+    let before = members.get(&(watched, name.clone()));
+    match before {
+        // The watch may be behind our own writes.
+        Some(before) if before.version > seen.version => return false,
+        Some(before) if before.same_fields(&seen) => seen.fields = before.fields.clone(),
+        _ => {}
+    }
+    let changed = before.is_none_or(|before| Seen { version: seen.version, ..before.clone() } != seen);
+    members.insert((watched, name), seen);
+    changed
 }
 
 fn key(meta: &ObjectMeta) -> Option<FamilyKey> {

@@ -4,6 +4,7 @@
 use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
+use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -189,8 +190,12 @@ impl<F> Fill<F> {
                 self.put(&object)
             }
             Ok(Event::InitDone) => self.list_done(),
-            Ok(Event::Apply(object)) => self.put(&object),
+            Ok(Event::Apply(object)) => {
+                self.world.tells(self.watched, object.meta());
+                self.put(&object)
+            }
             Ok(Event::Delete(object)) => {
+                self.world.tells(self.watched, object.meta());
                 let model = self.world.remove(self.watched, object.meta());
                 model.map(|name| touched(object.meta().namespace.clone(), name)).into_iter().collect()
             }
@@ -209,7 +214,7 @@ impl<F> Fill<F> {
             return disowned.map(|(namespace, name)| Touched::Model { namespace, name }).into_iter().collect();
         };
         let model = seen.model.clone();
-        if self.world.put(self.watched, object.meta(), seen) {
+        if self.world.put(self.watched, object.meta(), seen, Timestamp::now()) {
             vec![touched(object.meta().namespace.clone(), model)]
         } else {
             Vec::new()

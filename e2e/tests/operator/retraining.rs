@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::{batch::v1::Job, core::v1::Service};
+use k8s_openapi::api::batch::v1::Job;
 use kube::api::ListParams;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -21,15 +21,13 @@ pub struct Poller {
 
 impl Poller {
     /// Begins with a Service that answers.
-    pub async fn start(bed: &Bed, service: &str) -> Result<Self> {
-        let found = bed.api::<Service>().get(service).await?;
-        let address = found.spec.and_then(|spec| spec.cluster_ip).context("the Service has an address")?;
-        ensure!(bed.cluster.is_ours(), "only our own cluster's Services can be reached from here");
+    pub fn start(bed: &Bed, service: &'static str) -> Self {
+        let (cluster, namespace) = (bed.cluster.clone(), bed.namespace.name.clone());
         let answers = Arc::new(Mutex::new(Vec::new()));
         let into = answers.clone();
         let task = tokio::spawn(async move {
             loop {
-                let answer = match e2e::http_get(&format!("http://{address}/version")).await {
+                let answer = match cluster.service_get(&namespace, service, 80, "/version").await {
                     Ok((200, body)) => Ok(body.trim().to_owned()),
                     Ok((status, body)) => Err(format!("{status} {body}")),
                     Err(error) => Err(format!("{error:#}")),
@@ -40,11 +38,11 @@ impl Poller {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
-        Ok(Self { answers, task })
+        Self { answers, task }
     }
 
     /// Ends it. All answers, each the version that answered; a request that failed is an error.
-    pub async fn answers(self) -> Result<Vec<String>> {
+    pub fn answers(self) -> Result<Vec<String>> {
         self.task.abort();
         let answers = self.answers.lock().map(|answers| answers.clone()).unwrap_or_default();
         let asked = answers.len();
@@ -60,7 +58,7 @@ pub async fn a_new_version_is_rolled_out_without_a_failed_request() -> Result<()
     bed.create("shop", json!({"spec": {"serving": {"replicas": 2}}})).await?;
     let first = serving(&bed.served("shop").await?).version.context("a version is served")?;
     bed.answers("shop", "/version").await?;
-    let poller = Poller::start(&bed, "shop").await?;
+    let poller = Poller::start(&bed, "shop");
 
     bed.request("shop", "full 1").await?;
     let on_its_way =
@@ -82,7 +80,7 @@ pub async fn a_new_version_is_rolled_out_without_a_failed_request() -> Result<()
     })
     .await?;
 
-    let answers = poller.answers().await?;
+    let answers = poller.answers()?;
     ensure!(answers.first() == Some(&first), "{:?} answered first", answers.first());
     ensure!(answers.contains(&second), "the new version never answered");
     ensure!(answers.iter().all(|version| [&first, &second].contains(&version)), "a third version answered");

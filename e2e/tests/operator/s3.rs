@@ -45,9 +45,10 @@ const ROOT: &str = "/data";
 pub async fn versions_live_in_a_bucket_and_a_secret_that_is_missing_or_wrong_is_told() -> Result<()> {
     let bed = Bed::new("s3").await?;
     let audit = Audit::from_now(&bed.cluster)?;
-    let image = bed.cluster.example_image().await?;
+    // Both before anything runs: a first build takes minutes, and the run below has a deadline.
+    let (image, server) = (bed.cluster.example_image().await?, bed.cluster.s3_image().await?);
     bed.create(NAME, in_bucket(&bed, &image)).await?;
-    run_store(&bed).await?;
+    run_store(&bed, &server).await?;
 
     a_missing_secret_is_told(&bed).await?;
     set_secret(&bed, WRONG).await?;
@@ -77,8 +78,7 @@ fn in_bucket(bed: &Bed, image: &str) -> Value {
 }
 
 /// Waits until the S3 server is ready.
-async fn run_store(bed: &Bed) -> Result<()> {
-    let server = bed.cluster.s3_image().await?;
+async fn run_store(bed: &Bed, server: &str) -> Result<()> {
     let credentials = json!({
         "metadata": {"name": STORE},
         "stringData": {"ROOT_ACCESS_KEY_ID": ACCESS_KEY, "ROOT_SECRET_ACCESS_KEY": RIGHT},
@@ -87,7 +87,7 @@ async fn run_store(bed: &Bed) -> Result<()> {
     let ports = json!([{"port": PORT}]);
     create::<Service>(bed, json!({"metadata": {"name": STORE}, "spec": {"selector": {"app": STORE}, "ports": ports}}))
         .await?;
-    create::<Deployment>(bed, store(&server, bed.image())).await?;
+    create::<Deployment>(bed, store(server, bed.image())).await?;
     e2e::until(&bed.api::<Deployment>(), STORE, "is ready", PATIENCE, |deployment| {
         deployment.status.as_ref().and_then(|status| status.ready_replicas) == Some(1)
     })

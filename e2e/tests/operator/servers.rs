@@ -51,7 +51,7 @@ async fn broken_later(bed: &Bed, broken: &Broken) -> Result<()> {
     bed.create("later", json!({"spec": {"serving": {"replicas": 2}}})).await?;
     let good = serving(&bed.served("later").await?);
     bed.answers("later", "/version").await?;
-    let poller = Poller::start(bed, "later").await?;
+    let poller = Poller::start(bed, "later");
 
     bed.edit("later", json!({"spec": {"serving": broken.changes}})).await?;
     let told = bed.until("later", "says why", |model| says(model, "ServingReady", "RollingOut", broken.says)).await?;
@@ -60,7 +60,7 @@ async fn broken_later(bed: &Bed, broken: &Broken) -> Result<()> {
 
     bed.edit("later", mended(bed)).await?;
     bed.served("later").await?;
-    poller.answers().await.map(drop)
+    poller.answers().map(drop)
 }
 
 /// Undoes every change that breaks a server.

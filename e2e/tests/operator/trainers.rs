@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
-use kube::ResourceExt;
+use kube::{ResourceExt, api::ListParams};
 use libtest_mimic::Trial;
+use recommender_operator::api::RecommenderModel;
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{Bed, is, says, serving, training},
+    bed::{Bed, PATIENCE, is, says, serving, training},
     finish,
     scripts::trainer,
     servers::NO_IMAGE,
@@ -101,22 +102,44 @@ async fn check(bad: &Bad) -> Result<()> {
     Ok(())
 }
 
+/// First without a version to serve, then with one.
 pub async fn an_image_that_cannot_be_pulled_is_told_and_replaced_at_once() -> Result<()> {
     let bed = Bed::new("trainer-image").await?;
-    let image = |image: &str| -> Value { json!({"spec": {"training": {"image": image}}}) };
     bed.create("shop", image(NO_IMAGE)).await?;
+    let told = blocked_and_replaced(&bed).await?;
+    ensure!(is(&told, "Ready", "False"), "{:#?}", told.status);
+    let version = serving(&bed.served("shop").await?).version.context("a version is served")?;
+
+    bed.edit("shop", image(NO_IMAGE)).await?;
+    bed.request("shop", "full again").await?;
+    let told = blocked_and_replaced(&bed).await?;
+    ensure!(is(&told, "Ready", "True") && serving(&told).version.as_ref() == Some(&version), "{:#?}", told.status);
+    bed.until("shop", "serves the next version", |model| serving(model).version.is_some_and(|next| next != version))
+        .await
+        .map(drop)
+}
+
+fn image(image: &str) -> Value {
+    json!({"spec": {"training": {"image": image}}})
+}
+
+/// Waits until the run that cannot start is told, mends the image, and waits until another Job has taken its place.
+/// Returns what was told.
+async fn blocked_and_replaced(bed: &Bed) -> Result<RecommenderModel> {
     let told = bed
         .until("shop", "says which image", |model| {
             says(model, "TrainingReady", "TrainingBlocked", "image registry.invalid/recommender:1 cannot be pulled")
         })
         .await?;
-    ensure!(is(&told, "Ready", "False"), "{:#?}", told.status);
+    let jobs = bed.api::<Job>();
     let job = training(&told).active.context("a run is under way")?.job;
-    let blocked = bed.api::<Job>().get(&job).await?;
-
+    let blocked = jobs.get(&job).await?;
     bed.edit("shop", image(bed.image())).await?;
-    bed.served("shop").await?;
-    let now = bed.api::<Job>().get_opt(&job).await?;
-    ensure!(now.is_none_or(|now| now.uid() != blocked.uid()), "the Job that could not start is still there");
-    Ok(())
+    e2e::eventually("the Job that could not start is replaced", PATIENCE, async || {
+        let uids: Vec<_> = jobs.list(&ListParams::default()).await?.iter().map(ResourceExt::uid).collect();
+        ensure!(!uids.contains(&blocked.uid()), "it is still there");
+        Ok(())
+    })
+    .await?;
+    Ok(told)
 }
