@@ -97,7 +97,8 @@ pub struct Artifacts {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct S3Artifacts {
-    /// Bucket and prefix, as s3://bucket/prefix. Each version gets a prefix of its own below it.
+    /// Bucket and prefix, as s3://bucket/prefix. Each version gets a prefix of its own below it:
+    /// <namespace>/<name>/<version>.
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(rules::S3_URI)
         .message("write s3://bucket or s3://bucket/prefix, the bucket in lower case"))]

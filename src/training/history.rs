@@ -154,9 +154,16 @@ fn failure(state: &RunState) -> (&'static str, String) {
         (.., None) => (reasons::TRAINING_FAILED, "no end of the trainer was seen".into()),
     };
     let job = format!("{reason}: {message}");
-    let wrote = termination_message.as_deref().map(|text| one_line(text, 240)).filter(|text| !text.is_empty());
+    let wrote = termination_message.as_deref().map(said).map(|text| one_line(&text, 240));
+    let wrote = wrote.filter(|text| !text.is_empty());
     let wrote = wrote.map(|text| format!(". It wrote: {text}")).unwrap_or_default();
     (class, format!("{how} ({}){wrote}", one_line(job.trim_end_matches([':', ' ']), 120)))
+}
+
+/// What a trainer that failed has to say: the text of `{"error": "..."}`, or whatever else it wrote.
+fn said(termination_message: &str) -> String {
+    let json: serde_json::Value = serde_json::from_str(termination_message).unwrap_or_default();
+    json["error"].as_str().unwrap_or(termination_message).to_owned()
 }
 
 /// As the API keeps it; with fractions the status would differ from what is read back.

@@ -112,6 +112,15 @@ fn a_failed_run_is_told_with_exit_code_job_reason_and_what_it_wrote() {
 }
 
 #[test]
+fn a_trainer_that_fails_may_say_why_as_json() {
+    let mut world = first_run();
+    let wrote = r#"{"error": "403 from the store: check the keys", "code": 2}"#;
+    world.fail_with("BackoffLimitExceeded", Some(2), Some("Error"), Some(wrote));
+    let message = world.reconcile().condition.message;
+    assert!(message.contains("It wrote: 403 from the store: check the keys. It is not repeated"), "{message}");
+}
+
+#[test]
 fn a_failure_after_a_good_version_says_which_one_goes_on_being_served() {
     let mut world = World::new().trained();
     let good = world.versions[0].id.clone();
