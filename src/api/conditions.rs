@@ -28,6 +28,8 @@ pub mod reasons {
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// An object that is not ours has the name of a child.
     pub const NAME_CONFLICT: &str = "NameConflict";
+    /// Somebody else keeps changing fields of a child that the object sets.
+    pub const FIELD_CONFLICT: &str = "FieldConflict";
     /// The API server refused or did not take a child.
     pub const APPLY_FAILED: &str = "ApplyFailed";
     /// The operator could not finish its work on the object and tries again.

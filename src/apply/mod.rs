@@ -1,8 +1,11 @@
 //! Brings the cluster to what is wanted, one write per child that is not as wanted, and none for those that are.
 
 mod client;
+mod heals;
 
 pub use client::{CALL_DEADLINE, CallError, Cluster};
+pub use heals::Heals;
+use jiff::Timestamp;
 use kube::core::ObjectMeta;
 
 use crate::{
@@ -26,7 +29,7 @@ pub struct Outcome {
 pub struct Problem {
     /// Its kind.
     pub kind: Kind,
-    /// `NameConflict`, `ApplyFailed` or `ApiMissing`.
+    /// `NameConflict`, `FieldConflict`, `ApplyFailed`, `ApiMissing` or `Pending`.
     pub reason: &'static str,
     /// What is wrong and what to do.
     pub message: String,
@@ -46,6 +49,10 @@ pub struct Wanted<'a> {
     pub seed_replicas: i32,
     /// Whether serving is decided; if not, what serves is left alone.
     pub serving_decided: bool,
+    /// Children that were put right before.
+    pub heals: &'a Heals,
+    /// The time of this look.
+    pub now: Timestamp,
 }
 
 /// Applies what is wanted and deletes what is ours and no longer wanted. One child's failure does not keep the others
@@ -60,7 +67,13 @@ pub async fn apply(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, family
     for child in wanted.children {
         match ensure(cluster, world, wanted, family.child(child.kind, &child.name), child).await {
             Ok(Ensured::AsWanted) => {}
-            Ok(Ensured::Healed) => outcome.healed.push((child.kind, child.name.clone())),
+            Ok(Ensured::Healed) => {
+                outcome.healed.push((child.kind, child.name.clone()));
+                // It is right for the moment; without this the status would go to and fro with every round.
+                if wanted.heals.is_contested(child, wanted.now) {
+                    outcome.problems.push(field_conflict(child));
+                }
+            }
             Err(problem) => outcome.problems.push(problem),
         }
     }
@@ -129,7 +142,13 @@ async fn ensure(
         world.confirm(&identity.namespace, &identity.base, child.kind, &child.name);
         return Ok(Ensured::AsWanted);
     }
-    update(cluster, world, wanted, seen, child).await.map_err(failed)
+    // What we want now was applied before: not the spec has changed, but somebody else the child.
+    let changed_by_others = seen.hash.as_deref() == Some(&child.hash);
+    if changed_by_others && wanted.heals.is_resting(child, wanted.now) {
+        return Err(field_conflict(child));
+    }
+    let updated = update(cluster, world, wanted, seen, child).await.map_err(failed)?;
+    Ok(if updated && changed_by_others { Ensured::Healed } else { Ensured::AsWanted })
 }
 
 /// The child is not in the cluster: makes it.
@@ -151,30 +170,28 @@ fn adopt(world: &World, wanted: &Wanted<'_>, child: &Child, meta: &ObjectMeta) -
     if owner.is_none_or(|owner| owner.uid != wanted.uid) {
         return Err(name_conflict(child));
     }
-    world.record(child.kind, meta);
-    let family = world.family(&wanted.identity.namespace, &wanted.identity.base);
-    family.child(child.kind, &child.name).cloned().ok_or_else(|| name_conflict(child))
+    world.record(child.kind, meta).ok_or_else(|| name_conflict(child))
 }
 
+/// The child is in the cluster and not as wanted: applies it. Returns whether it was time for that.
 async fn update(
     cluster: &Cluster,
     world: &World,
     wanted: &Wanted<'_>,
     seen: &Seen,
     child: &Child,
-) -> Result<Ensured, CallError> {
+) -> Result<bool, CallError> {
     let namespace = &wanted.identity.namespace;
     if seen.owns_replicas && child.object["spec"]["replicas"].is_null() {
         let Facts::Deployment(facts) = &seen.facts else {
             // How many there are is not known yet, and letting go now would make it one. The watch is about to tell.
-            return Ok(Ensured::AsWanted);
+            return Ok(false);
         };
         cluster.hand_over_replicas(namespace, &child.name, facts.desired).await?;
     }
     let meta = cluster.apply(child.kind, namespace, child.object.clone(), Some(&seen.uid)).await?;
     world.record(child.kind, &meta);
-    let ours_before = seen.hash.as_deref() == Some(&child.hash);
-    Ok(if ours_before { Ensured::Healed } else { Ensured::AsWanted })
+    Ok(true)
 }
 
 /// Whether our watches see an object: they ask for its label.
@@ -216,6 +233,21 @@ fn name_conflict(child: &Child) -> Problem {
              give the RecommenderModel another name"
         ),
         permanent: true,
+    }
+}
+
+fn field_conflict(child: &Child) -> Problem {
+    let (kind, name) = (child.kind.as_str(), &child.name);
+    Problem {
+        kind: child.kind,
+        reason: reasons::FIELD_CONFLICT,
+        message: format!(
+            "{kind} {name}: somebody else keeps changing fields that this RecommenderModel sets, so they are put right \
+             only now and then; see who does it with kubectl get {} {name} -o yaml --show-managed-fields, and make them \
+             leave those fields alone",
+            kind.to_lowercase()
+        ),
+        permanent: false,
     }
 }
 

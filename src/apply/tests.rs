@@ -13,7 +13,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::telemetry::Metrics;
+use crate::{api::HASH_ANNOTATION, telemetry::Metrics};
 
 /// An API server that has one object or none, takes every write, and keeps what it was asked.
 #[derive(Clone, Default)]
@@ -82,6 +82,11 @@ fn child(kind: Kind) -> Child {
 
 /// Applies one child in a world where the watch has shown `seen`.
 async fn apply_one(server: &Server, seen: Option<Value>, child: Child) -> Outcome {
+    apply_after(server, seen, child, &Heals::default(), Timestamp::UNIX_EPOCH).await
+}
+
+/// Applies one child at `now`, after it was put right before.
+async fn apply_after(server: &Server, seen: Option<Value>, child: Child, heals: &Heals, now: Timestamp) -> Outcome {
     let world = World::default();
     if let Some(seen) = seen {
         world.record(child.kind, &serde_json::from_value(seen).expect("metadata"));
@@ -93,8 +98,15 @@ async fn apply_one(server: &Server, seen: Option<Value>, child: Child) -> Outcom
         ..ObjectMeta::default()
     };
     let identity = Identity::of(&meta, Timestamp::UNIX_EPOCH);
-    let wanted =
-        Wanted { identity: &identity, uid: "uid", children: &[child], seed_replicas: 1, serving_decided: false };
+    let wanted = Wanted {
+        identity: &identity,
+        uid: "uid",
+        children: &[child],
+        seed_replicas: 1,
+        serving_decided: false,
+        heals,
+        now,
+    };
     let family = world.family("shop", "a");
     apply(&server.cluster(), &world, &wanted, &family).await
 }
@@ -111,6 +123,32 @@ async fn what_is_ours_is_put_right_by_force() {
     let server = Server::with(meta(json!({})));
     assert_eq!(apply_one(&server, Some(meta(json!({}))), child(Kind::Service)).await.problems, []);
     assert_eq!(server.asked(), ["PATCH a by force"]);
+}
+
+#[tokio::test]
+async fn a_child_that_somebody_keeps_changing_is_left_for_a_while_then_put_right_and_told_of_all_the_time() {
+    let at = |seconds| Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds);
+    let edited = || meta(json!({"annotations": {HASH_ANNOTATION: "h"}}));
+    let healed = [(Kind::Service, "a".to_owned())];
+    let conflict = |outcome: &Outcome| outcome.problems.iter().map(|problem| problem.reason).collect::<Vec<_>>();
+
+    let (server, mut heals) = (Server::with(edited()), Heals::default());
+    for second in 0..3 {
+        let outcome = apply_after(&server, Some(edited()), child(Kind::Service), &heals, at(second)).await;
+        assert_eq!((conflict(&outcome), &outcome.healed[..]), (vec![], &healed[..]), "{second}");
+        heals.add(Kind::Service, "a", at(second));
+    }
+    let rests = apply_after(&server, Some(edited()), child(Kind::Service), &heals, at(3)).await;
+    assert_eq!((conflict(&rests), &rests.healed[..]), (vec![reasons::FIELD_CONFLICT], &[][..]));
+    assert_eq!(server.asked().len(), 3, "{:?}", server.asked());
+
+    let again = apply_after(&server, Some(edited()), child(Kind::Service), &heals, at(60)).await;
+    assert_eq!((conflict(&again), &again.healed[..]), (vec![reasons::FIELD_CONFLICT], &healed[..]));
+
+    let ours = Child { hash: "a new spec".into(), ..child(Kind::Service) };
+    let changed = apply_after(&server, Some(edited()), ours, &heals, at(3)).await;
+    assert_eq!(changed, Outcome::default(), "a change of the spec does not wait");
+    assert_eq!(server.asked().len(), 5, "{:?}", server.asked());
 }
 
 #[tokio::test]

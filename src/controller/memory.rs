@@ -6,12 +6,16 @@ use std::{
     time::Duration,
 };
 
-use crate::api::RecommenderModelStatus;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{api::RecommenderModelStatus, apply::Heals, render::Kind};
 
 /// First pause after a failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How long other words for the same failure wait to be told.
+const REWORDING_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
 #[derive(Debug, Default)]
 struct Remembered {
@@ -20,6 +24,10 @@ struct Remembered {
     written: Option<(u64, RecommenderModelStatus)>,
     /// Failures in a row.
     failures: u32,
+    /// When we last wrote the status.
+    told_at: Option<Timestamp>,
+    /// Children that were put right.
+    heals: Heals,
 }
 
 /// By object UID.
@@ -48,8 +56,27 @@ impl Memory {
     }
 
     /// Takes note of a status that was written.
-    pub fn wrote(&self, uid: &str, version: u64, status: &RecommenderModelStatus) {
-        self.lock().entry(uid.to_owned()).or_default().written = Some((version, status.clone()));
+    pub fn wrote(&self, uid: &str, version: u64, status: &RecommenderModelStatus, now: Timestamp) {
+        let mut objects = self.lock();
+        let remembered = objects.entry(uid.to_owned()).or_default();
+        remembered.written = Some((version, status.clone()));
+        remembered.told_at = Some(now);
+    }
+
+    /// Whether the status was written so recently that other words for the same failure can wait.
+    pub fn was_told_lately(&self, uid: &str, now: Timestamp) -> bool {
+        let told_at = self.lock().get(uid).and_then(|remembered| remembered.told_at);
+        told_at.is_some_and(|at| now.duration_since(at) < REWORDING_PAUSE)
+    }
+
+    /// The children of an object that were put right.
+    pub fn heals(&self, uid: &str) -> Heals {
+        self.lock().get(uid).map(|remembered| remembered.heals.clone()).unwrap_or_default()
+    }
+
+    /// Takes note that a child was put right. Returns whether it is the first time of a series.
+    pub fn healed(&self, uid: &str, kind: Kind, name: &str, now: Timestamp) -> bool {
+        self.lock().entry(uid.to_owned()).or_default().heals.add(kind, name, now)
     }
 
     /// Takes note that an object was worked on without a failure.
@@ -113,7 +140,7 @@ mod tests {
             observed_generation: Some(generation),
             ..RecommenderModelStatus::default()
         };
-        memory.wrote("u", 10, &status(2));
+        memory.wrote("u", 10, &status(2), Timestamp::UNIX_EPOCH);
         assert_eq!(memory.newest_status("u", 9, Some(&status(1))), status(2));
         assert_eq!(memory.newest_status("u", 10, Some(&status(2))), status(2));
         assert_eq!(memory.newest_status("u", 9, Some(&status(3))), status(3), "what was caught up with is forgotten");
@@ -124,8 +151,18 @@ mod tests {
         let memory = Memory::default();
         assert_eq!(memory.newest_status("u", 9, None), RecommenderModelStatus::default());
         let told = RecommenderModelStatus { observed_generation: Some(2), ..RecommenderModelStatus::default() };
-        memory.wrote("u", 10, &told);
+        memory.wrote("u", 10, &told, Timestamp::UNIX_EPOCH);
         assert_eq!(memory.newest_status("u", 10, None), told);
         assert_eq!(memory.newest_status("u", 11, None), told);
+    }
+
+    #[test]
+    fn other_words_for_the_same_failure_wait_a_minute() {
+        let memory = Memory::default();
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        assert!(!memory.was_told_lately("u", at(0)), "nothing was told yet");
+        memory.wrote("u", 10, &RecommenderModelStatus::default(), at(0));
+        assert!(memory.was_told_lately("u", at(59)));
+        assert!(!memory.was_told_lately("u", at(60)));
     }
 }

@@ -137,6 +137,8 @@ impl Look {
             children,
             seed_replicas: model.min_replicas(),
             serving_decided: !training.versions.is_empty(),
+            heals: &context.memory.heals(&self.uid),
+            now: self.now,
         };
         let mut outcome = apply::apply(&context.cluster, &context.world, &wanted, family).await;
         for run in training.replace.iter().chain(&training.remove) {
@@ -166,8 +168,10 @@ impl Look {
             next.training.as_ref().and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded);
         let serves = !next.versions.is_empty();
         context.metrics.set_model(&self.identity.namespace, &self.identity.name, failed, serves);
+        // Counted before anything can fail. Of a series only the first is told; if it goes on, a condition tells.
+        let is_first = |(kind, name): &&(Kind, String)| context.memory.healed(&self.uid, *kind, name, self.now);
+        let healed: Vec<_> = outcome.healed.iter().filter(is_first).map(|(kind, name)| restored(*kind, name)).collect();
         report::report(context, &self.identity, &self.uid, &self.prior, next, self.now).await?;
-        let healed: Vec<_> = outcome.healed.iter().map(|(kind, name)| restored(*kind, name)).collect();
         report::announce(context, &self.identity, &self.uid, &healed, self.now).await;
         Ok(())
     }
@@ -189,7 +193,7 @@ impl Look {
     /// When a Job that is complete and whose report was not seen is judged to have none.
     fn report_due(&self, family: &Family) -> Option<Timestamp> {
         let ends = family.of_kind(Kind::Job).filter_map(|(_, seen)| match &seen.facts {
-            Facts::Job(job) => job.end.as_ref().map(|end| end.at + runs::POD_LAG),
+            Facts::Job(job) => job.end.as_ref().map(|end| end.seen_at + runs::POD_LAG),
             _ => None,
         });
         ends.filter(|due| *due > self.now).min()

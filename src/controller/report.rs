@@ -14,7 +14,9 @@ use crate::{
     status::{self, Note},
 };
 
-/// Writes `next` if it differs from `prior`, and then an event for each change.
+/// Writes `next` if it differs from `prior`, and then an event for each change. Other words for the same failure are
+/// written once a minute at most: each write is a change that calls for the next look, which may find yet other words.
+/// They come with a later try.
 ///
 /// # Errors
 /// When the status could not be written. Events are a courtesy: their failure is only logged.
@@ -26,12 +28,12 @@ pub async fn report(
     next: &RecommenderModelStatus,
     now: Timestamp,
 ) -> Result<(), CallError> {
-    if next == prior {
+    if next == prior || (status::is_rewording(prior, next) && context.memory.was_told_lately(uid, now)) {
         return Ok(());
     }
     let version = context.cluster.write_status(&identity.namespace, &identity.name, uid, next).await?;
     if let Some(version) = version {
-        context.memory.wrote(uid, version, next);
+        context.memory.wrote(uid, version, next, now);
     }
     announce(context, identity, uid, &status::notes(prior, next), now).await;
     Ok(())
@@ -103,8 +105,70 @@ pub async fn report_unreadable(
     }
     let version = context.cluster.write_conditions(&identity.namespace, &identity.name, uid, next).await?;
     if let Some(version) = version {
-        context.memory.wrote(uid, version, next);
+        context.memory.wrote(uid, version, next, now);
     }
     announce(context, identity, uid, &status::notes(prior, next), now).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+    };
+
+    use axum::http::{Request, Response};
+    use jiff::SignedDuration;
+    use kube::{Client, client::Body, runtime::reflector};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        apply::Cluster,
+        controller::{memory::Memory, queue::Waiting},
+        observe::World,
+        telemetry::Metrics,
+    };
+
+    /// Counts the writes of statuses in `writes`.
+    fn context(writes: Arc<AtomicU64>) -> Context {
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let is_status = request.uri().path().ends_with("/status");
+            let version = writes.fetch_add(u64::from(is_status), Ordering::Relaxed) + 1;
+            let meta = json!({"name": "shop", "namespace": "n", "resourceVersion": version.to_string()});
+            let body = json!({"apiVersion": "recommender.dev/v1alpha1", "kind": "RecommenderModel", "metadata": meta});
+            async move { Ok::<_, Infallible>(Response::new(Body::from(body.to_string().into_bytes()))) }
+        });
+        let metrics = Metrics::new();
+        Context {
+            objects: reflector::store().0,
+            cluster: Cluster::new(Client::new(service, "default"), metrics.clone(), None),
+            world: Arc::new(World::default()),
+            memory: Memory::default(),
+            waiting: Waiting::default(),
+            metrics,
+            fence: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_with_other_words_at_every_try_writes_the_status_once_a_minute() {
+        let writes = Arc::new(AtomicU64::new(0));
+        let context = context(writes.clone());
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        let mut meta = ObjectMeta::default();
+        (meta.name, meta.namespace) = (Some("shop".into()), Some("n".into()));
+        let identity = Identity::of(&meta, at(0));
+        for second in 0..120 {
+            let shown = RecommenderModelStatus::default();
+            let prior = context.memory.newest_status("u", 0, Some(&shown));
+            let next = status::interrupted(&prior, 1, &format!("port {second} is closed"), at(second));
+            report(&context, &identity, "u", &prior, &next, at(second)).await.expect("the API server takes it");
+        }
+        assert_eq!(writes.load(Ordering::Relaxed), 2);
+    }
 }

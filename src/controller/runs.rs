@@ -61,7 +61,7 @@ fn ended(end: &JobEnd, newest: Option<&PodFacts>, family: &Family, job: &str, no
             .pods()
             .filter(|pod| pod.job.as_deref() == Some(job))
             .find_map(|pod| pod.end.as_ref().filter(|end| end.exit_code == 0));
-        if report.is_none() && now.duration_since(end.at) < POD_LAG {
+        if report.is_none() && now.duration_since(end.seen_at) < POD_LAG {
             return RunState::Running; // its pod has ended, we have only not heard of it yet
         }
         return RunState::Succeeded {
@@ -102,5 +102,27 @@ mod tests {
         let family = Family::default().with(Watched::Child(Kind::Job), "packages-full-1", Facts::Job(job), None);
         assert_eq!(observed(&family, "uid", now).len(), 1);
         assert_eq!(observed(&family, "uid of a later object", now), []);
+    }
+
+    #[test]
+    fn the_report_of_a_run_is_waited_for_by_our_own_clock() {
+        let seen_at = Timestamp::UNIX_EPOCH;
+        let later = |seconds| seen_at + SignedDuration::from_secs(seconds);
+        for skew in [-3600, 0, 3600] {
+            let at = later(skew);
+            let job = JobFacts {
+                version: "full-1".into(),
+                due: at,
+                trigger: Trigger::Initial,
+                template: "t".into(),
+                request: None,
+                end: Some(JobEnd { succeeded: true, at, seen_at, reason: String::new(), message: String::new() }),
+                pod_due: at,
+            };
+            let family = Family::default().with(Watched::Child(Kind::Job), "packages-full-1", Facts::Job(job), None);
+            let state = |now| observed(&family, "uid", now).remove(0).state;
+            assert_eq!(state(later(19)), RunState::Running, "its pod may not have been seen yet");
+            assert_eq!(state(later(20)), RunState::Succeeded { finished_at: at, termination_message: None });
+        }
     }
 }

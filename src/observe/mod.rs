@@ -202,11 +202,12 @@ impl World {
     }
 
     /// Takes note of what the API server answered to a write of ours, so that the next look does not wait for the
-    /// watch. Returns the child as it now is.
+    /// watch. Returns the child as the answer shows it.
     pub fn record(&self, kind: Kind, meta: &ObjectMeta) -> Option<Seen> {
         let watched = Watched::Child(kind);
         let mut families = lock(&self.families);
         let before = families.get(&key(meta)?).and_then(|family| family.child(kind, meta.name.as_deref()?));
+        let before = before.filter(|before| Some(&before.uid) == meta.uid.as_ref());
         let is_known = before.is_some();
         // The state is the watch's business; a write of ours does not change it.
         let mut facts = before.map_or_else(|| facts::of_new(kind, meta), |before| before.facts.clone());
@@ -224,10 +225,10 @@ impl World {
 
     /// Takes note that a watch is about to tell of a change or deletion.
     fn tells(&self, watched: Watched, meta: &ObjectMeta) {
-        let version = meta.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or_default();
+        let version: Option<u64> = meta.resource_version.as_ref().and_then(|version| version.parse().ok());
         let mut told = lock(&self.told);
         let told = told.entry(watched).or_default();
-        *told = version.max(*told);
+        *told = version.unwrap_or_default().max(*told);
     }
 
     /// Takes note that a child was held against what is wanted, and is so.

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::api::{FIELD_MANAGER, TEMPLATE_ANNOTATION, VERSION_LABEL};
 
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 const SERVICE: Watched = Watched::Child(Kind::Service);
 
 fn meta(uid: &str, version: u64) -> ObjectMeta {
@@ -32,7 +33,7 @@ fn meta(uid: &str, version: u64) -> ObjectMeta {
 
 fn put(world: &World, meta: &ObjectMeta) -> bool {
     let seen = Seen::new(meta, Facts::Nothing, None).expect("the object belongs to a model");
-    world.put(SERVICE, meta, seen)
+    world.put(SERVICE, meta, seen, NOW)
 }
 
 fn service(world: &World) -> Option<Seen> {
@@ -109,13 +110,13 @@ fn the_generation_we_applied_is_kept_when_the_watch_brings_news() {
         Facts::Deployment(facts) => facts.is_rolling(),
         other => panic!("{other:?}"),
     };
-    world.put(deployment, &meta("a", 1), of(1, 1));
+    world.put(deployment, &meta("a", 1), of(1, 1), NOW);
     assert!(!is_rolling());
     world.record(Kind::Deployment, &ObjectMeta { generation: Some(2), ..meta("a", 2) });
     assert!(is_rolling(), "its controller has not looked yet");
-    world.put(deployment, &meta("a", 3), of(3, 1));
+    world.put(deployment, &meta("a", 3), of(3, 1), NOW);
     assert!(is_rolling(), "nor now");
-    world.put(deployment, &meta("a", 4), of(4, 2));
+    world.put(deployment, &meta("a", 4), of(4, 2), NOW);
     assert!(!is_rolling());
 }
 
@@ -128,6 +129,61 @@ fn a_job_that_was_just_made_runs_before_the_watch_has_shown_it() {
     world.record(Kind::Job, &job);
     let facts = world.family("shop", "packages").child(Kind::Job, "packages").map(|seen| seen.facts.clone());
     assert!(matches!(facts, Some(Facts::Job(job)) if job.end.is_none()));
+}
+
+#[test]
+fn a_child_that_was_deleted_before_our_write_was_answered_does_not_come_back() {
+    let world = World::default();
+    world.tells(SERVICE, &meta("a", 5));
+    put(&world, &meta("a", 5));
+    world.tells(SERVICE, &meta("a", 6));
+    world.remove(SERVICE, &meta("a", 6));
+    let answer = world.record(Kind::Service, &meta("a", 5));
+    assert!(answer.is_some() && service(&world).is_none(), "{:?}", service(&world));
+    world.record(Kind::Service, &meta("b", 7));
+    assert!(service(&world).is_some_and(|seen| seen.uid == "b"), "the watch has not come to that one yet");
+}
+
+#[test]
+fn a_write_to_a_child_that_the_watch_knows_is_recorded_however_far_the_watch_is() {
+    let world = World::default();
+    put(&world, &meta("a", 5));
+    world.tells(SERVICE, &ObjectMeta { name: Some("another".into()), ..meta("z", 9) });
+    world.record(Kind::Service, &meta("a", 8));
+    assert_eq!(service(&world).map(|seen| seen.version), Some(8));
+}
+
+#[test]
+fn the_end_of_a_job_is_dated_by_our_own_clock_when_it_is_first_seen() {
+    let end = |seen_at| JobEnd { succeeded: true, at: NOW, seen_at, reason: String::new(), message: String::new() };
+    let of = |version, end| {
+        let facts = Facts::Job(JobFacts {
+            version: "full-1".into(),
+            due: NOW,
+            trigger: crate::api::Trigger::Initial,
+            template: "t".into(),
+            request: None,
+            end,
+            pod_due: NOW,
+        });
+        Seen::new(&meta("job", version), facts, None).expect("the object belongs to a model")
+    };
+    let job = Watched::Child(Kind::Job);
+    let seen_at = |world: &World| match &world.family("shop", "packages").child(Kind::Job, "packages")?.facts {
+        Facts::Job(job) => Some(job.end.as_ref()?.seen_at),
+        _ => None,
+    };
+    let later = |seconds| NOW + jiff::SignedDuration::from_secs(seconds);
+    let world = World::default();
+    world.put(job, &meta("job", 1), of(1, None), later(100));
+    world.put(job, &meta("job", 2), of(2, Some(end(NOW))), later(200));
+    assert_eq!(seen_at(&world), Some(later(200)));
+    assert!(!world.put(job, &meta("job", 3), of(3, Some(end(NOW))), later(300)), "that is no news");
+    assert_eq!(seen_at(&world), Some(later(200)));
+
+    let restarted = World::default();
+    restarted.put(job, &meta("job", 3), of(3, Some(end(NOW))), later(400));
+    assert_eq!(seen_at(&restarted), Some(NOW), "when it was seen to end is not known any more");
 }
 
 #[test]

@@ -128,6 +128,19 @@ pub fn interrupted(
     RecommenderModelStatus { conditions: conditions(prior, generation, now, verdicts), ..prior.clone() }
 }
 
+/// Whether `next` differs from `prior` only in how it words the same failures: what the API server says may differ with
+/// every try, as where it names a port or the number of a request.
+pub fn is_rewording(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> bool {
+    let unworded = |status: &RecommenderModelStatus| {
+        let mut status = status.clone();
+        let failed = [reasons::APPLY_FAILED, reasons::RECONCILE_FAILED];
+        let told = status.conditions.iter_mut().filter(|condition| failed.contains(&condition.reason.as_str()));
+        told.for_each(|condition| condition.message.clear());
+        status
+    };
+    prior != next && unworded(prior) == unworded(next)
+}
+
 fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>) -> ServingStatus {
     let prior = inputs.prior.serving.clone().unwrap_or_default();
     let wanted = inputs.training.versions.first().map(|version| version.id.clone());

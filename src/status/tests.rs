@@ -316,3 +316,26 @@ fn messages_are_cut_at_what_a_condition_may_hold() {
     let status = stalled(&RecommenderModelStatus::default(), 1, reasons::INVALID_SPEC, &long, NOW);
     assert!(status.conditions.iter().all(|condition| condition.message.len() <= 1024));
 }
+
+#[test]
+fn other_words_for_the_same_failure_are_told_apart_from_news() {
+    let refused = |message: &str| {
+        let trained = training(Truth::True, reasons::TRAINED, &["full-1"]);
+        let case = Case::new(serving("full-1"), trained, family(deployment("full-1", 2, 2)));
+        let mut case = case.with_problem(Kind::Service, reasons::APPLY_FAILED, false);
+        case.problems[0].message = message.into();
+        case
+    };
+    let first = refused("read tcp 10.0.0.1:48213: connection reset").compute();
+    let again = refused("read tcp 10.0.0.1:48214: connection reset").compute();
+    assert_ne!(first, again);
+    assert!(is_rewording(&first, &again));
+    assert!(!is_rewording(&first, &first), "that is the same");
+
+    let mut other = refused("read tcp 10.0.0.1:48214: connection reset");
+    other.training.condition.message = "training: under way".into();
+    assert!(!is_rewording(&first, &other.compute()), "the words of what did not fail are news");
+    let mut mended = refused("");
+    mended.problems.clear();
+    assert!(!is_rewording(&first, &mended.compute()));
+}
