@@ -14,6 +14,7 @@ pub mod model;
 pub mod monitoring;
 pub mod observe;
 pub mod render;
+pub mod scaling;
 pub mod status;
 pub mod telemetry;
 pub mod training;

@@ -1,0 +1,90 @@
+//! This project's own decision, behind what it takes in a cluster: scrapes and rules every 5 s, a tick of 5 s, and the
+//! HPA that follows its window every 15 s.
+
+use recommender_operator::scaling::serving::{self, History, Replicas, Signals};
+use recommender_operator::scaling::{Behavior, Bounds, Headroom, Signal};
+
+use super::fleet::World;
+use super::rng::Rng;
+use super::run::Policy;
+use super::telemetry::{Pods, Telemetry};
+
+/// Seconds between two scrapes, two evaluations of the rules, and two ticks.
+const PERIOD: u32 = 5;
+/// Window of the rates and latencies, seconds.
+const WINDOW: u32 = 15;
+/// A sample older than this is stale, seconds.
+const FRESH: f64 = 15.0;
+
+/// Our scaler in a simulated cluster.
+#[derive(Debug)]
+pub struct Ours {
+    policy: serving::Policy,
+    history: History,
+    /// Of the rules and of the ticks, seconds after the scrape.
+    phases: [u32; 2],
+    sync: u32,
+    sync_phase: u32,
+    scraped: u32,
+    visible: u32,
+    wanted: Option<u32>,
+}
+
+impl Ours {
+    /// A scaler that has seen nothing; the HPA looks every `sync` seconds, all phases depend on the seed.
+    #[must_use]
+    pub fn new(world: &World, headroom: Headroom, sync: u32, seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x0065);
+        let policy = serving::Policy {
+            bounds: Bounds { min: world.bounds.0, max: world.bounds.1 },
+            target: world.target,
+            requests_per_replica: None,
+            headroom,
+            startup: f64::from(world.startup),
+            warmup: f64::from(world.warmup),
+            window: f64::from(WINDOW),
+            delay: 1.5 * f64::from(PERIOD) + f64::from(sync) / 2.0,
+            behavior: Behavior::default(),
+        };
+        let phases = [rng.below(PERIOD), rng.below(PERIOD)];
+        let (sync, sync_phase) = (sync.max(1), rng.below(sync.max(1)));
+        let history = History::default();
+        Self { policy, history, phases, sync, sync_phase, scraped: 0, visible: 0, wanted: None }
+    }
+
+    fn signals(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Signals {
+        let (at, age) = (self.visible, f64::from(now - self.visible));
+        let signal = |value: f64| {
+            if age <= FRESH { Signal::Fresh { value, age } } else { Signal::Stale { value, age } }
+        };
+        Signals {
+            rate: signal(telemetry.rate(at, WINDOW)),
+            latest: signal(telemetry.rate(at, PERIOD)),
+            latency: telemetry.latency(at, WINDOW, 0.95).map_or(Signal::Missing("no requests"), signal),
+            in_flight: signal(telemetry.concurrency(at, 1)),
+            cpu: signal(telemetry.cpu(at, WINDOW) / f64::from(pods.ready.max(1))),
+            replicas: Replicas { current: pods.replicas, ready: pods.ready, warm: pods.warm },
+        }
+    }
+}
+
+impl Policy for Ours {
+    fn decide(&mut self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32> {
+        if now.is_multiple_of(PERIOD) && !telemetry.scrape_lost() {
+            self.scraped = now;
+        }
+        if now % PERIOD == self.phases[0] {
+            self.visible = self.scraped;
+        }
+        if now % PERIOD == self.phases[1] && self.visible >= WINDOW {
+            let signals = self.signals(now, telemetry, pods);
+            let decision = serving::decide(&self.policy, &signals, &mut self.history, f64::from(now));
+            self.wanted = Some(decision.replicas);
+        }
+        if now % self.sync == self.sync_phase { self.wanted.filter(|wanted| *wanted != pods.replicas) } else { None }
+    }
+
+    fn reads_latency(&self) -> bool {
+        true
+    }
+}

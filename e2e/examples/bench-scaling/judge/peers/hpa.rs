@@ -1,0 +1,217 @@
+//! The HorizontalPodAutoscaler v2, on CPU, on a latency and on requests per second and pod.
+//!
+//! From the Kubernetes documentation ("Horizontal Pod Autoscaling", Algorithm details) and
+//! `pkg/controller/podautoscaler/{replica_calculator,horizontal}.go`: every 15 s
+//! ```text
+//! wanted = ceil(pods * metric / target), none when |metric / target - 1| <= 0.1
+//! ```
+//! Pods that are not ready, or have no metric yet, count as 0 when the others want more, and as the target when they want
+//! less; when that turns the direction or falls within the tolerance, nothing changes. Then at most twice the pods or 4
+//! more per 15 s, and down only to the most that was wanted within 300 s.
+
+use std::collections::VecDeque;
+
+use super::super::run::Policy;
+use super::super::telemetry::{Pods, Telemetry};
+
+/// What the HPA looks at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Metric {
+    /// CPU of the pods relative to their requests (here: to all of their workers), through metrics-server (15 s).
+    Cpu {
+        /// Target utilisation, 0 to 1.
+        target: f64,
+    },
+    /// p95 as an external metric of type Value, as one writes it in PromQL.
+    Latency {
+        /// Target, seconds.
+        target: f64,
+        /// Window of the rate, seconds.
+        window: u32,
+    },
+    /// Requests per second of a pod, a Pods metric with an AverageValue.
+    Rate {
+        /// Requests per second and pod.
+        target: f64,
+        /// Window of the rate, seconds.
+        window: u32,
+    },
+}
+
+/// Settings, with the defaults of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// What it looks at.
+    pub metric: Metric,
+    /// `tolerance`.
+    pub tolerance: f64,
+    /// `behavior.scaleDown.stabilizationWindowSeconds`.
+    pub stabilization: u32,
+}
+
+impl Settings {
+    /// The defaults for a metric.
+    #[must_use]
+    pub fn new(metric: Metric) -> Self {
+        Self { metric, tolerance: 0.1, stabilization: 300 }
+    }
+}
+
+/// Seconds between two decisions, and between two samples of metrics-server.
+pub const SYNC: u32 = 15;
+
+/// An HPA.
+#[derive(Debug)]
+pub struct Hpa {
+    settings: Settings,
+    phase: u32,
+    /// (second, wanted), falling in wanted.
+    wanted: VecDeque<(u32, u32)>,
+}
+
+impl Hpa {
+    /// An HPA whose periods begin at `phase` seconds.
+    #[must_use]
+    pub fn new(settings: Settings, phase: u32) -> Self {
+        Self { settings, phase, wanted: VecDeque::new() }
+    }
+
+    /// `calcPlainMetricReplicas` / `GetResourceReplicas`: `sum` is the metric over `measured` ready pods, `others` are
+    /// unready or without a metric.
+    #[must_use]
+    pub fn per_pod(&self, current: u32, sum: f64, measured: u32, others: u32, target: f64) -> u32 {
+        if measured == 0 {
+            return current;
+        }
+        let ratio = sum / f64::from(measured) / target;
+        if others == 0 || ratio < 1.0 {
+            // Unready pods are left out on the way down.
+            return if self.tolerated(ratio) { current } else { ceil(ratio * f64::from(measured)) };
+        }
+        let all = f64::from(measured + others);
+        let corrected = sum / all / target;
+        if self.tolerated(corrected) || corrected < 1.0 {
+            return current;
+        }
+        let wanted = ceil(corrected * all);
+        if wanted < current { current } else { wanted }
+    }
+
+    /// `GetExternalMetricReplicas` for a Value: the ratio times the ready pods.
+    #[must_use]
+    pub fn external_value(&self, current: u32, ready: u32, value: f64, target: f64) -> u32 {
+        let ratio = value / target;
+        if self.tolerated(ratio) { current } else { ceil(ratio * f64::from(ready)) }
+    }
+
+    /// `GetExternalPerPodMetricReplicas` for an AverageValue: the sum over the target, whatever the pods.
+    #[must_use]
+    pub fn external_average(&self, current: u32, sum: f64, target: f64) -> u32 {
+        let ratio = sum / (target * f64::from(current.max(1)));
+        if self.tolerated(ratio) { current } else { ceil(sum / target) }
+    }
+
+    fn tolerated(&self, ratio: f64) -> bool {
+        (ratio - 1.0).abs() <= self.settings.tolerance
+    }
+
+    /// The stabilisation and the default scaling policies on what is wanted.
+    pub fn behave(&mut self, now: u32, current: u32, wanted: u32) -> u32 {
+        while self.wanted.back().is_some_and(|(_, before)| *before <= wanted) {
+            self.wanted.pop_back();
+        }
+        self.wanted.push_back((now, wanted));
+        while self.wanted.front().is_some_and(|(at, _)| at + self.settings.stabilization < now) {
+            self.wanted.pop_front();
+        }
+        let stabilized = self.wanted.front().map_or(wanted, |(_, most)| *most).min(current.max(wanted));
+        stabilized.min((current * 2).max(current + 4))
+    }
+
+    fn wanted(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32> {
+        let scraped = now - now % SYNC;
+        Some(match self.settings.metric {
+            Metric::Cpu { target } => {
+                let measured = telemetry.ready_at(scraped.saturating_sub(SYNC)).min(pods.ready);
+                let sum = telemetry.cpu(scraped, SYNC);
+                self.per_pod(pods.replicas, sum, measured, pods.replicas - measured, target)
+            }
+            Metric::Latency { target, window } => {
+                let latency = telemetry.latency(now.saturating_sub(Telemetry::SCRAPE), window, 0.95)?;
+                self.external_value(pods.replicas, pods.ready, latency, target)
+            }
+            Metric::Rate { target, window } => {
+                let at = now.saturating_sub(Telemetry::SCRAPE);
+                let measured = telemetry.ready_at(at.saturating_sub(window)).min(pods.ready);
+                let sum = telemetry.rate(at, window);
+                self.per_pod(pods.replicas, sum, measured, pods.replicas - measured, target)
+            }
+        })
+    }
+}
+
+fn ceil(replicas: f64) -> u32 {
+    // As the source: the product carries the error of floating point, so an exact number stays itself.
+    (replicas - 1e-9).ceil().max(0.0) as u32
+}
+
+impl Policy for Hpa {
+    fn decide(&mut self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32> {
+        if now % SYNC != self.phase || telemetry.scrape_lost() {
+            return None;
+        }
+        let wanted = self.wanted(now, telemetry, pods)?;
+        Some(self.behave(now, pods.replicas, wanted))
+    }
+
+    fn reads_latency(&self) -> bool {
+        matches!(self.settings.metric, Metric::Latency { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hpa() -> Hpa {
+        Hpa::new(Settings::new(Metric::Cpu { target: 0.5 }), 0)
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_doubles() {
+        // 200m used of a target of 100m doubles, 50m halves.
+        assert_eq!(hpa().per_pod(4, 4.0 * 0.2, 4, 0, 0.1), 8);
+        assert_eq!(hpa().per_pod(4, 4.0 * 0.05, 4, 0, 0.1), 2);
+    }
+
+    #[test]
+    fn within_the_tolerance_nothing_changes() {
+        assert_eq!(hpa().per_pod(10, 10.0 * 0.549, 10, 0, 0.5), 10);
+        assert_eq!(hpa().per_pod(10, 10.0 * 0.56, 10, 0, 0.5), 12);
+        assert_eq!(hpa().external_value(10, 10, 0.109, 0.1), 10);
+    }
+
+    #[test]
+    fn unready_pods_count_as_zero_on_the_way_up_and_not_at_all_on_the_way_down() {
+        // (3 * 0.9) / 5 / 0.5 = 1.08: tolerated, although the ready ones alone are at 1.8.
+        assert_eq!(hpa().per_pod(5, 2.7, 3, 2, 0.5), 5);
+        // (3 * 1.0) / 4 / 0.5 = 1.5, times 4.
+        assert_eq!(hpa().per_pod(4, 3.0, 3, 1, 0.5), 6);
+        assert_eq!(hpa().per_pod(4, 0.6, 3, 1, 0.5), 2);
+    }
+
+    #[test]
+    fn an_external_value_multiplies_ready_pods_and_an_average_divides() {
+        assert_eq!(hpa().external_value(4, 4, 0.4, 0.1), 16);
+        assert_eq!(hpa().external_average(4, 1000.0, 100.0), 10);
+    }
+
+    #[test]
+    fn up_by_a_factor_of_two_or_four_pods_and_down_after_five_minutes() {
+        let mut hpa = hpa();
+        assert_eq!(hpa.behave(0, 2, 50), 6);
+        assert_eq!(hpa.behave(15, 6, 50), 12);
+        assert_eq!(hpa.behave(30, 12, 10), 12);
+        assert_eq!(hpa.behave(316, 12, 10), 10);
+    }
+}

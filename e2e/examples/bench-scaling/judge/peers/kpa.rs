@@ -1,0 +1,156 @@
+//! Knative's pod autoscaler.
+//!
+//! From `pkg/autoscaler/scaling/autoscaler.go` (`Scale`) and `config/core/configmaps/autoscaler.yaml` of
+//! knative/serving: every 2 s, with the mean concurrency of the stable window (60 s) and of the panic window (10 % of it),
+//! both from samples of every second:
+//! ```text
+//! wanted      = ceil(concurrency / target), within [floor(ready / maxDown), ceil(maxUp * ready)]   target = 70 % of the limit
+//! panic       when ceil(panicConcurrency / target) / ready >= 2, until that was not so for a stable window
+//! in panic    the highest of both windows since panic began; it never goes down
+//! ```
+//! Its activator, which buffers requests while there are no pods, is not simulated: nothing here goes to zero.
+
+use super::super::run::Policy;
+use super::super::telemetry::{Pods, Telemetry};
+
+/// Settings, with Knative's defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Requests in one pod to aim at: limit times target utilisation.
+    pub target: f64,
+    /// Stable window, seconds.
+    pub stable: u32,
+    /// Panic window, per cent of the stable one.
+    pub panic_percent: f64,
+    /// Panic when that many times the ready pods are wanted.
+    pub panic_threshold: f64,
+    /// Most growth per decision.
+    pub max_up: f64,
+    /// Most shrinking per decision.
+    pub max_down: f64,
+    /// `scale-down-delay`, seconds.
+    pub delay: u32,
+}
+
+impl Settings {
+    /// Knative's defaults for a pod with that many workers as its concurrency limit.
+    #[must_use]
+    pub fn new(workers: u32, utilisation: f64) -> Self {
+        Self {
+            target: f64::from(workers) * utilisation,
+            stable: 60,
+            panic_percent: 10.0,
+            panic_threshold: 2.0,
+            max_up: 1000.0,
+            max_down: 2.0,
+            delay: 0,
+        }
+    }
+}
+
+/// The autoscaler of one revision.
+#[derive(Debug)]
+pub struct Kpa {
+    settings: Settings,
+    panicking: Option<u32>,
+    most: u32,
+    /// (second, wanted), falling in wanted: the maximum over the scale-down delay.
+    delayed: std::collections::VecDeque<(u32, u32)>,
+}
+
+impl Kpa {
+    /// An autoscaler that has not seen anything.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, panicking: None, most: 0, delayed: std::collections::VecDeque::new() }
+    }
+
+    /// `Scale` on the mean concurrency of both windows.
+    pub fn scale(&mut self, now: u32, ready: u32, stable: f64, panic: f64) -> u32 {
+        let settings = &self.settings;
+        let ready = f64::from(ready.max(1));
+        let (most, least) = ((settings.max_up * ready).ceil(), (ready / settings.max_down).floor());
+        let bounded = |concurrency: f64| (concurrency / settings.target).ceil().max(least).min(most) as u32;
+        let (stable_pods, panic_pods) = (bounded(stable), bounded(panic));
+        if (panic / settings.target).ceil() / ready >= settings.panic_threshold {
+            self.panicking = Some(now);
+        } else if self.panicking.is_some_and(|since| since + settings.stable < now) {
+            (self.panicking, self.most) = (None, 0);
+        }
+        let mut wanted = stable_pods;
+        if self.panicking.is_some() {
+            self.most = self.most.max(stable_pods).max(panic_pods);
+            wanted = self.most;
+        }
+        self.delay(now, wanted)
+    }
+
+    fn delay(&mut self, now: u32, wanted: u32) -> u32 {
+        while self.delayed.back().is_some_and(|(_, before)| *before <= wanted) {
+            self.delayed.pop_back();
+        }
+        self.delayed.push_back((now, wanted));
+        while self.delayed.front().is_some_and(|(at, _)| at + self.settings.delay < now) {
+            self.delayed.pop_front();
+        }
+        self.delayed.front().map_or(wanted, |(_, most)| *most)
+    }
+}
+
+impl Policy for Kpa {
+    fn decide(&mut self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32> {
+        if !now.is_multiple_of(2) || telemetry.scrape_lost() {
+            return None;
+        }
+        let panic_window = (f64::from(self.settings.stable) * self.settings.panic_percent / 100.0).max(1.0) as u32;
+        let stable = telemetry.concurrency(now, self.settings.stable);
+        let panic = telemetry.concurrency(now, panic_window);
+        Some(self.scale(now, pods.ready, stable, panic))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kpa() -> Kpa {
+        Kpa::new(Settings::new(10, 0.7)) // 7 requests per pod
+    }
+
+    #[test]
+    fn the_stable_window_is_divided_by_the_target_and_rounded_up() {
+        assert_eq!(kpa().scale(0, 3, 21.0, 21.0), 3);
+        assert_eq!(kpa().scale(0, 3, 21.1, 21.1), 4);
+    }
+
+    #[test]
+    fn it_goes_down_by_half_at_most() {
+        assert_eq!(kpa().scale(0, 9, 0.0, 0.0), 4);
+        assert_eq!(kpa().scale(0, 1, 0.0, 0.0), 0);
+    }
+
+    #[test]
+    fn the_example_in_the_source_grows_by_a_pod_although_the_rate_is_low() {
+        // MSUR=1.1, OCC=3, RPC=2, TV=1 => wanted 3, MSU=ceil(2.2)=3.
+        let mut kpa = Kpa::new(Settings { target: 1.0, max_up: 1.1, ..Settings::new(1, 1.0) });
+        assert_eq!(kpa.scale(0, 2, 3.0, 3.0), 3);
+    }
+
+    #[test]
+    fn panic_begins_at_twice_the_pods_holds_the_most_and_ends_after_a_stable_window() {
+        let mut kpa = kpa();
+        assert_eq!(kpa.scale(0, 5, 35.0, 62.0), 5, "9 pods of 5 are below twice");
+        assert_eq!(kpa.scale(2, 5, 40.0, 70.0), 10, "10 of 5 are twice");
+        assert_eq!(kpa.scale(4, 5, 40.0, 56.0), 10, "no decrease in panic");
+        assert_eq!(kpa.scale(62, 10, 56.0, 56.0), 10, "60 s later it is not over yet");
+        assert_eq!(kpa.scale(64, 10, 56.0, 56.0), 8, "after a stable window it is");
+    }
+
+    #[test]
+    fn the_scale_down_delay_keeps_the_most_of_its_time() {
+        let mut kpa = Kpa::new(Settings { delay: 30, ..Settings::new(10, 0.7) });
+        assert_eq!(kpa.scale(0, 6, 42.0, 42.0), 6);
+        assert_eq!(kpa.scale(30, 6, 28.0, 28.0), 6);
+        assert_eq!(kpa.scale(32, 6, 28.0, 28.0), 4);
+    }
+}

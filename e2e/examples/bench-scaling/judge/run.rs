@@ -1,0 +1,203 @@
+//! One run: a load, a world, a policy; what came of it.
+
+use super::fleet::{Fleet, World};
+use super::queue::Pod;
+use super::telemetry::{Pods, Telemetry};
+use super::trace::Variant;
+
+/// Something that says how many replicas there should be.
+pub trait Policy {
+    /// Looks at the metrics as of second `now` (called every second; a policy keeps its own period). Some when the
+    /// number of replicas is to be that from now on.
+    fn decide(&mut self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32>;
+
+    /// Whether it reads the latency histogram, which takes time to simulate.
+    fn reads_latency(&self) -> bool {
+        false
+    }
+}
+
+/// A load to live through.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The world it happens in.
+    pub world: World,
+    /// Requests per second, one per second.
+    pub load: Vec<f64>,
+    /// When requests become slower for good, and by which factor.
+    pub drift: Option<(u32, f64)>,
+    /// Share of scrapes that are lost.
+    pub gaps: f64,
+    /// Seed of the metrics' noise and of the phases of all periods.
+    pub seed: u64,
+}
+
+impl Scenario {
+    /// A scenario for a load per second.
+    #[must_use]
+    pub fn new(world: World, load: Vec<f64>, variant: Variant, seed: u64) -> Self {
+        let drift = (variant == Variant::Drift).then_some((load.len() as u32 / 3, 1.0 / 0.7));
+        let gaps = if variant == Variant::Noise { 0.005 } else { 0.0 };
+        Self { world, load, drift, gaps, seed }
+    }
+
+    /// How much longer than usual a request takes at a second.
+    #[must_use]
+    pub fn slowdown(&self, second: u32) -> f64 {
+        self.drift.filter(|(from, _)| second >= *from).map_or(1.0, |(_, slowdown)| slowdown)
+    }
+
+    /// Replicas that the load of each second needs, all warm.
+    #[must_use]
+    pub fn needed(&self) -> Vec<u32> {
+        let (usual, slow) = (self.world.capacity(1.0), self.drift.map_or(1.0, |(_, by)| self.world.capacity(by)));
+        let capacity = |second: usize| if self.slowdown(second as u32) > 1.0 { slow } else { usual };
+        let bounds = self.world.bounds;
+        self.load
+            .iter()
+            .enumerate()
+            .map(|(second, load)| ((load / capacity(second)).ceil() as u32).clamp(bounds.0, bounds.1))
+            .collect()
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+pub struct Outcome {
+    /// Seconds in which more than 5 % of the requests took longer than the target.
+    pub seconds_above: f64,
+    /// Requests that took longer than the target, those given up included.
+    pub requests_above: f64,
+    /// Requests whose user gave up.
+    pub given_up: f64,
+    /// All requests.
+    pub requests: f64,
+    /// Hours of replicas, paid for from the order on.
+    pub replica_hours: f64,
+    /// Changes of the number of replicas.
+    pub changes: u32,
+}
+
+impl Outcome {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.seconds_above += other.seconds_above;
+        self.requests_above += other.requests_above;
+        self.given_up += other.given_up;
+        self.requests += other.requests;
+        self.replica_hours += other.replica_hours;
+        self.changes += other.changes;
+    }
+}
+
+/// A second of a run, for plots.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// All replicas.
+    pub replicas: u32,
+    /// p95 within the second in units of the target, at most 4.
+    pub above: f64,
+}
+
+/// Lives through a scenario with a policy; every run begins with the replicas that the first second needs, warm.
+pub fn run(scenario: &Scenario, policy: &mut dyn Policy, mut trail: Option<&mut Vec<Point>>) -> Outcome {
+    let bounds = scenario.world.bounds;
+    let first = (scenario.load[0] / scenario.world.capacity(1.0)).ceil() as u32;
+    let mut fleet = Fleet::new(scenario.world, first.clamp(bounds.0, bounds.1));
+    let mut telemetry = Telemetry::new(scenario.seed, scenario.gaps, scenario.load.len());
+    let mut outcome = Outcome::default();
+    for (now, load) in scenario.load.iter().enumerate() {
+        let now = now as u32;
+        if scenario.drift.is_some_and(|(at, _)| at == now) {
+            fleet.slow_down(scenario.slowdown(now));
+        }
+        let histogram = policy.reads_latency().then(|| telemetry.histogram());
+        let second = fleet.second(now, *load, histogram);
+        telemetry.push(&second, fleet.ready());
+        outcome.seconds_above += f64::from(u8::from(second.above > 0.05));
+        outcome.requests_above += second.above * second.finished;
+        outcome.given_up += second.given_up;
+        outcome.requests += second.finished;
+        outcome.replica_hours += f64::from(fleet.replicas()) / 3600.0;
+        if let Some(trail) = trail.as_deref_mut() {
+            trail.push(Point { replicas: fleet.replicas(), above: second.above });
+        }
+        let pods = Pods { replicas: fleet.replicas(), ready: fleet.ready(), warm: fleet.warm() };
+        if let Some(replicas) = policy.decide(now + 1, &telemetry, pods) {
+            let before = fleet.replicas();
+            fleet.scale(now + 1, replicas);
+            outcome.changes += u32::from(fleet.replicas() != before);
+        }
+    }
+    outcome
+}
+
+/// The optimum of somebody who knows the future: at every second as many replicas as any second needs until a pod
+/// ordered now would be warm. Feasible, because a pod that is needed was then ordered in time; least, because a pod of a
+/// peak cannot be ordered later.
+#[derive(Debug)]
+pub struct Clairvoyant {
+    plan: Vec<u32>,
+}
+
+impl Clairvoyant {
+    /// Plans for a scenario.
+    #[must_use]
+    pub fn new(scenario: &Scenario) -> Self {
+        let ahead = (scenario.world.startup + scenario.world.warmup) as usize + 1;
+        let needed = scenario.needed();
+        // The maximum of the next `ahead` seconds: a queue of candidates in falling order.
+        let mut plan = vec![0; needed.len()];
+        let mut candidates: std::collections::VecDeque<usize> = std::collections::VecDeque::new();
+        for second in (0..needed.len()).rev() {
+            while candidates.back().is_some_and(|later| needed[*later] <= needed[second]) {
+                candidates.pop_back();
+            }
+            candidates.push_back(second);
+            if candidates.front().is_some_and(|later| *later > second + ahead) {
+                candidates.pop_front();
+            }
+            plan[second] = candidates.front().map_or(0, |most| needed[*most]);
+        }
+        Self { plan }
+    }
+}
+
+impl Policy for Clairvoyant {
+    fn decide(&mut self, now: u32, _: &Telemetry, pods: Pods) -> Option<u32> {
+        self.plan.get(now as usize).copied().filter(|replicas| *replicas != pods.replicas)
+    }
+}
+
+/// The unloaded p95 of a world in seconds.
+#[must_use]
+pub fn unloaded(world: &World) -> f64 {
+    world.service * Pod::new(world.workers).quantile(0.0, 0.95)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clairvoyant_orders_before_a_jump_and_is_never_above_the_target() {
+        let world = World::new(0.2, 60, None);
+        let capacity = world.capacity(1.0);
+        let load = (0..1200).map(|second| capacity * if second < 600 { 3.9 } else { 9.9 }).collect();
+        let scenario = Scenario::new(world, load, Variant::Main, 1);
+        let mut clairvoyant = Clairvoyant::new(&scenario);
+        assert_eq!((clairvoyant.plan[518], clairvoyant.plan[519], clairvoyant.plan[600]), (4, 10, 10));
+        let outcome = run(&scenario, &mut clairvoyant, None);
+        assert!(outcome.seconds_above < 2.0 && outcome.given_up == 0.0, "{outcome:?}");
+        assert!((outcome.replica_hours - (519.0 * 4.0 + 681.0 * 10.0) / 3600.0).abs() < 0.02);
+        assert_eq!(outcome.changes, 1);
+    }
+
+    #[test]
+    fn in_drift_the_capacity_falls_by_three_tenths_or_more() {
+        let world = World::new(0.02, 10, None);
+        let scenario = Scenario::new(world, vec![1.0; 300], Variant::Drift, 1);
+        assert_eq!((scenario.slowdown(99), scenario.slowdown(100)), (1.0, 1.0 / 0.7));
+        assert!(world.capacity(1.0 / 0.7) < 0.7 * world.capacity(1.0));
+    }
+}

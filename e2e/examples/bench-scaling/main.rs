@@ -1,0 +1,203 @@
+//! Judges the scaling decision on load traces: `cargo bench-scaling --help`.
+
+mod judge;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use judge::plot;
+use judge::suite::{self, LagRow, Options, Trails, VariantReport};
+use judge::trace::{Trace, Variant};
+
+/// Runs this project's scaling decision on load traces beside HPA, KEDA, Knative, Flink and somebody who knows the
+/// future, in a simulator.
+#[derive(Debug, Parser)]
+#[command(name = "bench-scaling")]
+struct Arguments {
+    /// CSV files `seconds,requests_per_second`; of each the busiest two days are used, scaled so that the 99th percentile
+    /// needs 20 replicas
+    #[arg(required = true)]
+    traces: Vec<PathBuf>,
+    /// Write everything to this file as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Write plots into this directory
+    #[arg(long)]
+    plots: Option<PathBuf>,
+    /// Target of the p95; 2.5 times the unloaded one otherwise
+    #[arg(long, value_name = "MILLISECONDS")]
+    target_ms: Option<f64>,
+    /// Service times
+    #[arg(long, value_delimiter = ',', default_value = "20,200", value_name = "MILLISECONDS")]
+    service_ms: Vec<f64>,
+    /// Start-ups
+    #[arg(long, value_delimiter = ',', default_value = "10,60", value_name = "SECONDS")]
+    startup_seconds: Vec<u32>,
+    /// Variants; all unless given
+    #[arg(long, value_enum, value_delimiter = ',')]
+    variant: Vec<Variant>,
+    /// Workers per replica
+    #[arg(long, default_value_t = 4)]
+    workers: u32,
+    /// Seconds between two looks of the HPA that follows our decision
+    #[arg(long, default_value_t = 15)]
+    sync_seconds: u32,
+    /// How many seeds
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// Days of each trace
+    #[arg(long, default_value_t = 2.0)]
+    days: f64,
+    /// Only defaults of the peers, no grid of their settings: fast
+    #[arg(long)]
+    short: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Report {
+    options: Options,
+    serving: Vec<VariantReport>,
+    workers: Vec<(Variant, Vec<LagRow>)>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let traces = arguments
+        .traces
+        .iter()
+        .map(|path| Ok(Trace::read(path)?.busiest(arguments.days * 86_400.0)))
+        .collect::<Result<Vec<Trace>>>()?;
+    let variants = if arguments.variant.is_empty() { Variant::ALL.to_vec() } else { arguments.variant.clone() };
+    let options = Options {
+        services: arguments.service_ms.iter().map(|milliseconds| milliseconds / 1e3).collect(),
+        startups: arguments.startup_seconds.clone(),
+        target: arguments.target_ms.map(|milliseconds| milliseconds / 1e3),
+        variants: variants.clone(),
+        workers: arguments.workers,
+        sync: arguments.sync_seconds,
+        seeds: arguments.seeds,
+        grid: !arguments.short,
+    };
+    let mut report = Report { options: options.clone(), serving: vec![], workers: vec![] };
+    for variant in variants {
+        let serving = suite::variant(&options, &traces, variant);
+        show(&serving);
+        let workers = suite::workers(&options, &traces, variant);
+        show_workers(&workers);
+        if let Some(directory) = &arguments.plots {
+            draw(directory, &options, &traces, &serving)?;
+        }
+        report.serving.push(serving);
+        report.workers.push((variant, workers));
+    }
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn show(report: &VariantReport) {
+    println!("\n{:?}: all traces, defaults of the peers", report.variant);
+    println!(
+        "{:12} {:38} {:>9} {:>9} {:>9} {:>6} {:>8} {:>9}",
+        "", "", "s above", "net", "hours", "ratio", "changes", "req above"
+    );
+    let least = report.rows[0].total.replica_hours;
+    for row in report.rows.iter().filter(|row| row.default || row.family == "ours") {
+        let total = &row.total;
+        println!(
+            "{:12} {:38} {:9.0} {:9.0} {:9.0} {:6.2} {:8} {:8.3}%",
+            row.family,
+            row.setting,
+            total.seconds_above,
+            row.net_seconds_above,
+            total.replica_hours,
+            total.replica_hours / least,
+            total.changes,
+            100.0 * total.requests_above / total.requests.max(1.0)
+        );
+    }
+    for versus in &report.versus {
+        let best = versus.best_peer.map_or_else(
+            || "no peer is as cheap".into(),
+            |best| format!("best peer {best:.0}, ours is {:.2} of it", versus.net_seconds_above / best.max(1.0)),
+        );
+        println!(
+            "at the hours of {:9} ({:.2}): net {:.0}; {best}",
+            versus.setting, versus.hours_ratio, versus.net_seconds_above
+        );
+    }
+    if !report.beaten_on.is_empty() {
+        println!("better than our default on both axes: {}", report.beaten_on.join(", "));
+    }
+    for (trace, our) in report.rows.iter().filter(|row| row.family == "ours" && row.default).flat_map(|row| &row.traces)
+    {
+        let others: Vec<String> = report
+            .rows
+            .iter()
+            .filter(|row| row.default && row.family != "ours")
+            .map(|row| (row.family, &row.traces[trace]))
+            .map(|(family, other)| format!("{family} {:.0}/{:.0}", other.seconds_above, other.replica_hours))
+            .collect();
+        println!("  {trace}: ours {:.0} s/{:.0} h; {}", our.seconds_above, our.replica_hours, others.join("; "));
+    }
+}
+
+fn show_workers(rows: &[LagRow]) {
+    println!("workers of a log:{:28} {:>9} {:>9} {:>9} {:>8}", "", "s behind", "worst s", "hours", "changes");
+    for row in rows {
+        let total = &row.total;
+        println!(
+            "  {:42} {:9.0} {:9.0} {:9.0} {:8}",
+            row.name, total.seconds_behind, total.worst_lag_seconds, total.replica_hours, total.changes
+        );
+    }
+}
+
+const COLOURS: [(&str, &str); 6] = [
+    ("clairvoyant", "#888888"),
+    ("ours", "#0066cc"),
+    ("kpa", "#cc3300"),
+    ("hpa-cpu", "#339933"),
+    ("hpa-latency", "#cc9900"),
+    ("hpa-rate", "#9933cc"),
+];
+
+fn draw(directory: &std::path::Path, options: &Options, traces: &[Trace], report: &VariantReport) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let name = format!("{:?}", report.variant).to_lowercase();
+    let fronts = COLOURS
+        .iter()
+        .map(|(family, colour)| {
+            let of_family = report.rows.iter().filter(|row| row.family == *family);
+            let points = of_family.map(|row| (row.total.replica_hours, row.net_seconds_above.max(1.0).log10()));
+            (*family, *colour, points.collect())
+        })
+        .collect();
+    let svg = plot::panels(&[("log10 of net seconds above the target over replica-hours", fronts)], true);
+    fs::write(directory.join(format!("front-{name}.svg")), svg)?;
+    for trace in traces {
+        let Some(Trails { load, capacity, lives }) = suite::trails(options, trace, report.variant) else { continue };
+        // One point a minute is enough for two days.
+        let minutes = |value: &dyn Fn(usize) -> f64| -> Vec<(f64, f64)> {
+            (0..load.len() / 60).map(|minute| (minute as f64 / 60.0, value(minute * 60))).collect()
+        };
+        let colour = |family: &str| COLOURS.iter().find(|(name, _)| *name == family).map_or("#000000", |pair| pair.1);
+        let mut replicas = vec![("load", "#000000", minutes(&|second| load[second] / capacity))];
+        let mut above = Vec::new();
+        for (family, points) in &lives {
+            replicas.push((*family, colour(family), minutes(&|second| f64::from(points[second].replicas))));
+            let worst = |second: usize| points[second..second + 60].iter().map(|point| point.above).fold(0.0, f64::max);
+            above.push((*family, colour(family), minutes(&|second| 100.0 * worst(second))));
+        }
+        let panels = [
+            ("Replicas over hours, and what the load needs", replicas),
+            ("Most % of requests above the target within a second", above),
+        ];
+        fs::write(directory.join(format!("{}-{name}.svg", trace.name)), plot::panels(&panels, false))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! What one replica carries at the target, learned from its load and its latency.
+//!
+//! A replica with c workers, saturated at X requests per second, whose latency quantile is L0 without load, shows
+//! ```text
+//! L(x) = L0 * (1 + rho^(sqrt(2 (c + 1)) - 1) / (c (1 - rho)))        rho = x / X
+//! ```
+//! (H. Sakasegawa, "An approximation formula Lq = a rho^b / (1 - rho)", Ann. Inst. Statist. Math. 29, 1977; exact for c = 1).
+//! For each of three c (1, 4, 16) an extended Kalman filter follows (ln L0, ln X), so a sample teaches as much as the
+//! curve is steep where it was taken; the c whose surprises are smallest is believed. The load at which L(x) reaches the
+//! target is the capacity: it takes latency into account without chasing it, and a target below L0 is seen to be
+//! impossible. When the CPU per request changes (a new model version), L0 and X move with it at once.
+//!
+//! Example: L0 = 600 ms, X = 20/s, c = 4: 18/s at a target of 1.5 s, 8/s at 640 ms; none at 600 ms. Never more than 0.97 of a replica's CPU
+//! serves, whatever the curve says.
+
+use serde::{Deserialize, Serialize};
+
+/// Workers per replica that are considered; the middle one is believed unless another explains clearly more.
+const WORKERS: [f64; 3] = [1.0, 4.0, 16.0];
+const CLEARLY: f64 = 0.08;
+/// Variance of ln(latency) that is not from counting: histogram buckets.
+const MEASUREMENT: f64 = 0.01;
+/// Variance that ln L0 and ln X gain per sample, because everything changes.
+const DRIFT: f64 = 1.6e-5;
+/// CPU below this share of a replica says little about the cost of a request.
+const IDLE: f64 = 0.05;
+/// Utilisation beyond which the curve is not followed.
+const SATURATED: f64 = 0.97;
+/// A target less than this times L0 cannot be kept.
+const FEASIBLE: f64 = 1.02;
+/// Fewer requests than this in a window teach nothing.
+const FEWEST: f64 = 10.0;
+
+/// L(x) / L0 at a utilisation and its elasticity, dln L / dln rho.
+fn curve(workers: f64, utilisation: f64) -> (f64, f64) {
+    let rho = utilisation.clamp(1e-3, SATURATED);
+    let power = (2.0 * (workers + 1.0)).sqrt() - 1.0;
+    let wait = rho.powf(power) / (workers * (1.0 - rho));
+    (1.0 + wait, wait * (power + rho / (1.0 - rho)) / (1.0 + wait))
+}
+
+/// A steady measurement of warm replicas.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// Requests per second of one replica.
+    pub load: f64,
+    /// Requests within the window, all replicas.
+    pub requests: f64,
+    /// The latency quantile, seconds.
+    pub latency: f64,
+    /// CPU of one replica, 0 to 1 of what it may use.
+    pub cpu: Option<f64>,
+}
+
+/// The belief for one number of workers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Track {
+    /// ln L0, ln seconds.
+    unloaded: f64,
+    /// ln X, ln requests per second.
+    saturation: f64,
+    /// Variance of the first, covariance, variance of the second.
+    variance: [f64; 3],
+    /// Mean of the negative log-likelihood of the samples.
+    surprise: f64,
+}
+
+impl Track {
+    fn update(&mut self, workers: f64, sample: &Sample) {
+        let [aa, ab, bb] = [self.variance[0] + DRIFT, self.variance[1], self.variance[2] + DRIFT];
+        let (factor, steep) = curve(workers, sample.load / self.saturation.exp());
+        let row = [aa - steep * ab, ab - steep * bb];
+        let variance = row[0] - steep * row[1] + MEASUREMENT + 1.0 / sample.requests;
+        let error = sample.latency.ln() - self.unloaded - factor.ln();
+        self.surprise += 0.005 * ((error * error / variance).min(25.0) + variance.ln() - self.surprise);
+        // An outlier moves the belief by three deviations at most.
+        let limit = 3.0 * variance.sqrt();
+        let error = error.clamp(-limit, limit);
+        let gain = [row[0] / variance, row[1] / variance];
+        self.unloaded += gain[0] * error;
+        self.saturation += (gain[1] * error).clamp(-0.3, 0.3);
+        self.variance = [aa - gain[0] * row[0], ab - gain[0] * row[1], bb - gain[1] * row[1]];
+    }
+
+    /// ln of the load at the target and its standard deviation; None when no load keeps it.
+    fn at(&self, workers: f64, target: f64) -> Option<(f64, f64)> {
+        let ratio = target / self.unloaded.exp();
+        if ratio < FEASIBLE {
+            return None;
+        }
+        let (mut low, mut high) = (1e-3, SATURATED);
+        for _ in 0..10 {
+            let middle = f64::midpoint(low, high);
+            if curve(workers, middle).0 > ratio { high = middle } else { low = middle }
+        }
+        // On a flat curve an error of L0 would move the load without end: the elasticity is bounded below.
+        let steep = curve(workers, low).1.max(0.3);
+        let [aa, ab, bb] = self.variance;
+        let variance = (bb - 2.0 * ab / steep + aa / (steep * steep)).max(0.0);
+        Some((low.ln() + self.saturation, variance.sqrt()))
+    }
+}
+
+/// What is known of one replica: 20 numbers, kept over restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Capacity {
+    tracks: Option<[Track; 3]>,
+    /// ln of the CPU share of a replica per request per second, smoothed.
+    cost: Option<f64>,
+}
+
+impl Capacity {
+    /// Learns from a steady sample. The first one starts low: from `prior` (requests per second and replica at the
+    /// target) when there is one, else 0.9 of what the CPU says, else the load times 1.7.
+    pub fn learn(&mut self, sample: &Sample, prior: Option<f64>, target: f64) {
+        let numbers = [sample.load, sample.latency];
+        if numbers.iter().any(|number| !number.is_finite() || *number <= 0.0) || sample.requests < FEWEST {
+            return;
+        }
+        let cpu = sample.cpu.filter(|cpu| *cpu > IDLE);
+        if let Some(cpu) = cpu {
+            self.follow_cost((cpu / sample.load).ln());
+        }
+        let tracks = self.tracks.get_or_insert_with(|| [first(sample, cpu, prior, target); 3]);
+        for (track, workers) in tracks.iter_mut().zip(WORKERS) {
+            track.update(workers, sample);
+        }
+    }
+
+    /// Learns from a steady state in which requests queue up without end: latency then tells of the queue, but the CPU
+    /// still tells when a request has become dearer (cheaper it may only seem, because users give up).
+    pub fn overloaded(&mut self, load: f64, cpu: Option<f64>) {
+        if let (Some(cpu), Some(before)) = (cpu.filter(|cpu| *cpu > IDLE && load > 0.0), self.cost) {
+            self.follow_cost((cpu / load).ln().max(before));
+        }
+    }
+
+    /// A request that takes more CPU takes longer and fills a replica sooner, by the same factor.
+    fn follow_cost(&mut self, cost: f64) {
+        let before = self.cost.unwrap_or(cost);
+        let after = before + 0.1 * (cost - before);
+        self.cost = Some(after);
+        for track in self.tracks.iter_mut().flatten() {
+            track.unloaded += after - before;
+            track.saturation -= after - before;
+        }
+    }
+
+    /// Requests per second one replica carries at the target, half a deviation below the best guess.
+    #[must_use]
+    pub fn at(&self, target: f64) -> Known {
+        let Some(tracks) = &self.tracks else { return Known::Nothing };
+        let best = self.best(tracks);
+        match tracks[best].at(WORKERS[best], target) {
+            Some((load, deviation)) => {
+                let by_cpu = self.cost.map_or(f64::INFINITY, |cost| SATURATED / cost.exp());
+                Known::Carries((load - 0.5 * deviation).exp().min(by_cpu))
+            }
+            None => Known::Impossible { unloaded: tracks[best].unloaded.exp() },
+        }
+    }
+
+    /// The latency without load as believed, seconds.
+    #[must_use]
+    pub fn unloaded(&self) -> Option<f64> {
+        self.tracks.as_ref().map(|tracks| tracks[self.best(tracks)].unloaded.exp())
+    }
+
+    fn best(&self, tracks: &[Track; 3]) -> usize {
+        let other = if tracks[0].surprise < tracks[2].surprise { 0 } else { 2 };
+        if tracks[other].surprise + CLEARLY < tracks[1].surprise { other } else { 1 }
+    }
+}
+
+/// The answer of [`Capacity::at`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Known {
+    /// No sample yet.
+    Nothing,
+    /// Requests per second and replica.
+    Carries(f64),
+    /// The latency is above the target without any load.
+    Impossible {
+        /// Latency without load, seconds.
+        unloaded: f64,
+    },
+}
+
+fn first(sample: &Sample, cpu: Option<f64>, prior: Option<f64>, target: f64) -> Track {
+    let full = prior.map(|prior| prior * 1.2).or(cpu.map(|cpu| sample.load / cpu * 0.9));
+    // One worker answers at least a request per latency quantile.
+    let guess = full.unwrap_or((sample.load / 0.6).max(1.5 / sample.latency));
+    Track {
+        unloaded: sample.latency.min(target).ln() - 0.1,
+        saturation: guess.max(sample.load * 1.05).ln(),
+        variance: [0.09, 0.0, if full.is_some() { 0.04 } else { 0.25 }],
+        surprise: 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learned(workers: f64, unloaded: f64, saturation: f64, loads: impl Iterator<Item = f64>) -> Capacity {
+        let mut capacity = Capacity::default();
+        for load in loads {
+            let latency = unloaded * curve(workers, load / saturation).0;
+            let cpu = Some(load / saturation);
+            capacity.learn(&Sample { load, requests: 1000.0, latency, cpu }, None, 2.5 * unloaded);
+        }
+        capacity
+    }
+
+    fn wave(length: u32, low: f64, high: f64) -> impl Iterator<Item = f64> {
+        (0..length).map(move |tick| low + (high - low) * (0.5 + 0.5 * (f64::from(tick) / 40.0).sin()))
+    }
+
+    #[test]
+    fn the_examples_of_the_documentation_hold() {
+        let exact = Track { unloaded: 0.6f64.ln(), saturation: 20f64.ln(), variance: [0.0; 3], surprise: 0.0 };
+        let carries = |target| exact.at(4.0, target).map(|(load, _)| load.exp());
+        assert!((carries(1.5).unwrap() - 17.6).abs() < 0.5, "{:?}", carries(1.5));
+        assert!((carries(0.64).unwrap() - 8.4).abs() < 0.5, "{:?}", carries(0.64));
+        assert_eq!(carries(0.6), None);
+    }
+
+    #[test]
+    fn the_capacity_is_found_from_loads_that_come_near_it_whatever_the_workers() {
+        for (workers, truth) in [(1.0, 0.6), (4.0, 0.87), (16.0, 0.965)] {
+            let Known::Carries(found) = learned(workers, 0.1, 100.0, wave(3000, 20.0, 90.0 * truth)).at(0.25) else {
+                panic!("nothing learned");
+            };
+            assert!((0.8..1.15).contains(&(found / (100.0 * truth))), "{workers}: {found}");
+        }
+    }
+
+    #[test]
+    fn light_load_alone_never_promises_much_more_than_the_cpu_allows() {
+        let Known::Carries(found) = learned(4.0, 0.1, 100.0, wave(3000, 10.0, 30.0)).at(0.25) else { panic!() };
+        assert!((50.0..110.0).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn a_target_below_the_unloaded_latency_is_impossible() {
+        let Known::Impossible { unloaded } = learned(4.0, 0.3, 100.0, wave(500, 10.0, 60.0)).at(0.25) else { panic!() };
+        assert!((0.25..0.35).contains(&unloaded), "{unloaded}");
+    }
+
+    #[test]
+    fn requests_that_cost_more_cpu_lower_the_capacity_within_a_minute() {
+        let mut capacity = learned(4.0, 0.1, 100.0, wave(2000, 30.0, 80.0));
+        let Known::Carries(before) = capacity.at(0.25) else { panic!() };
+        for _ in 0..24 {
+            let latency = 0.143 * curve(4.0, 50.0 / 70.0).0;
+            capacity.learn(&Sample { load: 50.0, requests: 1000.0, latency, cpu: Some(50.0 / 70.0) }, None, 0.25);
+        }
+        let Known::Carries(after) = capacity.at(0.25) else { panic!() };
+        assert!((0.5..0.75).contains(&(after / before)), "{before} {after}");
+    }
+
+    #[test]
+    fn a_restart_forgets_nothing() {
+        let capacity = learned(4.0, 0.1, 100.0, wave(500, 20.0, 80.0));
+        let text = serde_json::to_string(&capacity).unwrap();
+        let back: Capacity = serde_json::from_str(&text).unwrap();
+        let (Known::Carries(a), Known::Carries(b)) = (capacity.at(0.25), back.at(0.25)) else { panic!() };
+        assert!((a / b - 1.0).abs() < 1e-9 && text.len() < 900, "{}", text.len());
+    }
+
+    #[test]
+    fn invalid_samples_teach_nothing() {
+        let mut capacity = Capacity::default();
+        for (load, latency, requests) in
+            [(0.0, 0.1, 50.0), (5.0, f64::NAN, 50.0), (5.0, 0.1, 3.0), (f64::INFINITY, 0.1, 50.0)]
+        {
+            capacity.learn(&Sample { load, requests, latency, cpu: None }, None, 0.25);
+        }
+        assert_eq!(capacity.at(0.25), Known::Nothing);
+    }
+}

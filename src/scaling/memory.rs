@@ -1,0 +1,114 @@
+//! Maxima over the last while, in fixed memory.
+
+/// The maximum of the last while, in `N` slots of time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Peak<const N: usize> {
+    slots: [f32; N],
+    current: Option<i64>,
+}
+
+impl<const N: usize> Default for Peak<N> {
+    fn default() -> Self {
+        Self { slots: [0.0; N], current: None }
+    }
+}
+
+impl<const N: usize> Peak<N> {
+    /// Notes `value` at `now` and returns the maximum of the last `span` seconds (at least, and `span / (N - 1)` more at
+    /// most). A clock that goes back, or a jump longer than the span, begins anew.
+    pub fn max(&mut self, now: f64, value: f64, span: f64) -> f64 {
+        let slot = (now / (span.max(1.0) / (N - 1) as f64)).floor() as i64;
+        let current = self.current.unwrap_or(slot);
+        if slot < current || slot - current >= N as i64 {
+            self.slots = [0.0; N];
+        } else {
+            (current + 1..=slot).for_each(|skipped| self.slots[Self::index(skipped)] = 0.0);
+        }
+        self.current = Some(slot);
+        let index = Self::index(slot);
+        self.slots[index] = self.slots[index].max(value as f32);
+        f64::from(self.slots.iter().copied().fold(0.0, f32::max))
+    }
+
+    fn index(slot: i64) -> usize {
+        slot.rem_euclid(N as i64) as usize
+    }
+}
+
+/// Seconds of a slot of [`Season`].
+const QUARTER: f64 = 900.0;
+const DAY: i64 = 96;
+const WEEK: i64 = 7 * DAY;
+
+/// The highest load of every quarter of an hour of the last week: what the same hour brought yesterday and a week ago.
+#[derive(Debug, Clone)]
+pub struct Season {
+    slots: Box<[f32; WEEK as usize]>,
+    first: Option<i64>,
+    current: i64,
+}
+
+impl Default for Season {
+    fn default() -> Self {
+        Self { slots: Box::new([0.0; WEEK as usize]), first: None, current: 0 }
+    }
+}
+
+impl Season {
+    /// Notes the load at `now`; returns the highest load of the same quarter of an hour as `now + ahead` one day and one
+    /// week before, each None when it was not seen.
+    pub fn next(&mut self, now: f64, load: f64, ahead: f64) -> [Option<f64>; 2] {
+        let slot = (now / QUARTER).floor() as i64;
+        if self.first.is_none() || slot < self.current || slot - self.current >= WEEK {
+            (self.first, self.current) = (Some(slot), slot);
+            self.slots.fill(0.0);
+        }
+        let first = self.first.unwrap_or(slot);
+        let then = ((now + ahead) / QUARTER).floor() as i64;
+        // The slot of a week ago is the one that is overwritten now, so it is read before.
+        let before = [DAY, WEEK].map(|back| {
+            (then - back >= first && then - back > self.current - WEEK)
+                .then(|| f64::from(self.slots[(then - back).rem_euclid(WEEK) as usize]))
+        });
+        while self.current < slot {
+            self.current += 1;
+            self.slots[self.current.rem_euclid(WEEK) as usize] = 0.0;
+        }
+        let index = slot.rem_euclid(WEEK) as usize;
+        self.slots[index] = self.slots[index].max(load as f32);
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_kept_for_its_span_and_then_forgotten() {
+        let mut peak = Peak::<11>::default();
+        assert_eq!(peak.max(0.0, 5.0, 100.0), 5.0);
+        assert_eq!(peak.max(95.0, 1.0, 100.0), 5.0);
+        assert_eq!(peak.max(111.0, 1.0, 100.0), 1.0);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_begins_anew() {
+        let mut peak = Peak::<11>::default();
+        peak.max(1000.0, 9.0, 100.0);
+        assert_eq!(peak.max(0.0, 2.0, 100.0), 2.0);
+        assert_eq!(peak.max(1e9, 1.0, 100.0), 1.0);
+    }
+
+    #[test]
+    fn the_same_hour_of_yesterday_is_known_and_no_other() {
+        let mut season = Season::default();
+        let day = 86_400.0;
+        for quarter in 0..96 {
+            let load = if quarter == 40 { 70.0 } else { 10.0 };
+            assert_eq!(season.next(f64::from(quarter) * 900.0, load, 60.0), [None, None]);
+        }
+        assert_eq!(season.next(day + 39.0 * 900.0, 10.0, 900.0), [Some(70.0), None]);
+        assert_eq!(season.next(day + 40.0 * 900.0, 10.0, 900.0), [Some(10.0), None]);
+    }
+}

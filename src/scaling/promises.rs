@@ -1,0 +1,323 @@
+//! The promises of the decision, as properties and on a toy service that answers to it.
+
+use proptest::prelude::*;
+
+use super::decision::{Decision, Limit};
+use super::lag;
+use super::policy::{Behavior, Bounds, Headroom};
+use super::serving::{History, Policy, Replicas, Signals, decide};
+use super::signal::Signal;
+
+const TICK: f64 = 5.0;
+
+fn policy() -> Policy {
+    Policy {
+        bounds: Bounds { min: 2, max: 50 },
+        target: 0.25,
+        requests_per_replica: None,
+        headroom: Headroom::Balanced,
+        startup: 20.0,
+        warmup: 10.0,
+        window: 15.0,
+        delay: 15.0,
+        behavior: Behavior::default(),
+    }
+}
+
+/// A service whose replicas answer within `unloaded / (1 - load / 100)` seconds and start within 20 s; `dependency` is
+/// added to every answer, whatever the replicas.
+struct Toy {
+    policy: Policy,
+    history: History,
+    now: f64,
+    current: u32,
+    /// When each replica is ready.
+    ready: Vec<f64>,
+    unloaded: f64,
+    dependency: f64,
+}
+
+impl Toy {
+    fn new(current: u32) -> Self {
+        let ready = vec![-1e9; current as usize];
+        let (policy, history) = (policy(), History::default());
+        Self { policy, history, now: 0.0, current, ready, unloaded: 0.1, dependency: 0.0 }
+    }
+
+    fn signals(&self, rate: f64) -> Signals {
+        let older = |age: f64| self.ready.iter().filter(|ready| self.now - **ready >= age).count() as u32;
+        let ready = older(0.0).max(1);
+        let busy = (rate / f64::from(ready) / 100.0).min(0.99);
+        let latency = self.unloaded / (1.0 - busy) + self.dependency;
+        Signals {
+            rate: Signal::fresh(rate),
+            latest: Signal::fresh(rate),
+            latency: if rate > 0.0 { Signal::fresh(latency) } else { Signal::Missing("no requests") },
+            in_flight: Signal::fresh(rate * latency),
+            cpu: Signal::fresh(busy),
+            replicas: Replicas { current: self.current, ready, warm: older(self.policy.warmup) },
+        }
+    }
+
+    fn apply(&mut self, decision: &Decision) {
+        self.current = decision.replicas;
+        self.now += TICK;
+        let from_now = self.now + self.policy.startup;
+        self.ready.resize(self.current as usize, from_now);
+    }
+
+    fn tick(&mut self, rate: f64) -> Decision {
+        let signals = self.signals(rate);
+        let decision = decide(&self.policy, &signals, &mut self.history, self.now);
+        self.apply(&decision);
+        decision
+    }
+
+    /// Ticks with a load; the numbers of replicas that were changed to.
+    fn run(&mut self, ticks: u32, rate: impl Fn(u32) -> f64) -> Vec<u32> {
+        let mut before = self.current;
+        (0..ticks)
+            .filter_map(|tick| {
+                let after = self.tick(rate(tick)).replicas;
+                let changed = (after != before).then_some(after);
+                before = after;
+                changed
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn a_step_up_is_answered_at_once_in_at_most_two_steps() {
+    let mut toy = Toy::new(4);
+    toy.run(720, |_| 150.0);
+    let changes = toy.run(60, |_| 450.0);
+    let ups = changes.windows(2).filter(|pair| pair[1] > pair[0]).count() + 1;
+    assert!(ups <= 2, "{changes:?}");
+    let capacity = 60.0; // 0.1 / (1 - x / 100) = 0.25
+    assert!((450.0 / capacity..2.5 * 450.0 / capacity).contains(&f64::from(toy.current)), "{changes:?}");
+}
+
+#[test]
+fn after_a_step_down_the_replicas_follow_and_stay() {
+    let mut toy = Toy::new(10);
+    toy.run(720, |_| 450.0);
+    let high = toy.current;
+    toy.run(720, |_| 150.0);
+    assert!(toy.current <= high / 2, "from {high} to {}", toy.current);
+    assert!(toy.run(360, |_| 150.0).len() <= 2);
+}
+
+#[test]
+fn warming_replicas_teach_nothing() {
+    let mut toy = Toy::new(4);
+    toy.run(360, |_| 150.0);
+    let learned = toy.history.learned;
+    let mut signals = toy.signals(150.0);
+    signals.latency = Signal::fresh(0.4);
+    signals.replicas.warm = 2;
+    for tick in 0..20 {
+        decide(&toy.policy, &signals, &mut toy.history, toy.now + f64::from(tick) * TICK);
+    }
+    assert_eq!(toy.history.learned, learned);
+}
+
+#[test]
+fn an_impossible_target_is_told_and_not_chased() {
+    let mut toy = Toy::new(4);
+    toy.unloaded = 0.4;
+    let changes = toy.run(720, |_| 150.0);
+    assert!(toy.current <= 12, "{changes:?}");
+    let decision = toy.tick(150.0);
+    assert!(matches!(decision.limit, Limit::Impossible(unloaded) if unloaded > 0.25), "{decision}");
+}
+
+#[test]
+fn a_slow_dependency_freezes_the_replicas_within_twice_of_what_they_were() {
+    let mut toy = Toy::new(4);
+    toy.run(1440, |_| 150.0);
+    let before = toy.current;
+    toy.dependency = 0.3;
+    let mut told = false;
+    for _ in 0..360 {
+        let limit = toy.tick(150.0).limit;
+        told |= matches!(limit, Limit::DoesNotHelp | Limit::Impossible(_));
+    }
+    assert!(told && toy.current <= 2 * before + 1, "{before} {}", toy.current);
+    toy.dependency = 0.0;
+    toy.run(720, |_| 150.0);
+    // At light load there is little to learn from, so the last replicas are given up late.
+    assert!(toy.current <= 2 * before, "{before} {}", toy.current);
+}
+
+#[test]
+fn latency_above_the_target_adds_replicas_although_the_load_does_not_ask_for_them() {
+    let mut toy = Toy::new(4);
+    toy.run(720, |_| 200.0);
+    let before = toy.current;
+    toy.unloaded = 0.17; // a slower model: 32 requests per second at the target, 60 before
+    let changes = toy.run(120, |_| 200.0);
+    assert!(toy.current > before && toy.current <= 4 * before, "{before} {changes:?}");
+}
+
+#[test]
+fn nothing_goes_down_before_a_window_after_an_outage_and_nothing_dips() {
+    let mut toy = Toy::new(10);
+    toy.run(360, |_| 450.0);
+    let high = toy.current;
+    for _ in 0..60 {
+        let signals = Signals { rate: Signal::Missing("no answer"), ..toy.signals(450.0) };
+        let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
+        assert_eq!(decision.replicas, high, "{decision}");
+        toy.apply(&decision);
+    }
+    for _ in 0..3 {
+        let decision = toy.tick(10.0);
+        assert!(decision.replicas >= high, "{decision}");
+    }
+}
+
+#[test]
+fn what_was_learned_survives_a_restart() {
+    let mut toy = Toy::new(4);
+    toy.run(720, |_| 200.0);
+    let before = toy.current;
+    toy.history = History::resume(toy.history.learned);
+    let changes = toy.run(120, |_| 200.0);
+    assert!(changes.iter().all(|replicas| replicas.abs_diff(before) <= 1), "{before} {changes:?}");
+}
+
+#[test]
+fn a_burst_is_held_for_a_minute() {
+    let mut toy = Toy::new(4);
+    toy.run(360, |_| 150.0);
+    let mut signals = toy.signals(150.0);
+    signals.latest = Signal::fresh(400.0);
+    let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
+    assert!(decision.replicas >= 8, "{decision}");
+    toy.apply(&decision);
+    let calm = toy.tick(150.0);
+    assert!(calm.replicas >= 8 && calm.limit == Limit::Burst, "{calm}");
+}
+
+fn any_signal() -> impl Strategy<Value = Signal> {
+    prop_oneof![
+        4 => (0.0..2000.0f64).prop_map(Signal::fresh),
+        1 => (0.0..2000.0f64).prop_map(|value| Signal::Stale { value, age: 60.0 }),
+        1 => Just(Signal::Missing("nothing there")),
+        1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(-1.0), Just(f64::MAX)].prop_map(Signal::fresh),
+    ]
+}
+
+prop_compose! {
+    fn any_signals()(
+        rate in any_signal(), latest in any_signal(), latency in any_signal(), in_flight in any_signal(),
+        cpu in any_signal(), current in 0u32..60, ready in 0u32..60, warm in 0u32..60,
+    ) -> Signals {
+        let (ready, warm) = (ready.min(current), warm.min(ready).min(current));
+        Signals { rate, latest, latency, in_flight, cpu, replicas: Replicas { current, ready, warm } }
+    }
+}
+
+/// A toy after an hour and a half of a wave of load, which has learned what a replica carries.
+fn experienced(middle: f64) -> Toy {
+    let mut toy = Toy::new(6);
+    toy.run(1000, |tick| middle * (1.0 + 0.5 * (f64::from(tick) / 60.0).sin()));
+    toy
+}
+
+/// A number in 0..1 that looks random and is the same for the same `index` (SplitMix64).
+fn uniform(index: u64) -> f64 {
+    let mut z = index.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn whatever_is_measured_the_replicas_are_within_bounds(all in prop::collection::vec(any_signals(), 1..200)) {
+        let (policy, mut history) = (policy(), History::default());
+        for (tick, signals) in all.iter().enumerate() {
+            let decision = decide(&policy, signals, &mut history, tick as f64 * TICK);
+            prop_assert!((2..=50).contains(&decision.replicas), "{}", decision);
+            prop_assert!(!decision.to_string().contains("NaN"), "{}", decision);
+        }
+    }
+
+    #[test]
+    fn no_missing_invalid_or_stale_signal_lowers(middle in 60.0..600.0f64, bad in any_signal(), rate in 1.0..900.0f64) {
+        let bad = if bad.value().is_some() { Signal::Missing("nothing there") } else { bad };
+        let toy = experienced(middle);
+        let good = toy.signals(rate);
+        for signals in [Signals { rate: bad, ..good }, Signals { latency: bad, ..good }] {
+            let mut history = toy.history.clone();
+            for tick in 0..200 {
+                let decision = decide(&toy.policy, &signals, &mut history, toy.now + f64::from(tick) * TICK);
+                prop_assert!(decision.replicas >= toy.current, "{}", decision);
+            }
+        }
+    }
+
+    #[test]
+    fn more_load_never_means_fewer_replicas(middle in 60.0..600.0f64, rate in 0.0..900.0f64, more in 1.0..3.0f64) {
+        let toy = experienced(middle);
+        let signals = toy.signals(rate);
+        let larger = Signals {
+            rate: Signal::fresh(rate * more), latest: Signal::fresh(rate * more), ..signals
+        };
+        let replicas = |signals: &Signals| {
+            decide(&toy.policy, signals, &mut toy.history.clone(), toy.now).replicas
+        };
+        prop_assert!(replicas(&larger) >= replicas(&signals));
+    }
+
+    #[test]
+    fn a_constant_noisy_load_does_not_flap(rate in 30.0..900.0f64, seed in 0u32..1000) {
+        let mut toy = Toy::new(8);
+        let noisy = |tick: u32| rate * (0.95 + 0.1 * uniform(u64::from(seed) << 32 | u64::from(tick)));
+        toy.run(1440, noisy);
+        let changes = toy.run(720, |tick| noisy(tick + 1440));
+        prop_assert!(changes.len() <= 8, "{:?}", changes);
+    }
+
+    #[test]
+    fn consumers_stay_within_bounds_and_partitions_and_bad_lags_never_lower(
+        signals in prop::collection::vec((any_signal(), any_signal(), any_signal(), 0u32..30), 1..100),
+        partitions in 1u32..24, min in 0u32..3,
+    ) {
+        let policy = lag::Policy {
+            bounds: Bounds { min, max: 30 }, catch_up: 60.0, partitions: Some(partitions), messages_per_replica: None,
+            pause: 10.0, window: 15.0, behavior: Behavior::default(),
+        };
+        let mut history = lag::History::default();
+        for (tick, (lag, arrivals, consumed, current)) in signals.into_iter().enumerate() {
+            let signals = lag::Signals { lag, arrivals, consumed, current, ready: current };
+            let decision = lag::decide(&policy, &signals, &mut history, tick as f64 * TICK);
+            prop_assert!((min..=30).contains(&decision.replicas), "{}", decision);
+            prop_assert!(decision.replicas <= partitions.max(current).max(min), "{}", decision);
+            if lag.value().is_none() || arrivals.value().is_none() {
+                prop_assert!(decision.replicas >= current.min(30), "{}", decision);
+            }
+        }
+    }
+
+    #[test]
+    fn more_lag_or_more_arrivals_never_mean_fewer_consumers(
+        lag in 0.0..1e5f64, arrivals in 0.0..1e3f64, more in 1.0..10.0f64, partitions in 1u32..24,
+    ) {
+        let policy = lag::Policy {
+            bounds: Bounds { min: 1, max: 30 }, catch_up: 60.0, partitions: Some(partitions),
+            messages_per_replica: Some(20.0), pause: 0.0, window: 15.0, behavior: Behavior::default(),
+        };
+        let replicas = |lag: f64, arrivals: f64| {
+            let (lag, arrivals) = (Signal::fresh(lag), Signal::fresh(arrivals));
+            let signals = lag::Signals { lag, arrivals, consumed: Signal::Missing("none"), current: 1, ready: 1 };
+            lag::decide(&policy, &signals, &mut lag::History::default(), 0.0).replicas
+        };
+        prop_assert!(replicas(lag * more, arrivals) >= replicas(lag, arrivals));
+        prop_assert!(replicas(lag, arrivals * more) >= replicas(lag, arrivals));
+    }
+}

@@ -1,0 +1,393 @@
+//! Replicas for a latency target.
+//!
+//! With x the load, H the time until a replica ordered now is warm, k what one replica carries at the target:
+//! ```text
+//! H        = start-up + warm-up + window / 2 + delay                                                    seconds
+//! safe     = max(plan(x, H), half of the highest of 20 min, burst) + waiting / 20 s                     requests/s
+//! replicas = ceil(safe / (k * utilisation))        then guard, stabilisation, steps and bounds
+//! ```
+//! `plan` is [`super::forecast`], k is [`super::capacity`], never below half of what it has been of late: what latency
+//! alone can do is to double the replicas. `burst` is the load of the last scrape interval, extended by its own rise, while
+//! that is 1.5 times the window's; it holds for 60 s (as the panic mode of Knative's autoscaler).
+//!
+//! | rate | latency | what follows |
+//! |---|---|---|
+//! | fresh | fresh | up and down |
+//! | fresh, none (less than a request per window) | missing | up and down: without requests there is no latency |
+//! | fresh | stale or missing | up only |
+//! | fresh again, less than a window | any | up only |
+//! | stale | any | up only, from the last value |
+//! | missing or invalid | any | held |
+//!
+//! Latency above the target in a steady state for 30 s, which load over capacity does not explain, adds replicas by
+//! `(1 - L0/L) / (1 - L0/T)`, at most twice as many (M/M/1: L = L0 / (1 - rho)). When more replicas and no more load leave
+//! the latency where it was, nothing is added for ten minutes (then twenty, and so on): it is not the replicas.
+//!
+//! Example: L0 = 40 ms, T = 80 ms, L = 160 ms: 1.5 times the replicas; a ratio of latencies would say 2.
+
+use serde::{Deserialize, Serialize};
+
+use super::capacity::{Capacity, Known, Sample};
+use super::decision::{Decision, Inputs, Limit};
+use super::forecast::{Expected, Forecast, Tick};
+use super::memory::Peak;
+use super::policy::{Behavior, Bounds, Headroom};
+use super::signal::Signal;
+
+/// Share of the highest load of the last [`PEAK_SECONDS`] that is always provided for.
+const PEAK_SHARE: f64 = 0.5;
+const PEAK_SECONDS: f64 = 1200.0;
+/// A fast window this many times the slow one is a burst, for so many seconds.
+const BURST: f64 = 1.5;
+const BURST_SECONDS: f64 = 60.0;
+/// What waits is to be gone in that time, seconds.
+const DRAIN: f64 = 20.0;
+/// Latency above the target for so long without a change is acted on, seconds.
+const GUARD_SECONDS: f64 = 30.0;
+/// More replicas that lower the latency by less than this share do not help; believed for so many seconds.
+const HELPS: f64 = 0.1;
+const FROZEN_SECONDS: f64 = 600.0;
+/// Replicas, and share of the replicas, left over before one is given up.
+const SPARE: f64 = 0.3;
+const SPARE_SHARE: f64 = 0.1;
+/// Ticks over which the usual capacity is averaged: about an hour.
+const USUAL: f64 = 720.0;
+
+/// What is promised and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Policy {
+    /// Fewest and most replicas.
+    pub bounds: Bounds,
+    /// The target of the latency quantile, seconds.
+    pub target: f64,
+    /// Requests per second that one replica is said to carry at the target: where learning starts.
+    pub requests_per_replica: Option<f64>,
+    /// How much is kept in hand.
+    pub headroom: Headroom,
+    /// From the order of a replica to its being ready, seconds.
+    pub startup: f64,
+    /// From ready to full speed, seconds.
+    pub warmup: f64,
+    /// Window of rates and latencies, seconds.
+    pub window: f64,
+    /// From a sample to the order of a replica on average, seconds: scrape, rules, tick, HPA.
+    pub delay: f64,
+    /// How the number moves.
+    pub behavior: Behavior,
+}
+
+/// Replicas as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replicas {
+    /// All that there are or are about to be: the scale's `spec.replicas`.
+    pub current: u32,
+    /// Those that get requests.
+    pub ready: u32,
+    /// Those that have been ready for the warm-up.
+    pub warm: u32,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Signals {
+    /// Requests per second over the window.
+    pub rate: Signal,
+    /// Requests per second over the last scrape interval; optional.
+    pub latest: Signal,
+    /// The latency quantile over the window, seconds.
+    pub latency: Signal,
+    /// Requests in flight; optional.
+    pub in_flight: Signal,
+    /// CPU of the ready replicas, mean, 0 to 1 of what each may use; optional.
+    pub cpu: Signal,
+    /// Replicas.
+    pub replicas: Replicas,
+}
+
+/// What was learned of one replica; a few numbers that are kept over restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Learned {
+    /// Latency over load.
+    pub capacity: Capacity,
+    /// What a replica has usually carried at the target, requests per second.
+    pub usual: Option<f64>,
+}
+
+/// Latency before replicas were added, to see whether they help.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    ready: u32,
+    latency: f64,
+    rate: f64,
+}
+
+/// What is remembered from tick to tick.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Kept over restarts.
+    pub learned: Learned,
+    forecast: Forecast,
+    peak: Peak<21>,
+    wanted: Peak<33>,
+    tick: Option<f64>,
+    ready: (u32, f64),
+    burst: (f64, f64),
+    fresh_since: Option<f64>,
+    above_since: Option<f64>,
+    /// Until when so many replicas are wanted for the latency's sake: the HPA takes its time to follow.
+    guarded: (f64, u32),
+    trial: Option<Trial>,
+    frozen_until: Option<f64>,
+    /// How often it was frozen since the latency was last within the target.
+    freezes: i32,
+}
+
+impl History {
+    /// A history that knows what was learned before a restart.
+    #[must_use]
+    pub fn resume(learned: Learned) -> Self {
+        Self { learned, ..Self::default() }
+    }
+}
+
+/// A measured state that decisions are made from.
+struct Now {
+    at: f64,
+    rate: f64,
+    latency: Option<f64>,
+    replicas: Replicas,
+    /// All replicas warm, and none came or went for a window.
+    steady: bool,
+}
+
+/// How many replicas there should be at `now` (seconds). Call it every tick, about every 5 s.
+pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
+    let interval = history.tick.replace(now).map_or(5.0, |before| (now - before).clamp(1.0, 60.0));
+    let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history) };
+    let since = *history.fresh_since.get_or_insert(now);
+    let replicas = signals.replicas;
+    if replicas.ready != history.ready.0 || replicas.warm != replicas.ready {
+        history.ready = (replicas.ready, now);
+    }
+    let steady = now - history.ready.1 > policy.window && replicas.ready > 0;
+    let state = Now { at: now, rate, latency: signals.latency.value(), replicas, steady };
+
+    history.check_trial(policy, &state);
+    let (capacity, known) = history.capacity(policy, &state);
+    let (safe, mut limit) = history.provide(policy, signals, &state, capacity, interval);
+    let need = safe / (capacity * policy.headroom.utilisation());
+    // A replica is only given up when something is left over: noise must not take and give it all the time.
+    let mut wanted = count(need).max(count(need + SPARE.max(SPARE_SHARE * need)).min(replicas.current));
+    match known {
+        Known::Nothing => limit = Limit::Learning,
+        // What follows from a guess would chase itself.
+        Known::Impossible { .. } if history.learned.usual.is_none() => wanted = replicas.current,
+        _ => {}
+    }
+    (wanted, limit) = history.guard(policy, &state, known, (wanted, limit));
+    history.learn(policy, &state, known, signals.cpu.value());
+
+    let lowers = if now - since < policy.window {
+        Err(Limit::Outage)
+    } else if state.latency.is_none() && rate * policy.window >= 1.0 {
+        Err(Limit::NoData("the latency is missing or old"))
+    } else {
+        Ok(())
+    };
+    let inputs = Inputs::Serving { rate: Some(rate), safe, capacity, latency: state.latency, target: policy.target };
+    let (replicas, without, limit) = history.settle(policy, &state, wanted, limit, lowers);
+    Decision { replicas, current: state.replicas.current, without, limit, inputs }
+}
+
+/// Holds; a stale rate may raise.
+fn without_data(policy: &Policy, signals: &Signals, history: &mut History) -> Decision {
+    history.fresh_since = None;
+    let current = signals.replicas.current;
+    let (rate, capacity) = (signals.rate.last(), history.learned.usual.unwrap_or(0.0));
+    let raised = rate.filter(|_| capacity > 0.0).map_or(current, |rate| count(rate / capacity).max(current));
+    let replicas = policy.bounds.clamp(policy.behavior.step(current, raised));
+    let why = if rate.is_some() { "requests per second are stale" } else { "requests per second are missing" };
+    let inputs = Inputs::Serving {
+        rate: None,
+        safe: rate.unwrap_or(0.0),
+        capacity,
+        latency: signals.latency.value(),
+        target: policy.target,
+    };
+    Decision { replicas, current, without: replicas, limit: Limit::NoData(why), inputs }
+}
+
+/// Replicas as a whole number; anything beyond the range of u32 is its maximum.
+fn count(replicas: f64) -> u32 {
+    // A billionth forgives the error of floating point, so that 6.0000000001 is 6.
+    (replicas - 1e-9).ceil().clamp(0.0, f64::from(u32::MAX)) as u32
+}
+
+impl History {
+    /// What one replica carries: as learned, at least half of the usual; the usual when the target is impossible or more
+    /// replicas do not help; the current load of one when nothing is known.
+    fn capacity(&self, policy: &Policy, state: &Now) -> (f64, Known) {
+        let known = self.learned.capacity.at(policy.target);
+        let usual = self.learned.usual.or(policy.requests_per_replica).filter(|usual| *usual > 0.0);
+        // As if the replicas that are there just manage.
+        let guess = || {
+            let per_replica = state.rate / f64::from(state.replicas.current.max(1)) / policy.headroom.utilisation();
+            per_replica.max(1.0 / policy.target.max(1e-3))
+        };
+        let capacity = match known {
+            Known::Carries(_) if self.frozen_until.is_some() => usual.unwrap_or_else(guess),
+            Known::Carries(carries) => usual.map_or(carries, |usual| carries.max(usual / 2.0)),
+            Known::Impossible { .. } | Known::Nothing => usual.unwrap_or_else(guess),
+        };
+        (capacity.max(1e-6), known)
+    }
+
+    /// The load to provide for, requests per second, and which part of it was the highest.
+    fn provide(
+        &mut self,
+        policy: &Policy,
+        signals: &Signals,
+        state: &Now,
+        capacity: f64,
+        interval: f64,
+    ) -> (f64, Limit) {
+        let latest = signals.latest.value().unwrap_or(state.rate);
+        let Expected { safe, .. } = self.forecast.next(&Tick {
+            now: state.at,
+            interval,
+            load: state.rate,
+            latest,
+            horizon: policy.startup + policy.warmup + policy.window / 2.0 + policy.delay,
+            capacity: capacity * policy.headroom.utilisation(),
+            price: policy.headroom.price(),
+            least: policy.bounds.min,
+        });
+        let planned = safe.max(PEAK_SHARE * self.peak.max(state.at, state.rate, PEAK_SECONDS));
+        let burst = self.burst(state, latest);
+        // A replica at its target holds k * T requests by Little's law; more than that waits.
+        let held = f64::from(state.replicas.ready) * capacity * policy.target;
+        let waiting = (signals.in_flight.value().unwrap_or(0.0) - held).max(0.0) / DRAIN;
+        let limit = match (burst > planned, waiting > 0.1 * planned.max(burst)) {
+            (_, true) => Limit::Backlog,
+            (true, false) => Limit::Burst,
+            (false, false) => Limit::Load,
+        };
+        (planned.max(burst) + waiting, limit)
+    }
+
+    fn burst(&mut self, state: &Now, latest: f64) -> f64 {
+        let (until, held) = self.burst;
+        let held = if state.at < until { held } else { 0.0 };
+        if latest > BURST * state.rate {
+            let rising = (latest + (latest - state.rate)).min(3.0 * latest);
+            self.burst = (state.at + BURST_SECONDS, rising.max(held));
+            return self.burst.1;
+        }
+        held
+    }
+
+    /// Adds replicas for a latency that the load does not explain, unless they would not help.
+    fn guard(&mut self, policy: &Policy, state: &Now, known: Known, (wanted, limit): (u32, Limit)) -> (u32, Limit) {
+        let current = state.replicas.current;
+        let above = state.latency.filter(|latency| *latency > policy.target && state.steady);
+        let Some(latency) = above else {
+            self.above_since = None;
+            return (wanted, limit);
+        };
+        let since = *self.above_since.get_or_insert(state.at);
+        if let Known::Impossible { unloaded } = known {
+            return (wanted.max(current), Limit::Impossible(unloaded));
+        }
+        if self.frozen_until.is_some() {
+            return (wanted.max(current), if wanted > current { limit } else { Limit::DoesNotHelp });
+        }
+        let (until, guarded) = self.guarded;
+        if state.at < until && guarded > wanted {
+            return (guarded, Limit::Latency);
+        }
+        if state.at - since < GUARD_SECONDS || wanted > current || state.replicas.ready < current {
+            return (wanted, limit);
+        }
+        self.above_since = Some(state.at);
+        let unloaded = self.learned.capacity.unloaded().unwrap_or(0.0).min(0.95 * policy.target);
+        let factor = (1.0 - unloaded / latency) / (1.0 - unloaded / policy.target);
+        let more = count(f64::from(current) * factor.clamp(1.1, 2.0));
+        self.guarded = (state.at + GUARD_SECONDS + policy.startup, more);
+        (more, Limit::Latency)
+    }
+
+    /// Sees whether replicas that were added while the latency was above the target lowered it.
+    fn check_trial(&mut self, policy: &Policy, state: &Now) {
+        let Some(latency) = state.latency else { return };
+        if latency <= policy.target {
+            (self.trial, self.frozen_until, self.freezes) = (None, None, 0);
+            return;
+        }
+        if self.frozen_until.is_some_and(|until| state.at >= until) {
+            (self.trial, self.frozen_until) = (None, None);
+        }
+        if !state.steady {
+            return;
+        }
+        let ready = state.replicas.ready;
+        match self.trial {
+            Some(trial) if f64::from(ready) >= 1.1 * f64::from(trial.ready) => {
+                if latency > (1.0 - HELPS) * trial.latency && state.rate <= 1.1 * trial.rate {
+                    self.frozen_until = Some(state.at + FROZEN_SECONDS * f64::from(1 << self.freezes.min(5)));
+                    self.freezes += 1;
+                }
+                self.trial = None;
+            }
+            Some(trial) if ready >= trial.ready => {}
+            _ => self.trial = Some(Trial { ready, latency, rate: state.rate }),
+        }
+    }
+
+    fn learn(&mut self, policy: &Policy, state: &Now, known: Known, cpu: Option<f64>) {
+        let Some(latency) = state.latency.filter(|_| state.steady) else { return };
+        let load = state.rate / f64::from(state.replicas.ready);
+        if latency > 2.0 * policy.target && self.learned.capacity != Capacity::default() {
+            return self.learned.capacity.overloaded(load, cpu);
+        }
+        let sample = Sample { load, requests: state.rate * policy.window, latency, cpu };
+        self.learned.capacity.learn(&sample, policy.requests_per_replica, policy.target);
+        if self.frozen_until.is_some() {
+            return;
+        }
+        if let Known::Carries(carries) = known {
+            let usual = self.learned.usual.get_or_insert(carries);
+            *usual += (carries - *usual) / USUAL;
+        }
+    }
+
+    /// Stabilisation, steps and bounds. Returns the replicas, what it would have been without the limit, and the limit.
+    fn settle(
+        &mut self,
+        policy: &Policy,
+        state: &Now,
+        wanted: u32,
+        limit: Limit,
+        lowers: Result<(), Limit>,
+    ) -> (u32, u32, Limit) {
+        let current = state.replicas.current;
+        let window = policy.behavior.scale_down_stabilization_seconds.unwrap_or(45.0 + policy.startup / 2.0);
+        let lately = self.wanted.max(state.at, f64::from(policy.bounds.clamp(wanted)), window) as u32;
+        let (mut replicas, mut limit) = (wanted, limit);
+        if wanted < current {
+            match lowers {
+                Err(why) => (replicas, limit) = (current, why),
+                Ok(()) if lately > wanted => (replicas, limit) = (lately.min(current), Limit::Stabilising),
+                Ok(()) => {}
+            }
+        }
+        let stepped = policy.behavior.step(current, replicas);
+        if stepped != replicas {
+            (replicas, limit) = (stepped, Limit::Step);
+        }
+        let bounded = policy.bounds.clamp(replicas);
+        if bounded != replicas {
+            limit = if bounded < replicas { Limit::Maximum } else { Limit::Minimum };
+        }
+        (bounded, wanted, limit)
+    }
+}

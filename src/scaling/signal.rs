@@ -1,0 +1,78 @@
+//! Measurements and their quality: no data is not zero.
+
+/// A measurement.
+///
+/// | signal | [`Signal::value`] (may lower) | [`Signal::last`] (may raise) |
+/// |---|---|---|
+/// | fresh, a number that is not negative | it | it |
+/// | fresh, but NaN, infinite or negative (a lag of -1) | none | none |
+/// | stale | none | it |
+/// | missing | none | none |
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Signal {
+    /// Measured recently.
+    Fresh {
+        /// In the signal's unit.
+        value: f64,
+        /// Seconds since it was measured.
+        age: f64,
+    },
+    /// The last value is too old to lower anything.
+    Stale {
+        /// In the signal's unit.
+        value: f64,
+        /// Seconds since it was measured.
+        age: f64,
+    },
+    /// There is none, and why.
+    Missing(&'static str),
+}
+
+impl Signal {
+    /// A value that was measured just now.
+    #[must_use]
+    pub const fn fresh(value: f64) -> Self {
+        Self::Fresh { value, age: 0.0 }
+    }
+
+    /// The value when it is fresh and valid.
+    #[must_use]
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Fresh { value, .. } if valid(*value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The value, fresh or stale, when it is valid.
+    #[must_use]
+    pub fn last(&self) -> Option<f64> {
+        match self {
+            Self::Fresh { value, .. } | Self::Stale { value, .. } if valid(*value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+/// Larger than any rate, latency or lag there is; sums of such values stay finite.
+const LARGEST: f64 = 1e15;
+
+fn valid(value: f64) -> bool {
+    (0.0..=LARGEST).contains(&value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fresh_valid_numbers_count_as_measured() {
+        let stale = Signal::Stale { value: 3.0, age: 60.0 };
+        assert_eq!((Signal::fresh(3.0).value(), Signal::fresh(3.0).last()), (Some(3.0), Some(3.0)));
+        assert_eq!((stale.value(), stale.last()), (None, Some(3.0)));
+        for bad in [f64::NAN, f64::INFINITY, -1.0] {
+            assert_eq!((Signal::fresh(bad).value(), Signal::fresh(bad).last()), (None, None));
+        }
+        assert_eq!(Signal::Missing("no target answers").last(), None);
+    }
+}
