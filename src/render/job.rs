@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::{Job, JobSpec},
     core::v1::{Container, PodTemplateSpec},
@@ -49,14 +48,10 @@ fn annotations(model: &Model, run: &NewRun) -> BTreeMap<String, String> {
         (MODEL_NAME_ANNOTATION.into(), model.identity.name.clone()),
         (TEMPLATE_ANNOTATION.into(), template_hash(model)),
         (TRIGGER_ANNOTATION.into(), run.trigger.as_str().into()),
-        (DUE_ANNOTATION.into(), whole_seconds(run.due)),
+        (DUE_ANNOTATION.into(), run.due.to_string()),
     ]);
     annotations.extend(run.request.clone().map(|request| (REQUEST_ANNOTATION.into(), request)));
     annotations
-}
-
-fn whole_seconds(instant: Timestamp) -> String {
-    Timestamp::from_second(instant.as_second()).unwrap_or(instant).to_string()
 }
 
 fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {

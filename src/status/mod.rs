@@ -19,7 +19,7 @@ use crate::{
     model::Model,
     observe::{AutoscalerFacts, DeploymentFacts, Facts, Family},
     render::Kind,
-    training::Decision,
+    training::{Decision, whole_seconds},
 };
 
 /// Longest message of a condition, in characters.
@@ -88,8 +88,7 @@ pub fn stalled(
     ];
     let aspects = [types::TRAINING_READY, types::SERVING_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
     for aspect in aspects {
-        let known = prior.conditions.iter().find(|condition| condition.type_ == aspect);
-        verdicts.push((aspect, known.map_or_else(Verdict::pending, Verdict::from)));
+        verdicts.push((aspect, known(prior, aspect)));
     }
     RecommenderModelStatus {
         observed_generation: Some(generation),
@@ -116,16 +115,21 @@ pub fn interrupted(
     ]
     .into_iter()
     .map(|aspect| {
-        let known = prior.conditions.iter().find(|condition| condition.type_ == aspect);
         let verdict = match aspect {
             types::RECONCILING => Verdict::yes(reasons::RECONCILE_FAILED, message),
             types::STALLED => Verdict::no(reasons::RECONCILE_FAILED, "it is tried again"),
-            _ => known.map_or_else(Verdict::pending, Verdict::from),
+            _ => known(prior, aspect),
         };
         (aspect, verdict)
     })
     .collect();
     RecommenderModelStatus { conditions: conditions(prior, generation, now, verdicts), ..prior.clone() }
+}
+
+/// How an aspect stood when it was last looked at.
+fn known(prior: &RecommenderModelStatus, aspect: &str) -> Verdict {
+    let condition = prior.conditions.iter().find(|condition| condition.type_ == aspect);
+    condition.map_or_else(Verdict::pending, Verdict::from)
 }
 
 /// Whether `next` differs from `prior` only in how it words the same failures: what the API server says may differ with
@@ -183,7 +187,7 @@ fn conditions(
     now: Timestamp,
     verdicts: impl IntoIterator<Item = (&'static str, Verdict)>,
 ) -> Vec<Condition> {
-    let whole_seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let now = Time(whole_seconds(now));
     verdicts
         .into_iter()
         .map(|(type_, verdict)| {
@@ -196,7 +200,7 @@ fn conditions(
                 message: verdict.message.chars().take(MESSAGE_MAX).collect(),
                 observed_generation: Some(generation),
                 last_transition_time: unchanged
-                    .map_or(Time(whole_seconds), |before| before.last_transition_time.clone()),
+                    .map_or_else(|| now.clone(), |before| before.last_transition_time.clone()),
             }
         })
         .collect()

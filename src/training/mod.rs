@@ -22,6 +22,7 @@ mod tests;
 use jiff::Timestamp;
 
 pub use decide::decide;
+pub use history::whole_seconds;
 pub use schedule::{Schedule, ScheduleError};
 
 use crate::api::{TrainingKind, TrainingStatus, Trigger, Version};
