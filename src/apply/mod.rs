@@ -11,7 +11,7 @@ use kube::core::ObjectMeta;
 use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL, conditions::reasons},
     model::Identity,
-    observe::{Facts, Family, Seen, World},
+    observe::{self, Facts, Family, Seen, World},
     render::{Child, Kind},
 };
 
@@ -166,8 +166,7 @@ async fn create(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, child: &C
 
 /// The child is there but was not seen by the watch: it is ours and the watch is late, or it is somebody else's.
 fn adopt(world: &World, wanted: &Wanted<'_>, child: &Child, meta: &ObjectMeta) -> Result<Seen, Problem> {
-    let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-    if owner.is_none_or(|owner| owner.uid != wanted.uid) {
+    if observe::controller(meta).is_none_or(|owner| owner.uid != wanted.uid) {
         return Err(name_conflict(child));
     }
     world.record(child.kind, meta).ok_or_else(|| name_conflict(child))

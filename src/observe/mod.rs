@@ -343,7 +343,8 @@ fn model_of(meta: &ObjectMeta) -> Option<String> {
     owner.map(|owner| owner.name.clone()).or_else(|| annotation(meta, MODEL_NAME_ANNOTATION))
 }
 
-fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
+/// The owner that manages an object; others may merely hold it.
+pub fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
