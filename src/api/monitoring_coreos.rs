@@ -27,11 +27,29 @@ pub struct ServiceMonitorSpec {
     pub target_labels: Vec<String>,
 }
 
+/// What a PodMonitor selects and how it is scraped.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "monitoring.coreos.com",
+    version = "v1",
+    kind = "PodMonitor",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PodMonitorSpec {
+    /// Pods to scrape, by label.
+    pub selector: LabelSelector,
+    /// Ports to scrape.
+    pub pod_metrics_endpoints: Vec<Endpoint>,
+}
+
 /// One port to scrape.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
-    /// Name of the Service's port.
+    /// Name of the port of the Service, or of the pod.
     pub port: String,
     /// HTTP path.
     pub path: String,

@@ -38,3 +38,29 @@ pub const WITHIN_LIMITS: &str = "!has(self.requests) || !has(self.limits) || \
     self.requests.all(k, !(k in self.limits) || \
     !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) || \
     quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)";
+/// A short name: a DNS label that starts with a letter.
+pub const LABEL_NAME: &str = "self.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')";
+/// Names of labels in Prometheus.
+pub const METRIC_LABELS: &str = "self.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,127}$'))";
+/// One kind of dependency, not none and not two.
+pub const ONE_DEPENDENCY: &str = "[has(self.kafka), has(self.rabbitmq), has(self.rq), has(self.redisList), \
+    has(self.flink), has(self.custom)].filter(set, set).size() == 1";
+/// Whoever scales on CPU says what 100 % are: with no signal at all, CPU is the default.
+pub const CPU_REQUESTED: &str = "!has(self.autoscaling) || \
+    (!has(self.autoscaling.cpu) && (has(self.autoscaling.latency) || has(self.autoscaling.lag))) || \
+    (has(self.resources) && has(self.resources.requests) && 'cpu' in self.resources.requests)";
+/// The same of a worker.
+pub const WORKER_CPU_REQUESTED: &str = "!has(self.autoscaling) || \
+    (!has(self.autoscaling.cpu) && has(self.autoscaling.lag)) || \
+    (has(self.resources) && has(self.resources.requests) && 'cpu' in self.resources.requests)";
+/// Whoever scales on recorded signals has them recorded.
+pub const SCALING_MONITORED: &str = "has(self.monitoring) || \
+    ((!has(self.serving.autoscaling) || (!has(self.serving.autoscaling.latency) && !has(self.serving.autoscaling.lag))) && \
+    (!has(self.workers) || !self.workers.exists(w, has(w.autoscaling) && has(w.autoscaling.lag))))";
+/// The dependency that servers scale on.
+pub const SERVING_LAG_KNOWN: &str = "!has(self.serving.autoscaling) || !has(self.serving.autoscaling.lag) || \
+    (has(self.dependencies) && self.dependencies.exists(d, d.name == self.serving.autoscaling.lag.dependency))";
+/// The dependencies that workers scale on.
+pub const WORKER_LAG_KNOWN: &str = "!has(self.workers) || \
+    self.workers.all(w, !has(w.autoscaling) || !has(w.autoscaling.lag) || \
+    (has(self.dependencies) && self.dependencies.exists(d, d.name == w.autoscaling.lag.dependency)))";

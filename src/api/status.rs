@@ -22,6 +22,10 @@ pub struct RecommenderModelStatus {
     /// What answers requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<ServingStatus>,
+    /// The workers, as in the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub workers: Vec<WorkerStatus>,
     /// The model versions known, newest first; at most five.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
@@ -181,4 +185,76 @@ pub struct ServingStatus {
     /// Serving pods that are wanted.
     #[serde(default)]
     pub desired_replicas: i32,
+    /// What was decided on their number, where they scale on latency or lag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingStatus>,
+}
+
+/// A worker.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerStatus {
+    /// Its name.
+    pub name: String,
+    /// Pods that are ready.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that are wanted.
+    #[serde(default)]
+    pub desired_replicas: i32,
+    /// What was decided on their number, where they scale on a lag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingStatus>,
+}
+
+/// What was decided on a number of replicas. Written when the number or its reason changes, not with every measurement.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingStatus {
+    /// Replicas decided on.
+    pub replicas: i32,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why: what was measured, what limited the number, and what it would have been otherwise.
+    pub message: String,
+    /// The last ten changes of the number, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<ScalingDecision>,
+    /// What was learned of one replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<LearnedStatus>,
+}
+
+/// One change of the number of replicas.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingDecision {
+    /// When it was decided.
+    pub time: Time,
+    /// Replicas there were.
+    pub from: i32,
+    /// Replicas decided on.
+    pub to: i32,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in one sentence.
+    pub message: String,
+}
+
+/// What was learned of one replica; kept so that a restart of the operator forgets nothing.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LearnedStatus {
+    /// Requests per second that one replica carries at the latency target, as a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_replica: Option<String>,
+    /// Messages per second that one replica works off, as a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_per_replica: Option<String>,
+    /// Seconds from the order of a replica to its being ready, as measured on the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_seconds: Option<i32>,
+    /// The operator's own notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
 }

@@ -139,7 +139,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the call failed.
-    pub async fn seed_replicas(&self, namespace: &str, name: &str, replicas: i32) -> Result<(), CallError> {
+    pub async fn set_replicas(&self, namespace: &str, name: &str, replicas: i32) -> Result<(), CallError> {
         let params = PatchParams { field_manager: Some(HANDOFF_MANAGER.into()), ..PatchParams::default() };
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
         let api = self.api(Kind::Deployment, namespace);

@@ -72,7 +72,13 @@ mod tests {
     }
 
     fn service() -> Child {
-        Child { kind: Kind::Service, name: "shop".into(), object: Value::Null, hash: String::new() }
+        Child {
+            kind: Kind::Service,
+            name: "shop".into(),
+            object: Value::Null,
+            hash: String::new(),
+            seed_replicas: None,
+        }
     }
 
     /// When a child is put right that somebody changes at once each time, in seconds.

@@ -10,7 +10,7 @@ use kube::core::ObjectMeta;
 
 use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL, conditions::reasons},
-    model::Identity,
+    model::{Identity, names},
     observe::{self, Facts, Family, Seen, World},
     render::{Child, Kind},
 };
@@ -45,8 +45,6 @@ pub struct Wanted<'a> {
     pub uid: &'a str,
     /// All children that are wanted now.
     pub children: &'a [Child],
-    /// Replicas of a Deployment that is made without a number.
-    pub seed_replicas: i32,
     /// Whether serving is decided; if not, what serves is left alone.
     pub serving_decided: bool,
     /// Children that were put right before.
@@ -80,18 +78,20 @@ pub async fn apply(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, family
     outcome
 }
 
-/// Children that are ours and not wanted. Jobs are the training's business, and the Deployment goes only with its
-/// owner: losing sight of the version must not take down what serves.
+/// Children that are ours and not wanted. Jobs are the training's business, and the Deployment that serves goes only with
+/// its owner: losing sight of the version must not take down what serves.
 fn unwanted<'a>(wanted: &Wanted<'_>, family: &'a Family) -> Vec<(Kind, &'a str, &'a Seen)> {
-    let kept = |kind| match kind {
-        Kind::Job | Kind::Deployment => true,
-        Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => !wanted.serving_decided,
+    let serving = names::serving(&wanted.identity.base);
+    let kept = |kind, name: &str| match kind {
+        Kind::Job => true,
+        Kind::Deployment => name == serving,
+        Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => name == serving && !wanted.serving_decided,
         _ => false,
     };
     family
         .children()
         .filter(|(kind, name, seen)| {
-            !kept(*kind)
+            !kept(*kind, name)
                 && !seen.deleting
                 && seen.controller.as_deref() == Some(wanted.uid)
                 && !wanted.children.iter().any(|child| child.kind == *kind && child.name == *name)
@@ -156,10 +156,9 @@ async fn create(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, child: &C
     let namespace = &wanted.identity.namespace;
     let meta = cluster.apply(child.kind, namespace, child.object.clone(), None).await?;
     world.record(child.kind, &meta);
-    let unset = child.kind == Kind::Deployment && child.object["spec"]["replicas"].is_null();
-    if unset && wanted.seed_replicas > 1 {
+    if let Some(replicas) = child.seed_replicas.filter(|replicas| *replicas > 1) {
         // The API server made it 1. Starting with what the autoscaler would come to anyway saves its first period.
-        cluster.seed_replicas(namespace, &child.name, wanted.seed_replicas).await?;
+        cluster.set_replicas(namespace, &child.name, replicas).await?;
     }
     Ok(Ensured::AsWanted)
 }

@@ -77,7 +77,13 @@ fn meta(changes: Value) -> Value {
 }
 
 fn child(kind: Kind) -> Child {
-    Child { kind, name: "a".into(), object: json!({"metadata": {"name": "a"}, "spec": {}}), hash: "h".into() }
+    Child {
+        kind,
+        name: "a".into(),
+        object: json!({"metadata": {"name": "a"}, "spec": {}}),
+        hash: "h".into(),
+        seed_replicas: None,
+    }
 }
 
 /// Applies one child in a world where the watch has shown `seen`.
@@ -98,15 +104,7 @@ async fn apply_after(server: &Server, seen: Option<Value>, child: Child, heals: 
         ..ObjectMeta::default()
     };
     let identity = Identity::of(&meta, Timestamp::UNIX_EPOCH);
-    let wanted = Wanted {
-        identity: &identity,
-        uid: "uid",
-        children: &[child],
-        seed_replicas: 1,
-        serving_decided: false,
-        heals,
-        now,
-    };
+    let wanted = Wanted { identity: &identity, uid: "uid", children: &[child], serving_decided: false, heals, now };
     let family = world.family("shop", "a");
     apply(&server.cluster(), &world, &wanted, &family).await
 }

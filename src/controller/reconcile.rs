@@ -47,7 +47,7 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
 
     let training = look.decide(&model, &family);
     let children = look.render(&model, &training);
-    let outcome = look.apply(context, &model, &training, &children, &family).await;
+    let outcome = look.apply(context, &training, &children, &family).await;
 
     let family = look.family(context);
     let status = look.status(&model, &training, &family, &outcome);
@@ -119,23 +119,20 @@ impl Look {
     }
 
     fn render(&self, model: &Model, training: &Decision) -> Vec<Child> {
-        let decided = Decided { serve: training.versions.first(), train: training.start.as_ref() };
+        let decided = Decided {
+            serve: training.versions.first(),
+            train: training.start.as_ref(),
+            replicas: Default::default(),
+            left_alone: Default::default(),
+        };
         render::children(model, &decided)
     }
 
-    async fn apply(
-        &self,
-        context: &Context,
-        model: &Model,
-        training: &Decision,
-        children: &[Child],
-        family: &Family,
-    ) -> Outcome {
+    async fn apply(&self, context: &Context, training: &Decision, children: &[Child], family: &Family) -> Outcome {
         let wanted = Wanted {
             identity: &self.identity,
             uid: &self.uid,
             children,
-            seed_replicas: model.min_replicas(),
             serving_decided: !training.versions.is_empty(),
             heals: &context.memory.heals(&self.uid),
             now: self.now,

@@ -4,14 +4,19 @@
 //! time zones), and again what rendering relies on, because an object may be older than the schema.
 
 pub mod names;
+mod workload;
 
 use std::fmt;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+pub use workload::{Scaling, Workload};
 
 use crate::{
-    api::{Artifacts, Monitoring, PvcArtifacts, RecommenderModel, S3Artifacts, Serving, TRAIN_ANNOTATION, Training},
+    api::{
+        Artifacts, Dependency, KafkaExporter, Monitoring, PvcArtifacts, RecommenderModel, RecommenderModelSpec,
+        S3Artifacts, Serving, TRAIN_ANNOTATION, Training, Worker,
+    },
     training::Schedule,
 };
 
@@ -30,6 +35,10 @@ pub struct Model {
     pub request: Option<String>,
     /// How it is served.
     pub serving: Serving,
+    /// What works beside the servers.
+    pub workers: Vec<Worker>,
+    /// What it stands on.
+    pub dependencies: Vec<Dependency>,
     /// How it is watched.
     pub monitoring: Option<Monitoring>,
     /// Names of the Secrets that both images are pulled with.
@@ -118,6 +127,7 @@ impl Model {
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
         let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
         problems.extend(replicas(&spec.serving));
+        problems.extend(signals(spec));
         match (artifacts, schedule) {
             (Ok(artifacts), Ok(schedule)) if problems.is_empty() => Ok(Self {
                 identity: Identity::of(&object.metadata, now),
@@ -126,6 +136,8 @@ impl Model {
                 schedule,
                 request: object.annotations().get(TRAIN_ANNOTATION).cloned(),
                 serving: spec.serving.clone(),
+                workers: spec.workers.clone(),
+                dependencies: spec.dependencies.clone(),
                 monitoring: spec.monitoring.clone(),
                 image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
             }),
@@ -133,12 +145,15 @@ impl Model {
         }
     }
 
-    /// Fewest replicas that serving is to have.
-    pub fn min_replicas(&self) -> i32 {
-        match &self.serving.autoscaling {
-            Some(autoscaling) => autoscaling.min_replicas,
-            None => self.serving.replicas.unwrap_or(1),
-        }
+    /// The servers, as far as their number of replicas goes.
+    pub fn serving_workload(&self) -> Workload {
+        Workload::serving(&self.serving, &self.identity.base)
+    }
+
+    /// The servers and the workers, as far as their numbers of replicas go.
+    pub fn workloads(&self) -> Vec<Workload> {
+        let workers = self.workers.iter().map(|worker| Workload::worker(worker, &self.identity.base));
+        std::iter::once(self.serving_workload()).chain(workers).collect()
     }
 }
 
@@ -174,5 +189,34 @@ fn replicas(serving: &Serving) -> Option<Problem> {
     (autoscaling.min_replicas > autoscaling.max_replicas).then(|| Problem {
         field: "spec.serving.autoscaling",
         message: "minReplicas must not be above maxReplicas".into(),
+    })
+}
+
+/// What scaling on recorded signals needs.
+fn signals(spec: &RecommenderModelSpec) -> Vec<Problem> {
+    let serving = spec.serving.autoscaling.as_ref().map(Scaling::from);
+    let workers = spec.workers.iter().filter_map(|worker| worker.autoscaling.as_ref().map(Scaling::from));
+    let of_serving = serving.map(|scaling| ("spec.serving.autoscaling", scaling));
+    let all = of_serving.into_iter().chain(workers.map(|scaling| ("spec.workers", scaling)));
+    all.filter_map(|(field, scaling)| Some(Problem { field, message: unreadable(spec, &scaling)? })).collect()
+}
+
+/// Why the signals that a number of replicas is to follow cannot be read.
+fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> {
+    if scaling.is_decided() && spec.monitoring.is_none() {
+        return Some("autoscaling on latency or lag reads recording rules: set spec.monitoring".into());
+    }
+    let lag = scaling.lag.as_ref()?;
+    let Some(dependency) = spec.dependencies.iter().find(|dependency| dependency.name == lag.dependency) else {
+        return Some(format!("lag.dependency: there is no {:?} among spec.dependencies", lag.dependency));
+    };
+    let told_by_consumers =
+        dependency.kafka.as_ref().is_some_and(|kafka| kafka.exporter == KafkaExporter::ConsumerClient);
+    (scaling.min == 0 && told_by_consumers).then(|| {
+        format!(
+            "minReplicas: without replicas nobody tells the lag of {:?}, because its consumers themselves do: write 1, or \
+             take another exporter",
+            lag.dependency
+        )
     })
 }

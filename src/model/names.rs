@@ -36,6 +36,11 @@ pub fn serving(base: &str) -> String {
     format!("{base}-serving")
 }
 
+/// The Deployment of a worker and its autoscaler.
+pub fn worker(base: &str, worker: &str) -> String {
+    format!("{base}-worker-{worker}")
+}
+
 /// The Job that trains a version.
 pub fn job(base: &str, version: &str) -> String {
     format!("{base}-{version}")

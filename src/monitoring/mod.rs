@@ -11,7 +11,7 @@ pub mod profiles;
 mod promql;
 pub mod recording;
 
-use crate::api::{MetricProfile, monitoring_coreos::RuleGroup};
+use crate::api::{Dependency, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup};
 
 /// What has to be known of an object to watch it.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,12 @@ pub struct Watched<'a> {
     pub metrics_path: &'a str,
     /// Path of the probes on the servers.
     pub health_path: &'a str,
+    /// The quantile of the latency that the servers scale on, if they do.
+    pub scaled_on: Option<Quantile>,
+    /// CPU and memory of each server.
+    pub resources: Option<&'a Resources>,
+    /// What it stands on.
+    pub dependencies: &'a [Dependency],
 }
 
 /// What of an object a series is about: its label `workload`.

@@ -16,6 +16,9 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         interval_seconds: 15,
         metrics_path: "/metrics",
         health_path: "/health",
+        scaled_on: None,
+        resources: None,
+        dependencies: &[],
     }
 }
 
@@ -157,7 +160,7 @@ proptest! {
     ) {
         let watched = Watched {
             namespace: &namespace, recommender: &recommender, serving_deployment: &serving_deployment,
-            metrics_path: &metrics_path, health_path: &health_path, interval_seconds, profile,
+            metrics_path: &metrics_path, health_path: &health_path, interval_seconds, profile, scaled_on: None, resources: None, dependencies: &[],
         };
         let usual = rules(&packages(profile));
         for (rule, usual) in rules(&watched).iter().zip(&usual) {

@@ -41,7 +41,7 @@ fn service(world: &World) -> Option<Seen> {
 }
 
 fn wanted(object: serde_json::Value) -> Child {
-    Child { kind: Kind::Service, name: "packages".into(), object, hash: "h".into() }
+    Child { kind: Kind::Service, name: "packages".into(), object, hash: "h".into(), seed_replicas: None }
 }
 
 #[test]

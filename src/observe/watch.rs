@@ -26,7 +26,7 @@ use super::{Facts, PodFacts, Seen, Watched, World, facts};
 use crate::{
     api::{
         FIELD_MANAGER, MANAGED_BY_LABEL,
-        monitoring_coreos::{PrometheusRule, ServiceMonitor},
+        monitoring_coreos::{PodMonitor, PrometheusRule, ServiceMonitor},
     },
     render::Kind,
 };
@@ -85,6 +85,7 @@ pub fn watch_children(client: &Client, scope: &Scope, world: &Arc<World>) -> imp
         one.metadata::<Service>(Kind::Service),
         one.metadata::<PodDisruptionBudget>(Kind::PodDisruptionBudget),
         one.metadata::<ServiceMonitor>(Kind::ServiceMonitor),
+        one.metadata::<PodMonitor>(Kind::PodMonitor),
         one.metadata::<PrometheusRule>(Kind::PrometheusRule),
         one.watch::<Pod>(Watched::Pod, |pod| (Facts::Nothing, Some(facts::pod(pod)))),
     ])

@@ -22,21 +22,23 @@ pub enum Kind {
     Job,
     /// The address of the servers.
     Service,
-    /// The servers.
+    /// The servers, or a worker.
     Deployment,
-    /// The autoscaler of the servers.
+    /// The autoscaler of a Deployment.
     HorizontalPodAutoscaler,
     /// How many servers may be drained at once.
     PodDisruptionBudget,
     /// How the servers are scraped.
     ServiceMonitor,
+    /// How workers are scraped.
+    PodMonitor,
     /// Recording rules and alerts.
     PrometheusRule,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ServiceAccount,
         Self::Job,
         Self::Service,
@@ -44,6 +46,7 @@ impl Kind {
         Self::HorizontalPodAutoscaler,
         Self::PodDisruptionBudget,
         Self::ServiceMonitor,
+        Self::PodMonitor,
         Self::PrometheusRule,
     ];
 
@@ -57,6 +60,7 @@ impl Kind {
             Self::HorizontalPodAutoscaler => ("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
             Self::PodDisruptionBudget => ("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
             Self::ServiceMonitor => ("ServiceMonitor", "monitoring.coreos.com/v1", "servicemonitors"),
+            Self::PodMonitor => ("PodMonitor", "monitoring.coreos.com/v1", "podmonitors"),
             Self::PrometheusRule => ("PrometheusRule", "monitoring.coreos.com/v1", "prometheusrules"),
         }
     }
@@ -81,7 +85,7 @@ impl Kind {
 
     /// Whether clusters may lack the kind.
     pub const fn is_optional(self) -> bool {
-        matches!(self, Self::ServiceMonitor | Self::PrometheusRule)
+        matches!(self, Self::ServiceMonitor | Self::PodMonitor | Self::PrometheusRule)
     }
 }
 
@@ -96,6 +100,8 @@ pub struct Child {
     pub object: Value,
     /// Hash of what is applied; the object carries it as an annotation.
     pub hash: String,
+    /// Replicas of a Deployment that is made without a number, because an autoscaler is to write it.
+    pub seed_replicas: Option<i32>,
 }
 
 impl Child {
@@ -110,7 +116,7 @@ impl Child {
         let hash = hash(&object);
         object["metadata"]["annotations"][HASH_ANNOTATION] = hash.clone().into();
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        Self { kind, name, object, hash }
+        Self { kind, name, object, hash, seed_replicas: None }
     }
 }
 

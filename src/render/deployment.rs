@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     api::{MODEL_NAME_ANNOTATION, VERSION_LABEL, Version},
-    model::{Model, names},
+    model::Model,
 };
 
 /// Component label of serving.
@@ -43,9 +43,10 @@ const ROLLOUT_SLACK_SECONDS: i32 = 300;
 
 pub fn render(model: &Model, version: &Version) -> Child {
     let identity = &model.identity;
+    let workload = model.serving_workload();
     let spec = DeploymentSpec {
         // With an autoscaler this field is the autoscaler's alone.
-        replicas: model.serving.autoscaling.is_none().then(|| model.min_replicas()),
+        replicas: workload.scaling.is_none().then_some(workload.replicas),
         selector: LabelSelector {
             match_labels: Some(child::selector(identity, COMPONENT)),
             ..LabelSelector::default()
@@ -56,8 +57,9 @@ pub fn render(model: &Model, version: &Version) -> Child {
         template: template(model, version),
         ..DeploymentSpec::default()
     };
-    let metadata = child::meta(identity, names::serving(&identity.base), COMPONENT);
-    Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
+    let metadata = child::meta(identity, workload.deployment, COMPONENT);
+    let child = Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None });
+    Child { seed_replicas: workload.scaling.is_some().then_some(workload.replicas), ..child }
 }
 
 /// The previous version's pods stay until as many of the new one are ready.

@@ -11,11 +11,18 @@ mod offline;
 mod pod;
 mod service;
 mod service_account;
+mod worker;
 
 pub use child::{Child, Kind};
 pub use offline::{as_yaml, offline};
 
-use crate::{api::Version, model::Model, training::NewRun};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    api::Version,
+    model::{Model, Workload},
+    training::NewRun,
+};
 
 /// What was decided and goes into the children.
 #[derive(Clone, Debug)]
@@ -24,6 +31,10 @@ pub struct Decided<'a> {
     pub serve: Option<&'a Version>,
     /// The training run to start.
     pub train: Option<&'a NewRun>,
+    /// Replicas by Deployment: what was decided on latency or lag, or as long as nothing was, the replicas there are.
+    pub replicas: BTreeMap<String, i32>,
+    /// Deployments that somebody else's autoscaler moves: they get none of ours, as two would stop each other.
+    pub left_alone: BTreeSet<String>,
 }
 
 /// All children that are wanted now, in the order they are to be applied: what others refer to comes first.
@@ -35,12 +46,24 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     children.push(service::render(model));
     if let Some(version) = decided.serve {
         children.push(deployment::render(model, version));
-        children.extend(autoscaler::render(model));
+        children.extend(autoscaler(model, &model.serving_workload(), decided));
         children.push(disruption_budget::render(model));
     }
+    for worker in &model.workers {
+        children.push(worker::render(model, worker));
+        children.extend(autoscaler(model, &Workload::worker(worker, &model.identity.base), decided));
+    }
     children.extend(monitoring::service_monitor(model));
+    children.extend(model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker)));
     children.extend(monitoring::prometheus_rule(model));
     children
+}
+
+fn autoscaler(model: &Model, workload: &Workload, decided: &Decided<'_>) -> Option<Child> {
+    if decided.left_alone.contains(&workload.deployment) {
+        return None;
+    }
+    autoscaler::render(&model.identity, workload, decided.replicas.get(&workload.deployment).copied())
 }
 
 /// A hash of everything a training run is made from, except what differs from run to run. A failed run is tried again
@@ -51,3 +74,4 @@ pub fn training_template(model: &Model) -> String {
 
 pub use deployment::CONTAINER as SERVER_CONTAINER;
 pub use job::CONTAINER as TRAINER_CONTAINER;
+pub use worker::CONTAINER as WORKER_CONTAINER;

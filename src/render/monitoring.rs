@@ -5,62 +5,107 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use super::{
     child::{self, Child, Kind},
     deployment::{COMPONENT, PORT_NAME},
+    worker::METRICS_PORT,
 };
 use crate::{
     api::{
-        Monitoring,
+        Monitoring, Worker,
         monitoring_coreos::{
-            Endpoint, PrometheusRule, PrometheusRuleSpec, Relabeling, ServiceMonitor, ServiceMonitorSpec,
+            Endpoint, PodMonitor, PodMonitorSpec, PrometheusRule, PrometheusRuleSpec, Relabeling, RuleGroup,
+            ServiceMonitor, ServiceMonitorSpec,
         },
     },
-    model::{Identity, Model, names},
+    model::{Identity, Model, Workload, names},
     monitoring::{self, Watched},
 };
 
+/// Seconds between two scrapes of what scales on latency or lag: a decision is as good as its newest sample.
+const SCALING_SECONDS: i32 = 5;
+/// Seconds between two scrapes otherwise.
+const DEFAULT_SECONDS: i32 = 15;
 /// Longest time-out of a scrape, in seconds.
 const SCRAPE_TIMEOUT_SECONDS: i32 = 10;
 
 /// None when monitoring is not asked for.
 pub fn service_monitor(model: &Model) -> Option<Child> {
     let monitoring = model.monitoring.as_ref()?;
-    let metrics = &monitoring.metrics;
     let identity = &model.identity;
-    let endpoint = Endpoint {
-        port: PORT_NAME.into(),
-        path: metrics.path.clone(),
-        interval: format!("{}s", metrics.interval_seconds),
-        scrape_timeout: format!("{}s", metrics.interval_seconds.min(SCRAPE_TIMEOUT_SECONDS)),
-        honor_labels: false,
-        relabelings: vec![label("recommender", &identity.name), label("workload", COMPONENT)],
-    };
     let spec = ServiceMonitorSpec {
         selector: LabelSelector {
             match_labels: Some(child::selector(identity, COMPONENT)),
             ..LabelSelector::default()
         },
-        endpoints: vec![endpoint],
+        endpoints: vec![endpoint(identity, PORT_NAME, &monitoring.metrics.path, scrape_seconds(model), COMPONENT)],
         target_labels: Vec::new(),
     };
-    let object = ServiceMonitor { metadata: meta(identity, monitoring), spec };
-    Some(Child::new(Kind::ServiceMonitor, object))
+    let metadata = meta(identity, monitoring, identity.base.clone(), COMPONENT);
+    Some(Child::new(Kind::ServiceMonitor, ServiceMonitor { metadata, spec }))
+}
+
+/// None when monitoring is not asked for, or the worker exposes nothing.
+pub fn pod_monitor(model: &Model, worker: &Worker) -> Option<Child> {
+    let (monitoring, metrics) = (model.monitoring.as_ref()?, worker.metrics.as_ref()?);
+    let identity = &model.identity;
+    let workload = Workload::worker(worker, &identity.base);
+    let scaled = workload.scaling.as_ref().is_some_and(|scaling| scaling.lag.is_some());
+    let seconds = metrics.interval_seconds.unwrap_or(if scaled { SCALING_SECONDS } else { DEFAULT_SECONDS });
+    let spec = PodMonitorSpec {
+        selector: LabelSelector {
+            match_labels: Some(child::selector(identity, &workload.component)),
+            ..LabelSelector::default()
+        },
+        pod_metrics_endpoints: vec![endpoint(identity, METRICS_PORT, &metrics.path, seconds, &workload.name)],
+    };
+    let metadata = meta(identity, monitoring, workload.deployment, &workload.component);
+    Some(Child::new(Kind::PodMonitor, PodMonitor { metadata, spec }))
+}
+
+/// How a port is scraped, and the labels that name its series' object and workload.
+fn endpoint(identity: &Identity, port: &str, path: &str, seconds: i32, workload: &str) -> Endpoint {
+    Endpoint {
+        port: port.into(),
+        path: path.into(),
+        interval: format!("{seconds}s"),
+        scrape_timeout: format!("{}s", seconds.min(SCRAPE_TIMEOUT_SECONDS)),
+        honor_labels: false,
+        relabelings: vec![label("recommender", &identity.name), label("workload", workload)],
+    }
+}
+
+/// Seconds between two scrapes of the servers.
+fn scrape_seconds(model: &Model) -> i32 {
+    let scaled = model.serving.autoscaling.as_ref().is_some_and(|autoscaling| autoscaling.latency.is_some());
+    let wanted = model.monitoring.as_ref().and_then(|monitoring| monitoring.metrics.interval_seconds);
+    wanted.unwrap_or(if scaled { SCALING_SECONDS } else { DEFAULT_SECONDS })
 }
 
 /// None when monitoring is not asked for.
 pub fn prometheus_rule(model: &Model) -> Option<Child> {
     let monitoring = model.monitoring.as_ref()?;
     let identity = &model.identity;
+    let spec = PrometheusRuleSpec { groups: rule_groups(model)? };
+    let metadata = meta(identity, monitoring, identity.base.clone(), COMPONENT);
+    Some(Child::new(Kind::PrometheusRule, PrometheusRule { metadata, spec }))
+}
+
+/// What Prometheus is to compute of an object. None when monitoring is not asked for.
+pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
+    let monitoring = model.monitoring.as_ref()?;
+    let identity = &model.identity;
+    let latency = model.serving.autoscaling.as_ref().and_then(|autoscaling| autoscaling.latency.as_ref());
     let watched = Watched {
         namespace: &identity.namespace,
         recommender: &identity.name,
         serving_deployment: &names::serving(&identity.base),
         profile: monitoring.metrics.profile,
-        interval_seconds: monitoring.metrics.interval_seconds,
+        interval_seconds: scrape_seconds(model),
         metrics_path: &monitoring.metrics.path,
         health_path: &model.serving.probes.path,
+        scaled_on: latency.map(|target| target.quantile),
+        resources: model.serving.resources.as_ref(),
+        dependencies: &model.dependencies,
     };
-    let spec = PrometheusRuleSpec { groups: monitoring::rule_groups(&watched) };
-    let object = PrometheusRule { metadata: meta(identity, monitoring), spec };
-    Some(Child::new(Kind::PrometheusRule, object))
+    Some(monitoring::rule_groups(&watched))
 }
 
 fn label(name: &str, value: &str) -> Relabeling {
@@ -69,8 +114,8 @@ fn label(name: &str, value: &str) -> Relabeling {
 }
 
 /// Metadata with the labels the user's Prometheus selects by.
-fn meta(identity: &Identity, monitoring: &Monitoring) -> ObjectMeta {
-    let mut meta = child::meta(identity, identity.base.clone(), COMPONENT);
+fn meta(identity: &Identity, monitoring: &Monitoring, name: String, component: &str) -> ObjectMeta {
+    let mut meta = child::meta(identity, name, component);
     let labels = meta.labels.get_or_insert_default();
     for (name, value) in &monitoring.labels {
         labels.entry(name.clone()).or_insert_with(|| value.clone());

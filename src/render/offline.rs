@@ -1,5 +1,7 @@
 //! The children of an object that is only a file: what they will be once the first training has succeeded.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use super::{Child, Decided, Kind, children, training_template};
@@ -26,7 +28,13 @@ pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
     let inputs = Inputs { plan: &plan, prior: None, versions: &[], in_use: &[], runs: &[], now, settled: true };
     let run = training::decide(&inputs).start;
     let version = run.as_ref().map(|run| trained(model, run, now));
-    children(model, &Decided { serve: version.as_ref(), train: run.as_ref() })
+    let decided = Decided {
+        serve: version.as_ref(),
+        train: run.as_ref(),
+        replicas: BTreeMap::new(),
+        left_alone: BTreeSet::new(),
+    };
+    children(model, &decided)
 }
 
 fn trained(model: &Model, run: &NewRun, now: Timestamp) -> Version {
@@ -51,7 +59,7 @@ fn trained(model: &Model, run: &NewRun, now: Timestamp) -> Version {
 pub fn as_yaml(children: &[Child]) -> anyhow::Result<String> {
     let mut text = String::new();
     for child in children {
-        if child.kind == Kind::Deployment {
+        if child.name.ends_with("-serving") && child.kind == Kind::Deployment {
             text += "---\n# The version is the first training's; its digest is known when it was trained.\n";
         } else {
             text += "---\n";

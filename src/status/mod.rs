@@ -68,6 +68,7 @@ pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
         conditions: conditions(inputs.prior, inputs.model.identity.generation, inputs.now, verdicts),
         training: Some(inputs.training.status.clone()),
         serving: Some(serving),
+        workers: Vec::new(),
         versions: inputs.training.versions.clone(),
     }
 }
@@ -155,13 +156,14 @@ fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>) -> 
         Some(facts) => (facts.ready, facts.desired),
         // It is there, and the watch is about to tell its state: until then what was known of it holds.
         None if inputs.family.owned(Kind::Deployment, uid).next().is_some() => (prior.replicas, prior.desired_replicas),
-        None => (0, inputs.model.min_replicas()),
+        None => (0, inputs.model.serving_workload().replicas),
     };
     ServingStatus {
         rolling_out: wanted.filter(|wanted| version.as_ref() != Some(wanted)),
         version,
         replicas,
         desired_replicas,
+        scaling: prior.scaling,
     }
 }
 

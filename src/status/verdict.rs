@@ -72,7 +72,7 @@ impl From<&Outcome> for Verdict {
 
 /// Kinds without which nothing is served.
 const SERVING_KINDS: [Kind; 4] = [Kind::ServiceAccount, Kind::Service, Kind::Deployment, Kind::PodDisruptionBudget];
-const MONITORING_KINDS: [Kind; 2] = [Kind::ServiceMonitor, Kind::PrometheusRule];
+const MONITORING_KINDS: [Kind; 3] = [Kind::ServiceMonitor, Kind::PodMonitor, Kind::PrometheusRule];
 
 fn problem<'a>(inputs: &'a Inputs<'_>, kinds: &[Kind]) -> Option<&'a Problem> {
     inputs.problems.iter().find(|problem| kinds.contains(&problem.kind))
@@ -114,7 +114,7 @@ pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>, servin
         };
         return Verdict::no(reason, format!("version {} {what}{}{goes_on}", wanted.id, why()));
     }
-    let least = inputs.model.min_replicas();
+    let least = inputs.model.serving_workload().replicas;
     if serving.replicas < least {
         let ready = serving.replicas;
         return Verdict::no(reasons::REPLICAS_MISSING, format!("{ready} of at least {least} pods are ready{}", why()));

@@ -21,11 +21,13 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
-# The Deployment that serves a model. No delete: what serves only goes with its owner, by garbage collection.
+# The Deployments of a model's servers and workers. Delete: workers that are no longer wanted; what serves only goes with
+# its owner, by garbage collection.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch]
-# A Deployment whose replicas belong to an autoscaler starts with the number the autoscaler would come to.
+  verbs: [get, list, watch, create, patch, delete]
+# A Deployment whose replicas belong to an autoscaler starts with the number the autoscaler would come to; and no replicas
+# at all are written here, because an autoscaler does not go to zero.
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [patch]
@@ -34,7 +36,7 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
-# Scaling of the serving Deployment.
+# Scaling of the Deployments.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
@@ -44,7 +46,7 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
   verbs: [get, list, watch, create, patch, delete]
 # Scraping, recording rules and alerts of a model; unused where prometheus-operator is not installed.
 - apiGroups: [monitoring.coreos.com]
-  resources: [servicemonitors, prometheusrules]
+  resources: [servicemonitors, podmonitors, prometheusrules]
   verbs: [get, list, watch, create, patch, delete]
 # A training run's report is the termination message of its pod, and why a pod does not start is told by its status.
 - apiGroups: [""]

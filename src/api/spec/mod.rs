@@ -1,0 +1,111 @@
+#![allow(clippy::duplicated_attributes)] // every printer column repeats type_
+
+mod artifacts;
+mod autoscaling;
+mod container;
+mod dependencies;
+mod monitoring;
+mod serving;
+mod training;
+mod workers;
+
+pub use artifacts::*;
+pub use autoscaling::*;
+pub use container::*;
+pub use dependencies::*;
+pub use monitoring::*;
+pub use serving::*;
+pub use training::*;
+pub use workers::*;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{RecommenderModelStatus, rules};
+
+/// A recommender: how its model is trained, served and watched. The operator keeps training Jobs, the serving
+/// Deployment, Service, autoscaler, disruption budget and monitoring in line with it.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "recommender.dev",
+    version = "v1alpha1",
+    kind = "RecommenderModel",
+    plural = "recommendermodels",
+    shortname = "recmodel",
+    category = "recommenders",
+    namespaced,
+    status = "RecommenderModelStatus",
+    derive = "PartialEq",
+    doc = "A recommender: how its model is trained, served and watched.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether a trained version answers requests"
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.serving.version",
+        description = "The model version that answers requests"
+    ),
+    printcolumn(
+        name = "Replicas",
+        type_ = "integer",
+        json_path = ".status.serving.replicas",
+        description = "Serving pods that are ready"
+    ),
+    printcolumn(
+        name = "Trained",
+        type_ = "date",
+        json_path = ".status.training.lastSuccessTime",
+        description = "Since the last training run that gave a valid version"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Why the model is ready, or is not"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
+)]
+#[x_kube(
+    validation = Rule::new(rules::SCALING_MONITORED)
+        .message("autoscaling on latency or lag reads recording rules: set monitoring"),
+    validation = Rule::new(rules::SERVING_LAG_KNOWN)
+        .message("serving.autoscaling.lag.dependency must be the name of one of dependencies"),
+    validation = Rule::new(rules::WORKER_LAG_KNOWN)
+        .message("workers.autoscaling.lag.dependency must be the name of one of dependencies")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RecommenderModelSpec {
+    /// Where model versions are stored. Only training and serving pods read it; the operator never does.
+    pub artifacts: Artifacts,
+    /// How the model is trained.
+    pub training: Training,
+    /// How the model is served over HTTP.
+    pub serving: Serving,
+    /// Deployments beside the servers that work off events or jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub workers: Vec<Worker>,
+    /// What the recommender stands on. So far: where lag is measured that servers or workers scale on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub dependencies: Vec<Dependency>,
+    /// How the model is watched. Without it no ServiceMonitor and no PrometheusRule are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
+    /// Secrets of type kubernetes.io/dockerconfigjson in the same namespace, used to pull the images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub image_pull_secrets: Vec<LocalReference>,
+}

@@ -1,0 +1,62 @@
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::rules;
+
+/// How the model is watched; needs the prometheus-operator's kinds (monitoring.coreos.com) in the cluster.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Monitoring {
+    /// Which metrics the server exposes.
+    pub metrics: Metrics,
+    /// Name of the metric source that scaling reads, as the operator's configuration names it. Default: the source named
+    /// default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
+        .message("write the name of a metric source of the operator: lower case letters, digits, - and ."))]
+    pub source: Option<String>,
+    /// Labels added to the ServiceMonitor, PodMonitors and the PrometheusRule, so that your Prometheus selects them, for example
+    /// release: kube-prometheus-stack.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
+    #[x_kube(
+        validation = Rule::new("self.all(k, !k.contains('recommender.dev/') && !k.startsWith('app.kubernetes.io/'))")
+            .message("labels of recommender.dev and app.kubernetes.io are set by the operator: remove them"),
+        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team"),
+        validation = Rule::new(rules::LABEL_VALUES)
+            .message("write values of letters, digits, -, _ and . that begin and end with a letter or digit")
+    )]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where metrics are and which names they have.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// The names the server exposes. The recording rules turn them into one vocabulary.
+    pub profile: MetricProfile,
+    /// HTTP path of the metrics on the serving port.
+    #[serde(default = "default_metrics_path")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]
+    pub path: String,
+    /// Seconds between two scrapes. Default: 5 where servers scale on latency, otherwise 15.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 120))]
+    pub interval_seconds: Option<i32>,
+}
+
+/// A known set of metric names.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MetricProfile {
+    /// prometheus-fastapi-instrumentator for FastAPI: http_request_duration_seconds and its relatives.
+    FastApiInstrumentator,
+}
+
+fn default_metrics_path() -> String {
+    "/metrics".into()
+}
