@@ -63,6 +63,14 @@ pub struct Run {
     /// Objects worked on at the same time, at most.
     #[arg(long, env = "CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
+    /// URL of the Prometheus that recorded series are read from to scale on latency and lag, for example
+    /// http://prometheus.monitoring:9090. It is the metric source named default.
+    #[arg(long, env = "PROMETHEUS_URL", value_name = "URL", conflicts_with = "metric_sources")]
+    pub prometheus_url: Option<String>,
+    /// YAML file that names several metric sources, or one with a token, a CA or a tenant:
+    /// sources: [{name: default, url: https://..., bearerTokenFile: ..., caFile: ..., headers: {X-Scope-OrgID: shop}}]
+    #[arg(long, env = "METRIC_SOURCES", value_name = "FILE")]
+    pub metric_sources: Option<PathBuf>,
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,

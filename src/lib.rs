@@ -15,6 +15,7 @@ pub mod monitoring;
 pub mod observe;
 pub mod render;
 pub mod scaling;
+pub mod signals;
 pub mod status;
 pub mod telemetry;
 pub mod training;

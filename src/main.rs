@@ -14,6 +14,7 @@ use recommender_operator::{
     model::Model,
     observe::{Scope, WATCH_SECONDS},
     render,
+    signals::{self, SourceConfig},
     telemetry::{self, Health, Metrics},
     validate,
 };
@@ -47,6 +48,7 @@ fn operate(run: Run) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(run: Run) -> anyhow::Result<ExitCode> {
+    let sources = metric_sources(&run)?;
     let mut config = kube::Config::infer().await.context("no cluster: neither KUBECONFIG nor a pod's account")?;
     // kube would try again by itself, silently and for minutes; here back-off is per object.
     config.default_retry = false;
@@ -68,6 +70,7 @@ async fn serve(run: Run) -> anyhow::Result<ExitCode> {
         scopes: scopes(&run.watch_namespaces),
         concurrency: run.concurrency,
         fence: held.as_ref().map(Held::fence),
+        sources,
     };
     let client = kube::Client::try_from(config)?;
     let lost = async {
@@ -126,6 +129,15 @@ fn scopes(namespaces: &[String]) -> Vec<Scope> {
     }
     // Once each: two loops over the same namespace would work against each other.
     BTreeSet::from_iter(namespaces).into_iter().cloned().map(Scope::Namespace).collect()
+}
+
+/// Where replicas' signals are read from. None at all is fine as long as nothing scales on latency or lag.
+fn metric_sources(run: &Run) -> anyhow::Result<Vec<SourceConfig>> {
+    if let Some(url) = run.prometheus_url.as_ref().filter(|url| !url.is_empty()) {
+        return Ok(vec![SourceConfig::plain(url).context("--prometheus-url")?]);
+    }
+    let Some(file) = run.metric_sources.as_deref() else { return Ok(Vec::new()) };
+    signals::config::parse(&read(file)?).with_context(|| format!("--metric-sources {}", file.display()))
 }
 
 fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {

@@ -25,6 +25,8 @@ pub fn install(image: &str) -> Result<()> {
     arguments.extend(["--set-string", &repository, "--set-string", &tag]);
     arguments.extend(["--set", "serviceMonitor.enabled=true", "--set", "serviceMonitor.interval=5s"]);
     arguments.extend(["--set", "serviceMonitor.labels.release=kube-prometheus-stack"]);
+    arguments.extend(["--set", "metricSources[0].name=default"]);
+    arguments.extend(["--set", "metricSources[0].url=http://prometheus.monitoring:9090"]);
     // The CRD may have been applied by hand, as tests without the operator do.
     arguments.extend(["--take-ownership", "--server-side=true", "--force-conflicts"]);
     let content = format!("{image}\n{}\n{}", arguments.join("\n"), digest_of_directory(&chart)?);

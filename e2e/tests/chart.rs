@@ -226,6 +226,17 @@ fn the_arguments_of_the_deployment_are_those_of_the_command_line() -> Result<()>
 }
 
 #[test]
+fn the_metric_sources_of_the_config_map_are_those_the_operator_reads() -> Result<()> {
+    let everything = chart().join("ci/everything-values.yaml");
+    let objects = yaml(&rendered("ops", &["--values", text(&everything)])?)?;
+    let file = objects.iter().find_map(|object| object["data"]["metric-sources.yaml"].as_str());
+    let sources = recommender_operator::signals::config::parse(file.context("no file of metric sources")?)?;
+    let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(names, ["default", "mimir"]);
+    Ok(())
+}
+
+#[test]
 fn values_that_cannot_work_are_refused_with_a_message_that_helps() -> Result<()> {
     for (set, hint) in [
         ("replica=2", "additional properties 'replica' not allowed"),
@@ -236,6 +247,8 @@ fn values_that_cannot_work_are_refused_with_a_message_that_helps() -> Result<()>
         ("image.digest=sha256:12", "/image/digest"),
         ("log.format=xml", "value must be one of 'json', 'text'"),
         ("serviceMonitor.interval=often", "/serviceMonitor/interval"),
+        ("metricSources[0].name=default", "missing property 'url'"),
+        ("metricSources[0].name=a,metricSources[0].url=prometheus:9090", "/metricSources/0/url"),
         ("image.repository=", "image.repository is empty"),
         ("replicas=2,leaderElection.enabled=false", "Enable leaderElection, or set replicas to 1"),
     ] {

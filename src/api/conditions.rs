@@ -12,8 +12,10 @@ pub mod types {
     pub const TRAINING_READY: &str = "TrainingReady";
     /// The newest valid version is rolled out and its pods are ready.
     pub const SERVING_READY: &str = "ServingReady";
-    /// The autoscaler is able to compute replicas.
+    /// The number of replicas is able to follow what it is to follow.
     pub const SCALING_ACTIVE: &str = "ScalingActive";
+    /// The workers' pods are ready.
+    pub const WORKERS_READY: &str = "WorkersReady";
     /// The monitoring objects are in place.
     pub const MONITORING_READY: &str = "MonitoringReady";
 }
@@ -64,6 +66,27 @@ pub mod reasons {
     pub const NOT_REQUESTED: &str = "NotRequested";
     /// The autoscaler has no metrics yet, or cannot get them.
     pub const NO_METRICS: &str = "NoMetrics";
+    /// Somebody else's autoscaler moves a Deployment; ours is not there meanwhile.
+    pub const SCALING_CONFLICT: &str = "ScalingConflict";
+    /// A number of replicas was decided on.
+    pub const SCALED: &str = "Scaled";
+    /// Decisions are told only, as asked for.
+    pub const ADVISORY: &str = "Advisory";
+    /// Signals that replicas are decided on are missing or old, so nothing is lowered.
+    pub const METRICS_MISSING: &str = "MetricsMissing";
+    /// More replicas would be needed than are allowed.
+    pub const MAX_REPLICAS: &str = "MaxReplicas";
+    /// More consumers would be needed than there are partitions.
+    pub const PARTITIONS: &str = "Partitions";
+    /// More messages wait than are to wait at most.
+    pub const LAG_ABOVE_MAXIMUM: &str = "LagAboveMaximum";
+    /// The latency is above its target even without load.
+    pub const TARGET_IMPOSSIBLE: &str = "TargetImpossible";
+    /// More replicas did not help.
+    pub const SCALING_INEFFECTIVE: &str = "ScalingIneffective";
+    /// The promise on latency or lag is in danger, and only a person can help.
+    pub const SCALING_TROUBLES: [&str; 5] =
+        [MAX_REPLICAS, PARTITIONS, LAG_ABOVE_MAXIMUM, TARGET_IMPOSSIBLE, SCALING_INEFFECTIVE];
     /// A kind is missing in the cluster.
     pub const API_MISSING: &str = "ApiMissing";
 }

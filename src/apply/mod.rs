@@ -29,6 +29,8 @@ pub struct Outcome {
 pub struct Problem {
     /// Its kind.
     pub kind: Kind,
+    /// Its name.
+    pub name: String,
     /// `NameConflict`, `FieldConflict`, `ApplyFailed`, `ApiMissing` or `Pending`.
     pub reason: &'static str,
     /// What is wrong and what to do.
@@ -112,7 +114,7 @@ async fn ensure(
     child: &Child,
 ) -> Result<Ensured, Problem> {
     if !world.has_kind(child.kind) {
-        return Err(api_missing(child.kind));
+        return Err(api_missing(child));
     }
     let identity = wanted.identity;
     let failed = |error| failed(child.kind, &child.name, &error);
@@ -202,6 +204,7 @@ fn is_watched(meta: &ObjectMeta) -> bool {
 pub fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
     Problem {
         kind,
+        name: name.into(),
         reason: reasons::APPLY_FAILED,
         message: format!("{} {name}: {error}", kind.as_str()),
         permanent: error.is_permanent(),
@@ -213,6 +216,7 @@ fn outlived(child: &Child) -> Problem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     Problem {
         kind: child.kind,
+        name: name.clone(),
         reason: reasons::PENDING,
         message: format!(
             "{kind} {name} still belongs to a deleted RecommenderModel of the same name; it is made anew once it is gone"
@@ -225,6 +229,7 @@ fn name_conflict(child: &Child) -> Problem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     Problem {
         kind: child.kind,
+        name: name.clone(),
         reason: reasons::NAME_CONFLICT,
         message: format!(
             "{kind} {name} exists and is not owned by this RecommenderModel; it is left alone: delete or rename it, or \
@@ -238,6 +243,7 @@ fn field_conflict(child: &Child) -> Problem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     Problem {
         kind: child.kind,
+        name: name.clone(),
         reason: reasons::FIELD_CONFLICT,
         message: format!(
             "{kind} {name}: somebody else keeps changing fields that this RecommenderModel sets, so they are put right \
@@ -249,9 +255,11 @@ fn field_conflict(child: &Child) -> Problem {
     }
 }
 
-fn api_missing(kind: Kind) -> Problem {
+fn api_missing(child: &Child) -> Problem {
+    let kind = child.kind;
     Problem {
         kind,
+        name: child.name.clone(),
         reason: reasons::API_MISSING,
         message: format!(
             "the cluster has no {}s ({}), or the operator may not list them: install prometheus-operator, it is picked \

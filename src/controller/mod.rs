@@ -5,6 +5,7 @@ mod queue;
 mod reconcile;
 mod report;
 mod runs;
+mod scaler;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -20,14 +21,16 @@ use kube::{
         watcher::{self, Event},
     },
 };
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use self::{memory::Memory, queue::Waiting};
+use self::{memory::Memory, queue::Waiting, scaler::Scaler};
 use crate::{
     api::RecommenderModel,
     apply::{self, CallError, Cluster},
     leader::Fence,
     observe::{Scope, Touched, WATCH_SECONDS, World, watch, watch_children},
+    signals::SourceConfig,
     status,
     telemetry::{Health, Metrics},
 };
@@ -51,12 +54,21 @@ pub struct Context {
     cluster: Cluster,
     world: Arc<World>,
     memory: Memory,
+    scaler: Scaler,
+    /// Objects to look at for other reasons than a change in the cluster.
+    touch: mpsc::UnboundedSender<ObjectRef<Guarded>>,
     waiting: Waiting,
     metrics: Metrics,
     fence: Option<Fence>,
 }
 
 impl Context {
+    /// Has an object looked at.
+    fn touch(&self, object: ObjectRef<Guarded>) {
+        // An error says that the queue is gone, which ends everything.
+        let _ = self.touch.send(object);
+    }
+
     /// Whether the lease, if there is one, is still ours.
     fn may_write(&self) -> bool {
         self.fence.as_ref().is_none_or(Fence::is_valid)
@@ -108,6 +120,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// Whether we may still write; none without leader election.
     pub fence: Option<Fence>,
+    /// Where the signals come from that replicas are decided on.
+    pub sources: Vec<SourceConfig>,
 }
 
 /// Reconciles until `stop` resolves; then finishes what is under way, within [`DRAIN`].
@@ -125,20 +139,24 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     metrics.announce_failures(Error::CLASSES);
     let stop = stop.boxed().shared();
-    let mut caches = Vec::new();
-    let mut work = Vec::new();
+    let (mut caches, mut contexts, mut work) = (Vec::new(), Vec::new(), Vec::new());
     for scope in &settings.scopes {
         let (store, writer) = reflector::store();
+        let (touch, mut touched) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
             objects: store.clone(),
             cluster: Cluster::new(client.clone(), metrics.clone(), settings.fence.clone()),
             world: Arc::new(World::default()),
             memory: Memory::default(),
+            scaler: Scaler::default(),
+            touch,
             waiting: Waiting::default(),
             metrics: metrics.clone(),
             fence: settings.fence.clone(),
         });
-        let objects = objects(&client, scope, &context, writer);
+        contexts.push(context.clone());
+        let touched = stream::poll_fn(move |poll| touched.poll_recv(poll));
+        let objects = stream::select(objects(&client, scope, &context, writer), touched);
         caches.push((store.clone(), context.world.clone()));
         work.push(work_off(&client, scope, settings.concurrency, store, objects, context, stop.clone()));
     }
@@ -146,6 +164,7 @@ pub async fn run(
     tokio::select! {
         _ = futures::future::join_all(work) => {}
         () = beat(&health, &metrics, caches) => {}
+        () = scaler::run(settings.sources, contexts, metrics.clone()) => {}
         () = too_long => tracing::warn!("broke off what was still under way"),
     }
     anyhow::ensure!(stop.peek().is_some(), "the work queue ended by itself");
@@ -237,7 +256,9 @@ fn leave_queue(context: &Context, object: &Guarded) {
 fn forget(context: &Context, object: &Guarded) {
     leave_queue(context, object);
     let meta = kube::Resource::meta(object);
-    context.memory.forget(meta.uid.as_deref().unwrap_or_default());
+    let uid = meta.uid.as_deref().unwrap_or_default();
+    context.memory.forget(uid);
+    context.scaler.forget(uid, context.metrics.scaling());
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
     context.metrics.remove_model(&name(&meta.namespace), &name(&meta.name));
 }

@@ -9,10 +9,10 @@ use super::{Context, Error, Guarded, report, runs};
 use crate::{
     api::{RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Outcome, Wanted},
-    model::{Identity, Model},
+    model::{Identity, Model, Workload},
     observe::{Facts, Family},
     render::{self, Child, Decided, Kind},
-    status::{self, FIRST_METRICS, Note},
+    status::{self, FIRST_METRICS, Note, Scaling},
     training::{self, Decision, ObservedRun, Plan},
 };
 
@@ -28,7 +28,7 @@ struct Look {
 /// Brings the cluster in line with an object:
 ///
 /// 1. read what is known of it, and check that it can be worked with (no request)
-/// 2. decide what to train and what to serve (pure)
+/// 2. decide what to train and what to serve (pure), and take over what the last tick decided on replicas
 /// 3. render the children (pure, cannot fail)
 /// 4. apply what is not as wanted, delete what is not wanted any more
 /// 5. compute the status (pure) and write it if it changed
@@ -46,11 +46,13 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let family = look.family(context);
 
     let training = look.decide(&model, &family);
-    let children = look.render(&model, &training);
-    let outcome = look.apply(context, &training, &children, &family).await;
+    let scaling = look.scaling(context, &model, &family);
+    let children = look.render(&model, &training, &scaling, &family);
+    let mut outcome = look.apply(context, &training, &children, &family).await;
+    outcome.problems.extend(look.to_and_from_zero(context, &model, &scaling, &family).await);
 
     let family = look.family(context);
-    let status = look.status(&model, &training, &family, &outcome);
+    let status = look.status(&model, &training, &scaling, &family, &outcome);
     look.tell(context, &status, &outcome).await?;
     look.next(&model, &training, &family, outcome)
 }
@@ -118,14 +120,56 @@ impl Look {
         })
     }
 
-    fn render(&self, model: &Model, training: &Decision) -> Vec<Child> {
+    /// What the last tick decided on replicas, and who else moves them.
+    fn scaling(&self, context: &Context, model: &Model, family: &Family) -> Scaling {
+        let decided = context.scaler.look(model, family, &self.prior, context.metrics.scaling(), self.now);
+        let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
+        let foreign = scaled.filter_map(|workload| {
+            let foreign = context.world.foreign_autoscaler(&self.identity.namespace, &workload.deployment)?;
+            Some((workload.deployment, foreign))
+        });
+        Scaling { decided, foreign: foreign.collect() }
+    }
+
+    fn render(&self, model: &Model, training: &Decision, scaling: &Scaling, family: &Family) -> Vec<Child> {
+        // Until something is decided, the replicas there are stay.
+        let replicas = |workload: Workload| {
+            let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
+            let there = || family.deployment(&workload.deployment, &self.uid).map(|facts| facts.desired);
+            Some((decided.or_else(there)?, workload.deployment))
+        };
         let decided = Decided {
             serve: training.versions.first(),
             train: training.start.as_ref(),
-            replicas: Default::default(),
-            left_alone: Default::default(),
+            replicas: model.workloads().into_iter().filter_map(replicas).map(|(count, name)| (name, count)).collect(),
+            left_alone: scaling.foreign.keys().cloned().collect(),
         };
         render::children(model, &decided)
+    }
+
+    /// Writes the replicas of workloads that go to zero or come back from it. An autoscaler does neither: it never goes
+    /// below one, and rests while there are none.
+    async fn to_and_from_zero(
+        &self,
+        context: &Context,
+        model: &Model,
+        scaling: &Scaling,
+        family: &Family,
+    ) -> Vec<apply::Problem> {
+        let mut problems = Vec::new();
+        for workload in model.workloads() {
+            let to_zero = workload.scaling.as_ref().is_some_and(|scaling| scaling.is_acted_on() && scaling.min == 0);
+            let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
+            let there = family.deployment(&workload.deployment, &self.uid).map(|facts| facts.desired);
+            let (true, Some(decided), Some(there)) = (to_zero, decided, there) else { continue };
+            let contested = scaling.foreign.contains_key(&workload.deployment);
+            if (decided == 0) != (there == 0) && !contested {
+                let (namespace, name) = (&self.identity.namespace, &workload.deployment);
+                let written = context.cluster.set_replicas(namespace, name, decided).await;
+                problems.extend(written.err().map(|error| apply::failed(Kind::Deployment, name, &error)));
+            }
+        }
+        problems
     }
 
     async fn apply(&self, context: &Context, training: &Decision, children: &[Child], family: &Family) -> Outcome {
@@ -149,11 +193,19 @@ impl Look {
         deleted.err().map(|error| apply::failed(Kind::Job, &run.job, &error))
     }
 
-    fn status(&self, model: &Model, training: &Decision, family: &Family, outcome: &Outcome) -> RecommenderModelStatus {
+    fn status(
+        &self,
+        model: &Model,
+        training: &Decision,
+        scaling: &Scaling,
+        family: &Family,
+        outcome: &Outcome,
+    ) -> RecommenderModelStatus {
         status::compute(&status::Inputs {
             model,
             prior: &self.prior,
             training,
+            scaling,
             family,
             problems: &outcome.problems,
             now: self.now,
@@ -208,7 +260,8 @@ impl Look {
 
     /// When an autoscaler without metrics becomes news.
     fn first_metrics_due(&self, model: &Model, family: &Family) -> Option<Timestamp> {
-        model.serving.autoscaling.as_ref()?;
+        let by_cpu = |workload: Workload| workload.scaling.is_some_and(|scaling| !scaling.is_decided());
+        model.workloads().into_iter().any(by_cpu).then_some(())?;
         let due = family.of_kind(Kind::HorizontalPodAutoscaler).find_map(|(_, seen)| match &seen.facts {
             Facts::Autoscaler(facts) => match &facts.active {
                 Some((false, _)) => Some(facts.created_at + FIRST_METRICS),

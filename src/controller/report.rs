@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::{
         apply::Cluster,
-        controller::{memory::Memory, queue::Waiting},
+        controller::{memory::Memory, queue::Waiting, scaler::Scaler},
         observe::World,
         telemetry::Metrics,
     };
@@ -149,6 +149,8 @@ mod tests {
             cluster: Cluster::new(Client::new(service, "default"), metrics.clone(), None),
             world: Arc::new(World::default()),
             memory: Memory::default(),
+            scaler: Scaler::default(),
+            touch: tokio::sync::mpsc::unbounded_channel().0,
             waiting: Waiting::default(),
             metrics,
             fence: None,

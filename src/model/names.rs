@@ -41,6 +41,16 @@ pub fn worker(base: &str, worker: &str) -> String {
     format!("{base}-worker-{worker}")
 }
 
+/// Whether the Deployment of servers or of a worker can have this name.
+pub fn is_deployment(name: &str) -> bool {
+    name.ends_with("-serving") || name.contains("-worker-")
+}
+
+/// Base names that a child or pod of this name can be built from: its name up to each dash, and all of it.
+pub fn bases(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('-').map(|(dash, _)| &name[..dash]).chain([name])
+}
+
 /// The Job that trains a version.
 pub fn job(base: &str, version: &str) -> String {
     format!("{base}-{version}")
@@ -76,6 +86,7 @@ mod tests {
     use super::*;
 
     const LONGEST_VERSION: &str = "full-20261121-0300";
+    const LONGEST_WORKER: &str = "a-worker-of-all";
 
     fn object_name() -> impl Strategy<Value = String> {
         // RFC 1123 subdomains of 1 to 253 characters, as the API server takes them for custom resources.
@@ -99,9 +110,11 @@ mod tests {
         #[test]
         fn every_child_name_is_a_dns_label_of_at_most_63_characters(name in object_name()) {
             let base = base(&name);
-            for child in [base.clone(), serving(&base), job(&base, LONGEST_VERSION)] {
+            for child in [base.clone(), serving(&base), worker(&base, LONGEST_WORKER), job(&base, LONGEST_VERSION)] {
                 prop_assert!(is_service_name(&child), "{name} gave {child}");
+                prop_assert!(bases(&child).any(|candidate| candidate == base), "{base} is not found in {child}");
             }
+            prop_assert!(is_deployment(&serving(&base)) && is_deployment(&worker(&base, "a")));
         }
 
         #[test]

@@ -8,7 +8,7 @@
 
 pub mod alerts;
 pub mod profiles;
-mod promql;
+pub(crate) mod promql;
 pub mod recording;
 
 use crate::api::{Dependency, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup};

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
-        autoscaling::v2::HorizontalPodAutoscaler,
+        autoscaling::v2::{CrossVersionObjectReference, HorizontalPodAutoscaler},
         batch::v1::Job,
         core::v1::{ContainerStatus, Pod},
     },
@@ -13,7 +13,7 @@ use k8s_openapi::{
 
 use crate::{
     api::{DUE_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL},
-    render::{Kind, SERVER_CONTAINER, TRAINER_CONTAINER},
+    render::{Kind, SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
 };
 
 /// The state of a child beyond its metadata.
@@ -21,11 +21,11 @@ use crate::{
 pub enum Facts {
     /// Nothing of interest.
     Nothing,
-    /// Of the serving Deployment.
+    /// Of the Deployment of servers or of a worker.
     Deployment(DeploymentFacts),
     /// Of a training Job.
     Job(JobFacts),
-    /// Of the autoscaler.
+    /// Of an autoscaler.
     Autoscaler(AutoscalerFacts),
 }
 
@@ -45,10 +45,10 @@ impl Facts {
     }
 }
 
-/// The state of the serving Deployment.
+/// The state of the Deployment of servers or of a worker.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeploymentFacts {
-    /// The version in its pod template.
+    /// The version in its pod template; none for workers.
     pub version: Option<String>,
     /// Whether the Deployment's controller has seen the newest template.
     pub observed: bool,
@@ -115,11 +115,17 @@ pub struct JobEnd {
     pub message: String,
 }
 
-/// The state of the autoscaler.
+/// The state of an autoscaler.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoscalerFacts {
     /// When it was created.
     pub created_at: Timestamp,
+    /// Name of the Deployment whose replicas it writes; none when it writes those of something else.
+    pub target: Option<String>,
+    /// Replicas it wants; none before it looked for the first time.
+    pub desired: Option<i32>,
+    /// When it last changed the number of replicas.
+    pub last_scale: Option<Timestamp>,
     /// Its condition `ScalingActive`, with the message where it is not true.
     pub active: Option<(bool, String)>,
 }
@@ -127,12 +133,20 @@ pub struct AutoscalerFacts {
 /// The state of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodFacts {
-    /// The Job it belongs to; none for serving pods.
+    /// The Job it belongs to; none for servers and workers.
     pub job: Option<String>,
-    /// The version it trains or serves.
+    /// The component it belongs to, as [`crate::model::Workload::component`] names it; empty when its label is gone.
+    pub component: String,
+    /// The version it trains or serves; empty for workers.
     pub version: String,
     /// When it was created; the newest attempt of a Job counts.
     pub created_at: Timestamp,
+    /// Since when it is ready without a break; none while it is not, and once it is being deleted.
+    pub ready_since: Option<Timestamp>,
+    /// How long it took from its creation to its being ready for the first time, in whole seconds. None before, and when its container
+    /// was restarted on the way: that is not how a start normally goes. It is not known whether a pod that was ready
+    /// when we first saw it had been ready before, so where it had, this is too long.
+    pub started_after: Option<SignedDuration>,
     /// Why its container does not start.
     pub blocked: Option<Blocked>,
     /// How its container ended.
@@ -149,6 +163,11 @@ pub struct Blocked {
 }
 
 impl PodFacts {
+    /// Takes over what only we know: how long its first start took. Readiness that is lost and comes back is no start.
+    pub fn keep(&mut self, before: &Self) {
+        self.started_after = before.started_after.or(self.started_after);
+    }
+
     /// Why its container does not start, if that is not just the way every pod starts.
     pub fn blocked_at(&self, now: Timestamp) -> Option<&str> {
         self.blocked.as_ref().filter(|blocked| blocked.counts_from <= now).map(|blocked| blocked.why.as_str())
@@ -242,23 +261,40 @@ pub fn of_new(kind: Kind, meta: &ObjectMeta) -> Facts {
 
 /// What counts of an autoscaler.
 pub fn autoscaler(autoscaler: &HorizontalPodAutoscaler) -> Facts {
-    let conditions = autoscaler.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let status = autoscaler.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
     let active =
         conditions.into_iter().flatten().find(|condition| condition.type_ == "ScalingActive").map(|condition| {
             let active = condition.status == "True";
             // The message of an active autoscaler carries changing detail that nobody needs.
             (active, if active { String::new() } else { condition.message.clone().unwrap_or_default() })
         });
-    Facts::Autoscaler(AutoscalerFacts { created_at: instant(autoscaler.metadata.creation_timestamp.as_ref()), active })
+    let target = autoscaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
+    let is_deployment = |target: &&CrossVersionObjectReference| {
+        target.kind == "Deployment" && target.api_version.as_ref().is_some_and(|version| version.starts_with("apps/"))
+    };
+    Facts::Autoscaler(AutoscalerFacts {
+        created_at: instant(autoscaler.metadata.creation_timestamp.as_ref()),
+        target: target.filter(is_deployment).map(|target| target.name.clone()),
+        // The API server makes it 0 before its controller has looked, which then sets conditions.
+        desired: conditions.and_then(|_| Some(status?.desired_replicas)),
+        last_scale: status.and_then(|status| Some(status.last_scale_time.as_ref()?.0)),
+        active,
+    })
 }
 
 /// What counts of a pod.
 pub fn pod(pod: &Pod) -> PodFacts {
     let status = pod.status.as_ref();
     let container = status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
-    let container = container.into_iter().find(|c| c.name == TRAINER_CONTAINER || c.name == SERVER_CONTAINER);
+    let container = container.into_iter().find(|container| CONTAINERS.contains(&container.name.as_str()));
     let created_at = instant(pod.metadata.creation_timestamp.as_ref());
+    let ready_since = ready_since(pod);
+    let is_restarted = container.is_none_or(|container| container.restart_count > 0);
     PodFacts {
+        component: label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default().into(),
+        ready_since,
+        started_after: ready_since.filter(|_| !is_restarted).map(|ready| ready.duration_since(created_at)),
         job: label(&pod.metadata, "batch.kubernetes.io/job-name").map(Into::into),
         version: label(&pod.metadata, VERSION_LABEL).unwrap_or_default().into(),
         created_at,
@@ -269,6 +305,12 @@ pub fn pod(pod: &Pod) -> PodFacts {
         end: container.and_then(end),
     }
 }
+
+/// The containers of our pods.
+const CONTAINERS: [&str; 3] = [TRAINER_CONTAINER, SERVER_CONTAINER, WORKER_CONTAINER];
+
+/// The label that tells servers and workers apart.
+const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 
 /// How long a pod may be without a node before that is news.
 const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
@@ -293,6 +335,15 @@ fn blocked(container: &ContainerStatus) -> Option<String> {
         "" => Some(reason.into()),
         message => Some(format!("{reason}: {message}")),
     }
+}
+
+fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
+    ready.last_transition_time.as_ref().map(|time| time.0)
 }
 
 fn unschedulable(pod: &Pod) -> Option<String> {

@@ -2,6 +2,7 @@
 
 mod facts;
 mod fields;
+mod foreign;
 mod watch;
 
 use std::{
@@ -14,6 +15,8 @@ use std::{
 };
 
 pub use facts::*;
+use foreign::Foreign;
+pub use foreign::ForeignAutoscaler;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
@@ -137,6 +140,28 @@ impl Family {
         self.of_kind(kind).filter(move |(_, seen)| seen.controller.as_deref() == Some(uid))
     }
 
+    /// The state of the Deployment of a name that the object of a UID controls; none when there is no such Deployment,
+    /// and before the watch has told its state.
+    pub fn deployment(&self, name: &str, uid: &str) -> Option<&DeploymentFacts> {
+        match self.facts(Kind::Deployment, name, uid)? {
+            Facts::Deployment(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The state of the autoscaler of a name that the object of a UID controls; none when there is no such autoscaler,
+    /// and before the watch has told its state. An autoscaler has the name of its Deployment.
+    pub fn autoscaler(&self, name: &str, uid: &str) -> Option<&AutoscalerFacts> {
+        match self.facts(Kind::HorizontalPodAutoscaler, name, uid)? {
+            Facts::Autoscaler(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    fn facts(&self, kind: Kind, name: &str, uid: &str) -> Option<&Facts> {
+        self.child(kind, name).filter(|seen| seen.controller.as_deref() == Some(uid)).map(|seen| &seen.facts)
+    }
+
     /// All children, pods left out.
     pub fn children(&self) -> impl Iterator<Item = (Kind, &str, &Seen)> {
         self.members.iter().filter_map(|((watched, name), seen)| match watched {
@@ -183,6 +208,8 @@ pub struct World {
     loading: AtomicU32,
     /// Optional kinds that the cluster does not have.
     missing: Mutex<HashSet<Kind>>,
+    /// Autoscalers of others.
+    foreign: Mutex<Foreign>,
 }
 
 impl World {
@@ -247,12 +274,15 @@ impl World {
         let before = key(meta).and_then(|key| families.get(&key)?.members.get(&member?));
         if let Some(before) = before.filter(|before| before.uid == seen.uid) {
             seen.facts.keep(&before.facts, now);
+            if let (Some(pod), Some(before)) = (&mut seen.pod, &before.pod) {
+                pod.keep(before);
+            }
         }
         insert(&mut families, watched, meta, seen)
     }
 
-    /// Forgets an object. Returns the model it belonged to.
-    fn remove(&self, watched: Watched, meta: &ObjectMeta) -> Option<String> {
+    /// Forgets an object. Returns (namespace, model) of whom it belonged to.
+    fn remove(&self, watched: Watched, meta: &ObjectMeta) -> Option<(String, String)> {
         let (key, name) = (key(meta)?, meta.name.clone()?);
         let mut families = lock(&self.families);
         let family = families.get_mut(&key)?;
@@ -260,7 +290,7 @@ impl World {
         if Some(&seen.uid) != meta.uid.as_ref() {
             return None; // a later object of that name is there already
         }
-        let model = seen.model.clone();
+        let model = (key.0.clone(), seen.model.clone());
         family.members.remove(&(watched, name));
         if family.members.is_empty() {
             families.remove(&key);
@@ -268,24 +298,31 @@ impl World {
         Some(model)
     }
 
-    /// Forgets an object that has become nobody's, as its owner reference was removed. Returns the model it belonged to.
-    fn disown(&self, watched: Watched, uid: &str) -> Option<(String, String)> {
+    /// Forgets an object that has become nobody's, as its owner reference was removed. Returns (namespace, model) of whom
+    /// it belonged to.
+    fn disown(&self, watched: Watched, meta: &ObjectMeta) -> Option<(String, String)> {
+        let (namespace, name) = (meta.namespace.clone()?, meta.name.clone()?);
         let mut families = lock(&self.families);
-        let (key, member) = families.iter().find_map(|(key, family)| {
-            let member = family.members.iter().find(|((of, _), seen)| *of == watched && seen.uid == uid)?;
-            Some((key.clone(), member.0.clone()))
-        })?;
+        // Whose it was is not said any more, save by its name.
+        let keys = names::bases(&name).map(|base| (namespace.clone(), base.to_owned()));
+        let member = (watched, name.clone());
+        let is_member =
+            |family: &Family| family.members.get(&member).is_some_and(|s| Some(&s.uid) == meta.uid.as_ref());
+        let key = keys.into_iter().find(|key| families.get(key).is_some_and(is_member))?;
         let family = families.get_mut(&key)?;
         let seen = family.members.remove(&member)?;
         if family.members.is_empty() {
             families.remove(&key);
         }
-        Some((key.0, seen.model))
+        Some((namespace, seen.model))
     }
 
-    /// Forgets all objects of a kind that a new list did not have. Returns (namespace, model) of those forgotten.
+    /// Forgets all objects of a kind that a new list did not have. Returns (namespace, model) of those concerned.
     fn retain(&self, watched: Watched, listed: &HashSet<String>) -> Vec<(String, String)> {
         let mut gone = Vec::new();
+        if watched == Watched::Child(Kind::HorizontalPodAutoscaler) {
+            gone = self.retain_movers(listed);
+        }
         lock(&self.families).retain(|(namespace, _), family| {
             family.members.retain(|(of, _), seen| {
                 let keep = *of != watched || listed.contains(&seen.uid);

@@ -154,8 +154,11 @@ impl One {
             + Send
             + 'static,
     {
-        let config =
-            watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}")).timeout(WATCH_SECONDS);
+        let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
+        // Of the autoscalers also those of others are watched: they may move our Deployments.
+        if watched != Watched::Child(Kind::HorizontalPodAutoscaler) {
+            config = config.labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}"));
+        }
         self.world.expect_list();
         let mut fill = Fill { watched, world: self.world.clone(), facts, listed: HashSet::new(), loaded: false };
         watch(self.scope.api::<K>(self.client.clone()), config)
@@ -197,8 +200,9 @@ impl<F> Fill<F> {
             }
             Ok(Event::Delete(object)) => {
                 self.world.tells(self.watched, object.meta());
-                let model = self.world.remove(self.watched, object.meta());
-                model.map(|name| touched(object.meta().namespace.clone(), name)).into_iter().collect()
+                let mut models = self.world.forget_mover(object.meta());
+                models.extend(self.world.remove(self.watched, object.meta()));
+                touched(models)
             }
             Err(error) => self.failed(&error),
         }
@@ -209,24 +213,24 @@ impl<F> Fill<F> {
         F: Fn(&K) -> (Facts, Option<PodFacts>),
     {
         let (facts, pod) = (self.facts)(object);
-        let Some(seen) = Seen::new(object.meta(), facts, pod) else {
-            let uid = object.meta().uid.as_deref().unwrap_or_default();
-            let disowned = self.world.disown(self.watched, uid);
-            return disowned.map(|(namespace, name)| Touched::Model { namespace, name }).into_iter().collect();
+        let mut models = match &facts {
+            Facts::Autoscaler(_) => self.world.note_mover(object.meta(), &facts),
+            _ => Vec::new(),
         };
-        let model = seen.model.clone();
-        if self.world.put(self.watched, object.meta(), seen, Timestamp::now()) {
-            vec![touched(object.meta().namespace.clone(), model)]
-        } else {
-            Vec::new()
+        match Seen::new(object.meta(), facts, pod) {
+            Some(seen) => {
+                let model = (object.meta().namespace.clone().unwrap_or_default(), seen.model.clone());
+                let is_news = self.world.put(self.watched, object.meta(), seen, Timestamp::now());
+                models.extend(is_news.then_some(model));
+            }
+            None => models.extend(self.world.disown(self.watched, object.meta())),
         }
+        touched(models)
     }
 
     fn list_done(&mut self) -> Vec<Touched> {
-        let gone = self.world.retain(self.watched, &self.listed);
+        let mut touched = touched(self.world.retain(self.watched, &self.listed));
         self.listed = HashSet::new();
-        let mut touched: Vec<_> =
-            gone.into_iter().map(|(namespace, name)| Touched::Model { namespace, name }).collect();
         if let Watched::Child(kind) = self.watched
             && self.world.set_missing(kind, false)
         {
@@ -267,8 +271,9 @@ impl<F> Fill<F> {
     }
 }
 
-fn touched(namespace: Option<String>, name: String) -> Touched {
-    Touched::Model { namespace: namespace.unwrap_or_default(), name }
+/// From namespaces and names.
+fn touched(models: Vec<(String, String)>) -> Vec<Touched> {
+    models.into_iter().map(|(namespace, name)| Touched::Model { namespace, name }).collect()
 }
 
 /// Whether the cluster has no such kind, or does not let us list it.

@@ -166,9 +166,28 @@ impl Capacity {
         self.tracks.as_ref().map(|tracks| tracks[self.best(tracks)].unloaded.exp())
     }
 
+    /// Whether what is believed differs by more than a tenth.
+    #[must_use]
+    pub(super) fn differs_from(&self, other: &Self) -> bool {
+        let believed = |capacity: &Self| {
+            let track = capacity.tracks.as_ref().map(|tracks| tracks[capacity.best(tracks)]);
+            let exp = |logarithm: Option<f64>| logarithm.map(f64::exp);
+            [exp(track.map(|track| track.unloaded)), exp(track.map(|track| track.saturation)), exp(capacity.cost)]
+        };
+        believed(self).into_iter().zip(believed(other)).any(|(own, others)| differs(own, others))
+    }
+
     fn best(&self, tracks: &[Track; 3]) -> usize {
         let other = if tracks[0].surprise < tracks[2].surprise { 0 } else { 2 };
         if tracks[other].surprise + CLEARLY < tracks[1].surprise { other } else { 1 }
+    }
+}
+
+/// Whether two numbers that may be unknown differ by more than a tenth of the larger.
+pub(super) fn differs(a: Option<f64>, b: Option<f64>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() > 0.1 * a.abs().max(b.abs()),
+        _ => a.is_some() != b.is_some(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is decided, and the one sentence that says why.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Why the number of replicas is what it is.
@@ -15,7 +16,9 @@ pub enum Limit {
     Backlog,
     /// Latency above the target although the load alone asks for no more.
     Latency,
-    /// It was wanted lately.
+    /// More messages wait than there may ever be: everything works that may.
+    LagAboveMaximum,
+    /// Something else was wanted lately.
     Stabilising,
     /// The fewest allowed.
     Minimum,
@@ -29,6 +32,8 @@ pub enum Limit {
     NoData(&'static str),
     /// Signals are back, but for less than a window.
     Outage,
+    /// A version is being rolled out.
+    RollingOut,
     /// Without any load the latency is above the target (seconds).
     Impossible(f64),
     /// More replicas did not lower the latency, or consumed nothing.
@@ -49,6 +54,7 @@ impl Limit {
             Self::Burst => "Burst",
             Self::Backlog => "Backlog",
             Self::Latency => "LatencyAboveTarget",
+            Self::LagAboveMaximum => "LagAboveMaximum",
             Self::Stabilising => "Stabilising",
             Self::Minimum => "MinReplicas",
             Self::Maximum => "MaxReplicas",
@@ -56,34 +62,54 @@ impl Limit {
             Self::Partitions(_) => "Partitions",
             Self::NoData(_) => "MetricsMissing",
             Self::Outage => "MetricsRecovering",
+            Self::RollingOut => "RollingOut",
             Self::Impossible(_) => "TargetImpossible",
             Self::DoesNotHelp => "ScalingIneffective",
             Self::Rebalance => "Rebalancing",
             Self::Idle => "Idle",
         }
     }
+
+    /// Whether the promise is in danger and only a person can help: by a higher maximum or more partitions, another
+    /// target, or a look at what the replicas depend on.
+    ///
+    /// | trouble | none |
+    /// |---|---|
+    /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `Learning`, `Burst`, `Backlog`, `Latency`: being dealt with |
+    /// | `LagAboveMaximum`: more waits than ever should | `Stabilising`, `Minimum`, `Step`, `Rebalance`, `RollingOut`, `Idle`: as asked for |
+    /// | `Impossible`, `DoesNotHelp`: replicas are not the answer | `NoData`, `Outage`: a trouble of the metrics, which has its own condition |
+    #[must_use]
+    pub const fn is_trouble(&self) -> bool {
+        matches!(
+            self,
+            Self::Maximum | Self::Partitions(_) | Self::LagAboveMaximum | Self::Impossible(_) | Self::DoesNotHelp
+        )
+    }
 }
 
+/// The second half of "5 replicas because ...".
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Load => write!(f, "the load asks for it"),
-            Self::Learning => write!(f, "what a replica carries is still being learned"),
+            Self::Load => write!(f, "that is what the load needs"),
+            Self::Learning => write!(f, "what one replica carries is still being learned"),
             Self::Burst => write!(f, "a burst began less than a minute ago"),
-            Self::Backlog => write!(f, "requests are waiting"),
-            Self::Latency => write!(f, "the latency is above the target at this load"),
-            Self::Stabilising => write!(f, "more was wanted a short while ago"),
-            Self::Minimum => write!(f, "fewer than the minimum are not allowed"),
-            Self::Maximum => write!(f, "more than the maximum are not allowed"),
-            Self::Step => write!(f, "the steps are limited"),
-            Self::Partitions(count) => write!(f, "there are {count} partitions, one replica more would be idle"),
-            Self::NoData(why) => write!(f, "held because {why}"),
-            Self::Outage => write!(f, "held until the metrics are back for a whole window"),
+            Self::Backlog => write!(f, "there is a backlog to clear"),
+            Self::Latency => write!(f, "the latency is above its target"),
+            Self::LagAboveMaximum => write!(f, "the lag is above its maximum"),
+            Self::Stabilising => write!(f, "the need has changed only a short while ago"),
+            Self::Minimum => write!(f, "that is the minimum"),
+            Self::Maximum => write!(f, "that is the maximum"),
+            Self::Step => write!(f, "steps are limited"),
+            Self::Partitions(count) => write!(f, "there are only {count} partitions to share"),
+            Self::NoData(why) => write!(f, "{why}"),
+            Self::Outage => write!(f, "the metrics came back only a moment ago"),
+            Self::RollingOut => write!(f, "a version is being rolled out"),
             Self::Impossible(unloaded) => {
-                write!(f, "the target cannot be kept: even without load it takes {:.0} ms", unloaded * 1e3)
+                write!(f, "the target cannot be kept: a request takes {} ms even without load", short(unloaded * 1e3))
             }
-            Self::DoesNotHelp => write!(f, "frozen because more replicas did not help; look at what they depend on"),
-            Self::Rebalance => write!(f, "held while partitions are being reassigned"),
+            Self::DoesNotHelp => write!(f, "more replicas did not help: look at what they depend on"),
+            Self::Rebalance => write!(f, "partitions are being reassigned"),
             Self::Idle => write!(f, "there is nothing to do"),
         }
     }
@@ -119,7 +145,7 @@ pub enum Inputs {
 }
 
 /// How many replicas, and why.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// Wanted from now on.
     pub replicas: u32,
@@ -131,68 +157,159 @@ pub struct Decision {
     pub limit: Limit,
     /// What it came from.
     pub inputs: Inputs,
+    /// Decisions for other signals of the same replicas, which asked for no more.
+    pub others: Vec<Decision>,
+}
+
+impl Decision {
+    /// The trouble a person should know of, of whichever signal.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Limit> {
+        let limits = std::iter::once(self.limit).chain(self.others.iter().map(|other| other.limit));
+        limits.into_iter().find(Limit::is_trouble)
+    }
+}
+
+/// One decision for the replicas of several signals: the most replicas win. A signal that is missing holds the replicas
+/// there are, so it keeps the others from lowering them and not from raising them. Among equals a trouble wins, then the
+/// first. None without any decision.
+#[must_use]
+pub fn combine(mut decisions: Vec<Decision>) -> Option<Decision> {
+    let rank = |decision: &Decision| (decision.replicas, decision.limit.is_trouble());
+    let best = (0..decisions.len()).rev().max_by_key(|index| rank(&decisions[*index]))?;
+    let mut winner = decisions.remove(best);
+    winner.others.append(&mut decisions);
+    Some(winner)
 }
 
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.replicas == self.current { "kept at" } else { "from" };
-        match verb {
-            "from" => write!(f, "from {} to {} replicas: ", self.current, self.replicas)?,
-            _ => write!(f, "kept at {} replicas: ", self.replicas)?,
+        match self.replicas.cmp(&self.current) {
+            Ordering::Equal => write!(f, "kept at ")?,
+            Ordering::Greater => write!(f, "up from {} to ", self.current)?,
+            Ordering::Less => write!(f, "down from {} to ", self.current)?,
         }
-        match &self.inputs {
-            Inputs::Serving { rate, safe, capacity, latency, target } => {
+        let replicas = if self.replicas == 1 { "replica" } else { "replicas" };
+        write!(f, "{} {replicas} because {}", self.replicas, self.limit)?;
+        if self.without != self.replicas {
+            write!(f, " (otherwise {})", self.without)?;
+        }
+        write!(f, "; {}", self.inputs)?;
+        for other in &self.others {
+            write!(f, "; the {} alone asks for {}", other.inputs.name(), other.replicas)?;
+        }
+        Ok(())
+    }
+}
+
+impl Inputs {
+    /// What is scaled on, in a word.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Serving { .. } => "latency",
+            Self::Lag { .. } => "lag",
+        }
+    }
+}
+
+impl fmt::Display for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serving { rate, safe, capacity, latency, target } => {
                 match rate {
-                    Some(rate) => write!(f, "{rate:.1} requests/s")?,
+                    Some(rate) => write!(f, "{} requests/s", short(*rate))?,
                     None => write!(f, "unknown requests/s")?,
                 }
-                if let Some(latency) = latency {
-                    write!(f, " at {:.0} ms", latency * 1e3)?;
+                match latency {
+                    Some(latency) => write!(f, " at {} ms", short(latency * 1e3))?,
+                    None => write!(f, " at an unknown latency")?,
                 }
-                write!(f, " (target {:.0} ms), {safe:.1}/s provided for, ", target * 1e3)?;
-                write!(f, "{capacity:.1}/s per replica; ")?;
+                write!(f, " (target {} ms), ready for {}/s", short(target * 1e3), short(*safe))?;
+                write!(f, " with {}/s per replica", short(*capacity))
             }
-            Inputs::Lag { lag, arrivals, capacity, catch_up } => {
+            Self::Lag { lag, arrivals, capacity, catch_up } => {
                 match lag {
                     Some(lag) => write!(f, "{lag:.0} messages behind")?,
                     None => write!(f, "unknown lag")?,
                 }
-                write!(f, ", {arrivals:.1}/s arriving, {capacity:.1}/s per replica, to be gone in {catch_up:.0} s; ")?;
+                write!(f, " (to be gone in {} s), {}/s arriving", short(*catch_up), short(*arrivals))?;
+                write!(f, " with {}/s per replica", short(*capacity))
             }
         }
-        write!(f, "{}", self.limit)?;
-        if self.without != self.replicas {
-            write!(f, " (otherwise {})", self.without)?;
-        }
-        Ok(())
     }
+}
+
+/// A number as people want to read it: two digits at least, and no more behind the point than tell anything.
+fn short(number: f64) -> String {
+    let digits = match number {
+        _ if number >= 10.0 || number == 0.0 => 0,
+        _ if number >= 1.0 => 1,
+        _ => 2,
+    };
+    format!("{number:.digits$}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_decision_is_one_sentence_with_inputs_limit_and_what_it_would_have_been() {
+    fn serving(replicas: u32, limit: Limit) -> Decision {
         let inputs =
             Inputs::Serving { rate: Some(120.0), safe: 150.0, capacity: 18.0, latency: Some(0.064), target: 0.075 };
-        let decision = Decision { replicas: 6, current: 4, without: 9, limit: Limit::Maximum, inputs };
+        Decision { replicas, current: 4, without: replicas, limit, inputs, others: vec![] }
+    }
+
+    fn lag(replicas: u32, limit: Limit) -> Decision {
+        let inputs = Inputs::Lag { lag: Some(600.0), arrivals: 3.25, capacity: 10.0, catch_up: 120.0 };
+        Decision { inputs, ..serving(replicas, limit) }
+    }
+
+    #[test]
+    fn a_decision_is_one_sentence_with_inputs_limit_and_what_it_would_have_been() {
+        let decision = Decision { without: 9, ..serving(6, Limit::Maximum) };
         assert_eq!(
             decision.to_string(),
-            "from 4 to 6 replicas: 120.0 requests/s at 64 ms (target 75 ms), 150.0/s provided for, 18.0/s per replica; \
-             more than the maximum are not allowed (otherwise 9)"
+            "up from 4 to 6 replicas because that is the maximum (otherwise 9); 120 requests/s at 64 ms (target 75 ms), \
+             ready for 150/s with 18/s per replica"
         );
     }
 
     #[test]
     fn what_is_unknown_is_said_to_be() {
-        let inputs = Inputs::Lag { lag: None, arrivals: 3.0, capacity: 10.0, catch_up: 120.0 };
-        let limit = Limit::NoData("the lag is missing");
-        let decision = Decision { replicas: 2, current: 2, without: 2, limit, inputs };
+        let inputs = Inputs::Lag { lag: None, arrivals: 3.25, capacity: 10.0, catch_up: 120.0 };
+        let decision = Decision { inputs, ..lag(4, Limit::NoData("the lag is missing")) };
         assert_eq!(
             decision.to_string(),
-            "kept at 2 replicas: unknown lag, 3.0/s arriving, 10.0/s per replica, to be gone in 120 s; held because the \
-             lag is missing"
+            "kept at 4 replicas because the lag is missing; unknown lag (to be gone in 120 s), 3.2/s arriving with 10/s \
+             per replica"
         );
+    }
+
+    #[test]
+    fn of_several_signals_the_most_replicas_win_and_the_others_are_told() {
+        let both = combine(vec![serving(3, Limit::Load), lag(5, Limit::Backlog)]).unwrap();
+        assert_eq!((both.replicas, both.limit, both.others.len()), (5, Limit::Backlog, 1));
+        assert!(both.to_string().ends_with("with 10/s per replica; the latency alone asks for 3"), "{both}");
+        assert_eq!(combine(vec![]), None);
+        assert_eq!(combine(vec![lag(2, Limit::Load)]), Some(lag(2, Limit::Load)));
+    }
+
+    #[test]
+    fn a_missing_signal_keeps_the_others_from_lowering_and_not_from_raising() {
+        let missing = || serving(4, Limit::NoData("the requests per second are missing"));
+        assert_eq!(combine(vec![missing(), lag(2, Limit::Load)]).unwrap().replicas, 4);
+        assert_eq!(combine(vec![missing(), lag(7, Limit::Load)]).unwrap().replicas, 7);
+    }
+
+    #[test]
+    fn among_equals_a_trouble_wins_and_no_trouble_is_lost() {
+        let equal = combine(vec![serving(5, Limit::Load), lag(5, Limit::DoesNotHelp)]).unwrap();
+        assert_eq!(equal.limit, Limit::DoesNotHelp);
+        let first = combine(vec![serving(5, Limit::Load), lag(5, Limit::Backlog)]).unwrap();
+        assert_eq!(first.limit, Limit::Load);
+        let hidden = combine(vec![serving(3, Limit::Impossible(0.1)), lag(5, Limit::Load)]).unwrap();
+        assert_eq!(hidden.trouble(), Some(Limit::Impossible(0.1)));
+        assert_eq!(first.trouble(), None);
     }
 }

@@ -17,15 +17,19 @@
 //! | stale | any | up only, from the last value |
 //! | missing or invalid (-1) | any | held |
 //! | fresh again, less than a window | any | up only |
+//! | any, while a version is rolled out | any | up only |
+//! | above `max_lag` | any | all replicas that bounds and partitions allow |
 //!
 //! Example: 600 messages behind, 40/s arriving, 20/s per replica, to be gone in 60 s, a pause of 0: (40 + 10) / 20 = 3.
 
 use serde::{Deserialize, Serialize};
 
+use super::capacity::differs;
 use super::decision::{Decision, Inputs, Limit};
 use super::memory::Peak;
-use super::policy::{Behavior, Bounds};
+use super::policy::Common;
 use super::signal::Signal;
+use super::steps::{Steps, Wish};
 
 /// Share of what a replica consumes that is planned with.
 const UTILISATION: f64 = 0.9;
@@ -39,22 +43,21 @@ const IDLE_SECONDS: f64 = 300.0;
 const STUCK_SECONDS: f64 = 120.0;
 
 /// What is promised and what it takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Fewest and most replicas; a minimum of 0 allows none while nothing arrives.
-    pub bounds: Bounds,
+    /// Bounds, window and behaviour; a minimum of 0 allows no replicas while nothing arrives.
+    pub common: Common,
     /// A lag is to be gone within so many seconds.
     pub catch_up: f64,
-    /// Partitions, when the log has any: more consumers would be idle.
+    /// With more messages waiting, as many replicas work as bounds and partitions allow.
+    pub max_lag: Option<f64>,
+    /// Partitions, when the log has any: more consumers would be idle. While they are unknown (None), those that were
+    /// known last count.
     pub partitions: Option<u32>,
     /// Messages per second that one replica is said to consume: where learning starts.
     pub messages_per_replica: Option<f64>,
     /// How long nothing is consumed after a change, seconds.
     pub pause: f64,
-    /// Window of the rates, seconds.
-    pub window: f64,
-    /// How the number moves.
-    pub behavior: Behavior,
 }
 
 /// What was measured.
@@ -70,6 +73,8 @@ pub struct Signals {
     pub current: u32,
     /// Those that consume.
     pub ready: u32,
+    /// Whether a new version is being rolled out: nothing is lowered then.
+    pub rolling_out: bool,
 }
 
 /// What was learned of one replica; kept over restarts.
@@ -79,13 +84,22 @@ pub struct Learned {
     pub capacity: Option<f64>,
 }
 
+impl Learned {
+    /// Whether it is worth keeping instead of `other`: it differs by more than a tenth.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self) -> bool {
+        differs(self.capacity, other.capacity)
+    }
+}
+
 /// What is remembered from tick to tick.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// Kept over restarts.
     pub learned: Learned,
     arrivals: Peak<13>,
-    wanted: Peak<33>,
+    steps: Steps,
+    partitions: Option<u32>,
     ready: (u32, f64),
     fresh_since: Option<f64>,
     idle_since: Option<f64>,
@@ -103,9 +117,11 @@ impl History {
 
 /// How many replicas there should be at `now` (seconds). Call it every tick, about every 5 s.
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
+    history.steps.observe(&policy.common.behavior, signals.current, now);
     if history.ready.0 != signals.ready {
         history.ready = (signals.ready, now);
     }
+    history.partitions = policy.partitions.or(history.partitions);
     history.learn(policy, signals, now);
     let Some(lag) = signals.lag.last() else { return held(policy, signals, history) };
     let fresh = signals.lag.value().is_some();
@@ -117,16 +133,19 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let catch_up = policy.catch_up.max(1.0);
     let need = (arrivals + (lag + arrivals * policy.pause) / catch_up) / (capacity * UTILISATION);
     let (wanted, limit) = history.want(policy, signals, need, (lag, measured), now);
-    let recovered = history.fresh_since.is_some_and(|since| now - since >= policy.window);
+    let recovered = history.fresh_since.is_some_and(|since| now - since >= policy.common.window);
     let lowers = match (fresh, signals.arrivals.value().is_some(), recovered) {
-        (false, ..) => Err(Limit::NoData("the lag is stale")),
+        (false, ..) => Err(Limit::NoData("the lag is old")),
         (_, false, _) => Err(Limit::NoData("the arrivals are missing or old")),
         (.., false) => Err(Limit::Outage),
+        _ if signals.rolling_out => Err(Limit::RollingOut),
         _ => Ok(()),
     };
-    let (replicas, without, limit) = history.settle(policy, signals, (wanted, limit), lowers, now);
+    let stabilization = policy.catch_up + policy.pause;
+    let wish = Wish { current: signals.current, replicas: wanted, limit, lowers, stabilization };
+    let (replicas, limit) = history.settle(policy, &wish, now);
     let inputs = Inputs::Lag { lag: Some(lag), arrivals, capacity, catch_up };
-    Decision { replicas, current: signals.current, without, limit, inputs }
+    Decision { replicas, current: signals.current, without: wanted, limit, inputs, others: vec![] }
 }
 
 fn held(policy: &Policy, signals: &Signals, history: &mut History) -> Decision {
@@ -134,8 +153,9 @@ fn held(policy: &Policy, signals: &Signals, history: &mut History) -> Decision {
     let (current, capacity) = (signals.current, history.learned.capacity.unwrap_or(0.0));
     let arrivals = signals.arrivals.last().unwrap_or(0.0);
     let inputs = Inputs::Lag { lag: None, arrivals, capacity, catch_up: policy.catch_up };
-    let replicas = policy.bounds.clamp(current);
-    Decision { replicas, current, without: replicas, limit: Limit::NoData("the lag is missing"), inputs }
+    let replicas = policy.common.bounds.clamp(current);
+    let limit = Limit::NoData("the lag is missing");
+    Decision { replicas, current, without: replicas, limit, inputs, others: vec![] }
 }
 
 /// The fewest replicas that do the work of `need`, when each partition belongs to one replica. More than there are
@@ -161,13 +181,13 @@ impl History {
 
     /// While there is a lag, what is consumed is what the replicas can; without one, it is what they can at least.
     fn learn(&mut self, policy: &Policy, signals: &Signals, now: f64) {
-        let settled = now - self.ready.1 > policy.window + policy.pause && signals.ready > 0;
+        let settled = now - self.ready.1 > policy.common.window + policy.pause && signals.ready > 0;
         let (Some(lag), Some(consumed)) = (signals.lag.value(), signals.consumed.value()) else { return };
         if !settled || consumed <= 0.0 {
             return;
         }
         // Replicas without a partition consume nothing.
-        let working = policy.partitions.map_or(signals.ready, |partitions| signals.ready.min(partitions.max(1)));
+        let working = self.partitions.map_or(signals.ready, |partitions| signals.ready.min(partitions.max(1)));
         let each = consumed / f64::from(working);
         let known = self.learned.capacity.get_or_insert(each);
         if lag > BUSY_SECONDS * consumed {
@@ -188,7 +208,7 @@ impl History {
     ) -> (u32, Limit) {
         let idle = lag < 1.0 && arriving <= 0.0 && signals.lag.value().is_some() && signals.arrivals.value().is_some();
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
-        if self.idle_since.is_some_and(|since| now - since >= IDLE_SECONDS) && policy.bounds.min == 0 {
+        if self.idle_since.is_some_and(|since| now - since >= IDLE_SECONDS) && policy.common.bounds.min == 0 {
             return (0, Limit::Idle);
         }
         let stuck = lag >= 1.0 && signals.ready > 0 && signals.consumed.value() == Some(0.0);
@@ -197,72 +217,57 @@ impl History {
             return (signals.current, Limit::DoesNotHelp);
         }
         // A last replica is only given up after the idle time.
-        let shared = share(need, policy.partitions).max(u32::from(lag >= 1.0 || arriving > 0.0 || signals.current > 0));
-        match policy.partitions {
+        let shared = share(need, self.partitions).max(u32::from(lag >= 1.0 || arriving > 0.0 || signals.current > 0));
+        if policy.max_lag.is_some_and(|max_lag| lag > max_lag) {
+            let all = policy.common.bounds.clamp(self.partitions.unwrap_or(u32::MAX));
+            return (all, Limit::LagAboveMaximum);
+        }
+        match self.partitions {
             Some(partitions) if need > f64::from(partitions) => (shared, Limit::Partitions(partitions)),
             _ if lag > arriving * policy.catch_up => (shared, Limit::Backlog),
             _ => (shared, Limit::Load),
         }
     }
 
-    fn settle(
-        &mut self,
-        policy: &Policy,
-        signals: &Signals,
-        (wanted, limit): (u32, Limit),
-        lowers: Result<(), Limit>,
-        now: f64,
-    ) -> (u32, u32, Limit) {
-        let current = signals.current;
-        let window = policy.behavior.scale_down_stabilization_seconds.unwrap_or(policy.catch_up + policy.pause);
-        let lately = self.wanted.max(now, f64::from(policy.bounds.clamp(wanted)), window) as u32;
-        let (mut replicas, mut limit) = (wanted, limit);
-        if wanted < current {
-            match lowers {
-                Err(why) => (replicas, limit) = (current, why),
-                Ok(()) if lately > wanted => (replicas, limit) = (lately.min(current), Limit::Stabilising),
-                Ok(()) => {}
-            }
-        }
+    fn settle(&mut self, policy: &Policy, wish: &Wish, now: f64) -> (u32, Limit) {
+        let (mut replicas, mut limit) = self.steps.settle(&policy.common, wish, now);
         // Every change stops all consumers for the pause: one at a time, unless there are none.
-        let rebalancing = self.changed.is_some_and(|at| now - at < policy.pause) && current > 0;
-        if replicas != current && rebalancing {
-            (replicas, limit) = (current, Limit::Rebalance);
+        let rebalancing = self.changed.is_some_and(|at| now - at < policy.pause) && wish.current > 0;
+        let held = policy.common.bounds.clamp(wish.current);
+        if replicas != held && rebalancing {
+            (replicas, limit) = (held, Limit::Rebalance);
         }
-        let stepped = policy.behavior.step(current, replicas);
-        if stepped != replicas {
-            (replicas, limit) = (stepped, Limit::Step);
-        }
-        let bounded = policy.bounds.clamp(replicas);
-        if bounded != replicas {
-            limit = if bounded < replicas { Limit::Maximum } else { Limit::Minimum };
-        }
-        if bounded != current {
+        if replicas != wish.current {
             self.changed = Some(now);
         }
-        (bounded, wanted, limit)
+        (replicas, limit)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::policy::{Behavior, Bounds};
     use super::*;
+
+    fn between(min: u32, max: u32) -> Common {
+        Common { bounds: Bounds { min, max }, window: 15.0, behavior: Behavior::default() }
+    }
 
     fn policy() -> Policy {
         Policy {
-            bounds: Bounds { min: 1, max: 20 },
+            common: between(1, 20),
             catch_up: 60.0,
+            max_lag: None,
             partitions: Some(12),
             messages_per_replica: Some(20.0 / UTILISATION),
             pause: 0.0,
-            window: 15.0,
-            behavior: Behavior::default(),
         }
     }
 
     fn signals(lag: f64, arrivals: f64, current: u32) -> Signals {
         let (lag, arrivals) = (Signal::fresh(lag), Signal::fresh(arrivals));
-        Signals { lag, arrivals, consumed: Signal::Missing("not exported"), current, ready: current }
+        let consumed = Signal::Missing("not exported");
+        Signals { lag, arrivals, consumed, current, ready: current, rolling_out: false }
     }
 
     fn once(policy: &Policy, signals: &Signals) -> Decision {
@@ -307,7 +312,7 @@ mod tests {
 
     #[test]
     fn it_goes_to_zero_when_idle_for_five_minutes_and_comes_back_with_the_first_message() {
-        let policy = Policy { bounds: Bounds { min: 0, max: 20 }, ..policy() };
+        let policy = Policy { common: between(0, 20), ..policy() };
         let (mut history, mut current) = (History::default(), 3);
         let mut zero_at = None;
         for tick in 0..120 {
@@ -351,5 +356,39 @@ mod tests {
         let more = signals(9e5, 60.0, 6);
         assert_eq!(decide(&policy, &more, &mut history, 10.0).limit, Limit::Rebalance);
         assert_eq!(decide(&policy, &more, &mut history, 31.0).replicas, 12);
+    }
+
+    #[test]
+    fn above_the_maximum_of_the_lag_everything_works_that_may() {
+        let policy = Policy { max_lag: Some(1000.0), ..policy() };
+        let decision = once(&policy, &signals(1001.0, 1.0, 1));
+        assert_eq!((decision.replicas, decision.limit), (12, Limit::LagAboveMaximum));
+        assert_eq!(once(&Policy { partitions: None, ..policy.clone() }, &signals(1001.0, 1.0, 1)).replicas, 20);
+        assert_eq!(once(&policy, &signals(1000.0, 1.0, 1)).replicas, 1);
+    }
+
+    #[test]
+    fn partitions_that_cannot_be_read_are_remembered() {
+        let mut history = History::default();
+        decide(&policy(), &signals(0.0, 1.0, 1), &mut history, 0.0);
+        let unknown = Policy { partitions: None, ..policy() };
+        assert_eq!(decide(&unknown, &signals(1e6, 1.0, 1), &mut history, 5.0).replicas, 12);
+    }
+
+    #[test]
+    fn nothing_is_lowered_while_a_version_is_rolled_out() {
+        let (mut history, mut rolling) = (History::default(), signals(0.0, 1.0, 9));
+        rolling.rolling_out = true;
+        let decisions = (0..100).map(|tick| decide(&policy(), &rolling, &mut history, f64::from(tick) * 5.0));
+        let last = decisions.last().unwrap();
+        assert_eq!((last.replicas, last.without, last.limit), (9, 1, Limit::RollingOut));
+    }
+
+    #[test]
+    fn what_was_learned_is_worth_keeping_when_it_differs_by_a_tenth() {
+        let learned = |capacity| Learned { capacity };
+        assert!(learned(Some(20.0)).differs_from(&learned(None)));
+        assert!(learned(Some(20.0)).differs_from(&learned(Some(22.5))));
+        assert!(!learned(Some(20.0)).differs_from(&learned(Some(21.9))));
     }
 }

@@ -22,10 +22,11 @@ pub mod memory;
 pub mod policy;
 pub mod serving;
 pub mod signal;
+mod steps;
 
 #[cfg(test)]
 mod promises;
 
-pub use decision::{Decision, Limit};
-pub use policy::{Behavior, Bounds, Headroom};
+pub use decision::{Decision, Limit, combine};
+pub use policy::{Behavior, Bounds, Common, Direction, Headroom, Select, StepKind, StepPolicy};
 pub use signal::Signal;

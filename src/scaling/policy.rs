@@ -58,44 +58,73 @@ impl Bounds {
     }
 }
 
-/// Limits on how the number of replicas moves, in the HPA's words.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How the number of replicas may move, in the words of the HPA (`behavior` of `autoscaling/v2`).
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Behavior {
-    /// Down only to the most that was wanted within so many seconds; None: 45 s and half the start-up.
-    pub scale_down_stabilization_seconds: Option<f64>,
-    /// Most replicas added per decision.
-    pub scale_up_replicas: u32,
-    /// Most replicas removed per decision.
-    pub scale_down_replicas: u32,
+    /// On the way up. By default as fast as the signals are.
+    pub scale_up: Direction,
+    /// On the way down. By default without a limit of steps: the plan already remembers what was needed lately.
+    pub scale_down: Direction,
 }
 
-impl Default for Behavior {
-    /// As fast as the signals are, and no limit on steps: the plan already remembers what was needed lately.
-    fn default() -> Self {
-        Self { scale_down_stabilization_seconds: None, scale_up_replicas: u32::MAX, scale_down_replicas: u32::MAX }
-    }
+/// How the number may move in one direction; [`super::steps`] follows it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Direction {
+    /// Up only to the fewest, down only to the most that was wanted within so many seconds. None: at once on the way up,
+    /// what suits the workload on the way down.
+    pub stabilization_seconds: Option<f64>,
+    /// Limits of the steps; without any there is none.
+    pub policies: Vec<StepPolicy>,
+    /// Which of several policies counts.
+    pub select: Select,
 }
 
-impl Behavior {
-    /// Moves from `current` towards `wanted` by the steps allowed.
-    #[must_use]
-    pub fn step(&self, current: u32, wanted: u32) -> u32 {
-        wanted
-            .min(current.saturating_add(self.scale_up_replicas.max(1)))
-            .max(current.saturating_sub(self.scale_down_replicas.max(1)))
-    }
+/// At most so much change in so much time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepPolicy {
+    /// What `value` counts.
+    pub kind: StepKind,
+    /// Replicas, or per cent of the replicas at the start of the period.
+    pub value: u32,
+    /// The period, seconds.
+    pub period_seconds: f64,
+}
+
+/// What a [`StepPolicy`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// Replicas.
+    Pods,
+    /// Per cent of the replicas at the start of the period.
+    Percent,
+}
+
+/// Which of several policies counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Select {
+    /// The one that allows most change.
+    #[default]
+    Max,
+    /// The one that allows least change.
+    Min,
+    /// No change in this direction.
+    Disabled,
+}
+
+/// What all workloads have in common.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Common {
+    /// Fewest and most replicas.
+    pub bounds: Bounds,
+    /// Window of the measured rates, seconds.
+    pub window: f64,
+    /// How the number moves.
+    pub behavior: Behavior,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn steps_are_limited_and_never_zero() {
-        let behavior = Behavior { scale_up_replicas: 4, scale_down_replicas: 0, ..Behavior::default() };
-        assert_eq!((behavior.step(10, 20), behavior.step(10, 2), behavior.step(10, 12)), (14, 9, 12));
-        assert_eq!(Behavior::default().step(2, 50), 50);
-    }
 
     #[test]
     fn bounds_that_contradict_keep_the_minimum() {

@@ -4,23 +4,25 @@ use proptest::prelude::*;
 
 use super::decision::{Decision, Limit};
 use super::lag;
-use super::policy::{Behavior, Bounds, Headroom};
+use super::policy::{Behavior, Bounds, Common, Headroom, StepKind, StepPolicy};
 use super::serving::{History, Policy, Replicas, Signals, decide};
 use super::signal::Signal;
 
 const TICK: f64 = 5.0;
 
+fn between(min: u32, max: u32) -> Common {
+    Common { bounds: Bounds { min, max }, window: 15.0, behavior: Behavior::default() }
+}
+
 fn policy() -> Policy {
     Policy {
-        bounds: Bounds { min: 2, max: 50 },
+        common: between(2, 50),
         target: 0.25,
         requests_per_replica: None,
         headroom: Headroom::Balanced,
         startup: 20.0,
         warmup: 10.0,
-        window: 15.0,
         delay: 15.0,
-        behavior: Behavior::default(),
     }
 }
 
@@ -56,6 +58,7 @@ impl Toy {
             in_flight: Signal::fresh(rate * latency),
             cpu: Signal::fresh(busy),
             replicas: Replicas { current: self.current, ready, warm: older(self.policy.warmup) },
+            rolling_out: false,
         }
     }
 
@@ -178,11 +181,43 @@ fn nothing_goes_down_before_a_window_after_an_outage_and_nothing_dips() {
 }
 
 #[test]
+fn nothing_is_lowered_while_a_version_is_rolled_out() {
+    let mut toy = Toy::new(10);
+    toy.run(360, |_| 450.0);
+    let high = toy.current;
+    for _ in 0..200 {
+        let signals = Signals { rolling_out: true, ..toy.signals(50.0) };
+        let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
+        assert!(decision.replicas >= high, "{decision}");
+        toy.apply(&decision);
+    }
+    toy.run(200, |_| 50.0);
+    assert!(toy.current < high / 2, "{high} {}", toy.current);
+}
+
+#[test]
+fn steps_are_limited_as_the_user_asked() {
+    let mut toy = Toy::new(4);
+    let policies = vec![StepPolicy { kind: StepKind::Pods, value: 2, period_seconds: 60.0 }];
+    toy.policy.common.behavior.scale_up.policies = policies;
+    toy.run(720, |_| 150.0);
+    let before = toy.current;
+    let limited = toy.tick(450.0);
+    assert_eq!((limited.replicas, limited.limit), (before + 2, Limit::Step), "{limited}");
+    toy.run(10, |_| 450.0);
+    assert_eq!(toy.current, before + 2);
+    toy.run(3, |_| 450.0);
+    assert_eq!(toy.current, before + 4);
+}
+
+#[test]
 fn what_was_learned_survives_a_restart() {
     let mut toy = Toy::new(4);
     toy.run(720, |_| 200.0);
     let before = toy.current;
-    toy.history = History::resume(toy.history.learned);
+    let learned = toy.history.learned;
+    toy.history = History::resume(learned);
+    assert!(!toy.history.learned.differs_from(&learned) && learned.differs_from(&History::default().learned));
     let changes = toy.run(120, |_| 200.0);
     assert!(changes.iter().all(|replicas| replicas.abs_diff(before) <= 1), "{before} {changes:?}");
 }
@@ -215,7 +250,8 @@ prop_compose! {
         cpu in any_signal(), current in 0u32..60, ready in 0u32..60, warm in 0u32..60,
     ) -> Signals {
         let (ready, warm) = (ready.min(current), warm.min(ready).min(current));
-        Signals { rate, latest, latency, in_flight, cpu, replicas: Replicas { current, ready, warm } }
+        let replicas = Replicas { current, ready, warm };
+        Signals { rate, latest, latency, in_flight, cpu, replicas, rolling_out: false }
     }
 }
 
@@ -289,12 +325,12 @@ proptest! {
         partitions in 1u32..24, min in 0u32..3,
     ) {
         let policy = lag::Policy {
-            bounds: Bounds { min, max: 30 }, catch_up: 60.0, partitions: Some(partitions), messages_per_replica: None,
-            pause: 10.0, window: 15.0, behavior: Behavior::default(),
+            common: between(min, 30), catch_up: 60.0, max_lag: None, partitions: Some(partitions),
+            messages_per_replica: None, pause: 10.0,
         };
         let mut history = lag::History::default();
         for (tick, (lag, arrivals, consumed, current)) in signals.into_iter().enumerate() {
-            let signals = lag::Signals { lag, arrivals, consumed, current, ready: current };
+            let signals = lag::Signals { lag, arrivals, consumed, current, ready: current, rolling_out: false };
             let decision = lag::decide(&policy, &signals, &mut history, tick as f64 * TICK);
             prop_assert!((min..=30).contains(&decision.replicas), "{}", decision);
             prop_assert!(decision.replicas <= partitions.max(current).max(min), "{}", decision);
@@ -309,12 +345,13 @@ proptest! {
         lag in 0.0..1e5f64, arrivals in 0.0..1e3f64, more in 1.0..10.0f64, partitions in 1u32..24,
     ) {
         let policy = lag::Policy {
-            bounds: Bounds { min: 1, max: 30 }, catch_up: 60.0, partitions: Some(partitions),
-            messages_per_replica: Some(20.0), pause: 0.0, window: 15.0, behavior: Behavior::default(),
+            common: between(1, 30), catch_up: 60.0, max_lag: Some(5e4), partitions: Some(partitions),
+            messages_per_replica: Some(20.0), pause: 0.0,
         };
         let replicas = |lag: f64, arrivals: f64| {
             let (lag, arrivals) = (Signal::fresh(lag), Signal::fresh(arrivals));
-            let signals = lag::Signals { lag, arrivals, consumed: Signal::Missing("none"), current: 1, ready: 1 };
+            let consumed = Signal::Missing("none");
+            let signals = lag::Signals { lag, arrivals, consumed, current: 1, ready: 1, rolling_out: false };
             lag::decide(&policy, &signals, &mut lag::History::default(), 0.0).replicas
         };
         prop_assert!(replicas(lag * more, arrivals) >= replicas(lag, arrivals));

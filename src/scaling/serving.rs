@@ -16,6 +16,7 @@
 //! | fresh, none (less than a request per window) | missing | up and down: without requests there is no latency |
 //! | fresh | stale or missing | up only |
 //! | fresh again, less than a window | any | up only |
+//! | fresh, while a version is rolled out | any | up only |
 //! | stale | any | up only, from the last value |
 //! | missing or invalid | any | held |
 //!
@@ -27,12 +28,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::capacity::{Capacity, Known, Sample};
+use super::capacity::{Capacity, Known, Sample, differs};
 use super::decision::{Decision, Inputs, Limit};
 use super::forecast::{Expected, Forecast, Tick};
 use super::memory::Peak;
-use super::policy::{Behavior, Bounds, Headroom};
+use super::policy::{Common, Headroom};
 use super::signal::Signal;
+use super::steps::{Steps, Wish};
 
 /// Share of the highest load of the last [`PEAK_SECONDS`] that is always provided for.
 const PEAK_SHARE: f64 = 0.5;
@@ -50,14 +52,16 @@ const FROZEN_SECONDS: f64 = 600.0;
 /// Replicas, and share of the replicas, left over before one is given up.
 const SPARE: f64 = 0.3;
 const SPARE_SHARE: f64 = 0.1;
+/// What was wanted is kept for so long and half a start-up, unless the user says something else.
+const STABLE_SECONDS: f64 = 45.0;
 /// Ticks over which the usual capacity is averaged: about an hour.
 const USUAL: f64 = 720.0;
 
 /// What is promised and what it takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Fewest and most replicas.
-    pub bounds: Bounds,
+    /// Bounds, window and behaviour; latencies have the same window as rates.
+    pub common: Common,
     /// The target of the latency quantile, seconds.
     pub target: f64,
     /// Requests per second that one replica is said to carry at the target: where learning starts.
@@ -68,12 +72,8 @@ pub struct Policy {
     pub startup: f64,
     /// From ready to full speed, seconds.
     pub warmup: f64,
-    /// Window of rates and latencies, seconds.
-    pub window: f64,
     /// From a sample to the order of a replica on average, seconds: scrape, rules, tick, HPA.
     pub delay: f64,
-    /// How the number moves.
-    pub behavior: Behavior,
 }
 
 /// Replicas as they are.
@@ -102,6 +102,8 @@ pub struct Signals {
     pub cpu: Signal,
     /// Replicas.
     pub replicas: Replicas,
+    /// Whether a new version is being rolled out: nothing is lowered then.
+    pub rolling_out: bool,
 }
 
 /// What was learned of one replica; a few numbers that are kept over restarts.
@@ -111,6 +113,14 @@ pub struct Learned {
     pub capacity: Capacity,
     /// What a replica has usually carried at the target, requests per second.
     pub usual: Option<f64>,
+}
+
+impl Learned {
+    /// Whether it is worth keeping instead of `other`: some number differs by more than a tenth.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self) -> bool {
+        differs(self.usual, other.usual) || self.capacity.differs_from(&other.capacity)
+    }
 }
 
 /// Latency before replicas were added, to see whether they help.
@@ -128,7 +138,7 @@ pub struct History {
     pub learned: Learned,
     forecast: Forecast,
     peak: Peak<21>,
-    wanted: Peak<33>,
+    steps: Steps,
     tick: Option<f64>,
     ready: (u32, f64),
     burst: (f64, f64),
@@ -162,14 +172,15 @@ struct Now {
 
 /// How many replicas there should be at `now` (seconds). Call it every tick, about every 5 s.
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
+    history.steps.observe(&policy.common.behavior, signals.replicas.current, now);
     let interval = history.tick.replace(now).map_or(5.0, |before| (now - before).clamp(1.0, 60.0));
-    let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history) };
+    let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history, now) };
     let since = *history.fresh_since.get_or_insert(now);
     let replicas = signals.replicas;
     if replicas.ready != history.ready.0 || replicas.warm != replicas.ready {
         history.ready = (replicas.ready, now);
     }
-    let steady = now - history.ready.1 > policy.window && replicas.ready > 0;
+    let steady = now - history.ready.1 > policy.common.window && replicas.ready > 0;
     let state = Now { at: now, rate, latency: signals.latency.value(), replicas, steady };
 
     history.check_trial(policy, &state);
@@ -187,26 +198,30 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     (wanted, limit) = history.guard(policy, &state, known, (wanted, limit));
     history.learn(policy, &state, known, signals.cpu.value());
 
-    let lowers = if now - since < policy.window {
+    let lowers = if now - since < policy.common.window {
         Err(Limit::Outage)
-    } else if state.latency.is_none() && rate * policy.window >= 1.0 {
+    } else if state.latency.is_none() && rate * policy.common.window >= 1.0 {
         Err(Limit::NoData("the latency is missing or old"))
+    } else if signals.rolling_out {
+        Err(Limit::RollingOut)
     } else {
         Ok(())
     };
     let inputs = Inputs::Serving { rate: Some(rate), safe, capacity, latency: state.latency, target: policy.target };
-    let (replicas, without, limit) = history.settle(policy, &state, wanted, limit, lowers);
-    Decision { replicas, current: state.replicas.current, without, limit, inputs }
+    let stabilization = STABLE_SECONDS + policy.startup / 2.0;
+    let wish = Wish { current: replicas.current, replicas: wanted, limit, lowers, stabilization };
+    let (settled, limit) = history.steps.settle(&policy.common, &wish, now);
+    Decision { replicas: settled, current: replicas.current, without: wanted, limit, inputs, others: vec![] }
 }
 
 /// Holds; a stale rate may raise.
-fn without_data(policy: &Policy, signals: &Signals, history: &mut History) -> Decision {
+fn without_data(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.fresh_since = None;
     let current = signals.replicas.current;
     let (rate, capacity) = (signals.rate.last(), history.learned.usual.unwrap_or(0.0));
     let raised = rate.filter(|_| capacity > 0.0).map_or(current, |rate| count(rate / capacity).max(current));
-    let replicas = policy.bounds.clamp(policy.behavior.step(current, raised));
-    let why = if rate.is_some() { "requests per second are stale" } else { "requests per second are missing" };
+    let replicas = policy.common.bounds.clamp(history.steps.step(&policy.common.behavior, current, raised, now));
+    let why = if rate.is_some() { "the requests per second are old" } else { "the requests per second are missing" };
     let inputs = Inputs::Serving {
         rate: None,
         safe: rate.unwrap_or(0.0),
@@ -214,7 +229,7 @@ fn without_data(policy: &Policy, signals: &Signals, history: &mut History) -> De
         latency: signals.latency.value(),
         target: policy.target,
     };
-    Decision { replicas, current, without: replicas, limit: Limit::NoData(why), inputs }
+    Decision { replicas, current, without: replicas, limit: Limit::NoData(why), inputs, others: vec![] }
 }
 
 /// Replicas as a whole number; anything beyond the range of u32 is its maximum.
@@ -257,10 +272,10 @@ impl History {
             interval,
             load: state.rate,
             latest,
-            horizon: policy.startup + policy.warmup + policy.window / 2.0 + policy.delay,
+            horizon: policy.startup + policy.warmup + policy.common.window / 2.0 + policy.delay,
             capacity: capacity * policy.headroom.utilisation(),
             price: policy.headroom.price(),
-            least: policy.bounds.min,
+            least: policy.common.bounds.min,
         });
         let planned = safe.max(PEAK_SHARE * self.peak.max(state.at, state.rate, PEAK_SECONDS));
         let burst = self.burst(state, latest);
@@ -349,7 +364,7 @@ impl History {
         if latency > 2.0 * policy.target && self.learned.capacity != Capacity::default() {
             return self.learned.capacity.overloaded(load, cpu);
         }
-        let sample = Sample { load, requests: state.rate * policy.window, latency, cpu };
+        let sample = Sample { load, requests: state.rate * policy.common.window, latency, cpu };
         self.learned.capacity.learn(&sample, policy.requests_per_replica, policy.target);
         if self.frozen_until.is_some() {
             return;
@@ -358,36 +373,5 @@ impl History {
             let usual = self.learned.usual.get_or_insert(carries);
             *usual += (carries - *usual) / USUAL;
         }
-    }
-
-    /// Stabilisation, steps and bounds. Returns the replicas, what it would have been without the limit, and the limit.
-    fn settle(
-        &mut self,
-        policy: &Policy,
-        state: &Now,
-        wanted: u32,
-        limit: Limit,
-        lowers: Result<(), Limit>,
-    ) -> (u32, u32, Limit) {
-        let current = state.replicas.current;
-        let window = policy.behavior.scale_down_stabilization_seconds.unwrap_or(45.0 + policy.startup / 2.0);
-        let lately = self.wanted.max(state.at, f64::from(policy.bounds.clamp(wanted)), window) as u32;
-        let (mut replicas, mut limit) = (wanted, limit);
-        if wanted < current {
-            match lowers {
-                Err(why) => (replicas, limit) = (current, why),
-                Ok(()) if lately > wanted => (replicas, limit) = (lately.min(current), Limit::Stabilising),
-                Ok(()) => {}
-            }
-        }
-        let stepped = policy.behavior.step(current, replicas);
-        if stepped != replicas {
-            (replicas, limit) = (stepped, Limit::Step);
-        }
-        let bounded = policy.bounds.clamp(replicas);
-        if bounded != replicas {
-            limit = if bounded < replicas { Limit::Maximum } else { Limit::Minimum };
-        }
-        (bounded, wanted, limit)
     }
 }

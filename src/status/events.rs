@@ -1,8 +1,11 @@
 //! Events: what changed between two statuses, one event per change.
 
-use crate::api::{
-    RecommenderModelStatus,
-    conditions::{reasons, types},
+use crate::{
+    api::{
+        RecommenderModelStatus, ScalingStatus,
+        conditions::{reasons, types},
+    },
+    monitoring::Workload,
 };
 
 /// An event to be.
@@ -28,8 +31,8 @@ impl Note {
 
 /// Conditions whose turning bad is news of its own. Ready, Reconciling and Stalled only sum up; the end of a training
 /// run is told once, as a run.
-const NEWSWORTHY: [&str; 4] =
-    [types::TRAINING_READY, types::SERVING_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
+const NEWSWORTHY: [&str; 5] =
+    [types::TRAINING_READY, types::SERVING_READY, types::WORKERS_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
 
 /// Reasons that are states on the way, or told as a run.
 const QUIET: [&str; 8] = [
@@ -49,6 +52,7 @@ pub fn notes(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> V
     notes.extend(run_started(prior, next));
     notes.extend(run_ended(prior, next));
     notes.extend(version_serves(prior, next));
+    notes.extend(scaled(prior, next));
     notes.extend(spec_refused(prior, next));
     notes.extend(turned_bad(prior, next));
     notes
@@ -76,6 +80,30 @@ fn version_serves(prior: &RecommenderModelStatus, next: &RecommenderModelStatus)
     let now = version(next)?;
     (version(prior).as_ref() != Some(&now))
         .then(|| Note::good(reasons::SERVING, format!("version {now} answers requests")))
+}
+
+/// Decisions on replicas, and promises that cannot be kept.
+fn scaled(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for (workload, now) in scaling(next) {
+        let before = scaling(prior).find(|(name, _)| *name == workload).map(|(_, before)| before);
+        let decided = now.decisions.first();
+        if let Some(decided) = decided.filter(|_| before.and_then(|before| before.decisions.first()) != decided) {
+            notes.push(Note::good(reasons::SCALED, format!("{workload}: {}", decided.message)));
+        }
+        let troubled = reasons::SCALING_TROUBLES.contains(&now.reason.as_str());
+        if troubled && before.is_none_or(|before| before.reason != now.reason) {
+            notes.push(Note::bad(&now.reason, format!("{workload}: {}", now.message)));
+        }
+    }
+    notes
+}
+
+/// What was decided, by workload.
+fn scaling(status: &RecommenderModelStatus) -> impl Iterator<Item = (&str, &ScalingStatus)> {
+    let serving = status.serving.iter().map(|serving| (Workload::Serving.label(), serving.scaling.as_ref()));
+    let workers = status.workers.iter().map(|worker| (worker.name.as_str(), worker.scaling.as_ref()));
+    serving.chain(workers).filter_map(|(name, scaling)| Some((name, scaling?)))
 }
 
 fn spec_refused(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Note> {

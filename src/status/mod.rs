@@ -4,6 +4,8 @@
 mod events;
 mod verdict;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 pub use events::{Note, notes};
@@ -12,15 +14,20 @@ pub use verdict::{FIRST_METRICS, Verdict};
 
 use crate::{
     api::{
-        RecommenderModelStatus, ServingStatus,
+        RecommenderModelStatus, ScalingStatus, ServingStatus, Worker, WorkerStatus,
         conditions::{reasons, types},
     },
     apply::Problem,
-    model::Model,
-    observe::{AutoscalerFacts, DeploymentFacts, Facts, Family},
+    model::{Model, Workload, names},
+    monitoring,
+    observe::{DeploymentFacts, Family, ForeignAutoscaler},
     render::Kind,
     training::{Decision, whole_seconds},
 };
+
+/// The conditions that Ready, Reconciling and Stalled sum up.
+const ASPECTS: [&str; 5] =
+    [types::TRAINING_READY, types::SERVING_READY, types::WORKERS_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
 
 /// Longest message of a condition, in characters.
 const MESSAGE_MAX: usize = 1024;
@@ -37,30 +44,40 @@ pub struct Inputs<'a> {
     pub family: &'a Family,
     /// Children that are not as wanted.
     pub problems: &'a [Problem],
+    /// What was decided on replicas.
+    pub scaling: &'a Scaling,
     /// The time of this look.
     pub now: Timestamp,
+}
+
+/// What was decided on replicas, and who else moves them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scaling {
+    /// By workload, for those that scale on latency or lag.
+    pub decided: BTreeMap<String, ScalingStatus>,
+    /// Somebody else's autoscalers, by the Deployment they move.
+    pub foreign: BTreeMap<String, ForeignAutoscaler>,
 }
 
 /// The status of an object whose spec can be worked with.
 pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
     let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
-    let deployment = inputs.family.owned(Kind::Deployment, uid).find_map(|(_, seen)| match &seen.facts {
-        Facts::Deployment(facts) => Some(facts),
-        _ => None,
-    });
+    let deployment = inputs.family.deployment(&names::serving(&inputs.model.identity.base), uid);
     let serving = serving_status(inputs, deployment);
     let training_ready = training_verdict(inputs);
     let serving_ready = verdict::serving(inputs, deployment, &serving);
     let ready = verdict::ready(&training_ready, &serving_ready, &serving);
     let stalled = verdict::stalled(inputs, &ready, &training_ready, &serving_ready);
-    let reconciling = verdict::reconciling(inputs, &ready, &stalled, &serving_ready);
+    let workers_ready = verdict::workers(inputs);
+    let reconciling = verdict::reconciling(inputs, &ready, &stalled, &serving_ready, &workers_ready);
     let verdicts = [
         (types::READY, ready),
         (types::RECONCILING, reconciling),
         (types::STALLED, stalled),
         (types::TRAINING_READY, training_ready),
         (types::SERVING_READY, serving_ready),
-        (types::SCALING_ACTIVE, verdict::scaling(inputs, autoscaler(inputs.family, uid))),
+        (types::WORKERS_READY, workers_ready),
+        (types::SCALING_ACTIVE, verdict::scaling(inputs)),
         (types::MONITORING_READY, verdict::monitoring(inputs)),
     ];
     RecommenderModelStatus {
@@ -68,7 +85,7 @@ pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
         conditions: conditions(inputs.prior, inputs.model.identity.generation, inputs.now, verdicts),
         training: Some(inputs.training.status.clone()),
         serving: Some(serving),
-        workers: Vec::new(),
+        workers: workers(inputs, uid),
         versions: inputs.training.versions.clone(),
     }
 }
@@ -87,8 +104,7 @@ pub fn stalled(
         (types::RECONCILING, Verdict::no(reason, "waits for the object to be changed")),
         (types::STALLED, Verdict::yes(reason, message)),
     ];
-    let aspects = [types::TRAINING_READY, types::SERVING_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
-    for aspect in aspects {
+    for aspect in ASPECTS {
         verdicts.push((aspect, known(prior, aspect)));
     }
     RecommenderModelStatus {
@@ -105,25 +121,17 @@ pub fn interrupted(
     message: &str,
     now: Timestamp,
 ) -> RecommenderModelStatus {
-    let verdicts: Vec<_> = [
-        types::READY,
-        types::RECONCILING,
-        types::STALLED,
-        types::TRAINING_READY,
-        types::SERVING_READY,
-        types::SCALING_ACTIVE,
-        types::MONITORING_READY,
-    ]
-    .into_iter()
-    .map(|aspect| {
-        let verdict = match aspect {
-            types::RECONCILING => Verdict::yes(reasons::RECONCILE_FAILED, message),
-            types::STALLED => Verdict::no(reasons::RECONCILE_FAILED, "it is tried again"),
-            _ => known(prior, aspect),
-        };
-        (aspect, verdict)
-    })
-    .collect();
+    let all = [types::READY, types::RECONCILING, types::STALLED].into_iter().chain(ASPECTS);
+    let verdicts: Vec<_> = all
+        .map(|aspect| {
+            let verdict = match aspect {
+                types::RECONCILING => Verdict::yes(reasons::RECONCILE_FAILED, message),
+                types::STALLED => Verdict::no(reasons::RECONCILE_FAILED, "it is tried again"),
+                _ => known(prior, aspect),
+            };
+            (aspect, verdict)
+        })
+        .collect();
     RecommenderModelStatus { conditions: conditions(prior, generation, now, verdicts), ..prior.clone() }
 }
 
@@ -163,7 +171,7 @@ fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>) -> 
         version,
         replicas,
         desired_replicas,
-        scaling: prior.scaling,
+        scaling: inputs.scaling.decided.get(monitoring::Workload::Serving.label()).cloned(),
     }
 }
 
@@ -175,11 +183,18 @@ fn training_verdict(inputs: &Inputs<'_>) -> Verdict {
     }
 }
 
-fn autoscaler<'a>(family: &'a Family, uid: &str) -> Option<&'a AutoscalerFacts> {
-    family.owned(Kind::HorizontalPodAutoscaler, uid).find_map(|(_, seen)| match &seen.facts {
-        Facts::Autoscaler(facts) => Some(facts),
-        _ => None,
-    })
+fn workers(inputs: &Inputs<'_>, uid: &str) -> Vec<WorkerStatus> {
+    let of = |worker: &Worker| {
+        let workload = Workload::worker(worker, &inputs.model.identity.base);
+        let prior = inputs.prior.workers.iter().find(|prior| prior.name == worker.name);
+        let (replicas, desired_replicas) = match inputs.family.deployment(&workload.deployment, uid) {
+            Some(facts) => (facts.ready, facts.desired),
+            None => prior.map_or((0, workload.replicas), |prior| (prior.replicas, prior.desired_replicas)),
+        };
+        let scaling = inputs.scaling.decided.get(&worker.name).cloned();
+        WorkerStatus { name: worker.name.clone(), replicas, desired_replicas, scaling }
+    };
+    inputs.model.workers.iter().map(of).collect()
 }
 
 /// Conditions from verdicts. The time of the last transition changes with the status only.

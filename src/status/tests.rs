@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     api::{RecommenderModel, TrainingKind, TrainingStatus, Version},
-    observe::{Blocked, PodFacts, Watched},
+    observe::{Blocked, Facts, PodFacts, Watched},
     render::Kind,
     training::{Decision, Outcome, Truth},
 };
@@ -83,15 +83,24 @@ struct Case {
     training: Decision,
     family: Family,
     problems: Vec<Problem>,
+    scaling: Scaling,
 }
 
 impl Case {
     fn new(prior: RecommenderModelStatus, training: Decision, family: Family) -> Self {
-        Self { model: model(json!({"replicas": 2})), prior, training, family, problems: Vec::new() }
+        Self {
+            model: model(json!({"replicas": 2})),
+            prior,
+            training,
+            family,
+            problems: Vec::new(),
+            scaling: Scaling::default(),
+        }
     }
 
     fn with_problem(mut self, kind: Kind, reason: &'static str, permanent: bool) -> Self {
-        self.problems.push(Problem { kind, reason, message: format!("{}: {reason}", kind.as_str()), permanent });
+        let name = "packages-serving".into();
+        self.problems.push(Problem { kind, name, reason, message: format!("{}: {reason}", kind.as_str()), permanent });
         self
     }
 
@@ -102,6 +111,7 @@ impl Case {
             training: &self.training,
             family: &self.family,
             problems: &self.problems,
+            scaling: &self.scaling,
             now: NOW,
         })
     }
@@ -172,8 +182,11 @@ fn a_rollout_that_is_stuck_waits_for_a_person_and_says_why() {
     let facts = DeploymentFacts { updated: 1, total: 3, ..stuck };
     let pod = PodFacts {
         job: None,
+        component: "serving".into(),
         version: "v2".into(),
         created_at: NOW,
+        ready_since: None,
+        started_after: None,
         blocked: Some(Blocked { why: "image s cannot be pulled".into(), counts_from: NOW }),
         end: None,
     };

@@ -5,9 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::Inputs;
 use crate::{
-    api::{ServingStatus, conditions::reasons},
+    api::{ScalingStatus, ServingStatus, conditions::reasons},
     apply::Problem,
-    observe::{AutoscalerFacts, DeploymentFacts},
+    model::{Scaling, Workload, names},
+    observe::DeploymentFacts,
     render::Kind,
     training::Outcome,
 };
@@ -74,6 +75,15 @@ impl From<&Outcome> for Verdict {
 const SERVING_KINDS: [Kind; 4] = [Kind::ServiceAccount, Kind::Service, Kind::Deployment, Kind::PodDisruptionBudget];
 const MONITORING_KINDS: [Kind; 3] = [Kind::ServiceMonitor, Kind::PodMonitor, Kind::PrometheusRule];
 
+/// A problem with a child that serving needs; workers have Deployments of their own.
+fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a Problem> {
+    let serving = names::serving(&inputs.model.identity.base);
+    let concerns = |problem: &&Problem| {
+        SERVING_KINDS.contains(&problem.kind) && (problem.kind != Kind::Deployment || problem.name == serving)
+    };
+    inputs.problems.iter().find(concerns)
+}
+
 fn problem<'a>(inputs: &'a Inputs<'_>, kinds: &[Kind]) -> Option<&'a Problem> {
     inputs.problems.iter().find(|problem| kinds.contains(&problem.kind))
 }
@@ -89,7 +99,7 @@ fn problem<'a>(inputs: &'a Inputs<'_>, kinds: &[Kind]) -> Option<&'a Problem> {
 /// | no | rolled out before | fewer ready than wanted at least | False, ReplicasMissing |
 /// | no | rolled out before | enough ready | True, Serving |
 pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>, serving: &ServingStatus) -> Verdict {
-    if let Some(problem) = problem(inputs, &SERVING_KINDS) {
+    if let Some(problem) = serving_problem(inputs) {
         return Verdict::no(problem.reason, &problem.message);
     }
     let Some(wanted) = inputs.training.versions.first() else {
@@ -151,7 +161,13 @@ pub fn stalled(inputs: &Inputs<'_>, ready: &Verdict, training: &Verdict, serving
 }
 
 /// Reconciling: the operator works towards the spec. A regular training run of a model that serves does not count.
-pub fn reconciling(inputs: &Inputs<'_>, ready: &Verdict, stalled: &Verdict, serving: &Verdict) -> Verdict {
+pub fn reconciling(
+    inputs: &Inputs<'_>,
+    ready: &Verdict,
+    stalled: &Verdict,
+    serving: &Verdict,
+    workers: &Verdict,
+) -> Verdict {
     if stalled.is_yes() {
         return Verdict::no(&stalled.reason, "waits for a person, see Stalled");
     }
@@ -161,20 +177,134 @@ pub fn reconciling(inputs: &Inputs<'_>, ready: &Verdict, stalled: &Verdict, serv
     if !ready.is_yes() {
         return Verdict::yes(&ready.reason, &ready.message);
     }
-    if [reasons::ROLLING_OUT, reasons::REPLICAS_MISSING].contains(&serving.reason.as_str()) {
-        return Verdict::yes(&serving.reason, &serving.message);
+    let on_the_way =
+        |verdict: &&&Verdict| [reasons::ROLLING_OUT, reasons::REPLICAS_MISSING].contains(&verdict.reason.as_str());
+    if let Some(verdict) = [serving, workers].iter().find(on_the_way) {
+        return Verdict::yes(&verdict.reason, &verdict.message);
     }
     Verdict::no(reasons::AS_SPECIFIED, "everything is as specified")
 }
 
-/// ScalingActive, from what the autoscaler says of itself.
-pub fn scaling(inputs: &Inputs<'_>, autoscaler: Option<&AutoscalerFacts>) -> Verdict {
-    if inputs.model.serving.autoscaling.is_none() {
-        return Verdict::no(reasons::NOT_REQUESTED, "the number of replicas is fixed");
+/// WorkersReady: every worker has at least the pods it is to have, and none is being replaced.
+pub fn workers(inputs: &Inputs<'_>) -> Verdict {
+    if inputs.model.workers.is_empty() {
+        return Verdict::no(reasons::NOT_REQUESTED, "spec.workers is empty");
     }
-    if let Some(problem) = problem(inputs, &[Kind::HorizontalPodAutoscaler]) {
+    let workloads = inputs.model.workloads();
+    let of_workers = workloads.iter().filter(|workload| workload.name != workload.component);
+    let verdicts = of_workers.filter_map(|workload| worker(inputs, workload));
+    verdicts.into_iter().next().unwrap_or_else(|| Verdict::yes(reasons::AS_SPECIFIED, "the workers' pods are ready"))
+}
+
+/// What keeps a worker from being ready.
+fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<Verdict> {
+    let refused = |problem: &&Problem| problem.kind == Kind::Deployment && problem.name == workload.deployment;
+    if let Some(problem) = inputs.problems.iter().find(refused) {
+        return Some(Verdict::no(problem.reason, &problem.message));
+    }
+    let name = &workload.name;
+    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
+    let facts = inputs.family.deployment(&workload.deployment, uid);
+    let Some(facts) = facts else {
+        return Some(Verdict::no(reasons::ROLLING_OUT, format!("worker {name} is being rolled out")));
+    };
+    let blocked = inputs.family.pods().filter(|pod| pod.component == workload.component);
+    let blocked = blocked.filter_map(|pod| pod.blocked_at(inputs.now)).min();
+    let why = blocked.or(facts.stuck.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
+    let least = workload.replicas.min(facts.desired);
+    if facts.stuck.is_some() {
+        return Some(Verdict::no(reasons::ROLLOUT_STUCK, format!("worker {name} does not get ready{why}")));
+    }
+    if facts.is_rolling() {
+        return Some(Verdict::no(reasons::ROLLING_OUT, format!("worker {name} is being rolled out{why}")));
+    }
+    let ready = facts.ready;
+    (ready < least).then(|| {
+        Verdict::no(
+            reasons::REPLICAS_MISSING,
+            format!("worker {name}: {ready} of at least {least} pods are ready{why}"),
+        )
+    })
+}
+
+/// ScalingActive: the worst of all workloads.
+///
+/// | workload | verdict |
+/// |---|---|
+/// | none has autoscaling | False, NotRequested |
+/// | its autoscaler is not as wanted | False, the problem's reason |
+/// | somebody else's autoscaler moves it | False, ScalingConflict |
+/// | scales on latency or lag, signals missing or old | False, MetricsMissing |
+/// | scales on latency or lag, nothing decided yet | Unknown, Pending |
+/// | scales on latency or lag, cannot keep its promise | True, why not |
+/// | scales on latency or lag | True |
+/// | scales on CPU | what its autoscaler says |
+pub fn scaling(inputs: &Inputs<'_>) -> Verdict {
+    let workloads = inputs.model.workloads();
+    let scaled: Vec<_> = workloads.iter().filter(|workload| workload.scaling.is_some()).collect();
+    let several = scaled.len() > 1;
+    let verdicts = scaled.iter().map(|workload| {
+        let verdict = scaling_of(inputs, workload);
+        let message = if several { format!("{}: {}", workload.name, verdict.message) } else { verdict.message };
+        Verdict { message, ..verdict }
+    });
+    let rank = |verdict: &Verdict| match verdict.status {
+        "False" => 0,
+        "Unknown" => 1,
+        _ if reasons::SCALING_TROUBLES.contains(&verdict.reason.as_str()) => 2,
+        _ => 3,
+    };
+    let worst = verdicts.min_by_key(rank);
+    worst.unwrap_or_else(|| Verdict::no(reasons::NOT_REQUESTED, "the number of replicas is fixed"))
+}
+
+fn scaling_of(inputs: &Inputs<'_>, workload: &Workload) -> Verdict {
+    let refused =
+        |problem: &&Problem| problem.kind == Kind::HorizontalPodAutoscaler && problem.name == workload.deployment;
+    if let Some(problem) = inputs.problems.iter().find(refused) {
         return Verdict::no(problem.reason, &problem.message);
     }
+    if let Some(foreign) = inputs.scaling.foreign.get(&workload.deployment) {
+        let owner = foreign.owner.as_ref().map(|owner| format!(" (of {owner})")).unwrap_or_default();
+        return Verdict::no(
+            reasons::SCALING_CONFLICT,
+            format!(
+                "HorizontalPodAutoscaler {}{owner} moves Deployment {} too, so this one's is taken away meanwhile: delete \
+                 that one, or remove autoscaling here",
+                foreign.name, workload.deployment
+            ),
+        );
+    }
+    match workload.scaling.as_ref().filter(|scaling| scaling.is_decided()) {
+        Some(scaling) => decided(scaling, inputs.scaling.decided.get(&workload.name)),
+        None => by_autoscaler(inputs, workload),
+    }
+}
+
+/// Of a workload that the operator decides on.
+fn decided(scaling: &Scaling, told: Option<&ScalingStatus>) -> Verdict {
+    let Some(told) = told else {
+        return Verdict::unknown(reasons::PENDING, "nothing is decided yet, because the first signals are awaited");
+    };
+    if told.reason == reasons::METRICS_MISSING {
+        return Verdict::no(reasons::METRICS_MISSING, &told.message);
+    }
+    if reasons::SCALING_TROUBLES.contains(&told.reason.as_str()) {
+        return Verdict::yes(&told.reason, &told.message);
+    }
+    let signals =
+        [("latency", scaling.latency.is_some()), ("lag", scaling.lag.is_some()), ("CPU use", scaling.cpu.is_some())];
+    let signals: Vec<_> = signals.iter().filter(|(_, followed)| *followed).map(|(name, _)| *name).collect();
+    if scaling.advisory {
+        return Verdict::yes(reasons::ADVISORY, "decisions on replicas are told and not acted on, as asked for");
+    }
+    Verdict::yes(reasons::AS_SPECIFIED, format!("the replicas follow the {}", signals.join(" and the ")))
+}
+
+/// Of a workload that follows the CPU use: what the autoscaler says of itself.
+fn by_autoscaler(inputs: &Inputs<'_>, workload: &Workload) -> Verdict {
+    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
+    let autoscaler = inputs.family.autoscaler(&workload.deployment, uid);
     match autoscaler.and_then(|facts| Some((facts.created_at, facts.active.as_ref()?))) {
         Some((_, (true, _))) => Verdict::yes(reasons::AS_SPECIFIED, "the replicas follow the CPU use"),
         Some((created_at, (false, message))) if inputs.now.duration_since(created_at) > FIRST_METRICS => {

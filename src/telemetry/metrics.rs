@@ -1,5 +1,5 @@
 //! The operator's own metrics. Every label is bounded, except that `training_failed` and `serving_expected` have one series
-//! per object.
+//! per object, and those of [`super::scaling`] one per workload.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,6 +8,8 @@ use prometheus::{
     TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 use tokio::time::Instant;
+
+use super::scaling::ScalingMetrics;
 
 /// Seconds. From a look that changes nothing to the deadline of a reconcile.
 const RECONCILE_BUCKETS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 20.0, 60.0];
@@ -34,6 +36,7 @@ struct Inner {
     leader: IntGauge,
     training_failed: IntGaugeVec,
     serving_expected: IntGaugeVec,
+    scaling: ScalingMetrics,
 }
 
 impl Default for Metrics {
@@ -114,6 +117,11 @@ impl Metrics {
         }
     }
 
+    /// Those of scaling.
+    pub fn scaling(&self) -> &ScalingMetrics {
+        &self.0.scaling
+    }
+
     /// Whether this replica holds the lease.
     pub fn set_leader(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
@@ -181,6 +189,7 @@ impl Inner {
                 "serving_expected",
                 "1 when the RecommenderModel has a version to serve, else 0. One series per object.",
             ),
+            scaling: ScalingMetrics::new(&registry),
             registry,
         }
     }
@@ -201,16 +210,16 @@ impl Drop for ReconcileTimer {
     }
 }
 
-fn opts(name: &str, help: &str) -> Opts {
+pub(super) fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("recommender_operator")
 }
 
-fn histogram(name: &str, help: &str) -> HistogramOpts {
+pub(super) fn histogram(name: &str, help: &str) -> HistogramOpts {
     HistogramOpts::new(name, help).namespace("recommender_operator")
 }
 
 /// Names and labels are constants of this file, so neither step fails once the tests have run.
-fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
+pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
     let collector = collector.expect("a valid metric");
     registry.register(Box::new(collector.clone())).expect("a metric of its own name");
     collector
@@ -237,6 +246,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::scaling::{Decision, Limit, decision::Inputs};
 
     fn text(metrics: &Metrics) -> String {
         String::from_utf8(metrics.encode().expect("encodes")).expect("UTF-8")
@@ -255,11 +265,15 @@ mod tests {
         metrics.api_request("get", "Service", "ok", 0.1);
         metrics.announce_failures(["child"]);
         metrics.set_model("shop", "packages", false, true);
+        metrics.scaling().read("default", 0.1, true);
+        let inputs = Inputs::Lag { lag: None, arrivals: 0.0, capacity: 1.0, catch_up: 60.0 };
+        let decision = Decision { replicas: 1, current: 1, without: 1, limit: Limit::Idle, inputs, others: Vec::new() };
+        metrics.scaling().decided(["shop", "packages", "events"], &decision);
         let text = text(&metrics);
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 14, "{names:?}");
+        assert_eq!(ours, 20, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));

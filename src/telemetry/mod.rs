@@ -4,8 +4,10 @@ mod health;
 mod http;
 mod logs;
 mod metrics;
+mod scaling;
 
 pub use health::{Health, Liveness, Readiness};
 pub use http::{router, serve};
 pub use logs::{LogError, LogFormat, init_logs, log_panics};
 pub use metrics::{Metrics, ReconcileTimer};
+pub use scaling::ScalingMetrics;

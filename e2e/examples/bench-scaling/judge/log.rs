@@ -1,6 +1,6 @@
 //! Workers of a partitioned log: lag per partition, consumers that share partitions, rebalances that stop them all.
 
-use recommender_operator::scaling::{Behavior, Bounds, Signal, lag};
+use recommender_operator::scaling::{Behavior, Bounds, Common, Signal, lag};
 
 use super::rng::Rng;
 
@@ -172,13 +172,16 @@ impl OurWorkers {
     #[must_use]
     pub fn new(world: &LogWorld) -> Self {
         let policy = lag::Policy {
-            bounds: Bounds { min: 1, max: world.partitions },
+            common: Common {
+                bounds: Bounds { min: 1, max: world.partitions },
+                window: 15.0,
+                behavior: Behavior::default(),
+            },
             catch_up: world.catch_up,
+            max_lag: None,
             partitions: Some(world.partitions),
             messages_per_replica: None,
             pause: f64::from(world.rebalance),
-            window: 15.0,
-            behavior: Behavior::default(),
         };
         Self { policy, history: lag::History::default(), sampled: None, wanted: None }
     }
@@ -194,6 +197,7 @@ impl LagPolicy for OurWorkers {
                 consumed: Signal::Fresh { value: sample.consumed, age: 5.0 },
                 current: seen.current,
                 ready: seen.ready,
+                rolling_out: false,
             };
             let decision = lag::decide(&self.policy, &signals, &mut self.history, f64::from(now));
             self.wanted = Some(decision.replicas);

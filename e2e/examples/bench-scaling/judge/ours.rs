@@ -2,7 +2,7 @@
 //! HPA that follows its window every 15 s.
 
 use recommender_operator::scaling::serving::{self, History, Replicas, Signals};
-use recommender_operator::scaling::{Behavior, Bounds, Headroom, Signal};
+use recommender_operator::scaling::{Behavior, Bounds, Common, Headroom, Signal};
 
 use super::fleet::World;
 use super::rng::Rng;
@@ -36,15 +36,17 @@ impl Ours {
     pub fn new(world: &World, headroom: Headroom, sync: u32, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x0065);
         let policy = serving::Policy {
-            bounds: Bounds { min: world.bounds.0, max: world.bounds.1 },
+            common: Common {
+                bounds: Bounds { min: world.bounds.0, max: world.bounds.1 },
+                window: f64::from(WINDOW),
+                behavior: Behavior::default(),
+            },
             target: world.target,
             requests_per_replica: None,
             headroom,
             startup: f64::from(world.startup),
             warmup: f64::from(world.warmup),
-            window: f64::from(WINDOW),
             delay: 1.5 * f64::from(PERIOD) + f64::from(sync) / 2.0,
-            behavior: Behavior::default(),
         };
         let phases = [rng.below(PERIOD), rng.below(PERIOD)];
         let (sync, sync_phase) = (sync.max(1), rng.below(sync.max(1)));
@@ -64,6 +66,7 @@ impl Ours {
             in_flight: signal(telemetry.concurrency(at, 1)),
             cpu: signal(telemetry.cpu(at, WINDOW) / f64::from(pods.ready.max(1))),
             replicas: Replicas { current: pods.replicas, ready: pods.ready, warm: pods.warm },
+            rolling_out: false,
         }
     }
 }

@@ -1,0 +1,163 @@
+//! Decides every few seconds how many replicas workloads that scale on latency or lag should have.
+//!
+//! A tick reads the recorded series of all objects (one query per series and source), decides ([`crate::scaling`]) and
+//! touches those objects of which there is something to do or to tell; their next look does it. A tick without news makes
+//! no request to the API server.
+
+mod policy;
+mod sources;
+mod workload;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
+pub use sources::run;
+use workload::{Pods, Scaled, Tick};
+
+use self::policy::Plan;
+use super::Guarded;
+use crate::{
+    api::{RecommenderModelStatus, ScalingStatus},
+    model::{Model, Workload},
+    observe::Family,
+    signals::{Readings, config::DEFAULT},
+    telemetry::ScalingMetrics,
+};
+
+/// All objects with workloads that are decided on, by UID.
+#[derive(Debug, Default)]
+pub struct Scaler(Mutex<HashMap<String, Object>>);
+
+#[derive(Debug)]
+struct Object {
+    namespace: String,
+    name: String,
+    source: String,
+    workloads: BTreeMap<String, Scaled>,
+}
+
+/// What was decided, by workload.
+pub type Decided = BTreeMap<String, ScalingStatus>;
+
+impl Scaler {
+    /// Takes over what an object asks for and what was seen of its pods. Returns what is decided on its workloads; those of
+    /// which nothing is decided yet are left out.
+    pub fn look(
+        &self,
+        model: &Model,
+        family: &Family,
+        prior: &RecommenderModelStatus,
+        metrics: &ScalingMetrics,
+        now: Timestamp,
+    ) -> Decided {
+        let identity = &model.identity;
+        let uid = identity.uid.as_deref().unwrap_or_default();
+        let workloads = model.workloads();
+        let plans = workloads.iter().filter_map(|workload| Some((workload, Plan::new(model, workload)?)));
+        let mut objects = self.lock();
+        let mut before = objects.remove(uid).map(|object| object.workloads).unwrap_or_default();
+        let scaled: BTreeMap<String, Scaled> = plans
+            .map(|(workload, plan)| {
+                let pods = pods(family, uid, workload);
+                let scaled = match before.remove(&workload.name) {
+                    Some(mut scaled) => {
+                        scaled.update(plan, pods);
+                        scaled
+                    }
+                    None => Scaled::new(plan, pods, told(prior, workload).cloned(), now),
+                };
+                (workload.name.clone(), scaled)
+            })
+            .collect();
+        for gone in before.keys() {
+            metrics.remove([&identity.namespace, &identity.name, gone]);
+        }
+        let decided = scaled.iter().filter_map(|(name, scaled)| Some((name.clone(), scaled.told()?.clone()))).collect();
+        if !scaled.is_empty() {
+            let source = model.monitoring.as_ref().and_then(|monitoring| monitoring.source.clone());
+            let object = Object {
+                namespace: identity.namespace.clone(),
+                name: identity.name.clone(),
+                source: source.unwrap_or_else(|| DEFAULT.into()),
+                workloads: scaled,
+            };
+            objects.insert(uid.into(), object);
+        }
+        decided
+    }
+
+    /// Whether any object is decided on from a source.
+    pub fn reads(&self, of: &dyn Fn(&str) -> bool) -> bool {
+        self.lock().values().any(|object| of(&object.source))
+    }
+
+    /// Decides on all workloads of the objects whose source is `of`. Returns the objects to look at. `readings`: none when
+    /// there is no such source. `clock`: seconds on a clock that never jumps.
+    pub fn tick(
+        &self,
+        of: &dyn Fn(&str) -> bool,
+        readings: Option<&Readings>,
+        metrics: &ScalingMetrics,
+        now: Timestamp,
+        clock: f64,
+    ) -> Vec<ObjectRef<Guarded>> {
+        let mut touched = Vec::new();
+        for object in self.lock().values_mut().filter(|object| of(&object.source)) {
+            let mut news = false;
+            for (workload, scaled) in &mut object.workloads {
+                let of_object = (object.namespace.as_str(), object.name.as_str());
+                news |= scaled.tick(&Tick { object: of_object, workload, readings, now, clock });
+                if let Some(decision) = &scaled.latest {
+                    metrics.decided([&object.namespace, &object.name, workload], decision);
+                }
+            }
+            if news {
+                touched.push(ObjectRef::new(&object.name).within(&object.namespace));
+            }
+        }
+        touched
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &str, metrics: &ScalingMetrics) {
+        if let Some(object) = self.lock().remove(uid) {
+            for workload in object.workloads.keys() {
+                metrics.remove([&object.namespace, &object.name, workload]);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Object>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the status says of a workload.
+fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&'a ScalingStatus> {
+    let worker = status.workers.iter().find(|worker| worker.name == workload.name);
+    match worker {
+        Some(worker) => worker.scaling.as_ref(),
+        None => status.serving.as_ref()?.scaling.as_ref().filter(|_| workload.name == workload.component),
+    }
+}
+
+/// What was seen of a workload's pods.
+fn pods(family: &Family, uid: &str, workload: &Workload) -> Pods {
+    let Some(facts) = family.deployment(&workload.deployment, uid) else { return Pods::default() };
+    let count = |replicas: i32| u32::try_from(replicas).unwrap_or_default();
+    let pods: Vec<_> = family.pods().filter(|pod| pod.component == workload.component).collect();
+    let mut startups: Vec<f64> =
+        pods.iter().filter_map(|pod| pod.started_after).map(|after| after.as_secs_f64()).collect();
+    startups.sort_by(f64::total_cmp);
+    Pods {
+        desired: count(facts.desired),
+        ready: count(facts.ready),
+        ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
+        startup: startups.get(startups.len() / 2).copied(),
+        rolling_out: facts.is_rolling(),
+    }
+}

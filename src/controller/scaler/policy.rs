@@ -1,0 +1,124 @@
+//! From what an object asks for to what a decision needs. Pure.
+
+use crate::{
+    api::{self, Dependency, ScalingPolicyType, ScalingRules, SelectPolicy},
+    model::{Model, Scaling, Workload},
+    scaling::{Behavior, Bounds, Common, Direction, Headroom, Select, StepKind, StepPolicy, lag, serving},
+};
+
+/// Windows of the recorded rates, seconds: those of requests, and those of messages.
+const REQUEST_WINDOW: f64 = 20.0;
+const MESSAGE_WINDOW: f64 = 60.0;
+/// From a sample to the order of a replica, seconds: half of scrape, rule and tick (5 s each) and of the autoscaler's
+/// period (15 s).
+const DELAY: f64 = 15.0;
+/// Seconds from ready to full speed: caches, pools, just-in-time compilers.
+pub const WARM_UP: f64 = 20.0;
+/// Seconds a replica takes to become ready, as long as it was not measured.
+pub const STARTUP: f64 = 30.0;
+/// Seconds during which nothing is consumed when consumers of Kafka come or go: partitions are reassigned.
+const REBALANCE: f64 = 10.0;
+
+/// What one workload's replicas are decided from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Name of its Deployment.
+    pub deployment: String,
+    /// Whether the decision moves replicas, or only is told.
+    pub acted_on: bool,
+    /// Seconds until a replica is ready, when the object says so.
+    pub startup: Option<f64>,
+    /// For a latency target. Its start-up is filled in at every tick.
+    pub latency: Option<serving::Policy>,
+    /// For a lag.
+    pub lag: Option<LagPlan>,
+}
+
+/// What replicas are decided from to catch up with a lag.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LagPlan {
+    /// Whose messages wait: the label `dependency` of the series.
+    pub dependency: String,
+    /// What is promised. Its partitions are filled in at every tick.
+    pub policy: lag::Policy,
+}
+
+impl Plan {
+    /// None for a workload that the operator does not decide on.
+    pub fn new(model: &Model, workload: &Workload) -> Option<Self> {
+        let scaling = workload.scaling.as_ref().filter(|scaling| scaling.is_decided())?;
+        let seconds = |seconds: Option<i32>| seconds.map(f64::from);
+        let latency = scaling.latency.as_ref().map(|target| serving::Policy {
+            common: common(scaling, REQUEST_WINDOW),
+            target: f64::from(target.target_milliseconds) / 1e3,
+            requests_per_replica: seconds(scaling.requests_per_replica),
+            headroom: headroom(scaling.headroom),
+            startup: STARTUP,
+            warmup: WARM_UP,
+            delay: DELAY,
+        });
+        let lag = scaling.lag.as_ref().map(|target| LagPlan {
+            dependency: target.dependency.clone(),
+            policy: lag::Policy {
+                common: common(scaling, MESSAGE_WINDOW),
+                catch_up: f64::from(target.catch_up_seconds),
+                max_lag: target.max_lag_messages.map(|most| most as f64),
+                partitions: None,
+                messages_per_replica: None,
+                pause: pause(model.dependencies.iter().find(|dependency| dependency.name == target.dependency)),
+            },
+        });
+        Some(Self {
+            deployment: workload.deployment.clone(),
+            acted_on: scaling.is_acted_on(),
+            startup: seconds(scaling.startup_seconds),
+            latency,
+            lag,
+        })
+    }
+}
+
+fn pause(dependency: Option<&Dependency>) -> f64 {
+    if dependency.is_some_and(|dependency| dependency.kafka.is_some()) { REBALANCE } else { 0.0 }
+}
+
+fn common(scaling: &Scaling, window: f64) -> Common {
+    let count = |replicas: i32| u32::try_from(replicas).unwrap_or_default();
+    let behavior = scaling.behavior.as_ref();
+    Common {
+        bounds: Bounds { min: count(scaling.min), max: count(scaling.max) },
+        window,
+        behavior: Behavior {
+            scale_up: behavior.and_then(|behavior| behavior.scale_up.as_ref()).map(direction).unwrap_or_default(),
+            scale_down: behavior.and_then(|behavior| behavior.scale_down.as_ref()).map(direction).unwrap_or_default(),
+        },
+    }
+}
+
+fn direction(rules: &ScalingRules) -> Direction {
+    let policies = rules.policies.iter().map(|policy| StepPolicy {
+        kind: match policy.type_ {
+            ScalingPolicyType::Pods => StepKind::Pods,
+            ScalingPolicyType::Percent => StepKind::Percent,
+        },
+        value: policy.value.unsigned_abs(),
+        period_seconds: f64::from(policy.period_seconds),
+    });
+    Direction {
+        stabilization_seconds: rules.stabilization_window_seconds.map(f64::from),
+        policies: policies.collect(),
+        select: match rules.select_policy {
+            None | Some(SelectPolicy::Max) => Select::Max,
+            Some(SelectPolicy::Min) => Select::Min,
+            Some(SelectPolicy::Disabled) => Select::Disabled,
+        },
+    }
+}
+
+fn headroom(wanted: api::Headroom) -> Headroom {
+    match wanted {
+        api::Headroom::Economy => Headroom::Economy,
+        api::Headroom::Balanced => Headroom::Balanced,
+        api::Headroom::Reliable => Headroom::Reliable,
+    }
+}

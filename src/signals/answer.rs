@@ -1,0 +1,237 @@
+//! What Prometheus answers to a range of a series, read without a copy: 10,000 objects are 2 MB of JSON per series.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+
+use super::{
+    failure::{Failure, shorten},
+    readings::reason,
+};
+use crate::scaling::Signal;
+
+/// The usable part of an answer.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    /// The series that have a sample.
+    pub series: Vec<Newest<'a>>,
+    /// Why it is not the whole answer, if it is not.
+    pub partial: Option<String>,
+}
+
+/// The newest sample of one series.
+#[derive(Debug)]
+pub(super) struct Newest<'a> {
+    /// Of which object.
+    pub labels: Labels<'a>,
+    /// When it was taken, seconds since 1970 by the server's clock.
+    pub at: f64,
+    /// A number that was measured, or why it is none.
+    pub value: Result<f64, &'static str>,
+}
+
+/// The labels that matter; an empty one is one that is not there.
+#[derive(Debug, Deserialize)]
+pub(super) struct Labels<'a> {
+    #[serde(borrow, default)]
+    pub namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub recommender: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub workload: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub dependency: Cow<'a, str>,
+}
+
+/// The newest samples of an answer of code 200.
+pub(super) fn parse(body: &[u8], max_series: usize) -> Result<Answer<'_>, Failure> {
+    let wire: Wire = serde_json::from_slice(body).map_err(|error| not_prometheus(body, &error))?;
+    if wire.status != "success" {
+        return Err(Failure::Refusal(shorten(&wire.error)));
+    }
+    let data = wire.data.ok_or_else(|| Failure::NotPrometheus("no data in it".into()))?;
+    if data.result_type != "matrix" {
+        return Err(Failure::NotPrometheus(shorten(&format!("a {}, not a matrix", data.result_type))));
+    }
+    if data.result.len() > max_series {
+        return Err(Failure::TooMany { found: data.result.len(), most: max_series });
+    }
+    let warning = wire.warnings.unwrap_or_default().into_iter().next();
+    let partial = warning.map(|warning| shorten(&warning)).or_else(|| wire.is_partial.then(String::new));
+    Ok(Answer { series: data.result.into_iter().filter_map(newest).collect(), partial })
+}
+
+/// The text of the error in an answer of any other code; empty when there is none for people.
+pub(super) fn error_text(body: &[u8]) -> String {
+    let text = match serde_json::from_slice::<Wire>(body) {
+        Ok(wire) => wire.error.into_owned(),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    // A page is not for a status.
+    if text.trim_start().starts_with(['<', '{']) { String::new() } else { shorten(&text) }
+}
+
+fn not_prometheus(body: &[u8], error: &serde_json::Error) -> Failure {
+    if body.trim_ascii_start().starts_with(b"<") {
+        return Failure::NotPrometheus("a page of HTML".into());
+    }
+    Failure::NotPrometheus(match error.classify() {
+        serde_json::error::Category::Data => shorten(&error.to_string()),
+        _ => "no JSON".into(),
+    })
+}
+
+fn newest(element: Element<'_>) -> Option<Newest<'_>> {
+    let Sample(at, text) = element.values.0?;
+    Some(Newest { labels: element.metric, at, value: number(&text) })
+}
+
+/// A value as Prometheus writes it, `"0.25"`, `"NaN"` or `"+Inf"`, when it can have been measured.
+fn number(text: &str) -> Result<f64, &'static str> {
+    let value: f64 = text.parse().map_err(|_| reason::NO_NUMBER)?;
+    match value {
+        value if Signal::fresh(value).value().is_some() => Ok(value),
+        value if value.is_nan() => Err(reason::NAN),
+        value if value < 0.0 => Err(reason::NEGATIVE),
+        _ => Err(reason::ABSURD),
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow, default)]
+    error: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Option<Data<'a>>,
+    /// Of Thanos, when a store did not answer, and of Prometheus, when a remote one did not.
+    warnings: Option<Vec<String>>,
+    /// Of VictoriaMetrics, when a storage node did not answer.
+    #[serde(default, rename = "isPartial")]
+    is_partial: bool,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow, rename = "resultType")]
+    result_type: Cow<'a, str>,
+    #[serde(borrow)]
+    result: Vec<Element<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Element<'a> {
+    #[serde(borrow)]
+    metric: Labels<'a>,
+    #[serde(borrow, default)]
+    values: Last<'a>,
+}
+
+/// Time in seconds, and the value as text.
+#[derive(Deserialize)]
+struct Sample<'a>(f64, #[serde(borrow)] Cow<'a, str>);
+
+/// The newest of a list of samples.
+#[derive(Default)]
+struct Last<'a>(Option<Sample<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Last<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Samples;
+        impl<'de> Visitor<'de> for Samples {
+            type Value = Last<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a list of [time, value]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut samples: A) -> Result<Self::Value, A::Error> {
+                let mut newest: Option<Sample> = None;
+                while let Some(sample) = samples.next_element::<Sample>()? {
+                    if newest.as_ref().is_none_or(|newest| newest.0 <= sample.0) {
+                        newest = Some(sample);
+                    }
+                }
+                Ok(Last(newest))
+            }
+        }
+        deserializer.deserialize_seq(Samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_sample_counts_wherever_it_stands() {
+        let body = br#"{"status":"success","data":{"resultType":"matrix","result":[
+            {"metric":{"namespace":"shop","recommender":"a\u0062","other":"x"},"values":[[30.5,"3"],[10,"1"],[20,"2"]]},
+            {"metric":{"namespace":"shop","recommender":"empty"},"values":[]},
+            {"metric":{"namespace":"shop","recommender":"native"},"histograms":[[1,{"count":"1"}]]}]}}"#;
+        let answer = parse(body, 10).expect("valid");
+        assert!(answer.partial.is_none());
+        let [newest] = &answer.series[..] else { panic!("{:?}", answer.series) };
+        assert_eq!((newest.at, newest.value, &*newest.labels.recommender), (30.5, Ok(3.0), "ab"));
+        assert!(matches!(newest.labels.namespace, Cow::Borrowed("shop")));
+        assert_eq!(newest.labels.workload, "");
+    }
+
+    #[test]
+    fn only_what_can_have_been_measured_is_a_number() {
+        for (text, value) in [("0", 0.0), ("1e3", 1000.0), ("0.250", 0.25), ("-0", 0.0)] {
+            assert_eq!(number(text), Ok(value), "{text}");
+        }
+        for (text, why) in [
+            ("NaN", reason::NAN),
+            ("+Inf", reason::ABSURD),
+            ("-Inf", reason::NEGATIVE),
+            ("1e300", reason::ABSURD),
+            ("1e999", reason::ABSURD),
+            ("-1", reason::NEGATIVE),
+            ("", reason::NO_NUMBER),
+            ("12 apples", reason::NO_NUMBER),
+            ("0x10", reason::NO_NUMBER),
+        ] {
+            assert_eq!(number(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_says_what_it_is() {
+        let told = |body: &str| parse(body.as_bytes(), 10).expect_err(body).to_string();
+        for (body, part) in [
+            ("<!DOCTYPE html><p>Sign in", "(a page of HTML)"),
+            ("", "(no JSON)"),
+            ("{\"status\":\"succ", "(no JSON)"),
+            ("[1]", "invalid type"),
+            (r#"{"status":"success"}"#, "(no data in it)"),
+            (
+                r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"1"]}]}}"#,
+                "a vector",
+            ),
+            (
+                r#"{"status":"error","errorType":"execution","error":"query timed out"}"#,
+                "refused the query: query timed out",
+            ),
+        ] {
+            assert!(told(body).contains(part), "{body}: {}", told(body));
+        }
+    }
+
+    #[test]
+    fn pages_and_json_are_not_repeated() {
+        assert_eq!(error_text(br#"{"status":"error","error":"bad \"query\""}"#), r#"bad "query""#);
+        assert_eq!(
+            error_text(b"Client sent an HTTP request to an HTTPS server.\n"),
+            "Client sent an HTTP request to an HTTPS server."
+        );
+        assert_eq!(error_text(b" <html>"), "");
+        assert_eq!(error_text(br#"{"message": "no tenant"}"#), "");
+        assert_eq!(error_text(b"\xff\x00"), "\u{fffd}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Reads one source, all series at once.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    Quality, ReadStats, Readings, Series, SourceConfig, answer,
+    client::{Client, Session},
+    failure::Failure,
+    readings::{Known, seconds},
+};
+
+/// Queries at the same time: a source that hangs on one holds up no other, and no more bodies are in memory.
+const AT_ONCE: usize = 3;
+
+/// A source and what it said last. One of each source, each in a task of its own: then none waits for another.
+pub struct Reader {
+    config: SourceConfig,
+    /// None until the first read, and after one in which nothing was answered.
+    client: Option<Client>,
+    latest: Arc<Readings>,
+}
+
+/// What became of one query.
+struct Outcome {
+    series: Series,
+    known: Known,
+    found: usize,
+    bytes: usize,
+    problem: Option<Failure>,
+}
+
+impl Reader {
+    /// Connects to nothing yet.
+    pub fn new(config: SourceConfig, quality: Quality) -> Self {
+        Self { config, client: None, latest: Arc::new(Readings::none(quality)) }
+    }
+
+    /// The source's name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// What the last read brought.
+    pub fn latest(&self) -> Arc<Readings> {
+        self.latest.clone()
+    }
+
+    /// Reads all series, within the source's time-out; `now` is the time as it begins. A series without an answer keeps
+    /// what it was, which becomes stale. Dropped before its end, it has changed nothing.
+    pub async fn read(&mut self, now: Timestamp) -> Arc<Readings> {
+        let started = Instant::now();
+        let mut readings = match self.outcomes(started, now).await {
+            Ok(outcomes) => self.after(outcomes),
+            Err(failure) => self.after_failure(&failure),
+        };
+        readings.stats.seconds = started.elapsed().as_secs_f64();
+        if readings.stats.failed == Series::ALL.len() {
+            self.client = None; // with connections that may be dead, and with files that may have changed
+        }
+        self.latest = Arc::new(readings);
+        self.latest()
+    }
+
+    async fn outcomes(&mut self, started: Instant, now: Timestamp) -> Result<Vec<Outcome>, Failure> {
+        if self.client.is_none() {
+            self.client = Some(Client::new(&self.config)?);
+        }
+        let Some(client) = &self.client else { return Ok(Vec::new()) };
+        let session = client.session(&self.config, (started, seconds(now)))?;
+        let asked = Series::ALL.map(|series| self.outcome(&session, series));
+        let mut outcomes: Vec<Outcome> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        outcomes.sort_by_key(|outcome| outcome.series);
+        Ok(outcomes)
+    }
+
+    async fn outcome(&self, session: &Session<'_>, series: Series) -> Outcome {
+        let before = &self.latest.series[series.index()];
+        let (mut found, mut bytes) = (0, 0);
+        let after = async {
+            let reply = session.ask(series).await?;
+            bytes = reply.body.len();
+            let answer = answer::parse(&reply.body, self.config.max_series)?;
+            found = answer.series.len();
+            let known = before.after(series, &answer, reply.clock, self.latest.quality(), self.config.max_series);
+            Ok((known, answer.partial.map(Failure::Partial)))
+        };
+        let (known, problem) =
+            after.await.unwrap_or_else(|failure: Failure| (before.after_failure(failure.reason()), Some(failure)));
+        Outcome { series, known, found, bytes, problem }
+    }
+
+    fn after(&self, outcomes: Vec<Outcome>) -> Readings {
+        let problems = || outcomes.iter().filter_map(|outcome| Some((outcome.series, outcome.problem.as_ref()?)));
+        let everywhere = problems().count() == Series::ALL.len();
+        let error = problems().next().map(|(series, failure)| self.sentence((!everywhere).then_some(series), failure));
+        let stats = ReadStats {
+            series: outcomes.iter().map(|outcome| outcome.found).sum(),
+            seconds: 0.0,
+            bytes: outcomes.iter().map(|outcome| outcome.bytes).sum(),
+            failed: problems().filter(|(_, failure)| !matches!(failure, Failure::Partial(_))).count(),
+        };
+        let series = outcomes.into_iter().map(|outcome| outcome.known).collect();
+        self.latest.next(series, error, stats)
+    }
+
+    /// Nothing could be asked.
+    fn after_failure(&self, failure: &Failure) -> Readings {
+        let series = self.latest.series.iter().map(|known| known.after_failure(failure.reason())).collect();
+        let stats = ReadStats { failed: Series::ALL.len(), ..ReadStats::default() };
+        self.latest.next(series, Some(self.sentence(None, failure)), stats)
+    }
+
+    fn sentence(&self, series: Option<Series>, failure: &Failure) -> String {
+        let (name, url) = (self.name(), self.config.url.to_string());
+        let url = url.trim_end_matches('/');
+        let series = series.map(|series| format!(", {}", series.name())).unwrap_or_default();
+        format!("metric source {name:?} ({url}){series}: {failure}")
+    }
+}

@@ -1,0 +1,98 @@
+//! Metrics of the decisions on replicas and of the metric sources they are made from. One series per workload that scales
+//! on latency or lag.
+
+use prometheus::{GaugeVec, Histogram, HistogramVec, IntGaugeVec, Registry};
+
+use super::metrics::{histogram, opts, register};
+use crate::scaling::{Decision, Limit, decision::Inputs};
+
+/// Seconds. From a near source to the longest time-out.
+const READ_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.25, 1.0, 4.0, 10.0, 30.0];
+/// Seconds. From one workload to tens of thousands.
+const TICK_BUCKETS: [f64; 7] = [0.000_1, 0.001, 0.005, 0.025, 0.1, 0.5, 5.0];
+const WORKLOAD: [&str; 3] = ["namespace", "recommender", "workload"];
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub struct ScalingMetrics {
+    replicas: IntGaugeVec,
+    held: IntGaugeVec,
+    capacity: GaugeVec,
+    source_up: IntGaugeVec,
+    read_seconds: HistogramVec,
+    tick_seconds: Histogram,
+}
+
+impl ScalingMetrics {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let per_workload = |name, help| register(registry, IntGaugeVec::new(opts(name, help), &WORKLOAD));
+        let seconds = |name, help, buckets: &[f64]| histogram(name, help).buckets(buckets.into());
+        Self {
+            replicas: per_workload("scaling_replicas", "Replicas decided on for latency or lag."),
+            held: per_workload(
+                "scaling_held",
+                "1 while the number of replicas is held because signals are missing or old, else 0.",
+            ),
+            capacity: register(
+                registry,
+                GaugeVec::new(
+                    opts(
+                        "scaling_replica_capacity",
+                        "What one replica is believed to carry: requests/s, or messages/s.",
+                    ),
+                    &WORKLOAD,
+                ),
+            ),
+            source_up: register(
+                registry,
+                IntGaugeVec::new(
+                    opts("metric_source_up", "1 when the last read of the metric source was answered in full, else 0."),
+                    &["source"],
+                ),
+            ),
+            read_seconds: register(
+                registry,
+                HistogramVec::new(
+                    seconds("metric_source_read_duration_seconds", "How long reads of a source took.", &READ_BUCKETS),
+                    &["source"],
+                ),
+            ),
+            tick_seconds: register(
+                registry,
+                Histogram::with_opts(seconds(
+                    "scaling_tick_duration_seconds",
+                    "How long deciding on all workloads of a source took, reading left out.",
+                    &TICK_BUCKETS,
+                )),
+            ),
+        }
+    }
+
+    /// What was decided on a workload.
+    pub fn decided(&self, workload: [&str; 3], decision: &Decision) {
+        self.replicas.with_label_values(&workload).set(i64::from(decision.replicas));
+        let held = matches!(decision.limit, Limit::NoData(_) | Limit::Outage);
+        self.held.with_label_values(&workload).set(i64::from(held));
+        let (Inputs::Serving { capacity, .. } | Inputs::Lag { capacity, .. }) = decision.inputs;
+        self.capacity.with_label_values(&workload).set(capacity);
+    }
+
+    /// The workload is gone, or not decided on any more.
+    pub fn remove(&self, workload: [&str; 3]) {
+        // An error says that there was no such series: fine.
+        let _ = self.replicas.remove_label_values(&workload);
+        let _ = self.held.remove_label_values(&workload);
+        let _ = self.capacity.remove_label_values(&workload);
+    }
+
+    /// A source was read.
+    pub fn read(&self, source: &str, seconds: f64, complete: bool) {
+        self.source_up.with_label_values(&[source]).set(i64::from(complete));
+        self.read_seconds.with_label_values(&[source]).observe(seconds);
+    }
+
+    /// All workloads of a source were decided on.
+    pub fn ticked(&self, seconds: f64) {
+        self.tick_seconds.observe(seconds);
+    }
+}
