@@ -4,12 +4,16 @@
 //! metric profile (what the server exposes) -> recording rules -> canonical series -> alerts
 //! ```
 //!
-//! A new kind of server is a file in [`profiles`]; a new alert is an entry in [`alerts::ALERTS`].
+//! A new kind of server is a file in [`profiles`], a new exporter of a dependency one in [`dependencies`]; a new alert is an
+//! entry in [`alerts::ALERTS`].
 
 pub mod alerts;
+mod cores;
+pub mod dependencies;
 pub mod profiles;
 pub(crate) mod promql;
 pub mod recording;
+mod scaling;
 
 use crate::api::{Dependency, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup};
 
@@ -74,15 +78,24 @@ impl Watched<'_> {
     }
 }
 
-/// The rules of an object's PrometheusRule: one group, because its rules are evaluated one after the other, so alerts see
-/// what was just recorded.
+/// Seconds between two evaluations of what is scaled on: a decision is as good as its newest sample.
+const SCALING_SECONDS: i32 = 5;
+
+/// The rules of an object's PrometheusRule, in one group or two. The rules of a group are evaluated one after the other, so
+/// alerts see what was just recorded; groups are evaluated independently of each other, so what is scaled on can be
+/// evaluated more often than the rest.
 pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
-    vec![RuleGroup {
-        name: format!("recommender/{}/{}", watched.namespace, watched.recommender),
-        // Prometheus looks back five minutes for a sample, so recorded series must not be sparser than the scrapes are.
-        interval: Some(format!("{}s", watched.interval_seconds.min(60))),
-        rules: [recording::rules(watched), alerts::rules(watched)].concat(),
-    }]
+    let name = format!("recommender/{}/{}", watched.namespace, watched.recommender);
+    // Prometheus looks back five minutes for a sample, so recorded series must not be sparser than the scrapes are.
+    let seconds = watched.interval_seconds.min(60);
+    let watching = [recording::rules(watched), alerts::rules(watched)].concat();
+    let scaling = [scaling::rules(watched), dependencies::rules(watched)].concat();
+    [(format!("{name}/scaling"), SCALING_SECONDS, scaling)]
+        .into_iter()
+        .filter(|(_, _, rules)| !rules.is_empty())
+        .chain([(name, seconds, watching)])
+        .map(|(name, seconds, rules)| RuleGroup { name, interval: Some(format!("{seconds}s")), rules })
+        .collect()
 }
 
 #[cfg(test)]

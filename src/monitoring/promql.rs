@@ -12,8 +12,13 @@ pub fn equals(label: &str, value: &str) -> String {
 
 /// `label!~"a|b"`: the label has none of these values. Series without the label match.
 pub fn none_of(label: &str, values: &[&str]) -> String {
-    let alternatives: Vec<String> = values.iter().map(|value| quote_regex(value)).collect();
-    format!("{label}!~{}", quote(&alternatives.join("|")))
+    format!("{label}!~{}", any_of(values.iter().copied()))
+}
+
+/// A string literal with the regular expression for any of these texts: what stands behind `label=~`.
+pub fn any_of<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
+    let alternatives: Vec<String> = values.into_iter().map(quote_regex).collect();
+    quote(&alternatives.join("|"))
 }
 
 /// A string literal.

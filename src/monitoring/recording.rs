@@ -22,10 +22,10 @@ pub const OPERATOR_SERVING_EXPECTED: &str = "recommender_operator_serving_expect
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
     let mut rules = vec![
-        source.rule("recommender:request_latency_seconds:p50", source.latency("0.5")),
-        source.rule("recommender:request_latency_seconds:p95", source.latency("0.95")),
-        source.rule("recommender:request_latency_seconds:p99", source.latency("0.99")),
-        source.rule("recommender:requests:rate1m", source.requests()),
+        source.rule("recommender:request_latency_seconds:p50", source.latency("0.5", &source.window)),
+        source.rule("recommender:request_latency_seconds:p95", source.latency("0.95", &source.window)),
+        source.rule("recommender:request_latency_seconds:p99", source.latency("0.99", &source.window)),
+        source.rule("recommender:requests:rate1m", source.requests(&source.window)),
         source.rule("recommender:request_errors:rate1m", source.errors()),
     ];
     rules.extend(source.in_flight().map(|expr| source.rule("recommender:requests_in_flight", expr)));
@@ -51,19 +51,19 @@ fn labels(watched: &Watched, workload: Workload) -> BTreeMap<String, String> {
 }
 
 /// The expressions for one object. Each gives at most one element, without labels; the rule adds them.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     watched: &'a Watched<'a>,
-    profile: &'static Profile,
+    pub(super) profile: &'static Profile,
     /// The matchers that select the object's servers, by the labels their ServiceMonitor adds.
     servers: String,
     /// The matcher that keeps health checks and scrapes out.
-    measured: String,
+    pub(super) measured: String,
     /// The range of rates. A rate needs two samples, and four intervals survive a failed scrape or two.
     window: String,
 }
 
 impl<'a> Source<'a> {
-    fn new(watched: &'a Watched<'a>) -> Self {
+    pub(super) fn new(watched: &'a Watched<'a>) -> Self {
         let profile = profiles::of(watched.profile);
         Self {
             watched,
@@ -74,24 +74,26 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn rule(&self, name: &str, expr: String) -> Rule {
+    pub(super) fn rule(&self, name: &str, expr: String) -> Rule {
         Rule { record: Some(name.into()), expr, labels: labels(self.watched, Workload::Serving), ..Rule::default() }
     }
 
-    fn of_servers(&self, name: &str, matchers: &[&str]) -> String {
+    pub(super) fn of_servers(&self, name: &str, matchers: &[&str]) -> String {
         series(name, &[&[self.servers.as_str()], matchers].concat())
     }
 
     /// `>= 0` drops the NaN that a quantile of no requests is: no sample instead of one that compares with nothing.
-    fn latency(&self, quantile: &str) -> String {
+    pub(super) fn latency(&self, quantile: &str, window: &str) -> String {
         let buckets = self.of_servers(&format!("{}_bucket", self.profile.latency), &[]);
-        format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{}]))) >= 0", self.window)
+        format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{window}]))) >= 0")
     }
 
-    fn requests(&self) -> String {
+    /// The counter is born with the first request. Zero is said of servers that were seen twice, as a rate needs two
+    /// samples: right after an outage of Prometheus there is one, and nobody knows what was asked.
+    pub(super) fn requests(&self, window: &str) -> String {
         let all = self.of_servers(self.profile.requests, &[&self.measured]);
         let presence = self.of_servers(self.profile.presence, &[]);
-        format!("sum(rate({all}[{}])) or 0 * count({presence})", self.window)
+        format!("sum(rate({all}[{window}])) or 0 * count(count_over_time({presence}[{window}]) > 1)")
     }
 
     /// The counter of errors is born with the first error: until then there are none.

@@ -8,7 +8,7 @@ use crate::{
 
 /// Windows of the recorded rates, seconds: those of requests, and those of messages.
 const REQUEST_WINDOW: f64 = 20.0;
-const MESSAGE_WINDOW: f64 = 60.0;
+const MESSAGE_WINDOW: f64 = 120.0;
 /// From a sample to the order of a replica, seconds: half of scrape, rule and tick (5 s each) and of the autoscaler's
 /// period (15 s).
 const DELAY: f64 = 15.0;

@@ -1,0 +1,83 @@
+//! How many cores a container may use.
+
+use crate::api::Resources;
+
+/// The limit, else the request, in cores. None when there is neither, or they are zero or no quantity.
+pub fn allowed(resources: Option<&Resources>) -> Option<f64> {
+    let resources = resources?;
+    [&resources.limits, &resources.requests].into_iter().find_map(|of| parse(&of.get("cpu")?.0))
+}
+
+/// A quantity of Kubernetes that is above zero, as a number.
+fn parse(quantity: &str) -> Option<f64> {
+    let end = quantity.find(|c: char| !c.is_ascii_digit() && !"+.".contains(c)).unwrap_or(quantity.len());
+    let (number, suffix) = quantity.split_at(end);
+    let factor: f64 = match suffix {
+        "" => 1.0,
+        "n" => 1e-9,
+        "u" => 1e-6,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
+        "Ki" => 1024.0,
+        "Mi" => 1024_f64.powi(2),
+        "Gi" => 1024_f64.powi(3),
+        "Ti" => 1024_f64.powi(4),
+        "Pi" => 1024_f64.powi(5),
+        "Ei" => 1024_f64.powi(6),
+        exponent => 10_f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
+    };
+    let value = number.parse::<f64>().ok()? * factor;
+    (value > 0.0 && value.is_finite()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_as_kubernetes_reads_them() {
+        for (quantity, cores) in [
+            ("2", 2.0),
+            ("1.5", 1.5),
+            (".5", 0.5),
+            ("1.", 1.0),
+            ("+3", 3.0),
+            ("500m", 0.5),
+            ("100u", 1e-4),
+            ("250000000n", 0.25),
+            ("1k", 1000.0),
+            ("1e3", 1000.0),
+            ("5E-1", 0.5),
+            ("1E", 1e18),
+            ("1Ki", 1024.0),
+        ] {
+            let parsed = parse(quantity).expect(quantity);
+            assert!((parsed / cores - 1.0).abs() < 1e-12, "{quantity} is {parsed}");
+        }
+        for quantity in
+            ["", "0", "0m", "m", "-1", "1x", "1mm", "e3", "1e", "1e9999999999", "nan", "inf", "1.2.3", "++1"]
+        {
+            assert_eq!(parse(quantity), None, "{quantity}");
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_before_the_request() {
+        let cpu = |value: &str| BTreeMap::from([("cpu".to_owned(), Quantity(value.into()))]);
+        let of = |requests, limits| allowed(Some(&Resources { requests, limits }));
+        assert_eq!(of(cpu("500m"), cpu("2")), Some(2.0));
+        assert_eq!(of(cpu("500m"), BTreeMap::new()), Some(0.5));
+        assert_eq!(of(cpu("500m"), cpu("0")), Some(0.5), "a limit of 0 is none");
+        assert_eq!(of(BTreeMap::new(), BTreeMap::new()), None);
+        assert_eq!(allowed(None), None);
+    }
+}

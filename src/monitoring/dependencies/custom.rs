@@ -1,0 +1,113 @@
+//! Signals in the object's own PromQL.
+//!
+//! Each expression stands on lines of its own between parentheses, so that a comment at its end ends with it. What could
+//! end the parentheses is refused: [`problem`].
+
+use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum, template::Values};
+use crate::api::Custom;
+
+/// The exporter for what the object says.
+pub fn exporter(custom: &Custom) -> Exporter {
+    Exporter {
+        terms: &[],
+        parts: custom.partitions.as_ref().map_or(Parts::Unknown, |_| Parts::Total("sum((@partitions))")),
+        lag: Sum::Total("sum((@lag))"),
+        consumed: custom.consumed.as_ref().map(|_| Sum::Total("sum((@consumed))")),
+        arrivals: custom.arrivals.as_ref().map(|_| Sum::Total("sum((@arrivals))")),
+        window: SCRAPED_AS_IT_IS,
+    }
+}
+
+pub(super) fn values(custom: &Custom) -> Values {
+    let all = [
+        ("lag", Some(&custom.lag)),
+        ("partitions", custom.partitions.as_ref()),
+        ("consumed", custom.consumed.as_ref()),
+        ("arrivals", custom.arrivals.as_ref()),
+    ];
+    all.into_iter().filter_map(|(name, expr)| Some((name, format!("\n{}\n", expr?)))).collect()
+}
+
+/// Why an expression cannot stand between our parentheses, if it cannot: a bracket that closes nothing or stays open, a
+/// string without an end, or nothing at all. Whether it is PromQL otherwise only Prometheus can say.
+pub fn problem(expression: &str) -> Option<String> {
+    let mut open = Vec::new();
+    let mut empty = true;
+    let mut rest = expression.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '#' => drop(rest.by_ref().find(|c| *c == '\n')),
+            '"' | '\'' | '`' if !string_ends(&mut rest, c) => {
+                return Some(format!("a string that begins with {c} has no end"));
+            }
+            '(' | '[' | '{' => open.push(c),
+            ')' | ']' | '}' if open.pop() != Some(opening(c)) => {
+                return Some(format!("there is a {c} that closes nothing"));
+            }
+            _ => {}
+        }
+        empty &= c == '#' || c.is_whitespace();
+    }
+    match open.pop() {
+        Some(bracket) => Some(format!("there is a {bracket} that is not closed")),
+        None => empty.then(|| "there is no expression in it".into()),
+    }
+}
+
+fn opening(closing: char) -> char {
+    match closing {
+        ')' => '(',
+        ']' => '[',
+        _ => '{',
+    }
+}
+
+/// Whether a string ends; what follows it is left. Between back-quotes there are no escapes, and only there may be lines.
+fn string_ends(rest: &mut std::str::Chars, quote: char) -> bool {
+    while let Some(c) = rest.next() {
+        match c {
+            c if c == quote => return true,
+            '\\' if quote != '`' => drop(rest.next()),
+            '\n' if quote != '`' => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_between_parentheses_may_be_anything() {
+        for expression in [
+            "lag",
+            "sum by (queue) (lag{queue=~\"a|b\"}[1m:5s])",
+            "lag # what waits ) ] }",
+            "lag # )\n+ 1",
+            r#"lag{a=")",b='(',c=`\`,d="\")"}"#,
+            "`\n`",
+        ] {
+            assert_eq!(problem(expression), None, "{expression}");
+        }
+    }
+
+    #[test]
+    fn what_would_end_the_parentheses_is_refused_with_the_reason() {
+        for (expression, reason) in [
+            ("a) or (b", "there is a ) that closes nothing"),
+            ("sum(a", "there is a ( that is not closed"),
+            ("a{b=\"c\"", "there is a { that is not closed"),
+            ("rate(a[1m)]", "there is a ) that closes nothing"),
+            ("a # (\n)", "there is a ) that closes nothing"),
+            ("a{b=\"c}", "a string that begins with \" has no end"),
+            ("a{b=\"c\\\"}", "a string that begins with \" has no end"),
+            ("a{b=\"\n\"}", "a string that begins with \" has no end"),
+            ("a{b=`c}", "a string that begins with ` has no end"),
+            (" # a\n", "there is no expression in it"),
+        ] {
+            assert_eq!(problem(expression).as_deref(), Some(reason), "{expression}");
+        }
+    }
+}

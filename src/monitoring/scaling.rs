@@ -1,0 +1,58 @@
+//! The series that the scaler reads of servers that scale on a latency, recorded every 5 s.
+//!
+//! | Series | Unit | What |
+//! |---|---|---|
+//! | `recommender:requests:rate20s` | requests/s | over four scrapes |
+//! | `recommender:requests:rate10s` | requests/s | over the last two scrapes |
+//! | `recommender:scaling_latency_seconds:rate20s` | s | the quantile of the latency target |
+//! | `recommender:cpu_use:rate20s` | 1 | cores used over cores allowed, the mean of the pods |
+//!
+//! `recommender:requests_in_flight` is not among them: it is no rate, and [`recording`](super::recording) has it with every
+//! scrape.
+//!
+//! The names are those of scrapes every 5 s, the default of objects that scale on latency. Where `intervalSeconds` says
+//! otherwise, the windows are four and two intervals long, and the names stay; they never get shorter than 20 and 10 s.
+//!
+//! Where no server answers, everything is absent at once. Without that, a rate would go on for a window over what it has,
+//! and fall while it does. Where servers answer and nobody asks, the rates are 0 and the latency is absent.
+
+use super::{Watched, cores, recording::Source};
+use crate::api::{Quantile, monitoring_coreos::Rule};
+
+/// None when the servers do not scale on a latency.
+pub fn rules(watched: &Watched) -> Vec<Rule> {
+    let Some(quantile) = watched.scaled_on else { return Vec::new() };
+    let source = Source::new(watched);
+    let [long, short] = [(4, 20), (2, 10)].map(|(scrapes, shortest)| window(watched, scrapes, shortest));
+    let answering = |expr: String| format!("({expr}) and sum({}) > 0", source.of_servers("up", &[]));
+    let mut rules = vec![
+        source.rule("recommender:requests:rate20s", answering(source.requests(&long))),
+        source.rule("recommender:requests:rate10s", answering(source.requests(&short))),
+        source
+            .rule("recommender:scaling_latency_seconds:rate20s", answering(source.latency(in_promql(quantile), &long))),
+    ];
+    let cpu_use = cores::allowed(watched.resources).map(|cores| answering(cpu_use(&source, cores, &long)));
+    rules.extend(cpu_use.map(|expr| source.rule("recommender:cpu_use:rate20s", expr)));
+    rules
+}
+
+fn window(watched: &Watched, scrapes: i32, shortest: i32) -> String {
+    format!("{}s", watched.interval_seconds.saturating_mul(scrapes).max(shortest))
+}
+
+fn in_promql(quantile: Quantile) -> &'static str {
+    match quantile {
+        Quantile::P50 => "0.5",
+        Quantile::P95 => "0.95",
+        Quantile::P99 => "0.99",
+    }
+}
+
+/// Pods that got requests count: one that is not ready yet gets none, and what it burns while it starts says nothing
+/// about what requests cost. When nobody asks, all count.
+fn cpu_use(source: &Source, cores: f64, window: &str) -> String {
+    let used = format!("rate({}[{window}])", source.of_servers("process_cpu_seconds_total", &[]));
+    let requests = source.of_servers(source.profile.requests, &[&source.measured]);
+    let asked = format!("sum by (instance) (rate({requests}[{window}])) > 0");
+    format!("(avg({used} and on (instance) {asked}) or avg({used})) / {cores}")
+}
