@@ -145,19 +145,19 @@ fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&
     }
 }
 
-/// What was seen of a workload's pods.
-fn pods(family: &Family, uid: &str, workload: &Workload) -> Pods {
-    let Some(facts) = family.deployment(&workload.deployment, uid) else { return Pods::default() };
+/// What was seen of a workload's pods; none before there is a Deployment.
+fn pods(family: &Family, uid: &str, workload: &Workload) -> Option<Pods> {
+    let facts = family.deployment(&workload.deployment, uid)?;
     let count = |replicas: i32| u32::try_from(replicas).unwrap_or_default();
     let pods: Vec<_> = family.pods().filter(|pod| pod.component == workload.component).collect();
     let mut startups: Vec<f64> =
         pods.iter().filter_map(|pod| pod.started_after).map(|after| after.as_secs_f64()).collect();
     startups.sort_by(f64::total_cmp);
-    Pods {
+    Some(Pods {
         desired: count(facts.desired),
         ready: count(facts.ready),
         ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
         startup: startups.get(startups.len() / 2).copied(),
         rolling_out: facts.is_rolling(),
-    }
+    })
 }

@@ -68,8 +68,10 @@ struct Learned {
 #[derive(Debug)]
 pub struct Scaled {
     plan: Plan,
-    pods: Pods,
-    since: Timestamp,
+    /// None before there is a Deployment: there is nothing to decide on.
+    pods: Option<Pods>,
+    /// Since when there are pods that could be measured.
+    since: Option<Timestamp>,
     latency: Option<Box<serving::History>>,
     lag: Option<Box<lag::History>>,
     /// What the status says, and what the autoscaler is to follow.
@@ -87,7 +89,7 @@ pub struct Scaled {
 
 impl Scaled {
     /// A workload that was not decided on before by this process; `told` is what its status says.
-    pub fn new(plan: Plan, pods: Pods, told: Option<ScalingStatus>, now: Timestamp) -> Self {
+    pub fn new(plan: Plan, pods: Option<Pods>, told: Option<ScalingStatus>, now: Timestamp) -> Self {
         let notes = told.as_ref().and_then(|told| told.learned.as_ref()?.notes.as_deref());
         let learned: Learned = notes.and_then(|notes| serde_json::from_str(notes).ok()).unwrap_or_default();
         let latency = serving::History::resume(learned.latency);
@@ -99,7 +101,7 @@ impl Scaled {
             learned_at: now,
             candidate: None,
             latest: None,
-            since: now,
+            since: None,
             learned,
             plan,
             pods,
@@ -108,7 +110,7 @@ impl Scaled {
     }
 
     /// Takes over what is asked for now. What was learned for a signal that is still there is kept.
-    pub fn update(&mut self, plan: Plan, pods: Pods) {
+    pub fn update(&mut self, plan: Plan, pods: Option<Pods>) {
         if plan.latency.is_some() {
             self.latency.get_or_insert_default();
         }
@@ -125,8 +127,13 @@ impl Scaled {
 
     /// Decides anew. Returns whether there is something to do or to tell.
     pub fn tick(&mut self, tick: &Tick<'_>) -> bool {
-        let current = self.current(tick.now);
-        let decisions = [self.decide_latency(tick, current), self.decide_lag(tick, current)];
+        let Some(pods) = self.pods.take() else { return false };
+        if pods.ready > 0 || pods.desired == 0 {
+            self.since.get_or_insert(tick.now);
+        }
+        let current = self.current(&pods, tick.now);
+        let decisions = [self.decide_latency(tick, &pods, current), self.decide_lag(tick, &pods, current)];
+        self.pods = Some(pods);
         let Some(decision) = combine(decisions.into_iter().flatten().collect()) else { return false };
         let news = self.consider(&decision, tick);
         self.latest = Some(decision);
@@ -134,32 +141,32 @@ impl Scaled {
     }
 
     /// Replicas there are or are about to be: a number that was decided a moment ago is on its way.
-    fn current(&self, now: Timestamp) -> u32 {
+    fn current(&self, pods: &Pods, now: Timestamp) -> u32 {
         let ordered =
             self.told.as_ref().filter(|_| self.plan.acted_on && now.duration_since(self.decided_at) < FOLLOWED);
         let ordered = ordered.map_or(0, |told| u32::try_from(told.replicas).unwrap_or_default());
-        self.pods.desired.max(ordered)
+        pods.desired.max(ordered)
     }
 
-    fn decide_latency(&mut self, tick: &Tick<'_>, current: u32) -> Option<Decision> {
+    fn decide_latency(&mut self, tick: &Tick<'_>, pods: &Pods, current: u32) -> Option<Decision> {
         let (policy, history) = (self.plan.latency.as_mut()?, self.latency.as_mut()?);
-        policy.startup = self.plan.startup.or(self.pods.startup).unwrap_or(STARTUP);
+        policy.startup = self.plan.startup.or(pods.startup).unwrap_or(STARTUP);
         let signal = |series| signal(tick, series, tick.workload);
         let warm = |since: &&Timestamp| tick.now.duration_since(**since).as_secs_f64() >= WARM_UP;
-        let warm = u32::try_from(self.pods.ready_since.iter().filter(warm).count()).unwrap_or(u32::MAX);
+        let warm = u32::try_from(pods.ready_since.iter().filter(warm).count()).unwrap_or(u32::MAX);
         let signals = serving::Signals {
             rate: signal(Series::RequestRate),
             latest: signal(Series::LatestRequestRate),
             latency: signal(Series::Latency),
             in_flight: signal(Series::InFlight),
             cpu: signal(Series::Cpu),
-            replicas: serving::Replicas { current, ready: self.pods.ready, warm: warm.min(self.pods.ready) },
-            rolling_out: self.pods.rolling_out,
+            replicas: serving::Replicas { current, ready: pods.ready, warm: warm.min(pods.ready) },
+            rolling_out: pods.rolling_out,
         };
         Some(serving::decide(policy, &signals, history, tick.clock))
     }
 
-    fn decide_lag(&mut self, tick: &Tick<'_>, current: u32) -> Option<Decision> {
+    fn decide_lag(&mut self, tick: &Tick<'_>, pods: &Pods, current: u32) -> Option<Decision> {
         let (plan, history) = (self.plan.lag.as_mut()?, self.lag.as_mut()?);
         let signal = |series| signal(tick, series, &plan.dependency);
         let partitions = signal(Series::Partitions).last().filter(|count| *count >= 1.0);
@@ -168,8 +175,8 @@ impl Scaled {
             arrivals: signal(Series::Arrivals),
             consumed: signal(Series::Consumed),
             current,
-            ready: self.pods.ready,
-            rolling_out: self.pods.rolling_out,
+            ready: pods.ready,
+            rolling_out: pods.rolling_out,
         };
         // Partitions are never taken away: without news of them, those known last hold.
         plan.policy.partitions = partitions.map(|count| count.round() as u32).or(plan.policy.partitions);
@@ -181,7 +188,8 @@ impl Scaled {
         let now = tick.now;
         let state = state(decision);
         let Some(told) = &self.told else {
-            let patience = state == METRICS_MISSING && now.duration_since(self.since) < FIRST_SIGNALS;
+            let waited = self.since.map(|since| now.duration_since(since));
+            let patience = state == METRICS_MISSING && waited.is_none_or(|waited| waited < FIRST_SIGNALS);
             if !patience {
                 self.tell(decision, tick);
             }
@@ -252,7 +260,7 @@ impl Scaled {
         (learned != Learned::default()).then(|| LearnedStatus {
             requests_per_replica: learned.latency.usual.map(decimal),
             messages_per_replica: learned.lag.capacity.map(decimal),
-            startup_seconds: self.pods.startup.map(|seconds| seconds.round() as i32),
+            startup_seconds: self.pods.as_ref().and_then(|pods| pods.startup).map(|seconds| seconds.round() as i32),
             notes: serde_json::to_string(&learned).ok(),
         })
     }
