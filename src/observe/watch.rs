@@ -350,4 +350,59 @@ mod tests {
         let waited = tokio::time::timeout(Duration::from_secs(600), touched.next()).await;
         assert!(waited.is_err() && !world.is_loaded());
     }
+
+    #[tokio::test]
+    async fn all_autoscalers_are_asked_for_and_of_other_kinds_only_ours() {
+        let queries = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let asked = queries.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            asked.lock().expect("no panic").push(request.uri().to_string());
+            async { Ok::<_, Infallible>(Response::builder().status(403).body(Body::empty()).expect("a response")) }
+        });
+        let client = Client::new(service, "default");
+        let one = One { client, scope: Scope::All, world: Arc::new(World::default()) };
+        let autoscalers = one.full::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, facts::autoscaler);
+        let deployments = one.full::<Deployment>(Kind::Deployment, facts::deployment);
+        for mut stream in [autoscalers, deployments] {
+            let _ = tokio::time::timeout(Duration::from_millis(100), stream.next()).await;
+        }
+        let labelled: Vec<bool> =
+            queries.lock().expect("no panic").iter().map(|query| query.contains("labelSelector=")).collect();
+        assert_eq!(labelled, [false, true], "{queries:?}");
+    }
+
+    #[test]
+    fn an_autoscaler_of_somebody_else_calls_for_a_look_when_it_comes_and_when_it_goes() {
+        let meta = |name: &str, owner: &str, of: &str| {
+            let owner = json!({"apiVersion": "v1", "kind": owner, "name": of, "uid": "u", "controller": true});
+            json!({
+                "name": name, "namespace": "shop", "uid": name, "resourceVersion": "1", "ownerReferences": [owner],
+            })
+        };
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "a-serving"});
+        let autoscaler = json!({
+            "metadata": meta("keda-hpa-s", "ScaledObject", "s"),
+            "spec": {"maxReplicas": 2, "scaleTargetRef": target},
+        });
+        let autoscaler: HorizontalPodAutoscaler = serde_json::from_value(autoscaler).expect("an autoscaler");
+        let deployment = json!({"metadata": meta("a-serving", "RecommenderModel", "a")});
+        let deployment: Deployment = serde_json::from_value(deployment).expect("a Deployment");
+
+        let world = Arc::new(World::default());
+        let seen = Seen::new(&deployment.metadata, Facts::Nothing, None).expect("the Deployment is a child");
+        world.put(Watched::Child(Kind::Deployment), &deployment.metadata, seen, Timestamp::UNIX_EPOCH);
+        let facts = |autoscaler: &HorizontalPodAutoscaler| (facts::autoscaler(autoscaler), None);
+        let watched = Watched::Child(Kind::HorizontalPodAutoscaler);
+        let mut fill = Fill { watched, world: world.clone(), facts, listed: HashSet::new(), loaded: true };
+        let model = vec![Touched::Model { namespace: "shop".into(), name: "a".into() }];
+        assert_eq!(fill.take(Ok(Event::Apply(autoscaler.clone()))), model);
+        assert!(world.foreign_autoscaler("shop", "a-serving").is_some());
+        assert_eq!(fill.take(Ok(Event::Delete(autoscaler.clone()))), model);
+        assert_eq!(world.foreign_autoscaler("shop", "a-serving"), None);
+
+        fill.take(Ok(Event::Apply(autoscaler)));
+        assert_eq!(fill.take(Ok(Event::Init)), []);
+        assert_eq!(fill.take(Ok(Event::InitDone)), model);
+        assert_eq!(world.foreign_autoscaler("shop", "a-serving"), None, "the new list did not have it");
+    }
 }

@@ -234,7 +234,10 @@ impl fmt::Display for Inputs {
                     None => write!(f, "unknown lag")?,
                 }
                 write!(f, " (to be gone in {} s), {}/s arriving", short(*catch_up), short(*arrivals))?;
-                write!(f, " with {}/s per replica", short(*capacity))
+                match *capacity > 0.0 {
+                    true => write!(f, " with {}/s per replica", short(*capacity)),
+                    false => write!(f, ", and nothing is known of what one replica consumes"),
+                }
             }
         }
     }

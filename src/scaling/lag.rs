@@ -6,7 +6,9 @@
 //! ```
 //! `arrivals` is the highest of the last two minutes and `pause` what a change costs in seconds (a rebalance), as Flink's
 //! autoscaler has it (`lag / catchUp + rate * restart / catchUp + rate / utilisation`); `capacity` is what one replica
-//! consumes per second when it has enough to do, learned while there is a lag. The busiest of n replicas has
+//! consumes per second when it has enough to do, learned under a backlog ([`super::throughput`]). As long as only its least
+//! is known, replicas that keep up stay as they are, and a backlog at most doubles them every [`TRY_SECONDS`], never to more
+//! than there are messages; the least is enough to know when fewer would do. The busiest of n replicas has
 //! `ceil(partitions / n)` partitions, so n replicas do the work of `partitions / ceil(partitions / n)`: with 12 partitions, 5
 //! replicas do no more than 4, and a need of 4.2 gives 6.
 //!
@@ -22,21 +24,20 @@
 //!
 //! Example: 600 messages behind, 40/s arriving, 20/s per replica, to be gone in 60 s, a pause of 0: (40 + 10) / 20 = 3.
 
-use serde::{Deserialize, Serialize};
-
-use super::capacity::differs;
 use super::decision::{Decision, Inputs, Limit};
 use super::memory::Peak;
 use super::policy::Common;
 use super::signal::Signal;
 use super::steps::{Steps, Wish};
+pub use super::throughput::Learned;
+use super::throughput::{BUSY_SECONDS, Seen, Watch};
 
 /// Share of what a replica consumes that is planned with.
 const UTILISATION: f64 = 0.9;
 /// The highest arrivals of so many seconds count.
 const ARRIVALS_SECONDS: f64 = 120.0;
-/// A lag of so many seconds of consumption means that replicas have enough to do.
-const BUSY_SECONDS: f64 = 2.0;
+/// While what a replica can is not known, more replicas are tried so often, seconds.
+const TRY_SECONDS: f64 = 30.0;
 /// Without any message for so long, there may be no replicas at all, seconds.
 const IDLE_SECONDS: f64 = 300.0;
 /// Consumers that consume nothing of a lag for so long do not get more replicas, seconds.
@@ -77,21 +78,6 @@ pub struct Signals {
     pub rolling_out: bool,
 }
 
-/// What was learned of one replica; kept over restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Learned {
-    /// Messages one replica consumes per second when it has enough to do.
-    pub capacity: Option<f64>,
-}
-
-impl Learned {
-    /// Whether it is worth keeping instead of `other`: it differs by more than a tenth.
-    #[must_use]
-    pub fn differs_from(&self, other: &Self) -> bool {
-        differs(self.capacity, other.capacity)
-    }
-}
-
 /// What is remembered from tick to tick.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -100,7 +86,10 @@ pub struct History {
     arrivals: Peak<13>,
     steps: Steps,
     partitions: Option<u32>,
-    ready: (u32, f64),
+    watch: Watch,
+    tried: Option<f64>,
+    /// Since when more messages wait than there are replicas.
+    waiting_since: Option<f64>,
     fresh_since: Option<f64>,
     idle_since: Option<f64>,
     stuck_since: Option<f64>,
@@ -118,9 +107,6 @@ impl History {
 /// How many replicas there should be at `now` (seconds). Call it every tick, about every 5 s.
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.steps.observe(&policy.common.behavior, signals.current, now);
-    if history.ready.0 != signals.ready {
-        history.ready = (signals.ready, now);
-    }
     history.partitions = policy.partitions.or(history.partitions);
     history.learn(policy, signals, now);
     let Some(lag) = signals.lag.last() else { return held(policy, signals, history) };
@@ -129,9 +115,10 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
 
     let measured = signals.arrivals.value().or(signals.consumed.value()).or(signals.arrivals.last()).unwrap_or(0.0);
     let arrivals = history.arrivals.max(now, measured, ARRIVALS_SECONDS);
-    let capacity = history.capacity(policy, signals, measured);
+    let capacity = history.learned.capacity.or(policy.messages_per_replica).or(history.learned.least).unwrap_or(0.0);
     let catch_up = policy.catch_up.max(1.0);
-    let need = (arrivals + (lag + arrivals * policy.pause) / catch_up) / (capacity * UTILISATION);
+    let work = arrivals + (lag + arrivals * policy.pause) / catch_up;
+    let need = if work > 0.0 { work / (capacity * UTILISATION) } else { 0.0 };
     let (wanted, limit) = history.want(policy, signals, need, (lag, measured), now);
     let recovered = history.fresh_since.is_some_and(|since| now - since >= policy.common.window);
     let lowers = match (fresh, signals.arrivals.value().is_some(), recovered) {
@@ -173,28 +160,35 @@ pub fn share(need: f64, partitions: Option<u32>) -> u32 {
 }
 
 impl History {
-    fn capacity(&self, policy: &Policy, signals: &Signals, measured: f64) -> f64 {
-        // Nothing known: as if the replicas there are just manage.
-        let guess = || measured / f64::from(signals.ready.max(1));
-        self.learned.capacity.or(policy.messages_per_replica).unwrap_or_else(guess).max(1e-3)
-    }
-
-    /// While there is a lag, what is consumed is what the replicas can; without one, it is what they can at least.
     fn learn(&mut self, policy: &Policy, signals: &Signals, now: f64) {
-        let settled = now - self.ready.1 > policy.common.window + policy.pause && signals.ready > 0;
         let (Some(lag), Some(consumed)) = (signals.lag.value(), signals.consumed.value()) else { return };
-        if !settled || consumed <= 0.0 {
-            return;
-        }
         // Replicas without a partition consume nothing.
         let working = self.partitions.map_or(signals.ready, |partitions| signals.ready.min(partitions.max(1)));
-        let each = consumed / f64::from(working);
-        let known = self.learned.capacity.get_or_insert(each);
-        if lag > BUSY_SECONDS * consumed {
-            *known += 0.1 * (each - *known);
-        } else {
-            *known = known.max(each);
+        let seen = Seen { lag, consumed, working, window: policy.common.window + policy.pause };
+        self.watch.note(&mut self.learned, &seen, now);
+    }
+
+    /// As long as it is not known what a replica can: as many as there are while these keep up, fewer when even the least
+    /// that was seen of one is enough, and more only for a backlog.
+    fn attempt(&mut self, signals: &Signals, shared: u32, lag: f64, now: f64) -> u32 {
+        let current = signals.current;
+        let waits = lag > f64::from(current) && signals.lag.value().is_some();
+        self.waiting_since = waits.then(|| self.waiting_since.unwrap_or(now));
+        // Where nothing was consumed yet, nothing is known of what a lag means.
+        let nothing =
+            self.learned.least.is_none() && self.waiting_since.is_some_and(|since| now - since >= BUSY_SECONDS);
+        if !(self.watch.is_behind(now, BUSY_SECONDS) || nothing) {
+            return shared.min(current.max(1));
         }
+        if shared > current && self.tried.is_some_and(|at| now - at < TRY_SECONDS) {
+            return current;
+        }
+        let messages = lag.ceil().min(f64::from(u32::MAX)) as u32;
+        let wanted = shared.min(current.max(1).saturating_mul(2)).min(messages.max(current));
+        if wanted > current {
+            self.tried = Some(now);
+        }
+        wanted
     }
 
     /// What load and lag ask for, and what keeps it from being more.
@@ -213,7 +207,7 @@ impl History {
         }
         let stuck = lag >= 1.0 && signals.ready > 0 && signals.consumed.value() == Some(0.0);
         self.stuck_since = stuck.then(|| self.stuck_since.unwrap_or(now));
-        if self.stuck_since.is_some_and(|since| now - since >= STUCK_SECONDS) {
+        if self.stuck_since.is_some_and(|since| now - since >= STUCK_SECONDS.max(policy.catch_up)) {
             return (signals.current, Limit::DoesNotHelp);
         }
         // A last replica is only given up after the idle time.
@@ -221,6 +215,9 @@ impl History {
         if policy.max_lag.is_some_and(|max_lag| lag > max_lag) {
             let all = policy.common.bounds.clamp(self.partitions.unwrap_or(u32::MAX));
             return (all, Limit::LagAboveMaximum);
+        }
+        if self.learned.capacity.or(policy.messages_per_replica).is_none() {
+            return (self.attempt(signals, shared, lag, now), Limit::Learning);
         }
         match self.partitions {
             Some(partitions) if need > f64::from(partitions) => (shared, Limit::Partitions(partitions)),

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod serving;
 pub mod signal;
 mod steps;
+pub mod throughput;
 
 #[cfg(test)]
 mod promises;

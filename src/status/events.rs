@@ -87,13 +87,14 @@ fn scaled(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<
     let mut notes = Vec::new();
     for (workload, now) in scaling(next) {
         let before = scaling(prior).find(|(name, _)| *name == workload).map(|(_, before)| before);
-        let decided = now.decisions.first();
-        if let Some(decided) = decided.filter(|_| before.and_then(|before| before.decisions.first()) != decided) {
-            notes.push(Note::good(reasons::SCALED, format!("{workload}: {}", decided.message)));
-        }
         let troubled = reasons::SCALING_TROUBLES.contains(&now.reason.as_str());
+        let decided = now.decisions.first();
         if troubled && before.is_none_or(|before| before.reason != now.reason) {
+            // It tells of the number as well.
             notes.push(Note::bad(&now.reason, format!("{workload}: {}", now.message)));
+        } else if let Some(decided) = decided.filter(|_| before.and_then(|before| before.decisions.first()) != decided)
+        {
+            notes.push(Note::good(reasons::SCALED, format!("{workload}: {}", decided.message)));
         }
     }
     notes

@@ -1,14 +1,16 @@
 //! From what an object asks for to what a decision needs. Pure.
 
 use crate::{
-    api::{self, Dependency, ScalingPolicyType, ScalingRules, SelectPolicy},
+    api::{self, KafkaExporter, ScalingPolicyType, ScalingRules, SelectPolicy},
     model::{Model, Scaling, Workload},
     scaling::{Behavior, Bounds, Common, Direction, Headroom, Select, StepKind, StepPolicy, lag, serving},
 };
 
-/// Windows of the recorded rates, seconds: those of requests, and those of messages.
+/// Windows of the recorded rates, seconds: those of requests, those of messages as exporters tell that are scraped as
+/// their owner likes it, and as consumers tell that we scrape ourselves.
 const REQUEST_WINDOW: f64 = 20.0;
-const MESSAGE_WINDOW: f64 = 120.0;
+const EXPORTER_WINDOW: f64 = 120.0;
+const CONSUMER_WINDOW: f64 = 60.0;
 /// From a sample to the order of a replica, seconds: half of scrape, rule and tick (5 s each) and of the autoscaler's
 /// period (15 s).
 const DELAY: f64 = 15.0;
@@ -57,16 +59,19 @@ impl Plan {
             warmup: WARM_UP,
             delay: DELAY,
         });
-        let lag = scaling.lag.as_ref().map(|target| LagPlan {
-            dependency: target.dependency.clone(),
-            policy: lag::Policy {
-                common: common(scaling, MESSAGE_WINDOW),
+        let lag = scaling.lag.as_ref().map(|target| {
+            let kafka = model.dependencies.iter().find(|dependency| dependency.name == target.dependency);
+            let kafka = kafka.and_then(|dependency| dependency.kafka.as_ref());
+            let by_consumers = kafka.is_some_and(|kafka| kafka.exporter == KafkaExporter::ConsumerClient);
+            let policy = lag::Policy {
+                common: common(scaling, if by_consumers { CONSUMER_WINDOW } else { EXPORTER_WINDOW }),
                 catch_up: f64::from(target.catch_up_seconds),
                 max_lag: target.max_lag_messages.map(|most| most as f64),
                 partitions: None,
                 messages_per_replica: None,
-                pause: pause(model.dependencies.iter().find(|dependency| dependency.name == target.dependency)),
-            },
+                pause: if kafka.is_some() { REBALANCE } else { 0.0 },
+            };
+            LagPlan { dependency: target.dependency.clone(), policy }
         });
         Some(Self {
             deployment: workload.deployment.clone(),
@@ -76,10 +81,6 @@ impl Plan {
             lag,
         })
     }
-}
-
-fn pause(dependency: Option<&Dependency>) -> f64 {
-    if dependency.is_some_and(|dependency| dependency.kafka.is_some()) { REBALANCE } else { 0.0 }
 }
 
 fn common(scaling: &Scaling, window: f64) -> Common {
