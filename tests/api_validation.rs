@@ -71,7 +71,8 @@ fn every_rule_of_the_schema_is_broken_in_the_table() {
 
 #[test]
 fn every_bound_of_the_schema_is_noticed() {
-    const BOUNDS: [&str; 6] = ["beyond", "too long", "too many", "not a choice", "without", "an unknown field"];
+    const BOUNDS: [&str; 8] =
+        ["beyond", "too long", "too short", "too many", "too few", "not a choice", "without", "an unknown field"];
     let broken = bad_input::broken(&bad_input::table());
     let of_bounds = broken.iter().filter(|case| BOUNDS.iter().any(|bound| case.what.starts_with(bound)));
     let unnoticed = of_bounds.filter(|case| validate(&case.object).is_empty());

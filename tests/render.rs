@@ -1,12 +1,21 @@
 //! What the examples become, whole, so that every change of a child is seen in review.
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    path::Path,
+};
 
-use recommender_operator::{api::RecommenderModel, model::Model, render, validate};
+use recommender_operator::{
+    api::RecommenderModel,
+    model::Model,
+    render::{self, Decided, Kind},
+    validate,
+};
+use serde_json::{Value, json};
 
 const NOW: &str = "2026-11-21T12:00:00Z";
 
-fn model(file: &str, change: impl Fn(&mut serde_json::Value)) -> Model {
+fn model(file: &str, change: impl Fn(&mut Value)) -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(file);
     let text = std::fs::read_to_string(&path).expect("the example exists");
     let mut documents = validate::documents(&text).expect("the example is YAML");
@@ -34,9 +43,21 @@ fn the_smallest_object_becomes_these_children() {
 }
 
 #[test]
+fn servers_that_keep_a_latency_become_these_children() {
+    let yaml = render::as_yaml(&children(&model("latency.yaml", |_| {}))).expect("YAML");
+    insta::assert_snapshot!("latency", yaml);
+}
+
+#[test]
+fn workers_become_these_children() {
+    let yaml = render::as_yaml(&children(&model("workers.yaml", |_| {}))).expect("YAML");
+    insta::assert_snapshot!("workers", yaml);
+}
+
+#[test]
 fn a_bucket_becomes_environment_variables_and_no_volume() {
     let model = model("minimal.yaml", |object| {
-        object["spec"]["artifacts"] = serde_json::json!({"s3": {
+        object["spec"]["artifacts"] = json!({"s3": {
             "uri": "s3://models/packages/", "endpoint": "http://s3.data:9000", "region": "eu-north-1",
             "credentialsSecret": {"name": "packages-s3"},
         }});
@@ -70,7 +91,74 @@ fn the_same_object_gives_the_same_hashes_and_another_one_does_not() {
 
 #[test]
 fn no_two_children_share_kind_and_name() {
-    let children = children(&model("packages.yaml", |_| {}));
-    let names: HashSet<_> = children.iter().map(|child| (child.kind, child.name.as_str())).collect();
-    assert_eq!(names.len(), children.len());
+    for file in ["packages.yaml", "workers.yaml"] {
+        let children = children(&model(file, |_| {}));
+        let names: HashSet<_> = children.iter().map(|child| (child.kind, child.name.as_str())).collect();
+        assert_eq!(names.len(), children.len(), "{file}");
+    }
+}
+
+const EVENTS: &str = "shop-worker-events";
+
+/// Fewest and most replicas of the autoscaler of the example's consumers of events, and the CPU use it follows. They scale
+/// by `autoscaling`, with 1 to 12 replicas; `decided` was decided on the lag.
+fn window(autoscaling: Value, decided: Option<i32>, left_alone: &[&str]) -> Option<(i64, i64, Option<i64>)> {
+    let model = model("workers.yaml", |object| {
+        let mut autoscaling = autoscaling.clone();
+        autoscaling["maxReplicas"] = 12.into();
+        object["spec"]["workers"][0]["autoscaling"] = autoscaling;
+    });
+    let decided = Decided {
+        serve: None,
+        train: None,
+        replicas: decided.map(|replicas| (EVENTS.to_owned(), replicas)).into_iter().collect::<BTreeMap<_, _>>(),
+        left_alone: left_alone.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+    };
+    let children = render::children(&model, &decided);
+    let named = |child: &&render::Child| child.kind == Kind::HorizontalPodAutoscaler && child.name == EVENTS;
+    let spec = &children.iter().find(named)?.object["spec"];
+    let cpu = spec["metrics"][0]["resource"]["target"]["averageUtilization"].as_i64();
+    Some((spec["minReplicas"].as_i64()?, spec["maxReplicas"].as_i64()?, cpu))
+}
+
+#[test]
+fn the_window_of_an_autoscaler_is_what_was_decided_within_the_bounds() {
+    let lag = || json!({"lag": {"dependency": "events"}});
+    let both = || json!({"lag": {"dependency": "events"}, "cpu": {"targetUtilizationPercent": 80}});
+    let advisory = |mut autoscaling: Value| {
+        autoscaling["advisory"] = true.into();
+        autoscaling
+    };
+    let from = |least: i32, mut autoscaling: Value| {
+        autoscaling["minReplicas"] = least.into();
+        autoscaling
+    };
+    for (autoscaling, decided, expected) in [
+        // CPU alone: the bounds, whatever was decided.
+        (json!({}), None, Some((1, 12, Some(70)))),
+        (json!({}), Some(5), Some((1, 12, Some(70)))),
+        // Lag and CPU: at least what was decided.
+        (both(), Some(5), Some((5, 12, Some(80)))),
+        (both(), None, Some((1, 12, Some(80)))),
+        (from(2, both()), Some(1), Some((2, 12, Some(80)))),
+        // Lag: exactly what was decided, or the fewest as long as nothing was.
+        (lag(), Some(5), Some((5, 5, None))),
+        (from(3, lag()), None, Some((3, 3, None))),
+        (from(3, lag()), Some(2), Some((3, 3, None))),
+        (lag(), Some(13), Some((12, 12, None))),
+        // No replicas are not for an autoscaler to write.
+        (from(0, lag()), Some(0), Some((1, 1, None))),
+        // Advisory: as without the lag.
+        (advisory(both()), Some(5), Some((1, 12, Some(80)))),
+        (advisory(lag()), Some(5), None),
+    ] {
+        assert_eq!(window(autoscaling.clone(), decided, &[]), expected, "{autoscaling} with {decided:?}");
+    }
+}
+
+#[test]
+fn a_deployment_that_somebody_else_scales_gets_no_autoscaler_of_ours() {
+    let lag = json!({"lag": {"dependency": "events"}});
+    assert_eq!(window(lag.clone(), Some(5), &[EVENTS]), None);
+    assert_eq!(window(lag, Some(5), &["shop-worker-jobs"]), Some((5, 5, None)));
 }

@@ -85,7 +85,10 @@ async fn the_service_account_may_do_what_the_rules_say_and_no_more() -> Result<(
     for needed in [
         "create jobs.batch",
         "patch deployments.apps",
+        "delete deployments.apps",
         "patch deployments.apps --subresource=scale",
+        "watch horizontalpodautoscalers.autoscaling",
+        "patch podmonitors.monitoring.coreos.com",
         "list pods",
         "create events.events.k8s.io",
         "create leases.coordination.k8s.io",

@@ -11,7 +11,7 @@ async fn the_api_server_takes_every_child_of_the_examples_without_a_warning() ->
     let cluster = e2e::cluster().await?;
     // Pod Security `restricted` is enforced here: a pod template that violates it would be warned of.
     let namespace = cluster.namespace("render").await?;
-    for (file, count) in [("packages.yaml", 8), ("minimal.yaml", 5)] {
+    for (file, count) in [("packages.yaml", 8), ("minimal.yaml", 5), ("latency.yaml", 8), ("workers.yaml", 13)] {
         let text = fs::read_to_string(e2e::paths::repository().join("examples").join(file))?;
         let mut document = validate::documents(&text)?.remove(0);
         document.object["metadata"]["namespace"] = namespace.name.clone().into();

@@ -126,7 +126,7 @@ impl Model {
         let mut problems = Vec::new();
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
         let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
-        problems.extend(replicas(&spec.serving));
+        problems.extend(replicas(spec));
         problems.extend(signals(spec));
         match (artifacts, schedule) {
             (Ok(artifacts), Ok(schedule)) if problems.is_empty() => Ok(Self {
@@ -177,19 +177,23 @@ fn schedule(training: &Training) -> Result<Option<Schedule>, Problem> {
     })
 }
 
-fn replicas(serving: &Serving) -> Option<Problem> {
-    let autoscaling = serving.autoscaling.as_ref()?;
-    if serving.replicas.is_some() {
-        return Some(Problem {
-            field: "spec.serving",
-            message: "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load"
-                .into(),
-        });
-    }
-    (autoscaling.min_replicas > autoscaling.max_replicas).then(|| Problem {
-        field: "spec.serving.autoscaling",
-        message: "minReplicas must not be above maxReplicas".into(),
-    })
+/// Numbers of replicas that contradict each other.
+fn replicas(spec: &RecommenderModelSpec) -> Vec<Problem> {
+    let serving = ("spec.serving", spec.serving.replicas, spec.serving.autoscaling.as_ref().map(Scaling::from));
+    let worker = |of: &Worker| ("spec.workers", of.replicas, of.autoscaling.as_ref().map(Scaling::from));
+    let all = std::iter::once(serving).chain(spec.workers.iter().map(worker));
+    let problem = |(field, fixed, scaling): (_, Option<i32>, Option<Scaling>)| {
+        let scaling = scaling?;
+        let message = match fixed {
+            Some(_) => {
+                "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load"
+            }
+            None if scaling.min > scaling.max => "autoscaling: minReplicas must not be above maxReplicas",
+            None => return None,
+        };
+        Some(Problem { field, message: message.into() })
+    };
+    all.filter_map(problem).collect()
 }
 
 /// What scaling on recorded signals needs.
@@ -220,3 +224,6 @@ fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> 
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

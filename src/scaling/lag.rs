@@ -383,9 +383,69 @@ mod tests {
 
     #[test]
     fn what_was_learned_is_worth_keeping_when_it_differs_by_a_tenth() {
-        let learned = |capacity| Learned { capacity };
+        let learned = |capacity| Learned { capacity, least: None };
         assert!(learned(Some(20.0)).differs_from(&learned(None)));
         assert!(learned(Some(20.0)).differs_from(&learned(Some(22.5))));
         assert!(!learned(Some(20.0)).differs_from(&learned(Some(21.9))));
+    }
+
+    /// Consumers that can do 50/s each and commit every second, with what arrives as given. Returns the most replicas.
+    fn run(history: &mut History, arrivals: impl Fn(i32) -> f64, seconds: i32) -> (u32, u32, f64) {
+        let policy = Policy { messages_per_replica: None, partitions: Some(6), ..policy() };
+        let (mut current, mut waiting, mut most, mut rates) = (1u32, 0.0f64, 1, Vec::new());
+        for now in (0..seconds).step_by(5) {
+            let arriving = arrivals(now);
+            let working = f64::from(current.min(6));
+            let consumed = (waiting / 5.0 + arriving).min(50.0 * working);
+            waiting = (waiting + 5.0 * (arriving - consumed)).max(0.0);
+            rates.push(consumed);
+            let window = rates.iter().rev().take(3);
+            let mean = window.clone().sum::<f64>() / window.count() as f64;
+            let (lag, arrivals) = (Signal::fresh(waiting + consumed), Signal::fresh(arriving));
+            let consumed = Signal::fresh(mean);
+            let signals = Signals { lag, arrivals, consumed, current, ready: current, rolling_out: false };
+            current = decide(&policy, &signals, history, f64::from(now)).replicas;
+            most = most.max(current);
+        }
+        (current, most, waiting)
+    }
+
+    #[test]
+    fn consumers_that_keep_up_stay_as_they_are_though_their_commits_lag() {
+        // Found on a real Kafka: 20/s for a consumer of 50/s went from one replica to all six.
+        let mut history = History::default();
+        assert_eq!(run(&mut history, |_| 20.0, 1800), (1, 1, 0.0));
+        assert_eq!(history.learned, Learned { capacity: None, least: Some(20.0) });
+    }
+
+    #[test]
+    fn a_backlog_of_consumers_never_seen_before_is_worked_off_in_time_and_given_back() {
+        let mut history = History::default();
+        let burst = |now| if (600..720).contains(&now) { 200.0 } else { 20.0 };
+        let (_, most, _) = run(&mut history, burst, 720);
+        assert!((4..=6).contains(&most), "{most}");
+        let (_, _, waiting) = run(&mut history, |_| 20.0, 90);
+        assert_eq!(waiting, 0.0);
+        assert!(
+            history.learned.capacity.is_some_and(|capacity| (45.0..55.0).contains(&capacity)),
+            "{:?}",
+            history.learned
+        );
+        assert_eq!(run(&mut history, |_| 20.0, 900).0, 1);
+    }
+
+    #[test]
+    fn a_first_job_is_no_backlog() {
+        // Found on a real RQ: one job of ten seconds, of which nothing was ever seen consumed, went from one worker to five.
+        let policy = Policy { messages_per_replica: None, partitions: None, ..policy() };
+        let mut history = History::default();
+        let mut job = |lag, now| {
+            let signals = Signals { consumed: Signal::fresh(0.0), ..signals(lag, 0.0, 1) };
+            decide(&policy, &signals, &mut history, now)
+        };
+        let first: Vec<u32> = (0..6).map(|tick| job(1.0, f64::from(tick) * 5.0).replicas).collect();
+        assert_eq!(first, [1; 6]);
+        assert_eq!(job(30.0, 30.0).replicas, 1, "a moment later it may be gone");
+        assert_eq!(job(30.0, 45.0).replicas, 2, "nothing is known, so one more is tried");
     }
 }

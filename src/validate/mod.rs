@@ -18,6 +18,7 @@ mod unique;
 
 pub use documents::{Document, DocumentError, documents};
 pub use problem::Problem;
+use rules::Rules;
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -27,6 +28,7 @@ use serde_json::Value;
 use crate::api::{RecommenderModel, crd};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(crd::schema);
+static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::of(&SCHEMA));
 
 /// Everything the API server would object to in `object`, which is what a manifest says. Empty when it would take it.
 pub fn validate(object: &Value) -> Vec<Problem> {
@@ -45,7 +47,7 @@ pub fn validate(object: &Value) -> Vec<Problem> {
     if problems.iter().any(Problem::blocks_rules) {
         problems.push(Problem::rules_unchecked());
     } else {
-        rules::check(schema, &object, "", &mut problems);
+        RULES.check(&object, "", &mut problems);
     }
     let mut said = HashSet::new();
     problems.retain(|problem| said.insert(problem.to_string()));

@@ -115,15 +115,15 @@ fn count(number: i64, unit: &str) -> String {
 fn quote(value: &Value) -> String {
     match value {
         Value::String(text) => quote_text(text),
-        Value::Number(number) if number.is_f64() => quote_float(number.as_f64().unwrap_or_default()),
+        Value::Number(number) if number.is_f64() => go_float(number.as_f64().unwrap_or_default(), 1e21),
         // Go escapes what could end a script element in HTML.
         value => value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"),
     }
 }
 
-/// Go turns to exponents where Rust does not.
-fn quote_float(float: f64) -> String {
-    if float == 0.0 || (1e-4..1e21).contains(&float.abs()) {
+/// Go turns to exponents where Rust does not: below 0.0001, and from `large` on, which is 1e21 in JSON and 1e6 in `%v`.
+pub(super) fn go_float(float: f64, large: f64) -> String {
+    if float == 0.0 || (1e-4..large).contains(&float.abs()) {
         return float.to_string();
     }
     let text = format!("{float:e}");

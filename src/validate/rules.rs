@@ -1,44 +1,78 @@
 //! The CEL rules of the schema (`x-kubernetes-validations`), each on the value it is written at.
 
-use kube::core::cel::Validator;
+use std::collections::HashMap;
+
+use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::Value;
 
 use super::{Problem, schema::child};
 
 const RULES: &str = "x-kubernetes-validations";
 
-/// Evaluates all rules at and below `value`, which is at `path`.
-pub(super) fn check(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
-    if schema[RULES].is_array() {
-        here(schema, value, path, problems);
+/// The rules of a schema, compiled.
+pub(super) struct Rules {
+    /// Those on the value itself. Those below are apart: their paths would be those of the library, not of the API server.
+    own: Option<CompiledSchema>,
+    properties: HashMap<String, Rules>,
+    items: Option<Box<Rules>>,
+    /// Of the entries of a map.
+    entries: Option<Box<Rules>>,
+}
+
+impl Rules {
+    /// Compiles all rules at and below `schema`.
+    pub(super) fn of(schema: &Value) -> Self {
+        let below = |keyword: &str| schema[keyword].is_object().then(|| Box::new(Self::of(&schema[keyword])));
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        Self {
+            own: schema[RULES].is_array().then(|| own(schema)),
+            properties: properties.map(|(name, schema)| (name.clone(), Self::of(schema))).collect(),
+            items: below("items"),
+            entries: below("additionalProperties"),
+        }
     }
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                let known = &schema["properties"][name];
-                if known.is_object() {
-                    check(known, value, &child(path, name), problems);
-                } else {
-                    check(&schema["additionalProperties"], value, &format!("{path}[{name}]"), problems);
+
+    /// Evaluates them on `value`, which is at `path`.
+    pub(super) fn check(&self, value: &Value, path: &str, problems: &mut Vec<Problem>) {
+        self.walk(&Validator::new(), value, path, problems);
+    }
+
+    fn walk(&self, validator: &Validator, value: &Value, path: &str, problems: &mut Vec<Problem>) {
+        if let Some(rules) = &self.own {
+            here(validator, rules, value, path, problems);
+        }
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    if let Some(rules) = self.properties.get(name) {
+                        rules.walk(validator, value, &child(path, name), problems);
+                    } else if let Some(rules) = &self.entries {
+                        rules.walk(validator, value, &format!("{path}[{name}]"), problems);
+                    }
                 }
             }
-        }
-        Value::Array(entries) => {
-            for (index, entry) in entries.iter().enumerate() {
-                check(&schema["items"], entry, &format!("{path}[{index}]"), problems);
+            Value::Array(values) => {
+                let Some(rules) = &self.items else { return };
+                for (index, value) in values.iter().enumerate() {
+                    rules.walk(validator, value, &format!("{path}[{index}]"), problems);
+                }
             }
+            _ => {}
         }
-        _ => {}
     }
 }
 
-fn here(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
-    // The rules below are left out: their paths would be those of this library, not of the API server.
+/// The rules of a schema without those below it.
+fn own(schema: &Value) -> CompiledSchema {
     let mut schema = schema.clone();
     let own = schema[RULES].take();
     drop_rules(&mut schema);
     schema[RULES] = own;
-    let Err(failed) = Validator::new().validate(&schema, value, None) else { return };
+    compile_schema(&schema)
+}
+
+fn here(validator: &Validator, rules: &CompiledSchema, value: &Value, path: &str, problems: &mut Vec<Problem>) {
+    let Err(failed) = validator.validate_compiled(rules, value, None) else { return };
     for failure in failed {
         let path = format!("{path}{}", failure.field_path);
         problems.push(if value.is_object() || value.is_array() {
@@ -72,7 +106,7 @@ mod tests {
 
     fn texts(schema: Value, value: Value) -> Vec<String> {
         let mut problems = Vec::new();
-        check(&schema, &value, "spec", &mut problems);
+        Rules::of(&schema).check(&value, "spec", &mut problems);
         problems.iter().map(Problem::to_string).collect()
     }
 

@@ -4,7 +4,7 @@
 use regex::bytes::RegexBuilder;
 use serde_json::{Map, Value};
 
-use super::Problem;
+use super::{Problem, problem::go_float};
 
 type Keyword = fn(&Value, &Value, &str, &mut Vec<Problem>);
 
@@ -100,7 +100,7 @@ fn number_format(schema: &Value, value: &Value, path: &str, problems: &mut Vec<P
 fn maximum(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let (Some(limit), Some(number)) = (schema["maximum"].as_f64(), value.as_f64()) else { return };
     if number > limit {
-        let detail = format!("{path} in body should be less than or equal to {limit}");
+        let detail = format!("{path} in body should be less than or equal to {}", bound(limit, value));
         problems.push(Problem::invalid(path, value, detail));
     }
 }
@@ -108,9 +108,14 @@ fn maximum(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem
 fn minimum(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let (Some(limit), Some(number)) = (schema["minimum"].as_f64(), value.as_f64()) else { return };
     if number < limit {
-        let detail = format!("{path} in body should be greater than or equal to {limit}");
+        let detail = format!("{path} in body should be greater than or equal to {}", bound(limit, value));
         problems.push(Problem::invalid(path, value, detail));
     }
+}
+
+/// A bound as the API server prints it: as an integer beside an integer, otherwise as a float.
+fn bound(limit: f64, value: &Value) -> String {
+    if value.is_i64() { limit.to_string() } else { go_float(limit, 1e6) }
 }
 
 /// `minItems` and `maxItems`.
@@ -264,6 +269,16 @@ mod tests {
         );
         assert_eq!(texts(schema.clone(), json!(1)), NONE);
         assert_eq!(texts(schema, json!(9)), NONE);
+    }
+
+    #[test]
+    fn a_large_bound_is_printed_as_what_the_value_is() {
+        let schema = json!({ "type": "integer", "maximum": 1_000_000 });
+        let says = |value, bound| {
+            [format!("spec.a: Invalid value: {value}: spec.a in body should be less than or equal to {bound}")]
+        };
+        assert_eq!(texts(schema.clone(), json!(2_000_000)), says("2000000", "1000000"));
+        assert_eq!(texts(schema, json!(2e6)), says("2000000", "1e+06"));
     }
 
     #[test]

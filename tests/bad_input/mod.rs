@@ -172,8 +172,10 @@ fn broken_at(object: &Value, place: &Place) -> Vec<Case> {
 fn beyond_numbers(schema: &Value) -> Vec<(String, Value)> {
     let bound = |keyword: &str, by: i64| Some((format!("beyond {keyword}"), json!(schema[keyword].as_i64()? + by)));
     let mut values: Vec<_> = [bound("minimum", -1), bound("maximum", 1)].into_iter().flatten().collect();
-    if schema["type"] == "integer" {
+    if schema["format"] == "int32" {
         values.push(("beyond its format".into(), json!(3_000_000_000_i64)));
+    }
+    if schema["type"] == "integer" {
         values.push(("beyond any integer".into(), json!(1e300)));
     }
     values
@@ -187,6 +189,9 @@ fn beyond_texts(schema: &Value) -> Vec<(String, Value)> {
         values.push(("empty".to_owned(), json!("")));
         values.push(("odd characters".to_owned(), json!("ä \t\"<&\u{a0}\u{1}")));
     }
+    if schema["minLength"].as_u64() >= Some(1) {
+        values.push(("too short".to_owned(), json!("")));
+    }
     if schema["enum"].is_array() {
         values.push(("not a choice".to_owned(), json!("NoSuch")));
     }
@@ -195,6 +200,9 @@ fn beyond_texts(schema: &Value) -> Vec<(String, Value)> {
 
 fn beyond_collections(schema: &Value, value: &Value) -> Vec<(String, Value)> {
     let mut values = Vec::new();
+    if schema["minItems"].as_u64() >= Some(1) {
+        values.push(("too few entries".to_owned(), json!([])));
+    }
     if let (Some(most), Some(entries)) = (schema["maxItems"].as_u64(), value.as_array()) {
         values.push(("too many entries".to_owned(), json!(vec![entries[0].clone(); most as usize + 1])));
         values.push(("the same entry twice".to_owned(), json!([entries[0], entries[0]])));

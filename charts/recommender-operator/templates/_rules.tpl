@@ -36,7 +36,7 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
-# Scaling of the Deployments.
+# Scaling of the Deployments. List and watch: also autoscalers of others, which may move the same Deployments.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]

@@ -1,0 +1,160 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    api::{Autoscaling, WorkerAutoscaling},
+    validate::{stored, tests::minimal},
+};
+
+/// The smallest object, with fields of its spec set.
+fn object(fields: Value) -> RecommenderModel {
+    let mut object = minimal();
+    let fields = fields.as_object().expect("fields").clone();
+    object["spec"].as_object_mut().expect("a spec").extend(fields);
+    serde_json::from_value(stored(&object)).expect("a RecommenderModel")
+}
+
+fn model(fields: Value) -> Model {
+    Model::new(&object(fields), Timestamp::UNIX_EPOCH).expect("a valid spec")
+}
+
+fn problems(fields: Value) -> Vec<String> {
+    let problems = Model::new(&object(fields), Timestamp::UNIX_EPOCH).err().unwrap_or_default();
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn serving(autoscaling: Value) -> Value {
+    json!({"image": "s", "autoscaling": autoscaling})
+}
+
+fn monitoring() -> Value {
+    json!({"metrics": {"profile": "FastApiInstrumentator"}})
+}
+
+/// Something to read a lag of, by the name `events`.
+fn kafka(exporter: &str) -> Value {
+    json!([{"name": "events", "kafka": {"consumerGroup": "g", "topics": ["t"], "exporter": exporter}}])
+}
+
+#[test]
+fn servers_and_workers_have_names_components_and_deployments_of_their_own() {
+    let model = model(json!({"workers": [{"name": "events"}, {"name": "jobs"}]}));
+    let workloads = model.workloads();
+    let names: Vec<[&str; 3]> =
+        workloads.iter().map(|of| [of.name.as_str(), of.component.as_str(), of.deployment.as_str()]).collect();
+    assert_eq!(
+        names,
+        [
+            ["serving", "serving", "packages-serving"],
+            ["events", "worker-events", "packages-worker-events"],
+            ["jobs", "worker-jobs", "packages-worker-jobs"],
+        ]
+    );
+    assert_eq!(workloads[0], model.serving_workload());
+}
+
+#[test]
+fn what_does_not_scale_has_the_replicas_that_are_written_and_what_does_starts_with_the_fewest() {
+    let model = model(json!({
+        "serving": serving(json!({"minReplicas": 3, "maxReplicas": 9})),
+        "workers": [
+            {"name": "plain"},
+            {"name": "fixed", "replicas": 2},
+            {"name": "paused", "replicas": 0},
+            {"name": "scaled", "autoscaling": {"minReplicas": 0, "maxReplicas": 4, "lag": {"dependency": "events"}}},
+        ],
+        "dependencies": kafka("KafkaExporter"),
+        "monitoring": monitoring(),
+    }));
+    let replicas: Vec<(i32, bool)> =
+        model.workloads().iter().map(|workload| (workload.replicas, workload.scaling.is_some())).collect();
+    assert_eq!(replicas, [(3, true), (1, false), (2, false), (0, false), (0, true)]);
+}
+
+#[test]
+fn the_cpu_use_is_followed_where_it_is_asked_for_or_nothing_else_is() {
+    let latency = json!({"targetMilliseconds": 75});
+    let lag = json!({"dependency": "events"});
+    let cpu = json!({"targetUtilizationPercent": 60});
+    for (autoscaling, percent) in [
+        (json!({"maxReplicas": 9}), Some(70)),
+        (json!({"maxReplicas": 9, "cpu": {}}), Some(70)),
+        (json!({"maxReplicas": 9, "cpu": cpu}), Some(60)),
+        (json!({"maxReplicas": 9, "latency": latency}), None),
+        (json!({"maxReplicas": 9, "lag": lag}), None),
+        (json!({"maxReplicas": 9, "latency": latency, "cpu": cpu}), Some(60)),
+        (json!({"maxReplicas": 9, "lag": lag, "cpu": cpu}), Some(60)),
+    ] {
+        let read: Autoscaling = serde_json::from_value(autoscaling.clone()).expect("autoscaling");
+        assert_eq!(Scaling::from(&read).cpu, percent, "{autoscaling}");
+        if autoscaling.get("latency").is_none() {
+            let read: WorkerAutoscaling = serde_json::from_value(autoscaling.clone()).expect("that of a worker");
+            assert_eq!(Scaling::from(&read).cpu, percent, "{autoscaling}");
+        }
+    }
+}
+
+#[test]
+fn what_is_decided_moves_replicas_unless_it_is_advisory() {
+    for (autoscaling, decided, acted_on) in [
+        (json!({"maxReplicas": 9, "advisory": false}), false, false),
+        (json!({"maxReplicas": 9, "advisory": true}), false, false),
+        (json!({"maxReplicas": 9, "latency": {"targetMilliseconds": 75}}), true, true),
+        (json!({"maxReplicas": 9, "lag": {"dependency": "events"}}), true, true),
+        (json!({"maxReplicas": 9, "latency": {"targetMilliseconds": 75}, "advisory": true}), true, false),
+    ] {
+        let read: Autoscaling = serde_json::from_value(autoscaling.clone()).expect("autoscaling");
+        let scaling = Scaling::from(&read);
+        assert_eq!((scaling.is_decided(), scaling.is_acted_on()), (decided, acted_on), "{autoscaling}");
+    }
+}
+
+#[test]
+fn signals_that_nothing_records_are_refused() {
+    let latency = || serving(json!({"maxReplicas": 9, "latency": {"targetMilliseconds": 75}}));
+    let worker = || json!([{"name": "w", "autoscaling": {"maxReplicas": 9, "lag": {"dependency": "events"}}}]);
+    let unrecorded = "autoscaling on latency or lag reads recording rules: set spec.monitoring";
+    assert_eq!(problems(json!({"serving": latency()})), [format!("spec.serving.autoscaling: {unrecorded}")]);
+    let unmonitored = json!({"workers": worker(), "dependencies": kafka("Burrow")});
+    assert_eq!(problems(unmonitored), [format!("spec.workers: {unrecorded}")]);
+    assert_eq!(problems(json!({"serving": latency(), "monitoring": monitoring()})), [""; 0]);
+
+    let unknown = "lag.dependency: there is no \"events\" among spec.dependencies";
+    let nowhere = json!({"workers": worker(), "monitoring": monitoring()});
+    assert_eq!(problems(nowhere), [format!("spec.workers: {unknown}")]);
+    let lag = serving(json!({"maxReplicas": 9, "lag": {"dependency": "events"}}));
+    let nowhere = json!({"serving": lag, "monitoring": monitoring()});
+    assert_eq!(problems(nowhere), [format!("spec.serving.autoscaling: {unknown}")]);
+    let known = json!({"workers": worker(), "dependencies": kafka("Burrow"), "monitoring": monitoring()});
+    assert_eq!(problems(known), [""; 0]);
+}
+
+#[test]
+fn scaling_to_zero_needs_somebody_else_than_the_consumers_to_tell_the_lag() {
+    let of = |least: i32, exporter: &str| {
+        let autoscaling = json!({"minReplicas": least, "maxReplicas": 9, "lag": {"dependency": "events"}});
+        let workers = json!([{"name": "w", "autoscaling": autoscaling}]);
+        problems(json!({"workers": workers, "dependencies": kafka(exporter), "monitoring": monitoring()}))
+    };
+    assert_eq!(
+        of(0, "ConsumerClient"),
+        [
+            "spec.workers: minReplicas: without replicas nobody tells the lag of \"events\", because its consumers themselves \
+         do: write 1, or take another exporter"
+        ]
+    );
+    assert_eq!((of(1, "ConsumerClient"), of(0, "KafkaExporter")), (vec![], vec![]));
+}
+
+#[test]
+fn replicas_that_contradict_each_other_are_refused_of_servers_and_workers() {
+    let both = "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load";
+    let upside_down = "autoscaling: minReplicas must not be above maxReplicas";
+    let autoscaling = json!({"minReplicas": 4, "maxReplicas": 3});
+    let fixed = json!({"image": "s", "name": "w", "replicas": 2, "autoscaling": {"maxReplicas": 3}});
+    let scaled = json!({"image": "s", "name": "w", "autoscaling": autoscaling});
+    for (replicas, says) in [(fixed, both), (scaled, upside_down)] {
+        assert_eq!(problems(json!({"workers": [replicas]})), [format!("spec.workers: {says}")]);
+        assert_eq!(problems(json!({"serving": replicas})), [format!("spec.serving: {says}")]);
+    }
+}
