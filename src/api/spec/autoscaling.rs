@@ -2,8 +2,6 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::rules;
-
 /// Bounds and signals of the servers' replicas. Without `cpu`, `latency` and `lag`, 70 % of the requested CPU is aimed at.
 /// With several, the one that asks for most replicas counts.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -127,7 +125,6 @@ pub enum Headroom {
 pub struct LagTarget {
     /// Name of the dependency whose messages wait.
     #[schemars(length(min = 1, max = 30))]
-    #[x_kube(validation = Rule::new(rules::LABEL_NAME).message("write the name of one of dependencies"))]
     pub dependency: String,
     /// Seconds within which whatever waits is to be worked off.
     #[serde(default = "default_catch_up")]

@@ -81,7 +81,7 @@ use super::{RecommenderModelStatus, rules};
     validation = Rule::new(rules::SERVING_LAG_KNOWN)
         .message("serving.autoscaling.lag.dependency must be the name of one of dependencies"),
     validation = Rule::new(rules::WORKER_LAG_KNOWN)
-        .message("workers.autoscaling.lag.dependency must be the name of one of dependencies")
+        .message("lag.dependency of every worker must be the name of one of dependencies")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RecommenderModelSpec {

@@ -19,8 +19,8 @@ pub struct Worker {
     #[x_kube(
         validation = Rule::new(rules::LABEL_NAME)
             .message("write lower case letters, digits and -, with a letter at the beginning"),
-        validation = Rule::new("!(self in ['serving', 'training'])")
-            .message("serving and training are names of the object's own parts: choose another name")
+        validation = Rule::new("!(self in ['serving', 'training'] || self.endsWith('-serving'))")
+            .message("serving, training and names that end in -serving are the object's own parts: choose another name")
     )]
     pub name: String,
     /// Container image. Default: the image of serving.

@@ -1,0 +1,201 @@
+use super::*;
+use crate::scaling::policy::{Behavior, Bounds};
+
+fn between(min: u32, max: u32) -> Common {
+    Common { bounds: Bounds { min, max }, window: 15.0, behavior: Behavior::default() }
+}
+
+fn policy() -> Policy {
+    Policy {
+        common: between(1, 20),
+        catch_up: 60.0,
+        max_lag: None,
+        partitions: Some(12),
+        messages_per_replica: Some(20.0 / UTILISATION),
+        pause: 0.0,
+    }
+}
+
+fn signals(lag: f64, arrivals: f64, current: u32) -> Signals {
+    let (lag, arrivals) = (Signal::fresh(lag), Signal::fresh(arrivals));
+    let consumed = Signal::Missing("not exported");
+    Signals { lag, arrivals, consumed, current, ready: current, rolling_out: false }
+}
+
+fn once(policy: &Policy, signals: &Signals) -> Decision {
+    decide(policy, signals, &mut History::default(), 1000.0)
+}
+
+#[test]
+fn the_example_of_the_documentation_gives_three() {
+    assert_eq!(once(&policy(), &signals(600.0, 40.0, 1)).replicas, 3);
+}
+
+#[test]
+fn partitions_are_shared_evenly_and_never_outnumbered() {
+    let shared: Vec<u32> =
+        [0.0, 0.5, 1.0, 3.9, 4.2, 6.5, 11.0, 40.0].iter().map(|need| share(*need, Some(12))).collect();
+    assert_eq!(shared, [0, 1, 1, 4, 6, 12, 12, 12]);
+    assert_eq!((share(4.2, None), share(7.0, Some(0))), (5, 7));
+    let decision = once(&policy(), &signals(1e6, 40.0, 1));
+    assert_eq!((decision.replicas, decision.limit), (12, Limit::Partitions(12)));
+}
+
+#[test]
+fn a_lag_of_minus_one_or_none_holds() {
+    for lag in [Signal::fresh(-1.0), Signal::fresh(f64::NAN), Signal::Missing("the exporter is down")] {
+        let decision = once(&policy(), &Signals { lag, ..signals(0.0, 0.0, 7) });
+        assert_eq!((decision.replicas, decision.limit), (7, Limit::NoData("the lag is missing")));
+    }
+}
+
+#[test]
+fn a_stale_lag_raises_and_never_lowers() {
+    let stale = |value| Signals { lag: Signal::Stale { value, age: 99.0 }, ..signals(0.0, 40.0, 4) };
+    assert_eq!(once(&policy(), &stale(3600.0)).replicas, 6);
+    assert_eq!(once(&policy(), &stale(0.0)).replicas, 4);
+}
+
+#[test]
+fn without_arrivals_nothing_goes_down() {
+    let decision = once(&policy(), &Signals { arrivals: Signal::Missing("no rule"), ..signals(0.0, 0.0, 5) });
+    assert_eq!((decision.replicas, decision.limit.reason()), (5, "MetricsMissing"));
+}
+
+#[test]
+fn it_goes_to_zero_when_idle_for_five_minutes_and_comes_back_with_the_first_message() {
+    let policy = Policy { common: between(0, 20), ..policy() };
+    let (mut history, mut current) = (History::default(), 3);
+    let mut zero_at = None;
+    for tick in 0..120 {
+        let decision = decide(&policy, &signals(0.0, 0.0, current), &mut history, f64::from(tick) * 5.0);
+        current = decision.replicas;
+        zero_at = zero_at.or((current == 0).then_some(tick * 5));
+    }
+    assert!(zero_at.is_some_and(|at| (300..400).contains(&at)), "{zero_at:?}");
+    assert!(decide(&policy, &signals(1.0, 0.1, 0), &mut history, 600.0).replicas >= 1);
+}
+
+#[test]
+fn consumers_that_make_no_progress_get_no_more_replicas() {
+    let mut history = History::default();
+    let stuck = Signals { consumed: Signal::fresh(0.0), ..signals(9e5, 40.0, 4) };
+    let decisions: Vec<Decision> =
+        (0..40).map(|tick| decide(&policy(), &stuck, &mut history, f64::from(tick) * 5.0)).collect();
+    assert_eq!(decisions[0].replicas, 12);
+    assert_eq!((decisions[39].replicas, decisions[39].limit), (4, Limit::DoesNotHelp));
+}
+
+#[test]
+fn what_a_replica_consumes_is_learned_while_there_is_a_lag_and_survives_a_restart() {
+    let mut history = History::default();
+    for tick in 0..60 {
+        let busy = Signals { consumed: Signal::fresh(40.0), ..signals(5000.0, 60.0, 4) };
+        decide(&Policy { messages_per_replica: None, ..policy() }, &busy, &mut history, f64::from(tick) * 5.0);
+    }
+    let text = serde_json::to_string(&history.learned).unwrap();
+    let learned: Learned = serde_json::from_str(&text).unwrap();
+    assert!((learned.capacity.unwrap() - 10.0).abs() < 0.1, "{text}");
+    let decision = decide(&policy(), &signals(0.0, 45.0, 5), &mut History::resume(learned), 0.0);
+    assert_eq!(decision.replicas, 6, "{decision}");
+}
+
+#[test]
+fn one_rebalance_at_a_time() {
+    let policy = Policy { pause: 30.0, ..policy() };
+    let mut history = History::default();
+    assert_eq!(decide(&policy, &signals(0.0, 60.0, 1), &mut history, 0.0).replicas, 6);
+    let more = signals(9e5, 60.0, 6);
+    assert_eq!(decide(&policy, &more, &mut history, 10.0).limit, Limit::Rebalance);
+    assert_eq!(decide(&policy, &more, &mut history, 31.0).replicas, 12);
+}
+
+#[test]
+fn above_the_maximum_of_the_lag_everything_works_that_may() {
+    let policy = Policy { max_lag: Some(1000.0), ..policy() };
+    let decision = once(&policy, &signals(1001.0, 1.0, 1));
+    assert_eq!((decision.replicas, decision.limit), (12, Limit::LagAboveMaximum));
+    assert_eq!(once(&Policy { partitions: None, ..policy.clone() }, &signals(1001.0, 1.0, 1)).replicas, 20);
+    assert_eq!(once(&policy, &signals(1000.0, 1.0, 1)).replicas, 1);
+}
+
+#[test]
+fn partitions_that_cannot_be_read_are_remembered() {
+    let mut history = History::default();
+    decide(&policy(), &signals(0.0, 1.0, 1), &mut history, 0.0);
+    let unknown = Policy { partitions: None, ..policy() };
+    assert_eq!(decide(&unknown, &signals(1e6, 1.0, 1), &mut history, 5.0).replicas, 12);
+}
+
+#[test]
+fn nothing_is_lowered_while_a_version_is_rolled_out() {
+    let (mut history, mut rolling) = (History::default(), signals(0.0, 1.0, 9));
+    rolling.rolling_out = true;
+    let decisions = (0..100).map(|tick| decide(&policy(), &rolling, &mut history, f64::from(tick) * 5.0));
+    let last = decisions.last().unwrap();
+    assert_eq!((last.replicas, last.without, last.limit), (9, 1, Limit::RollingOut));
+}
+
+#[test]
+fn what_was_learned_is_worth_keeping_when_it_differs_by_a_tenth() {
+    let learned = |capacity| Learned { capacity, least: None };
+    assert!(learned(Some(20.0)).differs_from(&learned(None)));
+    assert!(learned(Some(20.0)).differs_from(&learned(Some(22.5))));
+    assert!(!learned(Some(20.0)).differs_from(&learned(Some(21.9))));
+}
+
+/// Consumers that can do 50/s each and commit every second, with what arrives as given. Returns the most replicas.
+fn run(history: &mut History, arrivals: impl Fn(i32) -> f64, seconds: i32) -> (u32, u32, f64) {
+    let policy = Policy { messages_per_replica: None, partitions: Some(6), ..policy() };
+    let (mut current, mut waiting, mut most, mut rates) = (1u32, 0.0f64, 1, Vec::new());
+    for now in (0..seconds).step_by(5) {
+        let arriving = arrivals(now);
+        let working = f64::from(current.min(6));
+        let consumed = (waiting / 5.0 + arriving).min(50.0 * working);
+        waiting = (waiting + 5.0 * (arriving - consumed)).max(0.0);
+        rates.push(consumed);
+        let window = rates.iter().rev().take(3);
+        let mean = window.clone().sum::<f64>() / window.count() as f64;
+        let (lag, arrivals) = (Signal::fresh(waiting + consumed), Signal::fresh(arriving));
+        let consumed = Signal::fresh(mean);
+        let signals = Signals { lag, arrivals, consumed, current, ready: current, rolling_out: false };
+        current = decide(&policy, &signals, history, f64::from(now)).replicas;
+        most = most.max(current);
+    }
+    (current, most, waiting)
+}
+
+#[test]
+fn consumers_that_keep_up_stay_as_they_are_though_their_commits_lag() {
+    // Found on a real Kafka: 20/s for a consumer of 50/s went from one replica to all six.
+    let mut history = History::default();
+    assert_eq!(run(&mut history, |_| 20.0, 1800), (1, 1, 0.0));
+    assert_eq!(history.learned, Learned { capacity: None, least: Some(20.0) });
+}
+
+#[test]
+fn a_backlog_of_consumers_never_seen_before_is_worked_off_in_time_and_given_back() {
+    let mut history = History::default();
+    let burst = |now| if (600..720).contains(&now) { 200.0 } else { 20.0 };
+    let (_, most, _) = run(&mut history, burst, 720);
+    assert!((4..=6).contains(&most), "{most}");
+    let (_, _, waiting) = run(&mut history, |_| 20.0, 90);
+    assert_eq!(waiting, 0.0);
+    assert!(history.learned.capacity.is_some_and(|capacity| (45.0..55.0).contains(&capacity)), "{:?}", history.learned);
+    assert_eq!(run(&mut history, |_| 20.0, 900).0, 1);
+}
+
+#[test]
+fn a_first_job_is_no_backlog() {
+    // Found on a real RQ: one job of ten seconds, of which nothing was ever seen consumed, went from one worker to five.
+    let policy = Policy { messages_per_replica: None, partitions: None, ..policy() };
+    let mut history = History::default();
+    let mut job = |lag, now| {
+        let signals = Signals { consumed: Signal::fresh(0.0), ..signals(lag, 0.0, 1) };
+        decide(&policy, &signals, &mut history, now)
+    };
+    let first: Vec<u32> = (0..6).map(|tick| job(1.0, f64::from(tick) * 5.0).replicas).collect();
+    assert_eq!(first, [1; 6]);
+    assert_eq!(job(30.0, 30.0).replicas, 1, "a moment later it may be gone");
+    assert_eq!(job(30.0, 45.0).replicas, 2, "nothing is known, so one more is tried");
+}
