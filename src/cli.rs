@@ -22,11 +22,16 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
-    /// Print the children of RecommenderModels in files as YAML, without a cluster.
+    /// Print the children of RecommenderModels in files as YAML, or their rules for Prometheus, without a cluster.
     ///
-    /// They are what the operator will apply once the first training has succeeded. Objects that the API server would
-    /// refuse are refused with the same messages, and the exit code is 1.
+    /// The children are what the operator will apply once the first training has succeeded. The rules are what to give to a
+    /// Prometheus that is not run by prometheus-operator: one rule file for all objects, which begins with the scrape
+    /// configuration that goes with it. Objects that the API server would refuse are refused with the same messages, and the
+    /// exit code is 1.
     Render {
+        /// Print one rule file for Prometheus instead of the children.
+        #[arg(long)]
+        rules: bool,
         /// YAML files; - is standard input. Objects of other kinds are passed over.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             print!("{}", crd::yaml());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Render { files } => render_files(&files),
+        Command::Render { rules, files } => render_files(&files, rules),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -151,15 +151,16 @@ fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send
     })
 }
 
-/// Prints the children of all objects of all files. Nothing is printed on standard output when one of them is wrong.
-fn render_files(files: &[impl AsRef<Path>]) -> anyhow::Result<ExitCode> {
-    let (mut output, mut wrong, mut found) = (String::new(), 0, 0);
+/// Prints the children of all objects of all files, or their rules. Nothing is printed on standard output when one of the
+/// objects is wrong.
+fn render_files(files: &[impl AsRef<Path>], rules: bool) -> anyhow::Result<ExitCode> {
+    let now = Timestamp::now();
+    let (mut models, mut wrong) = (Vec::new(), 0);
     for file in files {
         let (name, text) = (file.as_ref().display(), read(file.as_ref())?);
         for document in validate::documents(&text).with_context(|| name.to_string())? {
-            found += 1;
-            match rendered(&document) {
-                Ok(yaml) => output += &yaml,
+            match model(&document, now) {
+                Ok(model) => models.push(model),
                 Err(messages) => {
                     wrong += 1;
                     messages.iter().for_each(|message| eprintln!("{name}:{}: {message}", document.line));
@@ -167,10 +168,15 @@ fn render_files(files: &[impl AsRef<Path>]) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    anyhow::ensure!(found > 0, "no RecommenderModel in these files");
     if wrong > 0 {
         return Ok(ExitCode::FAILURE);
     }
+    anyhow::ensure!(!models.is_empty(), "no RecommenderModel in these files");
+    let output = if rules {
+        render::rule_file(&models)?
+    } else {
+        models.iter().map(|model| render::as_yaml(&render::offline(model, now))).collect::<anyhow::Result<_>>()?
+    };
     print!("{output}");
     Ok(ExitCode::SUCCESS)
 }
@@ -184,8 +190,8 @@ fn read(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| file.display().to_string())
 }
 
-/// The children of an object as YAML, or what the API server and the operator would object to.
-fn rendered(document: &validate::Document) -> Result<String, Vec<String>> {
+/// An object as the operator understands it, or what the API server and the operator would object to.
+fn model(document: &validate::Document, now: Timestamp) -> Result<Model, Vec<String>> {
     let name = document.object["metadata"]["name"].as_str().unwrap_or_default();
     let problems = validate::validate(&document.object);
     if !problems.is_empty() {
@@ -193,8 +199,6 @@ fn rendered(document: &validate::Document) -> Result<String, Vec<String>> {
     }
     let object: RecommenderModel =
         serde_json::from_value(validate::stored(&document.object)).map_err(|error| vec![error.to_string()])?;
-    let now = Timestamp::now();
-    let model = Model::new(&object, now)
-        .map_err(|problems| problems.iter().map(|p| format!("RecommenderModel {name:?}: {p}")).collect::<Vec<_>>())?;
-    render::as_yaml(&render::offline(&model, now)).map_err(|error| vec![error.to_string()])
+    Model::new(&object, now)
+        .map_err(|problems| problems.iter().map(|p| format!("RecommenderModel {name:?}: {p}")).collect())
 }

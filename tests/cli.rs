@@ -78,6 +78,32 @@ fn render_of_files_without_any_recommender_is_an_error() {
 }
 
 #[test]
+fn render_prints_one_rule_file_for_the_objects_of_all_files() {
+    let monitored = MINIMAL.replace("name: packages", "name: books")
+        + "  monitoring: {metrics: {profile: FastApiInstrumentator}}\n";
+    let (code, out, err) = outcome(&operator(&["render", "--rules", "examples/packages.yaml", "-"], &monitored));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let file: serde_json::Value = serde_saphyr::from_str(&out).expect("YAML");
+    let names: Vec<_> = file["groups"].as_array().expect("groups").iter().map(|group| &group["name"]).collect();
+    assert_eq!(names, ["recommender/shop/packages", "recommender/default/books"]);
+    assert!(out.starts_with("# Rules of RecommenderModels for a Prometheus without prometheus-operator"), "{out}");
+    for line in ["# - job_name: default/books/books", "#   - replacement: books", "#   metrics_path: /metrics"] {
+        assert!(out.lines().any(|l| l == line), "{line} is not in {out}");
+    }
+}
+
+#[test]
+fn render_of_rules_refuses_objects_without_any_and_one_that_is_there_twice() {
+    let (code, out, err) = outcome(&operator(&["render", "--rules", "-"], MINIMAL));
+    let said = "error: none of these objects has spec.monitoring: there is nothing to record\n";
+    assert_eq!((code, out.as_str(), err.as_str()), (1, "", said));
+    let file = "examples/packages.yaml";
+    let (code, _, err) = outcome(&operator(&["render", "--rules", file, file], ""));
+    assert_eq!(code, 1);
+    assert!(err.contains("/packages is in these files twice: leave one of them out"), "{err}");
+}
+
+#[test]
 fn run_without_a_cluster_says_what_is_missing() {
     let output = Command::new(env!("CARGO_BIN_EXE_recommender-operator"))
         .args(["run", "--listen", "127.0.0.1:0"])

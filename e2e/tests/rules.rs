@@ -8,12 +8,19 @@ use std::{
     process::{Command, Output},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use jiff::Timestamp;
 use recommender_operator::{
-    api::{MetricProfile, monitoring_coreos::RuleGroup},
+    api::{
+        Dependency, MetricProfile, Quantile, RecommenderModel, Resources,
+        monitoring_coreos::{Rule, RuleGroup},
+    },
+    model::Model,
     monitoring::{Watched, alerts::ALERTS, rule_groups},
+    render, validate,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 const PACKAGES: Watched = Watched {
     namespace: "shop",
@@ -23,7 +30,43 @@ const PACKAGES: Watched = Watched {
     interval_seconds: 15,
     metrics_path: "/metrics",
     health_path: "/health",
+    scaled_on: None,
+    resources: None,
+    dependencies: &[],
 };
+
+/// A dependency for each exporter, by the name of its scenarios.
+const DEPENDENCIES: &[(&str, &str)] = &[
+    ("kafka_exporter", "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events, clicks]}}"),
+    (
+        "kafka_lag_exporter",
+        "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events, clicks], exporter: KafkaLagExporter},
+          matchLabels: {cluster_name: main}}",
+    ),
+    (
+        "burrow",
+        "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events], exporter: Burrow},
+          matchLabels: {cluster: main}}",
+    ),
+    (
+        "consumer_client",
+        "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events], exporter: ConsumerClient}}",
+    ),
+    ("rabbitmq_detailed", "{name: mail, rabbitmq: {queues: [mail, digest]}}"),
+    ("rabbitmq_per_object", "{name: mail, rabbitmq: {queues: [mail, digest], endpoint: PerObject}}"),
+    ("rq", "{name: jobs, rq: {queues: [train_model, update]}}"),
+    ("redis_list", "{name: todo, redisList: {keys: [todo, 'todo:urgent']}}"),
+    ("flink", "{name: stream, flink: {job: features}}"),
+    (
+        "custom",
+        r##"{name: own, custom: {lag: 'backlog{shard!="test"} # what waits', consumed: 'rate(done_total[1m]) and done_total',
+             partitions: shards}}"##,
+    ),
+];
+
+fn dependency(yaml: &str) -> Result<Dependency> {
+    Ok(serde_saphyr::from_str(yaml)?)
+}
 
 /// What prometheus-operator and our ServiceMonitor add to the series of a target.
 fn target(recommender: &str, pod: &str, address: &str) -> String {
@@ -67,6 +110,71 @@ fn the_rules_are_valid_and_lint() -> Result<()> {
 }
 
 #[test]
+fn the_rules_of_whatever_can_be_scaled_on_are_valid_and_lint() -> Result<()> {
+    let file = directory("lint-scaling")?.join("rules.yaml");
+    let mut dependencies = DEPENDENCIES.iter().map(|(_, yaml)| dependency(yaml)).collect::<Result<Vec<_>>>()?;
+    for (dependency, (exporter, _)) in dependencies.iter_mut().zip(DEPENDENCIES) {
+        dependency.name = (*exporter).into();
+    }
+    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
+    let watched = Watched {
+        scaled_on: Some(Quantile::P95),
+        resources: Some(&resources),
+        dependencies: &dependencies,
+        ..PACKAGES
+    };
+    write_rules(&file, &rule_groups(&watched))?;
+    expect_success(&promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?)
+}
+
+/// What `render --rules` prints: rules that Prometheus takes, and a scrape configuration that it takes as well.
+#[test]
+fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
+    let directory = directory("file")?;
+    let mut models = Vec::new();
+    for (name, spec) in [("packages", json!({})), ("books.v2", scaled_spec()?)] {
+        let text = fs::read_to_string(e2e::paths::repository().join("examples/packages.yaml"))?;
+        let mut object = validate::documents(&text)?.remove(0).object;
+        object["metadata"]["name"] = name.into();
+        for (field, value) in spec.as_object().into_iter().flatten() {
+            object["spec"][field] = value.clone();
+        }
+        let object: RecommenderModel = serde_json::from_value(validate::stored(&object))?;
+        models.push(Model::new(&object, Timestamp::now()).map_err(|problems| anyhow!("{problems:?}"))?);
+    }
+    let text = render::rule_file(&models)?;
+
+    let rules = directory.join("rules.yaml");
+    fs::write(&rules, &text)?;
+    let output = promtool(&["check", "rules", "--lint=none"], &rules)?;
+    expect_success(&output)?;
+    let written: serde_json::Value = serde_saphyr::from_str(&text)?;
+    let groups = written["groups"].as_array().context("groups")?;
+    ensure!(groups.len() == 3, "two groups of rules and one of what is scaled on, but: {}", groups.len());
+
+    let commented =
+        text.lines().skip_while(|line| *line != "# scrape_configs:").take_while(|line| line.starts_with('#'));
+    let scraping: Vec<&str> = commented.map(|line| &line[2..]).collect();
+    ensure!(scraping.iter().filter(|line| line.starts_with("- job_name:")).count() == 3, "{text}");
+    let configuration = directory.join("prometheus.yaml");
+    fs::write(&configuration, scraping.join("\n"))?;
+    expect_success(&promtool(&["check", "config"], &configuration)?)
+}
+
+/// Fields of an object that scales on whatever can be scaled on.
+fn scaled_spec() -> Result<serde_json::Value> {
+    let dependencies = DEPENDENCIES.iter().map(|(name, yaml)| {
+        let mut dependency: serde_json::Value = serde_saphyr::from_str(yaml)?;
+        dependency["name"] = name.replace('_', "-").into();
+        Ok(dependency)
+    });
+    Ok(json!({
+        "dependencies": dependencies.collect::<Result<Vec<_>>>()?,
+        "workers": [{"name": "events", "metrics": {"port": 9100, "path": "/metrics"}}],
+    }))
+}
+
+#[test]
 fn the_rules_are_valid_whatever_the_names_are() -> Result<()> {
     let file = directory("names")?.join("rules.yaml");
     let names = [
@@ -103,20 +211,57 @@ fn the_rules_are_valid_whatever_the_names_are() -> Result<()> {
 
 #[test]
 fn the_rules_say_the_right_thing_about_fast_api_servers() -> Result<()> {
-    run_scenarios("fast_api_instrumentator", include_str!("rules/fast_api_instrumentator.yaml"))
+    let scenarios = include_str!("rules/fast_api_instrumentator.yaml");
+    run_scenarios("fast_api_instrumentator", &PACKAGES, scenarios)?;
+    every_alert_fires_and_rests(scenarios)
 }
 
-fn run_scenarios(profile: &str, scenarios: &str) -> Result<()> {
-    let directory = directory(profile)?;
-    write_rules(&directory.join("rules.yaml"), &rule_groups(&PACKAGES))?;
+#[test]
+fn the_rules_say_the_right_thing_about_servers_that_scale() -> Result<()> {
+    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
+    let watched =
+        Watched { interval_seconds: 5, scaled_on: Some(Quantile::P95), resources: Some(&resources), ..PACKAGES };
+    run_scenarios("scaling", &watched, include_str!("rules/scaling.yaml"))
+}
+
+#[test]
+fn the_rules_say_the_right_thing_about_every_dependency() -> Result<()> {
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules/dependencies");
+    let mut problems = Vec::new();
+    for (exporter, yaml) in DEPENDENCIES {
+        let dependencies = [dependency(yaml)?];
+        let watched = Watched { dependencies: &dependencies, ..PACKAGES };
+        let scenarios = fs::read_to_string(scenarios.join(exporter).with_extension("yaml"))?;
+        write_not_a_number(&directory(exporter)?.join("nan.yaml"), &scenarios)?;
+        let outcome = run_scenarios(exporter, &watched, &scenarios);
+        problems.extend(outcome.err().map(|problem| format!("{exporter}: {problem:#}")));
+    }
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(())
+}
+
+/// promtool's notation of values has no NaN: `x_is_nan` in scenarios is a series `x` that is NaN while the other is there.
+fn write_not_a_number(path: &Path, scenarios: &str) -> Result<()> {
+    let names =
+        scenarios.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter_map(|w| w.strip_suffix("_is_nan"));
+    let rule = |name: &str| Rule { record: Some(name.into()), expr: format!("{name}_is_nan * NaN"), ..Rule::default() };
+    let rules = names.map(rule).collect();
+    write_rules(path, &[RuleGroup { name: "nan".into(), interval: None, rules }])
+}
+
+fn run_scenarios(name: &str, watched: &Watched, scenarios: &str) -> Result<()> {
+    let directory = directory(name)?;
+    write_rules(&directory.join("rules.yaml"), &rule_groups(watched))?;
     let file = directory.join("scenarios.yaml");
+    let exporter = |address| format!(r#"job="exporter",namespace="data",instance="{address}:9000""#);
     let expanded = scenarios
         .replace("@a", &target("packages", "packages-serving-7c9d8b6f5-x2x4z", "10.1.0.5"))
         .replace("@b", &target("packages", "packages-serving-7c9d8b6f5-4k8wq", "10.1.0.6"))
-        .replace("@other", &target("books", "books-serving-5f6b7c8d9-9zv7m", "10.1.0.7"));
+        .replace("@other", &target("books", "books-serving-5f6b7c8d9-9zv7m", "10.1.0.7"))
+        .replace("@x", &exporter("10.2.0.5"))
+        .replace("@y", &exporter("10.2.0.6"));
     fs::write(&file, &expanded)?;
-    expect_success(&promtool(&["test", "rules"], &file)?)?;
-    every_alert_fires_and_rests(&expanded)
+    expect_success(&promtool(&["test", "rules"], &file)?)
 }
 
 /// The part of promtool's format that tells which alerts are tried.

@@ -41,7 +41,7 @@ pub const WITHIN_LIMITS: &str = "!has(self.requests) || !has(self.limits) || \
 /// A short name: a DNS label that starts with a letter.
 pub const LABEL_NAME: &str = "self.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')";
 /// Names of labels in Prometheus.
-pub const METRIC_LABELS: &str = "self.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,127}$'))";
+pub const METRIC_LABELS: &str = "self.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,127}$') && k != '__name__')";
 /// One kind of dependency, not none and not two.
 pub const ONE_DEPENDENCY: &str = "[has(self.kafka), has(self.rabbitmq), has(self.rq), has(self.redisList), \
     has(self.flink), has(self.custom)].filter(set, set).size() == 1";

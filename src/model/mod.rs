@@ -17,6 +17,7 @@ use crate::{
         Artifacts, Dependency, KafkaExporter, Monitoring, PvcArtifacts, RecommenderModel, RecommenderModelSpec,
         S3Artifacts, Serving, TRAIN_ANNOTATION, Training, Worker,
     },
+    monitoring::dependencies::custom,
     training::Schedule,
 };
 
@@ -128,6 +129,7 @@ impl Model {
         let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
+        problems.extend(spec.dependencies.iter().flat_map(promql));
         match (artifacts, schedule) {
             (Ok(artifacts), Ok(schedule)) if problems.is_empty() => Ok(Self {
                 identity: Identity::of(&object.metadata, now),
@@ -227,3 +229,20 @@ fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> 
 
 #[cfg(test)]
 mod tests;
+
+/// PromQL that cannot be put into a rule.
+fn promql(dependency: &Dependency) -> Vec<Problem> {
+    let Some(custom) = &dependency.custom else { return Vec::new() };
+    let expressions = [
+        ("lag", Some(&custom.lag)),
+        ("arrivals", custom.arrivals.as_ref()),
+        ("consumed", custom.consumed.as_ref()),
+        ("partitions", custom.partitions.as_ref()),
+    ];
+    let problem = |(field, expression): (&str, Option<&String>)| {
+        let why = custom::problem(expression?)?;
+        let message = format!("{:?}: custom.{field}: {why}", dependency.name);
+        Some(Problem { field: "spec.dependencies", message })
+    };
+    expressions.into_iter().filter_map(problem).collect()
+}

@@ -9,12 +9,14 @@ mod job;
 mod monitoring;
 mod offline;
 mod pod;
+mod rule_file;
 mod service;
 mod service_account;
 mod worker;
 
 pub use child::{Child, Kind};
 pub use offline::{as_yaml, offline};
+pub use rule_file::rule_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 

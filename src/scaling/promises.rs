@@ -326,7 +326,7 @@ proptest! {
     ) {
         let policy = lag::Policy {
             common: between(min, 30), catch_up: 60.0, max_lag: None, partitions: Some(partitions),
-            messages_per_replica: None, pause: 10.0,
+            messages_per_replica: None, pause: 10.0, rates: true,
         };
         let mut history = lag::History::default();
         for (tick, (lag, arrivals, consumed, current)) in signals.into_iter().enumerate() {
@@ -346,7 +346,7 @@ proptest! {
     ) {
         let policy = lag::Policy {
             common: between(1, 30), catch_up: 60.0, max_lag: Some(5e4), partitions: Some(partitions),
-            messages_per_replica: Some(20.0), pause: 0.0,
+            messages_per_replica: Some(20.0), pause: 0.0, rates: true,
         };
         let replicas = |lag: f64, arrivals: f64| {
             let (lag, arrivals) = (Signal::fresh(lag), Signal::fresh(arrivals));

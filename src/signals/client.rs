@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use axum::http::{
-    HeaderMap, HeaderValue, Request, StatusCode,
-    header::{ACCEPT, AGE, AUTHORIZATION, CACHE_CONTROL, DATE},
+use axum::{
+    body::HttpBody,
+    http::{
+        HeaderMap, HeaderValue, Request, StatusCode,
+        header::{ACCEPT, AGE, AUTHORIZATION, CACHE_CONTROL, DATE},
+    },
 };
 use futures::StreamExt;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -32,7 +35,8 @@ pub(super) struct Reply {
     pub clock: Clock,
 }
 
-/// A source with its connections.
+/// The connections to a source.
+#[derive(Clone)]
 pub(super) struct Client {
     http: kube::Client,
 }
@@ -47,8 +51,8 @@ pub(super) struct Session<'a> {
 }
 
 impl Client {
-    /// Needs the runtime that it is to work in. `kube::Client` is one for any HTTP API: its URL may have a path, its
-    /// trust is the file's alone if there is one (read again every minute), and it asks no proxy that it is not told of.
+    /// `kube::Client` serves for any HTTP API: the URL may have a path, only the certificates of `caFile` are trusted if
+    /// there is one (it is read again every minute), and proxies of the environment are not asked.
     pub(super) fn new(config: &SourceConfig) -> Result<Self, Failure> {
         let mut kube = kube::Config::new(config.url.clone());
         kube.connect_timeout = Some(config.timeout);
@@ -60,14 +64,15 @@ impl Client {
             // Else kube wants the system's certificates, which an image may lack, also where nobody needs them.
             kube.root_cert = Some(Vec::new());
         }
-        if let Some(file) = &config.ca_file {
-            std::fs::metadata(file).map_err(|error| unusable("caFile", file, error))?;
-        }
-        let http = kube::Client::try_from(kube).map_err(|error| Failure::Setup(shorten(&error.to_string())))?;
+        let http = kube::Client::try_from(kube).map_err(|error| {
+            let why = shorten(&error.to_string());
+            let file = config.ca_file.as_deref();
+            file.map_or_else(|| Failure::Setup(why.clone()), |file| unusable("caFile", file, &why))
+        })?;
         Ok(Self { http })
     }
 
-    /// Begins a read at `now`: reads the token, which may have been renewed.
+    /// Begins a read: takes the token out of its file anew, because tokens are renewed.
     pub(super) fn session<'a>(
         &'a self,
         config: &'a SourceConfig,
@@ -121,7 +126,9 @@ impl Session<'_> {
         let matchers: Vec<String> = std::iter::once(r#"recommender!="""#.to_owned()).chain(matchers).collect();
         let matchers: Vec<&str> = matchers.iter().map(String::as_str).collect();
         let query = format!("{}[{RANGE}]", promql::series(series.name(), &matchers));
-        let path = format!("/api/v1/query?query={}&timeout={}s", encode(&query), self.config.timeout.as_secs());
+        // Some versions of VictoriaMetrics leave out the last 30 s when not told so.
+        let options = format!("timeout={}s&nocache=1", self.config.timeout.as_secs());
+        let path = format!("/api/v1/query?query={}&{options}", encode(&query));
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = path.parse().expect("encoded");
         let headers = request.headers_mut();
@@ -147,8 +154,9 @@ fn date(headers: &HeaderMap) -> Option<f64> {
 
 /// A body of at most `most` bytes; what there was of it otherwise.
 async fn collect(body: Body, most: usize) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(most);
     let mut stream = axum::body::Body::new(body).into_data_stream();
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(announced.min(most));
     while let Some(chunk) = stream.next().await {
         match chunk {
             Ok(chunk) if bytes.len() + chunk.len() <= most => bytes.extend_from_slice(&chunk),

@@ -33,6 +33,8 @@ pub const DEFAULT: &str = "default";
 const TIMEOUT_SECONDS: u64 = 4;
 const MAX_BYTES: usize = 16 << 20;
 const MAX_SERIES: usize = 50_000;
+/// Longest URL, and longest matchers, bytes: together, encoded, they are to fit into the URL of a query.
+const LONGEST: usize = 2048;
 
 /// A metric source.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,8 +161,15 @@ impl Entry {
         if source.bearer_token_file.is_some() && source.headers.iter().any(|(name, _)| name == AUTHORIZATION) {
             return Err(("headers", "bearerTokenFile sets Authorization already; write one of both".into()));
         }
+        if source.ca_file.is_some() && source.url.scheme_str() == Some("http") {
+            return Err(("caFile", "of no use without TLS; write https:// in url, or leave it out".into()));
+        }
         if let Some(label) = source.match_labels.keys().find(|label| !is_label(label)) {
             return Err(("matchLabels", format!("{label:?} is not the name of a label; use letters, digits and _")));
+        }
+        let length: usize = source.match_labels.iter().map(|(label, value)| label.len() + value.len()).sum();
+        if length > LONGEST {
+            return Err(("matchLabels", format!("{length} bytes in all; at most {LONGEST} fit into a query")));
         }
         Ok(source)
     }
@@ -195,6 +204,9 @@ fn url(url: Option<String>) -> Result<Uri, String> {
     let host = parsed.host().unwrap_or_default();
     if host.is_empty() || (authority != host && parsed.port_u16().is_none_or(|port| port == 0)) {
         return Err(format!("no host, or no valid port; {instead}"));
+    }
+    if url.len() > LONGEST {
+        return Err(format!("longer than {LONGEST} bytes; {instead}"));
     }
     if url.contains(['?', '#']) {
         return Err(format!("a query or fragment is not part of it; {instead}"));
@@ -278,6 +290,15 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_into_a_query_is_refused() {
+        let long = "x".repeat(LONGEST);
+        let error = one(&format!("{{name: a, url: 'http://a/{long}'}}")).expect_err("too long").to_string();
+        assert!(error.contains("(\"a\").url: longer than 2048 bytes"), "{error}");
+        let error = one(&format!("{{name: a, url: 'http://a', matchLabels: {{b: {long}}}}}")).expect_err("too long");
+        assert_eq!(error.message, "2049 bytes in all; at most 2048 fit into a query");
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
         for (text, told) in [
             ("", "sources: no source in it"),
@@ -316,6 +337,7 @@ mod tests {
                 "headers: bearerTokenFile sets Authorization already",
             ),
             ("sources: [{name: a, url: 'http://a', matchLabels: {a-b: c}}]", "matchLabels: \"a-b\" is not the name"),
+            ("sources: [{name: a, url: 'http://a', caFile: /c}]", "caFile: of no use without TLS; write https://"),
             ("sources: [{name: a, url: 'http://a', tokenFile: /t}]", "unknown field"),
             ("sources:\n- name: a\n  url: http://a\n  timeoutSeconds: soon", "line 4"),
             ("sources: [{name: a, name: b, url: 'http://a'}]", "duplicate"),

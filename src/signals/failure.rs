@@ -10,7 +10,7 @@ const LONGEST: usize = 200;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// A file of the configuration cannot be used.
-    #[error("its {field} {file:?} cannot be used: {why}; is it mounted into the operator's pod?")]
+    #[error("its {field} {file:?} cannot be used: {why}; check what is mounted there")]
     File { field: &'static str, file: String, why: String },
     /// The client could not be made.
     #[error("it cannot be connected to: {0}; without a CA of the system set caFile")]

@@ -33,6 +33,8 @@ mod fake;
 mod promises;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire;
 
 pub use config::{ConfigError, SourceConfig};
 pub use reader::Reader;

@@ -13,7 +13,7 @@ use super::{
     readings::{Known, seconds},
 };
 
-/// Queries at the same time: a source that hangs on one holds up no other, and no more bodies are in memory.
+/// Queries at the same time: one or two that hang hold up no other, and no more bodies than this are in memory.
 const AT_ONCE: usize = 3;
 
 /// A source and what it said last. One of each source, each in a task of its own: then none waits for another.
@@ -50,7 +50,7 @@ impl Reader {
     }
 
     /// Reads all series, within the source's time-out; `now` is the time as it begins. A series without an answer keeps
-    /// what it was, which becomes stale. Dropped before its end, it has changed nothing.
+    /// what it was, which becomes stale. A read that is dropped before its end has changed nothing.
     pub async fn read(&mut self, now: Timestamp) -> Arc<Readings> {
         let started = Instant::now();
         let mut readings = match self.outcomes(started, now).await {
@@ -66,10 +66,8 @@ impl Reader {
     }
 
     async fn outcomes(&mut self, started: Instant, now: Timestamp) -> Result<Vec<Outcome>, Failure> {
-        if self.client.is_none() {
-            self.client = Some(Client::new(&self.config)?);
-        }
-        let Some(client) = &self.client else { return Ok(Vec::new()) };
+        let client = self.client.clone().map_or_else(|| Client::new(&self.config), Ok)?;
+        self.client = Some(client.clone());
         let session = client.session(&self.config, (started, seconds(now)))?;
         let asked = Series::ALL.map(|series| self.outcome(&session, series));
         let mut outcomes: Vec<Outcome> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;

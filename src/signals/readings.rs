@@ -13,11 +13,12 @@ use crate::scaling::Signal;
 /// Why there is no signal, to come after "because": each tells where to look.
 pub(super) mod reason {
     pub const NOT_READ: &str = "the metric source has not been read yet";
-    pub const NO_SERIES: &str = "the metric source has this series of no object: no recording rule of ours is loaded";
+    pub const NO_SERIES: &str = "the metric source has this series of no object: no recording rule of ours is loaded, \
+                                 or no Prometheus selects our PrometheusRules";
     pub const NO_OBJECT: &str = "the metric source has no such series of this object: its recording rules are not loaded, or nothing is scraped";
     pub const OLD: &str = "the newest sample is minutes old: nothing is scraped or recorded any more";
     pub const NAN: &str = "the newest sample is not a number: nothing was counted in its window";
-    pub const NO_NUMBER: &str = "the newest sample is no number";
+    pub const NO_NUMBER: &str = "the newest sample cannot be read as a number";
     pub const NEGATIVE: &str = "the newest sample is negative: its exporter does not know";
     pub const ABSURD: &str = "the newest sample is larger than anything that can be measured";
     pub const FUTURE: &str = "the newest sample is from the future: clocks are wrong";
@@ -41,7 +42,7 @@ pub struct Quality {
 }
 
 impl Default for Quality {
-    /// Three ticks and a window of missed samples are fresh; five minutes, as Prometheus looks back, is the end.
+    /// Of samples every 5 s three may be missed; five minutes is as far as Prometheus itself looks back.
     fn default() -> Self {
         Self { fresh_seconds: 20.0, stale_seconds: 300.0 }
     }
@@ -81,7 +82,7 @@ impl Readings {
     /// when it is used, by the same clock as that of the read: what is not read again becomes stale.
     pub fn get(&self, series: Series, namespace: &str, recommender: &str, about: &str, now: Timestamp) -> Signal {
         let known = &self.series[series.index()];
-        let mut buffer = String::new();
+        let mut buffer = String::with_capacity(namespace.len() + recommender.len() + about.len() + 3);
         let sample = key(&mut buffer, namespace, recommender, about).and_then(|key| known.samples.get(key));
         sample.map_or(Signal::Missing(known.absent), |sample| sample.signal(self.quality, now, known.expired))
     }

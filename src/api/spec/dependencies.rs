@@ -9,8 +9,12 @@ use crate::api::rules;
 /// Something the recommender stands on, by what its exporter says of it: exactly one of `kafka`, `rabbitmq`, `rq`,
 /// `redisList`, `flink` and `custom`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[x_kube(validation = Rule::new(rules::ONE_DEPENDENCY)
-    .message("set exactly one of kafka, rabbitmq, rq, redisList, flink and custom"))]
+#[x_kube(
+    validation = Rule::new(rules::ONE_DEPENDENCY)
+        .message("set exactly one of kafka, rabbitmq, rq, redisList, flink and custom"),
+    validation = Rule::new("!(has(self.custom) && has(self.matchLabels))")
+        .message("matchLabels narrow the series of an exporter: write them into the expressions of custom")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Dependency {
     /// Name that signals refer to.
@@ -40,7 +44,7 @@ pub struct Dependency {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = { "type": "string", "maxLength": 128 }))]
     #[x_kube(validation = Rule::new(rules::METRIC_LABELS)
-        .message("write label names of Prometheus: letters, digits and _, with no digit at the beginning"))]
+        .message("write label names of Prometheus but __name__: letters, digits and _, with no digit at the beginning"))]
     pub match_labels: BTreeMap<String, String>,
 }
 
@@ -93,7 +97,7 @@ pub struct RabbitMq {
 /// Endpoints of RabbitMQ's Prometheus plugin that tell queues apart.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RabbitMqEndpoint {
-    /// /metrics/detailed?family=queue_coarse_metrics&family=queue_metrics: rabbitmq_detailed_queue_messages.
+    /// /metrics/detailed?family=queue_coarse_metrics&family=queue_delivery_metrics: rabbitmq_detailed_queue_messages.
     #[default]
     Detailed,
     /// /metrics/per-object: rabbitmq_queue_messages with the label queue.
@@ -131,14 +135,16 @@ pub struct Flink {
     pub job: String,
 }
 
-/// Signals in PromQL. Each expression is summed up, so it may give several series; no series means that nothing is known.
+/// Signals in PromQL. Each expression is summed up, so it may give several series (an instant vector: vector(5), not 5); no
+/// series means that nothing is known.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Custom {
     /// Messages that wait.
     #[schemars(length(min = 1, max = 1024))]
     pub lag: String,
-    /// Messages that arrive per second. Default: what is consumed and what the lag grows by.
+    /// Messages that arrive per second. Default: what is consumed and what the lag grows by. Without both, replicas are added
+    /// while messages wait and taken away one by one while none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub arrivals: Option<String>,

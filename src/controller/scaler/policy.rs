@@ -3,6 +3,7 @@
 use crate::{
     api::{self, KafkaExporter, ScalingPolicyType, ScalingRules, SelectPolicy},
     model::{Model, Scaling, Workload},
+    monitoring::dependencies,
     scaling::{Behavior, Bounds, Common, Direction, Headroom, Select, StepKind, StepPolicy, lag, serving},
 };
 
@@ -60,8 +61,8 @@ impl Plan {
             delay: DELAY,
         });
         let lag = scaling.lag.as_ref().map(|target| {
-            let kafka = model.dependencies.iter().find(|dependency| dependency.name == target.dependency);
-            let kafka = kafka.and_then(|dependency| dependency.kafka.as_ref());
+            let dependency = model.dependencies.iter().find(|dependency| dependency.name == target.dependency);
+            let kafka = dependency.and_then(|dependency| dependency.kafka.as_ref());
             let by_consumers = kafka.is_some_and(|kafka| kafka.exporter == KafkaExporter::ConsumerClient);
             let policy = lag::Policy {
                 common: common(scaling, if by_consumers { CONSUMER_WINDOW } else { EXPORTER_WINDOW }),
@@ -70,6 +71,7 @@ impl Plan {
                 partitions: None,
                 messages_per_replica: None,
                 pause: if kafka.is_some() { REBALANCE } else { 0.0 },
+                rates: dependency.is_none_or(dependencies::tells_rates),
             };
             LagPlan { dependency: target.dependency.clone(), policy }
         });

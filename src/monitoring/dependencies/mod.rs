@@ -98,6 +98,11 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     watched.dependencies.iter().flat_map(|dependency| of(watched, dependency)).collect()
 }
 
+/// Whether it is told what arrives and is consumed, and not only what waits.
+pub fn tells_rates(dependency: &Dependency) -> bool {
+    told_by(dependency).is_none_or(|(exporter, _)| exporter.arrivals.is_some() || exporter.consumed.is_some())
+}
+
 fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
     let Some((exporter, mut values)) = told_by(dependency) else { return Vec::new() };
     let labels: String =
@@ -215,13 +220,14 @@ impl Source<'_> {
         Some(self.sum(sum) + &known.unwrap_or_default())
     }
 
+    /// Absent with the consumption, and that with the lag.
     fn arrivals(&self) -> Option<String> {
         if let Some(sum) = self.exporter.arrivals {
             return Some(self.sum(sum));
         }
         self.exporter.consumed?;
         let (consumed, lag, window) = (self.recorded(CONSUMED), self.recorded(LAG), self.exporter.window);
-        Some(format!("clamp_min(sum({consumed}) + sum(deriv({lag}[{window}]) and {lag}), 0)"))
+        Some(format!("clamp_min(sum({consumed}) + sum(deriv({lag}[{window}])), 0)"))
     }
 }
 

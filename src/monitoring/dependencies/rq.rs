@@ -1,8 +1,9 @@
-//! rq-exporter (mdawar); read off release 3.1.0.
+//! rq-exporter (mdawar); read off release 3.1.0, and off what it says of RQ 2.12.
 //!
 //! - `rq_jobs` counts by status. Jobs that run (`started`) wait as much as queued ones: taking their worker away kills them.
 //!   Finished and failed ones are kept for a while and then fall: no counters.
-//! - A queue is known once something was put into it, or a worker listens to it. Then it has all statuses.
+//! - A queue is known from its first job on, and then has all statuses. Before that, and where its name is misspelt, it is
+//!   missing, whoever listens to it.
 //! - Workers count what they did, whatever the queue, and name their queues in one label (`queues="a,b"`). Where a worker
 //!   also takes from queues that are not named here, nobody knows how much of ours was worked off.
 //! - The counters come and go with the workers. No worker, and an exporter that answers: nothing is worked off.

@@ -19,6 +19,7 @@
 //! | stale | any | up only, from the last value |
 //! | missing or invalid (-1) | any | held |
 //! | fresh again, less than a window | any | up only |
+//! | fresh | not told at all | up by trying, down one by one |
 //! | any, while a version is rolled out | any | up only |
 //! | above `max_lag` | any | all replicas that bounds and partitions allow |
 //!
@@ -59,6 +60,9 @@ pub struct Policy {
     pub messages_per_replica: Option<f64>,
     /// How long nothing is consumed after a change, seconds.
     pub pause: f64,
+    /// Whether arrivals and consumption are told at all. Without them (a list in Redis) replicas are tried while messages
+    /// wait, and given up one by one while none does.
+    pub rates: bool,
 }
 
 /// What was measured.
@@ -121,7 +125,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let need = if work > 0.0 { work / (capacity * UTILISATION) } else { 0.0 };
     let (wanted, limit) = history.want(policy, signals, need, (lag, measured), now);
     let recovered = history.fresh_since.is_some_and(|since| now - since >= policy.common.window);
-    let lowers = match (fresh, signals.arrivals.value().is_some(), recovered) {
+    let lowers = match (fresh, signals.arrivals.value().is_some() || !policy.rates, recovered) {
         (false, ..) => Err(Limit::NoData("the lag is old")),
         (_, false, _) => Err(Limit::NoData("the arrivals are missing or old")),
         (.., false) => Err(Limit::Outage),
@@ -200,7 +204,8 @@ impl History {
         (lag, arriving): (f64, f64),
         now: f64,
     ) -> (u32, Limit) {
-        let idle = lag < 1.0 && arriving <= 0.0 && signals.lag.value().is_some() && signals.arrivals.value().is_some();
+        let known = signals.lag.value().is_some() && (signals.arrivals.value().is_some() || !policy.rates);
+        let idle = lag < 1.0 && arriving <= 0.0 && known;
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
         if self.idle_since.is_some_and(|since| now - since >= IDLE_SECONDS) && policy.common.bounds.min == 0 {
             return (0, Limit::Idle);
@@ -215,6 +220,9 @@ impl History {
         if policy.max_lag.is_some_and(|max_lag| lag > max_lag) {
             let all = policy.common.bounds.clamp(self.partitions.unwrap_or(u32::MAX));
             return (all, Limit::LagAboveMaximum);
+        }
+        if !policy.rates && lag < 1.0 {
+            return (signals.current.saturating_sub(1).max(1), Limit::Load);
         }
         if self.learned.capacity.or(policy.messages_per_replica).is_none() {
             return (self.attempt(signals, shared, lag, now), Limit::Learning);

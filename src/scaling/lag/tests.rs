@@ -13,6 +13,7 @@ fn policy() -> Policy {
         partitions: Some(12),
         messages_per_replica: Some(20.0 / UTILISATION),
         pause: 0.0,
+        rates: true,
     }
 }
 
@@ -198,4 +199,20 @@ fn a_first_job_is_no_backlog() {
     assert_eq!(first, [1; 6]);
     assert_eq!(job(30.0, 30.0).replicas, 1, "a moment later it may be gone");
     assert_eq!(job(30.0, 45.0).replicas, 2, "nothing is known, so one more is tried");
+}
+
+#[test]
+fn a_list_that_tells_no_rates_is_worked_off_by_trying_and_replicas_are_given_up_one_by_one() {
+    let policy = Policy { messages_per_replica: None, partitions: None, rates: false, ..policy() };
+    let missing = Signal::Missing("not told");
+    let (mut history, mut current) = (History::default(), 1);
+    let mut seen = Vec::new();
+    for tick in 0..120 {
+        let lag = if tick < 24 { 500.0 } else { 0.0 };
+        let signals = Signals { arrivals: missing, consumed: missing, ..signals(lag, 0.0, current) };
+        current = decide(&policy, &signals, &mut history, f64::from(tick) * 5.0).replicas;
+        seen.push(current);
+    }
+    assert_eq!(seen[23], 16, "{seen:?}");
+    assert!(seen[24..].windows(2).all(|pair| pair[0] - pair[1] <= 1) && current < 12, "{seen:?}");
 }

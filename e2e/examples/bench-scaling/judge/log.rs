@@ -182,6 +182,7 @@ impl OurWorkers {
             partitions: Some(world.partitions),
             messages_per_replica: None,
             pause: f64::from(world.rebalance),
+            rates: true,
         };
         Self { policy, history: lag::History::default(), sampled: None, wanted: None }
     }

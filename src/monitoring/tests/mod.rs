@@ -1,6 +1,11 @@
+mod dependencies;
+mod scaling;
+mod selectors;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use selectors::{Selector, selectors};
 
 use super::{alerts::ALERTS, *};
 use crate::api::monitoring_coreos::Rule;
@@ -24,109 +29,6 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
 
 fn rules(watched: &Watched) -> Vec<Rule> {
     rule_groups(watched).into_iter().flat_map(|group| group.rules).collect()
-}
-
-/// Words of PromQL and labels that stand in our expressions outside of selectors. Any other word is a series, and a
-/// series without braces selects that of all objects.
-const WORDS: &[&str] = &[
-    "and",
-    "avg_over_time",
-    "bool",
-    "by",
-    "changes",
-    "count",
-    "histogram_quantile",
-    "increase",
-    "job_name",
-    "label_replace",
-    "le",
-    "max",
-    "on",
-    "or",
-    "pod",
-    "rate",
-    "round",
-    "sum",
-    "unless",
-    "vector",
-];
-
-#[derive(Debug)]
-struct Selector {
-    name: String,
-    /// Label, operator, value.
-    matchers: Vec<(String, String, String)>,
-}
-
-impl Selector {
-    fn value(&self, label: &str) -> Option<&str> {
-        self.matchers.iter().find(|(l, op, _)| l == label && op == "=").map(|(_, _, value)| value.as_str())
-    }
-}
-
-/// All selectors of an expression, read by Prometheus' rules for names and strings. (That the whole is PromQL is for
-/// Prometheus' own parser to say: the e2e crate's tests of the rules.)
-fn selectors(expr: &str) -> Vec<Selector> {
-    let mut rest = expr.chars().peekable();
-    let mut found = Vec::new();
-    while let Some(&c) = rest.peek() {
-        match c {
-            'a'..='z' => {
-                let name = word(&mut rest);
-                if rest.next_if_eq(&'{').is_some() {
-                    found.push(Selector { name, matchers: matchers(&mut rest) });
-                } else {
-                    assert!(WORDS.contains(&name.as_str()), "{name} without a selector in {expr}");
-                }
-            }
-            // Numbers and durations.
-            '0'..='9' => drop(word(&mut rest)),
-            '"' => drop(string(&mut rest)),
-            '(' | ')' | '[' | ']' | ',' | ' ' | '>' | '=' | '/' | '*' | '.' => drop(rest.next()),
-            other => panic!("{other:?} outside of a string in {expr}"),
-        }
-    }
-    found
-}
-
-type Characters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
-
-fn word(rest: &mut Characters) -> String {
-    std::iter::from_fn(|| rest.next_if(|c| c.is_ascii_alphanumeric() || "_:".contains(*c))).collect()
-}
-
-fn matchers(rest: &mut Characters) -> Vec<(String, String, String)> {
-    let mut all = Vec::new();
-    loop {
-        let label = word(rest);
-        let operator = std::iter::from_fn(|| rest.next_if(|c| "=!~".contains(*c))).collect();
-        all.push((label, operator, string(rest)));
-        match rest.next() {
-            Some(',') => {}
-            Some('}') => return all,
-            other => panic!("{other:?} after a matcher"),
-        }
-    }
-}
-
-fn string(rest: &mut Characters) -> String {
-    assert_eq!(rest.next(), Some('"'), "a string begins");
-    let mut value = String::new();
-    loop {
-        match rest.next().expect("a string ends") {
-            '"' => return value,
-            '\n' => panic!("a line ends within a string"),
-            '\\' => match rest.next() {
-                Some('u') => {
-                    let code: String = rest.by_ref().take(4).collect();
-                    value.extend(u32::from_str_radix(&code, 16).ok().and_then(char::from_u32));
-                }
-                Some(c @ ('"' | '\\')) => value.push(c),
-                other => panic!("unknown escape {other:?}"),
-            },
-            c => value.push(c),
-        }
-    }
 }
 
 #[test]
@@ -158,11 +60,13 @@ proptest! {
         metrics_path in hostile(), health_path in hostile(), interval_seconds in 1..=300,
         profile in prop::sample::select(PROFILES),
     ) {
+        let resources = scaling::half_a_core();
         let watched = Watched {
             namespace: &namespace, recommender: &recommender, serving_deployment: &serving_deployment,
-            metrics_path: &metrics_path, health_path: &health_path, interval_seconds, profile, scaled_on: None, resources: None, dependencies: &[],
+            metrics_path: &metrics_path, health_path: &health_path, interval_seconds, profile,
+            ..scaling::scaled(profile, &resources)
         };
-        let usual = rules(&packages(profile));
+        let usual = rules(&scaling::scaled(profile, &resources));
         for (rule, usual) in rules(&watched).iter().zip(&usual) {
             let (found, expected) = (selectors(&rule.expr), selectors(&usual.expr));
             prop_assert_eq!(
@@ -197,7 +101,7 @@ fn alerts_read_only_series_that_every_profile_records() {
 
 #[test]
 fn every_recording_rule_says_whose_series_it_is() {
-    for rule in rules(&packages(MetricProfile::FastApiInstrumentator)) {
+    for rule in rules(&scaling::scaled(MetricProfile::FastApiInstrumentator, &scaling::half_a_core())) {
         let Some(record) = rule.record else { continue };
         let workload = if record == "recommender:training_failed" { "training" } else { "serving" };
         let labels: Vec<(&str, &str)> = rule.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();

@@ -1,0 +1,212 @@
+use std::collections::BTreeMap;
+
+use super::{selectors::without_strings, *};
+use crate::{
+    api::{Custom, Flink, Kafka, KafkaExporter, RabbitMq, RabbitMqEndpoint, RedisList, Rq},
+    monitoring::promql::quote_regex,
+};
+
+/// What an object may say of dependencies.
+#[derive(Clone, Debug)]
+struct Names {
+    namespace: String,
+    recommender: String,
+    one: String,
+    several: Vec<String>,
+    vhost: String,
+    label: String,
+}
+
+impl Names {
+    fn usual() -> Self {
+        Self {
+            namespace: "shop".into(),
+            recommender: "packages".into(),
+            one: "ml-recommender".into(),
+            several: vec!["events".into(), "clicks".into()],
+            vhost: "/".into(),
+            label: "main".into(),
+        }
+    }
+
+    /// All that may be in the strings of our expressions.
+    fn values(&self, dependency: &str) -> Vec<String> {
+        let any = self.several.iter().map(|name| quote_regex(name)).collect::<Vec<_>>().join("|");
+        let (only, some) = (format!("({any})(,({any}))*"), format!("(.*,)?({any})(,.*)?"));
+        let own = [&self.namespace, &self.recommender, &self.one, &any, &self.vhost, &self.label, &only, &some];
+        own.into_iter().cloned().chain([dependency.into()]).collect()
+    }
+
+    fn dependencies(&self) -> Vec<Dependency> {
+        let several = || self.several.clone();
+        let kafka = |exporter| Dependency {
+            name: format!("{exporter:?}"),
+            kafka: Some(Kafka { consumer_group: self.one.clone(), topics: several(), exporter }),
+            ..Dependency::default()
+        };
+        let rabbitmq = |endpoint| Dependency {
+            name: format!("{endpoint:?}"),
+            rabbitmq: Some(RabbitMq { queues: several(), vhost: self.vhost.clone(), endpoint }),
+            ..Dependency::default()
+        };
+        let rq = Dependency { name: "rq".into(), rq: Some(Rq { queues: several() }), ..Dependency::default() };
+        let list = RedisList { keys: several(), database: 3 };
+        let list = Dependency { name: "list".into(), redis_list: Some(list), ..Dependency::default() };
+        let flink = Flink { job: self.one.clone() };
+        let flink = Dependency { name: "flink".into(), flink: Some(flink), ..Dependency::default() };
+        let mut all = vec![
+            kafka(KafkaExporter::KafkaExporter),
+            kafka(KafkaExporter::Burrow),
+            kafka(KafkaExporter::KafkaLagExporter),
+            kafka(KafkaExporter::ConsumerClient),
+            rabbitmq(RabbitMqEndpoint::Detailed),
+            rabbitmq(RabbitMqEndpoint::PerObject),
+            rq,
+            list,
+            flink,
+        ];
+        for dependency in &mut all {
+            dependency.match_labels = BTreeMap::from([("cluster".into(), self.label.clone())]);
+        }
+        all
+    }
+
+    fn rules(&self, dependency: &Dependency) -> Vec<Rule> {
+        let watched = Watched {
+            namespace: &self.namespace,
+            recommender: &self.recommender,
+            dependencies: std::slice::from_ref(dependency),
+            ..packages(MetricProfile::FastApiInstrumentator)
+        };
+        let groups = rule_groups(&watched).into_iter().filter(|group| group.name.ends_with("/scaling"));
+        groups.flat_map(|group| group.rules).collect()
+    }
+}
+
+/// Names of which none is another's.
+fn hostile_names() -> impl Strategy<Value = Names> {
+    prop::collection::vec(hostile(), 7).prop_map(|names| {
+        let name = |index: usize| format!("{index}{}", names[index]);
+        Names {
+            namespace: name(0),
+            recommender: name(1),
+            one: name(2),
+            several: vec![name(3), name(4)],
+            vhost: name(5),
+            label: name(6),
+        }
+    })
+}
+
+fn own() -> Dependency {
+    let custom = Custom {
+        lag: "backlog # what waits".into(),
+        arrivals: None,
+        consumed: Some("rate(done_total[1m])".into()),
+        partitions: Some("shards".into()),
+    };
+    Dependency { name: "own".into(), custom: Some(custom), ..Dependency::default() }
+}
+
+#[test]
+fn the_rules_of_every_dependency() {
+    let names = Names::usual();
+    let mut all = names.dependencies();
+    all.push(own());
+    let watched = Watched { dependencies: &all, ..packages(MetricProfile::FastApiInstrumentator) };
+    let group = rule_groups(&watched).remove(0);
+    assert_eq!((group.name.as_str(), group.interval.as_deref()), ("recommender/shop/packages/scaling", Some("5s")));
+    insta::assert_yaml_snapshot!(group);
+}
+
+#[test]
+fn every_rule_says_whose_series_it_is() {
+    let names = Names::usual();
+    for dependency in names.dependencies().iter().chain([&own()]) {
+        let rules = names.rules(dependency);
+        assert!(rules.iter().any(|rule| rule.record.as_deref() == Some("recommender:lag_messages")), "{dependency:?}");
+        for rule in rules {
+            let labels: Vec<(&str, &str)> = rule.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            let expected =
+                [("dependency", dependency.name.as_str()), ("namespace", "shop"), ("recommender", "packages")];
+            assert_eq!(labels, expected, "{:?}", rule.record);
+        }
+    }
+}
+
+/// The labels by which a series tells whom it is about.
+const SUBJECTS: &[&str] = &["consumergroup", "consumer_group", "group", "topic", "queue", "queues", "key", "job_name"];
+
+#[test]
+fn every_selector_names_the_object_or_what_it_stands_on() {
+    let names = Names::usual();
+    for dependency in &names.dependencies() {
+        for selector in names.rules(dependency).iter().flat_map(|rule| selectors(&rule.expr)) {
+            let name = selector.name.as_str();
+            let about = |label: &str| selector.matchers.iter().any(|(l, op, _)| l == label && op.starts_with('='));
+            if name.starts_with("recommender") {
+                assert_eq!(selector.value("namespace"), Some("shop"), "{selector:?}");
+                assert_eq!(selector.value("recommender"), Some("packages"), "{selector:?}");
+            }
+            if name.starts_with("recommender:") {
+                assert_eq!(selector.value("dependency"), Some(dependency.name.as_str()), "{selector:?}");
+            } else if name != "up" {
+                assert_eq!(selector.value("cluster"), Some("main"), "{selector:?}");
+                assert!(name == "redis_up" || SUBJECTS.iter().any(|label| about(label)), "{selector:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_name_can_leave_its_string(names in hostile_names()) {
+        let usual = Names::usual();
+        for (hostile, ordinary) in names.dependencies().iter().zip(&usual.dependencies()) {
+            for (rule, expected) in names.rules(hostile).iter().zip(usual.rules(ordinary)) {
+                prop_assert_eq!(
+                    without_strings(&rule.expr, &names.values(&hostile.name)),
+                    without_strings(&expected.expr, &usual.values(&ordinary.name)),
+                    "in {}", rule.expr
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_in_a_regular_expression_matches_itself(name in hostile()) {
+        let regex = regex::Regex::new(&format!("^(?s:{})$", quote_regex(&name))).expect("a regular expression");
+        prop_assert!(regex.is_match(&name));
+    }
+}
+
+#[test]
+fn a_name_that_is_there_twice_counts_once() {
+    let mut names = Names::usual();
+    names.several.push("events".into());
+    let rules = names.rules(&names.dependencies()[4]);
+    assert!(rules[0].expr.ends_with("== 2"), "{}", rules[0].expr);
+}
+
+#[test]
+fn arrivals_and_consumption_are_only_told_where_something_tells() {
+    let names = Names::usual();
+    let records = |dependency: &Dependency| -> Vec<String> {
+        names.rules(dependency).into_iter().filter_map(|rule| rule.record).collect()
+    };
+    let [list, own] = [&names.dependencies()[7], &own()].map(records);
+    assert_eq!(list, ["recommender:lag_messages"]);
+    let all = [
+        "recommender:lag_partitions",
+        "recommender:lag_messages",
+        "recommender:consumed:rate1m",
+        "recommender:arrivals:rate1m",
+    ];
+    assert_eq!(own, all);
+    let mut only_lag = super::dependencies::own();
+    let custom = only_lag.custom.as_mut().expect("custom");
+    (custom.consumed, custom.partitions) = (None, None);
+    assert_eq!(records(&only_lag), ["recommender:lag_messages"]);
+    only_lag.custom.as_mut().expect("custom").arrivals = Some("sum(rate(in_total[1m]))".into());
+    assert_eq!(records(&only_lag), ["recommender:lag_messages", "recommender:arrivals:rate1m"]);
+}

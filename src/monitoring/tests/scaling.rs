@@ -1,0 +1,78 @@
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::*;
+
+/// Servers that scale on their latency.
+pub fn scaled(profile: MetricProfile, resources: &Resources) -> Watched<'_> {
+    Watched { interval_seconds: 5, scaled_on: Some(Quantile::P95), resources: Some(resources), ..packages(profile) }
+}
+
+pub fn half_a_core() -> Resources {
+    let cpu = BTreeMap::from([("cpu".to_owned(), Quantity("500m".into()))]);
+    Resources { limits: cpu, ..Resources::default() }
+}
+
+/// The group of what is scaled on.
+fn group(watched: &Watched) -> Option<RuleGroup> {
+    rule_groups(watched).into_iter().find(|group| group.name.ends_with("/scaling"))
+}
+
+#[test]
+fn the_rules_of_servers_that_scale() {
+    insta::assert_yaml_snapshot!(group(&scaled(MetricProfile::FastApiInstrumentator, &half_a_core())));
+}
+
+#[test]
+fn nothing_is_recorded_more_often_than_needed() {
+    assert_eq!(group(&packages(MetricProfile::FastApiInstrumentator)), None);
+    let resources = half_a_core();
+    let slow = Watched { interval_seconds: 30, ..scaled(MetricProfile::FastApiInstrumentator, &resources) };
+    let intervals: Vec<_> = rule_groups(&slow).into_iter().map(|group| group.interval).collect();
+    assert_eq!(intervals, [Some("5s".into()), Some("30s".into())]);
+}
+
+#[test]
+fn windows_follow_the_scrapes_and_names_stay() {
+    let resources = half_a_core();
+    for (interval, long, short) in
+        [(1, "[20s]", "[10s]"), (5, "[20s]", "[10s]"), (15, "[60s]", "[30s]"), (120, "[480s]", "[240s]")]
+    {
+        let watched =
+            Watched { interval_seconds: interval, ..scaled(MetricProfile::FastApiInstrumentator, &resources) };
+        for rule in group(&watched).expect("a group").rules {
+            let name = rule.record.unwrap_or_default();
+            let (window, other) = if name.ends_with("10s") { (short, long) } else { (long, short) };
+            assert!(
+                rule.expr.contains(window) && !rule.expr.contains(other),
+                "{name} every {interval} s: {}",
+                rule.expr
+            );
+        }
+    }
+}
+
+#[test]
+fn the_quantile_is_that_of_the_target() {
+    for (quantile, number) in [(Quantile::P50, "0.5"), (Quantile::P95, "0.95"), (Quantile::P99, "0.99")] {
+        let watched = Watched { scaled_on: Some(quantile), ..packages(MetricProfile::FastApiInstrumentator) };
+        let rules = group(&watched).expect("a group").rules;
+        let latency =
+            rules.iter().find(|rule| rule.record.as_deref() == Some("recommender:scaling_latency_seconds:rate20s"));
+        let expr = &latency.expect("a latency").expr;
+        assert!(expr.contains(&format!("histogram_quantile({number},")), "{expr}");
+    }
+}
+
+#[test]
+fn without_a_limit_or_a_request_there_is_no_use_of_it() {
+    let records = |resources: &Resources| -> Vec<String> {
+        let watched = scaled(MetricProfile::FastApiInstrumentator, resources);
+        group(&watched).into_iter().flat_map(|group| group.rules).filter_map(|rule| rule.record).collect()
+    };
+    let cpu = "recommender:cpu_use:rate20s".to_owned();
+    assert!(records(&half_a_core()).contains(&cpu));
+    assert_eq!(records(&Resources::default()).len(), 3);
+    assert!(!records(&Resources::default()).contains(&cpu));
+}

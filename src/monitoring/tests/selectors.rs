@@ -1,0 +1,139 @@
+//! A reader of selectors, independent of the code that writes them.
+
+/// Words of PromQL and labels that stand in our expressions outside of selectors. Any other word is a series, and a
+/// series without braces selects that of all objects.
+const WORDS: &[&str] = &[
+    "and",
+    "avg",
+    "avg_over_time",
+    "bool",
+    "by",
+    "changes",
+    "clamp_min",
+    "count",
+    "count_over_time",
+    "deriv",
+    "histogram_quantile",
+    "increase",
+    "instance",
+    "job",
+    "job_name",
+    "key",
+    "label_replace",
+    "last_over_time",
+    "le",
+    "max",
+    "max_over_time",
+    "min_over_time",
+    "name",
+    "on",
+    "operator_id",
+    "or",
+    "partition",
+    "pod",
+    "queue",
+    "rate",
+    "resets",
+    "round",
+    "status",
+    "subtask_index",
+    "sum",
+    "topic",
+    "unless",
+    "vector",
+];
+
+#[derive(Debug)]
+pub struct Selector {
+    pub name: String,
+    /// Label, operator, value.
+    pub matchers: Vec<(String, String, String)>,
+}
+
+impl Selector {
+    pub fn value(&self, label: &str) -> Option<&str> {
+        self.matchers.iter().find(|(l, op, _)| l == label && op == "=").map(|(_, _, value)| value.as_str())
+    }
+}
+
+/// All selectors of an expression, read by Prometheus' rules for names and strings. (That the whole is PromQL is for
+/// Prometheus' own parser to say: the e2e crate's tests of the rules.)
+pub fn selectors(expr: &str) -> Vec<Selector> {
+    let mut rest = expr.chars().peekable();
+    let mut found = Vec::new();
+    while let Some(&c) = rest.peek() {
+        match c {
+            'a'..='z' => {
+                let name = word(&mut rest);
+                if rest.next_if_eq(&'{').is_some() {
+                    found.push(Selector { name, matchers: matchers(&mut rest) });
+                } else {
+                    assert!(WORDS.contains(&name.as_str()), "{name} without a selector in {expr}");
+                }
+            }
+            // Numbers and durations.
+            '0'..='9' => drop(word(&mut rest)),
+            '"' => drop(string(&mut rest)),
+            '(' | ')' | '[' | ']' | ',' | ' ' | '<' | '>' | '=' | '+' | '-' | '/' | '*' | '.' => drop(rest.next()),
+            other => panic!("{other:?} outside of a string in {expr}"),
+        }
+    }
+    found
+}
+
+type Characters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+fn word(rest: &mut Characters) -> String {
+    std::iter::from_fn(|| rest.next_if(|c| c.is_ascii_alphanumeric() || "_:".contains(*c))).collect()
+}
+
+fn matchers(rest: &mut Characters) -> Vec<(String, String, String)> {
+    let mut all = Vec::new();
+    loop {
+        let label = word(rest);
+        let operator = std::iter::from_fn(|| rest.next_if(|c| "=!~".contains(*c))).collect();
+        all.push((label, operator, string(rest)));
+        match rest.next() {
+            Some(',') => {}
+            Some('}') => return all,
+            other => panic!("{other:?} after a matcher"),
+        }
+    }
+}
+
+fn string(rest: &mut Characters) -> String {
+    assert_eq!(rest.next(), Some('"'), "a string begins");
+    let mut value = String::new();
+    loop {
+        match rest.next().expect("a string ends") {
+            '"' => return value,
+            '\n' => panic!("a line ends within a string"),
+            '\\' => match rest.next() {
+                Some('u') => {
+                    let code: String = rest.by_ref().take(4).collect();
+                    value.extend(u32::from_str_radix(&code, 16).ok().and_then(char::from_u32));
+                }
+                Some(c @ ('"' | '\\')) => value.push(c),
+                other => panic!("unknown escape {other:?}"),
+            },
+            c => value.push(c),
+        }
+    }
+}
+
+/// An expression with each string replaced by its value's place among `values`: what is left says nothing of the object.
+pub fn without_strings(expr: &str, values: &[String]) -> String {
+    let mut rest = expr.chars().peekable();
+    let mut left = String::new();
+    while let Some(&c) = rest.peek() {
+        if c == '"' {
+            let value = string(&mut rest);
+            let place = values.iter().position(|known| *known == value);
+            left += &place.map_or(format!("{value:?}"), |place| format!("<{place}>"));
+        } else {
+            left.push(c);
+            rest.next();
+        }
+    }
+    left
+}

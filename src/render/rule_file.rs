@@ -1,0 +1,67 @@
+//! The rules of objects as a file for a Prometheus that no prometheus-operator configures.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Child, Kind, monitoring};
+use crate::model::Model;
+
+const HEAD: &str = "\
+# Rules of RecommenderModels for a Prometheus without prometheus-operator: name this file under rule_files.
+#
+# They find the series of an object's pods by the labels namespace, recommender (the object's name) and workload (serving, or
+# the name of a worker). Whoever scrapes has to add them, for example so; the operator's own /metrics is scraped as well,
+# with whatever labels. Exporters of dependencies are scraped as they are.
+#
+";
+
+/// One rule file for all objects, with the scrape configuration that it needs as a comment at its beginning.
+///
+/// # Errors
+/// When there is nothing to record, or an object is there twice: Prometheus takes no two groups of one name.
+pub fn rule_file(models: &[Model]) -> anyhow::Result<String> {
+    let (mut groups, mut jobs, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for model in models {
+        let identity = &model.identity;
+        let name = format!("{}/{}", identity.namespace, identity.name);
+        anyhow::ensure!(seen.insert(name.clone()), "{name} is in these files twice: leave one of them out");
+        groups.extend(monitoring::rule_groups(model).unwrap_or_default());
+        let workers = model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker));
+        jobs.extend(monitoring::service_monitor(model).into_iter().chain(workers).map(|monitor| job(&name, &monitor)));
+    }
+    anyhow::ensure!(!groups.is_empty(), "none of these objects has spec.monitoring: there is nothing to record");
+    let scraping = serde_saphyr::to_string(&json!({ "scrape_configs": jobs }))?;
+    let comment: String = scraping.lines().map(|line| format!("# {line}\n")).collect();
+    Ok(format!("{HEAD}{comment}\n{}", serde_saphyr::to_string(&json!({ "groups": groups }))?))
+}
+
+/// What a ServiceMonitor or PodMonitor of ours says, in Prometheus' own words. `object` tells jobs apart.
+fn job(object: &str, monitor: &Child) -> Value {
+    let spec = &monitor.object["spec"];
+    let endpoints = if monitor.kind == Kind::PodMonitor { "podMetricsEndpoints" } else { "endpoints" };
+    let endpoint = &spec[endpoints][0];
+    let added = endpoint["relabelings"].as_array().into_iter().flatten();
+    let added = added.map(|label| json!({ "target_label": label["targetLabel"], "replacement": label["replacement"] }));
+    let relabelings = [
+        json!({ "action": "keep", "source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": endpoint["port"] }),
+        json!({ "action": "keep", "source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Running" }),
+        json!({ "target_label": "namespace", "source_labels": ["__meta_kubernetes_namespace"] }),
+        json!({ "target_label": "pod", "source_labels": ["__meta_kubernetes_pod_name"] }),
+    ];
+    let selector = spec["selector"]["matchLabels"].as_object().into_iter().flatten();
+    let selector: Vec<String> =
+        selector.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
+    json!({
+        "job_name": format!("{object}/{}", monitor.name),
+        "scrape_interval": endpoint["interval"],
+        "scrape_timeout": endpoint["scrapeTimeout"],
+        "metrics_path": endpoint["path"],
+        "kubernetes_sd_configs": [{
+            "role": "pod",
+            "namespaces": { "names": [monitor.object["metadata"]["namespace"]] },
+            "selectors": [{ "role": "pod", "label": selector.join(",") }],
+        }],
+        "relabel_configs": relabelings.into_iter().chain(added).collect::<Vec<_>>(),
+    })
+}
