@@ -112,6 +112,16 @@ fn after_a_step_down_the_replicas_follow_and_stay() {
 }
 
 #[test]
+fn a_new_service_well_within_its_target_gets_no_replicas_for_a_guess() {
+    // Found on a real cluster: 4 requests/s at a twenty-fifth of the target went from one replica to three, then to five.
+    let mut toy = Toy::new(1);
+    toy.policy = Policy { common: between(1, 5), ..policy() };
+    toy.unloaded = 0.01;
+    let rising = toy.run(120, |tick| f64::from(tick.min(24)) / 2.0);
+    assert_eq!(rising, Vec::<u32>::new(), "12 requests/s of 96 that one replica carries");
+}
+
+#[test]
 fn warming_replicas_teach_nothing() {
     let mut toy = Toy::new(4);
     toy.run(360, |_| 150.0);

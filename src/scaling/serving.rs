@@ -190,7 +190,14 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     // A replica is only given up when something is left over: noise must not take and give it all the time.
     let mut wanted = count(need).max(count(need + SPARE.max(SPARE_SHARE * need)).min(replicas.current));
     match known {
-        Known::Nothing => limit = Limit::Learning,
+        Known::Nothing => {
+            limit = Limit::Learning;
+            let prior = history.learned.usual.or(policy.requests_per_replica);
+            // Without a prior there is only a guess. Replicas well within the target are enough, whatever it says.
+            let comfortable = state.latency.is_some_and(|latency| latency <= policy.target / 2.0);
+            let most = replicas.current.max(1).saturating_mul(if comfortable { 1 } else { 2 });
+            wanted = if prior.is_none() { wanted.min(most) } else { wanted };
+        }
         // What follows from a guess would chase itself.
         Known::Impossible { .. } if history.learned.usual.is_none() => wanted = replicas.current,
         _ => {}
