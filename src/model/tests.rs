@@ -158,3 +158,13 @@ fn replicas_that_contradict_each_other_are_refused_of_servers_and_workers() {
         assert_eq!(problems(json!({"serving": replicas})), [format!("spec.serving: {says}")]);
     }
 }
+
+#[test]
+fn expressions_that_would_leave_their_place_in_a_rule_are_refused() {
+    let custom = |lag: &str| json!({"dependencies": [{"name": "own", "custom": {"lag": "up", "arrivals": lag}}]});
+    assert_eq!(problems(custom("sum(rate(shop_orders_total[1m])) # per second")), Vec::<String>::new());
+    assert_eq!(
+        problems(custom("0) or (up")),
+        ["spec.dependencies: \"own\": custom.arrivals: there is a ) that closes nothing"]
+    );
+}
