@@ -49,7 +49,7 @@ impl Operator {
         let stop = async {
             let _ = receiver.await;
         };
-        let settings = Settings { scopes: vec![Scope::All], concurrency: 4, fence: None };
+        let settings = Settings { scopes: vec![Scope::All], concurrency: 4, fence: None, sources: Vec::new() };
         let task = tokio::spawn(controller::run(client, settings, metrics.clone(), health, stop));
         Self { metrics, _stop: sender, _task: task }
     }

@@ -29,6 +29,8 @@ pub struct Plan {
     pub deployment: String,
     /// Whether the decision moves replicas, or only is told.
     pub acted_on: bool,
+    /// Whether the decision is the number of replicas, and not only the least because the CPU use is followed as well.
+    pub exact: bool,
     /// Seconds until a replica is ready, when the object says so.
     pub startup: Option<f64>,
     /// For a latency target. Its start-up is filled in at every tick.
@@ -78,6 +80,7 @@ impl Plan {
         Some(Self {
             deployment: workload.deployment.clone(),
             acted_on: scaling.is_acted_on(),
+            exact: scaling.is_acted_on() && scaling.cpu.is_none(),
             startup: seconds(scaling.startup_seconds),
             latency,
             lag,

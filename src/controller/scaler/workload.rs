@@ -140,12 +140,16 @@ impl Scaled {
         news
     }
 
-    /// Replicas there are or are about to be: a number that was decided a moment ago is on its way.
+    /// Replicas there are or are about to be: what was ordered a moment ago is on its way, up or down. Where the CPU use is
+    /// followed as well, an order down may never be followed.
     fn current(&self, pods: &Pods, now: Timestamp) -> u32 {
-        let ordered =
-            self.told.as_ref().filter(|_| self.plan.acted_on && now.duration_since(self.decided_at) < FOLLOWED);
-        let ordered = ordered.map_or(0, |told| u32::try_from(told.replicas).unwrap_or_default());
-        pods.desired.max(ordered)
+        let under_way = self.plan.acted_on && now.duration_since(self.decided_at) < FOLLOWED;
+        let ordered = self.told.as_ref().filter(|_| under_way).and_then(|told| u32::try_from(told.replicas).ok());
+        match ordered {
+            Some(ordered) if self.plan.exact => ordered,
+            Some(ordered) => ordered.max(pods.desired),
+            None => pods.desired,
+        }
     }
 
     fn decide_latency(&mut self, tick: &Tick<'_>, pods: &Pods, current: u32) -> Option<Decision> {
