@@ -15,7 +15,7 @@
 //! | fresh | fresh | up and down |
 //! | fresh, none (less than a request per window) | missing | up and down: without requests there is no latency |
 //! | fresh | stale or missing | up only |
-//! | fresh again, less than a window | any | up only |
+//! | one of them fresh again, less than a window | | up only |
 //! | fresh, while a version is rolled out | any | up only |
 //! | stale | any | up only, from the last value |
 //! | missing or invalid | any | held |
@@ -205,10 +205,11 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     (wanted, limit) = history.guard(policy, &state, known, (wanted, limit));
     history.learn(policy, &state, known, signals.cpu.value());
 
-    let lowers = if now - since < policy.common.window {
-        Err(Limit::Outage)
-    } else if state.latency.is_none() && rate * policy.common.window >= 1.0 {
+    let lowers = if state.latency.is_none() && rate * policy.common.window >= 1.0 {
+        history.fresh_since = None;
         Err(Limit::NoData("the latency is missing or old"))
+    } else if now - since < policy.common.window {
+        Err(Limit::Outage)
     } else if signals.rolling_out {
         Err(Limit::RollingOut)
     } else {

@@ -1,6 +1,6 @@
 //! A Prometheus that answers what it is told to.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -9,9 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
 
-use super::{Quality, Reader, Series, SourceConfig};
+use super::{Quality, ReadStats, Reader, Readings, Series, SourceConfig, answer, readings::Clock};
 
 /// When tests happen, seconds since 1970.
 pub const NOW: i64 = 1_800_000_000;
@@ -27,6 +30,7 @@ pub type Answer = Arc<dyn Fn(Request<Body>) -> Response + Send + Sync>;
 /// A server on a port of its own; gone when dropped.
 pub struct Fake {
     pub url: String,
+    address: SocketAddr,
     server: JoinHandle<()>,
 }
 
@@ -38,11 +42,28 @@ impl Drop for Fake {
 
 impl Fake {
     pub async fn start(answer: Answer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.expect("a free port"), answer)
+    }
+
+    /// Stops listening. Returns the socket to listen on again, which keeps the port from others meanwhile. Connections that
+    /// there are live on, so a server that is to be stopped answers with `Connection: close`.
+    pub async fn stop(self) -> TcpSocket {
+        self.server.abort();
+        while !self.server.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("set");
+        socket.bind(self.address).expect("still free");
+        socket
+    }
+
+    pub fn start_on(listener: TcpListener, answer: Answer) -> Self {
+        let address = listener.local_addr().expect("bound");
+        let url = format!("http://{address}");
         let router = Router::new().fallback(move |request| async move { answer(request) });
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("served") });
-        Self { url, server }
+        Self { url, address, server }
     }
 
     /// Answers every query with the same.
@@ -70,7 +91,12 @@ pub fn asked(request: &Request<Body>) -> Series {
 
 /// An answer in the words of Prometheus, at [`NOW`] by its clock.
 pub fn reply(code: u16, body: impl Into<Body>) -> Response {
-    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at(0)).expect("a date");
+    reply_at(0, code, body)
+}
+
+/// The same, so many seconds after [`NOW`].
+pub fn reply_at(seconds: i64, code: u16, body: impl Into<Body>) -> Response {
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at(seconds)).expect("a date");
     let code = StatusCode::from_u16(code).expect("a code");
     (code, [(DATE, date)], body.into()).into_response()
 }
@@ -80,6 +106,28 @@ pub fn matrix(series: &[(&str, &str)]) -> String {
     let elements: Vec<String> =
         series.iter().map(|(labels, values)| format!(r#"{{"metric":{{{labels}}},"values":[{values}]}}"#)).collect();
     format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{}]}}}}"#, elements.join(","))
+}
+
+/// What was read at a time when there were these samples: namespace and name of the object, series and what it is about,
+/// the value as Prometheus writes it, and its age in seconds.
+pub fn readings(samples: &[(&str, &str, Series, &str, String, i64)], seconds: i64) -> Readings {
+    let now = (NOW + seconds) as f64;
+    let known = Series::ALL.map(|series| {
+        let of_series = samples.iter().filter(|(_, _, of, ..)| *of == series);
+        let elements: Vec<(String, String)> = of_series
+            .map(|(namespace, name, of, about, value, age)| {
+                let labels = format!(r#""namespace":"{namespace}","recommender":"{name}","{}":"{about}""#, of.about());
+                (labels, sample(seconds - age, value))
+            })
+            .collect();
+        let elements: Vec<(&str, &str)> =
+            elements.iter().map(|(labels, value)| (labels.as_str(), value.as_str())).collect();
+        let body = matrix(&elements);
+        let answer = answer::parse(body.as_bytes(), 100).expect("an answer");
+        let (clock, quality) = (Clock { ours: now, server: now }, Quality::default());
+        Readings::none(quality).series[series.index()].after(series, &answer, clock, quality, 100)
+    });
+    Readings::none(Quality::default()).next(known.into(), None, ReadStats::default())
 }
 
 /// The labels of the object that tests ask for, with both a workload and a dependency.

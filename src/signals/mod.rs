@@ -28,7 +28,7 @@ mod readings;
 mod series;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]

@@ -224,4 +224,6 @@ fn conditions(
 }
 
 #[cfg(test)]
+mod scaling_tests;
+#[cfg(test)]
 mod tests;

@@ -109,8 +109,8 @@ impl Scaler {
         for object in self.lock().values_mut().filter(|object| of(&object.source)) {
             let mut news = false;
             for (workload, scaled) in &mut object.workloads {
-                let of_object = (object.namespace.as_str(), object.name.as_str());
-                news |= scaled.tick(&Tick { object: of_object, workload, readings, now, clock });
+                let (of_object, source) = ((object.namespace.as_str(), object.name.as_str()), object.source.as_str());
+                news |= scaled.tick(&Tick { object: of_object, workload, source, readings, now, clock });
                 if let Some(decision) = &scaled.latest {
                     metrics.decided([&object.namespace, &object.name, workload], decision);
                 }
@@ -145,7 +145,7 @@ fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&
     }
 }
 
-/// What was seen of a workload's pods; none before there is a Deployment.
+/// What was seen of a workload's pods; none while the state of its Deployment is not known: that is not zero.
 fn pods(family: &Family, uid: &str, workload: &Workload) -> Option<Pods> {
     let facts = family.deployment(&workload.deployment, uid)?;
     let count = |replicas: i32| u32::try_from(replicas).unwrap_or_default();
@@ -161,3 +161,6 @@ fn pods(family: &Family, uid: &str, workload: &Workload) -> Option<Pods> {
         rolling_out: facts.is_rolling(),
     })
 }
+
+#[cfg(test)]
+mod tests;

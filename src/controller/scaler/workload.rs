@@ -10,8 +10,8 @@ use crate::{
         LearnedStatus, ScalingDecision, ScalingStatus,
         conditions::reasons::{METRICS_MISSING, SCALING_TROUBLES},
     },
-    scaling::{Decision, Limit, Signal, combine, lag, serving},
-    signals::{Readings, Series},
+    scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, serving},
+    signals::{Quality, Readings, Series},
     training::whole_seconds,
 };
 
@@ -23,6 +23,9 @@ const LASTING: SignedDuration = SignedDuration::from_secs(30);
 const FIRST_SIGNALS: SignedDuration = SignedDuration::from_secs(180);
 /// The autoscaler follows a decision within so long.
 const FOLLOWED: SignedDuration = SignedDuration::from_secs(60);
+/// Series without which nothing is lowered, for a latency target and for a lag.
+const LATENCY_NEEDS: [Series; 2] = [Series::RequestRate, Series::Latency];
+const LAG_NEEDS: [Series; 2] = [Series::Lag, Series::Arrivals];
 /// What was learned is written so often at most, when nothing else is.
 const LEARNED_PAUSE: SignedDuration = SignedDuration::from_secs(600);
 
@@ -47,7 +50,9 @@ pub struct Tick<'a> {
     pub object: (&'a str, &'a str),
     /// The workload's name.
     pub workload: &'a str,
-    /// What was read; none when the operator knows no source of the name that the object gives.
+    /// The source that the object names.
+    pub source: &'a str,
+    /// What was read of it; none when the operator knows no source of this name.
     pub readings: Option<&'a Readings>,
     /// Now, for people and for the ages of samples.
     pub now: Timestamp,
@@ -140,13 +145,14 @@ impl Scaled {
         news
     }
 
-    /// Replicas there are or are about to be: what was ordered a moment ago is on its way, up or down. Where the CPU use is
-    /// followed as well, an order down may never be followed.
+    /// Replicas there are or are about to be. What was ordered a moment ago is on its way, up or down; where the CPU use is
+    /// followed as well, an order down may never be followed. An order up stands however long the autoscaler takes, so that
+    /// a tick without data holds it.
     fn current(&self, pods: &Pods, now: Timestamp) -> u32 {
-        let under_way = self.plan.acted_on && now.duration_since(self.decided_at) < FOLLOWED;
-        let ordered = self.told.as_ref().filter(|_| under_way).and_then(|told| u32::try_from(told.replicas).ok());
-        match ordered {
-            Some(ordered) if self.plan.exact => ordered,
+        let under_way = self.plan.exact && now.duration_since(self.decided_at) < FOLLOWED;
+        let ordered = self.told.as_ref().filter(|_| self.plan.acted_on);
+        match ordered.and_then(|told| u32::try_from(told.replicas).ok()) {
+            Some(ordered) if under_way => ordered,
             Some(ordered) => ordered.max(pods.desired),
             None => pods.desired,
         }
@@ -190,10 +196,11 @@ impl Scaled {
     /// Whether a decision is news: another number, a trouble that lasts or ended, or much learned.
     fn consider(&mut self, decision: &Decision, tick: &Tick<'_>) -> bool {
         let now = tick.now;
-        let state = state(decision);
+        let state = self.state(decision, tick);
         let Some(told) = &self.told else {
             let waited = self.since.map(|since| now.duration_since(since));
-            let patience = state == METRICS_MISSING && waited.is_none_or(|waited| waited < FIRST_SIGNALS);
+            let held = state == METRICS_MISSING && decision.replicas <= decision.current;
+            let patience = held && waited.is_none_or(|waited| waited < FIRST_SIGNALS);
             if !patience {
                 self.tell(decision, tick);
             }
@@ -225,7 +232,7 @@ impl Scaled {
     fn tell(&mut self, decision: &Decision, tick: &Tick<'_>) {
         let replicas = i32::try_from(decision.replicas).unwrap_or(i32::MAX);
         let current = i32::try_from(decision.current).unwrap_or(i32::MAX);
-        let (reason, message) = (state_or_limit(decision), sentence(decision, tick.readings));
+        let (reason, message) = (self.state_or_limit(decision, tick), self.sentence(decision, tick));
         let before = self.told.take();
         let changed = before.as_ref().map(|told| told.replicas) != Some(replicas);
         let mut decisions = before.map(|told| told.decisions).unwrap_or_default();
@@ -242,6 +249,68 @@ impl Scaled {
         self.candidate = None;
         self.told =
             Some(ScalingStatus { replicas, reason: reason.into(), message, decisions, learned: self.learned_status() });
+    }
+
+    /// The decision's own sentence; when signals are missing, also which, and what is wrong with the source.
+    fn sentence(&self, decision: &Decision, tick: &Tick<'_>) -> String {
+        let mut parts = vec![decision.to_string()];
+        if self.state(decision, tick) == METRICS_MISSING {
+            match tick.readings {
+                None => parts.push(unknown_source(tick.source)),
+                Some(readings) => {
+                    let all_failed = readings.stats().failed == Series::ALL.len();
+                    let of_signals = signals(decision).filter(|of| !all_failed && self.lacks(of, tick));
+                    parts.extend(of_signals.filter_map(|of| self.missing(&of.inputs, tick)));
+                    parts.extend(readings.source_error().map(str::to_owned));
+                }
+            }
+        }
+        parts.join("; ")
+    }
+
+    /// The trouble of a decision, if any. While metrics are coming back they still are missing.
+    fn state(&self, decision: &Decision, tick: &Tick<'_>) -> &'static str {
+        if signals(decision).any(|of| self.lacks(of, tick)) {
+            return METRICS_MISSING;
+        }
+        decision.trouble().map_or(FINE, |trouble| trouble.reason())
+    }
+
+    fn state_or_limit(&self, decision: &Decision, tick: &Tick<'_>) -> &'static str {
+        match self.state(decision, tick) {
+            FINE => decision.limit.reason(),
+            trouble => trouble,
+        }
+    }
+
+    /// Whether what one signal asks for is held, or would be, because it is missing or old. A lag that is old still raises,
+    /// so that nothing of it may show in the decision.
+    fn lacks(&self, of_signal: &Decision, tick: &Tick<'_>) -> bool {
+        let lag_is_old = || {
+            let lag = self.plan.lag.as_ref().map(|plan| signal(tick, Series::Lag, &plan.dependency));
+            matches!(of_signal.inputs, Inputs::Lag { .. }) && lag.is_some_and(|lag| lag.value().is_none())
+        };
+        matches!(of_signal.limit, Limit::NoData(_) | Limit::Outage) || lag_is_old()
+    }
+
+    /// The first series that is not fresh, of those without which nothing is lowered, and why it is not.
+    fn missing(&self, inputs: &Inputs, tick: &Tick<'_>) -> Option<String> {
+        let (needs, about) = match inputs {
+            Inputs::Serving { .. } => (LATENCY_NEEDS, tick.workload),
+            Inputs::Lag { .. } => (LAG_NEEDS, self.plan.lag.as_ref()?.dependency.as_str()),
+        };
+        needs.into_iter().find_map(|series| {
+            let name = series.name();
+            match signal(tick, series, about) {
+                Signal::Fresh { .. } => None,
+                // New, but of an answer that is only a part: the source tells.
+                Signal::Stale { age, .. } if age <= Quality::default().fresh_seconds => None,
+                Signal::Stale { age, .. } => {
+                    Some(format!("{name} is {age:.0} s old: is it scraped, are its recording rules loaded?"))
+                }
+                Signal::Missing(why) => Some(format!("{name}: {why}")),
+            }
+        })
     }
 
     /// What is known of one replica now.
@@ -272,11 +341,12 @@ impl Scaled {
 
 fn signal(tick: &Tick<'_>, series: Series, about: &str) -> Signal {
     let (namespace, name) = tick.object;
-    let none = Signal::Missing(
-        "the operator has no metric source of this name: see its flags --prometheus-url and \
-                                --metric-sources",
-    );
+    let none = Signal::Missing("the operator has no such metric source");
     tick.readings.map_or(none, |readings| readings.get(series, namespace, name, about, tick.now))
+}
+
+fn unknown_source(name: &str) -> String {
+    format!("the operator has no metric source {name:?}: see its flags --prometheus-url and --metric-sources")
 }
 
 /// The state of a decision without trouble.
@@ -288,26 +358,7 @@ fn told_state(reason: &str) -> &'static str {
     states.into_iter().find(|state| *state == reason).unwrap_or(FINE)
 }
 
-/// The trouble of a decision, if any. While metrics are coming back they still are missing.
-fn state(decision: &Decision) -> &'static str {
-    let limits = std::iter::once(&decision.limit).chain(decision.others.iter().map(|other| &other.limit));
-    if limits.clone().any(|limit| matches!(limit, Limit::NoData(_) | Limit::Outage)) {
-        return METRICS_MISSING;
-    }
-    decision.trouble().map_or(FINE, |trouble| trouble.reason())
-}
-
-fn state_or_limit(decision: &Decision) -> &'static str {
-    match state(decision) {
-        FINE => decision.limit.reason(),
-        trouble => trouble,
-    }
-}
-
-/// The decision's own sentence, with what is wrong with the source.
-fn sentence(decision: &Decision, readings: Option<&Readings>) -> String {
-    match readings.and_then(Readings::source_error) {
-        Some(error) if state(decision) == METRICS_MISSING => format!("{decision}; {error}"),
-        _ => decision.to_string(),
-    }
+/// What each signal asks for.
+fn signals(decision: &Decision) -> impl Iterator<Item = &Decision> {
+    std::iter::once(decision).chain(&decision.others)
 }

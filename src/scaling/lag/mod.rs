@@ -18,7 +18,7 @@
 //! | fresh | stale or missing | up, from what was consumed; never down |
 //! | stale | any | up only, from the last value |
 //! | missing or invalid (-1) | any | held |
-//! | fresh again, less than a window | any | up only |
+//! | one of them fresh again, less than a window | | up only |
 //! | fresh | not told at all | up by trying, down one by one |
 //! | any, while a version is rolled out | any | up only |
 //! | above `max_lag` | any | all replicas that bounds and partitions allow |
@@ -97,7 +97,8 @@ pub struct History {
     fresh_since: Option<f64>,
     idle_since: Option<f64>,
     stuck_since: Option<f64>,
-    changed: Option<f64>,
+    /// When the number was last changed, and to what.
+    ordered: Option<(f64, u32)>,
 }
 
 impl History {
@@ -115,7 +116,8 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     history.learn(policy, signals, now);
     let Some(lag) = signals.lag.last() else { return held(policy, signals, history) };
     let fresh = signals.lag.value().is_some();
-    history.fresh_since = if fresh { history.fresh_since.or(Some(now)) } else { None };
+    let all_fresh = fresh && (signals.arrivals.value().is_some() || !policy.rates);
+    history.fresh_since = if all_fresh { history.fresh_since.or(Some(now)) } else { None };
 
     let measured = signals.arrivals.value().or(signals.consumed.value()).or(signals.arrivals.last()).unwrap_or(0.0);
     let arrivals = history.arrivals.max(now, measured, ARRIVALS_SECONDS);
@@ -125,7 +127,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let need = if work > 0.0 { work / (capacity * UTILISATION) } else { 0.0 };
     let (wanted, limit) = history.want(policy, signals, need, (lag, measured), now);
     let recovered = history.fresh_since.is_some_and(|since| now - since >= policy.common.window);
-    let lowers = match (fresh, signals.arrivals.value().is_some() || !policy.rates, recovered) {
+    let lowers = match (fresh, all_fresh, recovered) {
         (false, ..) => Err(Limit::NoData("the lag is old")),
         (_, false, _) => Err(Limit::NoData("the arrivals are missing or old")),
         (.., false) => Err(Limit::Outage),
@@ -236,14 +238,16 @@ impl History {
 
     fn settle(&mut self, policy: &Policy, wish: &Wish, now: f64) -> (u32, Limit) {
         let (mut replicas, mut limit) = self.steps.settle(&policy.common, wish, now);
-        // Every change stops all consumers for the pause: one at a time, unless there are none.
-        let rebalancing = self.changed.is_some_and(|at| now - at < policy.pause) && wish.current > 0;
-        let held = policy.common.bounds.clamp(wish.current);
-        if replicas != held && rebalancing {
-            (replicas, limit) = (held, Limit::Rebalance);
+        // Every change stops all consumers for the pause: one at a time, unless there are none. What was ordered stands
+        // meanwhile, as an autoscaler takes its time to follow, or follows the CPU use.
+        let (at, ordered) = self.ordered.unwrap_or((f64::NEG_INFINITY, wish.current));
+        let ordered = if wish.lowers.is_ok() { ordered } else { ordered.max(wish.current) };
+        let ordered = policy.common.bounds.clamp(ordered);
+        if replicas != ordered && now - at < policy.pause && wish.current > 0 {
+            (replicas, limit) = (ordered, Limit::Rebalance);
         }
-        if replicas != wish.current {
-            self.changed = Some(now);
+        if replicas != ordered {
+            self.ordered = Some((now, replicas));
         }
         (replicas, limit)
     }

@@ -112,6 +112,17 @@ fn one_rebalance_at_a_time() {
 }
 
 #[test]
+fn what_was_ordered_stands_while_the_autoscaler_follows() {
+    let policy = Policy { pause: 10.0, ..policy() };
+    let mut history = History::default();
+    // Six there are until the autoscaler looks; one is enough.
+    let decisions = (0..60).map(|tick| decide(&policy, &signals(0.0, 1.0, 6), &mut history, f64::from(tick) * 5.0));
+    let mut changes: Vec<u32> = decisions.map(|decision| decision.replicas).collect();
+    changes.dedup();
+    assert_eq!(changes, [6, 1]);
+}
+
+#[test]
 fn above_the_maximum_of_the_lag_everything_works_that_may() {
     let policy = Policy { max_lag: Some(1000.0), ..policy() };
     let decision = once(&policy, &signals(1001.0, 1.0, 1));

@@ -1,0 +1,121 @@
+//! From the fields of the object to what a decision needs: units, headroom, behaviour.
+
+use serde_json::{Value, json};
+
+use super::{
+    super::policy::{Plan, STARTUP, WARM_UP},
+    model, serving,
+};
+use crate::{
+    model::Model,
+    scaling::{Behavior, Bounds, Direction, Headroom, Select, StepKind, StepPolicy},
+};
+
+/// The plan of servers with this autoscaling.
+fn plan(autoscaling: Value) -> Option<Plan> {
+    let model = model("packages", json!({"serving": serving(autoscaling)}));
+    Plan::new(&model, &model.serving_workload())
+}
+
+/// The fields of a latency target, and more.
+fn latency(more: Value) -> Value {
+    let mut fields = json!({
+        "minReplicas": 2, "maxReplicas": 20, "latency": {"quantile": "P95", "targetMilliseconds": 75},
+    });
+    for (field, value) in more.as_object().expect("fields") {
+        fields[field] = value.clone();
+    }
+    fields
+}
+
+/// A model whose worker `events` scales on the lag of this dependency.
+fn worker(dependency: Value, lag: Value) -> Model {
+    let worker = json!({"name": "events", "autoscaling": {"minReplicas": 0, "maxReplicas": 9, "lag": lag}});
+    let serving = json!({"image": "s", "replicas": 1});
+    model("packages", json!({"serving": serving, "workers": [worker], "dependencies": [dependency]}))
+}
+
+fn worker_plan(model: &Model) -> Plan {
+    let workload = model.workloads().into_iter().find(|workload| workload.name == "events").expect("the worker");
+    Plan::new(model, &workload).expect("decided")
+}
+
+#[test]
+fn milliseconds_become_seconds_and_what_is_left_out_has_its_default() {
+    let plan = plan(latency(json!({}))).expect("decided");
+    assert_eq!((plan.deployment.as_str(), plan.acted_on, plan.startup), ("packages-serving", true, None));
+    assert_eq!(plan.lag, None);
+    let policy = plan.latency.expect("a latency target");
+    assert_eq!((policy.target, policy.requests_per_replica), (0.075, None));
+    assert_eq!((policy.startup, policy.warmup, policy.delay), (STARTUP, WARM_UP, 15.0));
+    assert_eq!(policy.common.bounds, Bounds { min: 2, max: 20 });
+    assert_eq!(policy.common.window, 20.0);
+    assert_eq!(policy.common.behavior, Behavior::default());
+    assert_eq!(policy.headroom, Headroom::Balanced);
+}
+
+#[test]
+fn every_field_arrives() {
+    let plan =
+        plan(latency(json!({"requestsPerReplica": 40, "startupSeconds": 90, "advisory": true}))).expect("decided");
+    assert_eq!((plan.acted_on, plan.startup), (false, Some(90.0)));
+    assert_eq!(plan.latency.expect("a latency target").requests_per_replica, Some(40.0));
+    for (word, headroom) in
+        [("Economy", Headroom::Economy), ("Balanced", Headroom::Balanced), ("Reliable", Headroom::Reliable)]
+    {
+        let plan = self::plan(latency(json!({"headroom": word}))).expect("decided");
+        assert_eq!(plan.latency.expect("a latency target").headroom, headroom, "{word}");
+    }
+}
+
+#[test]
+fn behaviour_is_taken_over_in_the_words_of_the_autoscaler() {
+    let behavior = json!({
+        "scaleUp": {"policies": [
+            {"type": "Pods", "value": 4, "periodSeconds": 60}, {"type": "Percent", "value": 100, "periodSeconds": 15},
+        ], "selectPolicy": "Min"},
+        "scaleDown": {"stabilizationWindowSeconds": 300, "selectPolicy": "Disabled"},
+    });
+    let plan = plan(latency(json!({"behavior": behavior}))).expect("decided");
+    let up = StepPolicy { kind: StepKind::Pods, value: 4, period_seconds: 60.0 };
+    let twice = StepPolicy { kind: StepKind::Percent, value: 100, period_seconds: 15.0 };
+    let expected = Behavior {
+        scale_up: Direction { stabilization_seconds: None, policies: vec![up, twice], select: Select::Min },
+        scale_down: Direction { stabilization_seconds: Some(300.0), policies: vec![], select: Select::Disabled },
+    };
+    assert_eq!(plan.latency.expect("a latency target").common.behavior, expected);
+}
+
+#[test]
+fn a_lag_names_its_dependency_and_only_kafka_rebalances() {
+    let lag = json!({"dependency": "events", "catchUpSeconds": 90, "maxLagMessages": 5_000_000_000_i64});
+    let cases = [
+        (json!({"name": "events", "kafka": {"consumerGroup": "g", "topics": ["t"]}}), 10.0),
+        (json!({"name": "events", "rabbitmq": {"queues": ["q"]}}), 0.0),
+        (json!({"name": "events", "rq": {"queues": ["q"]}}), 0.0),
+        (json!({"name": "events", "redisList": {"keys": ["k"]}}), 0.0),
+    ];
+    for (dependency, pause) in cases {
+        let plan = worker_plan(&worker(dependency.clone(), lag.clone()));
+        assert_eq!((plan.deployment.as_str(), &plan.latency), ("packages-worker-events", &None), "{dependency}");
+        let lag = plan.lag.expect("a lag");
+        assert_eq!(lag.dependency, "events");
+        assert_eq!(
+            (lag.policy.catch_up, lag.policy.max_lag, lag.policy.pause),
+            (90.0, Some(5e9), pause),
+            "{dependency}"
+        );
+        assert_eq!(lag.policy.common.bounds, Bounds { min: 0, max: 9 });
+        assert_eq!((lag.policy.partitions, lag.policy.messages_per_replica), (None, None));
+    }
+}
+
+#[test]
+fn servers_may_follow_both_and_the_cpu_alone_is_the_autoscalers() {
+    let both = plan(latency(json!({"lag": {"dependency": "events"}}))).expect("decided");
+    assert!(both.latency.is_some() && both.lag.is_some());
+    assert_eq!(plan(json!({"minReplicas": 2, "maxReplicas": 20})), None);
+    assert_eq!(plan(json!({"minReplicas": 2, "maxReplicas": 20, "cpu": {"targetUtilizationPercent": 50}})), None);
+    let beside = plan(latency(json!({"cpu": {"targetUtilizationPercent": 50}}))).expect("decided");
+    assert!(beside.acted_on && !beside.exact && both.exact, "beside the CPU use it is only the least");
+}
