@@ -226,7 +226,10 @@ impl fmt::Display for Inputs {
                     None => write!(f, " at an unknown latency")?,
                 }
                 write!(f, " (target {} ms), ready for {}/s", short(target * 1e3), short(*safe))?;
-                write!(f, " with {}/s per replica", short(*capacity))
+                match *capacity > 0.0 {
+                    true => write!(f, " with {}/s per replica", short(*capacity)),
+                    false => write!(f, ", and nothing is known of what one replica carries"),
+                }
             }
             Self::Lag { lag, arrivals, capacity, catch_up } => {
                 match lag {

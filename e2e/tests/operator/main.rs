@@ -17,6 +17,7 @@ mod scripts;
 mod servers;
 mod silence;
 mod trainers;
+mod workers;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -37,6 +38,10 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_A_TIME);
     let mut trials = tests! {
+        workers {
+            a_worker_without_work_goes_and_comes_back_with_it,
+            a_worker_follows_its_lag_and_steps_aside_for_others,
+        }
         silence { a_converged_object_costs_no_request_for_60_seconds }
         scaling {
             replicas_belong_to_the_autoscaler_alone,

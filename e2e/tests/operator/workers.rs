@@ -1,0 +1,101 @@
+//! Workers that scale on a lag. The lag is PromQL that says what a test wants; real brokers are in the live tests.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::{eventually, until_gone};
+use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
+use kube::api::{DeleteParams, PostParams};
+use recommender_operator::api::{RecommenderModel, WorkerStatus};
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, PATIENCE, is, says};
+
+/// Nothing arrives for five minutes before the last replica goes.
+const IDLE: Duration = Duration::from_secs(480);
+
+const DEPLOYMENT: &str = "shop-worker-events";
+
+/// What an object is changed to: a worker, and what its dependency tells.
+fn with_lag(bed: &Bed, min_replicas: i32, lag: &str, rate: &str) -> Value {
+    json!({"spec": {
+        "workers": [{
+            "name": "events",
+            "image": bed.image(),
+            "command": ["sleep", "100000"],
+            "terminationGraceSeconds": 1,
+            "autoscaling": {
+                "minReplicas": min_replicas, "maxReplicas": 4, "lag": {"dependency": "own", "catchUpSeconds": 30},
+            },
+        }],
+        "dependencies": [{"name": "own", "custom": {"lag": lag, "consumed": rate, "arrivals": rate}}],
+        "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+    }})
+}
+
+fn worker(model: &RecommenderModel) -> WorkerStatus {
+    let status = model.status.clone().unwrap_or_default();
+    status.workers.into_iter().find(|worker| worker.name == "events").unwrap_or_default()
+}
+
+fn decided(model: &RecommenderModel) -> i32 {
+    worker(model).scaling.map_or(-1, |scaling| scaling.replicas)
+}
+
+async fn window(bed: &Bed) -> Result<(i32, i32)> {
+    let autoscaler = bed.api::<HorizontalPodAutoscaler>().get(DEPLOYMENT).await?;
+    let spec = autoscaler.spec.context("an autoscaler without a spec")?;
+    Ok((spec.min_replicas.unwrap_or(1), spec.max_replicas))
+}
+
+pub async fn a_worker_follows_its_lag_and_steps_aside_for_others() -> Result<()> {
+    let bed = Bed::new("lag").await?;
+    bed.create("shop", with_lag(&bed, 1, "vector(6000)", "vector(10)")).await?;
+    let model =
+        bed.until("shop", "has more workers", |model| decided(model) >= 2 && worker(model).replicas >= 2).await?;
+    ensure!(is(&model, "ScalingActive", "True") && is(&model, "WorkersReady", "True"), "{:?}", model.status);
+    let scaling = worker(&model).scaling.context("nothing was decided")?;
+    ensure!(scaling.message.contains("6000 messages behind"), "{}", scaling.message);
+    let reasons: Vec<_> = bed.events(&model).await?.into_iter().filter_map(|event| event.reason).collect();
+    ensure!(reasons.iter().any(|reason| reason == "Scaled"), "{reasons:?}");
+    let model = bed.until("shop", "has all its workers", |model| decided(model) == 4).await?;
+    ensure!(window(&bed).await? == (4, 4), "{:?}", window(&bed).await?);
+    ensure!(worker(&model).scaling.is_some_and(|scaling| !scaling.decisions.is_empty()), "{:?}", model.status);
+
+    // Nobody tells the lag any more: nothing goes down, and it is said.
+    bed.edit("shop", with_lag(&bed, 1, "vector(1) > 2", "vector(10)")).await?;
+    let missing = |model: &RecommenderModel| says(model, "ScalingActive", "MetricsMissing", "recommender:lag_messages");
+    let model = bed.until("shop", "misses its metrics", missing).await?;
+    ensure!(decided(&model) == 4 && worker(&model).desired_replicas == 4, "{:?}", model.status);
+
+    // Somebody else's autoscaler.
+    let foreign = json!({
+        "metadata": {"name": "theirs"},
+        "spec": {
+            "maxReplicas": 3, "minReplicas": 3,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": DEPLOYMENT},
+        },
+    });
+    let autoscalers = bed.api::<HorizontalPodAutoscaler>();
+    autoscalers.create(&PostParams::default(), &serde_json::from_value(foreign)?).await?;
+    bed.until("shop", "tells of it", |model| says(model, "ScalingActive", "ScalingConflict", "theirs")).await?;
+    until_gone(&autoscalers, DEPLOYMENT, PATIENCE).await?;
+    autoscalers.delete("theirs", &DeleteParams::default()).await?;
+    eventually("ours is back", PATIENCE, async || window(&bed).await.map(drop)).await?;
+
+    // A worker that is no longer wanted goes with its autoscaler.
+    bed.edit("shop", json!({"spec": {"workers": null}})).await?;
+    until_gone(&bed.api::<Deployment>(), DEPLOYMENT, PATIENCE).await?;
+    until_gone(&autoscalers, DEPLOYMENT, PATIENCE).await
+}
+
+pub async fn a_worker_without_work_goes_and_comes_back_with_it() -> Result<()> {
+    let bed = Bed::new("zero").await?;
+    bed.create("shop", with_lag(&bed, 0, "vector(0)", "vector(0)")).await?;
+    let none = |model: &RecommenderModel| decided(model) == 0 && worker(model).desired_replicas == 0;
+    e2e::until(&bed.models(), "shop", "has no workers", IDLE, none).await?;
+    let deployment = bed.api::<Deployment>().get(DEPLOYMENT).await?;
+    ensure!(deployment.spec.and_then(|spec| spec.replicas) == Some(0), "replicas are left");
+    bed.edit("shop", with_lag(&bed, 0, "vector(5)", "vector(1)")).await?;
+    bed.until("shop", "has a worker again", |model| decided(model) >= 1 && worker(model).replicas >= 1).await.map(drop)
+}
