@@ -103,7 +103,7 @@ fn prometheus_version(module: &str) -> Result<String> {
 }
 
 /// Replaces `${NAME}` by its value; a name that is not there, or one left over, is an error.
-fn filled(template: &str, values: &[(&str, &str)]) -> Result<String> {
+pub(crate) fn filled(template: &str, values: &[(&str, &str)]) -> Result<String> {
     let mut text = template.to_owned();
     for (name, value) in values {
         let placeholder = format!("${{{name}}}");

@@ -29,6 +29,10 @@ pub const EXAMPLE_IMAGE_VARIABLE: &str = "E2E_EXAMPLE_IMAGE";
 pub const DOUBLE_IMAGE_VARIABLE: &str = "E2E_DOUBLE_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for the S3 server: versitygw as the image's entrypoint, with a user that is not root.
 pub const S3_IMAGE_VARIABLE: &str = "E2E_S3_IMAGE";
+/// As [`OPERATOR_IMAGE_VARIABLE`], for Kafka: Java and Kafka's jars on `CLASSPATH`, and `/etc/kafka/server.properties`.
+pub const KAFKA_IMAGE_VARIABLE: &str = "E2E_KAFKA_IMAGE";
+/// As [`OPERATOR_IMAGE_VARIABLE`], for Redis, rq-exporter and the programs in `e2e/images/workers/`.
+pub const WORKERS_IMAGE_VARIABLE: &str = "E2E_WORKERS_IMAGE";
 
 /// What all clients of one process share.
 struct Shared {
@@ -39,12 +43,15 @@ struct Shared {
     example_image: OnceCell<String>,
     double_image: OnceCell<String>,
     s3_image: OnceCell<String>,
+    kafka_image: OnceCell<String>,
+    workers_image: OnceCell<String>,
 }
 
 impl Shared {
     fn new(kubeconfig: PathBuf, ours: Option<Lock>) -> Self {
-        let [operator_image, example_image, double_image, s3_image] = [const { OnceCell::const_new() }; 4];
-        Self { kubeconfig, ours, operator_image, example_image, double_image, s3_image }
+        let [operator_image, example_image, double_image, s3_image, kafka_image, workers_image] =
+            [const { OnceCell::const_new() }; 6];
+        Self { kubeconfig, ours, operator_image, example_image, double_image, s3_image, kafka_image, workers_image }
     }
 }
 
@@ -225,6 +232,18 @@ impl Cluster {
         let make =
             || self.image(S3_IMAGE_VARIABLE, "S3 server's image", |_| catalog::go_program("versitygw", "versitygw"));
         self.shared.s3_image.get_or_try_init(make).await.cloned()
+    }
+
+    /// `repository:tag` of a Kafka broker, loaded into the cluster.
+    pub async fn kafka_image(&self) -> Result<String> {
+        let make = || self.image(KAFKA_IMAGE_VARIABLE, "Kafka's image", catalog::kafka);
+        self.shared.kafka_image.get_or_try_init(make).await.cloned()
+    }
+
+    /// `repository:tag` of consumers, producers, rq-exporter and Redis, loaded into the cluster.
+    pub async fn workers_image(&self) -> Result<String> {
+        let make = || self.image(WORKERS_IMAGE_VARIABLE, "workers' image", catalog::workers);
+        self.shared.workers_image.get_or_try_init(make).await.cloned()
     }
 
     /// Installs the operator for all namespaces from its chart, once, with [`Cluster::operator_image`]; the demo and

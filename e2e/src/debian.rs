@@ -23,12 +23,26 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "/usr/lib/python3.11/ensurepip/__init__.py"), // for the tests of the example
 ];
 
+/// Fetches jars; a host may have it from elsewhere.
+const MAVEN: (&str, &str) = ("maven", "/usr/bin/mvn");
+
 /// While this file exists and exits 101, maintainer scripts start no services (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing.
+/// Installs what the cluster needs and is missing.
 pub fn ensure(progress: &Progress) -> Result<()> {
-    let missing = missing();
+    install(&missing(PACKAGES), progress)
+}
+
+/// Installs Maven, which only the image with Kafka needs, unless there is one.
+pub fn ensure_maven(progress: &Progress) -> Result<()> {
+    if command::output(Command::new("mvn").arg("--version")).is_ok() {
+        return Ok(());
+    }
+    install(&missing(&[MAVEN]), progress)
+}
+
+fn install(missing: &[&str], progress: &Progress) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -39,13 +53,13 @@ pub fn ensure(progress: &Progress) -> Result<()> {
         bail!("no apt-get on this host: install these yourself: {}", missing.join(" "));
     }
     progress.detail(missing.join(" "));
-    if !all_have_candidates(&missing) {
+    if !all_have_candidates(missing) {
         progress.detail("apt-get update");
         command::output(apt_get().arg("update"))?;
         progress.detail(missing.join(" "));
     }
     let _no_services = NoServices::begin()?;
-    let install = || command::output(apt_get().args(["install", "--no-install-recommends", "-y"]).args(&missing));
+    let install = || command::output(apt_get().args(["install", "--no-install-recommends", "-y"]).args(missing));
     // A package list that is out of date names versions the mirror has no more: once more with a fresh one.
     if install().is_err() {
         command::output(apt_get().arg("update"))?;
@@ -54,8 +68,8 @@ pub fn ensure(progress: &Progress) -> Result<()> {
     Ok(())
 }
 
-fn missing() -> Vec<&'static str> {
-    PACKAGES.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect()
+fn missing(packages: &'static [(&str, &str)]) -> Vec<&'static str> {
+    packages.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect()
 }
 
 fn apt_get() -> Command {

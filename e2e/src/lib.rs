@@ -14,7 +14,8 @@
 //! With `KUBECONFIG` set the same tests use that cluster (kind, k3d, a cloud). It is expected to be a conformant
 //! Kubernetes 1.33 or newer with a default StorageClass, metrics-server, and prometheus-operator with a Prometheus
 //! in the namespace `monitoring` behind the Service `prometheus`; images that it can pull are named by
-//! `E2E_OPERATOR_IMAGE`, `E2E_EXAMPLE_IMAGE`, `E2E_DOUBLE_IMAGE` and `E2E_S3_IMAGE`.
+//! `E2E_OPERATOR_IMAGE`, `E2E_EXAMPLE_IMAGE`, `E2E_DOUBLE_IMAGE`, `E2E_S3_IMAGE`, `E2E_KAFKA_IMAGE` and
+//! `E2E_WORKERS_IMAGE`.
 
 mod addons;
 mod bare;
@@ -25,9 +26,11 @@ mod debian;
 pub mod demo;
 mod digest;
 pub mod image;
+pub mod load;
 pub mod lock;
 mod namespace;
 pub mod operator;
+pub mod parts;
 pub mod paths;
 mod pki;
 pub mod process;
@@ -38,8 +41,8 @@ mod wait;
 
 pub use bare::Bare;
 pub use client::{
-    Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE, S3_IMAGE_VARIABLE, cluster,
-    http_get,
+    Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, KAFKA_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE,
+    S3_IMAGE_VARIABLE, WORKERS_IMAGE_VARIABLE, cluster, http_get,
 };
 pub use namespace::TestNamespace;
 pub use wait::{eventually, until, until_gone};

@@ -117,6 +117,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &["github.com/versity/versitygw/cmd/versitygw"],
         always: false,
     },
+    Family { name: "k6", module: "go.k6.io/k6", tags: "", ldflags: "", packages: &["go.k6.io/k6"], always: false },
 ];
 
 /// `go build` names a program after the last element of its package; these two are better known by another name.

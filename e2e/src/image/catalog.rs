@@ -36,6 +36,16 @@ pub fn example(progress: Option<&Progress>) -> Result<Recipe> {
     super::python::example(progress)
 }
 
+/// A Kafka broker.
+pub fn kafka(progress: Option<&Progress>) -> Result<Recipe> {
+    super::kafka::recipe(progress)
+}
+
+/// Consumers, producers, exporters and Redis.
+pub fn workers(progress: Option<&Progress>) -> Result<Recipe> {
+    super::workers::recipe(progress)
+}
+
 /// One static program on an empty root.
 fn single(repository: &'static str, path: &str, program: PathBuf, inputs: String, args: &[&str]) -> Recipe {
     let path = path.to_owned();

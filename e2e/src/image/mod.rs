@@ -5,7 +5,10 @@
 pub mod archive;
 pub mod catalog;
 pub mod double;
+mod kafka;
+mod kept;
 mod python;
+mod workers;
 
 use std::io::Write;
 use std::process::Stdio;

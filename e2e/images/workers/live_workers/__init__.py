@@ -1,0 +1,1 @@
+"""What consumes and produces in the live tests: Kafka messages and RQ jobs, at a pace that the tests set."""

@@ -1,0 +1,156 @@
+//! The layers that are slow to make: a Debian root, Python libraries, a Kafka's jars. Each is kept in the cache in a file
+//! that is named after what goes into it, so that an edit of a program costs seconds.
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::Recipe;
+use super::archive::{Config, Layer, layer_of_files};
+use crate::lock::{self, Mode};
+use crate::{command, digest, paths};
+
+/// The roots' release and the Python it has.
+const SUITE: &str = "bookworm";
+const PYTHON: &str = "3.11";
+/// To be raised when the recipe of a kept layer changes.
+pub const REVISION: &str = "1";
+
+/// A file and its absolute path in the image.
+pub type Placed = (String, PathBuf);
+
+/// An image of these kept layers, lowest first, and a last one with these files.
+pub fn layered(repository: &'static str, layers: Vec<PathBuf>, files: Vec<Placed>, config: Config) -> Result<Recipe> {
+    let mut inputs = String::new();
+    for layer in &layers {
+        inputs += &format!("{}\n", layer.display());
+    }
+    for (name, path) in &files {
+        let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        inputs += &format!("{name} {}\n", digest::hex(&content));
+    }
+    let layers = Box::new(move || {
+        let files: Vec<(&str, &Path)> = files.iter().map(|(name, path)| (name.as_str(), path.as_path())).collect();
+        let last = layer_of_files(&files)?;
+        Ok(layers.into_iter().map(Layer::File).chain([last]).collect())
+    });
+    Ok(Recipe { repository, inputs, config, layers })
+}
+
+/// A file in the cache that is named after what goes into it; made if it is not there.
+pub fn kept(name: &str, inputs: &[&str], suffix: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let hash = &digest::hex(inputs.join("\n").as_bytes())[..16];
+    let path = paths::cache().join("images").join(format!("{name}-{hash}.{suffix}"));
+    let _one_at_a_time = lock::lock(&paths::cache().join("images.lock"), Mode::Exclusive, |_| ())?;
+    if !path.exists() {
+        fs::create_dir_all(paths::cache().join("images"))?;
+        let partial = path.with_extension(format!("partial.{suffix}"));
+        make(&partial)?;
+        fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(path)
+}
+
+/// A Debian root that has these packages (separated by commas) beside the essential ones.
+pub fn root(packages: &str) -> Result<PathBuf> {
+    kept("root", &[SUITE, packages, std::env::consts::ARCH, REVISION], "tar", |path| make_root(packages, path))
+}
+
+fn make_root(packages: &str, path: &Path) -> Result<()> {
+    let excluded = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"];
+    let mut mmdebstrap = Command::new("mmdebstrap");
+    mmdebstrap
+        .args(["--variant=essential", "--skip=output/dev", &format!("--include={packages}")])
+        .args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""])
+        .args(excluded.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")))
+        // Java's package links its manual pages and fails without a place for them.
+        .arg("--essential-hook=mkdir -p \"$1/usr/share/man/man1\"")
+        .arg(SUITE)
+        .arg(path);
+    command::output(&mut mmdebstrap).map(drop)
+}
+
+/// The Python libraries that a file of pinned requirements lists, where a root's Python finds them.
+pub fn libraries(requirements: &Path) -> Result<PathBuf> {
+    let listed = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let inputs = [&digest::hex(&listed), PYTHON, std::env::consts::ARCH, REVISION];
+    kept("libraries", &inputs, "tar", |path| make_libraries(requirements, path))
+}
+
+fn make_libraries(requirements: &Path, path: &Path) -> Result<()> {
+    let directory = path.with_extension("directory");
+    let _ = fs::remove_dir_all(&directory);
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"])
+        .args(["--only-binary=:all:", "--target"])
+        .arg(&directory)
+        .arg("--requirement")
+        .arg(requirements);
+    if host_python()? != PYTHON {
+        // Wheels for the root's Python, not for the host's; compiled files would be of the wrong version.
+        pip.args(["--no-compile", "--implementation", "cp", "--python-version", PYTHON]);
+        for platform in ["manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34"] {
+            pip.args(["--platform", &format!("{platform}_{}", std::env::consts::ARCH)]);
+        }
+    }
+    command::output(&mut pip)?;
+    for library in ["numpy", "scipy"].map(|name| directory.join(name)) {
+        if library.exists() {
+            remove_tests(&library)?; // 48 MB that nobody runs here
+        }
+    }
+    layer_of_directory(&directory, &format!("usr/local/lib/python{PYTHON}/dist-packages"), path)
+}
+
+/// Writes a layer that has the directory at this place, and removes the directory.
+pub fn layer_of_directory(directory: &Path, place: &str, path: &Path) -> Result<()> {
+    let mut layer = tar::Builder::new(BufWriter::new(File::create(path)?));
+    layer.follow_symlinks(false);
+    layer.append_dir_all(place, directory)?;
+    layer.into_inner()?.into_inner().context("cannot write the layer")?;
+    fs::remove_dir_all(directory)?;
+    Ok(())
+}
+
+/// `3.11`.
+fn host_python() -> Result<String> {
+    let mut python = Command::new("python3");
+    let version = command::output(python.args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]))?;
+    Ok(version.trim().to_owned())
+}
+
+fn remove_tests(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        if entry.file_name() == "tests" {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            remove_tests(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The Python files below a directory with their place in the image, sorted.
+pub fn sources(directory: &Path, name: &str) -> Result<Vec<Placed>> {
+    let mut found = Vec::new();
+    let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let inside = format!("{name}/{file}");
+        if entry.file_type()?.is_dir() && file != "__pycache__" {
+            found.extend(sources(&entry.path(), &inside)?);
+        } else if file.ends_with(".py") {
+            found.push((inside, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,189 @@
+//! What every live test begins with: the operator, a namespace with a claim for model versions, and one object in it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Cluster, TestNamespace, eventually};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::Deployment, core::v1::PersistentVolumeClaim, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
+use recommender_operator::api::{RecommenderModel, ScalingStatus};
+use serde_json::{Value, json};
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// How long anything may take that comes before the load: pods of a busy host start, Prometheus is told of them.
+pub const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The object of each test.
+pub const NAME: &str = "packages";
+
+/// One installation for all tests of this process.
+static INSTALLED: OnceCell<()> = OnceCell::const_new();
+
+static TURNS: RwLock<()> = RwLock::const_new(());
+
+/// Whether other tests run at the same time: not while Prometheus is stopped.
+pub enum Turn {
+    /// Others may run.
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    /// No other test runs.
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+}
+
+impl Turn {
+    /// Waits until no test runs that wants to be alone.
+    pub async fn shared() -> Self {
+        Self::Shared { _guard: TURNS.read().await }
+    }
+
+    /// Waits until no other test runs.
+    pub async fn alone() -> Self {
+        Self::Alone { _guard: TURNS.write().await }
+    }
+}
+
+/// A place for a test.
+pub struct Bed {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The test's own namespace.
+    pub namespace: TestNamespace,
+    _turn: Turn,
+}
+
+impl Bed {
+    /// A bed in a new namespace; `hint` is part of its name.
+    pub async fn new(turn: Turn, hint: &str) -> Result<Self> {
+        let cluster = e2e::cluster().await?;
+        INSTALLED.get_or_try_init(async || cluster.operator().await).await?;
+        let namespace = cluster.namespace(hint).await?;
+        let bed = Self { cluster, namespace, _turn: turn };
+        let claim = json!({
+            "metadata": {"name": "models"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        });
+        let claim: PersistentVolumeClaim = serde_json::from_value(claim)?;
+        bed.api().create(&PostParams::default(), &claim).await?;
+        Ok(bed)
+    }
+
+    /// Creates the object: the example recommender with these resources and this autoscaling.
+    pub async fn create(&self, resources: Value, autoscaling: Value) -> Result<()> {
+        let image = self.cluster.example_image().await?;
+        let serving = json!({
+            "image": image,
+            "args": ["serve"],
+            "probes": {"path": "/health", "periodSeconds": 1},
+            "resources": resources,
+            "autoscaling": autoscaling,
+        });
+        self.create_with(serving, json!([]), json!([])).await
+    }
+
+    /// Creates the object: the example recommender, idle, with a worker and what it depends on.
+    pub async fn create_worker(&self, worker: Value, dependency: Value) -> Result<()> {
+        let image = self.cluster.example_image().await?;
+        let serving = json!({"image": image, "args": ["serve"], "probes": {"path": "/health"}, "replicas": 1});
+        self.create_with(serving, json!([worker]), json!([dependency])).await
+    }
+
+    async fn create_with(&self, serving: Value, workers: Value, dependencies: Value) -> Result<()> {
+        let object = json!({
+            "apiVersion": "recommender.dev/v1alpha1",
+            "kind": "RecommenderModel",
+            "metadata": {"name": NAME},
+            "spec": {
+                "artifacts": {"persistentVolumeClaim": {"claimName": "models"}},
+                "training": {"image": serving["image"], "full": {"args": ["train", "--full"], "deadlineSeconds": 600}},
+                "serving": serving,
+                "workers": workers,
+                "dependencies": dependencies,
+                "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+            },
+        });
+        let object: RecommenderModel = serde_json::from_value(object)?;
+        self.api().create(&PostParams::default(), &object).await.context("cannot create the object")?;
+        Ok(())
+    }
+
+    /// Objects of a kind.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.cluster.client(), &self.namespace.name)
+    }
+
+    /// Waits until a Deployment has as many ready pods as it wants, and at least one.
+    pub async fn ready(&self, deployment: &str) -> Result<()> {
+        e2e::until(&self.api::<Deployment>(), deployment, "is ready", PATIENCE, |deployment| {
+            let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas);
+            ready.is_some() && ready == deployment.spec.as_ref().and_then(|spec| spec.replicas)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// The one value that a query gives, with the namespace for `$namespace` and the labels of the object's series for
+    /// `$labels`. None when there is no series.
+    pub async fn query(&self, query: &str) -> Result<Option<f64>> {
+        let labels = format!("namespace=\"{}\",recommender=\"{NAME}\"", self.namespace.name);
+        let query = query.replace("$labels", &labels).replace("$namespace", &self.namespace.name);
+        let found = self.cluster.prometheus(&query).await?;
+        ensure!(found.len() <= 1, "{query} has {} answers instead of one: {found:?}", found.len());
+        let Some(sample) = found.first() else { return Ok(None) };
+        let value = sample["value"][1].as_str().context("a sample has a value")?.parse::<f64>()?;
+        Ok(value.is_finite().then_some(value))
+    }
+
+    /// Waits until there is such a series: the object's monitors and rules have reached Prometheus.
+    pub async fn measured(&self, query: &str) -> Result<f64> {
+        let what = format!("Prometheus answers {query} in {}", self.namespace);
+        eventually(&what, PATIENCE, async || self.query(query).await?.context("no series")).await
+    }
+
+    /// What the status says of the scaling of the servers, or of the worker of this name.
+    pub async fn scaling(&self, worker: Option<&str>) -> Result<ScalingStatus> {
+        let status = self.api::<RecommenderModel>().get(NAME).await?.status.context("there is a status")?;
+        let found = match worker {
+            Some(name) => status.workers.into_iter().find(|worker| worker.name == name).and_then(|own| own.scaling),
+            None => status.serving.and_then(|serving| serving.scaling),
+        };
+        found.context("the status says nothing of the scaling")
+    }
+
+    /// A condition of the object.
+    pub async fn condition(&self, kind: &str) -> Result<Condition> {
+        let status = self.api::<RecommenderModel>().get(NAME).await?.status.context("there is a status")?;
+        let found = status.conditions.into_iter().find(|condition| condition.type_ == kind);
+        found.with_context(|| format!("there is no condition {kind}"))
+    }
+
+    /// The messages of all Events about the object, oldest first.
+    pub async fn told(&self) -> Result<Vec<String>> {
+        let mut events: Vec<Event> = self.api::<Event>().list(&ListParams::default()).await?.items;
+        events.retain(|event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some(NAME));
+        events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
+        Ok(events.into_iter().filter_map(|event| event.note).collect())
+    }
+
+    /// Fails unless every change of the number of replicas is told: in the status, newest first, and in an Event each.
+    pub async fn every_change_is_told(&self, worker: Option<&str>, numbers: &[i32]) -> Result<ScalingStatus> {
+        let scaling = self.scaling(worker).await?;
+        let told: Vec<i32> = scaling.decisions.iter().rev().map(|decision| decision.to).collect();
+        ensure!(numbers[1..].iter().all(|number| told.contains(number)), "{numbers:?}, but told was {told:?}");
+        let events = self.told().await?;
+        for decision in &scaling.decisions {
+            let message = &decision.message;
+            ensure!(!message.is_empty() && !decision.reason.is_empty(), "no reason is given: {decision:?}");
+            ensure!(events.iter().any(|event| event.contains(message)), "no event says {message:?}: {events:#?}");
+        }
+        Ok(scaling)
+    }
+}

@@ -1,0 +1,59 @@
+//! Servers with a latency to keep.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::load::Stage;
+use serde_json::json;
+
+use crate::{
+    bed::{Bed, Turn},
+    serving::{self, DEPLOYMENT, P95, TARGET, kept_for},
+    watch::{Source, Watch, turns},
+};
+
+/// From little to twice what one replica can do, and back to little, where it stays to the end of the test.
+const LOAD: [Stage; 6] = [
+    Stage { per_second: 8, seconds: 0 },
+    Stage { per_second: 8, seconds: 40 },
+    Stage { per_second: 110, seconds: 5 },
+    Stage { per_second: 110, seconds: 115 },
+    Stage { per_second: 4, seconds: 0 },
+    Stage { per_second: 4, seconds: 200 },
+];
+/// When the load ends, and since when all is to be well again, seconds.
+const ENDS: f64 = 160.0;
+const WELL: f64 = 130.0;
+
+pub async fn servers_keep_their_latency_under_load() -> Result<()> {
+    let bed = Bed::new(Turn::shared().await, "latency").await?;
+    serving::create(&bed, json!({"minReplicas": 1, "maxReplicas": 5})).await?;
+    let load = serving::load(&bed, &LOAD).await?;
+    let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&LOAD), P95);
+    let seconds = Duration::from_secs;
+
+    watch.until("one replica keeps the latency", seconds(40), |rows| kept_for(rows, seconds(20))).await?;
+    let above = |p95: Option<f64>| p95.is_some_and(|p95| p95 > f64::from(TARGET));
+    watch
+        .until("the latency is above its target", seconds(100), |rows| rows.last().is_some_and(|row| above(row.signal)))
+        .await?;
+    let alone = watch.rows.iter().all(|row| row.ready <= 1);
+    ensure!(alone, "one replica was to be too few, but it was not alone:\n{}", watch.table());
+    watch.until("more are ready", seconds(60), |rows| rows.last().is_some_and(|row| row.ready > 1)).await?;
+    watch.until("the latency is kept", seconds(90), |rows| kept_for(rows, seconds(15))).await?;
+    watch.until("the load ends", seconds(240), |rows| rows.last().is_some_and(|row| row.seconds >= ENDS)).await?;
+    let most = watch.numbers().into_iter().max().context("there were replicas")?;
+    // Half of the highest load of twenty minutes is always provided for.
+    let half = (most + 1) / 2;
+    watch.until("half is enough", seconds(170), |rows| rows.last().is_some_and(|row| row.ready <= half)).await?;
+    println!("\n{}", watch.table());
+
+    let late = watch.rows.iter().filter(|row| (WELL..ENDS).contains(&row.seconds) && above(row.signal)).count();
+    ensure!(late == 0, "the latency was above its target again while the load lasted");
+    let numbers = watch.numbers();
+    ensure!(turns(&numbers) == 1, "the replicas went up and down more than once: {numbers:?}");
+    let scaling = bed.every_change_is_told(None, &numbers).await?;
+    println!("{}", serde_json::to_string_pretty(&scaling)?);
+    println!("{:?}", load.stop().await?);
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! No data is not zero: a Prometheus that is gone, under load.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::load::Stage;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::Api;
+use serde_json::json;
+
+use crate::{
+    bed::{Bed, PATIENCE, Turn},
+    serving::{self, DEPLOYMENT, P95, kept_for},
+    watch::{Row, Source, Watch},
+};
+
+const LOAD: [Stage; 2] = [Stage { per_second: 70, seconds: 5 }, Stage { per_second: 70, seconds: 595 }];
+
+/// A trouble is told when it has lasted half a minute.
+const OUTAGE: Duration = Duration::from_secs(60);
+
+pub async fn replicas_hold_while_prometheus_is_down() -> Result<()> {
+    let bed = Bed::new(Turn::alone().await, "outage").await?;
+    serving::create(&bed, json!({"minReplicas": 1, "maxReplicas": 5, "requestsPerReplica": 30})).await?;
+    let _load = serving::load(&bed, &LOAD).await?;
+    let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&LOAD), P95);
+    let seconds = Duration::from_secs;
+    watch.until("all is well", seconds(180), |rows| kept_for(rows, seconds(15)) && unchanged_for(rows, 30.0)).await?;
+    let before = watch.rows.len();
+
+    let outage = Outage::begin(&bed).await?;
+    watch.note("Prometheus is stopped");
+    watch.during(OUTAGE).await?;
+    let told = bed.condition("ScalingActive").await?;
+    let during = watch.rows[before..].to_vec();
+    outage.end(&bed).await?;
+    watch.note("Prometheus is back");
+    watch.during(seconds(60)).await?;
+    watch
+        .until("the latency is known again", seconds(60), |rows| rows.last().is_some_and(|row| row.signal.is_some()))
+        .await?;
+    println!("\n{}", watch.table());
+
+    let wanted = watch.rows[before - 1].wanted;
+    ensure!(wanted > 1, "with one replica there is nothing to lose: {wanted}");
+    ensure!(during.iter().filter(|row| row.signal.is_none()).count() * 2 > during.len(), "Prometheus went on");
+    ensure!(during.iter().all(|row| row.wanted == wanted), "the replicas did not hold");
+    ensure!(watch.rows[before..].iter().all(|row| row.wanted >= wanted), "there was a dip");
+    ensure!(told.status == "False" && told.reason == "MetricsMissing", "it is not told: {told:?}");
+    println!("ScalingActive: {}", told.message);
+    Ok(())
+}
+
+/// Whether the replicas have been as they are for so many seconds.
+fn unchanged_for(rows: &[Row], seconds: f64) -> bool {
+    let Some(last) = rows.last() else { return false };
+    let since = last.seconds - seconds;
+    rows[0].seconds <= since
+        && rows
+            .iter()
+            .filter(|row| row.seconds >= since)
+            .all(|row| (row.wanted, row.ready) == (last.wanted, last.wanted))
+}
+
+/// A Prometheus that is gone. Dropped, it comes back: others need it.
+struct Outage {
+    ended: bool,
+}
+
+impl Outage {
+    async fn begin(bed: &Bed) -> Result<Self> {
+        let outage = Self { ended: false };
+        bed.cluster.kubectl(&scale(0)).await?;
+        e2e::until(&prometheus(bed), "prometheus-main", "is gone", PATIENCE, |set| {
+            set.status.as_ref().is_some_and(|status| status.replicas == 0)
+        })
+        .await?;
+        Ok(outage)
+    }
+
+    async fn end(mut self, bed: &Bed) -> Result<()> {
+        bed.cluster.kubectl(&scale(1)).await?;
+        self.ended = true;
+        e2e::until(&prometheus(bed), "prometheus-main", "is ready", PATIENCE, |set| {
+            set.status.as_ref().is_some_and(|status| status.ready_replicas == Some(1))
+        })
+        .await
+        .map(drop)
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if !self.ended
+            && let Err(error) = e2e::cluster::kubectl(&scale(1))
+        {
+            eprintln!("Prometheus could not be started again: {error:#}");
+        }
+    }
+}
+
+fn prometheus(bed: &Bed) -> Api<StatefulSet> {
+    Api::namespaced(bed.cluster.client(), "monitoring")
+}
+
+/// Arguments of kubectl that give the cluster's Prometheus so many replicas.
+fn scale(replicas: u32) -> [&'static str; 8] {
+    let patch = if replicas == 0 { r#"{"spec":{"replicas":0}}"# } else { r#"{"spec":{"replicas":1}}"# };
+    ["-n", "monitoring", "patch", "prometheus", "main", "--type=merge", "--patch", patch]
+}

@@ -1,0 +1,46 @@
+//! Workers on an RQ queue.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use e2e::parts;
+use serde_json::json;
+
+use crate::{
+    bed::{Bed, Turn},
+    lag::{Backlog, WORKER, catches_up},
+};
+
+/// Half a second for each job: not quite two a second from each worker.
+pub async fn workers_catch_up_with_a_queue() -> Result<()> {
+    let bed = Bed::new(Turn::shared().await, "rq").await?;
+    let worker = json!({
+        "name": WORKER,
+        "image": bed.cluster.workers_image().await?,
+        "args": ["-m", "rq.cli", "worker", "--url", "redis://redis:6379", "train_model"],
+        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+        "terminationGraceSeconds": 10,
+        "autoscaling": {
+            "minReplicas": 1,
+            "maxReplicas": 5,
+            "lag": {"dependency": WORKER, "catchUpSeconds": 60},
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 15}},
+        },
+    });
+    bed.create_worker(worker, json!({"name": WORKER, "rq": {"queues": ["train_model"]}})).await?;
+    parts::redis(&bed.cluster, &bed.namespace.name).await?;
+    let steady = ["enqueue", "--count", "150", "--per-second", "0.25", "--work-milliseconds", "500"];
+    parts::start(&bed.cluster, &bed.namespace.name, "steady", &steady).await?;
+    catches_up(
+        &bed,
+        &Backlog {
+            program: &["enqueue", "--count", "250", "--work-milliseconds", "500"],
+            messages: 250.0,
+            gone: 5.0,
+            catch_up: Duration::from_secs(60),
+            // How many depends on what was learned until then.
+            replicas: 3..=5,
+        },
+    )
+    .await
+}
