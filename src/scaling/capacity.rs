@@ -20,10 +20,14 @@ const WORKERS: [f64; 3] = [1.0, 4.0, 16.0];
 const CLEARLY: f64 = 0.08;
 /// Variance of ln(latency) that is not from counting: histogram buckets.
 const MEASUREMENT: f64 = 0.01;
+/// Variance of ln(latency) from counting, times the requests: that of the p95 of exponential times, q / (1 - q) / ln(1 -
+/// q)^2 = 2.1, and of three samples in a row, whose windows overlap, only one tells something new.
+const COUNTING: f64 = 6.0;
 /// Variance that ln L0 and ln X gain per sample, because everything changes.
 const DRIFT: f64 = 1.6e-5;
-/// CPU below this share of a replica says little about the cost of a request.
-const IDLE: f64 = 0.05;
+/// CPU below this share of a replica says little about the cost of a request: a process that does nothing uses some too,
+/// and a quiet night must not make requests look dear.
+const IDLE: f64 = 0.2;
 /// Utilisation beyond which the curve is not followed.
 const SATURATED: f64 = 0.97;
 /// A target less than this times L0 cannot be kept.
@@ -70,7 +74,7 @@ impl Track {
         let [aa, ab, bb] = [self.variance[0] + DRIFT, self.variance[1], self.variance[2] + DRIFT];
         let (factor, steep) = curve(workers, sample.load / self.saturation.exp());
         let row = [aa - steep * ab, ab - steep * bb];
-        let variance = row[0] - steep * row[1] + MEASUREMENT + 1.0 / sample.requests;
+        let variance = row[0] - steep * row[1] + MEASUREMENT + COUNTING / sample.requests;
         let error = sample.latency.ln() - self.unloaded - factor.ln();
         self.surprise += 0.005 * ((error * error / variance).min(25.0) + variance.ln() - self.surprise);
         // An outlier moves the belief by three deviations at most.
@@ -88,16 +92,20 @@ impl Track {
         if ratio < FEASIBLE {
             return None;
         }
-        let (mut low, mut high) = (1e-3, SATURATED);
-        for _ in 0..10 {
-            let middle = f64::midpoint(low, high);
-            if curve(workers, middle).0 > ratio { high = middle } else { low = middle }
+        // Halved until the curve in between is as good as a line.
+        let (mut low, mut high) = ((1e-3, 1.0), (SATURATED, curve(workers, SATURATED).0));
+        for _ in 0..5 {
+            let middle = f64::midpoint(low.0, high.0);
+            let factor = curve(workers, middle).0;
+            if factor > ratio { high = (middle, factor) } else { low = (middle, factor) }
         }
+        let share = ((ratio - low.1) / (high.1 - low.1)).clamp(0.0, 1.0);
+        let utilisation = low.0 + share * (high.0 - low.0);
         // On a flat curve an error of L0 would move the load without end: the elasticity is bounded below.
-        let steep = curve(workers, low).1.max(0.3);
+        let steep = curve(workers, utilisation).1.max(0.3);
         let [aa, ab, bb] = self.variance;
         let variance = (bb - 2.0 * ab / steep + aa / (steep * steep)).max(0.0);
-        Some((low.ln() + self.saturation, variance.sqrt()))
+        Some((utilisation.ln() + self.saturation, variance.sqrt()))
     }
 }
 

@@ -5,55 +5,74 @@
 //! | way | guess |
 //! |---|---|
 //! | last | the rate of the last scrape interval |
-//! | lines | least-squares lines through the last 30, 60, 120 and 300 s, extended by H, at most to twice the load; a jump of a quarter within a tick is a step, and lines begin after it |
-//! | mean | the mean of 60 s, for loads that are noise and no trend |
-//! | peaks | the highest of 1, 10 and 60 minutes: steps and flash crowds come back |
+//! | lines | least-squares lines through the last 30, 60, 120 and 300 s, extended by H, at most to twice the load |
+//! | mean | the mean of about 5 minutes, for loads that are noise and no trend |
+//! | between | 0.4 of the load and 0.6 of the mean, for noise of which a part will still be there |
+//! | peaks | the highest of 10 and 60 minutes: steps and flash crowds come back |
 //! | season | the highest of the same quarter of an hour yesterday and a week ago |
 //!
-//! Each way's errors are kept ([`Errors`], an hour's memory), so a way times e^(quantile of its errors) is a **plan**: five
-//! quantiles per way. A plan falls by at most 1/e per [`HOLD`] seconds. Every plan is judged by what it would have cost:
+//! Each way's errors are kept ([`Errors`], half a day's memory), so a way times e^(quantile of its errors) is a **plan**:
+//! five quantiles per way. A plan falls by at most 1/e per [`HOLD`] seconds. Every plan is judged by what it would have
+//! cost:
 //! ```text
 //! cost = replicas + (price when the load was more than the replicas carry)          per tick, forgotten over about 14 h
 //! ```
-//! and the cheapest is followed. So noise and trend, steps and slopes are told apart by results and not by rules, and
-//! headroom is bought where it pays, with the same price everywhere ([`super::Headroom::price`]). This is prediction with
-//! expert advice, "follow the leader" (Cesa-Bianchi, Lugosi: Prediction, Learning, and Games, 2006, chapters 2 and 3).
+//! and the cheapest is followed, but never less than the line through 30 s says, as far as its rise is more than the noise
+//! of the differences from tick to tick explains: flash crowds are too rare to be learned. So noise and trend, steps and
+//! slopes are told apart by results and hardly by rules, and headroom is bought where it pays, with the same price
+//! everywhere ([`super::Headroom::price`]). This is prediction with expert advice, "follow the leader" (Cesa-Bianchi,
+//! Lugosi: Prediction, Learning, and Games, 2006, chapters 2 and 3).
 
 use super::errors::Errors;
 use super::memory::{Peak, Season};
 
 /// Ticks kept: the longest horizon is one less.
 const KEPT: usize = 64;
+/// Ticks that the lines go through.
+const LINES: [usize; 4] = [6, 12, 24, 60];
+/// Spans of the peaks, seconds.
+const PEAKS: [f64; 2] = [600.0, 3600.0];
 /// Ways to guess.
-pub const WAYS: usize = 11;
+pub const WAYS: usize = 1 + LINES.len() + 2 + PEAKS.len() + 2;
+/// Deviations that a rise within 30 s has to be above the noise.
+const DOUBT: f64 = 1.5;
+/// Ticks over which the noise is averaged: five minutes.
+const NOISE: f64 = 60.0;
 /// Quantiles of the errors, falling.
 const LEVELS: [f64; 5] = [0.995, 0.98, 0.92, 0.8, 0.6];
 const PLANS: usize = WAYS * LEVELS.len();
 /// The plan followed before there is experience: the line through 60 s with the quantile 0.92.
 const FIRST: usize = 2 * LEVELS.len() + 2;
-/// Errors that are remembered: an hour at a tick of 5 s.
-const MEMORY: f32 = 720.0;
+/// Errors that are remembered: half a day at a tick of 5 s.
+const MEMORY: f32 = 8640.0;
 /// How fast costs are forgotten per tick: 10,000 ticks, about 14 hours.
 const LEARN: f32 = 1e-4;
-/// A load that changes by this share within a tick is a step: no slope is seen in it.
-const JUMP: f64 = 0.25;
+/// Seconds over which the mean forgets, and what the load counts between load and mean.
+const MEAN_SECONDS: f64 = 300.0;
+const BETWEEN: f64 = 0.4;
 /// Seconds in which a plan falls to 1/e at most.
 const HOLD: f64 = 300.0;
 
-/// Loads, guesses, plans and their costs.
+/// Loads, guesses, plans and their costs: about 15 KB.
 #[derive(Debug, Clone)]
 pub struct Forecast {
     loads: [f32; KEPT],
     guesses: [[f32; WAYS]; KEPT],
-    plans: [[f32; PLANS]; KEPT],
+    /// The replicas that each plan would have ordered.
+    orders: [[u16; PLANS]; KEPT],
+    /// What each plan says now, requests per second.
+    plans: [f32; PLANS],
     costs: [f32; PLANS],
     errors: [Errors; WAYS],
-    peaks: [Peak<13>; 3],
+    /// e^(quantile of the errors) by way and level.
+    factors: [f32; PLANS],
+    peaks: [Peak<13>; PEAKS.len()],
     season: Season,
+    mean: f64,
+    /// Mean square of the relative differences from tick to tick.
+    noise: f64,
     best: usize,
     seen: usize,
-    /// Ticks since the load jumped: lines begin there.
-    level: usize,
 }
 
 /// What one tick is planned with.
@@ -91,14 +110,17 @@ impl Default for Forecast {
         Self {
             loads: [0.0; KEPT],
             guesses: [[0.0; WAYS]; KEPT],
-            plans: [[0.0; PLANS]; KEPT],
+            orders: [[0; PLANS]; KEPT],
+            plans: [0.0; PLANS],
             costs: [0.0; PLANS],
             errors: std::array::from_fn(|_| Errors::default()),
+            factors: [1.0; PLANS],
             peaks: Default::default(),
             season: Season::default(),
+            mean: 0.0,
+            noise: 0.0,
             best: FIRST,
             seen: 0,
-            level: 0,
         }
     }
 }
@@ -107,25 +129,33 @@ impl Forecast {
     /// Takes the load of this tick and says what to provide for.
     pub fn next(&mut self, tick: &Tick) -> Expected {
         let ticks = (tick.horizon / tick.interval.max(0.1)).clamp(1.0, (KEPT - 1) as f64);
-        let jumped = self.seen > 0 && (tick.latest - self.load(0)).abs() > JUMP * tick.latest.max(self.load(0));
-        self.level = if jumped { 1 } else { self.level + 1 };
+        let before = if self.seen > 0 { self.load(0) } else { tick.latest };
+        let change = (tick.latest - before).abs() / tick.latest.max(before).max(1e-9);
+        self.noise += (change * change - self.noise) / NOISE;
         self.loads[self.seen % KEPT] = tick.latest as f32;
         self.seen += 1;
         // The plan is chosen before this tick is judged, so that more load never means fewer replicas.
         let best = self.best;
         self.judge(tick, ticks.ceil() as usize);
         let guesses = self.guess(tick, ticks);
+        self.plan(tick, &guesses);
+        // A rise that has just begun is never in a plan that was cheap so far.
+        let safe = f64::from(self.plans[best]).max(self.rising(tick, ticks));
+        Expected { load: guesses[best / LEVELS.len()], safe }
+    }
+
+    fn plan(&mut self, tick: &Tick, guesses: &[f64; WAYS]) {
         let at = (self.seen - 1) % KEPT;
-        let before = self.plans[(self.seen + KEPT - 2) % KEPT];
         let kept = (-tick.interval / HOLD).exp() as f32;
+        let per_load = (1.0 / tick.capacity) as f32;
         self.guesses[at] = guesses.map(|guess| guess as f32);
-        for (way, guess) in guesses.iter().enumerate() {
-            for (level, error) in self.errors[way].quantiles(&LEVELS).iter().enumerate() {
-                let plan = way * LEVELS.len() + level;
-                self.plans[at][plan] = (*guess as f32 * (*error as f32).exp()).max(before[plan] * kept);
-            }
+        let plans = self.plans.iter_mut().zip(&self.factors).zip(&mut self.orders[at]);
+        for (index, ((plan, factor), order)) in plans.enumerate() {
+            *plan = (self.guesses[at][index / LEVELS.len()] * factor).max(*plan * kept);
+            // Rounded up, and beyond the largest u16 it stays that.
+            let replicas = *plan * per_load;
+            *order = (replicas as u16).saturating_add(u16::from(replicas > f32::from(replicas as u16)));
         }
-        Expected { load: guesses[best / LEVELS.len()], safe: f64::from(self.plans[at][best]) }
     }
 
     /// Adds to the errors of every way and to the costs of every plan what they said for now, then picks the cheapest.
@@ -138,58 +168,88 @@ impl Forecast {
         for (errors, guess) in self.errors.iter_mut().zip(self.guesses[at]) {
             errors.add(f64::from(((tick.load as f32 + 1e-3) / (guess + 1e-3)).ln()), MEMORY);
         }
-        let (needed, per_load) = ((tick.load / tick.capacity) as f32, (1.0 / tick.capacity) as f32);
+        // Half a day's quantiles move slowly: one way per tick is looked at.
+        let way = self.seen % WAYS;
+        let quantiles = self.errors[way].quantiles(&LEVELS);
+        for (factor, quantile) in self.factors[way * LEVELS.len()..].iter_mut().zip(quantiles) {
+            *factor = quantile.exp() as f32;
+        }
+        let needed = (tick.load / tick.capacity) as f32;
         let (price, least) = (tick.price as f32, tick.least as f32);
         let learn = LEARN.max(1.0 / self.seen as f32);
-        for (cost, plan) in self.costs.iter_mut().zip(self.plans[at]) {
-            let replicas = (plan * per_load).ceil().max(least);
+        for (cost, ordered) in self.costs.iter_mut().zip(self.orders[at]) {
+            let replicas = f32::from(ordered).max(least);
             let paid = if needed > replicas { replicas + price } else { replicas };
             *cost += learn * (paid - *cost);
         }
-        let cheapest =
-            (0..PLANS).fold(self.best, |best, plan| if self.costs[plan] < self.costs[best] { plan } else { best });
-        self.best = cheapest;
+        let cheaper = |best, plan| if self.costs[plan] < self.costs[best] { plan } else { best };
+        self.best = (0..PLANS).fold(self.best, cheaper);
     }
 
     fn guess(&mut self, tick: &Tick, ticks: f64) -> [f64; WAYS] {
-        let line = |samples| {
-            let (end, slope) = self.line(samples);
-            (end + slope * ticks).clamp(0.5 * end, 2.0 * tick.load.max(end))
-        };
-        let lines = [line(6), line(12), line(24), line(60)];
-        let mean = self.mean(12);
+        let lines = self.lines().map(|(end, slope)| {
+            let most = 2.0 * tick.load.max(end);
+            (end + slope * ticks).clamp(0.5 * end, most)
+        });
+        // At first the mean is that of what was seen.
+        let span = MEAN_SECONDS.min(self.seen as f64 * tick.interval).max(tick.interval);
+        self.mean += (tick.load - self.mean) * tick.interval / span;
+        let between = BETWEEN * tick.load + (1.0 - BETWEEN) * self.mean;
         let highest = tick.load.max(tick.latest);
-        let spans = [60.0, 600.0, 3600.0];
-        let peaks: [f64; 3] = std::array::from_fn(|index| self.peaks[index].max(tick.now, highest, spans[index]));
+        let mut peaks = PEAKS;
+        for (peak, span) in self.peaks.iter_mut().zip(&mut peaks) {
+            *span = peak.max(tick.now, highest, *span);
+        }
         let season = self.season.next(tick.now, tick.load, tick.horizon).map(|load| load.unwrap_or(tick.load));
-        [tick.latest, lines[0], lines[1], lines[2], lines[3], mean, peaks[0], peaks[1], peaks[2], season[0], season[1]]
+        let [l0, l1, l2, l3] = lines;
+        [tick.latest, l0, l1, l2, l3, self.mean, between, peaks[0], peaks[1], season[0], season[1]]
+    }
+
+    /// Where the line through 30 s will be, its slope less what the noise explains: the variance of a difference is twice
+    /// that of a sample, and that of a slope is a sample's over the sum of the squared distances from the middle.
+    fn rising(&self, tick: &Tick, ticks: f64) -> f64 {
+        let n = LINES[0].min(self.seen);
+        let (count, middle) = (n as f64, (n - 1) as f64 / 2.0);
+        let (mut sum, mut weighted) = (0.0, 0.0);
+        for back in 0..n {
+            sum += self.load(back);
+            weighted += self.load(back) * (middle - back as f64);
+        }
+        let squares = (count * (count * count - 1.0) / 12.0).max(1.0);
+        let (slope, end) = (weighted / squares, (sum + weighted / squares * middle * count) / count);
+        let deviation = (self.noise / 2.0 / squares).sqrt() * end;
+        let rising = (end + (slope - DOUBT * deviation).max(0.0) * ticks).min(2.0 * tick.load.max(end));
+        // A load that comes back to where it was, after a counter's reset or a restart of all pods, goes no higher for that.
+        let before = (n..self.seen.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);
+        if self.load(0) <= before * (1.0 + DOUBT * (self.noise / 2.0).sqrt().min(0.2)) {
+            rising.min(before)
+        } else {
+            rising
+        }
     }
 
     fn load(&self, back: usize) -> f64 {
         f64::from(self.loads[(self.seen - 1 - back) % KEPT])
     }
 
-    fn mean(&self, samples: usize) -> f64 {
-        let n = samples.min(self.seen);
-        (0..n).map(|back| self.load(back)).sum::<f64>() / n as f64
-    }
-
-    /// The least-squares line through the last samples: its value now (not negative) and its slope per tick.
-    fn line(&self, samples: usize) -> (f64, f64) {
-        let n = samples.min(self.level);
-        if n < 3 {
-            return (self.load(0), 0.0);
-        }
-        let middle = (n - 1) as f64 / 2.0;
-        let (mut sum, mut weighted) = (0.0, 0.0);
-        for back in 0..n {
-            let load = self.load(back);
-            sum += load;
-            weighted += load * (middle - back as f64);
-        }
-        let count = n as f64;
-        let slope = weighted / (count * (count * count - 1.0) / 12.0);
-        ((sum / count + slope * middle).max(0.0), slope)
+    /// The least-squares lines through the last samples: their values now (not negative) and their slopes per tick.
+    fn lines(&self) -> [(f64, f64); LINES.len()] {
+        let (mut taken, mut sum, mut weighted) = (0, 0.0, 0.0);
+        LINES.map(|samples| {
+            let n = samples.min(self.seen);
+            while taken < n {
+                let load = self.load(taken);
+                sum += load;
+                weighted += load * taken as f64;
+                taken += 1;
+            }
+            if n < 3 {
+                return (self.load(0), 0.0);
+            }
+            let (count, middle) = (n as f64, (n - 1) as f64 / 2.0);
+            let slope = (middle * sum - weighted) / (count * (count * count - 1.0) / 12.0);
+            ((sum / count + slope * middle).max(0.0), slope)
+        })
     }
 }
 

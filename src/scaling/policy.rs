@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// | knob | price of a second above the target | share of a replica's capacity planned with |
 /// |---|---|---|
-/// | Economy | 50 replica-seconds | 1.0 |
-/// | Balanced | 200 replica-seconds | 1.0 |
+/// | Economy | 20 replica-seconds | 1.0 |
+/// | Balanced | 350 replica-seconds | 1.0 |
 /// | Reliable | 700 replica-seconds | 0.97 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Headroom {
@@ -25,8 +25,8 @@ impl Headroom {
     #[must_use]
     pub const fn price(self) -> f64 {
         match self {
-            Self::Economy => 50.0,
-            Self::Balanced => 200.0,
+            Self::Economy => 20.0,
+            Self::Balanced => 350.0,
             Self::Reliable => 700.0,
         }
     }

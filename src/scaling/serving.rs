@@ -3,12 +3,15 @@
 //! With x the load, H the time until a replica ordered now is warm, k what one replica carries at the target:
 //! ```text
 //! H        = start-up + warm-up + window / 2 + delay                                                    seconds
-//! safe     = max(plan(x, H), half of the highest of 20 min, burst) + waiting / 20 s                     requests/s
+//! safe     = max(plan(x, H), half of the highest of 20 min, burst) + surge                              requests/s
 //! replicas = ceil(safe / (k * utilisation))        then guard, stabilisation, steps and bounds
 //! ```
 //! `plan` is [`super::forecast`], k is [`super::capacity`], never below half of what it has been of late: what latency
 //! alone can do is to double the replicas. `burst` is the load of the last scrape interval, extended by its own rise, while
-//! that is 1.5 times the window's; it holds for 60 s (as the panic mode of Knative's autoscaler).
+//! that is 1.5 times the window's; it holds for 60 s (as the panic mode of Knative's autoscaler). `surge` is for replicas
+//! that are overloaded already: twice what they cannot carry, because new ones are slow at first, and what waits within 2 s,
+//! at most twice the rest. What waits is what is in flight beyond k * T per ready replica (Little's law), and what joins it
+//! has arrived too: under overload the rate of answers is not that of requests.
 //!
 //! | rate | latency | what follows |
 //! |---|---|---|
@@ -42,8 +45,13 @@ const PEAK_SECONDS: f64 = 1200.0;
 /// A fast window this many times the slow one is a burst, for so many seconds.
 const BURST: f64 = 1.5;
 const BURST_SECONDS: f64 = 60.0;
-/// What waits is to be gone in that time, seconds.
-const DRAIN: f64 = 20.0;
+/// While replicas are overloaded, what they cannot carry is provided for so many times more, because replicas that have
+/// just started are slow, and what waits is to be gone in so many seconds; both at most so many times the rest.
+const SURGE: f64 = 2.0;
+const DRAIN: f64 = 2.0;
+const SURGE_MOST: f64 = 2.0;
+/// A surge never asks for more than so many times the load.
+const MOST: f64 = 2.5;
 /// Latency above the target for so long without a change is acted on, seconds.
 const GUARD_SECONDS: f64 = 30.0;
 /// More replicas that lower the latency by less than this share do not help; believed for so many seconds.
@@ -51,7 +59,7 @@ const HELPS: f64 = 0.1;
 const FROZEN_SECONDS: f64 = 600.0;
 /// Replicas, and share of the replicas, left over before one is given up.
 const SPARE: f64 = 0.3;
-const SPARE_SHARE: f64 = 0.1;
+const SPARE_SHARE: f64 = 0.15;
 /// What was wanted is kept for so long and half a start-up, unless the user says something else.
 const STABLE_SECONDS: f64 = 45.0;
 /// Ticks over which the usual capacity is averaged: about an hour.
@@ -142,6 +150,8 @@ pub struct History {
     tick: Option<f64>,
     ready: (u32, f64),
     burst: (f64, f64),
+    /// Requests that waited at the last tick.
+    waiting: f64,
     fresh_since: Option<f64>,
     above_since: Option<f64>,
     /// Until when so many replicas are wanted for the latency's sake: the HPA takes its time to follow.
@@ -185,7 +195,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
 
     history.check_trial(policy, &state);
     let (capacity, known) = history.capacity(policy, &state);
-    let (safe, mut limit) = history.provide(policy, signals, &state, capacity, interval);
+    let (safe, mut limit) = history.provide(policy, signals, &state, (capacity, known), interval);
     let need = safe / (capacity * policy.headroom.utilisation());
     // A replica is only given up when something is left over: noise must not take and give it all the time.
     let mut wanted = count(need).max(count(need + SPARE.max(SPARE_SHARE * need)).min(replicas.current));
@@ -271,10 +281,15 @@ impl History {
         policy: &Policy,
         signals: &Signals,
         state: &Now,
-        capacity: f64,
+        (capacity, known): (f64, Known),
         interval: f64,
     ) -> (f64, Limit) {
-        let latest = signals.latest.value().unwrap_or(state.rate);
+        // What the replicas usually carry: a capacity that fell for the latency's sake is no overload.
+        let ready = f64::from(state.replicas.ready) * self.learned.usual.map_or(capacity, |usual| usual.max(capacity));
+        let waiting = (signals.in_flight.value().unwrap_or(0.0) - ready * policy.target).max(0.0);
+        let joining = (waiting - self.waiting).max(0.0) / interval;
+        self.waiting = waiting;
+        let latest = signals.latest.value().unwrap_or(state.rate) + joining;
         let Expected { safe, .. } = self.forecast.next(&Tick {
             now: state.at,
             interval,
@@ -287,15 +302,18 @@ impl History {
         });
         let planned = safe.max(PEAK_SHARE * self.peak.max(state.at, state.rate, PEAK_SECONDS));
         let burst = self.burst(state, latest);
-        // A replica at its target holds k * T requests by Little's law; more than that waits.
-        let held = f64::from(state.replicas.ready) * capacity * policy.target;
-        let waiting = (signals.in_flight.value().unwrap_or(0.0) - held).max(0.0) / DRAIN;
-        let limit = match (burst > planned, waiting > 0.1 * planned.max(burst)) {
+        let needed = planned.max(burst);
+        // Slow answers alone are no overload: more must arrive than the replicas carry, too.
+        let carries = matches!(known, Known::Carries(_)) && self.frozen_until.is_none();
+        let overloaded = carries && waiting > 0.0 && latest > ready;
+        let surge = if overloaded { SURGE * (latest - ready) + waiting / DRAIN } else { 0.0 };
+        let surge = surge.min(SURGE_MOST * needed);
+        let limit = match (burst > planned, surge > 0.1 * needed) {
             (_, true) => Limit::Backlog,
             (true, false) => Limit::Burst,
             (false, false) => Limit::Load,
         };
-        (planned.max(burst) + waiting, limit)
+        ((needed + surge).min(MOST * state.rate.max(latest)).max(needed), limit)
     }
 
     fn burst(&mut self, state: &Now, latest: f64) -> f64 {

@@ -7,45 +7,64 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use judge::fleet::Balancing;
 use judge::plot;
 use judge::suite::{self, LagRow, Options, Trails, VariantReport};
 use judge::trace::{Trace, Variant};
 
-/// Runs this project's scaling decision on load traces beside HPA, KEDA, Knative, Flink and somebody who knows the
-/// future, in a simulator.
+const COLUMNS: &str = "\
+What is printed, for each variant:
+  s above    seconds in which more than 5 % of the requests took longer than the target
+  net        of those, the ones that somebody who knows the future would have avoided (clairvoyant)
+  hours      replica-hours, paid for from the order on; ratio: over the clairvoyant's
+  changes    changes of the number of replicas
+  req above  requests that took longer than the target or were given up after 5 s
+  at the hours of ...   our setting against the best setting of all peers at the same replica-hours
+  workers    a log of 12 partitions, to be caught up with in 120 s: seconds behind, and the worst lag in seconds
+
+Examples:
+  cargo bench-scaling traces/*.csv                                   everything, minutes
+  cargo bench-scaling --short --variant noise day.csv                the peers' defaults alone, seconds
+  cargo bench-scaling --json out.json --plots plots --seeds 3 day.csv";
+
+/// Runs this project's scaling decision on load traces, in a simulator, beside HPA, KEDA, Knative, Flink (each with its
+/// defaults and a grid of its settings) and somebody who knows the future.
 #[derive(Debug, Parser)]
-#[command(name = "bench-scaling")]
+#[command(name = "bench-scaling", after_help = COLUMNS)]
 struct Arguments {
-    /// CSV files `seconds,requests_per_second`; of each the busiest two days are used, scaled so that the 99th percentile
-    /// needs 20 replicas
+    /// CSV files `seconds,requests_per_second` with a header; of each the busiest two days are used, scaled so that the
+    /// 99th percentile needs 20 replicas
     #[arg(required = true)]
     traces: Vec<PathBuf>,
     /// Write everything to this file as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Write plots into this directory
+    /// Write plots (SVG) into this directory: load, replicas and latency of each trace, and the fronts
     #[arg(long)]
     plots: Option<PathBuf>,
-    /// Target of the p95; 2.5 times the unloaded one otherwise
+    /// Target of the p95 [default: 2.5 times the unloaded p95]
     #[arg(long, value_name = "MILLISECONDS")]
     target_ms: Option<f64>,
-    /// Service times
+    /// Mean service times of a request, one world each
     #[arg(long, value_delimiter = ',', default_value = "20,200", value_name = "MILLISECONDS")]
     service_ms: Vec<f64>,
-    /// Start-ups
+    /// From the order of a replica to ready, one world each
     #[arg(long, value_delimiter = ',', default_value = "10,60", value_name = "SECONDS")]
     startup_seconds: Vec<u32>,
-    /// Variants; all unless given
+    /// How the load between the points is made, and what changes meanwhile [default: all]
     #[arg(long, value_enum, value_delimiter = ',')]
     variant: Vec<Variant>,
     /// Workers per replica
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
+    /// How requests are spread over replicas
+    #[arg(long, value_enum, default_value = "least-request")]
+    balancing: Balancing,
     /// Seconds between two looks of the HPA that follows our decision
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=300))]
     sync_seconds: u32,
-    /// How many seeds
-    #[arg(long, default_value_t = 1)]
+    /// How many seeds of noise and of the phases of all periods, one world each
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
     /// Days of each trace
     #[arg(long, default_value_t = 2.0)]
@@ -76,6 +95,7 @@ fn main() -> Result<()> {
         target: arguments.target_ms.map(|milliseconds| milliseconds / 1e3),
         variants: variants.clone(),
         workers: arguments.workers,
+        balancing: arguments.balancing,
         sync: arguments.sync_seconds,
         seeds: arguments.seeds,
         grid: !arguments.short,

@@ -72,7 +72,7 @@ fn s22_pods_that_are_all_replaced_are_no_load() {
     site.fleets[0].ready = vec![now + 60; desired];
     let told = until(&mut site, &mut now, 3600, HIGH);
     assert!(told.iter().all(|(_, replicas)| *replicas >= before.min(6)), "{told:?}");
-    assert!(most(&told) <= 3 * before && turns(&told) <= 1, "{told:?}");
+    assert!(most(&told) <= 3 * before && turns(&told) <= 3, "{told:?}");
 }
 
 #[test]
@@ -84,7 +84,8 @@ fn s22_a_square_wave_does_not_make_it_flap() {
             let end = now + 300;
             let told = until(&mut site, &mut now, end, load);
             assert!(turns(&told) <= 3, "period {period}, {load:?}: {told:?}");
-            assert!(told.iter().all(|(_, replicas)| (6..=30).contains(replicas)), "period {period}: {told:?}");
+            // Twelve are needed at most; after what was seen, half as much again may come at any time.
+            assert!(told.iter().all(|(_, replicas)| (6..=36).contains(replicas)), "period {period}: {told:?}");
         }
     }
 }

@@ -227,7 +227,9 @@ fn the_last_ten_decisions_are_told_newest_first() {
     assert!(times.windows(2).all(|pair| pair[0] > pair[1]), "{times:?}");
     assert!(decisions.windows(2).all(|pair| pair[0].from == pair[1].to), "{decisions:?}");
     assert_eq!(decisions[0].to, servers.told().replicas);
-    assert!(decisions.iter().all(|decision| decision.message.starts_with("up from ")), "{decisions:?}");
+    let says =
+        |decision: &crate::api::ScalingDecision| if decision.to > decision.from { "up from " } else { "down from " };
+    assert!(decisions.iter().all(|decision| decision.message.starts_with(says(decision))), "{decisions:?}");
 }
 
 #[test]
