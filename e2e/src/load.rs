@@ -9,9 +9,11 @@ use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
-use crate::{Cluster, tools};
+use crate::{Cluster, command, tools};
 
 /// No test asks for more than so many requests a second, nor for so long.
 const MOST_PER_SECOND: u32 = 500;
@@ -44,6 +46,8 @@ pub fn rate_at(stages: &[Stage], seconds: f64) -> f64 {
 /// Load that runs. Dropping it ends it.
 pub struct Load {
     child: Child,
+    /// What k6 says besides: a line for each request that failed. Read all the time, or it would wait to be heard.
+    said: JoinHandle<String>,
 }
 
 /// What became of the requests, as their sender saw it.
@@ -92,8 +96,14 @@ impl Load {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let child = command.spawn().context("cannot run k6")?;
-        Ok(Self { child })
+        let mut child = command.spawn().context("cannot run k6")?;
+        let mut stderr = child.stderr.take().context("stderr is piped")?;
+        let said = tokio::spawn(async move {
+            let mut said = Vec::new();
+            let _ = stderr.read_to_end(&mut said).await; // what was read until then is better than nothing
+            String::from_utf8_lossy(&said).into_owned()
+        });
+        Ok(Self { child, said })
     }
 
     /// Ends it, whether or not its last stage is over, and says what became of the requests.
@@ -104,7 +114,8 @@ impl Load {
         // Interrupted it still sums up, and ends with a code of its own.
         let output = tokio::time::timeout(Duration::from_secs(60), self.child.wait_with_output()).await;
         let output = output.context("k6 does not end")??;
-        let (metrics, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let metrics = String::from_utf8_lossy(&output.stdout);
+        let said = command::last_lines(&self.said.await?, 20);
         report(&metrics).with_context(|| format!("k6 ended ({}): {metrics}\n{said}", output.status))
     }
 }
