@@ -36,6 +36,8 @@ const PEAKS: [f64; 2] = [600.0, 3600.0];
 pub const WAYS: usize = 1 + LINES.len() + 2 + PEAKS.len() + 2;
 /// Deviations that a rise within 30 s has to be above the noise.
 const DOUBT: f64 = 1.5;
+/// A load that is less than this share of what it was within five minutes is hardly there.
+const COLLAPSE: f64 = 0.3;
 /// Ticks over which the noise is averaged: five minutes.
 const NOISE: f64 = 60.0;
 /// Quantiles of the errors, falling.
@@ -219,13 +221,13 @@ impl Forecast {
         let (slope, end) = (weighted / squares, (sum + weighted / squares * middle * count) / count);
         let deviation = (self.noise / 2.0 / squares).sqrt() * end;
         let rising = (end + (slope - DOUBT * deviation).max(0.0) * ticks).min(2.0 * tick.load.max(end));
-        // A load that comes back to where it was, after a counter's reset or a restart of all pods, goes no higher for that.
-        let before = (n..self.seen.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);
-        if self.load(0) <= before * (1.0 + DOUBT * (self.noise / 2.0).sqrt().min(0.2)) {
-            rising.min(before)
-        } else {
-            rising
-        }
+        // A load that is back where it was after it was hardly there, as after a restart of all pods, goes no higher for
+        // that.
+        let highest = (n..self.seen.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);
+        let lowest = (0..n).map(|back| self.load(back)).fold(f64::INFINITY, f64::min);
+        let is_back =
+            lowest < COLLAPSE * highest && self.load(0) <= highest * (1.0 + DOUBT * self.noise.sqrt().min(0.2));
+        if is_back { rising.min(highest) } else { rising }
     }
 
     fn load(&self, back: usize) -> f64 {
