@@ -68,6 +68,7 @@ fn one(criterion: &mut Criterion) {
         partitions: Some(12),
         messages_per_replica: None,
         pause: 10.0,
+        rates: true,
     };
     let (mut history, mut tick) = (lag::History::default(), 0);
     criterion.bench_function("lag", |bencher| {
