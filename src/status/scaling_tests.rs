@@ -265,7 +265,10 @@ fn workers_are_ready_when_their_pods_are() {
     ready(case(), "True", reasons::AS_SPECIFIED, "the workers' pods are ready");
     let missing = "worker events: 1 of at least 2 pods are ready";
     let one = Facts::Deployment(deployment(1, 2));
-    ready(case().with_worker(one), "False", reasons::REPLICAS_MISSING, missing);
+    ready(case().with_worker(one.clone()), "False", reasons::ROLLING_OUT, missing);
+    let mut once_ready = case();
+    once_ready.prior = once_ready.compute();
+    ready(once_ready.with_worker(one), "False", reasons::REPLICAS_MISSING, missing);
     let half = DeploymentFacts { total: 3, updated: 1, ..deployment(2, 2) };
     let rolling = "worker events is being rolled out";
     ready(case().with_worker(Facts::Deployment(half)), "False", reasons::ROLLING_OUT, rolling);

@@ -5,7 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::Inputs;
 use crate::{
-    api::{ScalingStatus, ServingStatus, conditions::reasons},
+    api::{
+        ScalingStatus, ServingStatus,
+        conditions::{reasons, types},
+    },
     apply::Problem,
     model::{Scaling, Workload, names},
     observe::DeploymentFacts,
@@ -219,12 +222,14 @@ fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<Verdict> {
         return Some(Verdict::no(reasons::ROLLING_OUT, format!("worker {name} is being rolled out{why}")));
     }
     let ready = facts.ready;
-    (ready < least).then(|| {
-        Verdict::no(
-            reasons::REPLICAS_MISSING,
-            format!("worker {name}: {ready} of at least {least} pods are ready{why}"),
-        )
-    })
+    // The first pods of a worker are on their way, and not missing.
+    let was_ready = inputs.prior.conditions.iter().any(|condition| {
+        condition.type_ == types::WORKERS_READY
+            && (condition.status == "True" || condition.reason == reasons::REPLICAS_MISSING)
+    });
+    let reason = if was_ready || !why.is_empty() { reasons::REPLICAS_MISSING } else { reasons::ROLLING_OUT };
+    (ready < least)
+        .then(|| Verdict::no(reason, format!("worker {name}: {ready} of at least {least} pods are ready{why}")))
 }
 
 /// ScalingActive: the worst of all workloads.
