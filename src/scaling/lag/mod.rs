@@ -227,7 +227,9 @@ impl History {
             return (signals.current.saturating_sub(1).max(1), Limit::Load);
         }
         if self.learned.capacity.or(policy.messages_per_replica).is_none() {
-            return (self.attempt(signals, shared, lag, now), Limit::Learning);
+            let wanted = self.attempt(signals, shared, lag, now);
+            // For fewer, the least that was seen of one is knowledge enough.
+            return (wanted, if wanted < signals.current { Limit::Load } else { Limit::Learning });
         }
         match self.partitions {
             Some(partitions) if need > f64::from(partitions) => (shared, Limit::Partitions(partitions)),
