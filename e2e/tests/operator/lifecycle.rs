@@ -17,8 +17,16 @@ use crate::{
 };
 
 /// Every aspect of the object, in the order in which the status lists them.
-const CONDITIONS: [&str; 7] =
-    ["Ready", "Reconciling", "Stalled", "TrainingReady", "ServingReady", "ScalingActive", "MonitoringReady"];
+const CONDITIONS: [&str; 8] = [
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "TrainingReady",
+    "ServingReady",
+    "WorkersReady",
+    "ScalingActive",
+    "MonitoringReady",
+];
 
 /// Most status writes from creation until the object serves.
 const STATUS_WRITES: usize = 6;
