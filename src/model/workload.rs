@@ -61,6 +61,11 @@ impl Scaling {
 }
 
 impl Workload {
+    /// Whether it is the servers, and not a worker.
+    pub fn is_serving(&self) -> bool {
+        self.name == monitoring::Workload::Serving.label()
+    }
+
     /// The servers.
     pub fn serving(serving: &Serving, base: &str) -> Self {
         let scaling = serving.autoscaling.as_ref().map(Scaling::from);

@@ -122,10 +122,6 @@ pub struct AutoscalerFacts {
     pub created_at: Timestamp,
     /// Name of the Deployment whose replicas it writes; none when it writes those of something else.
     pub target: Option<String>,
-    /// Replicas it wants; none before it looked for the first time.
-    pub desired: Option<i32>,
-    /// When it last changed the number of replicas.
-    pub last_scale: Option<Timestamp>,
     /// Its condition `ScalingActive`, with the message where it is not true.
     pub active: Option<(bool, String)>,
 }
@@ -261,8 +257,7 @@ pub fn of_new(kind: Kind, meta: &ObjectMeta) -> Facts {
 
 /// What counts of an autoscaler.
 pub fn autoscaler(autoscaler: &HorizontalPodAutoscaler) -> Facts {
-    let status = autoscaler.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let conditions = autoscaler.status.as_ref().and_then(|status| status.conditions.as_ref());
     let active =
         conditions.into_iter().flatten().find(|condition| condition.type_ == "ScalingActive").map(|condition| {
             let active = condition.status == "True";
@@ -276,9 +271,6 @@ pub fn autoscaler(autoscaler: &HorizontalPodAutoscaler) -> Facts {
     Facts::Autoscaler(AutoscalerFacts {
         created_at: instant(autoscaler.metadata.creation_timestamp.as_ref()),
         target: target.filter(is_deployment).map(|target| target.name.clone()),
-        // The API server makes it 0 before its controller has looked, which then sets conditions.
-        desired: conditions.and_then(|_| Some(status?.desired_replicas)),
-        last_scale: status.and_then(|status| Some(status.last_scale_time.as_ref()?.0)),
         active,
     })
 }

@@ -160,10 +160,13 @@ fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>) -> 
     let rolled_out = deployment.is_some_and(|facts| facts.version == wanted && facts.rolled_out());
     let version = if rolled_out { wanted.clone() } else { prior.version };
     let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
+    let serving = names::serving(&inputs.model.identity.base);
     let (replicas, desired_replicas) = match deployment {
         Some(facts) => (facts.ready, facts.desired),
         // It is there, and the watch is about to tell its state: until then what was known of it holds.
-        None if inputs.family.owned(Kind::Deployment, uid).next().is_some() => (prior.replicas, prior.desired_replicas),
+        None if inputs.family.owned(Kind::Deployment, uid).any(|(name, _)| name == serving) => {
+            (prior.replicas, prior.desired_replicas)
+        }
         None => (0, inputs.model.serving_workload().replicas),
     };
     ServingStatus {

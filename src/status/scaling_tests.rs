@@ -87,8 +87,7 @@ impl Case {
     fn with_autoscaler(mut self, name: &str, active: Option<(bool, &str)>, minutes: i64) -> Self {
         let created_at = NOW - SignedDuration::from_mins(minutes);
         let active = active.map(|(active, message)| (active, message.to_owned()));
-        let facts =
-            Facts::Autoscaler(AutoscalerFacts { created_at, target: None, desired: None, last_scale: None, active });
+        let facts = Facts::Autoscaler(AutoscalerFacts { created_at, target: None, active });
         self.family = self.family.with(Watched::Child(Kind::HorizontalPodAutoscaler), name, facts, None);
         self
     }

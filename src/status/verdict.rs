@@ -194,7 +194,7 @@ pub fn workers(inputs: &Inputs<'_>) -> Verdict {
         return Verdict::no(reasons::NOT_REQUESTED, "spec.workers is empty");
     }
     let workloads = inputs.model.workloads();
-    let of_workers = workloads.iter().filter(|workload| workload.name != workload.component);
+    let of_workers = workloads.iter().filter(|workload| !workload.is_serving());
     let verdicts = of_workers.filter_map(|workload| worker(inputs, workload));
     verdicts.into_iter().next().unwrap_or_else(|| Verdict::yes(reasons::AS_SPECIFIED, "the workers' pods are ready"))
 }

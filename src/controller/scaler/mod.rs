@@ -141,7 +141,7 @@ fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&
     let worker = status.workers.iter().find(|worker| worker.name == workload.name);
     match worker {
         Some(worker) => worker.scaling.as_ref(),
-        None => status.serving.as_ref()?.scaling.as_ref().filter(|_| workload.name == workload.component),
+        None => status.serving.as_ref()?.scaling.as_ref().filter(|_| workload.is_serving()),
     }
 }
 

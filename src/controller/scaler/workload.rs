@@ -188,8 +188,8 @@ impl Scaled {
             ready: pods.ready,
             rolling_out: pods.rolling_out,
         };
-        // Partitions are never taken away: without news of them, those known last hold.
-        plan.policy.partitions = partitions.map(|count| count.round() as u32).or(plan.policy.partitions);
+        // Without news of them, the history has those known last.
+        plan.policy.partitions = partitions.map(|count| count.round() as u32);
         Some(lag::decide(&plan.policy, &signals, history, tick.clock))
     }
 
