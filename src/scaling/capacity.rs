@@ -81,8 +81,12 @@ impl Track {
         let limit = 3.0 * variance.sqrt();
         let error = error.clamp(-limit, limit);
         let gain = [row[0] / variance, row[1] / variance];
-        self.unloaded += gain[0] * error;
-        self.saturation += (gain[1] * error).clamp(-0.3, 0.3);
+        let moved = gain[0] * error;
+        self.unloaded += moved;
+        // What follows from a light load alone, X moves with L0 at most: far from where the curve was taken, the tangent
+        // would overshoot.
+        let most = (moved.abs() + 0.3 * steep.min(1.0)).min(0.3);
+        self.saturation += (gain[1] * error).clamp(-most, most);
         self.variance = [aa - gain[0] * row[0], ab - gain[0] * row[1], bb - gain[1] * row[1]];
     }
 
@@ -284,6 +288,19 @@ mod tests {
         }
         let Known::Carries(after) = capacity.at(0.25) else { panic!() };
         assert!((0.5..0.75).contains(&(after / before)), "{before} {after}");
+    }
+
+    #[test]
+    fn a_quiet_hour_does_not_make_replicas_look_weak() {
+        // One worker, 30 ms without load, saturated at 100/s: 60/s at 75 ms. The tangent alone comes to 33.
+        let busy = std::iter::repeat_n(55.0, 300);
+        let mut capacity = Capacity::default();
+        for load in busy.chain(std::iter::repeat_n(5.0, 700)) {
+            let (latency, cpu) = (0.03 / (1.0 - load / 100.0), Some(load / 100.0));
+            capacity.learn(&Sample { load, requests: 20.0 * load, latency, cpu }, None, 0.075);
+        }
+        let Known::Carries(found) = capacity.at(0.075) else { panic!() };
+        assert!((40.0..70.0).contains(&found), "{found}");
     }
 
     #[test]
