@@ -66,7 +66,9 @@ impl Steps {
         let up = common.behavior.scale_up.stabilization_seconds.unwrap_or(0.0);
         let down = common.behavior.scale_down.stabilization_seconds.unwrap_or(wish.stabilization);
         let fewest = self.fewest.note(now, wanted, up, |old, new| old < new);
-        let most = self.most.note(now, wanted, down, |old, new| old > new);
+        // What is held counts as wanted: after an outage as much time has to pass as after a need.
+        let held = if wish.lowers.is_err() { wanted.max(common.bounds.clamp(current)) } else { wanted };
+        let most = self.most.note(now, held, down, |old, new| old > new);
         let stable = current.max(fewest).min(most);
         match (wish.replicas.cmp(&current), wish.lowers) {
             (Ordering::Less, Err(why)) => (replicas, limit) = (current, why),

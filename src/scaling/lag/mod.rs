@@ -244,7 +244,9 @@ impl History {
         // meanwhile, as an autoscaler takes its time to follow, or follows the CPU use.
         let (at, ordered) = self.ordered.unwrap_or((f64::NEG_INFINITY, wish.current));
         let ordered = if wish.lowers.is_ok() { ordered } else { ordered.max(wish.current) };
-        let ordered = policy.common.bounds.clamp(ordered);
+        // Replicas beyond the partitions are only kept, and not asked for again.
+        let most = self.partitions.map_or(u32::MAX, |partitions| partitions.max(wish.current));
+        let ordered = policy.common.bounds.clamp(ordered.min(most));
         if replicas != ordered && now - at < policy.pause && wish.current > 0 {
             (replicas, limit) = (ordered, Limit::Rebalance);
         }
