@@ -135,7 +135,7 @@ impl Cluster {
         }
     }
 
-    /// Sets the number of replicas of a Deployment that was just created without one.
+    /// Sets the number of replicas of a Deployment, through its scale.
     ///
     /// # Errors
     /// When the call failed.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 
-use super::{Context, Error, Guarded, report, runs};
+use super::{Context, Error, Guarded, report, runs, scaler};
 use crate::{
     api::{RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Outcome, Wanted},
@@ -30,7 +30,7 @@ struct Look {
 /// 1. read what is known of it, and check that it can be worked with (no request)
 /// 2. decide what to train and what to serve (pure), and take over what the last tick decided on replicas
 /// 3. render the children (pure, cannot fail)
-/// 4. apply what is not as wanted, delete what is not wanted any more
+/// 4. apply what is not as wanted, delete what is not wanted any more, order the replicas that were newly decided
 /// 5. compute the status (pure) and write it if it changed
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let scaling = look.scaling(context, &model, &family);
     let children = look.render(&model, &training, &scaling, &family);
     let mut outcome = look.apply(context, &training, &children, &family).await;
-    outcome.problems.extend(look.to_and_from_zero(context, &model, &scaling, &family).await);
+    look.order(context, &model, &scaling, &family, &mut outcome.problems).await;
 
     let family = look.family(context);
     let status = look.status(&model, &training, &scaling, &family, &outcome);
@@ -147,29 +147,31 @@ impl Look {
         render::children(model, &decided)
     }
 
-    /// Writes the replicas of workloads that go to zero or come back from it. An autoscaler does neither: it never goes
-    /// below one, and rests while there are none.
-    async fn to_and_from_zero(
+    /// Orders what was newly decided; see [`render::replicas_to_order`].
+    async fn order(
         &self,
         context: &Context,
         model: &Model,
         scaling: &Scaling,
         family: &Family,
-    ) -> Vec<apply::Problem> {
-        let mut problems = Vec::new();
+        problems: &mut Vec<apply::Problem>,
+    ) {
         for workload in model.workloads() {
-            let to_zero = workload.scaling.as_ref().is_some_and(|scaling| scaling.is_acted_on() && scaling.min == 0);
+            let name = &workload.deployment;
+            // An autoscaler that was not changed would undo it, and that of somebody else has the word.
+            let contested = scaling.foreign.contains_key(name);
+            let unchanged = problems.iter().any(|of| of.kind == Kind::HorizontalPodAutoscaler && of.name == *name);
             let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
-            let there = family.deployment(&workload.deployment, &self.uid).map(|facts| facts.desired);
-            let (true, Some(decided), Some(there)) = (to_zero, decided, there) else { continue };
-            let contested = scaling.foreign.contains_key(&workload.deployment);
-            if (decided == 0) != (there == 0) && !contested {
-                let (namespace, name) = (&self.identity.namespace, &workload.deployment);
-                let written = context.cluster.set_replicas(namespace, name, decided).await;
-                problems.extend(written.err().map(|error| apply::failed(Kind::Deployment, name, &error)));
-            }
+            let there = family.deployment(name, &self.uid).map(|facts| facts.desired);
+            let (false, Some(decided), Some(there)) = (contested || unchanged, decided, there) else { continue };
+            let is_new = scaler::told(&self.prior, &workload).map(|told| told.replicas) != Some(decided);
+            let asked = workload.scaling.as_ref();
+            let Some(ordered) = asked.and_then(|asked| render::replicas_to_order(asked, decided, there, is_new)) else {
+                continue;
+            };
+            let written = context.cluster.set_replicas(&self.identity.namespace, name, ordered).await;
+            problems.extend(written.err().map(|error| apply::failed(Kind::Deployment, name, &error)));
         }
-        problems
     }
 
     async fn apply(&self, context: &Context, training: &Decision, children: &[Child], family: &Family) -> Outcome {

@@ -1,4 +1,4 @@
-//! The autoscaler of a Deployment: the only writer of its number of replicas, save that zero is not its business.
+//! The autoscaler of a Deployment, which keeps its number of replicas within what was decided.
 //!
 //! | signals | wanted: bounds, metric |
 //! |---|---|
@@ -6,6 +6,15 @@
 //! | latency or lag, and CPU | from what was decided to the object's maximum, CPU |
 //! | latency or lag | exactly what was decided |
 //! | latency or lag, advisory | as without them; no autoscaler when nothing else is followed |
+//!
+//! An autoscaler looks every 15 s, and rests while there are no replicas. So what is new is also ordered at once:
+//!
+//! | replicas | ordered |
+//! |---|---|
+//! | none are there or wanted, and the object allows none | what was decided |
+//! | as many as a new decision allows | nothing |
+//! | fewer or more than that | the nearest that it allows |
+//! | any, and the decision is not new | nothing: who keeps it is the autoscaler, and two would fight over it twice as hard |
 
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscaler,
@@ -54,6 +63,20 @@ fn window(scaling: &Scaling, decided: Option<i32>) -> Option<(i32, i32)> {
     Some((decided, if scaling.cpu.is_some() { bounds.1 } else { decided }))
 }
 
+/// What to order beside the autoscaler. `there`: the replicas of the Deployment; `is_new`: whether the decision was not
+/// known at the last look.
+pub fn replicas_to_order(scaling: &Scaling, decided: i32, there: i32, is_new: bool) -> Option<i32> {
+    if !scaling.is_acted_on() {
+        return None;
+    }
+    if decided == 0 || there == 0 {
+        return (scaling.min == 0 && decided != there).then_some(decided);
+    }
+    let (least, most) = window(scaling, Some(decided))?;
+    let ordered = there.clamp(least, most);
+    (is_new && ordered != there).then_some(ordered)
+}
+
 fn cpu(percent: i32) -> MetricSpec {
     MetricSpec {
         type_: "Resource".into(),
@@ -87,5 +110,59 @@ fn rules(rules: &ScalingRules) -> HPAScalingRules {
         }),
         stabilization_window_seconds: rules.stabilization_window_seconds,
         tolerance: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From 0 or 1 to 10 on latency; with CPU beside it or without.
+    fn scaling(min: i32, cpu: Option<i32>) -> Scaling {
+        let latency = crate::api::LatencyTarget { quantile: crate::api::Quantile::P95, target_milliseconds: 75 };
+        Scaling {
+            min,
+            max: 10,
+            cpu,
+            latency: Some(latency),
+            requests_per_replica: None,
+            headroom: crate::api::Headroom::Balanced,
+            lag: None,
+            startup_seconds: None,
+            behavior: None,
+            advisory: false,
+        }
+    }
+
+    #[test]
+    fn a_new_decision_is_ordered_at_once_and_an_old_one_is_the_autoscalers() {
+        let exact = scaling(1, None);
+        assert_eq!(replicas_to_order(&exact, 5, 3, true), Some(5));
+        assert_eq!(replicas_to_order(&exact, 2, 3, true), Some(2));
+        assert_eq!(replicas_to_order(&exact, 3, 3, true), None);
+        assert_eq!(replicas_to_order(&exact, 5, 3, false), None);
+        assert_eq!(replicas_to_order(&exact, 40, 3, true), Some(10), "the maximum was lowered since");
+    }
+
+    #[test]
+    fn beside_the_cpu_use_a_decision_is_the_least() {
+        let least = scaling(1, Some(70));
+        assert_eq!(replicas_to_order(&least, 5, 3, true), Some(5));
+        assert_eq!(replicas_to_order(&least, 2, 3, true), None);
+    }
+
+    #[test]
+    fn none_and_back_is_ordered_until_it_is_so_where_it_is_allowed() {
+        let to_zero = scaling(0, None);
+        assert_eq!(replicas_to_order(&to_zero, 0, 3, false), Some(0));
+        assert_eq!(replicas_to_order(&to_zero, 4, 0, false), Some(4));
+        assert_eq!(replicas_to_order(&to_zero, 0, 0, true), None);
+        // Somebody stopped it by hand.
+        assert_eq!(replicas_to_order(&scaling(1, None), 4, 0, true), None);
+    }
+
+    #[test]
+    fn advice_orders_nothing() {
+        assert_eq!(replicas_to_order(&Scaling { advisory: true, ..scaling(0, None) }, 0, 3, true), None);
     }
 }

@@ -14,6 +14,7 @@ mod service;
 mod service_account;
 mod worker;
 
+pub use autoscaler::replicas_to_order;
 pub use child::{Child, Kind};
 pub use offline::{as_yaml, offline};
 pub use rule_file::rule_file;

@@ -80,7 +80,7 @@ pub struct Policy {
     pub startup: f64,
     /// From ready to full speed, seconds.
     pub warmup: f64,
-    /// From a sample to the order of a replica on average, seconds: scrape, rules, tick, HPA.
+    /// From a sample to the order of a replica on average, seconds: scrape, rules, tick, and the order itself.
     pub delay: f64,
 }
 
@@ -154,7 +154,7 @@ pub struct History {
     waiting: f64,
     fresh_since: Option<f64>,
     above_since: Option<f64>,
-    /// Until when so many replicas are wanted for the latency's sake: the HPA takes its time to follow.
+    /// Until when so many replicas are wanted for the latency's sake: replicas take their time to come.
     guarded: (f64, u32),
     trial: Option<Trial>,
     frozen_until: Option<f64>,

@@ -26,8 +26,8 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
-# A Deployment whose replicas belong to an autoscaler starts with the number the autoscaler would come to; and no replicas
-# at all are written here, because an autoscaler does not go to zero.
+# A Deployment whose replicas belong to an autoscaler starts with the number the autoscaler would come to; what is newly
+# decided is ordered at once, because an autoscaler looks every 15 s, and no replicas at all, because it does not do that.
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [patch]

@@ -60,9 +60,6 @@ struct Arguments {
     /// How requests are spread over replicas
     #[arg(long, value_enum, default_value = "least-request")]
     balancing: Balancing,
-    /// Seconds between two looks of the HPA that follows our decision
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=300))]
-    sync_seconds: u32,
     /// How many seeds of noise and of the phases of all periods, one world each
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
@@ -96,7 +93,6 @@ fn main() -> Result<()> {
         variants: variants.clone(),
         workers: arguments.workers,
         balancing: arguments.balancing,
-        sync: arguments.sync_seconds,
         seeds: arguments.seeds,
         grid: !arguments.short,
     };

@@ -137,7 +137,7 @@ impl Scaler {
 }
 
 /// What the status says of a workload.
-fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&'a ScalingStatus> {
+pub fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&'a ScalingStatus> {
     let worker = status.workers.iter().find(|worker| worker.name == workload.name);
     match worker {
         Some(worker) => worker.scaling.as_ref(),

@@ -12,9 +12,8 @@ use crate::{
 const REQUEST_WINDOW: f64 = 20.0;
 const EXPORTER_WINDOW: f64 = 120.0;
 const CONSUMER_WINDOW: f64 = 60.0;
-/// From a sample to the order of a replica, seconds: half of scrape, rule and tick (5 s each) and of the autoscaler's
-/// period (15 s).
-const DELAY: f64 = 15.0;
+/// From a sample to the order of a replica, seconds: half of scrape, rule and tick (5 s each), and what is written then.
+const DELAY: f64 = 8.0;
 /// Seconds from ready to full speed: caches, pools, just-in-time compilers.
 pub const WARM_UP: f64 = 20.0;
 /// Seconds a replica takes to become ready, as long as it was not measured.

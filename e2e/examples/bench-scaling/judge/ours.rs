@@ -1,5 +1,5 @@
-//! This project's own decision, behind what it takes in a cluster: scrapes and rules every 5 s, a tick of 5 s, and the
-//! HPA that follows its window every 15 s.
+//! This project's own decision, behind what it takes in a cluster: scrapes and rules every 5 s, a tick of 5 s, and a
+//! second until what was decided is written.
 
 use recommender_operator::scaling::serving::{self, History, Replicas, Signals};
 use recommender_operator::scaling::{Behavior, Bounds, Common, Headroom, Signal};
@@ -11,6 +11,8 @@ use super::telemetry::{Pods, Telemetry};
 
 /// Seconds between two scrapes, two evaluations of the rules, and two ticks.
 const PERIOD: u32 = 5;
+/// Seconds from a decision to the changed Deployment.
+const ORDER: u32 = 1;
 /// Window of the rates and latencies, seconds.
 const WINDOW: u32 = 15;
 /// A sample older than this is stale, seconds.
@@ -23,17 +25,16 @@ pub struct Ours {
     history: History,
     /// Of the rules and of the ticks, seconds after the scrape.
     phases: [u32; 2],
-    sync: u32,
-    sync_phase: u32,
     scraped: u32,
     visible: u32,
+    /// Decided at the last tick, and not ordered yet.
     wanted: Option<u32>,
 }
 
 impl Ours {
-    /// A scaler that has seen nothing; the HPA looks every `sync` seconds, all phases depend on the seed.
+    /// A scaler that has seen nothing; its phases depend on the seed.
     #[must_use]
-    pub fn new(world: &World, headroom: Headroom, sync: u32, seed: u64) -> Self {
+    pub fn new(world: &World, headroom: Headroom, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x0065);
         let policy = serving::Policy {
             common: Common {
@@ -46,12 +47,11 @@ impl Ours {
             headroom,
             startup: f64::from(world.startup),
             warmup: f64::from(world.warmup),
-            delay: 1.5 * f64::from(PERIOD) + f64::from(sync) / 2.0,
+            delay: 1.5 * f64::from(PERIOD) + f64::from(ORDER),
         };
         let phases = [rng.below(PERIOD), rng.below(PERIOD)];
-        let (sync, sync_phase) = (sync.max(1), rng.below(sync.max(1)));
         let history = History::default();
-        Self { policy, history, phases, sync, sync_phase, scraped: 0, visible: 0, wanted: None }
+        Self { policy, history, phases, scraped: 0, visible: 0, wanted: None }
     }
 
     fn signals(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Signals {
@@ -84,7 +84,8 @@ impl Policy for Ours {
             let decision = serving::decide(&self.policy, &signals, &mut self.history, f64::from(now));
             self.wanted = Some(decision.replicas);
         }
-        if now % self.sync == self.sync_phase { self.wanted.filter(|wanted| *wanted != pods.replicas) } else { None }
+        let ordered = now % PERIOD == (self.phases[1] + ORDER) % PERIOD;
+        self.wanted.filter(|wanted| ordered && *wanted != pods.replicas)
     }
 
     fn reads_latency(&self) -> bool {

@@ -28,8 +28,6 @@ pub struct Options {
     pub workers: u32,
     /// How requests are spread over pods.
     pub balancing: Balancing,
-    /// Seconds between two looks of the HPA that follows our window.
-    pub sync: u32,
     /// How many seeds.
     pub seeds: u64,
     /// Whether peers run with a grid of their settings, or with their defaults alone.
@@ -113,7 +111,7 @@ impl Contender {
         unique
     }
 
-    fn policy(self, scenario: &Scenario, sync: u32) -> Box<dyn Policy> {
+    fn policy(self, scenario: &Scenario) -> Box<dyn Policy> {
         let (world, phase) = (&scenario.world, (scenario.seed * 7 % 15) as u32);
         let hpa = |metric, stabilization| {
             let settings = hpa::Settings { stabilization, ..hpa::Settings::new(metric) };
@@ -121,7 +119,7 @@ impl Contender {
         };
         match self {
             Self::Clairvoyant => Box::new(Clairvoyant::new(scenario)),
-            Self::Ours(headroom) => Box::new(Ours::new(world, headroom, sync, scenario.seed)),
+            Self::Ours(headroom) => Box::new(Ours::new(world, headroom, scenario.seed)),
             Self::Kpa { utilisation, stable, delay } => {
                 let settings = kpa::Settings { stable, delay, ..kpa::Settings::new(world.workers, utilisation) };
                 Box::new(kpa::Kpa::new(settings))
@@ -184,7 +182,7 @@ pub fn variant(options: &Options, traces: &[Trace], variant: Variant) -> Variant
     for trace in traces {
         for scenario in scenarios(options, trace, variant) {
             for (contender, result) in contenders.iter().zip(&mut results) {
-                let outcome = run(&scenario, contender.policy(&scenario, options.sync).as_mut(), None);
+                let outcome = run(&scenario, contender.policy(&scenario).as_mut(), None);
                 result.entry(trace.name.clone()).or_default().add(&outcome);
             }
         }
@@ -275,7 +273,7 @@ pub fn trails(options: &Options, trace: &Trace, variant: Variant) -> Option<Trai
     let lives = [clairvoyant, kpa, ours]
         .map(|contender| {
             let mut points = Vec::new();
-            run(&scenario, contender.policy(&scenario, options.sync).as_mut(), Some(&mut points));
+            run(&scenario, contender.policy(&scenario).as_mut(), Some(&mut points));
             (contender.family(), points)
         })
         .to_vec();
@@ -336,7 +334,6 @@ mod tests {
             variants: vec![Variant::Main],
             workers: 4,
             balancing: Balancing::LeastRequest,
-            sync: 15,
             seeds: 1,
             grid,
         }

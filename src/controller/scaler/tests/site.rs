@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    super::Scaler,
+    super::{Scaler, told},
     at,
     fleet::{Fleet, Load, Recorded},
 };
@@ -88,6 +88,7 @@ impl Site {
         let decided = self.scaler.look(&self.model, &family, &self.status, self.metrics.scaling(), at(now));
         let scaling = Scaling { decided, foreign: BTreeMap::new() };
         self.render(&scaling);
+        self.order(&scaling);
         let next = status::compute(&status::Inputs {
             model: &self.model,
             prior: &self.status,
@@ -123,6 +124,19 @@ impl Site {
             let bound = |object: &serde_json::Value, field| object["spec"][field].as_u64().expect("a bound") as u32;
             fleet.window =
                 autoscaler.map(|child| (bound(&child.object, "minReplicas"), bound(&child.object, "maxReplicas")));
+        }
+    }
+
+    /// What is newly decided is ordered at once.
+    fn order(&mut self, scaling: &Scaling) {
+        for fleet in &mut self.fleets {
+            let Some(decided) = scaling.decided.get(&fleet.workload.name).map(|decided| decided.replicas) else {
+                continue;
+            };
+            let is_new = told(&self.status, &fleet.workload).map(|told| told.replicas) != Some(decided);
+            let asked = fleet.workload.scaling.as_ref().expect("scales");
+            let ordered = render::replicas_to_order(asked, decided, fleet.desired as i32, is_new);
+            fleet.desired = ordered.map_or(fleet.desired, |ordered| ordered as u32);
         }
     }
 
