@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Limit {
     /// The load, and nothing else.
     Load,
+    /// A load that is over, and may come back.
+    RecentPeak,
     /// Nothing is known yet of what a replica carries.
     Learning,
     /// A burst in the fast window, which nothing may lower for a minute.
@@ -50,6 +52,7 @@ impl Limit {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Load => "Load",
+            Self::RecentPeak => "RecentPeak",
             Self::Learning => "Learning",
             Self::Burst => "Burst",
             Self::Backlog => "Backlog",
@@ -75,7 +78,7 @@ impl Limit {
     ///
     /// | trouble | none |
     /// |---|---|
-    /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `Learning`, `Burst`, `Backlog`, `Latency`: being dealt with |
+    /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `RecentPeak`, `Learning`, `Burst`, `Backlog`, `Latency`: being dealt with |
     /// | `LagAboveMaximum`: more waits than ever should | `Stabilising`, `Minimum`, `Step`, `Rebalance`, `RollingOut`, `Idle`: as asked for |
     /// | `Impossible`, `DoesNotHelp`: replicas are not the answer | `NoData`, `Outage`: a trouble of the metrics, which has its own condition |
     #[must_use]
@@ -92,6 +95,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load => write!(f, "that is what the load needs"),
+            Self::RecentPeak => write!(f, "the load was higher a while ago and may come back"),
             Self::Learning => write!(f, "what one replica carries is still being learned"),
             Self::Burst => write!(f, "a burst began less than a minute ago"),
             Self::Backlog => write!(f, "there is a backlog to clear"),

@@ -42,6 +42,8 @@ use super::steps::{Steps, Wish};
 /// Share of the highest load of the last [`PEAK_SECONDS`] that is always provided for.
 const PEAK_SHARE: f64 = 0.5;
 const PEAK_SECONDS: f64 = 1200.0;
+/// What is provided for is that of a peak when it is this many times the load, and not this many times the peak.
+const REMEMBERED: f64 = 1.5;
 /// A fast window this many times the slow one is a burst, for so many seconds.
 const BURST: f64 = 1.5;
 const BURST_SECONDS: f64 = 60.0;
@@ -300,7 +302,8 @@ impl History {
             price: policy.headroom.price(),
             least: policy.common.bounds.min,
         });
-        let planned = safe.max(PEAK_SHARE * self.peak.max(state.at, state.rate, PEAK_SECONDS));
+        let peak = self.peak.max(state.at, state.rate, PEAK_SECONDS);
+        let planned = safe.max(PEAK_SHARE * peak);
         let burst = self.burst(state, latest);
         let needed = planned.max(burst);
         // Slow answers alone are no overload: more must arrive than the replicas carry, too.
@@ -308,9 +311,11 @@ impl History {
         let overloaded = carries && waiting > 0.0 && latest > ready;
         let surge = if overloaded { SURGE * (latest - ready) + waiting / DRAIN } else { 0.0 };
         let surge = surge.min(SURGE_MOST * needed);
+        let remembered = planned > REMEMBERED * state.rate.max(latest) && planned < REMEMBERED * peak;
         let limit = match (burst > planned, surge > 0.1 * needed) {
             (_, true) => Limit::Backlog,
             (true, false) => Limit::Burst,
+            (false, false) if remembered => Limit::RecentPeak,
             (false, false) => Limit::Load,
         };
         ((needed + surge).min(MOST * state.rate.max(latest)).max(needed), limit)
