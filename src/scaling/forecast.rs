@@ -12,8 +12,8 @@
 //! | season | the highest of the same quarter of an hour yesterday and a week ago |
 //!
 //! Each way's errors are kept ([`Errors`], half a day's memory), so a way times e^(quantile of its errors) is a **plan**:
-//! five quantiles per way. A plan falls by at most 1/e per [`HOLD`] seconds. Every plan is judged by what it would have
-//! cost:
+//! five quantiles per way. A plan falls to 1/e at most in the time of the knob ([`super::Headroom::hold`]). Every plan is
+//! judged by what it would have cost:
 //! ```text
 //! cost = replicas + (price when the load was more than the replicas carry)          per tick, forgotten over about 14 h
 //! ```
@@ -52,8 +52,6 @@ const LEARN: f32 = 1e-4;
 /// Seconds over which the mean forgets, and what the load counts between load and mean.
 const MEAN_SECONDS: f64 = 300.0;
 const BETWEEN: f64 = 0.4;
-/// Seconds in which a plan falls to 1/e at most.
-const HOLD: f64 = 300.0;
 
 /// Loads, guesses, plans and their costs: about 15 KB.
 #[derive(Debug, Clone)]
@@ -94,6 +92,8 @@ pub struct Tick {
     pub capacity: f64,
     /// Replica-seconds that a second above the target costs.
     pub price: f64,
+    /// Seconds in which a plan falls to 1/e at most.
+    pub hold: f64,
     /// Fewest replicas.
     pub least: u32,
 }
@@ -148,7 +148,7 @@ impl Forecast {
 
     fn plan(&mut self, tick: &Tick, guesses: &[f64; WAYS]) {
         let at = (self.seen - 1) % KEPT;
-        let kept = (-tick.interval / HOLD).exp() as f32;
+        let kept = (-tick.interval / tick.hold).exp() as f32;
         let per_load = (1.0 / tick.capacity) as f32;
         self.guesses[at] = guesses.map(|guess| guess as f32);
         let plans = self.plans.iter_mut().zip(&self.factors).zip(&mut self.orders[at]);
@@ -220,7 +220,8 @@ impl Forecast {
         let squares = (count * (count * count - 1.0) / 12.0).max(1.0);
         let (slope, end) = (weighted / squares, (sum + weighted / squares * middle * count) / count);
         let deviation = (self.noise / 2.0 / squares).sqrt() * end;
-        let rising = (end + (slope - DOUBT * deviation).max(0.0) * ticks).min(2.0 * tick.load.max(end));
+        let rising =
+            (end + (slope - DOUBT * deviation).max(0.0) * ticks).min(2.0 * tick.latest.max(tick.load).max(end));
         // A load that is back where it was after it was hardly there, as after a restart of all pods, goes no higher for
         // that.
         let highest = (n..self.seen.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);
@@ -264,8 +265,8 @@ mod tests {
             .enumerate()
             .map(|(index, load)| {
                 let now = f64::from(from) + index as f64 * 5.0;
-                let (interval, horizon, capacity, least) = (5.0, 50.0, 10.0, 2);
-                forecast.next(&Tick { now, interval, load, latest: load, horizon, capacity, price, least })
+                let (interval, horizon, capacity, hold, least) = (5.0, 50.0, 10.0, 300.0, 2);
+                forecast.next(&Tick { now, interval, load, latest: load, horizon, capacity, price, hold, least })
             })
             .collect()
     }

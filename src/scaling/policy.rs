@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// The one knob: what a second above the target may cost.
 ///
-/// | knob | price of a second above the target | share of a replica's capacity planned with |
-/// |---|---|---|
-/// | Economy | 20 replica-seconds | 1.0 |
-/// | Balanced | 350 replica-seconds | 1.0 |
-/// | Reliable | 700 replica-seconds | 0.97 |
+/// | knob | price of a second above the target | share of a replica's capacity planned with | seconds in which a plan falls to 1/e |
+/// |---|---|---|---|
+/// | Economy | 30 replica-seconds | 1.0 | 120 |
+/// | Balanced | 350 replica-seconds | 1.0 | 300 |
+/// | Reliable | 700 replica-seconds | 0.97 | 300 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Headroom {
     /// Fewest replicas; what cannot be foreseen is felt.
@@ -25,9 +25,18 @@ impl Headroom {
     #[must_use]
     pub const fn price(self) -> f64 {
         match self {
-            Self::Economy => 20.0,
+            Self::Economy => 30.0,
             Self::Balanced => 350.0,
             Self::Reliable => 700.0,
+        }
+    }
+
+    /// Seconds in which what is provided for falls to 1/e at most.
+    #[must_use]
+    pub const fn hold(self) -> f64 {
+        match self {
+            Self::Economy => 120.0,
+            Self::Balanced | Self::Reliable => 300.0,
         }
     }
 

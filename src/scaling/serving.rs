@@ -53,7 +53,7 @@ const SURGE: f64 = 2.0;
 const DRAIN: f64 = 2.0;
 const SURGE_MOST: f64 = 2.0;
 /// A surge never asks for more than so many times the load.
-const MOST: f64 = 2.5;
+const MOST: f64 = 3.0;
 /// Latency above the target for so long without a change is acted on, seconds.
 const GUARD_SECONDS: f64 = 30.0;
 /// More replicas that lower the latency by less than this share do not help; believed for so many seconds.
@@ -151,6 +151,8 @@ pub struct History {
     steps: Steps,
     tick: Option<f64>,
     ready: (u32, f64),
+    /// Replicas that were ready, are no more, and are still wanted.
+    lost: u32,
     burst: (f64, f64),
     /// Requests that waited at the last tick.
     waiting: f64,
@@ -189,6 +191,8 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history, now) };
     let since = *history.fresh_since.get_or_insert(now);
     let replicas = signals.replicas;
+    let were_ready = history.lost.saturating_add(history.ready.0);
+    history.lost = were_ready.min(replicas.current).saturating_sub(replicas.ready);
     if replicas.ready != history.ready.0 || replicas.warm != replicas.ready {
         history.ready = (replicas.ready, now);
     }
@@ -286,10 +290,12 @@ impl History {
         (capacity, known): (f64, Known),
         interval: f64,
     ) -> (f64, Limit) {
-        // What the replicas usually carry: a capacity that fell for the latency's sake is no overload.
-        let ready = f64::from(state.replicas.ready) * self.learned.usual.map_or(capacity, |usual| usual.max(capacity));
+        // Replicas that are being replaced come back: what waits for them is no load.
+        let ready = f64::from(state.replicas.ready.saturating_add(self.lost));
+        // What they usually carry: a capacity that fell for the latency's sake is no overload.
+        let ready = ready * self.learned.usual.map_or(capacity, |usual| usual.max(capacity));
         let waiting = (signals.in_flight.value().unwrap_or(0.0) - ready * policy.target).max(0.0);
-        let joining = (waiting - self.waiting).max(0.0) / interval;
+        let joining = if self.lost > 0 { 0.0 } else { (waiting - self.waiting).max(0.0) / interval };
         self.waiting = waiting;
         let latest = signals.latest.value().unwrap_or(state.rate) + joining;
         let Expected { safe, .. } = self.forecast.next(&Tick {
@@ -300,6 +306,7 @@ impl History {
             horizon: policy.startup + policy.warmup + policy.common.window / 2.0 + policy.delay,
             capacity: capacity * policy.headroom.utilisation(),
             price: policy.headroom.price(),
+            hold: policy.headroom.hold(),
             least: policy.common.bounds.min,
         });
         let peak = self.peak.max(state.at, state.rate, PEAK_SECONDS);
