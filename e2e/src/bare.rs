@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -136,7 +137,15 @@ impl Drop for Bare {
     }
 }
 
-/// A port nobody listens on at this moment.
+/// A port nobody listens on, another one at every call. The kernel's own choice is no good: it may be taken again, by a
+/// connection or by the next who asks, before a server listens on it. So these are below those that it gives out.
 fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = std::process::id() % 1000 * 10;
+    let candidates = (0..10_000).map(|_| {
+        let next = begin + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        20_000 + (next % 10_000) as u16
+    });
+    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().context("no port from 20000 to 29999 is free")
 }

@@ -48,6 +48,13 @@ async fn window(bed: &Bed) -> Result<(i32, i32)> {
     Ok((spec.min_replicas.unwrap_or(1), spec.max_replicas))
 }
 
+/// Who wrote the number of replicas last: it is ordered, and not left to the autoscaler, which looks every 15 s.
+async fn scaled_by(bed: &Bed) -> Result<Vec<String>> {
+    let deployment = bed.api::<Deployment>().get(DEPLOYMENT).await?;
+    let fields = deployment.metadata.managed_fields.unwrap_or_default().into_iter();
+    Ok(fields.filter(|of| of.subresource.as_deref() == Some("scale")).filter_map(|of| of.manager).collect())
+}
+
 pub async fn a_worker_follows_its_lag_and_steps_aside_for_others() -> Result<()> {
     let bed = Bed::new("lag").await?;
     bed.create("shop", with_lag(&bed, 1, "vector(6000)", "vector(10)")).await?;
@@ -61,6 +68,7 @@ pub async fn a_worker_follows_its_lag_and_steps_aside_for_others() -> Result<()>
     let model = bed.until("shop", "has all its workers", |model| decided(model) == 4).await?;
     ensure!(window(&bed).await? == (4, 4), "{:?}", window(&bed).await?);
     ensure!(worker(&model).scaling.is_some_and(|scaling| !scaling.decisions.is_empty()), "{:?}", model.status);
+    ensure!(scaled_by(&bed).await? == ["recommender-operator-handoff"], "{:?}", scaled_by(&bed).await?);
 
     // Nobody tells the lag any more: nothing goes down, and it is said.
     bed.edit("shop", with_lag(&bed, 1, "vector(1) > 2", "vector(10)")).await?;
