@@ -147,7 +147,7 @@ impl Look {
         render::children(model, &decided)
     }
 
-    /// Orders what was newly decided; see [`render::replicas_to_order`].
+    /// Orders what was newly decided; see [`scaler::to_order`].
     async fn order(
         &self,
         context: &Context,
@@ -161,14 +161,9 @@ impl Look {
             // An autoscaler that was not changed would undo it, and that of somebody else has the word.
             let contested = scaling.foreign.contains_key(name);
             let unchanged = problems.iter().any(|of| of.kind == Kind::HorizontalPodAutoscaler && of.name == *name);
-            let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
-            let there = family.deployment(name, &self.uid).map(|facts| facts.desired);
-            let (false, Some(decided), Some(there)) = (contested || unchanged, decided, there) else { continue };
-            let is_new = scaler::told(&self.prior, &workload).map(|told| told.replicas) != Some(decided);
-            let asked = workload.scaling.as_ref();
-            let Some(ordered) = asked.and_then(|asked| render::replicas_to_order(asked, decided, there, is_new)) else {
-                continue;
-            };
+            let there = family.deployment(name, &self.uid).filter(|_| !contested && !unchanged);
+            let to_order = |there| scaler::to_order(&self.prior, &workload, &scaling.decided, there);
+            let Some(ordered) = there.and_then(|facts| to_order(facts.desired)) else { continue };
             let written = context.cluster.set_replicas(&self.identity.namespace, name, ordered).await;
             problems.extend(written.err().map(|error| apply::failed(Kind::Deployment, name, &error)));
         }

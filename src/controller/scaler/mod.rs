@@ -24,6 +24,7 @@ use crate::{
     api::{RecommenderModelStatus, ScalingStatus},
     model::{Model, Workload},
     observe::Family,
+    render,
     signals::{Readings, config::DEFAULT},
     telemetry::ScalingMetrics,
 };
@@ -136,8 +137,16 @@ impl Scaler {
     }
 }
 
+/// The replicas of a workload to order beside its autoscaler, see [`render::replicas_to_order`]: what was decided is new when
+/// the status does not say it yet. `there`: those of its Deployment.
+pub fn to_order(prior: &RecommenderModelStatus, workload: &Workload, decided: &Decided, there: i32) -> Option<i32> {
+    let decided = decided.get(&workload.name)?.replicas;
+    let is_new = told(prior, workload).map(|told| told.replicas) != Some(decided);
+    render::replicas_to_order(workload.scaling.as_ref()?, decided, there, is_new)
+}
+
 /// What the status says of a workload.
-pub fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&'a ScalingStatus> {
+fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&'a ScalingStatus> {
     let worker = status.workers.iter().find(|worker| worker.name == workload.name);
     match worker {
         Some(worker) => worker.scaling.as_ref(),

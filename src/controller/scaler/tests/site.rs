@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    super::{Scaler, told},
+    super::{Scaler, to_order},
     at,
     fleet::{Fleet, Load, Recorded},
 };
@@ -130,12 +130,7 @@ impl Site {
     /// What is newly decided is ordered at once.
     fn order(&mut self, scaling: &Scaling) {
         for fleet in &mut self.fleets {
-            let Some(decided) = scaling.decided.get(&fleet.workload.name).map(|decided| decided.replicas) else {
-                continue;
-            };
-            let is_new = told(&self.status, &fleet.workload).map(|told| told.replicas) != Some(decided);
-            let asked = fleet.workload.scaling.as_ref().expect("scales");
-            let ordered = render::replicas_to_order(asked, decided, fleet.desired as i32, is_new);
+            let ordered = to_order(&self.status, &fleet.workload, &scaling.decided, fleet.desired as i32);
             fleet.desired = ordered.map_or(fleet.desired, |ordered| ordered as u32);
         }
     }
