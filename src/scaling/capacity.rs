@@ -130,20 +130,25 @@ impl Capacity {
             return;
         }
         let cpu = sample.cpu.filter(|cpu| *cpu > IDLE);
-        if let Some(cpu) = cpu {
-            self.follow_cost((cpu / sample.load).ln());
-        }
+        self.costs(sample.load, cpu);
         let tracks = self.tracks.get_or_insert_with(|| [first(sample, cpu, prior, target); 3]);
         for (track, workers) in tracks.iter_mut().zip(WORKERS) {
             track.update(workers, sample);
         }
     }
 
+    /// Learns what a request costs, and nothing of its latency: that of replicas which come, go or warm up tells of them.
+    pub fn costs(&mut self, load: f64, cpu: Option<f64>) {
+        if let Some(cpu) = cpu.filter(|cpu| *cpu > IDLE && load > 0.0) {
+            self.follow_cost((cpu / load).ln());
+        }
+    }
+
     /// Learns from a steady state in which requests queue up without end: latency then tells of the queue, but the CPU
     /// still tells when a request has become dearer (cheaper it may only seem, because users give up).
     pub fn overloaded(&mut self, load: f64, cpu: Option<f64>) {
-        if let (Some(cpu), Some(before)) = (cpu.filter(|cpu| *cpu > IDLE && load > 0.0), self.cost) {
-            self.follow_cost((cpu / load).ln().max(before));
+        if let (Some(cpu), Some(before)) = (cpu, self.cost) {
+            self.costs(load, Some(cpu.max(before.exp() * load)));
         }
     }
 

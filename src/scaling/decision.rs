@@ -12,8 +12,8 @@ pub enum Limit {
     RecentPeak,
     /// Nothing is known yet of what a replica carries.
     Learning,
-    /// A burst in the fast window, which nothing may lower for a minute.
-    Burst,
+    /// A rise within the last seconds that the plan did not have: how a flash crowd begins.
+    Rising,
     /// Requests or messages that already wait.
     Backlog,
     /// Latency above the target although the load alone asks for no more.
@@ -54,7 +54,7 @@ impl Limit {
             Self::Load => "Load",
             Self::RecentPeak => "RecentPeak",
             Self::Learning => "Learning",
-            Self::Burst => "Burst",
+            Self::Rising => "Rising",
             Self::Backlog => "Backlog",
             Self::Latency => "LatencyAboveTarget",
             Self::LagAboveMaximum => "LagAboveMaximum",
@@ -78,7 +78,7 @@ impl Limit {
     ///
     /// | trouble | none |
     /// |---|---|
-    /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `RecentPeak`, `Learning`, `Burst`, `Backlog`, `Latency`: being dealt with |
+    /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `RecentPeak`, `Learning`, `Rising`, `Backlog`, `Latency`: being dealt with |
     /// | `LagAboveMaximum`: more waits than ever should | `Stabilising`, `Minimum`, `Step`, `Rebalance`, `RollingOut`, `Idle`: as asked for |
     /// | `Impossible`, `DoesNotHelp`: replicas are not the answer | `NoData`, `Outage`: a trouble of the metrics, which has its own condition |
     #[must_use]
@@ -97,7 +97,7 @@ impl fmt::Display for Limit {
             Self::Load => write!(f, "that is what the load needs"),
             Self::RecentPeak => write!(f, "the load was higher a while ago and may come back"),
             Self::Learning => write!(f, "what one replica carries is still being learned"),
-            Self::Burst => write!(f, "a burst began less than a minute ago"),
+            Self::Rising => write!(f, "the load has just begun to rise faster than was planned for"),
             Self::Backlog => write!(f, "there is a backlog to clear"),
             Self::Latency => write!(f, "the latency is above its target"),
             Self::LagAboveMaximum => write!(f, "the lag is above its maximum"),

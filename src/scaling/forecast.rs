@@ -15,13 +15,16 @@
 //! five quantiles per way. A plan falls to 1/e at most in the time of the knob ([`super::Headroom::hold`]). Every plan is
 //! judged by what it would have cost:
 //! ```text
-//! cost = replicas + (price when the load was more than the replicas carry)          per tick, forgotten over about 14 h
+//! cost = replicas + price * (1 when the load was more than the replicas carry + 0.02 per replica started)
+//!                                                                                   per tick, forgotten over about 14 h
 //! ```
-//! and the cheapest is followed, but never less than the line through 30 s says, as far as its rise is more than the noise
-//! of the differences from tick to tick explains: flash crowds are too rare to be learned. So noise and trend, steps and
-//! slopes are told apart by results and hardly by rules, and headroom is bought where it pays, with the same price
-//! everywhere ([`super::Headroom::price`]). This is prediction with expert advice, "follow the leader" (Cesa-Bianchi,
-//! Lugosi: Prediction, Learning, and Games, 2006, chapters 2 and 3).
+//! and the cheapest is followed, up to 1.5 times the highest load of an hour. Never less than the line through 20 s says,
+//! as far as its rise is more than the noise of the differences from tick to tick explains: flash crowds are too rare to be
+//! learned, and this is the fast window that sees them begin (as the panic mode of Knative's autoscaler does, with a
+//! measure of noise instead of a threshold). So noise and trend, steps and slopes are told apart by results and hardly by
+//! rules, and headroom is bought where it pays, with the same price everywhere ([`super::Headroom::price`]). This is
+//! prediction with expert advice, "follow the leader" (Cesa-Bianchi, Lugosi: Prediction, Learning, and Games, 2006,
+//! chapters 2 and 3).
 
 use super::errors::Errors;
 use super::memory::{Peak, Season};
@@ -32,12 +35,19 @@ const KEPT: usize = 64;
 const LINES: [usize; 4] = [6, 12, 24, 60];
 /// Spans of the peaks, seconds.
 const PEAKS: [f64; 2] = [600.0, 3600.0];
+/// The way that is the highest of an hour.
+const HOUR: usize = 1 + LINES.len() + 2 + 1;
 /// Ways to guess.
 pub const WAYS: usize = 1 + LINES.len() + 2 + PEAKS.len() + 2;
-/// Deviations that a rise within 30 s has to be above the noise.
+/// Ticks in which a rise is seen to begin, and deviations that it has to be above the noise.
+const RISE: usize = 4;
 const DOUBT: f64 = 1.5;
+/// A rise is followed up to so many times the load.
+const RISE_MOST: f64 = 1.75;
 /// A load that is less than this share of what it was within five minutes is hardly there.
 const COLLAPSE: f64 = 0.3;
+/// No plan is for more than so many times the highest load of the last hour.
+const MOST: f64 = 1.5;
 /// Ticks over which the noise is averaged: five minutes.
 const NOISE: f64 = 60.0;
 /// Quantiles of the errors, falling.
@@ -47,6 +57,9 @@ const PLANS: usize = WAYS * LEVELS.len();
 const FIRST: usize = 2 * LEVELS.len() + 2;
 /// Errors that are remembered: half a day at a tick of 5 s.
 const MEMORY: f32 = 8640.0;
+/// What a replica that is started costs, in ticks above the target: too little to matter but among plans that are as good,
+/// of which it favours the calm one.
+const START: f32 = 0.02;
 /// How fast costs are forgotten per tick: 10,000 ticks, about 14 hours.
 const LEARN: f32 = 1e-4;
 /// Seconds over which the mean forgets, and what the load counts between load and mean.
@@ -105,6 +118,8 @@ pub struct Expected {
     pub load: f64,
     /// What to provide for, requests per second.
     pub safe: f64,
+    /// Whether that is for a rise that has just begun, and more than what was planned.
+    pub rising: bool,
 }
 
 impl Default for Forecast {
@@ -141,9 +156,10 @@ impl Forecast {
         self.judge(tick, ticks.ceil() as usize);
         let guesses = self.guess(tick, ticks);
         self.plan(tick, &guesses);
+        let planned = f64::from(self.plans[best]).min(MOST * guesses[HOUR]);
         // A rise that has just begun is never in a plan that was cheap so far.
-        let safe = f64::from(self.plans[best]).max(self.rising(tick, ticks));
-        Expected { load: guesses[best / LEVELS.len()], safe }
+        let risen = self.rising(tick, ticks);
+        Expected { load: guesses[best / LEVELS.len()], safe: planned.max(risen), rising: risen > planned }
     }
 
     fn plan(&mut self, tick: &Tick, guesses: &[f64; WAYS]) {
@@ -179,9 +195,12 @@ impl Forecast {
         let needed = (tick.load / tick.capacity) as f32;
         let (price, least) = (tick.price as f32, tick.least as f32);
         let learn = LEARN.max(1.0 / self.seen as f32);
-        for (cost, ordered) in self.costs.iter_mut().zip(self.orders[at]) {
+        let before = self.orders[(at + KEPT - 1) % KEPT];
+        for ((cost, ordered), before) in self.costs.iter_mut().zip(self.orders[at]).zip(before) {
             let replicas = f32::from(ordered).max(least);
-            let paid = if needed > replicas { replicas + price } else { replicas };
+            let missed = if needed > replicas { 1.0 } else { 0.0 };
+            let started = f32::from(ordered.saturating_sub(before));
+            let paid = replicas + price * (missed + START * started);
             *cost += learn * (paid - *cost);
         }
         let cheaper = |best, plan| if self.costs[plan] < self.costs[best] { plan } else { best };
@@ -207,10 +226,11 @@ impl Forecast {
         [tick.latest, l0, l1, l2, l3, self.mean, between, peaks[0], peaks[1], season[0], season[1]]
     }
 
-    /// Where the line through 30 s will be, its slope less what the noise explains: the variance of a difference is twice
-    /// that of a sample, and that of a slope is a sample's over the sum of the squared distances from the middle.
+    /// Where the line through the last [`RISE`] ticks will be, its slope less what the noise explains: the variance of a
+    /// difference is twice that of a sample, and that of a slope is a sample's over the sum of the squared distances from
+    /// the middle.
     fn rising(&self, tick: &Tick, ticks: f64) -> f64 {
-        let n = LINES[0].min(self.seen);
+        let n = RISE.min(self.seen);
         let (count, middle) = (n as f64, (n - 1) as f64 / 2.0);
         let (mut sum, mut weighted) = (0.0, 0.0);
         for back in 0..n {
@@ -221,7 +241,7 @@ impl Forecast {
         let (slope, end) = (weighted / squares, (sum + weighted / squares * middle * count) / count);
         let deviation = (self.noise / 2.0 / squares).sqrt() * end;
         let rising =
-            (end + (slope - DOUBT * deviation).max(0.0) * ticks).min(2.0 * tick.latest.max(tick.load).max(end));
+            (end + (slope - DOUBT * deviation).max(0.0) * ticks).min(RISE_MOST * tick.latest.max(tick.load).max(end));
         // A load that is back where it was after it was hardly there, as after a restart of all pods, goes no higher for
         // that.
         let highest = (n..self.seen.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);

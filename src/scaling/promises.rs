@@ -233,16 +233,17 @@ fn what_was_learned_survives_a_restart() {
 }
 
 #[test]
-fn a_burst_is_held_for_a_minute() {
+fn a_flash_crowd_is_met_at_its_first_sample_and_given_up_within_minutes_when_it_was_none() {
     let mut toy = Toy::new(4);
     toy.run(360, |_| 150.0);
+    let before = toy.current;
     let mut signals = toy.signals(150.0);
     signals.latest = Signal::fresh(400.0);
     let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
-    assert!(decision.replicas >= 8, "{decision}");
+    assert!(decision.replicas >= 8 && decision.limit == Limit::Rising, "{decision}");
     toy.apply(&decision);
-    let calm = toy.tick(150.0);
-    assert!(calm.replicas >= 8 && calm.limit == Limit::Burst, "{calm}");
+    toy.run(24, |_| 150.0);
+    assert!(toy.current <= before + 1, "{before} {}", toy.current);
 }
 
 fn any_signal() -> impl Strategy<Value = Signal> {

@@ -3,15 +3,17 @@
 //! With x the load, H the time until a replica ordered now is warm, k what one replica carries at the target:
 //! ```text
 //! H        = start-up + warm-up + window / 2 + delay                                                    seconds
-//! safe     = max(plan(x, H), half of the highest of 20 min, burst) + surge                              requests/s
+//! safe     = max(plan(x, H), 0.35 of the highest of 20 min) + surge                                     requests/s
 //! replicas = ceil(safe / (k * utilisation))        then guard, stabilisation, steps and bounds
 //! ```
 //! `plan` is [`super::forecast`], k is [`super::capacity`], never below half of what it has been of late: what latency
-//! alone can do is to double the replicas. `burst` is the load of the last scrape interval, extended by its own rise, while
-//! that is 1.5 times the window's; it holds for 60 s (as the panic mode of Knative's autoscaler). `surge` is for replicas
-//! that are overloaded already: twice what they cannot carry, because new ones are slow at first, and what waits within 2 s,
-//! at most twice the rest. What waits is what is in flight beyond k * T per ready replica (Little's law), and what joins it
-//! has arrived too: under overload the rate of answers is not that of requests.
+//! alone can do is to double the replicas. k is learned while no replica comes, goes or warms up for a window. A sample
+//! teaches a little when some only went, and while few come or warm up (the slowest twentieth is theirs) what a request
+//! costs in CPU is followed at least: a capacity that fell during a long rise would not be seen otherwise.
+//! `surge` is for replicas that are overloaded already: twice what they cannot carry, because new ones are slow at first,
+//! and what waits within 2 s, at most twice the rest. What waits is what is in flight beyond k * T per ready replica
+//! (Little's law). What joins it has arrived too, because under overload the rate of answers is not that of requests; but
+//! not while replicas warm up, which are slow without any load.
 //!
 //! | rate | latency | what follows |
 //! |---|---|---|
@@ -40,13 +42,10 @@ use super::signal::Signal;
 use super::steps::{Steps, Wish};
 
 /// Share of the highest load of the last [`PEAK_SECONDS`] that is always provided for.
-const PEAK_SHARE: f64 = 0.5;
+const PEAK_SHARE: f64 = 0.35;
 const PEAK_SECONDS: f64 = 1200.0;
 /// What is provided for is that of a peak when it is this many times the load, and not this many times the peak.
 const REMEMBERED: f64 = 1.5;
-/// A fast window this many times the slow one is a burst, for so many seconds.
-const BURST: f64 = 1.5;
-const BURST_SECONDS: f64 = 60.0;
 /// While replicas are overloaded, what they cannot carry is provided for so many times more, because replicas that have
 /// just started are slow, and what waits is to be gone in so many seconds; both at most so many times the rest.
 const SURGE: f64 = 2.0;
@@ -60,10 +59,14 @@ const GUARD_SECONDS: f64 = 30.0;
 const HELPS: f64 = 0.1;
 const FROZEN_SECONDS: f64 = 600.0;
 /// Replicas, and share of the replicas, left over before one is given up.
-const SPARE: f64 = 0.3;
+const SPARE: f64 = 0.5;
 const SPARE_SHARE: f64 = 0.15;
-/// What was wanted is kept for so long and half a start-up, unless the user says something else.
-const STABLE_SECONDS: f64 = 45.0;
+/// What was wanted is kept for so long and a quarter of a start-up, unless the user says something else.
+const STABLE_SECONDS: f64 = 30.0;
+/// A sample from replicas of which some went lately teaches as much as one with so many requests.
+const UNSTEADY_REQUESTS: f64 = 20.0;
+/// The CPU that a request costs is followed as long as at most this share of the replicas came, went or is warming up.
+const UNREST: f64 = 0.2;
 /// Ticks over which the usual capacity is averaged: about an hour.
 const USUAL: f64 = 720.0;
 
@@ -95,6 +98,13 @@ pub struct Replicas {
     pub ready: u32,
     /// Those that have been ready for the warm-up.
     pub warm: u32,
+}
+
+impl Replicas {
+    /// Those that are ready, as if a cold one worked at half speed.
+    fn at_full_speed(self) -> f64 {
+        f64::midpoint(f64::from(self.warm), f64::from(self.ready.max(self.warm)))
+    }
 }
 
 /// What was measured.
@@ -151,9 +161,12 @@ pub struct History {
     steps: Steps,
     tick: Option<f64>,
     ready: (u32, f64),
+    /// When a replica was warming up for the last time.
+    warming: f64,
+    /// Replicas as if at full speed, on average over about a window.
+    speed: Option<f64>,
     /// Replicas that were ready, are no more, and are still wanted.
     lost: u32,
-    burst: (f64, f64),
     /// Requests that waited at the last tick.
     waiting: f64,
     fresh_since: Option<f64>,
@@ -182,6 +195,19 @@ struct Now {
     replicas: Replicas,
     /// All replicas warm, and none came or went for a window.
     steady: bool,
+    /// All replicas warm for a window, although some may have gone.
+    warm: bool,
+    /// Replicas as if at full speed, on average over about a window.
+    speed: f64,
+}
+
+impl Now {
+    /// Which share of the replicas came or went lately, or is warming up.
+    fn unrest(&self) -> f64 {
+        let full = self.replicas.at_full_speed();
+        let warming = f64::from(self.replicas.ready) - full;
+        ((full - self.speed).abs() + warming.max(0.0)) / full.max(1.0)
+    }
 }
 
 /// How many replicas there should be at `now` (seconds). Call it every tick, about every 5 s.
@@ -193,11 +219,18 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let replicas = signals.replicas;
     let were_ready = history.lost.saturating_add(history.ready.0);
     history.lost = were_ready.min(replicas.current).saturating_sub(replicas.ready);
+    if replicas.warm != replicas.ready {
+        history.warming = now;
+    }
     if replicas.ready != history.ready.0 || replicas.warm != replicas.ready {
         history.ready = (replicas.ready, now);
     }
-    let steady = now - history.ready.1 > policy.common.window && replicas.ready > 0;
-    let state = Now { at: now, rate, latency: signals.latency.value(), replicas, steady };
+    let lasts = |since: f64| now - since > policy.common.window && replicas.ready > 0;
+    let (steady, warm) = (lasts(history.ready.1), lasts(history.warming));
+    let full = replicas.at_full_speed();
+    let speed = history.speed.get_or_insert(full);
+    *speed += (full - *speed) * (2.0 * interval / policy.common.window).min(1.0);
+    let state = Now { at: now, rate, latency: signals.latency.value(), replicas, steady, warm, speed: *speed };
 
     history.check_trial(policy, &state);
     let (capacity, known) = history.capacity(policy, &state);
@@ -232,7 +265,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         Ok(())
     };
     let inputs = Inputs::Serving { rate: Some(rate), safe, capacity, latency: state.latency, target: policy.target };
-    let stabilization = STABLE_SECONDS + policy.startup / 2.0;
+    let stabilization = STABLE_SECONDS + policy.startup / 4.0;
     let wish = Wish { current: replicas.current, replicas: wanted, limit, lowers, stabilization };
     let (settled, limit) = history.steps.settle(&policy.common, &wish, now);
     Decision { replicas: settled, current: replicas.current, without: wanted, limit, inputs, others: vec![] }
@@ -295,10 +328,11 @@ impl History {
         // What they usually carry: a capacity that fell for the latency's sake is no overload.
         let ready = ready * self.learned.usual.map_or(capacity, |usual| usual.max(capacity));
         let waiting = (signals.in_flight.value().unwrap_or(0.0) - ready * policy.target).max(0.0);
-        let joining = if self.lost > 0 { 0.0 } else { (waiting - self.waiting).max(0.0) / interval };
+        let warms = self.lost > 0 || state.replicas.warm < state.replicas.ready;
+        let joining = if warms { 0.0 } else { (waiting - self.waiting).max(0.0) / interval };
         self.waiting = waiting;
         let latest = signals.latest.value().unwrap_or(state.rate) + joining;
-        let Expected { safe, .. } = self.forecast.next(&Tick {
+        let Expected { safe, rising, .. } = self.forecast.next(&Tick {
             now: state.at,
             interval,
             load: state.rate,
@@ -310,33 +344,20 @@ impl History {
             least: policy.common.bounds.min,
         });
         let peak = self.peak.max(state.at, state.rate, PEAK_SECONDS);
-        let planned = safe.max(PEAK_SHARE * peak);
-        let burst = self.burst(state, latest);
-        let needed = planned.max(burst);
+        let needed = safe.max(PEAK_SHARE * peak);
         // Slow answers alone are no overload: more must arrive than the replicas carry, too.
         let carries = matches!(known, Known::Carries(_)) && self.frozen_until.is_none();
         let overloaded = carries && waiting > 0.0 && latest > ready;
         let surge = if overloaded { SURGE * (latest - ready) + waiting / DRAIN } else { 0.0 };
         let surge = surge.min(SURGE_MOST * needed);
-        let remembered = planned > REMEMBERED * state.rate.max(latest) && planned < REMEMBERED * peak;
-        let limit = match (burst > planned, surge > 0.1 * needed) {
-            (_, true) => Limit::Backlog,
-            (true, false) => Limit::Burst,
+        let remembered = needed > REMEMBERED * state.rate.max(latest) && needed < REMEMBERED * peak;
+        let limit = match (surge > 0.1 * needed, rising && safe >= needed) {
+            (true, _) => Limit::Backlog,
+            (false, true) => Limit::Rising,
             (false, false) if remembered => Limit::RecentPeak,
             (false, false) => Limit::Load,
         };
         ((needed + surge).min(MOST * state.rate.max(latest)).max(needed), limit)
-    }
-
-    fn burst(&mut self, state: &Now, latest: f64) -> f64 {
-        let (until, held) = self.burst;
-        let held = if state.at < until { held } else { 0.0 };
-        if latest > BURST * state.rate {
-            let rising = (latest + (latest - state.rate)).min(3.0 * latest);
-            self.burst = (state.at + BURST_SECONDS, rising.max(held));
-            return self.burst.1;
-        }
-        held
     }
 
     /// Adds replicas for a latency that the load does not explain, unless they would not help.
@@ -397,12 +418,20 @@ impl History {
     }
 
     fn learn(&mut self, policy: &Policy, state: &Now, known: Known, cpu: Option<f64>) {
-        let Some(latency) = state.latency.filter(|_| state.steady) else { return };
+        let Some(latency) = state.latency else { return };
+        let requests = state.rate * policy.common.window;
+        if !state.steady {
+            return self.learn_a_little(
+                policy,
+                state,
+                &Sample { load: state.rate / state.speed, requests, latency, cpu },
+            );
+        }
         let load = state.rate / f64::from(state.replicas.ready);
         if latency > 2.0 * policy.target && self.learned.capacity != Capacity::default() {
             return self.learned.capacity.overloaded(load, cpu);
         }
-        let sample = Sample { load, requests: state.rate * policy.common.window, latency, cpu };
+        let sample = Sample { load, requests, latency, cpu };
         self.learned.capacity.learn(&sample, policy.requests_per_replica, policy.target);
         if self.frozen_until.is_some() {
             return;
@@ -410,6 +439,20 @@ impl History {
         if let Known::Carries(carries) = known {
             let usual = self.learned.usual.get_or_insert(carries);
             *usual += (carries - *usual) / USUAL;
+        }
+    }
+
+    /// From replicas of which some came, went or warm up.
+    fn learn_a_little(&mut self, policy: &Policy, state: &Now, sample: &Sample) {
+        let overloaded = sample.latency > 2.0 * policy.target || self.waiting > 0.0;
+        if overloaded || state.unrest() > UNREST || self.learned.capacity == Capacity::default() {
+            return;
+        }
+        if state.warm {
+            let sample = Sample { requests: sample.requests.min(UNSTEADY_REQUESTS), ..*sample };
+            self.learned.capacity.learn(&sample, policy.requests_per_replica, policy.target);
+        } else {
+            self.learned.capacity.costs(sample.load, sample.cpu);
         }
     }
 }
