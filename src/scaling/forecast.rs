@@ -47,7 +47,7 @@ const RISE_MOST: f64 = 1.75;
 /// A load that is less than this share of what it was within five minutes is hardly there.
 const COLLAPSE: f64 = 0.3;
 /// No plan is for more than so many times the highest load of the last hour.
-const MOST: f64 = 1.5;
+const PLAN_MOST: f64 = 1.5;
 /// Ticks over which the noise is averaged: five minutes.
 const NOISE: f64 = 60.0;
 /// Quantiles of the errors, falling.
@@ -156,7 +156,7 @@ impl Forecast {
         self.judge(tick, ticks.ceil() as usize);
         let guesses = self.guess(tick, ticks);
         self.plan(tick, &guesses);
-        let planned = f64::from(self.plans[best]).min(MOST * guesses[HOUR]);
+        let planned = f64::from(self.plans[best]).min(PLAN_MOST * guesses[HOUR]);
         // A rise that has just begun is never in a plan that was cheap so far.
         let risen = self.rising(tick, ticks);
         Expected { load: guesses[best / LEVELS.len()], safe: planned.max(risen), rising: risen > planned }

@@ -417,15 +417,13 @@ impl History {
         }
     }
 
+    /// From a measured state, what a replica carries.
     fn learn(&mut self, policy: &Policy, state: &Now, known: Known, cpu: Option<f64>) {
         let Some(latency) = state.latency else { return };
         let requests = state.rate * policy.common.window;
         if !state.steady {
-            return self.learn_a_little(
-                policy,
-                state,
-                &Sample { load: state.rate / state.speed, requests, latency, cpu },
-            );
+            let sample = Sample { load: state.rate / state.speed, requests, latency, cpu };
+            return self.learn_a_little(policy, state, &sample);
         }
         let load = state.rate / f64::from(state.replicas.ready);
         if latency > 2.0 * policy.target && self.learned.capacity != Capacity::default() {

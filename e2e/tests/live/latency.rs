@@ -27,7 +27,7 @@ const WELL: f64 = 130.0;
 
 pub async fn servers_keep_their_latency_under_load() -> Result<()> {
     let bed = Bed::new(Turn::shared().await, "latency").await?;
-    // With `Economy` what is provided for falls to a third in two minutes; the default takes five, longer than a test waits.
+    // With `Economy` what is provided for falls to a third in three minutes; the default takes seven, as long as a test waits.
     serving::create(&bed, json!({"minReplicas": 1, "maxReplicas": 5, "headroom": "Economy"})).await?;
     let load = serving::load(&bed, &LOAD).await?;
     let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&LOAD), P95);
@@ -44,7 +44,7 @@ pub async fn servers_keep_their_latency_under_load() -> Result<()> {
     watch.until("the latency is kept", seconds(90), |rows| kept_for(rows, seconds(15))).await?;
     watch.until("the load ends", seconds(240), |rows| rows.last().is_some_and(|row| row.seconds >= ENDS)).await?;
     let most = watch.numbers().into_iter().max().context("there were replicas")?;
-    // What came once without a warning may come again: half of it is given up after twenty minutes only.
+    // What came once without a warning may come again: a third of it is given up after twenty minutes only.
     watch
         .until("fewer are left", seconds(420), |rows| {
             rows.last().is_some_and(|row| row.wanted < most && row.ready < most)
