@@ -147,9 +147,8 @@ impl Capacity {
     /// Learns from a steady state in which requests queue up without end: latency then tells of the queue, but the CPU
     /// still tells when a request has become dearer (cheaper it may only seem, because users give up).
     pub fn overloaded(&mut self, load: f64, cpu: Option<f64>) {
-        if let (Some(cpu), Some(before)) = (cpu, self.cost) {
-            self.costs(load, Some(cpu.max(before.exp() * load)));
-        }
+        let dearer = cpu.filter(|cpu| self.cost.is_some_and(|before| (cpu / load).ln() > before));
+        self.costs(load, dearer);
     }
 
     /// A request that takes more CPU takes longer and fills a replica sooner, by the same factor.

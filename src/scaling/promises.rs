@@ -242,6 +242,8 @@ fn a_flash_crowd_is_met_at_its_first_sample_and_given_up_within_minutes_when_it_
     let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
     assert!(decision.replicas >= 8 && decision.limit == Limit::Rising, "{decision}");
     toy.apply(&decision);
+    let calm = toy.tick(150.0);
+    assert!(calm.replicas >= 8, "{calm}");
     toy.run(24, |_| 150.0);
     assert!(toy.current <= before + 1, "{before} {}", toy.current);
 }

@@ -217,20 +217,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history, now) };
     let since = *history.fresh_since.get_or_insert(now);
     let replicas = signals.replicas;
-    let were_ready = history.lost.saturating_add(history.ready.0);
-    history.lost = were_ready.min(replicas.current).saturating_sub(replicas.ready);
-    if replicas.warm != replicas.ready {
-        history.warming = now;
-    }
-    if replicas.ready != history.ready.0 || replicas.warm != replicas.ready {
-        history.ready = (replicas.ready, now);
-    }
-    let lasts = |since: f64| now - since > policy.common.window && replicas.ready > 0;
-    let (steady, warm) = (lasts(history.ready.1), lasts(history.warming));
-    let full = replicas.at_full_speed();
-    let speed = history.speed.get_or_insert(full);
-    *speed += (full - *speed) * (2.0 * interval / policy.common.window).min(1.0);
-    let state = Now { at: now, rate, latency: signals.latency.value(), replicas, steady, warm, speed: *speed };
+    let state = history.observe(policy, signals, rate, interval, now);
 
     history.check_trial(policy, &state);
     let (capacity, known) = history.capacity(policy, &state);
@@ -296,6 +283,25 @@ fn count(replicas: f64) -> u32 {
 }
 
 impl History {
+    /// Takes over which replicas there are, and since when.
+    fn observe(&mut self, policy: &Policy, signals: &Signals, rate: f64, interval: f64, now: f64) -> Now {
+        let replicas = signals.replicas;
+        let were_ready = self.lost.saturating_add(self.ready.0);
+        self.lost = were_ready.min(replicas.current).saturating_sub(replicas.ready);
+        if replicas.warm != replicas.ready {
+            self.warming = now;
+        }
+        if replicas.ready != self.ready.0 || replicas.warm != replicas.ready {
+            self.ready = (replicas.ready, now);
+        }
+        let lasts = |since: f64| now - since > policy.common.window && replicas.ready > 0;
+        let (steady, warm) = (lasts(self.ready.1), lasts(self.warming));
+        let full = replicas.at_full_speed();
+        let speed = self.speed.get_or_insert(full);
+        *speed += (full - *speed) * (2.0 * interval / policy.common.window).min(1.0);
+        Now { at: now, rate, latency: signals.latency.value(), replicas, steady, warm, speed: *speed }
+    }
+
     /// What one replica carries: as learned, at least half of the usual; the usual when the target is impossible or more
     /// replicas do not help; the current load of one when nothing is known.
     fn capacity(&self, policy: &Policy, state: &Now) -> (f64, Known) {
