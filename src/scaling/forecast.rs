@@ -43,7 +43,7 @@ pub const WAYS: usize = 1 + LINES.len() + 2 + PEAKS.len() + 2;
 const RISE: usize = 4;
 const DOUBT: f64 = 1.5;
 /// A rise is followed up to so many times the load.
-const RISE_MOST: f64 = 1.75;
+const RISE_MOST: f64 = 2.0;
 /// A load that is less than this share of what it was within five minutes is hardly there.
 const COLLAPSE: f64 = 0.3;
 /// No plan is for more than so many times the highest load of the last hour.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::decision::{Decision, Limit};
+use super::decision::{Decision, Inputs, Limit};
 use super::lag;
 use super::policy::{Behavior, Bounds, Common, Headroom, StepKind, StepPolicy};
 use super::serving::{History, Policy, Replicas, Signals, decide};
@@ -246,6 +246,51 @@ fn a_flash_crowd_is_met_at_its_first_sample_and_given_up_within_minutes_when_it_
     assert!(calm.replicas >= 8, "{calm}");
     toy.run(24, |_| 150.0);
     assert!(toy.current <= before + 1, "{before} {}", toy.current);
+}
+
+#[test]
+fn the_older_the_sample_the_further_a_rise_is_extended() {
+    let mut toy = Toy::new(4);
+    toy.run(360, |_| 150.0);
+    toy.run(24, |tick| 150.0 + 2.0 * f64::from(tick));
+    let signals = toy.signals(198.0);
+    let aged = |age: f64| {
+        let rate = Signal::Fresh { value: 198.0, age };
+        let signals = Signals { rate, latest: rate, ..signals };
+        decide(&toy.policy, &signals, &mut toy.history.clone(), toy.now).inputs
+    };
+    let [new, old] = [0.0, 15.0].map(|age| match aged(age) {
+        Inputs::Serving { safe, .. } => safe,
+        other => panic!("{other:?}"),
+    });
+    assert!((4.0..12.0).contains(&(old - new)), "3 ticks of 2 requests/s each: {new} {old}");
+}
+
+#[test]
+fn a_server_that_misses_scrapes_because_it_has_too_much_to_do_gets_replicas() {
+    // Found on a real cluster, with these rates at ticks of 5 s: the last scrape that was answered told of 21.6 requests/s,
+    // and while that was fresh it hid how the rate of the window rose.
+    let mut toy = Toy::new(1);
+    toy.policy = Policy { common: between(1, 5), target: 0.05, headroom: Headroom::Economy, ..policy() };
+    let mut signals = Signals { latency: Signal::fresh(0.0095), cpu: Signal::fresh(0.22), ..toy.signals(8.0) };
+    for _ in 0..18 {
+        decide(&toy.policy, &signals, &mut toy.history, toy.now);
+        toy.now += TICK;
+    }
+    let seen = [(12.5, 0.022, 0.35), (11.4, 0.033, 0.31), (35.9, 0.089, 0.73), (58.0, 0.091, 1.0)];
+    let orders: Vec<u32> = seen
+        .iter()
+        .enumerate()
+        .map(|(tick, (rate, latency, cpu))| {
+            (signals.rate, signals.latest) =
+                (Signal::fresh(*rate), Signal::Fresh { value: 21.6, age: tick as f64 * TICK });
+            (signals.latency, signals.cpu) = (Signal::fresh(*latency), Signal::fresh(*cpu));
+            let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now + tick as f64 * TICK);
+            signals.replicas.current = decision.replicas;
+            decision.replicas
+        })
+        .collect();
+    assert!(orders[2] >= 3 && orders[3] >= 4, "{orders:?}");
 }
 
 fn any_signal() -> impl Strategy<Value = Signal> {

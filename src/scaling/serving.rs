@@ -2,8 +2,8 @@
 //!
 //! With x the load, H the time until a replica ordered now is warm, k what one replica carries at the target:
 //! ```text
-//! H        = start-up + warm-up + window / 2 + delay                                                    seconds
-//! safe     = max(plan(x, H), 0.35 of the highest of 20 min) + surge                                     requests/s
+//! H        = start-up + warm-up + window / 2 + age of the sample + delay                                seconds
+//! safe     = max(plan(x, H), 0.3 of the highest of 20 min) + surge                                      requests/s
 //! replicas = ceil(safe / (k * utilisation))        then guard, stabilisation, steps and bounds
 //! ```
 //! `plan` is [`super::forecast`], k is [`super::capacity`], never below half of what it has been of late: what latency
@@ -11,7 +11,8 @@
 //! teaches a little when some only went, and while few come or warm up (the slowest twentieth is theirs) what a request
 //! costs in CPU is followed at least: a capacity that fell during a long rise would not be seen otherwise.
 //! `surge` is for replicas that are overloaded already: twice what they cannot carry, because new ones are slow at first,
-//! and what waits within 2 s, at most twice the rest. What waits is what is in flight beyond k * T per ready replica
+//! and what waits within 2 s, at most twice the rest. Overloaded: more arrives than they carry, and some of it waits or,
+//! as with servers that count a request only when they get to it, the latency is above the target. What waits is what is in flight beyond k * T per ready replica
 //! (Little's law). What joins it has arrived too, because under overload the rate of answers is not that of requests; but
 //! not while replicas warm up, which are slow without any load.
 //!
@@ -42,7 +43,7 @@ use super::signal::Signal;
 use super::steps::{Steps, Wish};
 
 /// Share of the highest load of the last [`PEAK_SECONDS`] that is always provided for.
-const PEAK_SHARE: f64 = 0.35;
+const PEAK_SHARE: f64 = 0.3;
 const PEAK_SECONDS: f64 = 1200.0;
 /// What is provided for is that of a peak when it is this many times the load, and not this many times the peak.
 const REMEMBERED: f64 = 1.5;
@@ -85,7 +86,8 @@ pub struct Policy {
     pub startup: f64,
     /// From ready to full speed, seconds.
     pub warmup: f64,
-    /// From a sample to the order of a replica on average, seconds: scrape, rules, tick, and the order itself.
+    /// What passes between a scrape and the order of a replica beside the measured age of the sample, seconds on average:
+    /// until rules make a sample of the scrape, until the next tick, and the order itself.
     pub delay: f64,
 }
 
@@ -124,6 +126,14 @@ pub struct Signals {
     pub replicas: Replicas,
     /// Whether a new version is being rolled out: nothing is lowered then.
     pub rolling_out: bool,
+}
+
+impl Signals {
+    /// The rate of the last scrape interval. None when it is older than that of the window: a server with too much to do
+    /// misses scrapes, just when its load rises.
+    fn latest_rate(&self) -> Option<f64> {
+        self.latest.value().filter(|_| self.latest.age() < self.rate.age() + 1.0)
+    }
 }
 
 /// What was learned of one replica; a few numbers that are kept over restarts.
@@ -337,13 +347,13 @@ impl History {
         let warms = self.lost > 0 || state.replicas.warm < state.replicas.ready;
         let joining = if warms { 0.0 } else { (waiting - self.waiting).max(0.0) / interval };
         self.waiting = waiting;
-        let latest = signals.latest.value().unwrap_or(state.rate) + joining;
+        let latest = signals.latest_rate().unwrap_or(state.rate) + joining;
         let Expected { safe, rising, .. } = self.forecast.next(&Tick {
             now: state.at,
             interval,
             load: state.rate,
             latest,
-            horizon: policy.startup + policy.warmup + policy.common.window / 2.0 + policy.delay,
+            horizon: policy.startup + policy.warmup + policy.common.window / 2.0 + signals.rate.age() + policy.delay,
             capacity: capacity * policy.headroom.utilisation(),
             price: policy.headroom.price(),
             hold: policy.headroom.hold(),
@@ -353,7 +363,8 @@ impl History {
         let needed = safe.max(PEAK_SHARE * peak);
         // Slow answers alone are no overload: more must arrive than the replicas carry, too.
         let carries = matches!(known, Known::Carries(_)) && self.frozen_until.is_none();
-        let overloaded = carries && waiting > 0.0 && latest > ready;
+        let above = state.latency.is_some_and(|latency| latency > policy.target);
+        let overloaded = carries && (waiting > 0.0 || above && !warms) && latest > ready;
         let surge = if overloaded { SURGE * (latest - ready) + waiting / DRAIN } else { 0.0 };
         let surge = surge.min(SURGE_MOST * needed);
         let remembered = needed > REMEMBERED * state.rate.max(latest) && needed < REMEMBERED * peak;

@@ -44,6 +44,15 @@ impl Signal {
         }
     }
 
+    /// Seconds since it was measured; 0 when there is none.
+    #[must_use]
+    pub const fn age(&self) -> f64 {
+        match self {
+            Self::Fresh { age, .. } | Self::Stale { age, .. } => *age,
+            Self::Missing(_) => 0.0,
+        }
+    }
+
     /// The value, fresh or stale, when it is valid.
     #[must_use]
     pub fn last(&self) -> Option<f64> {
@@ -69,7 +78,7 @@ mod tests {
     fn only_fresh_valid_numbers_count_as_measured() {
         let stale = Signal::Stale { value: 3.0, age: 60.0 };
         assert_eq!((Signal::fresh(3.0).value(), Signal::fresh(3.0).last()), (Some(3.0), Some(3.0)));
-        assert_eq!((stale.value(), stale.last()), (None, Some(3.0)));
+        assert_eq!((stale.value(), stale.last(), stale.age()), (None, Some(3.0), 60.0));
         for bad in [f64::NAN, f64::INFINITY, -1.0] {
             assert_eq!((Signal::fresh(bad).value(), Signal::fresh(bad).last()), (None, None));
         }

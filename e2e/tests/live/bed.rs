@@ -28,7 +28,7 @@ static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 static TURNS: RwLock<()> = RwLock::const_new(());
 
-/// Whether other tests run at the same time: not while Prometheus is stopped.
+/// Whether other tests run at the same time: not while Prometheus is stopped, nor where a latency is measured.
 pub enum Turn {
     /// Others may run.
     Shared { _guard: RwLockReadGuard<'static, ()> },

@@ -12,8 +12,9 @@ use crate::{
 const REQUEST_WINDOW: f64 = 20.0;
 const EXPORTER_WINDOW: f64 = 120.0;
 const CONSUMER_WINDOW: f64 = 60.0;
-/// From a sample to the order of a replica, seconds: half of scrape, rule and tick (5 s each), and what is written then.
-const DELAY: f64 = 8.0;
+/// Beside the measured age of a sample, seconds: half of what is between a scrape and the rules and half of what is between
+/// two ticks (5 s each), and what is written then.
+const DELAY: f64 = 5.5;
 /// Seconds from ready to full speed: caches, pools, just-in-time compilers.
 pub const WARM_UP: f64 = 20.0;
 /// Seconds a replica takes to become ready, as long as it was not measured.

@@ -26,7 +26,9 @@ pub struct Ours {
     /// Of the rules and of the ticks, seconds after the scrape.
     phases: [u32; 2],
     scraped: u32,
+    /// The newest scrape that the rules have seen, and when they did.
     visible: u32,
+    evaluated: u32,
     /// Decided at the last tick, and not ordered yet.
     wanted: Option<u32>,
 }
@@ -47,15 +49,15 @@ impl Ours {
             headroom,
             startup: f64::from(world.startup),
             warmup: f64::from(world.warmup),
-            delay: 1.5 * f64::from(PERIOD) + f64::from(ORDER),
+            delay: f64::from(PERIOD + ORDER),
         };
         let phases = [rng.below(PERIOD), rng.below(PERIOD)];
         let history = History::default();
-        Self { policy, history, phases, scraped: 0, visible: 0, wanted: None }
+        Self { policy, history, phases, scraped: 0, visible: 0, evaluated: 0, wanted: None }
     }
 
     fn signals(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Signals {
-        let (at, age) = (self.visible, f64::from(now - self.visible));
+        let (at, age) = (self.visible, f64::from(now - self.evaluated));
         let signal = |value: f64| {
             if age <= FRESH { Signal::Fresh { value, age } } else { Signal::Stale { value, age } }
         };
@@ -77,7 +79,7 @@ impl Policy for Ours {
             self.scraped = now;
         }
         if now % PERIOD == self.phases[0] {
-            self.visible = self.scraped;
+            (self.visible, self.evaluated) = (self.scraped, now);
         }
         if now % PERIOD == self.phases[1] && self.visible >= WINDOW {
             let signals = self.signals(now, telemetry, pods);

@@ -47,7 +47,7 @@ fn milliseconds_become_seconds_and_what_is_left_out_has_its_default() {
     assert_eq!(plan.lag, None);
     let policy = plan.latency.expect("a latency target");
     assert_eq!((policy.target, policy.requests_per_replica), (0.075, None));
-    assert_eq!((policy.startup, policy.warmup, policy.delay), (STARTUP, WARM_UP, 8.0));
+    assert_eq!((policy.startup, policy.warmup, policy.delay), (STARTUP, WARM_UP, 5.5));
     assert_eq!(policy.common.bounds, Bounds { min: 2, max: 20 });
     assert_eq!(policy.common.window, 20.0);
     assert_eq!(policy.common.behavior, Behavior::default());
