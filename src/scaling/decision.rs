@@ -14,7 +14,7 @@ pub enum Limit {
     Learning,
     /// A rise within the last seconds that the plan did not have: how a flash crowd begins.
     Rising,
-    /// Requests or messages that already wait.
+    /// Requests or messages wait already, because more arrive than the replicas work off.
     Backlog,
     /// Latency above the target although the load alone asks for no more.
     Latency,
@@ -98,7 +98,7 @@ impl fmt::Display for Limit {
             Self::RecentPeak => write!(f, "the load was higher a while ago and may come back"),
             Self::Learning => write!(f, "what one replica carries is still being learned"),
             Self::Rising => write!(f, "the load has just begun to rise faster than was planned for"),
-            Self::Backlog => write!(f, "there is a backlog to clear"),
+            Self::Backlog => write!(f, "more has arrived than could be worked off"),
             Self::Latency => write!(f, "the latency is above its target"),
             Self::LagAboveMaximum => write!(f, "the lag is above its maximum"),
             Self::Stabilising => write!(f, "the need has changed only a short while ago"),

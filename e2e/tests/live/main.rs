@@ -14,8 +14,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // They mostly wait: for windows of minutes to pass. What must not be shared is said by `bed::Turn`.
-    arguments.test_threads.get_or_insert(3);
+    // They mostly wait: for windows of minutes to pass. What must not be shared is said by `bed::Turn`: the first two go
+    // together, each of the others alone.
+    arguments.test_threads.get_or_insert(2);
     let trials = vec![
         Trial::test("kafka::workers_catch_up_with_a_topic", || finish(kafka::workers_catch_up_with_a_topic())),
         Trial::test("rq::workers_catch_up_with_a_queue", || finish(rq::workers_catch_up_with_a_queue())),
