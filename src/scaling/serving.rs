@@ -10,11 +10,12 @@
 //! alone can do is to double the replicas. k is learned while no replica comes, goes or warms up for a window. A sample
 //! teaches a little when some only went, and while few come or warm up (the slowest twentieth is theirs) what a request
 //! costs in CPU is followed at least: a capacity that fell during a long rise would not be seen otherwise.
-//! `surge` is for replicas that are overloaded already: twice what they cannot carry, because new ones are slow at first,
-//! and what waits within 2 s, at most twice the rest. Overloaded: more arrives than they carry, and some of it waits or,
-//! as with servers that count a request only when they get to it, the latency is above the target. What waits is what is in flight beyond k * T per ready replica
-//! (Little's law). What joins it has arrived too, because under overload the rate of answers is not that of requests; but
-//! not while replicas warm up, which are slow without any load.
+//! `surge` is for replicas that are overloaded already: twice what they cannot carry, because new ones are slow at
+//! first, and what waits within 2 s, at most twice the rest. Overloaded: more arrives than they carry, and some of it
+//! waits or, as with servers that count a request only when they get to it, the latency is above the target. What waits
+//! is what is in flight beyond k * T per ready replica (Little's law). What joins it has arrived too, because under
+//! overload the rate of answers is not that of requests; but not while replicas warm up, which are slow without any
+//! load.
 //!
 //! | rate | latency | what follows |
 //! |---|---|---|
