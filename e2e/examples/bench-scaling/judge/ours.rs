@@ -15,8 +15,6 @@ const PERIOD: u32 = 5;
 const ORDER: u32 = 1;
 /// Window of the rates and latencies, seconds.
 const WINDOW: u32 = 15;
-/// A sample older than this is stale, seconds.
-const FRESH: f64 = 15.0;
 
 /// Our scaler in a simulated cluster.
 #[derive(Debug)]
@@ -26,9 +24,8 @@ pub struct Ours {
     /// Of the rules and of the ticks, seconds after the scrape.
     phases: [u32; 2],
     scraped: u32,
-    /// The newest scrape that the rules have seen, and when they did.
+    /// The newest scrape that the rules have seen.
     visible: u32,
-    evaluated: u32,
     /// Decided at the last tick, and not ordered yet.
     wanted: Option<u32>,
 }
@@ -53,14 +50,14 @@ impl Ours {
         };
         let phases = [rng.below(PERIOD), rng.below(PERIOD)];
         let history = History::default();
-        Self { policy, history, phases, scraped: 0, visible: 0, evaluated: 0, wanted: None }
+        Self { policy, history, phases, scraped: 0, visible: 0, wanted: None }
     }
 
     fn signals(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Signals {
-        let (at, age) = (self.visible, f64::from(now - self.evaluated));
-        let signal = |value: f64| {
-            if age <= FRESH { Signal::Fresh { value, age } } else { Signal::Stale { value, age } }
-        };
+        let at = self.visible;
+        // Rules go on when a scrape is lost: what they record then is new, of what is there.
+        let age = f64::from((now + PERIOD - self.phases[0]) % PERIOD);
+        let signal = |value: f64| Signal::Fresh { value, age };
         Signals {
             rate: signal(telemetry.rate(at, WINDOW)),
             latest: signal(telemetry.rate(at, PERIOD)),
@@ -79,7 +76,7 @@ impl Policy for Ours {
             self.scraped = now;
         }
         if now % PERIOD == self.phases[0] {
-            (self.visible, self.evaluated) = (self.scraped, now);
+            self.visible = self.scraped;
         }
         if now % PERIOD == self.phases[1] && self.visible >= WINDOW {
             let signals = self.signals(now, telemetry, pods);
