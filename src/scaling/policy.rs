@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// | knob | price of a second above the target | share of a replica's capacity planned with | seconds in which a plan falls to 1/e |
 /// |---|---|---|---|
-/// | Economy | 40 replica-seconds | 1.0 | 200 |
-/// | Balanced | 500 replica-seconds | 1.0 | 400 |
-/// | Reliable | 900 replica-seconds | 0.97 | 400 |
+/// | Economy | 60 replica-seconds | 1.0 | 100 |
+/// | Balanced | 500 replica-seconds | 1.0 | 300 |
+/// | Reliable | 700 replica-seconds | 0.97 | 400 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Headroom {
     /// Fewest replicas; what cannot be foreseen is felt.
@@ -25,9 +25,9 @@ impl Headroom {
     #[must_use]
     pub const fn price(self) -> f64 {
         match self {
-            Self::Economy => 40.0,
+            Self::Economy => 60.0,
             Self::Balanced => 500.0,
-            Self::Reliable => 900.0,
+            Self::Reliable => 700.0,
         }
     }
 
@@ -35,8 +35,9 @@ impl Headroom {
     #[must_use]
     pub const fn hold(self) -> f64 {
         match self {
-            Self::Economy => 200.0,
-            Self::Balanced | Self::Reliable => 400.0,
+            Self::Economy => 100.0,
+            Self::Balanced => 300.0,
+            Self::Reliable => 400.0,
         }
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::decision::{Decision, Inputs, Limit};
 use super::lag;
-use super::policy::{Behavior, Bounds, Common, Headroom, StepKind, StepPolicy};
+use super::policy::{Behavior, Bounds, Common, Direction, Headroom, StepKind, StepPolicy};
 use super::serving::{History, Policy, Replicas, Signals, decide};
 use super::signal::Signal;
 
@@ -36,6 +36,8 @@ struct Toy {
     /// When each replica is ready.
     ready: Vec<f64>,
     unloaded: f64,
+    /// What one replica serves at most, requests per second.
+    saturation: f64,
     dependency: f64,
 }
 
@@ -43,13 +45,13 @@ impl Toy {
     fn new(current: u32) -> Self {
         let ready = vec![-1e9; current as usize];
         let (policy, history) = (policy(), History::default());
-        Self { policy, history, now: 0.0, current, ready, unloaded: 0.1, dependency: 0.0 }
+        Self { policy, history, now: 0.0, current, ready, unloaded: 0.1, saturation: 100.0, dependency: 0.0 }
     }
 
     fn signals(&self, rate: f64) -> Signals {
         let older = |age: f64| self.ready.iter().filter(|ready| self.now - **ready >= age).count() as u32;
         let ready = older(0.0).max(1);
-        let busy = (rate / f64::from(ready) / 100.0).min(0.99);
+        let busy = (rate / f64::from(ready) / self.saturation).min(0.99);
         let latency = self.unloaded / (1.0 - busy) + self.dependency;
         Signals {
             rate: Signal::fresh(rate),
@@ -161,6 +163,18 @@ fn a_slow_dependency_freezes_the_replicas_within_twice_of_what_they_were() {
     toy.run(720, |_| 150.0);
     // At light load there is little to learn from, so the last replicas are given up late.
     assert!(toy.current <= 2 * before, "{before} {}", toy.current);
+}
+
+#[test]
+fn replicas_that_come_slowly_in_an_overload_are_not_taken_for_useless() {
+    let mut toy = Toy::new(8);
+    toy.run(720, |_| 450.0);
+    // Half as fast: below twelve replicas answers take as long as they can, with each one more all the same.
+    (toy.unloaded, toy.saturation) = (0.15, 40.0);
+    let policies = vec![StepPolicy { kind: StepKind::Pods, value: 1, period_seconds: 30.0 }];
+    toy.policy.common.behavior.scale_up = Direction { policies, ..Direction::default() };
+    let changes = toy.run(180, |_| 450.0);
+    assert!(toy.current > 12, "{changes:?}");
 }
 
 #[test]
@@ -366,6 +380,23 @@ proptest! {
             decide(&toy.policy, signals, &mut toy.history.clone(), toy.now).replicas
         };
         prop_assert!(replicas(&larger) >= replicas(&signals));
+    }
+
+    #[test]
+    fn a_service_that_became_slower_is_not_left_overloaded(
+        rate in 30.0..900.0f64, slower in 1.0..2.0f64, current in 1u32..12,
+    ) {
+        // Found on a trace: a target that was taken for impossible in the middle of an overload kept 15 replicas for six
+        // hours where 20 were needed, with answers after seconds.
+        let mut toy = Toy::new(current);
+        toy.run(720, |tick| rate * (1.0 + 0.3 * (f64::from(tick) / 100.0).sin()));
+        (toy.unloaded, toy.saturation) = (toy.unloaded * slower, toy.saturation / slower);
+        toy.run(120, |_| rate);
+        for _ in 0..240 {
+            let latency = toy.signals(rate).latency.value().unwrap_or_default();
+            prop_assert!(latency <= 2.0 * toy.policy.target, "{} at {} replicas", latency, toy.current);
+            toy.tick(rate);
+        }
     }
 
     #[test]

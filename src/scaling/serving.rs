@@ -29,7 +29,11 @@
 //!
 //! Latency above the target in a steady state for 30 s, which load over capacity does not explain, adds replicas by
 //! `(1 - L0/L) / (1 - L0/T)`, at most twice as many (M/M/1: L = L0 / (1 - rho)). When more replicas and no more load leave
-//! the latency where it was, nothing is added for ten minutes (then twenty, and so on): it is not the replicas.
+//! the latency where it was, nothing is added for ten minutes (then twenty, and so on): it is not the replicas. Unless
+//! they use up their CPU: then there are too few.
+//!
+//! A target that seems impossible keeps the replicas there are, and adds some only while requests queue up (1.3 times the
+//! latency without load): what is believed of a replica after an overload may be wrong, and more replicas show it.
 //!
 //! Example: L0 = 40 ms, T = 80 ms, L = 160 ms: 1.5 times the replicas; a ratio of latencies would say 2.
 
@@ -37,7 +41,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capacity::{Capacity, Known, Sample, differs};
 use super::decision::{Decision, Inputs, Limit};
-use super::forecast::{Expected, Forecast, Tick};
+use super::forecast::{Expected, Forecast, SPARE, SPARE_SHARE, Tick};
 use super::memory::Peak;
 use super::policy::{Common, Headroom};
 use super::signal::Signal;
@@ -54,17 +58,18 @@ const SURGE: f64 = 2.0;
 const DRAIN: f64 = 2.0;
 const SURGE_MOST: f64 = 2.0;
 /// A surge never asks for more than so many times the load.
-const MOST: f64 = 3.0;
+const MOST: f64 = 2.5;
 /// Latency above the target for so long without a change is acted on, seconds.
 const GUARD_SECONDS: f64 = 30.0;
+/// Latency over so many times what it is believed to be without load is a queue, whatever the target.
+const QUEUED: f64 = 1.3;
+/// Replicas that use this share of their CPU are too few, not waiting for something else.
+const BUSY: f64 = 0.8;
 /// More replicas that lower the latency by less than this share do not help; believed for so many seconds.
 const HELPS: f64 = 0.1;
 const FROZEN_SECONDS: f64 = 600.0;
-/// Replicas, and share of the replicas, left over before one is given up.
-const SPARE: f64 = 0.5;
-const SPARE_SHARE: f64 = 0.15;
 /// What was wanted is kept for so long and a quarter of a start-up, unless the user says something else.
-const STABLE_SECONDS: f64 = 30.0;
+const STABLE_SECONDS: f64 = 20.0;
 /// A sample from replicas of which some went lately teaches as much as one with so many requests.
 const UNSTEADY_REQUESTS: f64 = 20.0;
 /// The CPU that a request costs is followed as long as at most this share of the replicas came, went or is warming up.
@@ -230,11 +235,11 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let replicas = signals.replicas;
     let state = history.observe(policy, signals, rate, interval, now);
 
-    history.check_trial(policy, &state);
+    history.check_trial(policy, &state, signals.cpu.value());
     let (capacity, known) = history.capacity(policy, &state);
     let (safe, mut limit) = history.provide(policy, signals, &state, (capacity, known), interval);
     let need = safe / (capacity * policy.headroom.utilisation());
-    // A replica is only given up when something is left over: noise must not take and give it all the time.
+    // A replica is only given up when something is left over.
     let mut wanted = count(need).max(count(need + SPARE.max(SPARE_SHARE * need)).min(replicas.current));
     match known {
         Known::Nothing => {
@@ -247,6 +252,8 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         }
         // What follows from a guess would chase itself.
         Known::Impossible { .. } if history.learned.usual.is_none() => wanted = replicas.current,
+        // What a replica usually carries may be what it does no more.
+        Known::Impossible { .. } if wanted < replicas.current => (wanted, limit) = (replicas.current, Limit::Learning),
         _ => {}
     }
     (wanted, limit) = history.guard(policy, &state, known, (wanted, limit));
@@ -381,15 +388,19 @@ impl History {
     /// Adds replicas for a latency that the load does not explain, unless they would not help.
     fn guard(&mut self, policy: &Policy, state: &Now, known: Known, (wanted, limit): (u32, Limit)) -> (u32, Limit) {
         let current = state.replicas.current;
-        let above = state.latency.filter(|latency| *latency > policy.target && state.steady);
-        let Some(latency) = above else {
+        let above = state.latency.filter(|latency| *latency > policy.target);
+        // Requests that take much longer than without load wait for one another: more replicas do help then.
+        if let (Known::Impossible { unloaded }, Some(latency)) = (known, above)
+            && latency <= QUEUED * unloaded
+        {
+            self.above_since = None;
+            return (wanted, Limit::Impossible(unloaded));
+        }
+        let Some(latency) = above.filter(|_| state.steady) else {
             self.above_since = None;
             return (wanted, limit);
         };
         let since = *self.above_since.get_or_insert(state.at);
-        if let Known::Impossible { unloaded } = known {
-            return (wanted.max(current), Limit::Impossible(unloaded));
-        }
         if self.frozen_until.is_some() {
             return (wanted.max(current), if wanted > current { limit } else { Limit::DoesNotHelp });
         }
@@ -401,6 +412,9 @@ impl History {
             return (wanted, limit);
         }
         self.above_since = Some(state.at);
+        // Whatever was usual, it is less than what makes them slow now.
+        let carried = state.rate / f64::from(state.replicas.ready.max(1));
+        self.learned.usual = self.learned.usual.map(|usual| usual.min(carried));
         let unloaded = self.learned.capacity.unloaded().unwrap_or(0.0).min(0.95 * policy.target);
         let factor = (1.0 - unloaded / latency) / (1.0 - unloaded / policy.target);
         let more = count(f64::from(current) * factor.clamp(1.1, 2.0));
@@ -409,9 +423,9 @@ impl History {
     }
 
     /// Sees whether replicas that were added while the latency was above the target lowered it.
-    fn check_trial(&mut self, policy: &Policy, state: &Now) {
+    fn check_trial(&mut self, policy: &Policy, state: &Now, cpu: Option<f64>) {
         let Some(latency) = state.latency else { return };
-        if latency <= policy.target {
+        if latency <= policy.target || cpu.is_some_and(|cpu| cpu >= BUSY) {
             (self.trial, self.frozen_until, self.freezes) = (None, None, 0);
             return;
         }
