@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn a_plan_keeps_what_would_be_kept_if_it_were_followed() {
         let mut forecast = Forecast::default();
-        // The first plan is that of the last rate: 10.5 replicas are 11, and with a tenth left over 11 again, then 10.
+        // The first plan is that of the last rate: 9.5 and its 12 % are still 11, 8.8 and its 12 % are 10.
         for (load, replicas) in [(105.0, 11), (95.0, 11), (88.0, 10), (110.0, 11)] {
             let tick = Tick {
                 now: 0.0,
