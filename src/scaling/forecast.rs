@@ -29,10 +29,8 @@
 
 use super::errors::Errors;
 use super::memory::{Peak, Season};
+use super::steps::{SPARE, SPARE_SHARE};
 
-/// Replicas, and share of the replicas, left over before one is given up: noise must not take and give it all the time.
-pub(super) const SPARE: f64 = 0.4;
-pub(super) const SPARE_SHARE: f64 = 0.12;
 /// Ticks kept: the longest horizon is one less.
 const KEPT: usize = 64;
 /// Ticks that the lines go through.
@@ -172,6 +170,11 @@ impl Forecast {
         // A rise that has just begun is never in a plan that was cheap so far.
         let risen = self.rising(tick, ticks);
         Expected { load: guesses[best / LEVELS.len()], safe: planned.max(risen), rising: risen > planned }
+    }
+
+    /// Takes over the highest load of a quarter of an hour that lies before all that it knows; `now`: its middle.
+    pub fn remember(&mut self, now: f64, highest: f64) {
+        self.season.next(now, highest, 0.0);
     }
 
     fn plan(&mut self, tick: &Tick, guesses: &[f64; WAYS]) {

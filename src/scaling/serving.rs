@@ -37,19 +37,20 @@
 //!
 //! Example: L0 = 40 ms, T = 80 ms, L = 160 ms: 1.5 times the replicas; a ratio of latencies would say 2.
 
-use serde::{Deserialize, Serialize};
-
-use super::capacity::{Capacity, Known, Sample, differs};
+use super::capacity::Known;
 use super::decision::{Decision, Inputs, Limit};
-use super::forecast::{Expected, Forecast, SPARE, SPARE_SHARE, Tick};
+use super::forecast::{Expected, Forecast, Tick};
+pub use super::learned::Learned;
+use super::learned::{Circumstances, Now};
 use super::memory::Peak;
+use super::past::Memories;
 use super::policy::{Common, Headroom};
 use super::signal::Signal;
-use super::steps::{Steps, Wish};
+use super::steps::{SPARE, SPARE_SHARE, Steps, Wish};
 
 /// Share of the highest load of the last [`PEAK_SECONDS`] that is always provided for.
 const PEAK_SHARE: f64 = 0.3;
-const PEAK_SECONDS: f64 = 1200.0;
+pub(super) const PEAK_SECONDS: f64 = 1200.0;
 /// What is provided for is that of a peak when it is this many times the load, and not this many times the peak.
 const REMEMBERED: f64 = 1.5;
 /// While replicas are overloaded, what they cannot carry is provided for so many times more, because replicas that have
@@ -70,12 +71,6 @@ const HELPS: f64 = 0.1;
 const FROZEN_SECONDS: f64 = 600.0;
 /// What was wanted is kept for so long and a quarter of a start-up, unless the user says something else.
 const STABLE_SECONDS: f64 = 20.0;
-/// A sample from replicas of which some went lately teaches as much as one with so many requests.
-const UNSTEADY_REQUESTS: f64 = 20.0;
-/// The CPU that a request costs is followed as long as at most this share of the replicas came, went or is warming up.
-const UNREST: f64 = 0.2;
-/// Ticks over which the usual capacity is averaged: about an hour.
-const USUAL: f64 = 720.0;
 
 /// What is promised and what it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +92,30 @@ pub struct Policy {
     pub delay: f64,
 }
 
+impl Policy {
+    /// What is planned with at a time and seconds since the tick before, for a load and that of the last scrape interval,
+    /// from a sample of some age, when a replica carries `capacity`.
+    pub(super) fn tick(
+        &self,
+        (now, interval): (f64, f64),
+        (load, latest): (f64, f64),
+        age: f64,
+        capacity: f64,
+    ) -> Tick {
+        Tick {
+            now,
+            interval,
+            load,
+            latest,
+            horizon: self.startup + self.warmup + self.common.window / 2.0 + age + self.delay,
+            capacity: capacity * self.headroom.utilisation(),
+            price: self.headroom.price(),
+            hold: self.headroom.hold(),
+            least: self.common.bounds.min,
+        }
+    }
+}
+
 /// Replicas as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replicas {
@@ -110,7 +129,7 @@ pub struct Replicas {
 
 impl Replicas {
     /// Those that are ready, as if a cold one worked at half speed.
-    fn at_full_speed(self) -> f64 {
+    pub(super) fn at_full_speed(self) -> f64 {
         f64::midpoint(f64::from(self.warm), f64::from(self.ready.max(self.warm)))
     }
 }
@@ -142,23 +161,6 @@ impl Signals {
     }
 }
 
-/// What was learned of one replica; a few numbers that are kept over restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Learned {
-    /// Latency over load.
-    pub capacity: Capacity,
-    /// What a replica has usually carried at the target, requests per second.
-    pub usual: Option<f64>,
-}
-
-impl Learned {
-    /// Whether it is worth keeping instead of `other`: some number differs by more than a tenth.
-    #[must_use]
-    pub fn differs_from(&self, other: &Self) -> bool {
-        differs(self.usual, other.usual) || self.capacity.differs_from(&other.capacity)
-    }
-}
-
 /// Latency before replicas were added, to see whether they help.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
@@ -167,13 +169,16 @@ struct Trial {
     rate: f64,
 }
 
+/// The highest load of [`PEAK_SECONDS`].
+pub(super) type RecentPeak = Peak<21>;
+
 /// What is remembered from tick to tick.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// Kept over restarts.
     pub learned: Learned,
     forecast: Forecast,
-    peak: Peak<21>,
+    peak: RecentPeak,
     steps: Steps,
     tick: Option<f64>,
     ready: (u32, f64),
@@ -201,28 +206,10 @@ impl History {
     pub fn resume(learned: Learned) -> Self {
         Self { learned, ..Self::default() }
     }
-}
 
-/// A measured state that decisions are made from.
-struct Now {
-    at: f64,
-    rate: f64,
-    latency: Option<f64>,
-    replicas: Replicas,
-    /// All replicas warm, and none came or went for a window.
-    steady: bool,
-    /// All replicas warm for a window, although some may have gone.
-    warm: bool,
-    /// Replicas as if at full speed, on average over about a window.
-    speed: f64,
-}
-
-impl Now {
-    /// Which share of the replicas came or went lately, or is warming up.
-    fn unrest(&self) -> f64 {
-        let full = self.replicas.at_full_speed();
-        let warming = f64::from(self.replicas.ready) - full;
-        ((full - self.speed).abs() + warming.max(0.0)) / full.max(1.0)
+    /// Takes over what was recorded while somebody else decided, instead of what it saw of the loads itself.
+    pub fn remember(&mut self, memories: Memories) {
+        (self.forecast, self.peak) = memories.into();
     }
 }
 
@@ -257,7 +244,12 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         _ => {}
     }
     (wanted, limit) = history.guard(policy, &state, known, (wanted, limit));
-    history.learn(policy, &state, known, signals.cpu.value());
+    let frozen = history.frozen_until.is_some();
+    history.learned.learn(
+        policy,
+        &state,
+        &Circumstances { known, frozen, waiting: history.waiting, cpu: signals.cpu.value() },
+    );
 
     let lowers = if state.latency.is_none() && rate * policy.common.window >= 1.0 {
         history.fresh_since = None;
@@ -356,17 +348,9 @@ impl History {
         let joining = if warms { 0.0 } else { (waiting - self.waiting).max(0.0) / interval };
         self.waiting = waiting;
         let latest = signals.latest_rate().unwrap_or(state.rate) + joining;
-        let Expected { safe, rising, .. } = self.forecast.next(&Tick {
-            now: state.at,
-            interval,
-            load: state.rate,
-            latest,
-            horizon: policy.startup + policy.warmup + policy.common.window / 2.0 + signals.rate.age() + policy.delay,
-            capacity: capacity * policy.headroom.utilisation(),
-            price: policy.headroom.price(),
-            hold: policy.headroom.hold(),
-            least: policy.common.bounds.min,
-        });
+        let age = signals.rate.age();
+        let tick = policy.tick((state.at, interval), (state.rate, latest), age, capacity);
+        let Expected { safe, rising, .. } = self.forecast.next(&tick);
         let peak = self.peak.max(state.at, state.rate, PEAK_SECONDS);
         let needed = safe.max(PEAK_SHARE * peak);
         // Slow answers alone are no overload: more must arrive than the replicas carry, too.
@@ -413,8 +397,7 @@ impl History {
         }
         self.above_since = Some(state.at);
         // Whatever was usual, it is less than what makes them slow now.
-        let carried = state.rate / f64::from(state.replicas.ready.max(1));
-        self.learned.usual = self.learned.usual.map(|usual| usual.min(carried));
+        self.learned.usual = self.learned.usual.map(|usual| usual.min(state.load()));
         let unloaded = self.learned.capacity.unloaded().unwrap_or(0.0).min(0.95 * policy.target);
         let factor = (1.0 - unloaded / latency) / (1.0 - unloaded / policy.target);
         let more = count(f64::from(current) * factor.clamp(1.1, 2.0));
@@ -446,43 +429,6 @@ impl History {
             }
             Some(trial) if ready >= trial.ready => {}
             _ => self.trial = Some(Trial { ready, latency, rate: state.rate }),
-        }
-    }
-
-    /// From a measured state, what a replica carries.
-    fn learn(&mut self, policy: &Policy, state: &Now, known: Known, cpu: Option<f64>) {
-        let Some(latency) = state.latency else { return };
-        let requests = state.rate * policy.common.window;
-        if !state.steady {
-            let sample = Sample { load: state.rate / state.speed, requests, latency, cpu };
-            return self.learn_a_little(policy, state, &sample);
-        }
-        let load = state.rate / f64::from(state.replicas.ready);
-        if latency > 2.0 * policy.target && self.learned.capacity != Capacity::default() {
-            return self.learned.capacity.overloaded(load, cpu);
-        }
-        let sample = Sample { load, requests, latency, cpu };
-        self.learned.capacity.learn(&sample, policy.requests_per_replica, policy.target);
-        if self.frozen_until.is_some() {
-            return;
-        }
-        if let Known::Carries(carries) = known {
-            let usual = self.learned.usual.get_or_insert(carries);
-            *usual += (carries - *usual) / USUAL;
-        }
-    }
-
-    /// From replicas of which some came, went or warm up.
-    fn learn_a_little(&mut self, policy: &Policy, state: &Now, sample: &Sample) {
-        let overloaded = sample.latency > 2.0 * policy.target || self.waiting > 0.0;
-        if overloaded || state.unrest() > UNREST || self.learned.capacity == Capacity::default() {
-            return;
-        }
-        if state.warm {
-            let sample = Sample { requests: sample.requests.min(UNSTEADY_REQUESTS), ..*sample };
-            self.learned.capacity.learn(&sample, policy.requests_per_replica, policy.target);
-        } else {
-            self.learned.capacity.costs(sample.load, sample.cpu);
         }
     }
 }

@@ -20,6 +20,10 @@ use std::collections::VecDeque;
 use super::decision::Limit;
 use super::policy::{Behavior, Common, Direction, Select, StepKind, StepPolicy};
 
+/// Replicas, and share of the replicas, left over before one is given up: noise must not take and give it all the time.
+pub(super) const SPARE: f64 = 0.4;
+pub(super) const SPARE_SHARE: f64 = 0.12;
+
 /// What load, latency or lag ask for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wish {
