@@ -48,7 +48,23 @@ pub(super) struct Labels<'a> {
 
 /// The newest samples of an answer of code 200.
 pub(super) fn parse(body: &[u8], max_series: usize) -> Result<Answer<'_>, Failure> {
-    let wire: Wire = serde_json::from_slice(body).map_err(|error| not_prometheus(body, &error))?;
+    let (result, partial) = matrix::<Last>(body, max_series)?;
+    Ok(Answer { series: result.into_iter().filter_map(newest).collect(), partial })
+}
+
+/// All samples of the one series of an answer of code 200, those that can have been measured: when, and the value. None
+/// when there is no series. Several are too many: nobody knows which one is meant.
+pub(super) fn samples(body: &[u8]) -> Result<Vec<(f64, f64)>, Failure> {
+    let (result, _) = matrix::<Vec<Sample>>(body, 1)?;
+    let samples = result.into_iter().flat_map(|element| element.values);
+    Ok(samples.filter_map(|Sample(at, text)| Some((at, number(&text).ok()?))).collect())
+}
+
+/// The series of an answer, and why it is not the whole answer, if it is not.
+type Matrix<'a, V> = (Vec<Element<'a, V>>, Option<String>);
+
+fn matrix<'a, V: Deserialize<'a> + Default>(body: &'a [u8], max_series: usize) -> Result<Matrix<'a, V>, Failure> {
+    let wire: Wire<V> = serde_json::from_slice(body).map_err(|error| not_prometheus(body, &error))?;
     if wire.status != "success" {
         return Err(Failure::Refusal(shorten(&wire.error)));
     }
@@ -61,12 +77,12 @@ pub(super) fn parse(body: &[u8], max_series: usize) -> Result<Answer<'_>, Failur
     }
     let warning = wire.warnings.unwrap_or_default().into_iter().next();
     let partial = warning.map(|warning| shorten(&warning)).or_else(|| wire.is_partial.then(String::new));
-    Ok(Answer { series: data.result.into_iter().filter_map(newest).collect(), partial })
+    Ok((data.result, partial))
 }
 
 /// The text of the error in an answer of any other code; empty when there is none for people.
 pub(super) fn error_text(body: &[u8]) -> String {
-    let text = match serde_json::from_slice::<Wire>(body) {
+    let text = match serde_json::from_slice::<Wire<Last>>(body) {
         Ok(wire) => wire.error.into_owned(),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
@@ -84,7 +100,7 @@ fn not_prometheus(body: &[u8], error: &serde_json::Error) -> Failure {
     })
 }
 
-fn newest(element: Element<'_>) -> Option<Newest<'_>> {
+fn newest<'a>(element: Element<'a, Last<'a>>) -> Option<Newest<'a>> {
     let Sample(at, text) = element.values.0?;
     Some(Newest { labels: element.metric, at, value: number(&text) })
 }
@@ -101,13 +117,14 @@ fn number(text: &str) -> Result<f64, &'static str> {
 }
 
 #[derive(Deserialize)]
-struct Wire<'a> {
+#[serde(bound(deserialize = "V: Deserialize<'de> + Default"))]
+struct Wire<'a, V> {
     #[serde(borrow)]
     status: Cow<'a, str>,
     #[serde(borrow, default)]
     error: Cow<'a, str>,
     #[serde(borrow)]
-    data: Option<Data<'a>>,
+    data: Option<Data<'a, V>>,
     /// Of Thanos, when a store did not answer, and of Prometheus, when a remote one did not.
     warnings: Option<Vec<String>>,
     /// Of VictoriaMetrics, when a storage node did not answer.
@@ -116,19 +133,21 @@ struct Wire<'a> {
 }
 
 #[derive(Deserialize)]
-struct Data<'a> {
+#[serde(bound(deserialize = "V: Deserialize<'de> + Default"))]
+struct Data<'a, V> {
     #[serde(borrow, rename = "resultType")]
     result_type: Cow<'a, str>,
     #[serde(borrow)]
-    result: Vec<Element<'a>>,
+    result: Vec<Element<'a, V>>,
 }
 
 #[derive(Deserialize)]
-struct Element<'a> {
+#[serde(bound(deserialize = "V: Deserialize<'de> + Default"))]
+struct Element<'a, V> {
     #[serde(borrow)]
     metric: Labels<'a>,
-    #[serde(borrow, default)]
-    values: Last<'a>,
+    #[serde(default)]
+    values: V,
 }
 
 /// Time in seconds, and the value as text.

@@ -103,9 +103,21 @@ fn bearer(file: &Path) -> Result<HeaderValue, Failure> {
 impl Session<'_> {
     /// Asks for the last samples of a series of all objects.
     pub(super) async fn ask(&self, series: Series) -> Result<Reply, Failure> {
+        self.query(&format!("{}[{RANGE}]", self.select(series, [r#"recommender!="""#.to_owned()]))).await
+    }
+
+    /// A series with these matchers and those of the configuration.
+    pub(super) fn select(&self, series: Series, matchers: impl IntoIterator<Item = String>) -> String {
+        let configured = self.config.match_labels.iter().map(|(label, value)| promql::equals(label, value));
+        let matchers: Vec<String> = matchers.into_iter().chain(configured).collect();
+        promql::series(series.name(), &matchers.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Asks for what an expression says now.
+    pub(super) async fn query(&self, query: &str) -> Result<Reply, Failure> {
         let deadline = self.started.0 + self.config.timeout;
         let call = async {
-            let response = self.http.send(self.request(series)).await.map_err(|error| Failure::of_call(&error))?;
+            let response = self.http.send(self.request(query)).await.map_err(|error| Failure::of_call(&error))?;
             let clock = self.clock(response.headers());
             let (code, body) = (response.status(), response.into_body());
             if code != StatusCode::OK {
@@ -121,14 +133,10 @@ impl Session<'_> {
         call.await.unwrap_or(Err(Failure::TimedOut(self.config.timeout.as_secs())))
     }
 
-    fn request(&self, series: Series) -> Request<Body> {
-        let matchers = self.config.match_labels.iter().map(|(label, value)| promql::equals(label, value));
-        let matchers: Vec<String> = std::iter::once(r#"recommender!="""#.to_owned()).chain(matchers).collect();
-        let matchers: Vec<&str> = matchers.iter().map(String::as_str).collect();
-        let query = format!("{}[{RANGE}]", promql::series(series.name(), &matchers));
+    fn request(&self, query: &str) -> Request<Body> {
         // Some versions of VictoriaMetrics leave out the last 30 s when not told so.
         let options = format!("timeout={}s&nocache=1", self.config.timeout.as_secs());
-        let path = format!("/api/v1/query?query={}&{options}", encode(&query));
+        let path = format!("/api/v1/query?query={}&{options}", encode(query));
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = path.parse().expect("encoded");
         let headers = request.headers_mut();

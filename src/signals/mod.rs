@@ -23,6 +23,7 @@ mod answer;
 mod client;
 pub mod config;
 mod failure;
+mod past;
 mod reader;
 mod readings;
 mod series;
@@ -37,6 +38,7 @@ mod tests;
 mod wire;
 
 pub use config::{ConfigError, SourceConfig};
+pub use past::{Subject, past};
 pub use reader::Reader;
 pub use readings::{Quality, ReadStats, Readings};
 pub use series::Series;

@@ -5,6 +5,7 @@
 //! no request to the API server.
 
 mod policy;
+mod recall;
 mod sources;
 mod workload;
 
@@ -97,7 +98,7 @@ impl Scaler {
     }
 
     /// Decides on all workloads of the objects whose source is `of`. Returns the objects to look at. `readings`: none when
-    /// there is no such source. `clock`: seconds on a clock that never jumps.
+    /// there is no such source. `clock`: seconds since 1970 on a clock that never jumps.
     pub fn tick(
         &self,
         of: &dyn Fn(&str) -> bool,

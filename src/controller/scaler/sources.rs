@@ -1,30 +1,41 @@
-//! The ticks: one loop for each metric source, so that a slow one only delays the decisions that are made from it.
+//! The ticks: one loop for each metric source, so that a slow one only delays the decisions that are made from it; and
+//! beside it one that asks the source for what it recorded before this process began.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
 
 use crate::{
     controller::Context,
-    signals::{Quality, Reader, Readings, SourceConfig},
+    signals::{self, Quality, Reader, Readings, SourceConfig},
     telemetry::Metrics,
 };
 
 /// Time between two decisions on a workload: as often as its signals are recorded.
 const TICK: Duration = Duration::from_secs(5);
 
+/// Between two questions for the past, each of which is some 10 ms of work here and there; after one without an answer; and
+/// when nobody has one.
+const RECALL: Duration = Duration::from_millis(100);
+const RECALL_AGAIN: Duration = Duration::from_secs(60);
+const RECALL_IDLE: Duration = Duration::from_secs(1);
+
 /// Decides without end, from every source and for the objects whose source is not known.
 pub async fn run(sources: Vec<SourceConfig>, contexts: Vec<Arc<Context>>, metrics: Metrics) {
-    let ticks = Ticks { started: Instant::now(), contexts, metrics };
+    let epoch = Timestamp::now().as_duration().as_secs_f64();
+    let ticks = Ticks { started: (Instant::now(), epoch), contexts, metrics };
     let known: HashSet<String> = sources.iter().map(|source| source.name.clone()).collect();
-    let readers = sources.into_iter().map(|source| ticks.of_source(Reader::new(source, Quality::default())));
-    tokio::join!(join_all(readers), ticks.of_nowhere(&known));
+    let recalls = join_all(sources.iter().map(|source| ticks.recall(source)));
+    let readers = sources.iter().map(|source| ticks.of_source(Reader::new(source.clone(), Quality::default())));
+    tokio::join!(join_all(readers), recalls, ticks.of_nowhere(&known));
 }
 
 struct Ticks {
-    started: Instant,
+    /// The same moment on two clocks; the second in seconds since 1970.
+    started: (Instant, f64),
     contexts: Vec<Arc<Context>>,
     metrics: Metrics,
 }
@@ -53,9 +64,42 @@ impl Ticks {
         }
     }
 
+    /// Has workloads remember what the source recorded of them, one after the other: it may know thousands.
+    async fn recall(&self, source: &SourceConfig) {
+        let of = |name: &str| name == source.name;
+        loop {
+            let writing = self.contexts.iter().filter(|context| context.may_write());
+            let next = writing.filter_map(|context| Some((context, context.scaler.forgetful(&of)?))).next();
+            let Some((context, forgetful)) = next else {
+                sleep(RECALL_IDLE).await;
+                continue;
+            };
+            let of = &forgetful.subject;
+            let (namespace, name, workload) = (&of.namespace, &of.recommender, &of.workload);
+            match signals::past(source, of, Timestamp::now()).await {
+                Ok(past) => {
+                    let (loads, quarters) = (past.loads.len(), past.quarters.len());
+                    if context.scaler.remember(&forgetful, &past, self.clock()) {
+                        info!(namespace, name, workload, loads, quarters, "remembers the load of before");
+                    }
+                    sleep(RECALL).await;
+                }
+                Err(error) => {
+                    warn!(namespace, name, workload, error, "cannot remember the load of before, and tries again");
+                    sleep(RECALL_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Seconds since 1970, by a clock that never jumps: quarters of an hour are those that the source has.
+    fn clock(&self) -> f64 {
+        self.started.1 + self.started.0.elapsed().as_secs_f64()
+    }
+
     fn decide(&self, of: &dyn Fn(&str) -> bool, readings: Option<&Readings>) {
         let (begun, now) = (Instant::now(), Timestamp::now());
-        let clock = self.started.elapsed().as_secs_f64();
+        let clock = self.clock();
         for context in self.contexts.iter().filter(|context| context.may_write()) {
             for object in context.scaler.tick(of, readings, self.metrics.scaling(), now, clock) {
                 context.touch(object);

@@ -10,7 +10,7 @@ use crate::{
         LearnedStatus, ScalingDecision, ScalingStatus,
         conditions::reasons::{METRICS_MISSING, SCALING_TROUBLES},
     },
-    scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, serving},
+    scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, past::Memories, serving},
     signals::{Quality, Readings, Series},
     training::whole_seconds,
 };
@@ -28,6 +28,9 @@ const LATENCY_NEEDS: [Series; 2] = [Series::RequestRate, Series::Latency];
 const LAG_NEEDS: [Series; 2] = [Series::Lag, Series::Arrivals];
 /// What was learned is written so often at most, when nothing else is.
 const LEARNED_PAUSE: SignedDuration = SignedDuration::from_secs(600);
+
+/// The loads of the time before this process are asked for so often at most.
+const TRIES: u8 = 10;
 
 /// The pods of a workload, as they were last seen.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,6 +82,8 @@ pub struct Scaled {
     since: Option<Timestamp>,
     latency: Option<Box<serving::History>>,
     lag: Option<Box<lag::History>>,
+    /// How often the metric source may still be asked for the loads of the time before this process.
+    tries: u8,
     /// What the status says, and what the autoscaler is to follow.
     told: Option<ScalingStatus>,
     /// When the number of replicas that is told was decided.
@@ -102,6 +107,7 @@ impl Scaled {
         Self {
             latency: plan.latency.is_some().then(|| Box::new(latency)),
             lag: plan.lag.is_some().then(|| Box::new(lag)),
+            tries: if told.is_some() { TRIES } else { 0 },
             decided_at: now,
             learned_at: now,
             candidate: None,
@@ -123,6 +129,29 @@ impl Scaled {
             self.lag.get_or_insert_default();
         }
         (self.plan, self.pods) = (plan, pods);
+    }
+
+    /// How often the loads of the time before may still be asked for: not before there is a target and an idea of what a
+    /// replica carries.
+    pub fn tries_to_remember(&self) -> u8 {
+        let policy = self.plan.latency.as_ref();
+        let learned = self.latency.as_ref().and_then(|history| history.learned.usual);
+        let ready = policy.is_some_and(|policy| learned.or(policy.requests_per_replica).is_some());
+        if ready && self.latest.is_some() { self.tries } else { 0 }
+    }
+
+    /// Takes one of these tries. Returns what the past is to be looked at with.
+    pub fn try_to_remember(&mut self) -> Option<(serving::Policy, serving::Learned)> {
+        self.tries = self.tries_to_remember().checked_sub(1)?;
+        Some((self.plan.latency.clone()?, self.latency.as_ref()?.learned))
+    }
+
+    /// Remembers, and asks no more.
+    pub fn remember(&mut self, memories: Option<Memories>) {
+        self.tries = 0;
+        if let (Some(history), Some(memories)) = (&mut self.latency, memories) {
+            history.remember(memories);
+        }
     }
 
     /// What the status is to say. None before anything was decided.

@@ -7,6 +7,7 @@ mod matrix;
 mod objects;
 mod policy;
 mod promises;
+mod recall;
 mod scaled;
 mod site;
 mod source;

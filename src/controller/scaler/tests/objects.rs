@@ -13,7 +13,7 @@ use crate::{
     signals::{Readings, fake::readings},
 };
 
-fn latency() -> Value {
+pub fn latency() -> Value {
     json!({"minReplicas": 2, "maxReplicas": 20, "latency": {"quantile": "P95", "targetMilliseconds": 75}})
 }
 
@@ -33,7 +33,7 @@ fn measured(site: &mut Site, now: i64, load: Load) -> Readings {
     readings(&samples, now)
 }
 
-fn run(site: &mut Site, from: i64, to: i64, load: Load) {
+pub fn run(site: &mut Site, from: i64, to: i64, load: Load) {
     for now in (from + TICK..=to).step_by(TICK as usize) {
         let readings = measured(site, now, load);
         site.tick(Some(&readings), now);

@@ -1,0 +1,164 @@
+//! Reads what was recorded of one workload before its operator began: once for each, one after the other.
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    Series, SourceConfig, answer,
+    client::{Client, Reply, Session},
+    failure::Failure,
+    readings::seconds,
+};
+use crate::{
+    monitoring::promql,
+    scaling::past::{Past, PastLoad},
+};
+
+/// How far the loads of ticks and those of quarters of an hour go back. A Prometheus keeps 15 days if nobody says otherwise.
+const LOADS: &str = "1d";
+const QUARTERS: &str = "7d:15m";
+const QUARTER: &str = "15m";
+
+/// A workload that scales on latency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Namespace of its object.
+    pub namespace: String,
+    /// Name of its object.
+    pub recommender: String,
+    /// Its own.
+    pub workload: String,
+}
+
+/// What a source recorded of a workload until `now`; empty when that is nothing.
+///
+/// # Errors
+/// One sentence, when the loads cannot be had. Without the quarters of the week there are just none.
+pub async fn past(source: &SourceConfig, of: &Subject, now: Timestamp) -> Result<Past, String> {
+    let told = |failure: Failure| format!("metric source {:?} ({}): {failure}", source.name, source.url);
+    ask(source, of, now).await.map_err(told)
+}
+
+async fn ask(source: &SourceConfig, of: &Subject, now: Timestamp) -> Result<Past, Failure> {
+    let client = Client::new(source)?;
+    let session = client.session(source, (Instant::now(), seconds(now)))?;
+    let labels = [("namespace", &of.namespace), ("recommender", &of.recommender), ("workload", &of.workload)];
+    let select = |series| session.select(series, labels.map(|(label, value)| promql::equals(label, value)));
+    let (rate, latest) = (select(Series::RequestRate), select(Series::LatestRequestRate));
+    let loads = samples(&session, &format!("{rate}[{LOADS}]")).await?;
+    if loads.is_empty() {
+        return Ok(Past::default());
+    }
+    let latest = samples(&session, &format!("{latest}[{LOADS}]")).await?;
+    let quarters = samples(&session, &format!("max_over_time({rate}[{QUARTER}])[{QUARTERS}]")).await;
+    Ok(Past { quarters: quarters.unwrap_or_default(), loads: side_by_side(&loads, &latest) })
+}
+
+/// The samples of one series in seconds before now.
+async fn samples(session: &Session<'_>, query: &str) -> Result<Vec<(f64, f64)>, Failure> {
+    let Reply { body, clock } = session.query(query).await?;
+    let samples = answer::samples(&body)?;
+    Ok(samples.into_iter().map(|(at, value)| ((at - clock.server).min(0.0), value)).collect())
+}
+
+/// Two series that are recorded at the same times, but answered a moment apart.
+fn side_by_side(loads: &[(f64, f64)], latest: &[(f64, f64)]) -> Vec<PastLoad> {
+    let mut others = latest.iter().copied().peekable();
+    let pairs = loads.iter().map(|&(at, load)| {
+        while others.next_if(|(other, _)| *other < at - 2.5).is_some() {}
+        let latest = others.peek().filter(|(other, _)| *other < at + 2.5).map_or(load, |(_, latest)| *latest);
+        PastLoad { at, load, latest }
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::signals::{
+        config,
+        fake::{Fake, LABELS, at, matrix, of_object, reply, sample},
+    };
+
+    #[test]
+    fn series_are_paired_by_their_times() {
+        let loads = [(-20.0, 1.0), (-15.0, 2.0), (-5.0, 4.0), (0.0, 5.0)];
+        let latest = [(-30.0, 9.0), (-14.0, 20.0), (-9.0, 30.0), (-4.0, 40.0)];
+        let found: Vec<(f64, f64)> = side_by_side(&loads, &latest).iter().map(|of| (of.load, of.latest)).collect();
+        assert_eq!(found, [(1.0, 1.0), (2.0, 20.0), (4.0, 40.0), (5.0, 5.0)]);
+    }
+
+    fn subject() -> Subject {
+        Subject { namespace: "shop".into(), recommender: "packages".into(), workload: "serving".into() }
+    }
+
+    /// Asks a server with this configuration. Returns what came of it, and the queries as they were.
+    async fn asked(answer: fn(&str) -> (u16, String), more: &str) -> (Result<Past, String>, Vec<String>) {
+        let queries: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = queries.clone();
+        let fake = Fake::start(Arc::new(move |request| {
+            let query = request.uri().query().expect("a query").replace("%3A", ":").replace("%22", "'");
+            let (code, body) = answer(&query);
+            sink.lock().expect("sound").push(query);
+            reply(code, body)
+        }))
+        .await;
+        let text = format!("sources: [{{name: default, url: '{}'{more}}}]", fake.url);
+        let [source] = config::parse(&text).expect("valid").try_into().expect("one");
+        let found = past(&source, &subject(), at(0)).await;
+        let queries = std::mem::take(&mut *queries.lock().expect("sound"));
+        (found, queries)
+    }
+
+    #[tokio::test]
+    async fn a_day_of_loads_and_a_week_of_quarters_are_read() {
+        let answer = |query: &str| {
+            let (early, late) = if query.contains("rate10s") { ("7", "NaN") } else { ("5", "6") };
+            let values = if query.contains("max_over_time") {
+                sample(-900, "80")
+            } else {
+                format!("{},{}", sample(-10, early), sample(-5, late))
+            };
+            (200, of_object(&values))
+        };
+        let (found, queries) = asked(answer, ", matchLabels: {cluster: prod}").await;
+        let loads = vec![PastLoad { at: -10.0, load: 5.0, latest: 7.0 }, PastLoad { at: -5.0, load: 6.0, latest: 6.0 }];
+        assert_eq!(found, Ok(Past { quarters: vec![(-900.0, 80.0)], loads }));
+        let labels = "%7Bnamespace%3D'shop'%2Crecommender%3D'packages'%2Cworkload%3D'serving'%2Ccluster%3D'prod'%7D";
+        let expected = [
+            format!("recommender:requests:rate20s{labels}%5B1d%5D"),
+            format!("recommender:requests:rate10s{labels}%5B1d%5D"),
+            format!("max_over_time%28recommender:requests:rate20s{labels}%5B15m%5D%29%5B7d:15m%5D"),
+        ];
+        let queries: Vec<&str> =
+            queries.iter().map(|query| query["query=".len()..].split('&').next().expect("one")).collect();
+        assert_eq!(queries, expected);
+    }
+
+    #[tokio::test]
+    async fn where_nothing_was_recorded_nothing_more_is_asked_and_a_week_that_is_refused_is_none() {
+        let (found, queries) = asked(|_| (200, matrix(&[])), "").await;
+        assert_eq!((found, queries.len()), (Ok(Past::default()), 1));
+
+        let answer = |query: &str| match query.contains("max_over_time") {
+            true => (422, r#"{"status":"error","error":"the query's range is longer than 1d"}"#.into()),
+            false => (200, of_object(&sample(-5, "6"))),
+        };
+        let found = asked(answer, "").await.0.expect("the loads");
+        assert_eq!((found.loads.len(), found.quarters.len()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_had_is_told_in_a_sentence() {
+        let two = |_: &str| (200, matrix(&[(LABELS, &sample(-5, "6")), (LABELS, &sample(-5, "7"))]));
+        let error = asked(two, "").await.0.expect_err("two clusters");
+        assert!(error.contains("it has 2 series, more than 1") && error.contains("matchLabels"), "{error}");
+        let error = asked(|_| (503, String::new()), "").await.0.expect_err("not ready");
+        assert!(
+            error.starts_with("metric source \"default\" (http://127.0.0.1:") && error.contains("HTTP 503"),
+            "{error}"
+        );
+    }
+}
