@@ -40,5 +40,5 @@ mod wire;
 pub use config::{ConfigError, SourceConfig};
 pub use past::{Subject, past};
 pub use reader::Reader;
-pub use readings::{Quality, ReadStats, Readings};
+pub use readings::{Quality, ReadStats, Readings, Sampled};
 pub use series::Series;

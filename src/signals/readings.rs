@@ -48,6 +48,15 @@ impl Default for Quality {
     }
 }
 
+/// The newest sample of an object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampled {
+    /// When it was taken, seconds since 1970 by its server's clock: the same sample has the same time.
+    pub at: f64,
+    /// How old it is by ours, seconds.
+    pub age: f64,
+}
+
 /// What one read of a source took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ReadStats {
@@ -82,9 +91,21 @@ impl Readings {
     /// when it is used, by the same clock as that of the read: what is not read again becomes stale.
     pub fn get(&self, series: Series, namespace: &str, recommender: &str, about: &str, now: Timestamp) -> Signal {
         let known = &self.series[series.index()];
-        let mut buffer = String::with_capacity(namespace.len() + recommender.len() + about.len() + 3);
-        let sample = key(&mut buffer, namespace, recommender, about).and_then(|key| known.samples.get(key));
+        let sample = known.newest(namespace, recommender, about);
         sample.map_or(Signal::Missing(known.absent), |sample| sample.signal(self.quality, now, known.expired))
+    }
+
+    /// The newest sample behind such a signal, whatever it says. None when there never was one.
+    pub fn sampled(
+        &self,
+        series: Series,
+        namespace: &str,
+        recommender: &str,
+        about: &str,
+        now: Timestamp,
+    ) -> Option<Sampled> {
+        let sample = self.series[series.index()].newest(namespace, recommender, about)?;
+        Some(Sampled { at: sample.at, age: (seconds(now) - sample.taken).max(0.0) })
     }
 
     /// One sentence: which source, what happened, what to check. None when all queries were answered in full.
@@ -144,6 +165,11 @@ struct Sample {
 }
 
 impl Known {
+    fn newest(&self, namespace: &str, recommender: &str, about: &str) -> Option<&Sample> {
+        let mut buffer = String::with_capacity(namespace.len() + recommender.len() + about.len() + 3);
+        key(&mut buffer, namespace, recommender, about).and_then(|key| self.samples.get(key))
+    }
+
     /// Of so many objects.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

@@ -268,12 +268,12 @@ mod tests {
         metrics.scaling().read("default", 0.1, true);
         let inputs = Inputs::Lag { lag: None, arrivals: 0.0, capacity: 1.0, catch_up: 60.0 };
         let decision = Decision { replicas: 1, current: 1, without: 1, limit: Limit::Idle, inputs, others: Vec::new() };
-        metrics.scaling().decided(["shop", "packages", "events"], &decision);
+        metrics.scaling().decided(["shop", "packages", "events"], &decision, Some(0.5));
         let text = text(&metrics);
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 20, "{names:?}");
+        assert_eq!(ours, 21, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));

@@ -10,6 +10,8 @@ use crate::scaling::{Decision, Limit, decision::Inputs};
 const READ_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.25, 1.0, 4.0, 10.0, 30.0];
 /// Seconds. From one workload to tens of thousands.
 const TICK_BUCKETS: [f64; 7] = [0.000_1, 0.001, 0.005, 0.025, 0.1, 0.5, 5.0];
+/// Seconds. Of samples that come every 5 s.
+const AGE_BUCKETS: [f64; 8] = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0];
 const WORKLOAD: [&str; 3] = ["namespace", "recommender", "workload"];
 
 /// All of them.
@@ -21,6 +23,7 @@ pub struct ScalingMetrics {
     source_up: IntGaugeVec,
     read_seconds: HistogramVec,
     tick_seconds: Histogram,
+    sample_age: Histogram,
 }
 
 impl ScalingMetrics {
@@ -65,11 +68,20 @@ impl ScalingMetrics {
                     &TICK_BUCKETS,
                 )),
             ),
+            sample_age: register(
+                registry,
+                Histogram::with_opts(seconds(
+                    "scaling_sample_age_seconds",
+                    "How old the newest sample of a workload was when its replicas were decided on.",
+                    &AGE_BUCKETS,
+                )),
+            ),
         }
     }
 
-    /// What was decided on a workload.
-    pub fn decided(&self, workload: [&str; 3], decision: &Decision) {
+    /// What was decided on a workload, with a sample of this age in seconds.
+    pub fn decided(&self, workload: [&str; 3], decision: &Decision, age: Option<f64>) {
+        age.into_iter().for_each(|age| self.sample_age.observe(age));
         self.replicas.with_label_values(&workload).set(i64::from(decision.replicas));
         let held = matches!(decision.limit, Limit::NoData(_) | Limit::Outage);
         self.held.with_label_values(&workload).set(i64::from(held));

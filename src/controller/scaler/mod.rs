@@ -1,9 +1,10 @@
 //! Decides every few seconds how many replicas workloads that scale on latency or lag should have.
 //!
-//! A tick reads the recorded series of all objects (one query per series and source), decides ([`crate::scaling`]) and
-//! touches those objects of which there is something to do or to tell; their next look does it. A tick without news makes
-//! no request to the API server.
+//! A tick reads the recorded series of all objects (one query per series and source), decides ([`crate::scaling`]) on those
+//! of which there is a new sample ([`pace`]) and touches those of which there is something to do or to tell; their next
+//! look does it. A tick without news makes no request to the API server.
 
+mod pace;
 mod policy;
 mod recall;
 mod sources;
@@ -97,7 +98,15 @@ impl Scaler {
         self.lock().values().any(|object| of(&object.source))
     }
 
-    /// Decides on all workloads of the objects whose source is `of`. Returns the objects to look at. `readings`: none when
+    /// When the next sample of a workload is due whose source is `of`, after `clock`. None when nobody knows.
+    pub fn next(&self, of: &dyn Fn(&str) -> bool, clock: f64) -> Option<f64> {
+        let objects = self.lock();
+        let workloads =
+            objects.values().filter(|object| of(&object.source)).flat_map(|object| object.workloads.values());
+        workloads.filter_map(|scaled| scaled.pace.next(clock)).min_by(f64::total_cmp)
+    }
+
+    /// Decides on the workloads whose time it is, of the objects whose source is `of`. Returns the objects to look at. `readings`: none when
     /// there is no such source. `clock`: seconds since 1970 on a clock that never jumps.
     pub fn tick(
         &self,
@@ -112,9 +121,11 @@ impl Scaler {
             let mut news = false;
             for (workload, scaled) in &mut object.workloads {
                 let (of_object, source) = ((object.namespace.as_str(), object.name.as_str()), object.source.as_str());
-                news |= scaled.tick(&Tick { object: of_object, workload, source, readings, now, clock });
+                let tick = Tick { object: of_object, workload, source, readings, now, clock };
+                let Some(is_news) = scaled.tick(&tick) else { continue };
+                news |= is_news;
                 if let Some(decision) = &scaled.latest {
-                    metrics.decided([&object.namespace, &object.name, workload], decision);
+                    metrics.decided([&object.namespace, &object.name, workload], decision, scaled.pace.age());
                 }
             }
             if news {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::{
@@ -14,8 +14,11 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Time between two decisions on a workload: as often as its signals are recorded.
+/// Longest and shortest time between two reads of a source, and how many times that of a read it is at least: a source with
+/// many objects has new samples all the time, and is not to spend more than a tenth of it on answers.
 const TICK: Duration = Duration::from_secs(5);
+const SHORTEST_TICK: Duration = Duration::from_secs(1);
+const REST: u32 = 10;
 
 /// Between two questions for the past, each of which is some 10 ms of work here and there; after one without an answer; and
 /// when nobody has one.
@@ -42,18 +45,26 @@ struct Ticks {
 
 impl Ticks {
     async fn of_source(&self, mut reader: Reader) {
-        let mut interval = interval(TICK);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let source = reader.name().to_owned();
         let of = |name: &str| name == source;
         loop {
-            interval.tick().await;
+            let begun = Instant::now();
             if self.contexts.iter().any(|context| context.scaler.reads(&of)) {
                 let readings = reader.read(Timestamp::now()).await;
                 self.metrics.scaling().read(&source, readings.stats().seconds, readings.source_error().is_none());
                 self.decide(&of, Some(&readings));
             }
+            sleep_until(self.next(&of, begun)).await;
         }
+    }
+
+    /// When to read next: as the next sample is due, in time bounds that follow from the last read, which began then.
+    fn next(&self, of: &dyn Fn(&str) -> bool, begun: Instant) -> Instant {
+        let took = begun.elapsed();
+        let clock = self.clock();
+        let due = self.contexts.iter().filter_map(|context| context.scaler.next(of, clock)).min_by(f64::total_cmp);
+        let wait = due.map_or(TICK, |due| Duration::from_secs_f64((due - clock).max(0.0)));
+        begun + (took + wait).clamp((took * REST).clamp(SHORTEST_TICK, TICK), TICK)
     }
 
     async fn of_nowhere(&self, known: &HashSet<String>) {

@@ -4,14 +4,17 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Plan, STARTUP, WARM_UP};
+use super::{
+    pace::Pace,
+    policy::{Plan, STARTUP, WARM_UP},
+};
 use crate::{
     api::{
         LearnedStatus, ScalingDecision, ScalingStatus,
         conditions::reasons::{METRICS_MISSING, SCALING_TROUBLES},
     },
     scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, past::Memories, serving},
-    signals::{Quality, Readings, Series},
+    signals::{Quality, Readings, Sampled, Series},
     training::whole_seconds,
 };
 
@@ -82,6 +85,8 @@ pub struct Scaled {
     since: Option<Timestamp>,
     latency: Option<Box<serving::History>>,
     lag: Option<Box<lag::History>>,
+    /// When it is decided on.
+    pub pace: Pace,
     /// How often the metric source may still be asked for the loads of the time before this process.
     tries: u8,
     /// What the status says, and what the autoscaler is to follow.
@@ -107,6 +112,7 @@ impl Scaled {
         Self {
             latency: plan.latency.is_some().then(|| Box::new(latency)),
             lag: plan.lag.is_some().then(|| Box::new(lag)),
+            pace: Pace::default(),
             tries: if told.is_some() { TRIES } else { 0 },
             decided_at: now,
             learned_at: now,
@@ -159,19 +165,30 @@ impl Scaled {
         self.told.as_ref()
     }
 
-    /// Decides anew. Returns whether there is something to do or to tell.
-    pub fn tick(&mut self, tick: &Tick<'_>) -> bool {
-        let Some(pods) = self.pods.take() else { return false };
+    /// Decides anew if it is time to. Returns whether there is something to do or to tell, None when nothing was decided.
+    pub fn tick(&mut self, tick: &Tick<'_>) -> Option<bool> {
+        if self.pods.is_none() || !self.pace.decides(tick.clock, self.sampled(tick)) {
+            return None;
+        }
+        let pods = self.pods.take()?;
         if pods.ready > 0 || pods.desired == 0 {
             self.since.get_or_insert(tick.now);
         }
         let current = self.current(&pods, tick.now);
         let decisions = [self.decide_latency(tick, &pods, current), self.decide_lag(tick, &pods, current)];
         self.pods = Some(pods);
-        let Some(decision) = combine(decisions.into_iter().flatten().collect()) else { return false };
+        let decision = combine(decisions.into_iter().flatten().collect())?;
         let news = self.consider(&decision, tick);
         self.latest = Some(decision);
-        news
+        Some(news)
+    }
+
+    /// The newest sample of what it is decided on: all of these are recorded at once.
+    fn sampled(&self, tick: &Tick<'_>) -> Option<Sampled> {
+        let lag = || self.plan.lag.as_ref().map(|plan| (Series::Lag, plan.dependency.as_str()));
+        let latency = self.plan.latency.as_ref().map(|_| (Series::RequestRate, tick.workload));
+        let (series, about) = latency.or_else(lag)?;
+        tick.readings?.sampled(series, tick.object.0, tick.object.1, about, tick.now)
     }
 
     /// Replicas there are or are about to be. What was ordered a moment ago is on its way, up or down; where the CPU use is

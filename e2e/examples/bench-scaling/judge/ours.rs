@@ -1,5 +1,5 @@
-//! This project's own decision, behind what it takes in a cluster: scrapes and rules every 5 s, a tick of 5 s, and a
-//! second until what was decided is written.
+//! This project's own decision, behind what it takes in a cluster: scrapes and rules every 5 s at moments of their own, a
+//! second until a new sample is read and decided with, and another until what was decided is written.
 
 use recommender_operator::scaling::serving::{self, History, Replicas, Signals};
 use recommender_operator::scaling::{Behavior, Bounds, Common, Headroom, Signal};
@@ -9,8 +9,10 @@ use super::rng::Rng;
 use super::run::Policy;
 use super::telemetry::{Pods, Telemetry};
 
-/// Seconds between two scrapes, two evaluations of the rules, and two ticks.
+/// Seconds between two scrapes, and two evaluations of the rules.
 const PERIOD: u32 = 5;
+/// Seconds from a new sample to the decision.
+const READ: u32 = 1;
 /// Seconds from a decision to the changed Deployment.
 const ORDER: u32 = 1;
 /// Window of the rates and latencies, seconds.
@@ -21,8 +23,8 @@ const WINDOW: u32 = 15;
 pub struct Ours {
     policy: serving::Policy,
     history: History,
-    /// Of the rules and of the ticks, seconds after the scrape.
-    phases: [u32; 2],
+    /// Seconds from a scrape to the rules.
+    phase: u32,
     scraped: u32,
     /// The newest scrape that the rules have seen.
     visible: u32,
@@ -31,7 +33,7 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// A scaler that has seen nothing; its phases depend on the seed.
+    /// A scaler that has seen nothing; when its rules are evaluated depends on the seed.
     #[must_use]
     pub fn new(world: &World, headroom: Headroom, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x0065);
@@ -48,16 +50,15 @@ impl Ours {
             warmup: f64::from(world.warmup),
             delay: f64::from(PERIOD + ORDER),
         };
-        let phases = [rng.below(PERIOD), rng.below(PERIOD)];
+        let phase = rng.below(PERIOD);
         let history = History::default();
-        Self { policy, history, phases, scraped: 0, visible: 0, wanted: None }
+        Self { policy, history, phase, scraped: 0, visible: 0, wanted: None }
     }
 
-    fn signals(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Signals {
+    fn signals(&self, telemetry: &Telemetry, pods: Pods) -> Signals {
         let at = self.visible;
         // Rules go on when a scrape is lost: what they record then is new, of what is there.
-        let age = f64::from((now + PERIOD - self.phases[0]) % PERIOD);
-        let signal = |value: f64| Signal::Fresh { value, age };
+        let signal = |value: f64| Signal::Fresh { value, age: f64::from(READ) };
         Signals {
             rate: signal(telemetry.rate(at, WINDOW)),
             latest: signal(telemetry.rate(at, PERIOD)),
@@ -75,15 +76,15 @@ impl Policy for Ours {
         if now.is_multiple_of(PERIOD) && !telemetry.scrape_lost() {
             self.scraped = now;
         }
-        if now % PERIOD == self.phases[0] {
+        if now % PERIOD == self.phase {
             self.visible = self.scraped;
         }
-        if now % PERIOD == self.phases[1] && self.visible >= WINDOW {
-            let signals = self.signals(now, telemetry, pods);
+        if now % PERIOD == (self.phase + READ) % PERIOD && self.visible >= WINDOW {
+            let signals = self.signals(telemetry, pods);
             let decision = serving::decide(&self.policy, &signals, &mut self.history, f64::from(now));
             self.wanted = Some(decision.replicas);
         }
-        let ordered = now % PERIOD == (self.phases[1] + ORDER) % PERIOD;
+        let ordered = now % PERIOD == (self.phase + READ + ORDER) % PERIOD;
         self.wanted.filter(|wanted| ordered && *wanted != pods.replicas)
     }
 

@@ -214,6 +214,9 @@ fn scenarios(options: &Options, trace: &Trace, variant: Variant) -> Vec<Scenario
             let world = World { target, ..world };
             for seed in 1..=options.seeds {
                 let load = trace.per_second(20.0 * world.capacity(1.0), variant, seed);
+                // Periods meet each other in another way in every scenario.
+                let name: u64 = trace.name.bytes().map(u64::from).sum();
+                let seed = (seed << 16) + (name << 3) + scenarios.len() as u64;
                 scenarios.push(Scenario::new(world, load, variant, seed));
             }
         }

@@ -1,0 +1,105 @@
+//! When a workload is decided on: as soon as there is a new sample of it, which is every 5 s.
+//!
+//! The rules of each object have a moment of their own within these 5 s. Ticks at any fixed moment would find samples that
+//! are 2.5 s old on average, and a decision is as good as its newest sample.
+
+use crate::signals::Sampled;
+
+/// Seconds between two samples, and so between two decisions.
+pub const PERIOD: f64 = 5.0;
+/// A sample can be read so many seconds after it was taken: its group of rules has to be evaluated to its end.
+const EVALUATED: f64 = 0.2;
+/// A sample that is so late, seconds, is not waited for.
+const PATIENCE: f64 = 2.0;
+/// Two decisions are at least so far apart, seconds: a sample that was too late for one is for the next.
+const APART: f64 = 2.5;
+
+/// When one workload was and will be decided on, in seconds on the clock of decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// The sample that was decided with, by its server's clock.
+    sampled: Option<f64>,
+    /// When was decided, and how old that sample was.
+    decided: Option<(f64, f64)>,
+}
+
+impl Pace {
+    /// Whether to decide at `clock`: there is a new sample, or none comes. `newest`: the newest there is and its age.
+    pub fn decides(&mut self, clock: f64, newest: Option<Sampled>) -> bool {
+        let is_new = newest.is_some_and(|newest| self.sampled != Some(newest.at));
+        let waited = self.decided.map_or(f64::INFINITY, |(then, _)| clock - then);
+        let decides = if is_new { waited >= APART } else { waited >= PERIOD + PATIENCE };
+        if decides {
+            self.sampled = newest.map(|newest| newest.at);
+            self.decided = Some((clock, newest.map_or(0.0, |newest| newest.age)));
+        }
+        decides
+    }
+
+    /// How old the sample of the last decision was, seconds. None when there was none.
+    pub fn age(&self) -> Option<f64> {
+        self.sampled.and(self.decided).map(|(_, age)| age)
+    }
+
+    /// When there is reason to look for a new sample at the earliest, after `clock`. None before the first decision.
+    pub fn next(&self, clock: f64) -> Option<f64> {
+        let (decided, age) = self.decided?;
+        let sample = decided - age + PERIOD + EVALUATED;
+        Some(if sample > clock { sample } else { decided + PERIOD + PATIENCE })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks when the pace says so and notes when it decides, for rules that are evaluated at these times; a look takes
+    /// 0.05 s, and none comes within a second after the last.
+    fn decided(evaluated: &[f64], until: f64) -> Vec<f64> {
+        let (mut pace, mut clock, mut decided) = (Pace::default(), 0.0, vec![]);
+        while clock < until {
+            let newest = evaluated.iter().rfind(|at| **at + 0.1 <= clock);
+            if pace.decides(clock, newest.map(|at| Sampled { at: *at, age: clock - at })) {
+                decided.push(clock);
+            }
+            clock += (pace.next(clock).unwrap_or(clock) - clock).clamp(1.0, PERIOD) + 0.05;
+        }
+        decided
+    }
+
+    #[test]
+    fn after_the_first_look_every_decision_follows_a_sample_at_once() {
+        let samples: Vec<f64> = (0..20).map(|index| 3.3 + f64::from(index) * 5.0).collect();
+        let decided = decided(&samples, 60.0);
+        assert!(decided.len() >= 11, "{decided:?}");
+        for at in &decided[2..] {
+            let age = (at - 3.3) % 5.0;
+            assert!(age < 0.5, "a sample of {age} s at {at}: {decided:?}");
+        }
+    }
+
+    #[test]
+    fn late_and_missing_samples_are_waited_for_a_little_and_the_pace_is_found_again() {
+        let samples = [1.0, 6.0, 12.1, 16.0, 41.0, 46.0, 51.0];
+        let decided = decided(&samples, 55.0);
+        let apart: Vec<f64> = decided.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(apart.iter().all(|apart| (APART..8.1).contains(apart)), "{decided:?}");
+        assert!(decided.iter().any(|at| (51.0..51.5).contains(at)), "{decided:?}");
+    }
+
+    #[test]
+    fn without_samples_there_is_a_decision_every_now_and_then() {
+        assert_eq!(decided(&[], 22.0).len(), 4);
+    }
+
+    #[test]
+    fn no_sample_is_decided_with_twice_while_others_come() {
+        let mut pace = Pace::default();
+        let sampled = |at, age| Some(Sampled { at, age });
+        assert!(pace.decides(10.0, sampled(1000.0, 0.5)));
+        assert_eq!((pace.next(10.0), pace.age()), (Some(14.7), Some(0.5)));
+        assert!(!pace.decides(11.0, sampled(1000.0, 1.5)), "the same");
+        assert!(!pace.decides(12.0, sampled(1004.9, 0.1)), "so soon");
+        assert!(pace.decides(13.0, sampled(1004.9, 1.1)));
+    }
+}
