@@ -69,8 +69,10 @@ const BUSY: f64 = 0.8;
 /// More replicas that lower the latency by less than this share do not help; believed for so many seconds.
 const HELPS: f64 = 0.1;
 const FROZEN_SECONDS: f64 = 600.0;
-/// What was wanted is kept for so long and a quarter of a start-up, unless the user says something else.
-const STABLE_SECONDS: f64 = 20.0;
+/// What was wanted is kept for so many seconds and this share of a start-up at least, unless the user says something else:
+/// what goes too soon takes so long to come back.
+const STABLE_SECONDS: f64 = 10.0;
+const STABLE_STARTUP: f64 = 0.4;
 
 /// What is promised and what it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -262,7 +264,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         Ok(())
     };
     let inputs = Inputs::Serving { rate: Some(rate), safe, capacity, latency: state.latency, target: policy.target };
-    let stabilization = STABLE_SECONDS + policy.startup / 4.0;
+    let stabilization = STABLE_SECONDS.max(STABLE_STARTUP * policy.startup);
     let wish = Wish { current: replicas.current, replicas: wanted, limit, lowers, stabilization };
     let (settled, limit) = history.steps.settle(&policy.common, &wish, now);
     Decision { replicas: settled, current: replicas.current, without: wanted, limit, inputs, others: vec![] }
