@@ -264,7 +264,8 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         Ok(())
     };
     let inputs = Inputs::Serving { rate: Some(rate), safe, capacity, latency: state.latency, target: policy.target };
-    let stabilization = STABLE_SECONDS.max(STABLE_STARTUP * policy.startup);
+    // Counted from the newest sample: one that does not come may have said that all of it is needed still.
+    let stabilization = STABLE_SECONDS.max(STABLE_STARTUP * policy.startup) + signals.rate.age();
     let wish = Wish { current: replicas.current, replicas: wanted, limit, lowers, stabilization };
     let (settled, limit) = history.steps.settle(&policy.common, &wish, now);
     Decision { replicas: settled, current: replicas.current, without: wanted, limit, inputs, others: vec![] }

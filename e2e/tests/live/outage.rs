@@ -1,8 +1,8 @@
-//! No data is not zero: a Prometheus that is gone, under load.
+//! No data is not zero: a Prometheus that is gone, under load. And an operator that is another process.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::load::Stage;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::Api;
@@ -16,6 +16,9 @@ use crate::{
 
 /// What the three replicas that are allowed just carry with something in hand: none of them goes by itself.
 const LOAD: [Stage; 2] = [Stage { per_second: 90, seconds: 5 }, Stage { per_second: 90, seconds: 595 }];
+
+/// Where the operator is installed: its namespace, and its pods' label.
+const OPERATOR: [&str; 4] = ["-n", e2e::operator::RELEASE, "-l", "app.kubernetes.io/name=recommender-operator"];
 
 /// A trouble is told when it has lasted half a minute.
 const OUTAGE: Duration = Duration::from_secs(60);
@@ -40,7 +43,16 @@ pub async fn replicas_hold_while_prometheus_is_down() -> Result<()> {
     watch
         .until("the latency is known again", seconds(60), |rows| rows.last().is_some_and(|row| row.signal.is_some()))
         .await?;
-    println!("\n{}", watch.table());
+    bed.cluster.kubectl(&[&["delete", "pods"], &OPERATOR[..]].concat()).await?;
+    watch.note("the operator is another one");
+    let remembers = e2e::eventually("the new operator remembers the load", PATIENCE, async || {
+        let log = bed.cluster.kubectl(&[&["logs", "--tail=-1"], &OPERATOR[..]].concat()).await?;
+        let of_ours = |line: &&str| line.contains("remembers the load") && line.contains(&bed.namespace.name);
+        log.lines().find(of_ours).map(str::to_owned).with_context(|| log.clone())
+    })
+    .await?;
+    watch.during(seconds(30)).await?;
+    println!("\n{}\n{remembers}", watch.table());
 
     let wanted = watch.rows[before - 1].wanted;
     ensure!(wanted > 1, "with one replica there is nothing to lose: {wanted}");

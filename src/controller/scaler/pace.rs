@@ -1,7 +1,8 @@
 //! When a workload is decided on: as soon as there is a new sample of it, which is every 5 s.
 //!
 //! The rules of each object have a moment of their own within these 5 s. Ticks at any fixed moment would find samples that
-//! are 2.5 s old on average, and a decision is as good as its newest sample.
+//! are 2.5 s old on average, and a decision is as good as its newest sample. A source that shows samples late, as one that
+//! gets them from afar, is asked again until it does.
 
 use crate::signals::Sampled;
 
@@ -19,33 +20,42 @@ const APART: f64 = 2.5;
 pub struct Pace {
     /// The sample that was decided with, by its server's clock.
     sampled: Option<f64>,
-    /// When was decided, and how old that sample was.
-    decided: Option<(f64, f64)>,
+    decided: Option<Decided>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Decided {
+    /// When, and how old the sample was, seconds.
+    at: f64,
+    age: f64,
+    /// Whether the sample was new.
+    anew: bool,
 }
 
 impl Pace {
     /// Whether to decide at `clock`: there is a new sample, or none comes. `newest`: the newest there is and its age.
     pub fn decides(&mut self, clock: f64, newest: Option<Sampled>) -> bool {
         let is_new = newest.is_some_and(|newest| self.sampled != Some(newest.at));
-        let waited = self.decided.map_or(f64::INFINITY, |(then, _)| clock - then);
+        let waited = self.decided.map_or(f64::INFINITY, |decided| clock - decided.at);
         let decides = if is_new { waited >= APART } else { waited >= PERIOD + PATIENCE };
         if decides {
             self.sampled = newest.map(|newest| newest.at);
-            self.decided = Some((clock, newest.map_or(0.0, |newest| newest.age)));
+            self.decided = Some(Decided { at: clock, age: newest.map_or(0.0, |newest| newest.age), anew: is_new });
         }
         decides
     }
 
     /// How old the sample of the last decision was, seconds. None when there was none.
     pub fn age(&self) -> Option<f64> {
-        self.sampled.and(self.decided).map(|(_, age)| age)
+        self.sampled.and(self.decided).map(|decided| decided.age)
     }
 
-    /// When there is reason to look for a new sample at the earliest, after `clock`. None before the first decision.
+    /// When there is reason to look for a new sample at the earliest, at `clock` or later. None before the first decision.
     pub fn next(&self, clock: f64) -> Option<f64> {
-        let (decided, age) = self.decided?;
-        let sample = decided - age + PERIOD + EVALUATED;
-        Some(if sample > clock { sample } else { decided + PERIOD + PATIENCE })
+        let Decided { at, age, anew } = self.decided?;
+        let sample = at - age + PERIOD + EVALUATED;
+        // Without new ones lately, nobody knows when the next comes.
+        Some(if anew { sample.max(clock) } else { at + PERIOD + PATIENCE })
     }
 }
 
@@ -56,9 +66,14 @@ mod tests {
     /// Looks when the pace says so and notes when it decides, for rules that are evaluated at these times; a look takes
     /// 0.05 s, and none comes within a second after the last.
     fn decided(evaluated: &[f64], until: f64) -> Vec<f64> {
+        decided_from_afar(evaluated, 0.1, until)
+    }
+
+    /// The same, with samples that can be read so many seconds later.
+    fn decided_from_afar(evaluated: &[f64], late: f64, until: f64) -> Vec<f64> {
         let (mut pace, mut clock, mut decided) = (Pace::default(), 0.0, vec![]);
         while clock < until {
-            let newest = evaluated.iter().rfind(|at| **at + 0.1 <= clock);
+            let newest = evaluated.iter().rfind(|at| **at + late <= clock);
             if pace.decides(clock, newest.map(|at| Sampled { at: *at, age: clock - at })) {
                 decided.push(clock);
             }
@@ -75,6 +90,16 @@ mod tests {
         for at in &decided[2..] {
             let age = (at - 3.3) % 5.0;
             assert!(age < 0.5, "a sample of {age} s at {at}: {decided:?}");
+        }
+    }
+
+    #[test]
+    fn samples_that_come_from_afar_are_decided_with_within_a_second() {
+        let samples: Vec<f64> = (0..20).map(|index| f64::from(index) * 5.0).collect();
+        for late in [1.0, 2.0, 3.3] {
+            let decided = decided_from_afar(&samples, late, 60.0);
+            assert!(decided.len() >= 11, "{late}: {decided:?}");
+            assert!(decided[4..].iter().all(|at| (late..late + 1.2).contains(&(at % 5.0))), "{late}: {decided:?}");
         }
     }
 
