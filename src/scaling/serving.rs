@@ -301,7 +301,7 @@ impl History {
         let replicas = signals.replicas;
         let were_ready = self.lost.saturating_add(self.ready.0);
         self.lost = were_ready.min(replicas.current).saturating_sub(replicas.ready);
-        if replicas.warm != replicas.ready {
+        if replicas.warm != replicas.ready || self.speed.is_none() {
             self.warming = now;
         }
         if replicas.ready != self.ready.0 || replicas.warm != replicas.ready {

@@ -53,9 +53,13 @@ pub(super) fn parse(body: &[u8], max_series: usize) -> Result<Answer<'_>, Failur
 }
 
 /// All samples of the one series of an answer of code 200, those that can have been measured: when, and the value. None
-/// when there is no series. Several are too many: nobody knows which one is meant.
+/// when there is no series. Several are too many: nobody knows which one is meant. A part is none: what lacks may be the
+/// end.
 pub(super) fn samples(body: &[u8]) -> Result<Vec<(f64, f64)>, Failure> {
-    let (result, _) = matrix::<Vec<Sample>>(body, 1)?;
+    let (result, partial) = matrix::<Vec<Sample>>(body, 1)?;
+    if let Some(why) = partial {
+        return Err(Failure::Partial(why));
+    }
     let samples = result.into_iter().flat_map(|element| element.values);
     Ok(samples.filter_map(|Sample(at, text)| Some((at, number(&text).ok()?))).collect())
 }

@@ -1,6 +1,9 @@
 //! One HTTP call to a metric source: bounded in time and size, without retries, redirects or proxies.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     body::HttpBody,
@@ -25,6 +28,9 @@ use crate::monitoring::promql;
 
 /// Far enough back for the newest sample of a series that is recorded every 5 s, and of one that has just missed some.
 const RANGE: &str = "30s";
+/// Two heads of a server whose clock was not set differ by this at most in how far it is ahead, seconds: by a second, and
+/// by what heads are under way.
+const WHOLE: f64 = 1.5;
 /// Of an answer that says no, so much is read, bytes.
 const ERROR_BYTES: usize = 64 << 10;
 
@@ -39,12 +45,14 @@ pub(super) struct Reply {
 #[derive(Clone)]
 pub(super) struct Client {
     http: kube::Client,
+    /// By how much the server's clock is ahead of ours, seconds, as far as that is known.
+    lead: Arc<Mutex<Option<f64>>>,
 }
 
 /// Makes the calls of one read, which share a start, a deadline and a token.
 pub(super) struct Session<'a> {
     config: &'a SourceConfig,
-    http: &'a kube::Client,
+    client: &'a Client,
     token: Option<HeaderValue>,
     /// The same moment on two clocks.
     started: (Instant, f64),
@@ -69,7 +77,7 @@ impl Client {
             let file = config.ca_file.as_deref();
             file.map_or_else(|| Failure::Setup(why.clone()), |file| unusable("caFile", file, &why))
         })?;
-        Ok(Self { http })
+        Ok(Self { http, lead: Arc::default() })
     }
 
     /// Begins a read: takes the token out of its file anew, because tokens are renewed.
@@ -79,7 +87,7 @@ impl Client {
         started: (Instant, f64),
     ) -> Result<Session<'a>, Failure> {
         let token = config.bearer_token_file.as_deref().map(bearer).transpose()?;
-        Ok(Session { config, http: &self.http, token, started })
+        Ok(Session { config, client: self, token, started })
     }
 }
 
@@ -117,7 +125,8 @@ impl Session<'_> {
     pub(super) async fn query(&self, query: &str) -> Result<Reply, Failure> {
         let deadline = self.started.0 + self.config.timeout;
         let call = async {
-            let response = self.http.send(self.request(query)).await.map_err(|error| Failure::of_call(&error))?;
+            let response =
+                self.client.http.send(self.request(query)).await.map_err(|error| Failure::of_call(&error))?;
             let clock = self.clock(response.headers());
             let (code, body) = (response.status(), response.into_body());
             if code != StatusCode::OK {
@@ -146,11 +155,21 @@ impl Session<'_> {
         request
     }
 
-    /// The time of a head that has just come.
+    /// The time of a head that has just come. The server's has no fractions: of all heads, the one that came right after a
+    /// second began says how far its clock is ahead. One that says something else altogether tells of a clock that was set.
     fn clock(&self, headers: &HeaderMap) -> Clock {
         let ours = self.started.1 + self.started.0.elapsed().as_secs_f64();
-        Clock { ours, server: date(headers).unwrap_or(ours) }
+        let Some(server) = date(headers) else { return Clock { ours, server: ours } };
+        let mut known = self.client.lead.lock().unwrap_or_else(PoisonError::into_inner);
+        let lead = lead(*known, server - ours);
+        *known = Some(lead);
+        Clock { ours, server: ours + lead }
     }
+}
+
+/// By how much a clock is ahead that was known to be so far ahead, when its time without fractions is so far ahead.
+fn lead(known: Option<f64>, whole: f64) -> f64 {
+    known.filter(|known| (known - whole).abs() <= WHOLE).map_or(whole, |known| known.max(whole))
 }
 
 /// The server's time, also when its answer has been in a cache for a while.
@@ -194,6 +213,17 @@ mod tests {
     #[test]
     fn queries_survive_the_url() {
         assert_eq!(encode("a:b{c!=\"\"}[30s]+é"), "a%3Ab%7Bc%21%3D%22%22%7D%5B30s%5D%2B%C3%A9");
+    }
+
+    #[test]
+    fn a_clock_without_fractions_is_known_better_with_every_head_and_anew_when_it_was_set() {
+        // Three seconds ahead, looked at 0.7, 0.1, 0.9 and 0.2 s after its seconds began.
+        let heads = [2.3, 2.9, 2.1, 2.8];
+        let after =
+            |before: Option<f64>, heads: &[f64]| heads.iter().fold(before, |known, head| Some(lead(known, *head)));
+        assert_eq!(after(None, &heads), Some(2.9));
+        assert_eq!(after(Some(2.9), &[-7.3]), Some(-7.3), "set back by ten seconds");
+        assert_eq!(after(Some(-7.3), &[2.4, 2.6]), Some(2.6), "and forward again");
     }
 
     #[test]

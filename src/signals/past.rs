@@ -45,28 +45,30 @@ async fn ask(source: &SourceConfig, of: &Subject, now: Timestamp) -> Result<Past
     let labels = [("namespace", &of.namespace), ("recommender", &of.recommender), ("workload", &of.workload)];
     let select = |series| session.select(series, labels.map(|(label, value)| promql::equals(label, value)));
     let (rate, latest) = (select(Series::RequestRate), select(Series::LatestRequestRate));
-    let loads = samples(&session, &format!("{rate}[{LOADS}]")).await?;
+    let (loads, now) = samples(&session, &format!("{rate}[{LOADS}]")).await?;
     if loads.is_empty() {
         return Ok(Past::default());
     }
-    let latest = samples(&session, &format!("{latest}[{LOADS}]")).await?;
+    let (latest, _) = samples(&session, &format!("{latest}[{LOADS}]")).await?;
     let quarters = samples(&session, &format!("max_over_time({rate}[{QUARTER}])[{QUARTERS}]")).await;
-    Ok(Past { quarters: quarters.unwrap_or_default(), loads: side_by_side(&loads, &latest) })
+    let mut past = side_by_side(&loads, &latest);
+    past.iter_mut().for_each(|load| load.at = (load.at - now).min(0.0));
+    let quarters = quarters.map(|(quarters, _)| quarters).unwrap_or_default();
+    Ok(Past { quarters: quarters.into_iter().map(|(at, highest)| (at - now, highest)).collect(), loads: past })
 }
 
-/// The samples of one series in seconds before now.
-async fn samples(session: &Session<'_>, query: &str) -> Result<Vec<(f64, f64)>, Failure> {
+/// The samples of one series, and now, both by the server's clock.
+async fn samples(session: &Session<'_>, query: &str) -> Result<(Vec<(f64, f64)>, f64), Failure> {
     let Reply { body, clock } = session.query(query).await?;
-    let samples = answer::samples(&body)?;
-    Ok(samples.into_iter().map(|(at, value)| ((at - clock.server).min(0.0), value)).collect())
+    Ok((answer::samples(&body)?, clock.server))
 }
 
-/// Two series that are recorded at the same times, but answered a moment apart.
+/// Two series that are recorded at the same times; `load` stands for a sample that the other does not have.
 fn side_by_side(loads: &[(f64, f64)], latest: &[(f64, f64)]) -> Vec<PastLoad> {
     let mut others = latest.iter().copied().peekable();
     let pairs = loads.iter().map(|&(at, load)| {
-        while others.next_if(|(other, _)| *other < at - 2.5).is_some() {}
-        let latest = others.peek().filter(|(other, _)| *other < at + 2.5).map_or(load, |(_, latest)| *latest);
+        while others.next_if(|(other, _)| *other < at).is_some() {}
+        let latest = others.peek().filter(|(other, _)| *other == at).map_or(load, |(_, latest)| *latest);
         PastLoad { at, load, latest }
     });
     pairs.collect()
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn series_are_paired_by_their_times() {
         let loads = [(-20.0, 1.0), (-15.0, 2.0), (-5.0, 4.0), (0.0, 5.0)];
-        let latest = [(-30.0, 9.0), (-14.0, 20.0), (-9.0, 30.0), (-4.0, 40.0)];
+        let latest = [(-30.0, 9.0), (-15.0, 20.0), (-10.0, 30.0), (-5.0, 40.0)];
         let found: Vec<(f64, f64)> = side_by_side(&loads, &latest).iter().map(|of| (of.load, of.latest)).collect();
         assert_eq!(found, [(1.0, 1.0), (2.0, 20.0), (4.0, 40.0), (5.0, 5.0)]);
     }

@@ -98,12 +98,12 @@ impl Scaler {
         self.lock().values().any(|object| of(&object.source))
     }
 
-    /// When the next sample of a workload is due whose source is `of`, after `clock`. None when nobody knows.
+    /// When there is reason to look for new samples in the source `of`. None when nothing was decided from it.
     pub fn next(&self, of: &dyn Fn(&str) -> bool, clock: f64) -> Option<f64> {
         let objects = self.lock();
         let workloads =
             objects.values().filter(|object| of(&object.source)).flat_map(|object| object.workloads.values());
-        workloads.filter_map(|scaled| scaled.pace.next(clock)).min_by(f64::total_cmp)
+        workloads.filter_map(|scaled| scaled.next(clock)).min_by(f64::total_cmp)
     }
 
     /// Decides on the workloads whose time it is, of the objects whose source is `of`. Returns the objects to look at. `readings`: none when
@@ -125,7 +125,7 @@ impl Scaler {
                 let Some(is_news) = scaled.tick(&tick) else { continue };
                 news |= is_news;
                 if let Some(decision) = &scaled.latest {
-                    metrics.decided([&object.namespace, &object.name, workload], decision, scaled.pace.age());
+                    metrics.decided([&object.namespace, &object.name, workload], decision, scaled.sample_age());
                 }
             }
             if news {

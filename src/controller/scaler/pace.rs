@@ -35,7 +35,7 @@ struct Decided {
 impl Pace {
     /// Whether to decide at `clock`: there is a new sample, or none comes. `newest`: the newest there is and its age.
     pub fn decides(&mut self, clock: f64, newest: Option<Sampled>) -> bool {
-        let is_new = newest.is_some_and(|newest| self.sampled != Some(newest.at));
+        let is_new = newest.is_some_and(|newest| self.sampled.is_none_or(|before| newest.at > before));
         let waited = self.decided.map_or(f64::INFINITY, |decided| clock - decided.at);
         let decides = if is_new { waited >= APART } else { waited >= PERIOD + PATIENCE };
         if decides {
@@ -50,7 +50,7 @@ impl Pace {
         self.sampled.and(self.decided).map(|decided| decided.age)
     }
 
-    /// When there is reason to look for a new sample at the earliest, at `clock` or later. None before the first decision.
+    /// When there is reason to look for a new sample; not after `clock` when it is high time. None before the first decision.
     pub fn next(&self, clock: f64) -> Option<f64> {
         let Decided { at, age, anew } = self.decided?;
         let sample = at - age + PERIOD + EVALUATED;
@@ -126,5 +126,6 @@ mod tests {
         assert!(!pace.decides(11.0, sampled(1000.0, 1.5)), "the same");
         assert!(!pace.decides(12.0, sampled(1004.9, 0.1)), "so soon");
         assert!(pace.decides(13.0, sampled(1004.9, 1.1)));
+        assert!(!pace.decides(16.0, sampled(1000.0, 6.5)), "an older one, of another Prometheus");
     }
 }

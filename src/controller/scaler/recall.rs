@@ -20,22 +20,20 @@ pub struct Forgetful {
 }
 
 impl Scaler {
-    /// The next workload to remember its past, of those whose source is `of`: one that was asked for least often. None when
-    /// all do, or were asked for often enough. A workload waits here until it is known what its replicas carry.
-    pub fn forgetful(&self, of: &dyn Fn(&str) -> bool) -> Option<Forgetful> {
+    /// The next workload to remember its past at `clock`, of those whose source is `of`: one that was asked for least often.
+    /// None when all do, or were asked for often enough or just now. A workload waits until it is known what its replicas
+    /// carry.
+    pub fn forgetful(&self, of: &dyn Fn(&str) -> bool, clock: f64) -> Option<Forgetful> {
         let mut objects = self.lock();
         let of_source = objects.iter_mut().filter(|(_, object)| of(&object.source));
         let workloads = of_source.flat_map(|(uid, object)| {
-            let (namespace, recommender) = (&object.namespace, &object.name);
-            let subject = move |workload: &String| Subject {
-                namespace: namespace.clone(),
-                recommender: recommender.clone(),
-                workload: workload.clone(),
-            };
-            object.workloads.iter_mut().map(move |(workload, scaled)| (uid, subject(workload), scaled))
+            let (namespace, name) = (&object.namespace, &object.name);
+            object.workloads.iter_mut().map(move |(workload, scaled)| (uid, [namespace, name, workload], scaled))
         });
-        let (uid, subject, scaled) = workloads.max_by_key(|(.., scaled)| scaled.tries_to_remember())?;
-        let (policy, learned) = scaled.try_to_remember()?;
+        let (uid, subject, scaled) = workloads.max_by_key(|(.., scaled)| scaled.tries_to_remember(clock))?;
+        let (policy, learned) = scaled.try_to_remember(clock)?;
+        let [namespace, recommender, workload] = subject.map(Clone::clone);
+        let subject = Subject { namespace, recommender, workload };
         Some(Forgetful { uid: uid.clone(), subject, policy, learned })
     }
 

@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::{Instant, interval, sleep, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use crate::{
     controller::Context,
@@ -14,16 +14,14 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Longest and shortest time between two reads of a source, and how many times that of a read it is at least: a source with
-/// many objects has new samples all the time, and is not to spend more than a tenth of it on answers.
+/// Longest and shortest time between two reads of a source, and how many times that of a read it is at least, up to the
+/// longest: a source with many objects has new samples all the time, and is not to spend most of it on answers.
 const TICK: Duration = Duration::from_secs(5);
 const SHORTEST_TICK: Duration = Duration::from_secs(1);
 const REST: u32 = 10;
 
-/// Between two questions for the past, each of which is some 10 ms of work here and there; after one without an answer; and
-/// when nobody has one.
+/// Between two questions for the past, each of which is some 10 ms of work here and there, and when nobody has one.
 const RECALL: Duration = Duration::from_millis(100);
-const RECALL_AGAIN: Duration = Duration::from_secs(60);
 const RECALL_IDLE: Duration = Duration::from_secs(1);
 
 /// Decides without end, from every source and for the objects whose source is not known.
@@ -80,7 +78,8 @@ impl Ticks {
         let of = |name: &str| name == source.name;
         loop {
             let writing = self.contexts.iter().filter(|context| context.may_write());
-            let next = writing.filter_map(|context| Some((context, context.scaler.forgetful(&of)?))).next();
+            let next =
+                writing.filter_map(|context| Some((context, context.scaler.forgetful(&of, self.clock())?))).next();
             let Some((context, forgetful)) = next else {
                 sleep(RECALL_IDLE).await;
                 continue;
@@ -93,13 +92,11 @@ impl Ticks {
                     if context.scaler.remember(&forgetful, &past, self.clock()) {
                         info!(namespace, name, workload, loads, quarters, "remembers the load of before");
                     }
-                    sleep(RECALL).await;
                 }
-                Err(error) => {
-                    warn!(namespace, name, workload, error, "cannot remember the load of before, and tries again");
-                    sleep(RECALL_AGAIN).await;
-                }
+                // That a source does not answer is told where its absence hurts.
+                Err(error) => debug!(namespace, name, workload, error, "cannot remember the load of before"),
             }
+            sleep(RECALL).await;
         }
     }
 

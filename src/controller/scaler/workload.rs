@@ -32,8 +32,10 @@ const LAG_NEEDS: [Series; 2] = [Series::Lag, Series::Arrivals];
 /// What was learned is written so often at most, when nothing else is.
 const LEARNED_PAUSE: SignedDuration = SignedDuration::from_secs(600);
 
-/// The loads of the time before this process are asked for so often at most.
+/// The loads of the time before this process are asked for so often at most, after a pause that doubles from so many
+/// seconds on: the last time after nine hours.
 const TRIES: u8 = 10;
+const FIRST_PAUSE: f64 = 60.0;
 
 /// The pods of a workload, as they were last seen.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,6 +77,15 @@ struct Learned {
     lag: lag::Learned,
 }
 
+/// Whether and when the metric source is asked for the loads of the time before this process.
+#[derive(Clone, Copy, Debug)]
+struct Recall {
+    /// How often it may still be.
+    tries: u8,
+    /// When at the earliest, on the clock of decisions.
+    at: f64,
+}
+
 /// One workload that the operator decides on.
 #[derive(Debug)]
 pub struct Scaled {
@@ -86,9 +97,8 @@ pub struct Scaled {
     latency: Option<Box<serving::History>>,
     lag: Option<Box<lag::History>>,
     /// When it is decided on.
-    pub pace: Pace,
-    /// How often the metric source may still be asked for the loads of the time before this process.
-    tries: u8,
+    pace: Pace,
+    recall: Recall,
     /// What the status says, and what the autoscaler is to follow.
     told: Option<ScalingStatus>,
     /// When the number of replicas that is told was decided.
@@ -113,7 +123,7 @@ impl Scaled {
             latency: plan.latency.is_some().then(|| Box::new(latency)),
             lag: plan.lag.is_some().then(|| Box::new(lag)),
             pace: Pace::default(),
-            tries: if told.is_some() { TRIES } else { 0 },
+            recall: Recall { tries: if told.is_some() { TRIES } else { 0 }, at: f64::NEG_INFINITY },
             decided_at: now,
             learned_at: now,
             candidate: None,
@@ -137,24 +147,26 @@ impl Scaled {
         (self.plan, self.pods) = (plan, pods);
     }
 
-    /// How often the loads of the time before may still be asked for: not before there is a target and an idea of what a
-    /// replica carries.
-    pub fn tries_to_remember(&self) -> u8 {
+    /// How often the loads of the time before may still be asked for, 0 when not now: not before there is a target and an
+    /// idea of what a replica carries, and not right after a try.
+    pub fn tries_to_remember(&self, clock: f64) -> u8 {
         let policy = self.plan.latency.as_ref();
         let learned = self.latency.as_ref().and_then(|history| history.learned.usual);
-        let ready = policy.is_some_and(|policy| learned.or(policy.requests_per_replica).is_some());
-        if ready && self.latest.is_some() { self.tries } else { 0 }
+        let knows = policy.is_some_and(|policy| learned.or(policy.requests_per_replica).is_some());
+        if knows && self.latest.is_some() && clock >= self.recall.at { self.recall.tries } else { 0 }
     }
 
     /// Takes one of these tries. Returns what the past is to be looked at with.
-    pub fn try_to_remember(&mut self) -> Option<(serving::Policy, serving::Learned)> {
-        self.tries = self.tries_to_remember().checked_sub(1)?;
+    pub fn try_to_remember(&mut self, clock: f64) -> Option<(serving::Policy, serving::Learned)> {
+        let tries = self.tries_to_remember(clock).checked_sub(1)?;
+        let pause = FIRST_PAUSE * f64::from(1 << (TRIES - 1 - tries).min(TRIES));
+        self.recall = Recall { tries, at: clock + pause };
         Some((self.plan.latency.clone()?, self.latency.as_ref()?.learned))
     }
 
     /// Remembers, and asks no more.
     pub fn remember(&mut self, memories: Option<Memories>) {
-        self.tries = 0;
+        self.recall.tries = 0;
         if let (Some(history), Some(memories)) = (&mut self.latency, memories) {
             history.remember(memories);
         }
@@ -181,6 +193,16 @@ impl Scaled {
         let news = self.consider(&decision, tick);
         self.latest = Some(decision);
         Some(news)
+    }
+
+    /// When there is reason to look for a new sample, see [`Pace::next`]. None when nothing can be decided.
+    pub fn next(&self, clock: f64) -> Option<f64> {
+        self.pods.as_ref().and_then(|_| self.pace.next(clock))
+    }
+
+    /// How old the sample of the last decision was, seconds.
+    pub fn sample_age(&self) -> Option<f64> {
+        self.pace.age()
     }
 
     /// The newest sample of what it is decided on: all of these are recorded at once.

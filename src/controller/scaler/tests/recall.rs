@@ -36,19 +36,19 @@ fn only_who_was_decided_on_before_is_asked_for_and_only_once() {
     let mut site = site();
     run(&mut site, 0, BEFORE, HIGH);
     let all = |_: &str| true;
-    assert!(site.scaler.forgetful(&all).is_none(), "it has lived through all there is");
+    assert!(site.scaler.forgetful(&all, NOW).is_none(), "it has lived through all there is");
 
     site.restart(BEFORE);
-    assert!(site.scaler.forgetful(&all).is_none(), "before its first tick");
+    assert!(site.scaler.forgetful(&all, NOW).is_none(), "before its first tick");
     run(&mut site, BEFORE, BEFORE + TICK, HIGH);
-    assert!(site.scaler.forgetful(&|source| source == "other").is_none());
-    let forgetful = site.scaler.forgetful(&all).expect("a process that knows nothing");
+    assert!(site.scaler.forgetful(&|source| source == "other", NOW).is_none());
+    let forgetful = site.scaler.forgetful(&all, NOW).expect("a process that knows nothing");
     let subject = ["shop", "packages", "serving"].map(str::to_owned);
     let [namespace, recommender, workload] = subject;
     assert_eq!(forgetful.subject, Subject { namespace, recommender, workload });
 
     assert!(site.scaler.remember(&forgetful, &past(330.0), NOW));
-    assert!(site.scaler.forgetful(&all).is_none(), "it remembers");
+    assert!(site.scaler.forgetful(&all, NOW).is_none(), "it remembers");
 }
 
 #[test]
@@ -57,13 +57,15 @@ fn who_gets_no_answer_is_asked_for_ten_times_and_an_empty_one_is_an_answer() {
     run(&mut site, 0, BEFORE, HIGH);
     site.restart(BEFORE);
     run(&mut site, BEFORE, BEFORE + TICK, HIGH);
-    assert_eq!((0..20).filter(|_| site.scaler.forgetful(&|_| true).is_some()).count(), 10);
+    let tried = |clock: f64| site.scaler.forgetful(&|_| true, clock).is_some();
+    let minutes: Vec<u32> = (0..1200).filter(|minute| tried(NOW + f64::from(*minute) * 60.0)).collect();
+    assert_eq!(minutes, [0, 1, 3, 7, 15, 31, 63, 127, 255, 511]);
 
     site.restart(BEFORE + TICK);
     run(&mut site, BEFORE + TICK, BEFORE + 2 * TICK, HIGH);
-    let forgetful = site.scaler.forgetful(&|_| true).expect("another process");
+    let forgetful = site.scaler.forgetful(&|_| true, NOW).expect("another process");
     assert!(!site.scaler.remember(&forgetful, &Past::default(), NOW));
-    assert!(site.scaler.forgetful(&|_| true).is_none());
+    assert!(site.scaler.forgetful(&|_| true, NOW).is_none());
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn what_is_remembered_is_decided_with() {
         run(&mut site, 0, BEFORE, HIGH);
         site.restart(BEFORE);
         run(&mut site, BEFORE, BEFORE + TICK, HIGH);
-        let forgetful = site.scaler.forgetful(&|_| true).expect("a process that knows nothing");
+        let forgetful = site.scaler.forgetful(&|_| true, NOW).expect("a process that knows nothing");
         site.scaler.remember(&forgetful, &past(crowd), NOW);
         run(&mut site, BEFORE + TICK, BEFORE + 60, HIGH);
         site.told("serving").expect("told").replicas
