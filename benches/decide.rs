@@ -4,11 +4,16 @@
 //! - `like Knative`: what the arithmetic of Knative's `Scale` takes on two windows of a sample per second, 60 s and 6 s. Its
 //!   own benchmark tells 12 µs (knative/serving, pull request 10374), which includes the collection of the samples.
 //! - `10,000 workloads`: one tick over as many histories, so with cold caches.
+//! - `a day remembered`: what follows from a day of recorded loads and a week of quarters of an hour, once after a restart.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use recommender_operator::scaling::{Behavior, Bounds, Common, Headroom, Signal, lag, serving};
+use recommender_operator::scaling::{
+    Behavior, Bounds, Common, Headroom, Signal, lag,
+    past::{Memories, Past, PastLoad},
+    serving,
+};
 
 const TICK: f64 = 5.0;
 
@@ -127,5 +132,19 @@ fn many(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, one, knative, many);
+fn remember(criterion: &mut Criterion) {
+    let load = |tick: u32| 300.0 + 150.0 * (f64::from(tick) / 60.0).sin() + f64::from(tick * 31 % 97);
+    let loads = (0..17_280).map(|tick| {
+        let at = (f64::from(tick) - 17_279.0) * TICK;
+        PastLoad { at, load: load(tick), latest: load(tick) }
+    });
+    let quarters = (0..672).map(|quarter| ((f64::from(quarter) - 671.0) * 900.0, 450.0));
+    let past = Past { quarters: quarters.collect(), loads: loads.collect() };
+    let policy = serving::Policy { requests_per_replica: Some(60.0), ..policy() };
+    criterion.bench_function("a day remembered", |bencher| {
+        bencher.iter(|| Memories::of(black_box(&past), &policy, &serving::Learned::default(), 2e9));
+    });
+}
+
+criterion_group!(benches, one, knative, many, remember);
 criterion_main!(benches);
