@@ -2,7 +2,7 @@
 //!
 //! What was learned of one replica is a few numbers, and they are in the status. What was learned of the load is half a day
 //! of errors, the costs of plans and a week's seasons; but all of it follows from the loads, and the metric source has
-//! those. So they are read from there once and lived through again, in some 10 ms.
+//! those. So they are read from there once and lived through again, in some 20 ms.
 
 use super::{
     forecast::Forecast,

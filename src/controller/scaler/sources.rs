@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_secs(5);
 const SHORTEST_TICK: Duration = Duration::from_secs(1);
 const REST: u32 = 10;
 
-/// Between two questions for the past, each of which is some 10 ms of work here and there, and when nobody has one.
+/// Between two questions for the past, each of which is some 20 ms of work here and more there, and when nobody has one.
 const RECALL: Duration = Duration::from_millis(100);
 const RECALL_IDLE: Duration = Duration::from_secs(1);
 
