@@ -36,7 +36,7 @@ impl<const N: usize> Peak<N> {
 }
 
 /// Seconds of a slot of [`Season`].
-const QUARTER: f64 = 900.0;
+pub(super) const QUARTER: f64 = 900.0;
 const DAY: i64 = 96;
 const WEEK: i64 = 7 * DAY;
 

@@ -7,11 +7,10 @@
 use super::{
     forecast::Forecast,
     learned::Learned,
+    memory::QUARTER,
     serving::{PEAK_SECONDS, Policy, RecentPeak},
 };
 
-/// Seconds of a quarter of an hour, of which the season is made.
-pub const QUARTER: f64 = 900.0;
 /// Seconds between two ticks, when the past does not tell, and at most.
 const INTERVAL: f64 = 5.0;
 const LONGEST_INTERVAL: f64 = 60.0;
