@@ -13,6 +13,9 @@ use crate::{cluster, command, digest, paths, tools};
 /// The Helm release, its namespace and the name of its Deployment.
 pub const RELEASE: &str = "recommender-operator";
 
+/// What its pods and its other objects are labelled with.
+pub const SELECTOR: &str = "app.kubernetes.io/name=recommender-operator";
+
 /// Installs or upgrades the operator with this image and waits until it is ready.
 pub fn install(image: &str) -> Result<()> {
     let (repository, tag) = image.rsplit_once(':').with_context(|| format!("the image {image} has no tag"))?;

@@ -38,8 +38,8 @@ pub struct PastLoad {
 /// What follows from a past, for [`super::serving::History::remember`].
 #[derive(Debug, Clone)]
 pub struct Memories {
-    forecast: Box<Forecast>,
-    peak: RecentPeak,
+    pub(super) forecast: Box<Forecast>,
+    pub(super) peak: RecentPeak,
 }
 
 impl Memories {
@@ -69,12 +69,6 @@ impl Memories {
             memories.peak.max(at, load, PEAK_SECONDS);
         }
         Some(memories)
-    }
-}
-
-impl From<Memories> for (Forecast, RecentPeak) {
-    fn from(memories: Memories) -> Self {
-        (*memories.forecast, memories.peak)
     }
 }
 

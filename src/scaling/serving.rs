@@ -211,7 +211,7 @@ impl History {
 
     /// Takes over what was recorded while somebody else decided, instead of what it saw of the loads itself.
     pub fn remember(&mut self, memories: Memories) {
-        (self.forecast, self.peak) = memories.into();
+        (self.forecast, self.peak) = (*memories.forecast, memories.peak);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{error::Error, io};
 
+use super::{Series, SourceConfig};
+
 /// Longest text of a server that is repeated, in characters.
 const LONGEST: usize = 200;
 
@@ -55,6 +57,14 @@ impl Failure {
             Self::NotPrometheus(_) => "the metric source does not answer as a Prometheus does",
             Self::Partial(_) => "the metric source answers only in part",
         }
+    }
+
+    /// Which source this happened to, and to which series if not to all of them.
+    pub(super) fn sentence(&self, source: &SourceConfig, series: Option<Series>) -> String {
+        let (name, url) = (&source.name, source.url.to_string());
+        let url = url.trim_end_matches('/');
+        let series = series.map(|series| format!(", {}", series.name())).unwrap_or_default();
+        format!("metric source {name:?} ({url}){series}: {self}")
     }
 
     /// What the client's error means.

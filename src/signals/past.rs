@@ -35,8 +35,7 @@ pub struct Subject {
 /// # Errors
 /// One sentence, when the loads cannot be had. Without the quarters of the week there are just none.
 pub async fn past(source: &SourceConfig, of: &Subject, now: Timestamp) -> Result<Past, String> {
-    let told = |failure: Failure| format!("metric source {:?} ({}): {failure}", source.name, source.url);
-    ask(source, of, now).await.map_err(told)
+    ask(source, of, now).await.map_err(|failure| failure.sentence(source, None))
 }
 
 async fn ask(source: &SourceConfig, of: &Subject, now: Timestamp) -> Result<Past, Failure> {

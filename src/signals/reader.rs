@@ -94,7 +94,8 @@ impl Reader {
     fn after(&self, outcomes: Vec<Outcome>) -> Readings {
         let problems = || outcomes.iter().filter_map(|outcome| Some((outcome.series, outcome.problem.as_ref()?)));
         let everywhere = problems().count() == Series::ALL.len();
-        let error = problems().next().map(|(series, failure)| self.sentence((!everywhere).then_some(series), failure));
+        let error =
+            problems().next().map(|(series, failure)| failure.sentence(&self.config, (!everywhere).then_some(series)));
         let stats = ReadStats {
             series: outcomes.iter().map(|outcome| outcome.found).sum(),
             seconds: 0.0,
@@ -109,13 +110,6 @@ impl Reader {
     fn after_failure(&self, failure: &Failure) -> Readings {
         let series = self.latest.series.iter().map(|known| known.after_failure(failure.reason())).collect();
         let stats = ReadStats { failed: Series::ALL.len(), ..ReadStats::default() };
-        self.latest.next(series, Some(self.sentence(None, failure)), stats)
-    }
-
-    fn sentence(&self, series: Option<Series>, failure: &Failure) -> String {
-        let (name, url) = (self.name(), self.config.url.to_string());
-        let url = url.trim_end_matches('/');
-        let series = series.map(|series| format!(", {}", series.name())).unwrap_or_default();
-        format!("metric source {name:?} ({url}){series}: {failure}")
+        self.latest.next(series, Some(failure.sentence(&self.config, None)), stats)
     }
 }

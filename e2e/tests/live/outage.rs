@@ -18,7 +18,7 @@ use crate::{
 const LOAD: [Stage; 2] = [Stage { per_second: 90, seconds: 5 }, Stage { per_second: 90, seconds: 595 }];
 
 /// Where the operator is installed: its namespace, and its pods' label.
-const OPERATOR: [&str; 4] = ["-n", e2e::operator::RELEASE, "-l", "app.kubernetes.io/name=recommender-operator"];
+const OPERATOR: [&str; 4] = ["-n", e2e::operator::RELEASE, "-l", e2e::operator::SELECTOR];
 
 /// A trouble is told when it has lasted half a minute.
 const OUTAGE: Duration = Duration::from_secs(60);

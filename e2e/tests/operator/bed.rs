@@ -97,9 +97,8 @@ impl Bed {
     pub async fn kill_operator(&self, grace_period_seconds: u32) -> Result<()> {
         ensure!(matches!(self.company, Company::Alone { .. }), "other tests count on the operator");
         let grace = format!("--grace-period={grace_period_seconds}");
-        let release = e2e::operator::RELEASE;
-        let mut delete =
-            vec!["-n", release, "delete", "pods", "--selector=app.kubernetes.io/name=recommender-operator"];
+        let (release, selector) = (e2e::operator::RELEASE, e2e::operator::SELECTOR);
+        let mut delete = vec!["-n", release, "delete", "pods", "--selector", selector];
         delete.extend(["--wait=false", &grace]);
         if grace_period_seconds == 0 {
             delete.push("--force");

@@ -28,7 +28,7 @@ async fn metric(bed: &Bed, name: &str) -> Result<f64> {
 
 async fn operator_pods(bed: &Bed) -> Result<Vec<String>> {
     let pods: Api<Pod> = Api::namespaced(bed.cluster.client(), RELEASE);
-    let ours = ListParams::default().labels("app.kubernetes.io/name=recommender-operator");
+    let ours = ListParams::default().labels(e2e::operator::SELECTOR);
     Ok(pods.list(&ours).await?.iter().filter_map(ResourceExt::uid).collect())
 }
 

@@ -106,8 +106,8 @@ impl Scaler {
         workloads.filter_map(|scaled| scaled.next(clock)).min_by(f64::total_cmp)
     }
 
-    /// Decides on the workloads whose time it is, of the objects whose source is `of`. Returns the objects to look at. `readings`: none when
-    /// there is no such source. `clock`: seconds since 1970 on a clock that never jumps.
+    /// Decides on the workloads whose time it is, of the objects whose source is `of`. Returns the objects to look at.
+    /// `readings`: none when there is no such source. `clock`: seconds since 1970 on a clock that never jumps.
     pub fn tick(
         &self,
         of: &dyn Fn(&str) -> bool,

@@ -7,7 +7,7 @@
 use crate::signals::Sampled;
 
 /// Seconds between two samples, and so between two decisions.
-pub const PERIOD: f64 = 5.0;
+const PERIOD: f64 = 5.0;
 /// A sample can be read so many seconds after it was taken: its group of rules has to be evaluated to its end.
 const EVALUATED: f64 = 0.2;
 /// A sample that is so late, seconds, is not waited for.
@@ -18,44 +18,42 @@ const APART: f64 = 2.5;
 /// When one workload was and will be decided on, in seconds on the clock of decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pace {
-    /// The sample that was decided with, by its server's clock.
-    sampled: Option<f64>,
     decided: Option<Decided>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Decided {
-    /// When, and how old the sample was, seconds.
     at: f64,
-    age: f64,
-    /// Whether the sample was new.
+    /// The newest sample there was, and whether it was new.
+    newest: Option<Sampled>,
     anew: bool,
 }
 
 impl Pace {
     /// Whether to decide at `clock`: there is a new sample, or none comes. `newest`: the newest there is and its age.
     pub fn decides(&mut self, clock: f64, newest: Option<Sampled>) -> bool {
-        let is_new = newest.is_some_and(|newest| self.sampled.is_none_or(|before| newest.at > before));
+        let before = self.decided.and_then(|decided| decided.newest);
+        let is_new = newest.is_some_and(|newest| before.is_none_or(|before| newest.at > before.at));
         let waited = self.decided.map_or(f64::INFINITY, |decided| clock - decided.at);
         let decides = if is_new { waited >= APART } else { waited >= PERIOD + PATIENCE };
         if decides {
-            self.sampled = newest.map(|newest| newest.at);
-            self.decided = Some(Decided { at: clock, age: newest.map_or(0.0, |newest| newest.age), anew: is_new });
+            self.decided = Some(Decided { at: clock, newest, anew: is_new });
         }
         decides
     }
 
     /// How old the sample of the last decision was, seconds. None when there was none.
     pub fn age(&self) -> Option<f64> {
-        self.sampled.and(self.decided).map(|decided| decided.age)
+        self.decided?.newest.map(|newest| newest.age)
     }
 
     /// When there is reason to look for a new sample; not after `clock` when it is high time. None before the first decision.
     pub fn next(&self, clock: f64) -> Option<f64> {
-        let Decided { at, age, anew } = self.decided?;
-        let sample = at - age + PERIOD + EVALUATED;
+        let Decided { at, newest, anew } = self.decided?;
         // Without new ones lately, nobody knows when the next comes.
-        Some(if anew { sample.max(clock) } else { at + PERIOD + PATIENCE })
+        let known = newest.filter(|_| anew);
+        let next = known.map(|newest| (at - newest.age + PERIOD + EVALUATED).max(clock));
+        Some(next.unwrap_or(at + PERIOD + PATIENCE))
     }
 }
 

@@ -77,9 +77,8 @@ impl Ticks {
     async fn recall(&self, source: &SourceConfig) {
         let of = |name: &str| name == source.name;
         loop {
-            let writing = self.contexts.iter().filter(|context| context.may_write());
-            let next =
-                writing.filter_map(|context| Some((context, context.scaler.forgetful(&of, self.clock())?))).next();
+            let mut writing = self.contexts.iter().filter(|context| context.may_write());
+            let next = writing.find_map(|context| Some((context, context.scaler.forgetful(&of, self.clock())?)));
             let Some((context, forgetful)) = next else {
                 sleep(RECALL_IDLE).await;
                 continue;

@@ -159,7 +159,7 @@ impl Scaled {
     /// Takes one of these tries. Returns what the past is to be looked at with.
     pub fn try_to_remember(&mut self, clock: f64) -> Option<(serving::Policy, serving::Learned)> {
         let tries = self.tries_to_remember(clock).checked_sub(1)?;
-        let pause = FIRST_PAUSE * f64::from(1 << (TRIES - 1 - tries).min(TRIES));
+        let pause = FIRST_PAUSE * f64::from(1 << (TRIES - 1 - tries));
         self.recall = Recall { tries, at: clock + pause };
         Some((self.plan.latency.clone()?, self.latency.as_ref()?.learned))
     }
