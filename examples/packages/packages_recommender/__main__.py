@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import logging
+import math
 import re
 import signal
 import sys
@@ -78,8 +79,24 @@ def parser() -> argparse.ArgumentParser:
     serve = command.add_parser("serve", help="serve one model version over HTTP")
     serve.add_argument("--host", default="0.0.0.0", help="address to listen on (default %(default)s)")
     serve.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"), help="env PORT; default 8000")
+    serve.add_argument(
+        "--max-wait-seconds",
+        type=wait_seconds,
+        default=os.environ.get("MAX_WAIT_SECONDS", "1"),
+        help="refuse requests that would wait longer than this for their turn, with 503 and Retry-After; 0 or none: refuse "
+        "none and compute in the event loop, so that an overloaded server answers no probes and scrapes either (env "
+        "MAX_WAIT_SECONDS; default 1)",
+    )
     serve.set_defaults(run=run_serve)
     return commands
+
+
+def wait_seconds(text: str) -> float:
+    """A time in seconds; 0 for none."""
+    seconds = 0.0 if text == "none" else float(text)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(text)
+    return seconds
 
 
 def run_index(options: argparse.Namespace) -> None:
@@ -149,7 +166,7 @@ def run_serve(options: argparse.Namespace) -> None:
 
     model = server.load(version, uri, digest)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when the last request is answered
-    server.run(model, digest, options.host, options.port)
+    server.run(model, digest, options.host, options.port, options.max_wait_seconds)
 
 
 def required(variable: str, meaning: str) -> str:

@@ -84,7 +84,7 @@ class Model:
             scores = self.popularity / max(len(self.packages), 1)
         left_out = libraries if exclude is None else np.union1d(libraries, exclude)
         scores[left_out.astype(np.intp)] = -np.inf
-        best = np.argsort(-scores, kind="stable")[: min(limit, len(scores) - len(left_out))]
+        best = highest(scores, min(limit, len(scores) - len(left_out)))
         return [Recommendation(self.libraries[row], float(scores[row])) for row in best]
 
     def to_bytes(self) -> bytes:
@@ -104,6 +104,14 @@ class Model:
             **{name: getattr(self, name) for name in ARRAYS},
         )
         return buffer.getvalue()
+
+
+def highest(scores: np.ndarray, count: int) -> np.ndarray:
+    """The rows of the `count` highest scores, best first and equal ones in their order; sorts no more than it must."""
+    if count < 1:
+        return np.empty(0, np.intp)
+    rows = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
+    return rows[np.argsort(-scores[rows], kind="stable")][:count]
 
 
 # Field -> (type, dimensions), as stored.

@@ -2,10 +2,10 @@
 
 import hashlib
 import logging
+import sys
 import time
-import uuid
 from bisect import bisect_left
-from re import compile as regex
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -13,21 +13,24 @@ import uvicorn
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import Gauge, disable_created_metrics
+from prometheus_client import REGISTRY, Counter, Gauge, disable_created_metrics
 from prometheus_fastapi_instrumentator import Instrumentator, metrics
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from . import storage
+from .answers import QUIET, problem, request_id
 from .errors import InputError
 from .model import Model, Recommendation, from_bytes
+from .overload import Line, Refusal, Turns
 
 # Upper bounds in seconds. The instrumentator's own (0.1, 0.5, 1) can show neither a target of 75 ms nor a p99 above
 # one second: Prometheus interpolates between bounds and knows nothing beyond the last one.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-REQUEST_ID = regex(rb"[A-Za-z0-9._:/+=-]{1,128}")
 MAXIMUM_BODY = 256 * 1024  # bytes: a thousand dependencies of 255 characters
-QUIET = ("/health", "/metrics")  # asked every few seconds by machines: neither logged nor measured
+# Seconds, a tenth of Python's own: the thread that computes and the event loop take the interpreter from each other
+# several times a request, and neither should wait for the other longer than it computes.
+SWITCH_INTERVAL = 0.0005
 log = logging.getLogger(__name__)
 
 
@@ -67,10 +70,12 @@ def load(version: str, uri: str, digest: str) -> Model:
     return model
 
 
-def run(model: Model, digest: str, host: str, port: int) -> None:
+def run(model: Model, digest: str, host: str, port: int, max_wait: float) -> None:
     """Serves until SIGTERM, then lets open requests finish. uvicorn's own access log gives way to ours."""
+    if max_wait:
+        sys.setswitchinterval(SWITCH_INTERVAL)
     uvicorn.run(
-        create_app(model, digest),
+        create_app(model, digest, max_wait),
         host=host,
         port=port,
         log_config=None,
@@ -88,8 +93,14 @@ class Basket(BaseModel):
     limit: int = Field(default=10, ge=1, le=100)
 
 
-def create_app(model: Model, digest: str) -> FastAPI:
-    """The application for one model. Handlers compute in the event loop: two milliseconds of numpy, no waiting."""
+def create_app(model: Model, digest: str, max_wait: float) -> FastAPI:
+    """The application for one model.
+
+    It refuses requests that would wait for more than `max_wait` seconds, and computes in a thread. With 0 it refuses none
+    and computes in the event loop: nothing else is answered meanwhile.
+    """
+    line = Line(max_wait) if max_wait else None
+    compute = line.compute if line else directly
     app = FastAPI(title="Packages recommender", version=model.version, description="Libraries for a Debian package")
 
     @app.get("/recommendations/{package}")
@@ -109,7 +120,8 @@ def create_app(model: Model, digest: str) -> FastAPI:
                 similar=similar_names(model, package),
             )
         known = model.dependencies_of(model.package_rows[package])
-        return answer(model, {"package": package}, known, model.recommend_for_package(package, limit))
+        found = await compute(model.recommend_for_package, package, limit)
+        return answer(model, {"package": package}, known, found)
 
     @app.post("/recommendations")
     async def for_basket(basket: Basket) -> JSONResponse:
@@ -117,7 +129,7 @@ def create_app(model: Model, digest: str) -> FastAPI:
         known = [model.library_rows[name] for name in dict.fromkeys(basket.dependencies) if name in model.library_rows]
         unknown = sorted({name for name in basket.dependencies if name not in model.library_rows})
         rows = np.array(known, np.int32)
-        return answer(model, {"unknown": unknown}, rows, model.recommend(rows, basket.limit))
+        return answer(model, {"unknown": unknown}, rows, await compute(model.recommend, rows, basket.limit))
 
     @app.get("/health")
     async def health() -> dict:
@@ -135,10 +147,19 @@ def create_app(model: Model, digest: str) -> FastAPI:
             request, error.status_code, "not_here", f"{request.method} {request.url.path}: {error.detail}; see /docs"
         )
 
-    instrument(app, model, digest)
-    # Added last, so outermost: the instrumentator sees the exception and counts a 5xx before we turn it into one.
+    # What is added later is further out.
+    if line:
+        app.add_middleware(Turns, line=line)
+    requests = instrument(app, model, digest)
+    # Outside the instrumentator, which so sees the exception and counts a 5xx before we turn it into one.
     app.add_middleware(RequestLog, version=model.version)
+    if line:
+        app.add_middleware(Refusal, line=line, requests=requests, version=model.version)
     return app
+
+
+async def directly(function: Callable, *arguments: object):
+    return function(*arguments)
 
 
 def answer(model: Model, about: dict, known: np.ndarray, recommendations: list[Recommendation]) -> JSONResponse:
@@ -154,12 +175,6 @@ def answer(model: Model, about: dict, known: np.ndarray, recommendations: list[R
     )
 
 
-def problem(request: Request, status: int, code: str, message: str, **more: object) -> JSONResponse:
-    """The body of every error."""
-    body = {"error": {"code": code, "message": message, **more}, "requestId": request.scope.get("request_id")}
-    return JSONResponse(body, status_code=status)
-
-
 def similar_names(model: Model, name: str, count: int = 5) -> list[str]:
     """Packages that share the longest beginning with `name`; the index is sorted, so they are its neighbours."""
     at = bisect_left(model.packages, name)
@@ -171,8 +186,11 @@ def similar_names(model: Model, name: str, count: int = 5) -> list[str]:
     return sorted((n for n in neighbours if shared(n) >= 3), key=lambda n: (-shared(n), n))[:count]
 
 
-def instrument(app: FastAPI, model: Model, digest: str) -> None:
-    """The instrumentator's standard names with buckets that suit, requests in flight, and the version served."""
+def instrument(app: FastAPI, model: Model, digest: str) -> Counter:
+    """The instrumentator's standard names with buckets that suit, requests in flight, and the version served.
+
+    Returns the counter of requests, which the instrumentator keeps to itself: only the registry knows it by name.
+    """
     disable_created_metrics()  # a third more series that nobody asks for
     instrumentator = Instrumentator(
         should_instrument_requests_inprogress=True,
@@ -183,6 +201,7 @@ def instrument(app: FastAPI, model: Model, digest: str) -> None:
     instrumentator.instrument(app).expose(app, endpoint="/metrics", include_in_schema=False)
     info = Gauge("recommender_model_info", "The model version served; always 1.", ["version", "digest"])
     info.labels(model.version, digest).set(1)
+    return REGISTRY._names_to_collectors["http_requests_total"]
 
 
 class RequestLog:
@@ -196,16 +215,15 @@ class RequestLog:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
-        scope["request_id"] = request_id.decode()
+        used = request_id(headers)
+        scope["request_id"] = used.decode()
         started, status = time.perf_counter(), 0
 
         async def stamped(message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] += [(b"x-request-id", request_id), (b"x-model-version", self.version)]
+                message["headers"] += [(b"x-request-id", used), (b"x-model-version", self.version)]
             await send(message)
 
         request, crash = Request(scope), None

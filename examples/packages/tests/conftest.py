@@ -19,6 +19,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the program itself says, before a
 from packages_recommender import index
 
 ROOT = Path(__file__).parent.parent
+PROGRAM = ("-m", "packages_recommender")
 FAMILIES, PACKAGES, LIBRARIES, DEPENDENCIES = 20, 20, 16, 12
 SMALL = ["--factors", "24", "--iterations", "5", "--regularization", "0.5"]
 
@@ -60,7 +61,7 @@ def small_index(data_file) -> index.Index:
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
     """The environment of a command: this one without what would lead it astray, and a termination log in `folder`."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RECOMMENDER_", "AWS_", "PORT", "PACKAGES_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RECOMMENDER_", "AWS_", "PORT", "PACKAGES_", "MAX_WAIT_"))}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),
@@ -81,7 +82,7 @@ class Run:
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> Run:
-    command = [sys.executable, "-m", "packages_recommender", *arguments]
+    command = [sys.executable, *PROGRAM, *arguments]
     done = subprocess.run(command, env=environment(folder, **variables), capture_output=True, text=True, timeout=60)
     log = folder / "termination-log"
     raw = log.read_bytes() if log.exists() else b""
@@ -130,7 +131,7 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, report: dict, version: str = "v1", **variables: str):
+def serving(folder: Path, report: dict, version: str = "v1", program: tuple = PROGRAM, **variables: str):
     """A server process for the version of a training report, once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -143,7 +144,7 @@ def serving(folder: Path, report: dict, version: str = "v1", **variables: str):
     log_file = folder / "server.log"
     with log_file.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "packages_recommender", "serve", "--host", "127.0.0.1"],
+            [sys.executable, *program, "serve", "--host", "127.0.0.1"],
             env=environment(folder, PORT=str(port), **told, **variables),
             stderr=log,
         )

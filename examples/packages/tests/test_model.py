@@ -8,7 +8,7 @@ import pytest
 
 from packages_recommender import training
 from packages_recommender.errors import InputError
-from packages_recommender.model import from_bytes
+from packages_recommender.model import from_bytes, highest
 from packages_recommender.settings import Settings
 
 
@@ -42,6 +42,12 @@ def test_without_dependencies_the_most_popular_are_recommended(model):
 def test_the_limit_is_capped_by_what_there_is(model):
     known = np.arange(5, dtype=np.int32)
     assert len(model.recommend(known, 1000)) == len(model.libraries) - 5
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 6, 8])
+def test_the_highest_are_those_of_a_whole_sort_equal_ones_in_their_order(count):
+    scores = np.array([1, 3, -np.inf, 3, 2, 3, 1, 1], np.float32)
+    assert highest(scores, count).tolist() == [1, 3, 5, 4, 0, 6, 7, 2][:count]
 
 
 def test_stored_and_loaded_it_is_the_same(model):

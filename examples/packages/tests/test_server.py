@@ -120,7 +120,7 @@ def test_metrics_have_the_instrumentators_names_and_useful_buckets(server, train
 
 def test_a_crash_is_a_500_with_a_request_id_and_is_counted(small_index, trained, caplog):
     loaded = model.from_bytes(Path(trained.report["artifact"]["uri"].removeprefix("file://")).read_bytes())
-    app = server_module.create_app(loaded, "sha256:0")
+    app = server_module.create_app(loaded, "sha256:0", max_wait=1)
     loaded.package_rows["broken"] = 10**9  # a row that is not there
 
     async def ask() -> tuple[httpx.Response, str]:
