@@ -11,6 +11,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use recommender_operator::scaling::{
     Behavior, Bounds, Common, Headroom, Signal, lag,
+    overload::Outside,
     past::{Memories, Past, PastLoad},
     serving,
 };
@@ -45,6 +46,8 @@ fn signals(tick: u32) -> serving::Signals {
         latency: Signal::fresh(latency),
         in_flight: Signal::fresh(rate * latency),
         cpu: Signal::fresh(busy),
+        failed: Signal::Missing("none"),
+        outside: Outside::default(),
         replicas: serving::Replicas { current, ready: current, warm: current },
         rolling_out: false,
     }

@@ -9,6 +9,7 @@ pub mod api;
 pub mod apply;
 pub mod cli;
 pub mod controller;
+mod cores;
 pub mod leader;
 pub mod model;
 pub mod monitoring;

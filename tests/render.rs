@@ -112,6 +112,7 @@ fn window(autoscaling: Value, decided: Option<i32>, left_alone: &[&str]) -> Opti
         serve: None,
         train: None,
         replicas: decided.map(|replicas| (EVENTS.to_owned(), replicas)).into_iter().collect::<BTreeMap<_, _>>(),
+        open: BTreeSet::new(),
         left_alone: left_alone.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
     };
     let children = render::children(&model, &decided);

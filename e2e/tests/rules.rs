@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use jiff::Timestamp;
 use recommender_operator::{
     api::{
-        Dependency, MetricProfile, Quantile, RecommenderModel, Resources,
+        Dependency, Front, MetricProfile, Quantile, RecommenderModel, Resources,
         monitoring_coreos::{Rule, RuleGroup},
     },
     model::Model,
@@ -26,6 +26,8 @@ const PACKAGES: Watched = Watched {
     namespace: "shop",
     recommender: "packages",
     serving_deployment: "packages-serving",
+    service: "packages",
+    front: None,
     profile: MetricProfile::FastApiInstrumentator,
     interval_seconds: 15,
     metrics_path: "/metrics",
@@ -123,6 +125,13 @@ fn the_rules_of_whatever_can_be_scaled_on_are_valid_and_lint() -> Result<()> {
         dependencies: &dependencies,
         ..PACKAGES
     };
+    let fronts = ["{ingressNginx: {}}", "{istio: {}}", "{custom: {requests: 'rate(requests_total[1m]) # in front'}}"];
+    for front in fronts {
+        let front: Front = serde_saphyr::from_str(front)?;
+        let file = directory("lint-front")?.join("rules.yaml");
+        write_rules(&file, &rule_groups(&Watched { front: Some(&front), ..watched }))?;
+        expect_success(&promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?)?;
+    }
     write_rules(&file, &rule_groups(&watched))?;
     expect_success(&promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?)
 }
@@ -219,8 +228,14 @@ fn the_rules_say_the_right_thing_about_fast_api_servers() -> Result<()> {
 #[test]
 fn the_rules_say_the_right_thing_about_servers_that_scale() -> Result<()> {
     let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
-    let watched =
-        Watched { interval_seconds: 5, scaled_on: Some(Quantile::P95), resources: Some(&resources), ..PACKAGES };
+    let front: Front = serde_saphyr::from_str("{ingressNginx: {}}")?;
+    let watched = Watched {
+        interval_seconds: 5,
+        scaled_on: Some(Quantile::P95),
+        resources: Some(&resources),
+        front: Some(&front),
+        ..PACKAGES
+    };
     run_scenarios("scaling", &watched, include_str!("rules/scaling.yaml"))
 }
 

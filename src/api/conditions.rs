@@ -74,6 +74,10 @@ pub mod reasons {
     pub const ADVISORY: &str = "Advisory";
     /// Signals that replicas are decided on are missing or old, so nothing is lowered.
     pub const METRICS_MISSING: &str = "MetricsMissing";
+    /// Servers that use all of their CPU do not answer any more: replicas are added without their signals.
+    pub const OVERLOADED: &str = "Overloaded";
+    /// Servers left the Service under load, because they do not answer their readiness probes in time.
+    pub const SERVERS_OVERLOADED: &str = "ServersOverloaded";
     /// More replicas would be needed than are allowed.
     pub const MAX_REPLICAS: &str = "MaxReplicas";
     /// More consumers would be needed than there are partitions.

@@ -30,7 +30,7 @@ use crate::{
     apply::{self, CallError, Cluster},
     leader::Fence,
     observe::{Scope, Touched, WATCH_SECONDS, World, watch, watch_children},
-    signals::SourceConfig,
+    signals::{Kubelets, SourceConfig},
     status,
     telemetry::{Health, Metrics},
 };
@@ -55,6 +55,7 @@ pub struct Context {
     world: Arc<World>,
     memory: Memory,
     scaler: Scaler,
+    kubelets: Kubelets,
     /// Objects to look at for other reasons than a change in the cluster.
     touch: mpsc::UnboundedSender<ObjectRef<Guarded>>,
     waiting: Waiting,
@@ -149,6 +150,7 @@ pub async fn run(
             world: Arc::new(World::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
+            kubelets: Kubelets::new(client.clone(), scope.clone()),
             touch,
             waiting: Waiting::default(),
             metrics: metrics.clone(),

@@ -142,6 +142,7 @@ impl Look {
             serve: training.versions.first(),
             train: training.start.as_ref(),
             replicas: model.workloads().into_iter().filter_map(replicas).map(|(count, name)| (name, count)).collect(),
+            open: scaling.open(model),
             left_alone: scaling.foreign.keys().cloned().collect(),
         };
         render::children(model, &decided)

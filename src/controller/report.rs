@@ -146,10 +146,14 @@ mod tests {
         let metrics = Metrics::new();
         Context {
             objects: reflector::store().0,
-            cluster: Cluster::new(Client::new(service, "default"), metrics.clone(), None),
+            cluster: Cluster::new(Client::new(service.clone(), "default"), metrics.clone(), None),
             world: Arc::new(World::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
+            kubelets: crate::signals::Kubelets::new(
+                Client::new(service.clone(), "default"),
+                crate::observe::Scope::All,
+            ),
             touch: tokio::sync::mpsc::unbounded_channel().0,
             waiting: Waiting::default(),
             metrics,

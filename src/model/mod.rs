@@ -130,6 +130,7 @@ impl Model {
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
         problems.extend(spec.dependencies.iter().flat_map(promql));
+        problems.extend(spec.monitoring.as_ref().and_then(front));
         match (artifacts, schedule) {
             (Ok(artifacts), Ok(schedule)) if problems.is_empty() => Ok(Self {
                 identity: Identity::of(&object.metadata, now),
@@ -229,6 +230,13 @@ fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> 
 
 #[cfg(test)]
 mod tests;
+
+/// What the object says of the servers' front that cannot be put into a rule.
+fn front(monitoring: &Monitoring) -> Option<Problem> {
+    let custom = monitoring.front.as_ref()?.custom.as_ref()?;
+    let message = format!("custom.requests: {}", custom::problem(&custom.requests)?);
+    Some(Problem { field: "spec.monitoring.front", message })
+}
 
 /// PromQL that cannot be put into a rule.
 fn promql(dependency: &Dependency) -> Vec<Problem> {

@@ -1,11 +1,16 @@
 //! What has replicas of its own: the servers and the workers, in one form.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
 use super::names;
 use crate::{
     api::{
-        Autoscaling, CpuTarget, Headroom, LagTarget, LatencyTarget, ScalingBehavior, Serving, Worker, WorkerAutoscaling,
+        Autoscaling, CpuTarget, Headroom, LagTarget, LatencyTarget, Resources, ScalingBehavior, Serving, Worker,
+        WorkerAutoscaling,
     },
-    monitoring,
+    cores, monitoring,
 };
 
 /// A Deployment of an object, as far as its number of replicas goes.
@@ -46,7 +51,15 @@ pub struct Scaling {
     pub behavior: Option<ScalingBehavior>,
     /// Only tell.
     pub advisory: bool,
+    /// CPU use, in per cent of what is requested, from which the autoscaler adds replicas while the signals that are decided on
+    /// are missing. None where no CPU is requested, or something else is followed.
+    pub backstop: Option<i32>,
 }
+
+/// Share of its CPU limit, in per cent, that a server does not reach in normal work.
+const BACKSTOP_PERCENT: f64 = 90.0;
+/// The same for servers without a limit, in per cent of the request: what a node has to spare may be used in normal work.
+const UNLIMITED_BACKSTOP_PERCENT: i32 = 200;
 
 impl Scaling {
     /// Whether the operator decides, from recorded signals, and not the autoscaler alone.
@@ -68,7 +81,12 @@ impl Workload {
 
     /// The servers.
     pub fn serving(serving: &Serving, base: &str) -> Self {
-        let scaling = serving.autoscaling.as_ref().map(Scaling::from);
+        let mut scaling = serving.autoscaling.as_ref().map(Scaling::from);
+        if let Some(scaling) =
+            scaling.as_mut().filter(|of| of.is_acted_on() && of.latency.is_some() && of.cpu.is_none())
+        {
+            scaling.backstop = serving.resources.as_ref().and_then(backstop);
+        }
         let label = monitoring::Workload::Serving.label();
         Self {
             name: label.into(),
@@ -106,6 +124,7 @@ impl From<&Autoscaling> for Scaling {
             startup_seconds: wanted.startup_seconds,
             behavior: wanted.behavior.clone(),
             advisory: wanted.advisory,
+            backstop: None,
         }
     }
 }
@@ -123,7 +142,18 @@ impl From<&WorkerAutoscaling> for Scaling {
             startup_seconds: wanted.startup_seconds,
             behavior: wanted.behavior.clone(),
             advisory: wanted.advisory,
+            backstop: None,
         }
+    }
+}
+
+/// See [`Scaling::backstop`]. A limit without a request is the request, as the API server has it.
+fn backstop(resources: &Resources) -> Option<i32> {
+    let of = |map: &BTreeMap<String, Quantity>| map.get("cpu").and_then(|cpu| cores::parse(&cpu.0));
+    match (of(&resources.requests), of(&resources.limits)) {
+        (None, None) => None,
+        (Some(_), None) => Some(UNLIMITED_BACKSTOP_PERCENT),
+        (request, Some(limit)) => Some((BACKSTOP_PERCENT * limit / request.unwrap_or(limit)).round() as i32),
     }
 }
 

@@ -8,14 +8,14 @@
 //! entry in [`alerts::ALERTS`].
 
 pub mod alerts;
-mod cores;
 pub mod dependencies;
+mod front;
 pub mod profiles;
 pub(crate) mod promql;
 pub mod recording;
 mod scaling;
 
-use crate::api::{Dependency, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup};
+use crate::api::{Dependency, Front, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup};
 
 /// What has to be known of an object to watch it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,10 @@ pub struct Watched<'a> {
     pub recommender: &'a str,
     /// Name of the Deployment that serves.
     pub serving_deployment: &'a str,
+    /// Name of the Service in front of them.
+    pub service: &'a str,
+    /// What is in front of that, if the object says so.
+    pub front: Option<&'a Front>,
     /// The names the servers expose.
     pub profile: MetricProfile,
     /// Seconds between two scrapes.
@@ -70,6 +74,13 @@ impl Watched<'_> {
             promql::equals("workload", workload.label()),
         ]
         .join(",")
+    }
+
+    /// What stands behind `pod=~` for the pods that serve. The dash goes missing where Kubernetes shortens the name of a
+    /// ReplicaSet to generate that of a pod.
+    fn serving_pods(&self) -> String {
+        let deployment = promql::quote_regex(self.serving_deployment);
+        promql::quote(&format!("{deployment}-[a-z0-9]{{1,10}}-?[a-z0-9]{{5}}"))
     }
 
     /// Routes that machines ask and that say nothing about users. Labels hold paths without their query.

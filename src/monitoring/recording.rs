@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{
     Watched, Workload,
     profiles::{self, Profile},
-    promql::{equals, none_of, quote, quote_regex, series},
+    promql::{equals, none_of, quote, series},
 };
 use crate::api::monitoring_coreos::Rule;
 
@@ -26,7 +26,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         source.rule("recommender:request_latency_seconds:p95", source.latency("0.95", &source.window)),
         source.rule("recommender:request_latency_seconds:p99", source.latency("0.99", &source.window)),
         source.rule("recommender:requests:rate1m", source.requests(&source.window)),
-        source.rule("recommender:request_errors:rate1m", source.errors()),
+        source.rule("recommender:request_errors:rate1m", source.errors(&source.window, "recommender:requests:rate1m")),
     ];
     rules.extend(source.in_flight().map(|expr| source.rule("recommender:requests_in_flight", expr)));
     rules.extend([
@@ -96,11 +96,11 @@ impl<'a> Source<'a> {
         format!("sum(rate({all}[{window}])) or 0 * count(count_over_time({presence}[{window}]) > 1)")
     }
 
-    /// The counter of errors is born with the first error: until then there are none.
-    fn errors(&self) -> String {
+    /// The counter of errors is born with the first error: until then there are none of the `recorded` requests.
+    pub(super) fn errors(&self, window: &str, recorded: &str) -> String {
         let errors = self.of_servers(self.profile.requests, &[&self.measured, self.profile.errors]);
-        let requests = self.of_servers("recommender:requests:rate1m", &[]);
-        format!("sum(rate({errors}[{}])) or 0 * sum({requests})", self.window)
+        let requests = self.of_servers(recorded, &[]);
+        format!("sum(rate({errors}[{window}])) or 0 * sum({requests})")
     }
 
     fn in_flight(&self) -> Option<String> {
@@ -113,11 +113,9 @@ impl<'a> Source<'a> {
     fn restarts(&self) -> String {
         let started = self.of_servers("process_start_time_seconds", &[]);
         let up = self.of_servers("up", &[]);
-        // The dash goes missing where Kubernetes shortens the name of a ReplicaSet to generate that of a pod.
-        let pods = format!("{}-[a-z0-9]{{1,10}}-?[a-z0-9]{{5}}", quote_regex(self.watched.serving_deployment));
         let restarted = series(
             "kube_pod_container_status_restarts_total",
-            &[&equals("namespace", self.watched.namespace), &format!("pod=~{}", quote(&pods))],
+            &[&equals("namespace", self.watched.namespace), &format!("pod=~{}", self.watched.serving_pods())],
         );
         largest(&[
             ("process", format!("sum(changes({started}[1h]) and on (pod) {up})")),
@@ -161,7 +159,7 @@ impl<'a> Source<'a> {
 }
 
 /// The largest of several values of which any may be missing. The label keeps `or` from dropping all but the first.
-fn largest(sources: &[(&str, String)]) -> String {
+pub(super) fn largest(sources: &[(&str, String)]) -> String {
     let labelled: Vec<String> = sources
         .iter()
         .map(|(name, expr)| format!("label_replace({expr}, \"source\", {}, \"\", \"\")", quote(name)))

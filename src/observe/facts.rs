@@ -127,8 +127,16 @@ pub struct AutoscalerFacts {
 }
 
 /// The state of a pod.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodFacts {
+    /// Its name.
+    pub name: String,
+    /// Identifies the pod template it was made from, as its ReplicaSet labels it.
+    pub template: String,
+    /// Whether its container runs and has passed its start-up probe, and the pod is not being deleted.
+    pub started: bool,
+    /// When its container was last restarted.
+    pub restarted_at: Option<Timestamp>,
     /// The Job it belongs to; none for servers and workers.
     pub job: Option<String>,
     /// The component it belongs to, as [`crate::model::Workload::component`] names it; empty when its label is gone.
@@ -283,7 +291,14 @@ pub fn pod(pod: &Pod) -> PodFacts {
     let created_at = instant(pod.metadata.creation_timestamp.as_ref());
     let ready_since = ready_since(pod);
     let is_restarted = container.is_none_or(|container| container.restart_count > 0);
+    let is_started = container.is_some_and(|container| {
+        container.started == Some(true) && container.state.as_ref().is_some_and(|state| state.running.is_some())
+    });
     PodFacts {
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        template: label(&pod.metadata, TEMPLATE_HASH_LABEL).unwrap_or_default().into(),
+        started: is_started && pod.metadata.deletion_timestamp.is_none(),
+        restarted_at: container.filter(|_| is_restarted).and_then(restarted_at),
         component: label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default().into(),
         ready_since,
         started_after: ready_since.filter(|_| !is_restarted).map(|ready| ready.duration_since(created_at)),
@@ -303,6 +318,9 @@ const CONTAINERS: [&str; 3] = [TRAINER_CONTAINER, SERVER_CONTAINER, WORKER_CONTA
 
 /// The label that tells servers and workers apart.
 const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+
+/// The label by which a Deployment's controller tells pods of one template from those of another.
+const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// How long a pod may be without a node before that is news.
 const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
@@ -336,6 +354,11 @@ fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
     ready.last_transition_time.as_ref().map(|time| time.0)
+}
+
+fn restarted_at(container: &ContainerStatus) -> Option<Timestamp> {
+    let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+    ended.finished_at.as_ref().map(|time| time.0)
 }
 
 fn unschedulable(pod: &Pod) -> Option<String> {

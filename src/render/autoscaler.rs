@@ -5,6 +5,7 @@
 //! | CPU only | the object's bounds, CPU |
 //! | latency or lag, and CPU | from what was decided to the object's maximum, CPU |
 //! | latency or lag | exactly what was decided |
+//! | latency, and its metrics are missing or the servers overloaded | from what was decided to the object's maximum, CPU near its limit |
 //! | latency or lag, advisory | as without them; no autoscaler when nothing else is followed |
 //!
 //! An autoscaler looks every 15 s, and rests while there are no replicas. So what is new is also ordered at once:
@@ -23,20 +24,21 @@ use k8s_openapi::api::autoscaling::v2::{
 
 use super::child::{self, Child, Kind};
 use crate::{
-    api::{ScalingPolicyType, ScalingRules, SelectPolicy},
+    api::{ScalingPolicyType, ScalingRules, ScalingStatus, SelectPolicy, conditions::reasons},
     model::{Identity, Scaling, Workload},
 };
 
 /// None with a fixed number of replicas. `decided`: what was decided on latency or lag, or as long as nothing was, the
-/// replicas there are.
-pub fn render(identity: &Identity, workload: &Workload, decided: Option<i32>) -> Option<Child> {
+/// replicas there are. `open`: whether more may be added on CPU use, because what is decided on is missing.
+pub fn render(identity: &Identity, workload: &Workload, decided: Option<i32>, open: bool) -> Option<Child> {
     let scaling = workload.scaling.as_ref()?;
-    let (min, max) = window(scaling, decided)?;
+    let target = scaling.cpu.or(scaling.backstop.filter(|_| open));
+    let (min, max) = window(scaling, decided, target)?;
     let spec = HorizontalPodAutoscalerSpec {
         min_replicas: Some(min),
         max_replicas: max,
         // Without metrics the API server would put a CPU target of its own here; with equal bounds it moves nothing.
-        metrics: scaling.cpu.map(|percent| vec![cpu(percent)]),
+        metrics: target.map(|percent| vec![cpu(percent)]),
         scale_target_ref: CrossVersionObjectReference {
             api_version: Some("apps/v1".into()),
             kind: "Deployment".into(),
@@ -52,27 +54,32 @@ pub fn render(identity: &Identity, workload: &Workload, decided: Option<i32>) ->
     Some(Child::new(Kind::HorizontalPodAutoscaler, object))
 }
 
-/// Fewest and most replicas; none when nothing is to move them.
-fn window(scaling: &Scaling, decided: Option<i32>) -> Option<(i32, i32)> {
+/// Whether a decision is made without its signals, so that the autoscaler may add replicas on CPU use.
+pub fn is_open(decided: &ScalingStatus) -> bool {
+    [reasons::METRICS_MISSING, reasons::OVERLOADED].contains(&decided.reason.as_str())
+}
+
+/// Fewest and most replicas; none when nothing is to move them. `cpu`: the CPU use that moves them between these.
+fn window(scaling: &Scaling, decided: Option<i32>, cpu: Option<i32>) -> Option<(i32, i32)> {
     let bounds = (scaling.min.max(1), scaling.max);
     if !scaling.is_acted_on() {
-        return scaling.cpu.map(|_| bounds);
+        return cpu.map(|_| bounds);
     }
     // No replicas at all is written by the operator itself: an autoscaler rests while there are none.
     let decided = decided.unwrap_or(scaling.min).clamp(bounds.0, bounds.1);
-    Some((decided, if scaling.cpu.is_some() { bounds.1 } else { decided }))
+    Some((decided, if cpu.is_some() { bounds.1 } else { decided }))
 }
 
 /// What to order beside the autoscaler. `there`: the replicas of the Deployment; `is_new`: whether the decision was not
 /// known at the last look.
-pub fn replicas_to_order(scaling: &Scaling, decided: i32, there: i32, is_new: bool) -> Option<i32> {
+pub fn replicas_to_order(scaling: &Scaling, decided: i32, there: i32, is_new: bool, open: bool) -> Option<i32> {
     if !scaling.is_acted_on() {
         return None;
     }
     if decided == 0 || there == 0 {
         return (scaling.min == 0 && decided != there).then_some(decided);
     }
-    let (least, most) = window(scaling, Some(decided))?;
+    let (least, most) = window(scaling, Some(decided), scaling.cpu.or(scaling.backstop.filter(|_| open)))?;
     let ordered = there.clamp(least, most);
     (is_new && ordered != there).then_some(ordered)
 }
@@ -131,38 +138,48 @@ mod tests {
             startup_seconds: None,
             behavior: None,
             advisory: false,
+            backstop: Some(270),
         }
     }
 
     #[test]
     fn a_new_decision_is_ordered_at_once_and_an_old_one_is_the_autoscalers() {
         let exact = scaling(1, None);
-        assert_eq!(replicas_to_order(&exact, 5, 3, true), Some(5));
-        assert_eq!(replicas_to_order(&exact, 2, 3, true), Some(2));
-        assert_eq!(replicas_to_order(&exact, 3, 3, true), None);
-        assert_eq!(replicas_to_order(&exact, 5, 3, false), None);
-        assert_eq!(replicas_to_order(&exact, 40, 3, true), Some(10), "the maximum was lowered since");
+        assert_eq!(replicas_to_order(&exact, 5, 3, true, false), Some(5));
+        assert_eq!(replicas_to_order(&exact, 2, 3, true, false), Some(2));
+        assert_eq!(replicas_to_order(&exact, 3, 3, true, false), None);
+        assert_eq!(replicas_to_order(&exact, 5, 3, false, false), None);
+        assert_eq!(replicas_to_order(&exact, 40, 3, true, false), Some(10), "the maximum was lowered since");
     }
 
     #[test]
     fn beside_the_cpu_use_a_decision_is_the_least() {
         let least = scaling(1, Some(70));
-        assert_eq!(replicas_to_order(&least, 5, 3, true), Some(5));
-        assert_eq!(replicas_to_order(&least, 2, 3, true), None);
+        assert_eq!(replicas_to_order(&least, 5, 3, true, false), Some(5));
+        assert_eq!(replicas_to_order(&least, 2, 3, true, false), None);
+    }
+
+    #[test]
+    fn while_signals_are_missing_more_replicas_than_decided_stay() {
+        let exact = scaling(1, None);
+        assert_eq!(replicas_to_order(&exact, 3, 5, true, true), None);
+        assert_eq!(replicas_to_order(&exact, 5, 3, true, true), Some(5));
+        let no_cpu_requested = Scaling { backstop: None, ..exact };
+        assert_eq!(replicas_to_order(&no_cpu_requested, 3, 5, true, true), Some(3));
     }
 
     #[test]
     fn none_and_back_is_ordered_until_it_is_so_where_it_is_allowed() {
         let to_zero = scaling(0, None);
-        assert_eq!(replicas_to_order(&to_zero, 0, 3, false), Some(0));
-        assert_eq!(replicas_to_order(&to_zero, 4, 0, false), Some(4));
-        assert_eq!(replicas_to_order(&to_zero, 0, 0, true), None);
+        assert_eq!(replicas_to_order(&to_zero, 0, 3, false, false), Some(0));
+        assert_eq!(replicas_to_order(&to_zero, 4, 0, false, false), Some(4));
+        assert_eq!(replicas_to_order(&to_zero, 0, 0, true, false), None);
         // Somebody stopped it by hand.
-        assert_eq!(replicas_to_order(&scaling(1, None), 4, 0, true), None);
+        assert_eq!(replicas_to_order(&scaling(1, None), 4, 0, true, false), None);
     }
 
     #[test]
     fn advice_orders_nothing() {
-        assert_eq!(replicas_to_order(&Scaling { advisory: true, ..scaling(0, None) }, 0, 3, true), None);
+        assert_eq!(replicas_to_order(&Scaling { advisory: true, ..scaling(0, None) }, 0, 3, true, false), None);
     }
 }

@@ -38,6 +38,8 @@ const DRAIN_SECONDS: i64 = 5;
 const GRACE_SECONDS: i64 = 30;
 /// Seconds between two start-up probes.
 const STARTUP_PERIOD_SECONDS: i32 = 2;
+/// Readiness probes in a row that have to fail before a server leaves the Service: a busy one may miss one or two.
+const READINESS_FAILURES: i32 = 3;
 /// Seconds for scheduling and pulling the image before a rollout counts as stuck, beside the server's own start-up.
 const ROLLOUT_SLACK_SECONDS: i32 = 300;
 
@@ -161,7 +163,7 @@ fn readiness_probe(model: &Model) -> Probe {
         http_get: answers(model),
         period_seconds: Some(probes.period_seconds),
         timeout_seconds: Some(probes.timeout_seconds),
-        failure_threshold: Some(3),
+        failure_threshold: Some(READINESS_FAILURES),
         ..Probe::default()
     }
 }

@@ -14,7 +14,7 @@ mod service;
 mod service_account;
 mod worker;
 
-pub use autoscaler::replicas_to_order;
+pub use autoscaler::{is_open, replicas_to_order};
 pub use child::{Child, Kind};
 pub use offline::{as_yaml, offline};
 pub use rule_file::rule_file;
@@ -36,6 +36,8 @@ pub struct Decided<'a> {
     pub train: Option<&'a NewRun>,
     /// Replicas by Deployment: what was decided on latency or lag, or as long as nothing was, the replicas there are.
     pub replicas: BTreeMap<String, i32>,
+    /// Deployments whose signals are missing or silenced by an overload: their autoscaler may add replicas on CPU use.
+    pub open: BTreeSet<String>,
     /// Deployments that somebody else's autoscaler moves: they get none of ours, as two would stop each other.
     pub left_alone: BTreeSet<String>,
 }
@@ -66,7 +68,8 @@ fn autoscaler(model: &Model, workload: &Workload, decided: &Decided<'_>) -> Opti
     if decided.left_alone.contains(&workload.deployment) {
         return None;
     }
-    autoscaler::render(&model.identity, workload, decided.replicas.get(&workload.deployment).copied())
+    let replicas = decided.replicas.get(&workload.deployment).copied();
+    autoscaler::render(&model.identity, workload, replicas, decided.open.contains(&workload.deployment))
 }
 
 /// A hash of everything a training run is made from, except what differs from run to run. A failed run is tried again

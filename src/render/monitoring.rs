@@ -97,6 +97,8 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         namespace: &identity.namespace,
         recommender: &identity.name,
         serving_deployment: &names::serving(&identity.base),
+        service: &identity.base,
+        front: monitoring.front.as_ref(),
         profile: monitoring.metrics.profile,
         interval_seconds: scrape_seconds(model),
         metrics_path: &monitoring.metrics.path,

@@ -32,6 +32,7 @@ pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
         serve: version.as_ref(),
         train: run.as_ref(),
         replicas: BTreeMap::new(),
+        open: BTreeSet::new(),
         left_alone: BTreeSet::new(),
     };
     children(model, &decided)

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use super::overload::Silence;
+
 /// Why the number of replicas is what it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
@@ -16,6 +18,10 @@ pub enum Limit {
     Rising,
     /// Requests or messages wait already, because more arrive than the replicas work off.
     Backlog,
+    /// Servers that use all of their CPU do not answer any more.
+    Overloaded(Silence),
+    /// They did not until a moment ago.
+    Recovering,
     /// Latency above the target although the load alone asks for no more.
     Latency,
     /// More messages wait than there may ever be: everything works that may.
@@ -56,6 +62,8 @@ impl Limit {
             Self::Learning => "Learning",
             Self::Rising => "Rising",
             Self::Backlog => "Backlog",
+            Self::Overloaded(_) => "Overloaded",
+            Self::Recovering => "Recovering",
             Self::Latency => "LatencyAboveTarget",
             Self::LagAboveMaximum => "LagAboveMaximum",
             Self::Stabilising => "Stabilising",
@@ -78,7 +86,7 @@ impl Limit {
     ///
     /// | trouble | none |
     /// |---|---|
-    /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `RecentPeak`, `Learning`, `Rising`, `Backlog`, `Latency`: being dealt with |
+    /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `RecentPeak`, `Learning`, `Rising`, `Backlog`, `Overloaded`, `Recovering`, `Latency`: being dealt with |
     /// | `LagAboveMaximum`: more waits than ever should | `Stabilising`, `Minimum`, `Step`, `Rebalance`, `RollingOut`, `Idle`: as asked for |
     /// | `Impossible`, `DoesNotHelp`: replicas are not the answer | `NoData`, `Outage`: a trouble of the metrics, which has its own condition |
     #[must_use]
@@ -99,6 +107,8 @@ impl fmt::Display for Limit {
             Self::Learning => write!(f, "what one replica carries is still being learned"),
             Self::Rising => write!(f, "the load has just begun to rise faster than was planned for"),
             Self::Backlog => write!(f, "more has arrived than could be worked off"),
+            Self::Overloaded(silence) => write!(f, "{silence}"),
+            Self::Recovering => write!(f, "the servers were overloaded only a moment ago"),
             Self::Latency => write!(f, "the latency is above its target"),
             Self::LagAboveMaximum => write!(f, "the lag is above its maximum"),
             Self::Stabilising => write!(f, "the need has changed only a short while ago"),
@@ -199,6 +209,9 @@ impl fmt::Display for Decision {
             write!(f, " (otherwise {})", self.without)?;
         }
         write!(f, "; {}", self.inputs)?;
+        if self.limit == Limit::Maximum {
+            write!(f, "; raise maxReplicas, or what one replica can do")?;
+        }
         for other in &self.others {
             write!(f, "; the {} alone asks for {}", other.inputs.name(), other.replicas)?;
         }
@@ -229,7 +242,10 @@ impl fmt::Display for Inputs {
                     Some(latency) => write!(f, " at {} ms", short(latency * 1e3))?,
                     None => write!(f, " at an unknown latency")?,
                 }
-                write!(f, " (target {} ms), ready for {}/s", short(target * 1e3), short(*safe))?;
+                write!(f, " (target {} ms)", short(target * 1e3))?;
+                if rate.is_some() || *safe > 0.0 {
+                    write!(f, ", ready for {}/s", short(*safe))?;
+                }
                 match *capacity > 0.0 {
                     true => write!(f, " with {}/s per replica", short(*capacity)),
                     false => write!(f, ", and nothing is known of what one replica carries"),
@@ -281,7 +297,7 @@ mod tests {
         assert_eq!(
             decision.to_string(),
             "up from 4 to 6 replicas because that is the maximum (otherwise 9); 120 requests/s at 64 ms (target 75 ms), \
-             ready for 150/s with 18/s per replica"
+             ready for 150/s with 18/s per replica; raise maxReplicas, or what one replica can do"
         );
     }
 

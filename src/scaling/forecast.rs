@@ -46,6 +46,10 @@ const RISE: usize = 4;
 const DOUBT: f64 = 2.0;
 /// A rise is followed up to so many times the load.
 const RISE_MOST: f64 = 2.0;
+/// The rate of the last scrape interval is flat when it grew by no more than this share since the last tick.
+const FLAT: f64 = 0.05;
+/// A load that was less than this share of what it is now when the line began came in a step.
+const STEP: f64 = 0.5;
 /// A load that is less than this share of what it was within five minutes is hardly there.
 const COLLAPSE: f64 = 0.3;
 /// No plan is for more than so many times the highest load of the last hour.
@@ -88,6 +92,8 @@ pub struct Forecast {
     mean: f64,
     /// Mean square of the relative differences from tick to tick.
     noise: f64,
+    /// The rate of the last scrape interval at the last tick and at this one.
+    latest: [f64; 2],
     best: usize,
     seen: usize,
 }
@@ -146,6 +152,7 @@ impl Default for Forecast {
             season: Season::default(),
             mean: 0.0,
             noise: 0.0,
+            latest: [0.0; 2],
             best: FIRST,
             seen: 0,
         }
@@ -161,6 +168,7 @@ impl Forecast {
         self.noise += (change * change - self.noise) / NOISE;
         self.loads[self.seen % KEPT] = tick.latest as f32;
         self.seen += 1;
+        self.latest = [self.latest[1], tick.latest];
         // The plan is chosen before this tick is judged, so that more load never means fewer replicas.
         let best = self.best;
         self.judge(tick, ticks.ceil() as usize);
@@ -265,6 +273,10 @@ impl Forecast {
         // that.
         let highest = (n..self.seen.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);
         let lowest = (0..n).map(|back| self.load(back)).fold(f64::INFINITY, f64::min);
+        // After a step the window goes on filling: a trend that the last scrape interval does not have is none.
+        let is_step = self.load(n - 1) < STEP * tick.latest;
+        let is_flat = is_step && self.latest[1] <= (1.0 + FLAT) * self.latest[0];
+        let rising = if is_flat { rising.min(tick.latest.max(tick.load)) } else { rising };
         let is_back =
             lowest < COLLAPSE * highest && self.load(0) <= highest * (1.0 + DOUBT * self.noise.sqrt().min(0.2));
         if is_back { rising.min(highest) } else { rising }

@@ -6,7 +6,7 @@
 //! | steady, latency over twice the target | that so much load is too much |
 //! | all warm, some went | a little |
 //! | a few come, go or warm up | what a request costs in CPU |
-//! | many of them, or requests wait | nothing: the latency is not that of the load |
+//! | many of them, or requests wait, or fail | nothing: the latency is not that of the load |
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,8 @@ pub(super) struct Circumstances {
     pub waiting: f64,
     /// CPU of the replicas, 0 to 1 of what each may use.
     pub cpu: Option<f64>,
+    /// Whether so many requests failed that latency and CPU are not those of requests that were served.
+    pub failing: bool,
 }
 
 impl Learned {
@@ -82,7 +84,7 @@ impl Learned {
 
     /// Takes over what a measured state says of a replica.
     pub(super) fn learn(&mut self, policy: &Policy, state: &Now, around: &Circumstances) {
-        let Some(latency) = state.latency else { return };
+        let Some(latency) = state.latency.filter(|_| !around.failing) else { return };
         let requests = state.rate * policy.common.window;
         let sample = Sample { load: state.load(), requests, latency, cpu: around.cpu };
         let knows = self.capacity != Capacity::default();

@@ -20,6 +20,8 @@ pub mod forecast;
 pub mod lag;
 mod learned;
 pub mod memory;
+mod observed;
+pub mod overload;
 pub mod past;
 pub mod policy;
 pub mod serving;

@@ -77,6 +77,7 @@ mod tests {
     use super::*;
     use crate::scaling::{
         Behavior, Bounds, Common, Headroom, Signal,
+        overload::Outside,
         serving::{History, Replicas, Signals, decide},
     };
 
@@ -110,6 +111,8 @@ mod tests {
             latency: Signal::Missing("none"),
             in_flight: Signal::Missing("none"),
             cpu: Signal::Missing("none"),
+            failed: Signal::Missing("none"),
+            outside: Outside::default(),
             replicas,
             rolling_out: false,
         };

@@ -43,9 +43,11 @@ use super::forecast::{Expected, Forecast, Tick};
 pub use super::learned::Learned;
 use super::learned::{Circumstances, Now};
 use super::memory::Peak;
+use super::observed::BUSY;
+pub use super::observed::{Replicas, Signals};
+use super::overload::{Assessment, Overload};
 use super::past::Memories;
 use super::policy::{Common, Headroom};
-use super::signal::Signal;
 use super::steps::{SPARE, SPARE_SHARE, Steps, Wish};
 
 /// Share of the highest load of the last [`PEAK_SECONDS`] that is always provided for.
@@ -64,8 +66,8 @@ const MOST: f64 = 2.5;
 const GUARD_SECONDS: f64 = 30.0;
 /// Latency over so many times what it is believed to be without load is a queue, whatever the target.
 const QUEUED: f64 = 1.3;
-/// Replicas that use this share of their CPU are too few, not waiting for something else.
-const BUSY: f64 = 0.8;
+/// While nothing is learned, a replica is believed to carry this share of what its CPU would allow.
+const CAUTIOUS: f64 = 0.9;
 /// More replicas that lower the latency by less than this share do not help; believed for so many seconds.
 const HELPS: f64 = 0.1;
 const FROZEN_SECONDS: f64 = 600.0;
@@ -118,51 +120,6 @@ impl Policy {
     }
 }
 
-/// Replicas as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replicas {
-    /// All that there are or are about to be: the scale's `spec.replicas`.
-    pub current: u32,
-    /// Those that get requests.
-    pub ready: u32,
-    /// Those that have been ready for the warm-up.
-    pub warm: u32,
-}
-
-impl Replicas {
-    /// Those that are ready, as if a cold one worked at half speed.
-    pub(super) fn at_full_speed(self) -> f64 {
-        f64::midpoint(f64::from(self.warm), f64::from(self.ready.max(self.warm)))
-    }
-}
-
-/// What was measured.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Signals {
-    /// Requests per second over the window.
-    pub rate: Signal,
-    /// Requests per second over the last scrape interval; optional.
-    pub latest: Signal,
-    /// The latency quantile over the window, seconds.
-    pub latency: Signal,
-    /// Requests in flight; optional.
-    pub in_flight: Signal,
-    /// CPU of the ready replicas, mean, 0 to 1 of what each may use; optional.
-    pub cpu: Signal,
-    /// Replicas.
-    pub replicas: Replicas,
-    /// Whether a new version is being rolled out: nothing is lowered then.
-    pub rolling_out: bool,
-}
-
-impl Signals {
-    /// The rate of the last scrape interval. None when it is older than that of the window: a server with too much to do
-    /// misses scrapes, just when its load rises.
-    fn latest_rate(&self) -> Option<f64> {
-        self.latest.value().filter(|_| self.latest.age() < self.rate.age() + 1.0)
-    }
-}
-
 /// Latency before replicas were added, to see whether they help.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
@@ -192,6 +149,7 @@ pub struct History {
     lost: u32,
     /// Requests that waited at the last tick.
     waiting: f64,
+    overload: Overload,
     fresh_since: Option<f64>,
     above_since: Option<f64>,
     /// Until when so many replicas are wanted for the latency's sake: replicas take their time to come.
@@ -219,23 +177,27 @@ impl History {
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.steps.observe(&policy.common.behavior, signals.replicas.current, now);
     let interval = history.tick.replace(now).map_or(5.0, |before| (now - before).clamp(1.0, 60.0));
-    let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history, now) };
+    let assessment = history.overload.assess(&signals.outside, signals.rate.value().is_some(), now);
+    let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history, assessment, now) };
     let since = *history.fresh_since.get_or_insert(now);
     let replicas = signals.replicas;
     let state = history.observe(policy, signals, rate, interval, now);
 
     history.check_trial(policy, &state, signals.cpu.value());
-    let (capacity, known) = history.capacity(policy, &state);
+    let (capacity, known) = history.capacity(policy, signals, &state);
     let (safe, mut limit) = history.provide(policy, signals, &state, (capacity, known), interval);
     let need = safe / (capacity * policy.headroom.utilisation());
     // A replica is only given up when something is left over.
     let mut wanted = count(need).max(count(need + SPARE.max(SPARE_SHARE * need)).min(replicas.current));
     match known {
+        // Whatever a replica carries, these carry no more.
+        Known::Nothing if limit == Limit::Backlog => {}
         Known::Nothing => {
             limit = Limit::Learning;
             let prior = history.learned.usual.or(policy.requests_per_replica);
             // Without a prior there is only a guess. Replicas well within the target are enough, whatever it says.
-            let comfortable = state.latency.is_some_and(|latency| latency <= policy.target / 2.0);
+            let idle = signals.cpu.value().is_none_or(|cpu| cpu < BUSY);
+            let comfortable = idle && state.latency.is_some_and(|latency| latency <= policy.target / 2.0);
             let most = replicas.current.max(1).saturating_mul(if comfortable { 1 } else { 2 });
             wanted = if prior.is_none() { wanted.min(most) } else { wanted };
         }
@@ -246,11 +208,22 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         _ => {}
     }
     (wanted, limit) = history.guard(policy, &state, known, (wanted, limit));
+    history.overload.seen(replicas.ready, signals.cpu.value(), history.waiting, now);
+    if let Assessment::Overloaded(silence) = assessment {
+        let raised = history.overload.step(replicas.current, signals.proven(), None, now);
+        (wanted, limit) = if raised > wanted { (raised, Limit::Overloaded(silence)) } else { (wanted, limit) };
+    }
     let frozen = history.frozen_until.is_some();
     history.learned.learn(
         policy,
         &state,
-        &Circumstances { known, frozen, waiting: history.waiting, cpu: signals.cpu.value() },
+        &Circumstances {
+            known,
+            frozen,
+            waiting: history.waiting,
+            cpu: signals.cpu.value(),
+            failing: signals.failing(),
+        },
     );
 
     let lowers = if state.latency.is_none() && rate * policy.common.window >= 1.0 {
@@ -258,6 +231,10 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         Err(Limit::NoData("the latency is missing or old"))
     } else if now - since < policy.common.window {
         Err(Limit::Outage)
+    } else if let Assessment::Overloaded(silence) = assessment {
+        Err(Limit::Overloaded(silence))
+    } else if history.overload.is_recent(policy.startup, now) {
+        Err(Limit::Recovering)
     } else if signals.rolling_out {
         Err(Limit::RollingOut)
     } else {
@@ -271,14 +248,30 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     Decision { replicas: settled, current: replicas.current, without: wanted, limit, inputs, others: vec![] }
 }
 
-/// Holds; a stale rate may raise.
-fn without_data(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
+/// Holds; a stale rate may raise, and so may an overload that is observed from outside.
+fn without_data(
+    policy: &Policy,
+    signals: &Signals,
+    history: &mut History,
+    assessment: Assessment,
+    now: f64,
+) -> Decision {
     history.fresh_since = None;
     let current = signals.replicas.current;
     let (rate, capacity) = (signals.rate.last(), history.learned.usual.unwrap_or(0.0));
-    let raised = rate.filter(|_| capacity > 0.0).map_or(current, |rate| count(rate / capacity).max(current));
-    let replicas = policy.common.bounds.clamp(history.steps.step(&policy.common.behavior, current, raised, now));
+    let needed = |rate: Option<f64>| rate.filter(|_| capacity > 0.0).map(|rate| count(rate / capacity));
+    let mut raised = needed(rate).map_or(current, |needed| needed.max(current));
     let why = if rate.is_some() { "the requests per second are old" } else { "the requests per second are missing" };
+    let mut limit = Limit::NoData(why);
+    if let Assessment::Overloaded(silence) = assessment {
+        let demand = needed(signals.outside.front.value());
+        raised = raised.max(history.overload.step(current, signals.proven(), demand, now));
+        limit = Limit::Overloaded(silence);
+    }
+    let replicas = policy.common.bounds.clamp(history.steps.step(&policy.common.behavior, current, raised, now));
+    if replicas < raised {
+        limit = if replicas == policy.common.bounds.max { Limit::Maximum } else { Limit::Step };
+    }
     let inputs = Inputs::Serving {
         rate: None,
         safe: rate.unwrap_or(0.0),
@@ -286,7 +279,7 @@ fn without_data(policy: &Policy, signals: &Signals, history: &mut History, now: 
         latency: signals.latency.value(),
         target: policy.target,
     };
-    Decision { replicas, current, without: replicas, limit: Limit::NoData(why), inputs, others: vec![] }
+    Decision { replicas, current, without: raised, limit, inputs, others: vec![] }
 }
 
 /// Replicas as a whole number; anything beyond the range of u32 is its maximum.
@@ -317,7 +310,7 @@ impl History {
 
     /// What one replica carries: as learned, at least half of the usual; the usual when the target is impossible or more
     /// replicas do not help; the current load of one when nothing is known.
-    fn capacity(&self, policy: &Policy, state: &Now) -> (f64, Known) {
+    fn capacity(&self, policy: &Policy, signals: &Signals, state: &Now) -> (f64, Known) {
         let known = self.learned.capacity.at(policy.target);
         let usual = self.learned.usual.or(policy.requests_per_replica).filter(|usual| *usual > 0.0);
         // As if the replicas that are there just manage.
@@ -328,7 +321,10 @@ impl History {
         let capacity = match known {
             Known::Carries(_) if self.frozen_until.is_some() => usual.unwrap_or_else(guess),
             Known::Carries(carries) => usual.map_or(carries, |usual| carries.max(usual / 2.0)),
-            Known::Impossible { .. } | Known::Nothing => usual.unwrap_or_else(guess),
+            Known::Impossible { .. } => usual.unwrap_or_else(guess),
+            Known::Nothing => {
+                usual.unwrap_or_else(|| signals.carries_by_cpu().map_or_else(guess, |most| CAUTIOUS * most))
+            }
         };
         (capacity.max(1e-6), known)
     }
@@ -357,9 +353,13 @@ impl History {
         let peak = self.peak.max(state.at, state.rate, PEAK_SECONDS);
         let needed = safe.max(PEAK_SHARE * peak);
         // Slow answers alone are no overload: more must arrive than the replicas carry, too.
-        let carries = matches!(known, Known::Carries(_)) && self.frozen_until.is_none();
+        let carries = match known {
+            Known::Carries(_) => self.frozen_until.is_none(),
+            Known::Nothing => signals.carries_by_cpu().is_some(),
+            Known::Impossible { .. } => false,
+        };
         let above = state.latency.is_some_and(|latency| latency > policy.target);
-        let overloaded = carries && (waiting > 0.0 || above && !warms) && latest > ready;
+        let overloaded = carries && (waiting > 0.0 || signals.failing() || above && !warms) && latest > ready;
         let surge = if overloaded { SURGE * (latest - ready) + waiting / DRAIN } else { 0.0 };
         let surge = surge.min(SURGE_MOST * needed);
         let remembered = needed > REMEMBERED * state.rate.max(latest) && needed < REMEMBERED * peak;

@@ -23,6 +23,7 @@ mod answer;
 mod client;
 pub mod config;
 mod failure;
+mod kubelet;
 mod past;
 mod reader;
 mod readings;
@@ -38,6 +39,7 @@ mod tests;
 mod wire;
 
 pub use config::{ConfigError, SourceConfig};
+pub use kubelet::{FailedProbe, Kubelets, PodCpu};
 pub use past::{Subject, past};
 pub use reader::Reader;
 pub use readings::{Quality, ReadStats, Readings, Sampled};

@@ -9,6 +9,10 @@
 /// | latency | `recommender:scaling_latency_seconds:rate20s` | seconds, at the object's own quantile |
 /// | in flight | `recommender:requests_in_flight` | requests |
 /// | CPU | `recommender:cpu_use:rate20s` | cores used over cores allowed, mean per pod |
+/// | failed | `recommender:request_errors:rate20s` | requests/s answered with 5xx |
+/// | unanswered | `recommender:targets_unanswered` | scrape targets that did not answer their last scrape |
+/// | container CPU | `recommender:container_cpu_use` | as CPU, by the kubelet |
+/// | front | `recommender:front_requests:rate1m` | requests/s in front of the servers |
 /// | lag | `recommender:lag_messages` | messages |
 /// | arrivals | `recommender:arrivals:rate1m` | messages/s |
 /// | consumed | `recommender:consumed:rate1m` | messages/s |
@@ -25,6 +29,14 @@ pub enum Series {
     InFlight,
     /// Cores used over cores allowed, mean per pod.
     Cpu,
+    /// Requests per second that failed on the servers' side.
+    Failed,
+    /// Scrape targets that did not answer their last scrape.
+    Unanswered,
+    /// Cores used over cores allowed as the kubelet measures them, or the share of periods in which the pods were throttled.
+    ContainerCpu,
+    /// Requests per second that arrive in front of the servers.
+    Front,
     /// Messages that wait.
     Lag,
     /// Messages that arrive, per second.
@@ -37,12 +49,16 @@ pub enum Series {
 
 impl Series {
     /// Every series, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::RequestRate,
         Self::LatestRequestRate,
         Self::Latency,
         Self::InFlight,
         Self::Cpu,
+        Self::Failed,
+        Self::Unanswered,
+        Self::ContainerCpu,
+        Self::Front,
         Self::Lag,
         Self::Arrivals,
         Self::Consumed,
@@ -57,6 +73,10 @@ impl Series {
             Self::Latency => "recommender:scaling_latency_seconds:rate20s",
             Self::InFlight => "recommender:requests_in_flight",
             Self::Cpu => "recommender:cpu_use:rate20s",
+            Self::Failed => "recommender:request_errors:rate20s",
+            Self::Unanswered => "recommender:targets_unanswered",
+            Self::ContainerCpu => "recommender:container_cpu_use",
+            Self::Front => "recommender:front_requests:rate1m",
             Self::Lag => "recommender:lag_messages",
             Self::Arrivals => "recommender:arrivals:rate1m",
             Self::Consumed => "recommender:consumed:rate1m",
@@ -67,8 +87,8 @@ impl Series {
     /// The label that says what of an object a series is about.
     pub const fn about(self) -> &'static str {
         match self {
-            Self::RequestRate | Self::LatestRequestRate | Self::Latency | Self::InFlight | Self::Cpu => "workload",
             Self::Lag | Self::Arrivals | Self::Consumed | Self::Partitions => "dependency",
+            _ => "workload",
         }
     }
 

@@ -219,8 +219,11 @@ async fn what_hangs_harms_no_other() {
     let half = hanging.read(at(0)).await;
     let (whole, elapsed) = healthy.await.expect("no panic");
     assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
-    assert_eq!((kind(lag(&whole, 0)), whole.stats().series), (Is::Fresh(4.0), 9));
-    assert_eq!((kind(lag(&half, 0)), half.stats().failed, half.stats().series), (Is::Fresh(3.0), 1, 8));
+    assert_eq!((kind(lag(&whole, 0)), whole.stats().series), (Is::Fresh(4.0), Series::ALL.len()));
+    assert_eq!(
+        (kind(lag(&half, 0)), half.stats().failed, half.stats().series),
+        (Is::Fresh(3.0), 1, Series::ALL.len() - 1)
+    );
     assert!(half.stats().seconds < 3.0, "{:?}", half.stats());
     let rate = half.get(Series::RequestRate, "shop", "packages", "serving", at(0));
     assert_eq!(rate, Signal::Missing("the metric source does not answer in time"));
@@ -304,7 +307,7 @@ async fn what_is_remembered_is_bounded() {
     let mut reader = Reader::new(config, Quality::default());
     for tick in 0..8 {
         let readings = reader.read(at(tick)).await;
-        assert_eq!(readings.stats().series, 27);
+        assert_eq!(readings.stats().series, 3 * Series::ALL.len());
         assert!(readings.series.iter().all(|known| (3..=10).contains(&known.len())), "{tick}");
     }
     let readings = reader.read(at(400)).await;
@@ -324,7 +327,7 @@ async fn labels_that_are_no_names_are_passed_over() {
     let body = matrix(&odd.each_ref().map(|labels| (labels.as_str(), value.as_str())));
     let fake = Fake::always(move || reply(200, body.clone())).await;
     let readings = fake.reader().read(at(0)).await;
-    assert_eq!(readings.stats().series, 4 * 9);
+    assert_eq!(readings.stats().series, 4 * Series::ALL.len());
     assert!(readings.series.iter().all(|known| known.len() == 0));
     assert_eq!(lag(&readings, 0), Signal::Missing(reason::NO_OBJECT));
 }

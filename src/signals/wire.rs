@@ -66,9 +66,9 @@ async fn a_failing_source_logs_nothing_by_itself() {
     let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let fake = Fake::always(|| reply(500, "")).await;
-    assert_eq!(fake.reader().read(at(0)).await.stats().failed, 9);
+    assert_eq!(fake.reader().read(at(0)).await.stats().failed, Series::ALL.len());
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
-    assert_eq!(reader(&format!("http://{closed}")).read(at(0)).await.stats().failed, 9);
+    assert_eq!(reader(&format!("http://{closed}")).read(at(0)).await.stats().failed, Series::ALL.len());
     assert_eq!(String::from_utf8_lossy(&lines.lock().expect("sound")), "");
 }
 

@@ -4,7 +4,7 @@
 mod events;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -21,7 +21,7 @@ use crate::{
     model::{Model, Workload, names},
     monitoring,
     observe::{DeploymentFacts, Family, ForeignAutoscaler},
-    render::Kind,
+    render::{self, Kind},
     training::{Decision, whole_seconds},
 };
 
@@ -57,6 +57,15 @@ pub struct Scaling {
     pub decided: BTreeMap<String, ScalingStatus>,
     /// Somebody else's autoscalers, by the Deployment they move.
     pub foreign: BTreeMap<String, ForeignAutoscaler>,
+}
+
+impl Scaling {
+    /// Deployments whose autoscaler may add replicas on CPU use, because what is decided on is missing.
+    pub fn open(&self, model: &Model) -> BTreeSet<String> {
+        let workloads = model.workloads().into_iter();
+        let is_open = |workload: &Workload| self.decided.get(&workload.name).is_some_and(render::is_open);
+        workloads.filter(is_open).map(|workload| workload.deployment).collect()
+    }
 }
 
 /// The status of an object whose spec can be worked with.

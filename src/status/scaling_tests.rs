@@ -304,6 +304,7 @@ fn what_keeps_a_workers_pod_from_starting_is_told() {
         started_after: None,
         blocked: Some(Blocked { why: "image s cannot be pulled".into(), counts_from: NOW }),
         end: None,
+        ..PodFacts::default()
     };
     let mut case = Case::new(None, None).with_worker(Facts::Deployment(deployment(0, 2)));
     case.family = case.family.with(Watched::Pod, "p", Facts::Nothing, Some(pod));

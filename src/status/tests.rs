@@ -189,6 +189,7 @@ fn a_rollout_that_is_stuck_waits_for_a_person_and_says_why() {
         started_after: None,
         blocked: Some(Blocked { why: "image s cannot be pulled".into(), counts_from: NOW }),
         end: None,
+        ..PodFacts::default()
     };
     let family = family(facts).with(Watched::Pod, "p", Facts::Nothing, Some(pod));
     let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v2", "v1"]), family);

@@ -11,7 +11,7 @@ use crate::{
     },
     apply::Problem,
     model::{Scaling, Workload, names},
-    observe::DeploymentFacts,
+    observe::{DeploymentFacts, PodFacts},
     render::Kind,
     training::Outcome,
 };
@@ -99,6 +99,7 @@ fn problem<'a>(inputs: &'a Inputs<'_>, kinds: &[Kind]) -> Option<&'a Problem> {
 /// | no | none | any | False, NoVersion |
 /// | no | new, or with new settings | stuck | False, RolloutStuck |
 /// | no | new, or with new settings | older pods are there | False, RollingOut |
+/// | no | rolled out before | fewer ready than wanted at least, as some left under load | False, ServersOverloaded |
 /// | no | rolled out before | fewer ready than wanted at least | False, ReplicasMissing |
 /// | no | rolled out before | enough ready | True, Serving |
 pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>, serving: &ServingStatus) -> Verdict {
@@ -130,9 +131,34 @@ pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentFacts>, servin
     let least = inputs.model.serving_workload().replicas;
     if serving.replicas < least {
         let ready = serving.replicas;
+        if let Some(left) = left_under_load(inputs) {
+            return Verdict::no(
+                reasons::SERVERS_OVERLOADED,
+                format!("{ready} of at least {least} pods are ready: {left}"),
+            );
+        }
         return Verdict::no(reasons::REPLICAS_MISSING, format!("{ready} of at least {least} pods are ready{}", why()));
     }
-    Verdict::yes(reasons::SERVING, format!("version {} is rolled out", wanted.id))
+    let left = left_under_load(inputs).map(|left| format!("; {left}")).unwrap_or_default();
+    Verdict::yes(reasons::SERVING, format!("version {} is rolled out{left}", wanted.id))
+}
+
+/// Which servers left the Service because they do not answer their probes in time under load; None when none did.
+fn left_under_load(inputs: &Inputs<'_>) -> Option<String> {
+    let workload = inputs.model.serving_workload();
+    let decided = inputs.scaling.decided.get(&workload.name)?;
+    if decided.reason != reasons::OVERLOADED && decided.reason != reasons::MAX_REPLICAS {
+        return None;
+    }
+    let is_one = |pod: &&PodFacts| pod.component == workload.component && pod.started && pod.ready_since.is_none();
+    let count = inputs.family.pods().filter(is_one).count();
+    let seconds = inputs.model.serving.probes.timeout_seconds;
+    (count > 0).then(|| {
+        format!(
+            "{count} left the Service under load, because their readiness probe is not answered within {seconds} s; let the \
+             server refuse what it cannot answer in time, and answer its probe meanwhile"
+        )
+    })
 }
 
 /// Ready: a trained version answers requests. A model that cannot be trained anew, or whose newer version is still
@@ -294,7 +320,7 @@ fn decided(scaling: &Scaling, told: Option<&ScalingStatus>) -> Verdict {
     if told.reason == reasons::METRICS_MISSING {
         return Verdict::no(reasons::METRICS_MISSING, &told.message);
     }
-    if reasons::SCALING_TROUBLES.contains(&told.reason.as_str()) {
+    if told.reason == reasons::OVERLOADED || reasons::SCALING_TROUBLES.contains(&told.reason.as_str()) {
         return Verdict::yes(&told.reason, &told.message);
     }
     let signals =

@@ -52,6 +52,15 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# How much CPU servers use that do not answer their scrapes or probes: with the reason below, the only signs of an overload
+# that do not come from the overloaded servers. Asked for only while there are such servers.
+- apiGroups: [metrics.k8s.io]
+  resources: [pods]
+  verbs: [list]
+# Why the probes of such servers fail, as their kubelets report it.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 # What changed is told as Events on the RecommenderModel.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -3,14 +3,15 @@
 mod judge;
 
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use judge::fleet::Balancing;
 use judge::plot;
 use judge::suite::{self, LagRow, Options, Trails, VariantReport};
 use judge::trace::{Trace, Variant};
+use judge::world::{Balancing, Servers};
 
 const COLUMNS: &str = "\
 What is printed, for each variant:
@@ -18,7 +19,9 @@ What is printed, for each variant:
   net        of those, the ones that somebody who knows the future would have avoided (clairvoyant)
   hours      replica-hours, paid for from the order on; ratio: over the clairvoyant's
   changes    changes of the number of replicas
-  req above  requests that took longer than the target or were given up after 5 s
+  req above  requests that took longer than the target or failed
+  failed     requests that were given up after 5 s, or refused; tried again once by half of their clients
+  s failing  seconds in which more than 5 % of the requests failed
   at the hours of ...   our setting against the best setting of all peers at the same replica-hours
   workers    a log of 12 partitions, to be caught up with in 120 s: seconds behind, and the worst lag in seconds
 
@@ -60,6 +63,9 @@ struct Arguments {
     /// How requests are spread over replicas
     #[arg(long, value_enum, default_value = "least-request")]
     balancing: Balancing,
+    /// What servers do when they have too much to do; Knative's queue proxy saves its own from that
+    #[arg(long, value_enum, default_value = "blind")]
+    servers: Servers,
     /// How many seeds of noise and of the phases of all periods, one world each
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
@@ -69,6 +75,14 @@ struct Arguments {
     /// Only defaults of the peers, no grid of their settings: fast
     #[arg(long)]
     short: bool,
+    /// Tell what our default sees and decides in these seconds of the first world of each trace, and nothing else
+    #[arg(long, value_name = "FROM..TO", value_parser = seconds)]
+    tell: Option<Range<usize>>,
+}
+
+fn seconds(text: &str) -> Result<Range<usize>> {
+    let (from, to) = text.split_once("..").context("write FROM..TO, for example 3600..3720")?;
+    Ok(from.parse().context("FROM")?..to.parse().context("TO")?)
 }
 
 #[derive(serde::Serialize)]
@@ -93,9 +107,16 @@ fn main() -> Result<()> {
         variants: variants.clone(),
         workers: arguments.workers,
         balancing: arguments.balancing,
+        servers: arguments.servers,
         seeds: arguments.seeds,
         grid: !arguments.short,
     };
+    if let Some(range) = &arguments.tell {
+        for (trace, variant) in traces.iter().flat_map(|trace| variants.iter().map(move |variant| (trace, *variant))) {
+            tell(&options, trace, variant, range);
+        }
+        return Ok(());
+    }
     let mut report = Report { options: options.clone(), serving: vec![], workers: vec![] };
     for variant in variants {
         let serving = suite::variant(&options, &traces, variant);
@@ -118,14 +139,14 @@ fn main() -> Result<()> {
 fn show(report: &VariantReport) {
     println!("\n{:?}: all traces, defaults of the peers", report.variant);
     println!(
-        "{:12} {:38} {:>9} {:>9} {:>9} {:>6} {:>8} {:>9}",
-        "", "", "s above", "net", "hours", "ratio", "changes", "req above"
+        "{:12} {:38} {:>9} {:>9} {:>9} {:>6} {:>8} {:>9} {:>8} {:>9}",
+        "", "", "s above", "net", "hours", "ratio", "changes", "req above", "failed", "s failing"
     );
     let least = report.rows[0].total.replica_hours;
     for row in report.rows.iter().filter(|row| row.default || row.family == "ours") {
         let total = &row.total;
         println!(
-            "{:12} {:38} {:9.0} {:9.0} {:9.0} {:6.2} {:8} {:8.3}%",
+            "{:12} {:38} {:9.0} {:9.0} {:9.0} {:6.2} {:8} {:8.3}% {:7.3}% {:9.0}",
             row.family,
             row.setting,
             total.seconds_above,
@@ -133,7 +154,9 @@ fn show(report: &VariantReport) {
             total.replica_hours,
             total.replica_hours / least,
             total.changes,
-            100.0 * total.requests_above / total.requests.max(1.0)
+            100.0 * total.requests_above / total.requests.max(1.0),
+            100.0 * total.failed / total.requests.max(1.0),
+            total.seconds_failing
         );
     }
     for versus in &report.versus {
@@ -170,6 +193,35 @@ fn show_workers(rows: &[LagRow]) {
             "  {:42} {:9.0} {:9.0} {:9.0} {:8}",
             row.name, total.seconds_behind, total.worst_lag_seconds, total.replica_hours, total.changes
         );
+    }
+}
+
+/// Second by second: the load in replicas' worth, the replicas, what fails, and each decision when it is another one.
+fn tell(options: &Options, trace: &Trace, variant: Variant, range: &Range<usize>) {
+    let Some(Trails { load, capacity, lives }) = suite::trails(options, trace, variant) else { return };
+    println!(
+        "\n{}, {variant:?}: seconds, load over what one replica carries, replicas, ready, unready, slow, failed",
+        trace.name
+    );
+    let (mut shown, mut said) = (String::new(), None::<String>);
+    for (_, points) in lives.iter().filter(|(family, _)| *family == "ours") {
+        let range = range.start.min(points.len())..range.end.min(points.len());
+        for (second, point) in range.clone().zip(&points[range]) {
+            let (slow, failed) = (100.0 * point.above, 100.0 * point.failed);
+            let (needs, replicas, ready, unready) =
+                (load[second] / capacity, point.replicas, point.ready, point.unready);
+            let line = format!("{needs:5.1} {replicas:3} {ready:3} {unready:3} {slow:4.0}% {failed:4.0}%");
+            if line != shown {
+                println!("{second:7} {line}");
+            }
+            // The numbers after the semicolon are others in every sentence.
+            let sentence = point.said.as_deref().unwrap_or_default();
+            let decision = sentence.split(';').next().map(str::to_owned);
+            if decision != said {
+                println!("{second:7} {:25} {sentence}", "");
+            }
+            (shown, said) = (line, decision);
+        }
     }
 }
 

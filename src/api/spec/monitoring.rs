@@ -19,6 +19,10 @@ pub struct Monitoring {
     #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
         .message("write the name of a metric source of the operator: lower case letters, digits, - and ."))]
     pub source: Option<String>,
+    /// What is in front of the servers and counts their requests. While overloaded servers do not answer their scrapes, the
+    /// requests that arrive there say how many replicas are needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
     /// Labels added to the ServiceMonitor, PodMonitors and the PrometheusRule, so that your Prometheus selects them, for example
     /// release: kube-prometheus-stack.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,6 +52,41 @@ pub struct Metrics {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 120))]
     pub interval_seconds: Option<i32>,
+}
+
+/// What is in front of the servers: exactly one of the fields.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = Rule::new("[has(self.ingressNginx), has(self.istio), has(self.custom)].filter(x, x).size() == 1")
+    .message("set exactly one of ingressNginx, istio and custom"))]
+#[serde(rename_all = "camelCase")]
+pub struct Front {
+    /// ingress-nginx: nginx_ingress_controller_requests of the model's Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress_nginx: Option<IngressNginx>,
+    /// Istio: istio_requests_total of the model's Service, as the client's side reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istio: Option<Istio>,
+    /// Anything else, in PromQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomFront>,
+}
+
+/// ingress-nginx; nothing has to be set.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct IngressNginx {}
+
+/// Istio; nothing has to be set.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Istio {}
+
+/// Requests in front of the servers, in PromQL.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomFront {
+    /// Requests per second to this model's servers, for example rate(traefik_service_requests_total{service="shop"}[1m]). It
+    /// is summed up, so it may give several series.
+    #[schemars(length(min = 1, max = 1024))]
+    pub requests: String,
 }
 
 /// A known set of metric names.

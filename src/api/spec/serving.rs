@@ -69,7 +69,9 @@ pub struct Probes {
     #[serde(default = "default_probe_period")]
     #[schemars(range(min = 1, max = 300))]
     pub period_seconds: i32,
-    /// Seconds after which an unanswered probe counts as failed.
+    /// Seconds after which an unanswered probe counts as failed. A server leaves the Service after three in a row. Under load it
+    /// answers late, and without it the others get its load as well, so there is more time by default than a healthy server
+    /// ever needs; one that is gone refuses the connection at once.
     #[serde(default = "default_probe_timeout")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: i32,
@@ -99,5 +101,5 @@ fn default_probe_period() -> i32 {
     5
 }
 fn default_probe_timeout() -> i32 {
-    2
+    5
 }

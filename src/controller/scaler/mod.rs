@@ -4,6 +4,7 @@
 //! of which there is a new sample ([`pace`]) and touches those of which there is something to do or to tell; their next
 //! look does it. A tick without news makes no request to the API server.
 
+mod kubelets;
 mod pace;
 mod policy;
 mod recall;
@@ -25,7 +26,7 @@ use super::Guarded;
 use crate::{
     api::{RecommenderModelStatus, ScalingStatus},
     model::{Model, Workload},
-    observe::Family,
+    observe::{Family, PodFacts},
     render,
     signals::{Readings, config::DEFAULT},
     telemetry::ScalingMetrics,
@@ -65,7 +66,7 @@ impl Scaler {
         let mut before = objects.remove(uid).map(|object| object.workloads).unwrap_or_default();
         let scaled: BTreeMap<String, Scaled> = plans
             .map(|(workload, plan)| {
-                let pods = pods(family, uid, workload);
+                let pods = pods(family, uid, workload, now);
                 let scaled = match before.remove(&workload.name) {
                     Some(mut scaled) => {
                         scaled.update(plan, pods);
@@ -152,9 +153,10 @@ impl Scaler {
 /// The replicas of a workload to order beside its autoscaler, see [`render::replicas_to_order`]: what was decided is new when
 /// the status does not say it yet. `there`: those of its Deployment.
 pub fn to_order(prior: &RecommenderModelStatus, workload: &Workload, decided: &Decided, there: i32) -> Option<i32> {
-    let decided = decided.get(&workload.name)?.replicas;
-    let is_new = told(prior, workload).map(|told| told.replicas) != Some(decided);
-    render::replicas_to_order(workload.scaling.as_ref()?, decided, there, is_new)
+    let decided = decided.get(&workload.name)?;
+    let is_new = told(prior, workload).map(|told| told.replicas) != Some(decided.replicas);
+    let open = render::is_open(decided);
+    render::replicas_to_order(workload.scaling.as_ref()?, decided.replicas, there, is_new, open)
 }
 
 /// What the status says of a workload.
@@ -167,20 +169,40 @@ fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&
 }
 
 /// What was seen of a workload's pods; none while the state of its Deployment is not known: that is not zero.
-fn pods(family: &Family, uid: &str, workload: &Workload) -> Option<Pods> {
+fn pods(family: &Family, uid: &str, workload: &Workload, now: Timestamp) -> Option<Pods> {
     let facts = family.deployment(&workload.deployment, uid)?;
     let count = |replicas: i32| u32::try_from(replicas).unwrap_or_default();
     let pods: Vec<_> = family.pods().filter(|pod| pod.component == workload.component).collect();
     let mut startups: Vec<f64> =
         pods.iter().filter_map(|pod| pod.started_after).map(|after| after.as_secs_f64()).collect();
     startups.sort_by(f64::total_cmp);
+    let running = running(&pods, facts.is_rolling(), now);
     Some(Pods {
         desired: count(facts.desired),
         ready: count(facts.ready),
         ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
         startup: startups.get(startups.len() / 2).copied(),
         rolling_out: facts.is_rolling(),
+        unready: count_of(&running, |pod| pod.ready_since.is_none()),
+        running: running.iter().map(|pod| pod.name.clone()).collect(),
     })
+}
+
+/// A container that was restarted within so many seconds may be in a crash loop: that it is not ready is no overload.
+const RESTARTED_SECONDS: i64 = 600;
+
+/// The pods whose silence may be an overload: those that started and were not restarted of late. While something is
+/// rolled out, those of the newest template do not count: it may be their own fault.
+fn running<'a>(pods: &[&'a PodFacts], is_rolling: bool, now: Timestamp) -> Vec<&'a PodFacts> {
+    let newest = pods.iter().max_by_key(|pod| pod.created_at).map(|pod| pod.template.as_str());
+    let is_crashing =
+        |pod: &PodFacts| pod.restarted_at.is_some_and(|at| now.duration_since(at).as_secs() < RESTARTED_SECONDS);
+    let of_before = |pod: &PodFacts| !is_rolling || newest != Some(pod.template.as_str());
+    pods.iter().copied().filter(|pod| pod.started && !is_crashing(pod) && of_before(pod)).collect()
+}
+
+fn count_of(pods: &[&PodFacts], holds: impl Fn(&PodFacts) -> bool) -> u32 {
+    u32::try_from(pods.iter().filter(|pod| holds(pod)).count()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

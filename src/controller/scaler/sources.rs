@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 use tracing::{debug, info};
 
+use super::kubelets;
 use crate::{
     controller::Context,
     signals::{self, Quality, Reader, Readings, SourceConfig},
@@ -31,7 +32,8 @@ pub async fn run(sources: Vec<SourceConfig>, contexts: Vec<Arc<Context>>, metric
     let known: HashSet<String> = sources.iter().map(|source| source.name.clone()).collect();
     let recalls = join_all(sources.iter().map(|source| ticks.recall(source)));
     let readers = sources.iter().map(|source| ticks.of_source(Reader::new(source.clone(), Quality::default())));
-    tokio::join!(join_all(readers), recalls, ticks.of_nowhere(&known));
+    let kubelets = join_all(ticks.contexts.iter().map(|context| kubelets::ask(context)));
+    tokio::join!(join_all(readers), recalls, ticks.of_nowhere(&known), kubelets);
 }
 
 struct Ticks {

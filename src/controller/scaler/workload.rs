@@ -1,17 +1,20 @@
 //! What is remembered of one workload from tick to tick, and what of it is told.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    kubelets::Kubelet,
     pace::Pace,
     policy::{Plan, STARTUP, WARM_UP},
 };
 use crate::{
     api::{
         LearnedStatus, ScalingDecision, ScalingStatus,
-        conditions::reasons::{METRICS_MISSING, SCALING_TROUBLES},
+        conditions::reasons::{METRICS_MISSING, OVERLOADED, SCALING_TROUBLES},
     },
     scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, past::Memories, serving},
     signals::{Quality, Readings, Sampled, Series},
@@ -50,6 +53,10 @@ pub struct Pods {
     pub startup: Option<f64>,
     /// Whether another version or other settings are being rolled out.
     pub rolling_out: bool,
+    /// Names of those that run, and have run for a while without a restart; of a rollout, those of before.
+    pub running: BTreeSet<String>,
+    /// How many of these are not ready any more.
+    pub unready: u32,
 }
 
 /// Where a tick reads.
@@ -108,6 +115,10 @@ pub struct Scaled {
     learned: Learned,
     /// A trouble that is not told yet, or the end of one that is, and since when.
     candidate: Option<(&'static str, Timestamp)>,
+    /// What the kubelets reported last.
+    pub kubelet: Kubelet,
+    /// Whether some servers did not answer at the last tick, so that it is worth to ask their kubelets.
+    silent: bool,
     /// The newest decision.
     pub latest: Option<Decision>,
 }
@@ -127,6 +138,8 @@ impl Scaled {
             decided_at: now,
             learned_at: now,
             candidate: None,
+            kubelet: Kubelet::default(),
+            silent: false,
             latest: None,
             since: None,
             learned,
@@ -172,6 +185,16 @@ impl Scaled {
         }
     }
 
+    /// Its pods, when it is worth to ask their kubelets why some do not answer.
+    pub fn silent_pods(&self) -> Option<&Pods> {
+        self.pods.as_ref().filter(|pods| self.silent && !pods.running.is_empty())
+    }
+
+    /// Cores that each of its pods may use.
+    pub fn cores(&self) -> Option<f64> {
+        self.plan.cores
+    }
+
     /// What the status is to say. None before anything was decided.
     pub fn told(&self) -> Option<&ScalingStatus> {
         self.told.as_ref()
@@ -205,12 +228,15 @@ impl Scaled {
         self.pace.age()
     }
 
-    /// The newest sample of what it is decided on: all of these are recorded at once.
+    /// The newest sample of what it is decided on.
     fn sampled(&self, tick: &Tick<'_>) -> Option<Sampled> {
         let lag = || self.plan.lag.as_ref().map(|plan| (Series::Lag, plan.dependency.as_str()));
         let latency = self.plan.latency.as_ref().map(|_| (Series::RequestRate, tick.workload));
         let (series, about) = latency.or_else(lag)?;
-        tick.readings?.sampled(series, tick.object.0, tick.object.1, about, tick.now)
+        let sampled = |series| tick.readings?.sampled(series, tick.object.0, tick.object.1, about, tick.now);
+        // That servers do not answer is recorded even when nothing else is.
+        let silence = latency.and_then(|_| sampled(Series::Unanswered));
+        [sampled(series), silence].into_iter().flatten().max_by(|a, b| a.at.total_cmp(&b.at))
     }
 
     /// Replicas there are or are about to be. What was ordered a moment ago is on its way, up or down; where the CPU use is
@@ -238,9 +264,13 @@ impl Scaled {
             latency: signal(Series::Latency),
             in_flight: signal(Series::InFlight),
             cpu: signal(Series::Cpu),
+            failed: signal(Series::Failed),
+            outside: self.kubelet.outside(pods, &signal, tick.now),
             replicas: serving::Replicas { current, ready: pods.ready, warm: warm.min(pods.ready) },
             rolling_out: pods.rolling_out,
         };
+        let outside = &signals.outside;
+        self.silent = outside.unready > 0 || outside.unscraped > 0 || signals.rate.value().is_none();
         Some(serving::decide(policy, &signals, history, tick.clock))
     }
 
@@ -332,14 +362,24 @@ impl Scaled {
                     parts.extend(readings.source_error().map(str::to_owned));
                 }
             }
+            parts.extend(self.why_no_backstop());
         }
         parts.join("; ")
+    }
+
+    /// Why an overload would not be noticed while the signals of the servers are missing.
+    fn why_no_backstop(&self) -> Option<String> {
+        let error = self.kubelet.cpu_error.as_ref().filter(|_| self.latency.is_some())?;
+        Some(format!("an overload would not be noticed, as the CPU use of the pods is not known: {error}"))
     }
 
     /// The trouble of a decision, if any. While metrics are coming back they still are missing.
     fn state(&self, decision: &Decision, tick: &Tick<'_>) -> &'static str {
         if signals(decision).any(|of| self.lacks(of, tick)) {
             return METRICS_MISSING;
+        }
+        if matches!(decision.limit, Limit::Overloaded(_)) {
+            return OVERLOADED;
         }
         decision.trouble().map_or(FINE, |trouble| trouble.reason())
     }
@@ -422,7 +462,7 @@ const FINE: &str = "";
 
 /// The state that people were told of.
 fn told_state(reason: &str) -> &'static str {
-    let states = [METRICS_MISSING].into_iter().chain(SCALING_TROUBLES);
+    let states = [METRICS_MISSING, OVERLOADED].into_iter().chain(SCALING_TROUBLES);
     states.into_iter().find(|state| *state == reason).unwrap_or(FINE)
 }
 

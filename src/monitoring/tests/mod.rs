@@ -14,6 +14,8 @@ const PROFILES: &[MetricProfile] = &[MetricProfile::FastApiInstrumentator];
 
 fn packages(profile: MetricProfile) -> Watched<'static> {
     Watched {
+        service: "packages",
+        front: None,
         namespace: "shop",
         recommender: "packages",
         serving_deployment: "packages-serving",
@@ -76,8 +78,8 @@ proptest! {
             for selector in found {
                 let of_namespace = selector.value("namespace").or(selector.value("exported_namespace"));
                 prop_assert_eq!(of_namespace, Some(namespace.as_str()), "in {}", rule.expr);
-                // kube-state-metrics tells the object by its Deployment's pods, or by joining the Jobs' owner.
-                if !selector.name.starts_with("kube_") {
+                // kube-state-metrics and kubelets know the Deployment's pods, and the Jobs' owner by a join.
+                if !selector.name.starts_with("kube_") && !selector.name.starts_with("container_") {
                     prop_assert_eq!(selector.value("recommender"), Some(recommender.as_str()), "in {}", rule.expr);
                 }
             }

@@ -1,102 +1,55 @@
-//! The replicas of a simulated service: starting, cold and warm pods, their backlog, and what their users wait.
+//! The replicas of a simulated service: starting, cold and warm pods, their backlog, and what their clients wait.
 //!
 //! Fluid in steps of one second: within a second each pod is an M/M/c queue in its steady state ([`super::queue`]); what
-//! arrives beyond capacity is a first-come backlog that everybody waits for. Requests give up after [`GIVE_UP`].
+//! arrives beyond capacity waits ([`super::cohort`]), and clients give up after [`GIVE_UP`](super::cohort::GIVE_UP). What
+//! becomes of that depends on the servers ([`super::world::Queueing`]): a blind one works on, for nobody, and answers
+//! neither its scrapes nor its probes in time. When no pod is ready, requests are refused at once. A share of those that
+//! fail come again a second later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use clap::ValueEnum;
+use super::cohort::{Backlog, Cohort, SCRAPE};
+use super::queue::{self, Histogram, Pod, Shares};
+use super::telemetry::{Exported, Measured, Pods, Unseen};
+use super::world::{Balancing, Queueing, World};
 
-use super::queue::{self, Histogram, Pod, SATURATED, Shares};
-
-/// Seconds a request waits before its user gives up.
-pub const GIVE_UP: f64 = 5.0;
-
-/// CPU of a ready pod without requests, in pods' worth.
-pub const IDLE_CPU: f64 = 0.03;
-
-/// How requests are spread over pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Balancing {
-    /// To the pod with the fewest requests: pods are equally utilised, a cold pod gets half of a warm one's requests.
-    LeastRequest,
-    /// The same number of requests to each ready pod, cold or warm.
-    Equal,
-}
-
-/// The simulated application and cluster.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct World {
-    /// Mean service time of a request in a warm pod, seconds.
-    pub service: f64,
-    /// Workers per pod.
-    pub workers: u32,
-    /// The p95 that is promised, seconds.
-    pub target: f64,
-    /// From the order to ready, seconds.
-    pub startup: u32,
-    /// A ready pod works at half speed for that long, seconds.
-    pub warmup: u32,
-    /// Fewest and most pods.
-    pub bounds: (u32, u32),
-    /// How requests are spread.
-    pub balancing: Balancing,
-}
-
-impl World {
-    /// Four workers, 20 s at half speed, 2 to 50 pods, a target of 2.5 times the unloaded p95 unless one is given.
-    #[must_use]
-    pub fn new(service: f64, startup: u32, target: Option<f64>) -> Self {
-        let target = target.unwrap_or_else(|| 2.5 * service * Pod::new(4).quantile(0.0, 0.95));
-        let balancing = Balancing::LeastRequest;
-        Self { service, workers: 4, target, startup, warmup: 20, bounds: (2, 50), balancing }
-    }
-
-    /// Requests per second a warm pod carries at the target, when the service time is `slowdown` times the usual.
-    #[must_use]
-    pub fn capacity(&self, slowdown: f64) -> f64 {
-        let (pod, service) = (Pod::new(self.workers), self.service * slowdown);
-        pod.utilisation_at(self.target / service, 0.95) * pod.workers() / service
-    }
-}
+/// Share of the requests that fail which their clients try again a second later; at most that share of the load, so that
+/// retries of retries cannot pile up. Between clients that never retry and those with several retries.
+const RETRIED: f64 = 0.5;
 
 /// What one second was like.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Second {
-    /// Requests that were answered or given up.
+    /// Requests that ended for their clients: answered, given up or refused.
     pub finished: f64,
-    /// Of those, given up.
-    pub given_up: f64,
-    /// Share of the requests that took longer than the target (those given up included).
+    /// Of those, given up or refused.
+    pub failed: f64,
+    /// Share of the requests that took longer than the target (those that failed included).
     pub above: f64,
-    /// Requests in the pods, waiting and in service, on average.
-    pub in_flight: f64,
-    /// CPU used, in pods' worth.
-    pub busy: f64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Group {
-    backlog: f64,
-    utilisation: f64,
-    share: f64,
-    wait: f64,
+    /// What the pods that answer their scrapes count of it.
+    pub exported: Exported,
 }
 
 /// The pods of a service and their queues.
 #[derive(Debug)]
 pub struct Fleet {
     world: World,
+    queueing: Queueing,
     pod: Arc<Pod>,
     slowdown: f64,
     warm_shares: Shares,
     cold_shares: Shares,
+    /// When pods that start will be ready.
     starting: VecDeque<u32>,
-    cold: VecDeque<u32>,
-    warm: u32,
-    groups: [Group; 2],
+    /// Pods that were ready once, the oldest first.
+    cohorts: Vec<Cohort>,
+    /// What was counted by pods that answer their scrapes again since the last second.
+    caught_up: Vec<Unseen>,
+    /// Requests that come again in the next second.
+    retried: f64,
+    /// Requests that a removed pod had not worked off.
+    lost: f64,
 }
 
 impl Fleet {
@@ -105,8 +58,19 @@ impl Fleet {
     pub fn new(world: World, warm: u32) -> Self {
         let pod = Arc::new(Pod::new(world.workers));
         let (warm_shares, cold_shares) = (Shares::new(&pod, world.service), Shares::new(&pod, world.service * 2.0));
-        let (starting, cold) = (VecDeque::new(), VecDeque::new());
-        Self { world, pod, slowdown: 1.0, warm_shares, cold_shares, starting, cold, warm, groups: Default::default() }
+        Self {
+            world,
+            queueing: world.queueing(),
+            pod,
+            slowdown: 1.0,
+            warm_shares,
+            cold_shares,
+            starting: VecDeque::new(),
+            cohorts: vec![Cohort::new(warm, 0, 0, 0)],
+            caught_up: Vec::new(),
+            retried: 0.0,
+            lost: 0.0,
+        }
     }
 
     /// From now on each request takes `slowdown` times the usual.
@@ -119,193 +83,215 @@ impl Fleet {
     /// All pods, paid for from the order on.
     #[must_use]
     pub fn replicas(&self) -> u32 {
-        self.warm + (self.cold.len() + self.starting.len()) as u32
+        self.cohorts.iter().map(|cohort| cohort.pods).sum::<u32>() + self.starting.len() as u32
     }
 
-    /// Pods that get requests.
+    /// The pods as a policy may count them at `now`.
     #[must_use]
-    pub fn ready(&self) -> u32 {
-        self.warm + self.cold.len() as u32
+    pub fn pods(&self, now: u32) -> Pods {
+        let mut pods = Pods { replicas: self.starting.len() as u32, ..Pods::default() };
+        for cohort in &self.cohorts {
+            pods.replicas += cohort.pods;
+            *if cohort.ready { &mut pods.ready } else { &mut pods.unready } += cohort.pods;
+            pods.warm += if cohort.ready && cohort.warm { cohort.pods } else { 0 };
+            if let Some(cpu) = cohort.measured() {
+                let cpu = Measured { pods: cohort.pods, cpu };
+                pods.measured.add(cpu);
+                pods.counted.add(if cohort.is_counted(now) { cpu } else { Measured::default() });
+            }
+        }
+        pods
     }
 
-    /// Pods that get requests and have been ready for the warm-up.
-    #[must_use]
-    pub fn warm(&self) -> u32 {
-        self.warm
-    }
-
-    /// Orders that many replicas (within the world's bounds) at second `now`. Down: starting pods go first, then the
-    /// youngest, as the ReplicaSet controller does.
+    /// Orders that many replicas (within the world's bounds) at second `now`. Down: starting pods go first, then unready
+    /// ones, then the youngest, as the ReplicaSet controller does.
     pub fn scale(&mut self, now: u32, replicas: u32) {
         let wanted = replicas.clamp(self.world.bounds.0, self.world.bounds.1);
-        while self.replicas() < wanted {
-            self.starting.push_back(now + self.world.startup);
-        }
-        while self.replicas() > wanted {
-            if self.starting.pop_back().is_none() && self.cold.pop_back().is_none() {
-                self.warm -= 1;
+        let is = self.replicas();
+        (is..wanted).for_each(|_| self.starting.push_back(now + self.world.startup));
+        for _ in wanted..is {
+            if self.starting.pop_back().is_none() {
+                self.remove();
             }
+        }
+    }
+
+    fn remove(&mut self) {
+        let unready = self.cohorts.iter().rposition(|cohort| !cohort.ready);
+        let index = unready.unwrap_or(self.cohorts.len() - 1);
+        let backlog = self.cohorts[index].lose_pod();
+        if self.cohorts[index].pods == 0 {
+            self.cohorts.remove(index);
+        }
+        match self.cohorts.first_mut().filter(|_| self.queueing.shared) {
+            Some(first) => first.backlog.add(&backlog),
+            None => self.lost += backlog.alive(),
         }
     }
 
     /// Lives through second `now` at `load` requests per second; adds latencies to `histogram` when given.
     pub fn second(&mut self, now: u32, load: f64, histogram: Option<&mut Histogram>) -> Second {
-        self.age(now);
         let rate = self.pod.workers() / (self.world.service * self.slowdown);
-        let capacities = [f64::from(self.warm) * rate, self.cold.len() as f64 * rate / 2.0];
-        let shares = self.spread(capacities);
-        let mut second = Second::default();
-        for index in 0..2 {
-            self.serve(index, load * shares[index], capacities[index], &mut second);
+        self.start(now);
+        let queueing = self.queueing;
+        self.cohorts.iter_mut().for_each(|cohort| cohort.begin(now, rate, &queueing));
+        self.merge();
+        let refused = self.spread(load + self.retried, rate);
+        self.cohorts.iter_mut().for_each(|cohort| cohort.serve(rate, &queueing));
+        let failed = refused + std::mem::take(&mut self.lost);
+        let mut second = Second { finished: failed, failed, ..Second::default() };
+        for cohort in &self.cohorts {
+            let served = &cohort.served;
+            second.failed += served.given_up + served.refused;
+            second.finished += served.alive + served.given_up + served.refused;
         }
-        second.busy = (second.busy + IDLE_CPU * f64::from(self.ready())).min(f64::from(self.ready()));
+        self.retried = RETRIED * second.failed.min(load);
         if second.finished > 0.0 {
-            second.above = self.above(&second);
+            second.above = ((self.slow() + second.failed) / second.finished).min(1.0);
         }
         if let Some(histogram) = histogram {
             self.record(histogram);
         }
+        second.exported = self.export(rate);
+        // A scrape at the end of this second is that of the next one's begin.
+        if (now + 1).is_multiple_of(SCRAPE) {
+            self.caught_up.extend(self.cohorts.iter_mut().filter_map(|cohort| cohort.scrape(rate, &queueing)));
+        }
+        for cohort in &self.cohorts {
+            let Exported { pods, silent, .. } = &mut second.exported;
+            *if cohort.silent { silent } else { pods } += cohort.pods;
+        }
         second
     }
 
-    fn age(&mut self, now: u32) {
-        while self.starting.front().is_some_and(|ready| *ready <= now) {
-            self.starting.pop_front();
-            self.cold.push_back(now + self.world.warmup);
+    /// What pods that answer their scrapes again counted meanwhile.
+    pub fn caught_up(&mut self) -> impl Iterator<Item = Unseen> {
+        self.caught_up.drain(..)
+    }
+
+    fn start(&mut self, now: u32) {
+        let ready = self.starting.iter().take_while(|ready| **ready <= now).count();
+        if ready > 0 {
+            self.starting.drain(..ready);
+            let created = now.saturating_sub(self.world.startup);
+            self.cohorts.push(Cohort::new(ready as u32, now, created, now + self.world.warmup));
         }
-        while self.cold.front().is_some_and(|warm| *warm <= now) {
-            self.cold.pop_front();
-            self.warm += 1;
+    }
+
+    /// Warm pods without a backlog become one cohort.
+    fn merge(&mut self) {
+        let Some(first) = self.cohorts.iter().position(Cohort::is_ordinary) else { return };
+        let mut index = self.cohorts.len() - 1;
+        while index > first {
+            if self.cohorts[index].is_ordinary() {
+                let other = self.cohorts.remove(index);
+                self.cohorts[first].merge(&other);
+            }
+            index -= 1;
         }
     }
 
-    /// The share of arrivals per group; backlogs follow their balancing, a vanished group's goes to the other.
-    fn spread(&mut self, capacities: [f64; 2]) -> [f64; 2] {
-        let weights = match self.world.balancing {
-            Balancing::LeastRequest => capacities,
-            Balancing::Equal => [f64::from(self.warm), self.cold.len() as f64],
-        };
-        let total = (weights[0] + weights[1]).max(1e-12);
-        let shares = [weights[0] / total, weights[1] / total];
-        let gone = capacities[0] <= 0.0 || capacities[1] <= 0.0;
-        if self.world.balancing == Balancing::LeastRequest || gone {
-            let backlog = self.groups[0].backlog + self.groups[1].backlog;
-            self.groups[0].backlog = backlog * shares[0];
-            self.groups[1].backlog = backlog * shares[1];
+    /// Sends requests to the pods that are ready; returns those that are refused because there is none.
+    fn spread(&mut self, requests: f64, rate: f64) -> f64 {
+        if self.queueing.shared {
+            self.share_backlog(rate);
         }
-        shares
+        self.cohorts.iter_mut().for_each(|cohort| cohort.arriving = 0.0);
+        let ready = |cohort: &&mut Cohort| cohort.ready;
+        let pods: u32 = self.cohorts.iter_mut().filter(ready).map(|cohort| cohort.pods).sum();
+        if pods == 0 {
+            return requests;
+        }
+        match self.world.balancing {
+            Balancing::LeastRequest => self.level(requests, rate),
+            Balancing::Equal => self
+                .cohorts
+                .iter_mut()
+                .filter(ready)
+                .for_each(|cohort| cohort.arriving = requests * f64::from(cohort.pods) / f64::from(pods)),
+        }
+        0.0
     }
 
-    fn serve(&mut self, index: usize, arriving: f64, capacity: f64, second: &mut Second) {
-        let group = &mut self.groups[index];
-        let waiting = group.backlog + arriving;
-        let served = waiting.min(capacity);
-        let left = waiting - served;
-        let given_up = (left - GIVE_UP * capacity).max(0.0);
-        let before = group.backlog;
-        group.backlog = left - given_up;
-        group.utilisation = if group.backlog > 0.0 { SATURATED } else { (served / capacity.max(1e-12)).min(SATURATED) };
-        group.wait = f64::midpoint(before, group.backlog) / capacity.max(1e-12);
-        group.share = served;
-        let speed = if index == 0 { 1.0 } else { 0.5 };
-        let rate = self.pod.workers() / (self.world.service * self.slowdown) * speed;
-        let pods = capacity / rate;
-        second.finished += served + given_up;
-        second.given_up += given_up;
-        second.busy += served / rate;
-        second.in_flight += pods * self.pod.in_flight(group.utilisation) + f64::midpoint(before, group.backlog);
+    /// Sends requests where the least work waits, so that all that get some have equally much of it, in seconds.
+    fn level(&mut self, requests: f64, rate: f64) {
+        let mut level = f64::INFINITY;
+        loop {
+            let (mut work, mut capacity) = (requests, 0.0);
+            for cohort in self.cohorts.iter().filter(|cohort| cohort.ready) {
+                let (its_work, its_capacity) = (cohort.backlog.total(), cohort.capacity(rate));
+                // A billionth for the error of floating point: whoever has the least always has room.
+                if its_work <= level * its_capacity * (1.0 + 1e-9) {
+                    (work, capacity) = (work + its_work, capacity + its_capacity);
+                }
+            }
+            // Without those that have more, the level is lower, and others may have more than that.
+            let lower = work / capacity;
+            if lower >= level {
+                break;
+            }
+            level = lower;
+        }
+        for cohort in self.cohorts.iter_mut().filter(|cohort| cohort.ready) {
+            cohort.arriving = (level * cohort.capacity(rate) - cohort.backlog.total()).max(0.0);
+        }
     }
 
-    fn above(&self, second: &Second) -> f64 {
-        let slow: f64 = (0..2)
-            .map(|index| (index, &self.groups[index]))
-            .filter(|(_, group)| group.share > 0.0)
-            .map(|(index, group)| {
-                let time = (self.world.target - group.wait) / self.service(index);
-                group.share * self.pod.tail(group.utilisation, time)
-            })
-            .sum();
-        (slow + second.given_up) / second.finished
-    }
-
-    fn service(&self, index: usize) -> f64 {
-        self.world.service * self.slowdown * if index == 0 { 1.0 } else { 2.0 }
-    }
-
-    fn record(&self, histogram: &mut Histogram) {
-        for (index, group) in self.groups.iter().enumerate().filter(|(_, group)| group.share > 0.0) {
-            let shares = if group.wait > 0.0 {
-                queue::delayed(&self.pod, group.utilisation, self.service(index), group.wait)
-            } else {
-                *[&self.warm_shares, &self.cold_shares][index].at(group.utilisation)
-            };
-            for (count, share) in histogram.iter_mut().zip(shares) {
-                *count += share * group.share as f32;
+    /// What waits in front goes to the pods that have room.
+    fn share_backlog(&mut self, rate: f64) {
+        let (mut all, mut capacity) = (Backlog::default(), 0.0);
+        for cohort in &self.cohorts {
+            all.add(&cohort.backlog);
+            capacity += cohort.capacity(rate);
+        }
+        if all.total() > 0.0 {
+            for cohort in &mut self.cohorts {
+                cohort.backlog = all.times(cohort.capacity(rate) / capacity);
             }
         }
+    }
+
+    /// Requests that were answered in this second and took longer than the target.
+    fn slow(&self) -> f64 {
+        let slow = |cohort: &Cohort| {
+            let served = &cohort.served;
+            let time = (self.world.target - served.wait) / cohort.service(&self.world, self.slowdown);
+            served.alive * self.pod.tail(served.utilisation, time)
+        };
+        self.cohorts.iter().filter(|cohort| cohort.served.alive > 0.0).map(slow).sum()
+    }
+
+    /// What the servers measure: what they worked on, whoever waited for it.
+    fn record(&mut self, histogram: &mut Histogram) {
+        for cohort in self.cohorts.iter_mut().filter(|cohort| cohort.served.all > 0.0) {
+            let served = cohort.served;
+            let shares = if served.wait > 0.0 {
+                let service = cohort.service(&self.world, self.slowdown);
+                queue::delayed(&self.pod, served.utilisation, service, served.wait)
+            } else {
+                *if cohort.warm { &self.warm_shares } else { &self.cold_shares }.at(served.utilisation)
+            };
+            let counts = if cohort.silent { &mut cohort.unseen.histogram } else { &mut *histogram };
+            for (count, share) in counts.iter_mut().zip(shares) {
+                *count += share * served.all as f32;
+            }
+        }
+    }
+
+    /// What the pods count whose last scrape was answered.
+    fn export(&self, rate: f64) -> Exported {
+        let mut exported = Exported::default();
+        for cohort in self.cohorts.iter().filter(|cohort| !cohort.silent) {
+            let (served, pods) = (&cohort.served, f64::from(cohort.pods));
+            exported.requests += served.all + served.refused;
+            exported.refused += served.refused;
+            exported.busy += cohort.cpu(cohort.capacity(rate));
+            exported.in_flight += pods * self.pod.in_flight(served.utilisation) + served.wait * cohort.capacity(rate);
+        }
+        exported
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(fleet: &mut Fleet, seconds: std::ops::Range<u32>, load: f64) -> Vec<Second> {
-        seconds.map(|now| fleet.second(now, load, None)).collect()
-    }
-
-    #[test]
-    fn at_its_capacity_five_per_cent_are_above_the_target() {
-        let world = World::new(0.2, 10, None);
-        let second = Fleet::new(world, 10).second(0, world.capacity(1.0) * 10.0, None);
-        assert!((second.above - 0.05).abs() < 0.002, "{second:?}");
-        assert!((second.busy - 10.0 * (world.capacity(1.0) * 0.2 / 4.0 + IDLE_CPU)).abs() < 1e-9);
-    }
-
-    #[test]
-    fn beyond_capacity_a_backlog_grows_until_users_give_up_and_drains_again() {
-        let mut fleet = Fleet::new(World::new(0.2, 10, None), 5); // 100 requests per second
-        let over = run(&mut fleet, 0..60, 150.0);
-        assert!(over[0].given_up == 0.0 && over[59].given_up > 49.0 && over[59].above > 0.99);
-        assert!(over[59].in_flight > 500.0);
-        let after = run(&mut fleet, 60..90, 50.0);
-        assert!(after[5].above > 0.9 && after[15].above < 0.05, "{:?}", after[15]);
-    }
-
-    #[test]
-    fn a_pod_starts_works_at_half_speed_and_is_warm() {
-        let mut fleet = Fleet::new(World::new(0.2, 10, None), 2);
-        fleet.scale(0, 4);
-        run(&mut fleet, 0..10, 10.0);
-        assert_eq!((fleet.replicas(), fleet.ready(), fleet.warm()), (4, 2, 2));
-        run(&mut fleet, 10..11, 10.0);
-        assert_eq!((fleet.ready(), fleet.warm()), (4, 2));
-        run(&mut fleet, 11..31, 10.0);
-        assert_eq!(fleet.warm(), 4);
-        fleet.scale(31, 6);
-        fleet.scale(32, 3);
-        assert_eq!((fleet.replicas(), fleet.warm()), (3, 3));
-    }
-
-    #[test]
-    fn equal_balancing_hurts_while_pods_are_cold() {
-        let share = |balancing| {
-            let world = World { balancing, ..World::new(0.2, 0, None) };
-            let mut fleet = Fleet::new(world, 4);
-            fleet.scale(0, 8);
-            run(&mut fleet, 0..15, 80.0)[14].above
-        };
-        assert!(share(Balancing::Equal) > 0.2 && share(Balancing::LeastRequest) < 0.05);
-    }
-
-    #[test]
-    fn the_histogram_counts_what_was_served_and_shows_the_p95() {
-        let world = World::new(0.2, 10, None);
-        let mut counts = Histogram::default();
-        Fleet::new(world, 10).second(0, 100.0, Some(&mut counts));
-        assert!((counts.iter().sum::<f32>() - 100.0).abs() < 0.01);
-        let p95 = queue::histogram_quantile(&counts, 0.95).unwrap();
-        let truth = 0.2 * Pod::new(4).quantile(0.5, 0.95);
-        assert!((p95 / truth - 1.0).abs() < 0.15, "{p95} {truth}");
-    }
-}
+#[path = "fleet_tests.rs"]
+mod tests;

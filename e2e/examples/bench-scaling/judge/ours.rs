@@ -1,16 +1,20 @@
 //! This project's own decision, behind what it takes in a cluster: scrapes and rules every 5 s at moments of their own, and
 //! a second until a new sample is read, decided with and what was decided is written.
+//!
+//! Where no server answers, the rules record nothing, and what was read last gets older. What is observed without the
+//! servers is observed as by the operator: their readiness from the API server, scrapes that were not answered from `up`,
+//! and while something is wrong the kubelets' CPU from metrics-server.
 
+use recommender_operator::scaling::overload::{MeasuredCpu, Outside, ProbeFailure};
 use recommender_operator::scaling::serving::{self, History, Replicas, Signals};
-use recommender_operator::scaling::{Behavior, Bounds, Common, Headroom, Signal};
+use recommender_operator::scaling::{Behavior, Bounds, Common, Decision, Headroom, Signal};
 
-use super::fleet::World;
+use super::cohort::{KUBELET, SCRAPE as PERIOD};
 use super::rng::Rng;
 use super::run::Policy;
-use super::telemetry::{Pods, Telemetry};
+use super::telemetry::{Measured, Pods, Telemetry};
+use super::world::{Servers, World};
 
-/// Seconds between two scrapes, and two evaluations of the rules.
-const PERIOD: u32 = 5;
 /// Seconds from a new sample to the decision, and to the changed Deployment in whole seconds. In the live tests the first
 /// is what `recommender_operator_scaling_sample_age_seconds` tells, and the second 0.6 by the API server's audit log.
 const READ: f64 = 0.3;
@@ -18,16 +22,67 @@ const ORDER: u32 = 1;
 /// Window of the rates and latencies, seconds.
 const WINDOW: u32 = 15;
 
+/// Seconds up to which a sample is fresh, and up to which it is of some use: the operator's.
+const FRESH: f64 = 20.0;
+const STALE: f64 = 300.0;
+
+/// The newest sample of a series.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    value: f64,
+    at: u32,
+}
+
+/// The newest samples that the rules recorded.
+#[derive(Debug, Clone, Copy, Default)]
+struct Recorded {
+    rate: Option<Sample>,
+    latest: Option<Sample>,
+    latency: Option<Sample>,
+    in_flight: Option<Sample>,
+    cpu: Option<Sample>,
+    failed: Option<Sample>,
+}
+
+impl Recorded {
+    /// The rules are evaluated at `now`, on the scrapes up to `at`: nothing is recorded where no server answers.
+    fn record(&mut self, now: u32, at: u32, telemetry: &Telemetry, servers: Servers) {
+        if telemetry.answering(at) == 0 {
+            return;
+        }
+        let new = |value: f64| Some(Sample { value, at: now });
+        self.rate = new(telemetry.rate(at, WINDOW));
+        self.latest = new(telemetry.rate(at, PERIOD));
+        self.latency = telemetry.latency(at, WINDOW, 0.95).map_or(self.latency, new);
+        self.in_flight = new(telemetry.concurrency(at, 1));
+        self.cpu = new(telemetry.cpu(at, WINDOW));
+        // Blind servers have no way to refuse.
+        self.failed = if servers == Servers::Visible { new(telemetry.refused(at, WINDOW)) } else { None };
+    }
+}
+
+/// A sample as the operator takes it at `now`.
+fn signal(sample: Option<Sample>, now: u32) -> Signal {
+    let Some(Sample { value, at }) = sample else { return Signal::Missing("there is none") };
+    match f64::from(now - at) + READ {
+        age if age <= FRESH => Signal::Fresh { value, age },
+        age if age <= STALE => Signal::Stale { value, age },
+        _ => Signal::Missing("the newest sample is minutes old"),
+    }
+}
+
 /// Our scaler in a simulated cluster.
 #[derive(Debug)]
 pub struct Ours {
     policy: serving::Policy,
+    servers: Servers,
     history: History,
     /// Seconds from a scrape to the rules.
     phase: u32,
     scraped: u32,
+    recorded: Recorded,
     /// Decided at the last tick, and not ordered yet.
-    wanted: Option<u32>,
+    decided: Option<Decision>,
 }
 
 impl Ours {
@@ -48,23 +103,50 @@ impl Ours {
             warmup: f64::from(world.warmup),
             delay: f64::from(PERIOD + ORDER),
         };
-        let phase = rng.below(PERIOD);
-        let history = History::default();
-        Self { policy, history, phase, scraped: 0, wanted: None }
+        Self {
+            policy,
+            servers: world.servers,
+            history: History::default(),
+            phase: rng.below(PERIOD),
+            scraped: 0,
+            recorded: Recorded::default(),
+            decided: None,
+        }
     }
 
-    fn signals(&self, telemetry: &Telemetry, pods: Pods) -> Signals {
-        let at = self.scraped;
-        // Rules go on when a scrape is lost: what they record then is new, of what is there.
-        let signal = |value: f64| Signal::Fresh { value, age: READ };
+    fn signals(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Signals {
+        let signal = |sample| signal(sample, now);
+        let rate = signal(self.recorded.rate);
         Signals {
-            rate: signal(telemetry.rate(at, WINDOW)),
-            latest: signal(telemetry.rate(at, PERIOD)),
-            latency: telemetry.latency(at, WINDOW, 0.95).map_or(Signal::Missing("no requests"), signal),
-            in_flight: signal(telemetry.concurrency(at, 1)),
-            cpu: signal(telemetry.cpu(at, WINDOW) / f64::from(pods.ready.max(1))),
+            rate,
+            latest: signal(self.recorded.latest),
+            latency: signal(self.recorded.latency),
+            in_flight: signal(self.recorded.in_flight),
+            cpu: signal(self.recorded.cpu),
+            failed: signal(self.recorded.failed),
+            outside: self.outside(now, telemetry, pods, rate),
             replicas: Replicas { current: pods.replicas, ready: pods.ready, warm: pods.warm },
             rolling_out: false,
+        }
+    }
+
+    /// What is observed of the servers without any answer of theirs. Metrics-server is asked only while something is wrong.
+    fn outside(&self, now: u32, telemetry: &Telemetry, pods: Pods, rate: Signal) -> Outside {
+        // That a scrape is not answered is known when its time is out, which is that of the next one.
+        let unscraped = telemetry.silent(self.scraped.saturating_sub(PERIOD));
+        let wrong = pods.unready > 0 || unscraped > 0 || rate.value().is_none();
+        let cpu = pods.measured;
+        let measured = MeasuredCpu {
+            share: cpu.cpu / f64::from(cpu.pods.max(1)),
+            age: f64::from(Measured::age(now)),
+            window: f64::from(KUBELET),
+        };
+        Outside {
+            unready: pods.unready,
+            probe: (pods.unready > 0).then_some(ProbeFailure::TimedOut),
+            unscraped,
+            cpu: (wrong && cpu.pods > 0).then_some(measured),
+            ..Outside::default()
         }
     }
 }
@@ -75,15 +157,20 @@ impl Policy for Ours {
             self.scraped = now;
         }
         if now % PERIOD == self.phase && self.scraped >= WINDOW {
-            let signals = self.signals(telemetry, pods);
-            let decision = serving::decide(&self.policy, &signals, &mut self.history, f64::from(now));
-            self.wanted = Some(decision.replicas);
+            self.recorded.record(now, self.scraped, telemetry, self.servers);
+            let signals = self.signals(now, telemetry, pods);
+            self.decided = Some(serving::decide(&self.policy, &signals, &mut self.history, f64::from(now)));
         }
         let ordered = now % PERIOD == (self.phase + ORDER) % PERIOD;
-        self.wanted.filter(|wanted| ordered && *wanted != pods.replicas)
+        let wanted = self.decided.as_ref().map(|decision| decision.replicas);
+        wanted.filter(|wanted| ordered && *wanted != pods.replicas)
     }
 
     fn reads_latency(&self) -> bool {
         true
+    }
+
+    fn tell(&self) -> Option<String> {
+        self.decided.as_ref().map(ToString::to_string)
     }
 }

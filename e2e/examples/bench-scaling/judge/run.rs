@@ -1,9 +1,10 @@
 //! One run: a load, a world, a policy; what came of it.
 
-use super::fleet::{Fleet, World};
+use super::fleet::Fleet;
 use super::queue::Pod;
 use super::telemetry::{Pods, Telemetry};
 use super::trace::Variant;
+use super::world::World;
 
 /// Something that says how many replicas there should be.
 pub trait Policy {
@@ -14,6 +15,17 @@ pub trait Policy {
     /// Whether it reads the latency histogram, which takes time to simulate.
     fn reads_latency(&self) -> bool {
         false
+    }
+
+    /// Whether it comes with a proxy in each pod, which holds back what the server has no worker for and keeps its count
+    /// while the server is busy.
+    fn fronted(&self) -> bool {
+        false
+    }
+
+    /// The last decision in a sentence, when it explains itself.
+    fn tell(&self) -> Option<String> {
+        None
     }
 }
 
@@ -66,11 +78,13 @@ impl Scenario {
 pub struct Outcome {
     /// Seconds in which more than 5 % of the requests took longer than the target.
     pub seconds_above: f64,
-    /// Requests that took longer than the target, those given up included.
+    /// Requests that took longer than the target, those that failed included.
     pub requests_above: f64,
-    /// Requests whose user gave up.
-    pub given_up: f64,
-    /// All requests.
+    /// Requests that were given up or refused.
+    pub failed: f64,
+    /// Seconds in which more than 5 % of the requests failed.
+    pub seconds_failing: f64,
+    /// All requests, those that were tried again included.
     pub requests: f64,
     /// Hours of replicas, paid for from the order on.
     pub replica_hours: f64,
@@ -83,27 +97,35 @@ impl Outcome {
     pub fn add(&mut self, other: &Self) {
         self.seconds_above += other.seconds_above;
         self.requests_above += other.requests_above;
-        self.given_up += other.given_up;
+        self.failed += other.failed;
+        self.seconds_failing += other.seconds_failing;
         self.requests += other.requests;
         self.replica_hours += other.replica_hours;
         self.changes += other.changes;
     }
 }
 
-/// A second of a run, for plots.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A second of a run, for plots and to be told.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// All replicas.
     pub replicas: u32,
-    /// p95 within the second in units of the target, at most 4.
+    /// Pods that get requests, and those that did and do not pass their probes any more.
+    pub ready: u32,
+    pub unready: u32,
+    /// Share of the requests that took longer than the target, and of those that failed.
     pub above: f64,
+    pub failed: f64,
+    /// What was decided last, when that explains itself.
+    pub said: Option<String>,
 }
 
 /// Lives through a scenario with a policy; every run begins with the replicas that the first second needs, warm.
 pub fn run(scenario: &Scenario, policy: &mut dyn Policy, mut trail: Option<&mut Vec<Point>>) -> Outcome {
     let bounds = scenario.world.bounds;
     let first = (scenario.load[0] / scenario.world.capacity(1.0)).ceil() as u32;
-    let mut fleet = Fleet::new(scenario.world, first.clamp(bounds.0, bounds.1));
+    let world = World { fronted: policy.fronted(), ..scenario.world };
+    let mut fleet = Fleet::new(world, first.clamp(bounds.0, bounds.1));
     let mut telemetry = Telemetry::new(scenario.seed, scenario.gaps, scenario.load.len());
     let mut outcome = Outcome::default();
     for (now, load) in scenario.load.iter().enumerate() {
@@ -113,20 +135,23 @@ pub fn run(scenario: &Scenario, policy: &mut dyn Policy, mut trail: Option<&mut 
         }
         let histogram = policy.reads_latency().then(|| telemetry.histogram());
         let second = fleet.second(now, *load, histogram);
-        telemetry.push(&second, fleet.ready());
+        telemetry.push(&second.exported);
+        fleet.caught_up().for_each(|unseen| telemetry.catch_up(&unseen));
+        let pods = fleet.pods(now + 1);
         outcome.seconds_above += f64::from(u8::from(second.above > 0.05));
         outcome.requests_above += second.above * second.finished;
-        outcome.given_up += second.given_up;
+        outcome.failed += second.failed;
+        outcome.seconds_failing += f64::from(u8::from(second.failed > 0.05 * second.finished));
         outcome.requests += second.finished;
-        outcome.replica_hours += f64::from(fleet.replicas()) / 3600.0;
-        if let Some(trail) = trail.as_deref_mut() {
-            trail.push(Point { replicas: fleet.replicas(), above: second.above });
-        }
-        let pods = Pods { replicas: fleet.replicas(), ready: fleet.ready(), warm: fleet.warm() };
+        outcome.replica_hours += f64::from(pods.replicas) / 3600.0;
         if let Some(replicas) = policy.decide(now + 1, &telemetry, pods) {
-            let before = fleet.replicas();
             fleet.scale(now + 1, replicas);
-            outcome.changes += u32::from(fleet.replicas() != before);
+            outcome.changes += u32::from(fleet.replicas() != pods.replicas);
+        }
+        if let Some(trail) = trail.as_deref_mut() {
+            let Pods { replicas, ready, unready, .. } = pods;
+            let failed = second.failed / second.finished.max(1e-9);
+            trail.push(Point { replicas, ready, unready, above: second.above, failed, said: policy.tell() });
         }
     }
     outcome
@@ -188,7 +213,7 @@ mod tests {
         let mut clairvoyant = Clairvoyant::new(&scenario);
         assert_eq!((clairvoyant.plan[518], clairvoyant.plan[519], clairvoyant.plan[600]), (4, 10, 10));
         let outcome = run(&scenario, &mut clairvoyant, None);
-        assert!(outcome.seconds_above < 2.0 && outcome.given_up == 0.0, "{outcome:?}");
+        assert!(outcome.seconds_above < 2.0 && outcome.failed == 0.0, "{outcome:?}");
         assert!((outcome.replica_hours - (519.0 * 4.0 + 681.0 * 10.0) / 3600.0).abs() < 0.02);
         assert_eq!(outcome.changes, 1);
     }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use recommender_operator::scaling::Headroom;
 use serde::Serialize;
 
-use super::fleet::{Balancing, World};
 use super::front;
 use super::log::{self, LagOutcome, LagPolicy, LogWorld, OurWorkers};
 use super::ours::Ours;
 use super::peers::{flink, hpa, keda, kpa};
 use super::run::{Clairvoyant, Outcome, Point, Policy, Scenario, run};
-use super::trace::{Trace, Variant};
+use super::trace::{Scale, Trace, Variant};
+use super::world::{Balancing, Servers, World};
 
 /// What is run.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +28,8 @@ pub struct Options {
     pub workers: u32,
     /// How requests are spread over pods.
     pub balancing: Balancing,
+    /// What servers do that have too much to do.
+    pub servers: Servers,
     /// How many seeds.
     pub seeds: u64,
     /// Whether peers run with a grid of their settings, or with their defaults alone.
@@ -74,7 +76,7 @@ impl Contender {
         Self::defaults().contains(&self)
     }
 
-    fn defaults() -> [Self; 6] {
+    const fn defaults() -> [Self; 6] {
         [
             Self::Clairvoyant,
             Self::Ours(Headroom::Balanced),
@@ -209,11 +211,12 @@ fn scenarios(options: &Options, trace: &Trace, variant: Variant) -> Vec<Scenario
     for service in &options.services {
         for startup in &options.startups {
             let world = World::new(*service, *startup, options.target);
-            let world = World { workers: options.workers, balancing: options.balancing, ..world };
+            let Options { workers, balancing, servers, .. } = *options;
+            let world = World { workers, balancing, servers, ..world };
             let target = options.target.unwrap_or(2.5 * super::run::unloaded(&world));
             let world = World { target, ..world };
             for seed in 1..=options.seeds {
-                let load = trace.per_second(20.0 * world.capacity(1.0), variant, seed);
+                let load = trace.per_second(&Scale::of(world.capacity(1.0), 20, world.bounds.1), variant, seed);
                 // Periods meet each other in another way in every scenario.
                 let name: u64 = trace.name.bytes().map(u64::from).sum();
                 let seed = (seed << 16) + (name << 3) + scenarios.len() as u64;
@@ -300,7 +303,7 @@ pub fn workers(options: &Options, traces: &[Trace], variant: Variant) -> Vec<Lag
         for startup in &options.startups {
             let world = LogWorld { partitions: 12, each: 50.0, startup: *startup, rebalance: 10, catch_up: 120.0 };
             for seed in 1..=options.seeds {
-                let arrivals = trace.per_second(8.0 * world.each, variant, seed);
+                let arrivals = trace.per_second(&Scale::of(world.each, 8, world.partitions), variant, seed);
                 for (index, (name, mut policy)) in lag_policies(&world, seed).into_iter().enumerate() {
                     let outcome = log::run(world, &arrivals, seed, policy.as_mut());
                     rows.entry((index, name)).or_default().add(&outcome);
@@ -326,90 +329,5 @@ fn lag_policies(world: &LogWorld, seed: u64) -> Vec<(String, Box<dyn LagPolicy>)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(grid: bool) -> Options {
-        Options {
-            services: vec![0.2],
-            startups: vec![10],
-            target: None,
-            variants: vec![Variant::Main],
-            workers: 4,
-            balancing: Balancing::LeastRequest,
-            seeds: 1,
-            grid,
-        }
-    }
-
-    /// Two hours of a made up day: waves, a spike, a quiet time.
-    fn trace() -> Trace {
-        let wave = |minute: u32| 50.0 + 30.0 * (f64::from(minute) / 15.0).sin() + if minute == 70 { 60.0 } else { 0.0 };
-        let points = (0..120).map(|minute| (f64::from(minute) * 60.0, wave(minute))).collect();
-        Trace { name: "waves".into(), points }
-    }
-
-    #[test]
-    fn on_waves_ours_is_above_the_target_for_less_time_than_an_hpa_and_costs_no_more() {
-        let report = variant(&options(false), &[trace()], Variant::Main);
-        let row = |family: &str| report.rows.iter().find(|row| row.family == family && row.default).unwrap();
-        let ours = row("ours");
-        for peer in ["hpa-cpu", "hpa-latency", "hpa-rate"].map(row) {
-            let (our, their) = (ours.net_seconds_above, peer.net_seconds_above);
-            assert!(our < their, "{}: {our} {their}", peer.family);
-            assert!(ours.total.replica_hours < 1.1 * peer.total.replica_hours, "{}", peer.family);
-        }
-    }
-
-    /// Twenty hours that were made up: a slow wave, a quicker one, and after four hours a flash crowd every other hour,
-    /// which doubles the load for a quarter of an hour.
-    fn shift() -> Trace {
-        let load = |minute: u32| {
-            let (slow, quick) = ((f64::from(minute) / 90.0).sin(), (f64::from(minute) / 11.0).sin());
-            let crowd = if minute > 240 && minute % 120 >= 70 && minute % 120 < 85 { 2.0 } else { 1.0 };
-            (60.0 + 25.0 * slow + 10.0 * quick) * crowd
-        };
-        let points = (0..240).map(|step| (f64::from(step) * 300.0, load(step * 5))).collect();
-        Trace { name: "shift".into(), points }
-    }
-
-    /// A regression is noticed here; the numbers that count come from real traces. Only where the best of all settings,
-    /// which nobody knows beforehand, is above the target at times, too.
-    #[test]
-    fn at_equal_hours_ours_is_above_the_target_for_less_time_than_the_best_setting_of_all_peers() {
-        let options = Options { startups: vec![60], ..options(true) };
-        for (kind, headroom, most) in [
-            (Variant::Main, Headroom::Economy, 0.7),
-            (Variant::Steps, Headroom::Economy, 0.7),
-            (Variant::Noise, Headroom::Balanced, 0.9),
-        ] {
-            let report = variant(&options, &[shift()], kind);
-            let ours = report.versus.iter().find(|versus| versus.setting == format!("{headroom:?}")).unwrap();
-            assert!(ours.net_seconds_above <= most * ours.best_peer.unwrap(), "{kind:?}: {ours:?}");
-            assert_eq!(report.beaten_on, Vec::<String>::new(), "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn the_same_run_gives_the_same_result() {
-        let once = || serde_json::to_string(&variant(&options(false), &[trace()], Variant::Noise)).unwrap();
-        assert_eq!(once(), once());
-    }
-
-    #[test]
-    fn the_clairvoyant_is_the_cheapest_of_those_that_keep_the_target() {
-        let report = variant(&options(true), &[trace()], Variant::Steps);
-        let best = &report.rows[0].total;
-        let cheaper = report.rows[1..].iter().filter(|row| {
-            row.total.replica_hours < best.replica_hours && row.total.seconds_above <= best.seconds_above
-        });
-        assert_eq!(cheaper.count(), 0);
-    }
-
-    #[test]
-    fn our_workers_are_behind_less_than_flink_with_its_defaults() {
-        let rows = workers(&options(false), &[trace()], Variant::Main);
-        let of = |name: &str| rows.iter().find(|row| row.name.starts_with(name)).map(|row| row.total).unwrap();
-        assert!(of("ours").seconds_behind <= of("flink, defaults").seconds_behind, "{rows:?}");
-    }
-}
+#[path = "suite_tests.rs"]
+mod tests;

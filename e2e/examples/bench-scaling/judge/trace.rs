@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
+use super::crowd;
 use super::rng::Rng;
 
 /// How the load between the points of a trace is made, and what else changes while it runs.
@@ -19,11 +20,32 @@ pub enum Variant {
     Steps,
     /// As `main`; after a third of the time every request takes 1/0.7 of its time, for good.
     Drift,
+    /// A quarter of `main`, its first half idle, and jumps to 3, 10 and 30 times the load within a second, for ten minutes.
+    Crowd,
 }
 
 impl Variant {
     /// All variants, in the order of the reports.
-    pub const ALL: [Self; 4] = [Self::Main, Self::Noise, Self::Steps, Self::Drift];
+    pub const ALL: [Self; 5] = [Self::Main, Self::Noise, Self::Steps, Self::Drift, Self::Crowd];
+}
+
+/// How much a load is to be, requests per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// The 99th percentile of the trace's points.
+    pub p99: f64,
+    /// What one replica carries at the target.
+    pub one: f64,
+    /// What all replicas there may ever be carry, with a little in hand.
+    pub most: f64,
+}
+
+impl Scale {
+    /// A load whose 99th percentile needs `p99` replicas of at most `most`, each of which carries `one`.
+    #[must_use]
+    pub fn of(one: f64, p99: u32, most: u32) -> Self {
+        Self { p99: one * f64::from(p99), one, most: one * f64::from(most) * 0.8 }
+    }
 }
 
 /// The points of a trace file.
@@ -91,12 +113,12 @@ impl Trace {
         Self { name: self.name.clone(), points }
     }
 
-    /// One load per second, scaled so that its 99th percentile (of the points) is `p99`, varied as asked.
+    /// One load per second, scaled and varied as asked.
     #[must_use]
-    pub fn per_second(&self, p99: f64, variant: Variant, seed: u64) -> Vec<f64> {
+    pub fn per_second(&self, size: &Scale, variant: Variant, seed: u64) -> Vec<f64> {
         let mut sorted: Vec<f64> = self.points.iter().map(|point| point.1).collect();
         sorted.sort_by(f64::total_cmp);
-        let scale = p99 / sorted[(sorted.len() as f64 * 0.99) as usize].max(1e-9);
+        let scale = size.p99 / sorted[(sorted.len() as f64 * 0.99) as usize].max(1e-9);
         let mut load = self.interpolate(if variant == Variant::Steps { Some(20.0) } else { None });
         let mut rng = Rng::new(seed);
         let mut noise = rng.normal();
@@ -107,6 +129,9 @@ impl Trace {
                 noise = keep * noise + (1.0 - keep * keep).sqrt() * rng.normal();
                 *value *= (0.15 * noise - 0.15 * 0.15 / 2.0).exp();
             }
+        }
+        if variant == Variant::Crowd {
+            crowd::invite(&mut load, size, &mut rng);
         }
         load
     }
@@ -134,6 +159,8 @@ impl Trace {
 mod tests {
     use super::*;
 
+    const TEN: Scale = Scale { p99: 10.0, one: 1.0, most: 20.0 };
+
     fn trace(points: &[(f64, f64)]) -> Trace {
         Trace { name: "t".into(), points: points.to_vec() }
     }
@@ -141,9 +168,9 @@ mod tests {
     #[test]
     fn main_is_linear_and_steps_hold_with_a_short_ramp() {
         let trace = trace(&[(0.0, 0.0), (100.0, 10.0), (200.0, 10.0)]);
-        let main = trace.per_second(10.0, Variant::Main, 1);
+        let main = trace.per_second(&TEN, Variant::Main, 1);
         assert_eq!((main.len(), main[50], main[100]), (201, 5.0, 10.0));
-        let steps = trace.per_second(10.0, Variant::Steps, 1);
+        let steps = trace.per_second(&TEN, Variant::Steps, 1);
         assert_eq!((steps[79], steps[90], steps[100]), (0.0, 5.0, 10.0));
     }
 
@@ -157,11 +184,11 @@ mod tests {
     #[test]
     fn noise_is_15_per_cent_around_the_trace_and_differs_by_seed() {
         let flat = trace(&[(0.0, 10.0), (50_000.0, 10.0)]);
-        let noisy = flat.per_second(10.0, Variant::Noise, 3);
+        let noisy = flat.per_second(&TEN, Variant::Noise, 3);
         let mean = noisy.iter().sum::<f64>() / noisy.len() as f64;
         let deviation = (noisy.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / noisy.len() as f64).sqrt();
         assert!((mean - 10.0).abs() < 0.3 && (deviation - 1.5).abs() < 0.3, "{mean} {deviation}");
-        assert_ne!(noisy, flat.per_second(10.0, Variant::Noise, 4));
+        assert_ne!(noisy, flat.per_second(&TEN, Variant::Noise, 4));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod feedback;
 mod fleet;
 mod matrix;
 mod objects;
+mod overload;
 mod policy;
 mod promises;
 mod recall;

@@ -96,7 +96,8 @@ fn pods(phase: &Phase, told: Option<i32>) -> Option<Pods> {
     let follows = told.filter(|_| phase.follows).map(|told| told as u32);
     let (desired, ready) = follows.map_or((phase.desired, phase.ready), |told| (told, told));
     let ready_since = vec![at(-3600); ready as usize];
-    let pods = Pods { desired, ready, ready_since, startup: Some(20.0), rolling_out: phase.rolling_out };
+    let pods =
+        Pods { desired, ready, ready_since, startup: Some(20.0), rolling_out: phase.rolling_out, ..Pods::default() };
     phase.known.then_some(pods)
 }
 

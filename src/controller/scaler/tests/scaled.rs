@@ -89,7 +89,7 @@ impl Servers {
 /// Pods that have been ready for long.
 fn pods(desired: u32) -> Pods {
     let ready_since = vec![at(-3600); desired as usize];
-    Pods { desired, ready: desired, ready_since, startup: Some(20.0), rolling_out: false }
+    Pods { desired, ready: desired, ready_since, startup: Some(20.0), rolling_out: false, ..Pods::default() }
 }
 
 fn status(replicas: i32) -> ScalingStatus {

@@ -34,6 +34,8 @@ pub struct Site {
     training: Decision,
     /// What was last seen of the pods.
     seen: Vec<(u32, u32)>,
+    /// So many of the first fleet's pods run and are not ready any more.
+    unready: u32,
 }
 
 impl Site {
@@ -49,6 +51,7 @@ impl Site {
             metrics: Metrics::new(),
             training: trained(),
             seen: Vec::new(),
+            unready: 0,
         };
         site.look(0);
         site
@@ -58,6 +61,11 @@ impl Site {
     pub fn restart(&mut self, now: i64) {
         self.scaler = Scaler::default();
         self.look(now);
+    }
+
+    /// From the next look on, so many of the first fleet's pods do not pass their readiness probes.
+    pub fn lose_readiness(&mut self, count: u32) {
+        (self.unready, self.seen) = (count, Vec::new());
     }
 
     /// A scrape interval goes by. Returns what is recorded at its end.
@@ -114,6 +122,7 @@ impl Site {
                 serve: self.training.versions.first(),
                 train: None,
                 replicas: self.fleets.iter().map(replicas).collect(),
+                open: scaling.open(&self.model),
                 left_alone: Default::default(),
             },
         );
@@ -156,10 +165,16 @@ impl Site {
         let mut family = Family::default();
         for fleet in &self.fleets {
             let (name, component) = (&fleet.workload.deployment, &fleet.workload.component);
-            let facts = Facts::Deployment(deployment(component, fleet.desired as i32, fleet.ready(now) as i32));
+            let facts = Facts::Deployment(deployment(
+                component,
+                fleet.desired as i32,
+                fleet.ready(now).saturating_sub(self.unready) as i32,
+            ));
             family = family.with(Watched::Child(Kind::Deployment), name, facts, None);
             for (index, ready) in fleet.ready.iter().enumerate() {
                 let pod = pod(component, *ready, fleet.startup, now);
+                let ready_since = pod.ready_since.filter(|_| index >= self.unready as usize);
+                let pod = PodFacts { name: format!("{name}-{index}"), ready_since, ..pod };
                 family = family.with(Watched::Pod, &format!("{name}-{index}"), Facts::Nothing, Some(pod));
             }
         }
@@ -184,6 +199,7 @@ fn deployment(component: &str, desired: i32, ready: i32) -> DeploymentFacts {
 fn pod(component: &str, ready: i64, startup: i64, now: i64) -> PodFacts {
     let is_ready = ready <= now;
     PodFacts {
+        started: is_ready,
         job: None,
         component: component.into(),
         version: if component == "serving" { "v1".into() } else { String::new() },
@@ -192,6 +208,7 @@ fn pod(component: &str, ready: i64, startup: i64, now: i64) -> PodFacts {
         started_after: is_ready.then(|| jiff::SignedDuration::from_secs(startup)),
         blocked: None,
         end: None,
+        ..PodFacts::default()
     }
 }
 

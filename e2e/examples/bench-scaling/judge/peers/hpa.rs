@@ -5,12 +5,18 @@
 //! ```text
 //! wanted = ceil(pods * metric / target), none when |metric / target - 1| <= 0.1
 //! ```
-//! Pods that are not ready, or have no metric yet, count as 0 when the others want more, and as the target when they want
-//! less; when that turns the direction or falls within the tolerance, nothing changes. Then at most twice the pods or 4
-//! more per 15 s, and down only to the most that was wanted within 300 s.
+//! Pods that are not ready count as 0 when the others want more, and not at all when they want less; those without a
+//! metric as 0 and as the target. When that turns the direction or falls within the tolerance, nothing changes; without the
+//! metric of any pod nothing is decided (`<unknown>`). Then at most twice the pods or 4 more per 15 s, and down only to the
+//! most that was wanted within 300 s.
+//!
+//! CPU comes from the kubelets, whether the servers answer or not, but that of a pod that is not ready is left out for the
+//! first five minutes of its life ([`Pods::counted`]); later it counts, because the pod was ready once. Latency and rates
+//! come from the pods through Prometheus, which misses those that do not answer.
 
 use std::collections::VecDeque;
 
+use super::super::cohort::SCRAPE;
 use super::super::run::Policy;
 use super::super::telemetry::{Pods, Telemetry};
 
@@ -36,6 +42,18 @@ pub enum Metric {
         /// Window of the rate, seconds.
         window: u32,
     },
+}
+
+/// A metric of pods.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PerPod {
+    /// The sum over the pods that count.
+    pub sum: f64,
+    /// How many those are.
+    pub pods: u32,
+    /// Pods that are not ready, and pods without a metric.
+    pub unready: u32,
+    pub missing: u32,
 }
 
 /// Settings, with the defaults of Kubernetes.
@@ -76,25 +94,24 @@ impl Hpa {
         Self { settings, phase, wanted: VecDeque::new() }
     }
 
-    /// `calcPlainMetricReplicas` / `GetResourceReplicas`: `sum` is the metric over `measured` ready pods, `others` are
-    /// unready or without a metric.
+    /// `calcPlainMetricReplicas` and `GetResourceReplicas`. None when no pod has a metric that counts.
     #[must_use]
-    pub fn per_pod(&self, current: u32, sum: f64, measured: u32, others: u32, target: f64) -> u32 {
-        if measured == 0 {
-            return current;
+    pub fn per_pod(&self, current: u32, metric: &PerPod, target: f64) -> Option<u32> {
+        if metric.pods == 0 {
+            return None;
         }
-        let ratio = sum / f64::from(measured) / target;
-        if others == 0 || ratio < 1.0 {
-            // Unready pods are left out on the way down.
-            return if self.tolerated(ratio) { current } else { ceil(ratio * f64::from(measured)) };
+        let ratio = metric.sum / f64::from(metric.pods) / target;
+        let unready = if ratio > 1.0 { metric.unready } else { 0 };
+        if unready == 0 && metric.missing == 0 {
+            let wanted = ceil(ratio * f64::from(metric.pods));
+            return Some(if self.tolerated(ratio) { current } else { wanted });
         }
-        let all = f64::from(measured + others);
-        let corrected = sum / all / target;
-        if self.tolerated(corrected) || corrected < 1.0 {
-            return current;
-        }
+        let assumed = if ratio < 1.0 { target * f64::from(metric.missing) } else { 0.0 };
+        let all = f64::from(metric.pods + unready + metric.missing);
+        let corrected = (metric.sum + assumed) / all / target;
         let wanted = ceil(corrected * all);
-        if wanted < current { current } else { wanted }
+        let turned = (corrected > 1.0) != (ratio > 1.0) || (corrected > 1.0) != (wanted > current);
+        Some(if self.tolerated(corrected) || turned { current } else { wanted })
     }
 
     /// `GetExternalMetricReplicas` for a Value: the ratio times the ready pods.
@@ -129,24 +146,27 @@ impl Hpa {
     }
 
     fn wanted(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32> {
-        let scraped = now - now % SYNC;
-        Some(match self.settings.metric {
+        let at = now.saturating_sub(SCRAPE);
+        match self.settings.metric {
             Metric::Cpu { target } => {
-                let measured = telemetry.ready_at(scraped.saturating_sub(SYNC)).min(pods.ready);
-                let sum = telemetry.cpu(scraped, SYNC);
-                self.per_pod(pods.replicas, sum, measured, pods.replicas - measured, target)
+                let counted = pods.counted;
+                let sum = telemetry.noisy(counted.cpu);
+                let metric = PerPod { sum, pods: counted.pods, unready: pods.replicas - counted.pods, missing: 0 };
+                self.per_pod(pods.replicas, &metric, target)
             }
             Metric::Latency { target, window } => {
-                let latency = telemetry.latency(now.saturating_sub(Telemetry::SCRAPE), window, 0.95)?;
-                self.external_value(pods.replicas, pods.ready, latency, target)
+                let latency = telemetry.latency(at, window, 0.95)?;
+                Some(self.external_value(pods.replicas, pods.ready, latency, target))
             }
             Metric::Rate { target, window } => {
-                let at = now.saturating_sub(Telemetry::SCRAPE);
-                let measured = telemetry.ready_at(at.saturating_sub(window)).min(pods.ready);
                 let sum = telemetry.rate(at, window);
-                self.per_pod(pods.replicas, sum, measured, pods.replicas - measured, target)
+                let answering = telemetry.answering(at.saturating_sub(window)).min(telemetry.answering(at));
+                let answering = answering.min(pods.ready + pods.unready);
+                let missing = telemetry.silent(at).min(pods.replicas - answering);
+                let unready = pods.replicas - answering - missing;
+                self.per_pod(pods.replicas, &PerPod { sum, pods: answering, unready, missing }, target)
             }
-        })
+        }
     }
 }
 
@@ -177,27 +197,43 @@ mod tests {
         Hpa::new(Settings::new(Metric::Cpu { target: 0.5 }), 0)
     }
 
+    fn of(pods: u32, each: f64) -> PerPod {
+        PerPod { sum: f64::from(pods) * each, pods, unready: 0, missing: 0 }
+    }
+
     #[test]
     fn the_example_of_the_documentation_doubles() {
         // 200m used of a target of 100m doubles, 50m halves.
-        assert_eq!(hpa().per_pod(4, 4.0 * 0.2, 4, 0, 0.1), 8);
-        assert_eq!(hpa().per_pod(4, 4.0 * 0.05, 4, 0, 0.1), 2);
+        assert_eq!(hpa().per_pod(4, &of(4, 0.2), 0.1), Some(8));
+        assert_eq!(hpa().per_pod(4, &of(4, 0.05), 0.1), Some(2));
     }
 
     #[test]
     fn within_the_tolerance_nothing_changes() {
-        assert_eq!(hpa().per_pod(10, 10.0 * 0.549, 10, 0, 0.5), 10);
-        assert_eq!(hpa().per_pod(10, 10.0 * 0.56, 10, 0, 0.5), 12);
+        assert_eq!(hpa().per_pod(10, &of(10, 0.549), 0.5), Some(10));
+        assert_eq!(hpa().per_pod(10, &of(10, 0.56), 0.5), Some(12));
         assert_eq!(hpa().external_value(10, 10, 0.109, 0.1), 10);
     }
 
     #[test]
     fn unready_pods_count_as_zero_on_the_way_up_and_not_at_all_on_the_way_down() {
         // (3 * 0.9) / 5 / 0.5 = 1.08: tolerated, although the ready ones alone are at 1.8.
-        assert_eq!(hpa().per_pod(5, 2.7, 3, 2, 0.5), 5);
+        assert_eq!(hpa().per_pod(5, &PerPod { unready: 2, ..of(3, 0.9) }, 0.5), Some(5));
         // (3 * 1.0) / 4 / 0.5 = 1.5, times 4.
-        assert_eq!(hpa().per_pod(4, 3.0, 3, 1, 0.5), 6);
-        assert_eq!(hpa().per_pod(4, 0.6, 3, 1, 0.5), 2);
+        assert_eq!(hpa().per_pod(4, &PerPod { unready: 1, ..of(3, 1.0) }, 0.5), Some(6));
+        assert_eq!(hpa().per_pod(4, &PerPod { unready: 1, ..of(3, 0.2) }, 0.5), Some(2));
+    }
+
+    #[test]
+    fn pods_without_a_metric_count_as_zero_on_the_way_up_and_as_the_target_on_the_way_down() {
+        assert_eq!(hpa().per_pod(4, &PerPod { missing: 1, ..of(3, 1.0) }, 0.5), Some(6));
+        // (3 * 0.2 + 0.5) / 4 / 0.5 = 0.55, times 4.
+        assert_eq!(hpa().per_pod(4, &PerPod { missing: 1, ..of(3, 0.2) }, 0.5), Some(3));
+    }
+
+    #[test]
+    fn without_the_metric_of_any_pod_nothing_is_decided() {
+        assert_eq!(hpa().per_pod(2, &PerPod { unready: 2, ..of(0, 0.0) }, 0.5), None);
     }
 
     #[test]

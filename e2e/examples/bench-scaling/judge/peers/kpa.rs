@@ -8,7 +8,10 @@
 //! panic       when ceil(panicConcurrency / target) / ready >= 2, until that was not so for a stable window
 //! in panic    the highest of both windows since panic began; it never goes down
 //! ```
-//! Its activator, which buffers requests while there are no pods, is not simulated: nothing here goes to zero.
+//! Its queue proxy in each pod lets through as many requests as the server has workers (`containerConcurrency`), holds
+//! the rest, and counts both; so the server answers its probes, and the count never waits for the server. Its activator,
+//! which is in the path while there is little spare capacity, hands what waits to any pod with room
+//! ([`Policy::fronted`]). That it also buffers requests while there are no pods is not simulated: nothing here goes to zero.
 
 use super::super::run::Policy;
 use super::super::telemetry::{Pods, Telemetry};
@@ -106,6 +109,10 @@ impl Policy for Kpa {
         let stable = telemetry.concurrency(now, self.settings.stable);
         let panic = telemetry.concurrency(now, panic_window);
         Some(self.scale(now, pods.ready, stable, panic))
+    }
+
+    fn fronted(&self) -> bool {
+        true
     }
 }
 

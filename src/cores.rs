@@ -9,7 +9,7 @@ pub fn allowed(resources: Option<&Resources>) -> Option<f64> {
 }
 
 /// A quantity of Kubernetes that is above zero, as a number.
-fn parse(quantity: &str) -> Option<f64> {
+pub fn parse(quantity: &str) -> Option<f64> {
     let end = quantity.find(|c: char| !c.is_ascii_digit() && !"+.".contains(c)).unwrap_or(quantity.len());
     let (number, suffix) = quantity.split_at(end);
     let factor: f64 = match suffix {

@@ -1,0 +1,166 @@
+//! Asks the kubelets about servers that do not answer themselves, for as long as there are some.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::{Scaler, workload::Pods};
+use crate::{
+    controller::Context,
+    scaling::{
+        Signal,
+        overload::{MeasuredCpu, Outside, ProbeFailure},
+    },
+    signals::{FailedProbe, PodCpu, Series},
+};
+
+/// Between two rounds while some servers are silent: a kubelet has a new CPU use every 10 to 15 s.
+const ROUND: Duration = Duration::from_secs(5);
+/// How often it is checked whether some are.
+const CHECK: Duration = Duration::from_secs(1);
+/// Namespaces whose Events are read in one round, at most: each is a request.
+const NAMESPACES: usize = 5;
+
+/// Seconds for which what a kubelet reported of a probe or of CPU use is of the present.
+const PROBE_SECONDS: f64 = 60.0;
+/// Seconds over which the recorded CPU use of containers is measured: two samples of a kubelet that is scraped every 15 to
+/// 30 s.
+const RECORDED_CPU: f64 = 30.0;
+/// What the kubelets report of the servers of a workload.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kubelet {
+    /// Why readiness probes fail, and when that was last reported.
+    pub probe: Option<(ProbeFailure, Timestamp)>,
+    /// Share of the CPU that they may use, mean of those that run; when the measurement ended, and its length in seconds.
+    pub cpu: Option<(f64, Timestamp, f64)>,
+    /// Why the CPU use is not known.
+    pub cpu_error: Option<String>,
+}
+
+impl Kubelet {
+    /// What is observed of servers beside their own answers.
+    pub fn outside(&self, pods: &Pods, signal: &dyn Fn(Series) -> Signal, now: Timestamp) -> Outside {
+        let ago = |at: Timestamp| now.duration_since(at).as_secs_f64().max(0.0);
+        let cpu = self.cpu.map(|(share, at, window)| MeasuredCpu { share, age: ago(at), window });
+        // A pod that has not been ready yet does not answer its scrapes either, and never did.
+        let starting = pods.desired.saturating_sub(pods.ready + pods.unready);
+        let unanswered = signal(Series::Unanswered).value().map_or(0, |count| count as u32);
+        let recorded = signal(Series::ContainerCpu);
+        let recorded = recorded.value().map(|share| MeasuredCpu { share, age: recorded.age(), window: RECORDED_CPU });
+        Outside {
+            unready: pods.unready,
+            probe: self.probe.filter(|(_, at)| ago(*at) <= PROBE_SECONDS).map(|(failure, _)| failure),
+            unscraped: unanswered.saturating_sub(starting),
+            cpu: cpu.filter(|cpu| cpu.age <= PROBE_SECONDS).or(recorded),
+            front: signal(Series::Front),
+        }
+    }
+}
+
+/// A workload some of whose servers do not answer.
+#[derive(Clone, Debug)]
+pub struct SilentWorkload {
+    uid: String,
+    namespace: String,
+    workload: String,
+    pods: Pods,
+    /// Cores that each of its servers may use, if that is limited.
+    cores: Option<f64>,
+}
+
+impl Scaler {
+    /// The workloads some of whose servers did not answer at the last tick.
+    pub fn silent(&self) -> Vec<SilentWorkload> {
+        let objects = self.lock();
+        let workloads = objects.iter().flat_map(|(uid, object)| {
+            object.workloads.iter().filter_map(move |(workload, scaled)| {
+                let (pods, cores) = (scaled.silent_pods()?.clone(), scaled.cores());
+                Some(SilentWorkload {
+                    uid: uid.clone(),
+                    namespace: object.namespace.clone(),
+                    workload: workload.clone(),
+                    pods,
+                    cores,
+                })
+            })
+        });
+        workloads.collect()
+    }
+
+    /// Takes over what the kubelets report of a workload.
+    pub fn reported(&self, of: &SilentWorkload, cpu: &Result<Vec<PodCpu>, String>, probes: Option<&[FailedProbe]>) {
+        let mut objects = self.lock();
+        let object = objects.get_mut(&of.uid);
+        let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) else { return };
+        match cpu {
+            Ok(cpu) => {
+                scaled.kubelet =
+                    Kubelet { cpu: of.use_of_cpu(cpu), cpu_error: of.why_no_cpu(), ..scaled.kubelet.clone() }
+            }
+            Err(error) => scaled.kubelet.cpu_error = Some(error.clone()),
+        }
+        let newest = probes.into_iter().flatten().filter(|probe| of.pods.running.contains(&probe.pod));
+        let newest = newest.max_by_key(|probe| probe.at).map(|probe| (probe.failure, probe.at));
+        scaled.kubelet.probe = newest.or(scaled.kubelet.probe);
+    }
+}
+
+impl SilentWorkload {
+    /// Names of the pods that run.
+    #[cfg(test)]
+    pub fn names(&self) -> Vec<String> {
+        self.pods.running.iter().cloned().collect()
+    }
+
+    /// Share of the CPU that its servers may use, mean of those that run; when the oldest measurement ended, and the
+    /// length of the longest.
+    fn use_of_cpu(&self, cpu: &[PodCpu]) -> Option<(f64, Timestamp, f64)> {
+        let allowed = self.cores?;
+        let is_ours = |of: &&PodCpu| of.namespace == self.namespace && self.pods.running.contains(&of.pod);
+        let ours: Vec<&PodCpu> = cpu.iter().filter(is_ours).collect();
+        let at = ours.iter().map(|of| of.at).min()?;
+        let window = ours.iter().map(|of| of.window).fold(0.0, f64::max);
+        let cores: f64 = ours.iter().map(|of| of.cores).sum();
+        Some((cores / allowed / ours.len() as f64, at, window))
+    }
+
+    fn why_no_cpu(&self) -> Option<String> {
+        self.cores.is_none().then(|| "there is no limit or request to compare it with: set resources.limits.cpu".into())
+    }
+}
+
+/// Asks without end, whenever there is a reason.
+pub async fn ask(context: &Context) {
+    loop {
+        sleep(CHECK).await;
+        if !context.may_write() {
+            continue;
+        }
+        let silent = context.scaler.silent();
+        if silent.is_empty() {
+            continue;
+        }
+        let cpu = context.kubelets.cpu().await;
+        if let Err(error) = &cpu {
+            debug!(error, "the CPU use of pods is not known");
+        }
+        let unready = silent.iter().filter(|of| of.pods.unready > 0).map(|of| of.namespace.as_str());
+        let namespaces: BTreeSet<&str> = unready.collect();
+        let mut probes: BTreeMap<&str, Vec<FailedProbe>> = BTreeMap::new();
+        for namespace in namespaces.into_iter().take(NAMESPACES) {
+            match context.kubelets.failed_probes(namespace).await {
+                Ok(failed) => _ = probes.insert(namespace, failed),
+                Err(error) => debug!(namespace, error, "why readiness probes fail is not known"),
+            }
+        }
+        for of in &silent {
+            context.scaler.reported(of, &cpu, probes.get(of.namespace.as_str()).map(Vec::as_slice));
+        }
+        sleep(ROUND).await;
+    }
+}

@@ -1,0 +1,139 @@
+//! Servers that do not answer: which pods are evidence, and what follows from what their kubelets report.
+
+use serde_json::json;
+
+use super::{
+    super::running,
+    at, model,
+    objects::{latency, run},
+    serving,
+    site::Site,
+};
+use crate::{
+    observe::PodFacts,
+    scaling::overload::ProbeFailure,
+    signals::{FailedProbe, PodCpu},
+};
+
+/// A pod that started long ago, with this name and of this template.
+fn pod(name: &str, template: &str, created_at: i64) -> PodFacts {
+    PodFacts {
+        name: name.into(),
+        template: template.into(),
+        started: true,
+        created_at: at(created_at),
+        component: "serving".into(),
+        ..PodFacts::default()
+    }
+}
+
+#[test]
+fn pods_that_start_crash_or_are_of_a_new_version_are_no_evidence() {
+    let good = pod("good", "a", -3600);
+    let starting = PodFacts { name: "starting".into(), started: false, ..good.clone() };
+    let crashing = PodFacts { name: "crashing".into(), restarted_at: Some(at(-60)), ..good.clone() };
+    let crashed_once = PodFacts { name: "crashed-once".into(), restarted_at: Some(at(-7200)), ..good.clone() };
+    let newer = pod("newer", "b", -100);
+    let all = [&good, &starting, &crashing, &crashed_once, &newer];
+    let names = |is_rolling| -> Vec<String> {
+        running(&all, is_rolling, at(0)).into_iter().map(|pod| pod.name.clone()).collect()
+    };
+    assert_eq!(names(false), ["good", "crashed-once", "newer"]);
+    assert_eq!(names(true), ["good", "crashed-once"]);
+}
+
+/// Six servers that carry their load, whose metric source is about to fail.
+fn site() -> Site {
+    let mut site = Site::new(model("packages", json!({"serving": serving(latency())})));
+    run(&mut site, 0, 600, super::fleet::Load { requests: 100.0, messages: 0.0 });
+    site
+}
+
+/// Until `to` nothing is measured, and kubelets report this CPU use and failed probes.
+fn silent(site: &mut Site, from: i64, to: i64, cores: f64, failure: Option<ProbeFailure>) {
+    for now in (from + 5..=to).step_by(5) {
+        site.go_on(super::fleet::Load { requests: 0.0, messages: 0.0 }, now);
+        site.tick(None, now);
+        for of in site.scaler.silent() {
+            let names = of.names();
+            let cpu = names.iter().map(|name| PodCpu {
+                namespace: "shop".into(),
+                pod: name.clone(),
+                cores,
+                at: at(now - 5),
+                window: 15.0,
+            });
+            let failed = failure.map(|failure| FailedProbe { pod: names[0].clone(), failure, at: at(now) });
+            let failed: Vec<FailedProbe> = failed.into_iter().collect();
+            site.scaler.reported(&of, &Ok(cpu.collect()), Some(&failed));
+        }
+    }
+}
+
+#[test]
+fn a_metric_source_that_is_away_while_servers_use_all_of_their_cpu_raises() {
+    let mut site = site();
+    let before = site.told("serving").expect("decided").replicas;
+    silent(&mut site, 600, 630, 0.98, None);
+    let told = site.told("serving").expect("decided").clone();
+    assert!(told.replicas >= 2 * before, "{told:?}");
+    assert!(
+        told.message.contains("the metric source does not answer while the servers use all of their CPU"),
+        "{told:?}"
+    );
+    assert_eq!(told.reason, "Overloaded");
+    let window = site.fleets[0].window.expect("an autoscaler");
+    assert_eq!(window, (told.replicas as u32, 20), "the autoscaler may add more");
+    assert_eq!((site.scaling_active().status.as_str(), site.scaling_active().reason.as_str()), ("True", "Overloaded"));
+
+    // It ends when signals come back, and gives nothing up at once.
+    run(&mut site, 630, 720, super::fleet::Load { requests: 100.0, messages: 0.0 });
+    let after = site.told("serving").expect("decided").clone();
+    assert_ne!(after.reason, "Overloaded", "{after:?}");
+    let window = site.fleets[0].window.expect("an autoscaler");
+    assert_eq!(window.0, window.1, "the decision is exact again");
+}
+
+#[test]
+fn a_metric_source_that_is_away_while_servers_are_not_busy_holds_and_leaves_the_autoscaler_a_way_up() {
+    let mut site = site();
+    let before = site.told("serving").expect("decided").replicas;
+    silent(&mut site, 600, 720, 0.4, None);
+    let told = site.told("serving").expect("decided").clone();
+    assert_eq!((told.replicas, told.reason.as_str()), (before, "MetricsMissing"), "{told:?}");
+    assert_eq!(site.fleets[0].window, Some((before as u32, 20)));
+}
+
+#[test]
+fn a_dependency_that_is_down_raises_nothing() {
+    let mut site = site();
+    let before = site.told("serving").expect("decided").replicas;
+    for (cores, failure) in [(0.98, ProbeFailure::Answered), (0.05, ProbeFailure::TimedOut)] {
+        site.lose_readiness(3);
+        silent(&mut site, 600, 660, cores, Some(failure));
+        assert_eq!(site.told("serving").expect("decided").replicas, before, "{failure:?}");
+    }
+}
+
+#[test]
+fn that_no_kubelet_can_be_asked_is_said() {
+    let mut site = site();
+    for now in (605..=660).step_by(5) {
+        site.tick(None, now);
+        for of in site.scaler.silent() {
+            site.scaler.reported(
+                &of,
+                &Err("the cluster has no metrics API: is metrics-server installed?".into()),
+                None,
+            );
+        }
+    }
+    let told = site.told("serving").expect("decided");
+    assert!(
+        told.message.ends_with(
+            "an overload would not be noticed, as the CPU use of the pods is not known: the cluster has no metrics API: is \
+             metrics-server installed?"
+        ),
+        "{told:?}"
+    );
+}

@@ -1,0 +1,210 @@
+//! Servers that do not answer because they have too much to do.
+//!
+//! An overloaded server answers neither its scrapes nor its readiness probe, so the signals that would raise replicas are
+//! missing just when they are needed. What is observed from outside tells overload from every other silence: above all the
+//! CPU use that the kubelet measures.
+//!
+//! | silent | CPU use from outside, or the last one seen | assessment |
+//! |---|---|---|
+//! | nobody | any | answering |
+//! | readiness probes time out, or scrapes are not answered | full | overloaded |
+//! | readiness probes time out, or scrapes are not answered | not full, measured since | not the load |
+//! | readiness probes time out | unknown, and requests queued up when last seen | overloaded |
+//! | readiness probes or scrapes | unknown, or from before | unknown |
+//! | readiness probes are answered with an error or refused | any | not the load |
+//! | nothing measured: the metric source does not answer | full | overloaded |
+//! | nothing measured: the metric source does not answer | not full or unknown | unknown |
+//!
+//! Only "overloaded" moves anything, and only up: the replicas double every [`STEP_SECONDS`] while it lasts, up to
+//! [`MOST_PER_PROVEN`] times as many as were ready once, so that replicas that never start are not ordered without end.
+//! It has to last [`PERSISTS_SECONDS`] first, because one scrape in a few hundred is lost anyway.
+
+use std::fmt;
+
+use super::signal::Signal;
+
+/// Share of the CPU a server may use from which on it is full, 0 to 1. A server within its latency target uses less, and
+/// one that is throttled at its limit shows some per cent less than all of it.
+const FULL: f64 = 0.85;
+/// Seconds for which a CPU use is evidence: metrics-server has a new one every 15 s, of a window of as much, and may miss
+/// one.
+const CPU_SECONDS: f64 = 60.0;
+/// Seconds for which it counts that requests queued up when the servers were last seen.
+const QUEUED_SECONDS: f64 = 60.0;
+/// Seconds that an overload has to be observed before replicas are ordered for it: two ticks in a row.
+const PERSISTS_SECONDS: f64 = 4.0;
+/// Seconds between two doublings: they come with every tick.
+const STEP_SECONDS: f64 = 4.5;
+/// Replicas are ordered up to so many times those that were ready once: two doublings ahead of what is proven to start.
+const MOST_PER_PROVEN: u32 = 4;
+
+/// Why readiness probes fail, as the kubelet reports it in Events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeFailure {
+    /// No answer within the probe's time-out.
+    TimedOut,
+    /// An answer with an error, or a connection that is refused: the server says no, and does so in time.
+    Answered,
+}
+
+/// The CPU use of servers as their kubelets measure it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeasuredCpu {
+    /// Share of what they may use, mean of the servers that run, 0 to 1.
+    pub share: f64,
+    /// Seconds since the end of the measurement.
+    pub age: f64,
+    /// Length of the measurement, seconds.
+    pub window: f64,
+}
+
+/// What is observed of the servers without any answer of theirs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outside {
+    /// Servers that run without a restart, were ready, and do not pass their readiness probe any more.
+    pub unready: u32,
+    /// Why they do not pass it; None when that is not known.
+    pub probe: Option<ProbeFailure>,
+    /// Servers that were ready and did not answer their last scrape.
+    pub unscraped: u32,
+    /// CPU use; None when nobody measures it.
+    pub cpu: Option<MeasuredCpu>,
+    /// Requests per second that arrive in front of the servers: at an ingress, a gateway, a mesh; optional.
+    pub front: Signal,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        let front = Signal::Missing("no front is named");
+        Self { unready: 0, probe: None, unscraped: 0, cpu: None, front }
+    }
+}
+
+/// What servers do not do any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// They do not answer their scrapes.
+    Scrapes,
+    /// They do not pass their readiness probes.
+    Probes,
+    /// Neither.
+    Both,
+    /// Whether they answer is not known: the metric source does not answer.
+    Source,
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scrapes => "the servers do not answer their scrapes while they use all of their CPU",
+            Self::Probes => "the servers do not answer their readiness probes while they use all of their CPU",
+            Self::Both => {
+                "the servers answer neither their scrapes nor their readiness probes while they use all of their CPU"
+            }
+            Self::Source => "the metric source does not answer while the servers use all of their CPU",
+        })
+    }
+}
+
+/// What a silence means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Assessment {
+    /// There is none.
+    Answering,
+    /// The servers have too much to do.
+    Overloaded(Silence),
+    /// Another cause, or one that is not known: no reason for more replicas.
+    NotKnown,
+}
+
+/// What was last seen while the servers still answered.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct LastSeen {
+    /// When their CPU use was full, and until when requests queued up; seconds on the clock of decisions.
+    pub full: Option<f64>,
+    pub queued: Option<f64>,
+}
+
+/// What is remembered of a silence.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Overload {
+    /// Since when some servers are silent, and when that was last an overload.
+    silent_since: Option<f64>,
+    overloaded_at: Option<f64>,
+    /// The most replicas that were ready once.
+    proven: u32,
+    /// When replicas were last ordered for it.
+    stepped: Option<f64>,
+    /// What was seen while they still answered.
+    pub last_seen: LastSeen,
+}
+
+impl Overload {
+    /// Takes over what is seen of servers that answer, `ready` of them.
+    pub fn seen(&mut self, ready: u32, cpu: Option<f64>, waiting: f64, now: f64) {
+        self.proven = self.proven.max(ready);
+        let since = |before: Option<f64>, holds: bool| if holds { Some(now) } else { before };
+        self.last_seen.full = since(self.last_seen.full, cpu.is_some_and(|cpu| cpu >= FULL));
+        self.last_seen.queued = since(self.last_seen.queued, waiting > 0.0);
+    }
+
+    /// Assesses what is observed at `now`. `measured`: whether there is a fresh sample of the servers.
+    pub fn assess(&mut self, outside: &Outside, measured: bool, now: f64) -> Assessment {
+        let silence = match (outside.unready > 0, outside.unscraped > 0) {
+            (true, true) => Silence::Both,
+            (true, false) => Silence::Probes,
+            (false, true) => Silence::Scrapes,
+            (false, false) if !measured => Silence::Source,
+            (false, false) => {
+                self.silent_since = None;
+                return Assessment::Answering;
+            }
+        };
+        let silent_since = *self.silent_since.get_or_insert(now);
+        let within = |at: Option<f64>, seconds: f64| at.is_some_and(|at| now - at <= seconds);
+        let cpu = outside.cpu.filter(|cpu| cpu.age <= CPU_SECONDS);
+        let full = match cpu {
+            Some(cpu) if cpu.share >= FULL => Some(true),
+            Some(cpu) if now - cpu.age - cpu.window >= silent_since => Some(false),
+            _ if within(self.last_seen.full, CPU_SECONDS) => Some(true),
+            _ => None,
+        };
+        let queued = within(self.last_seen.queued, QUEUED_SECONDS);
+        let timed_out = outside.unready > 0 && outside.probe == Some(ProbeFailure::TimedOut);
+        let overloaded = outside.probe != Some(ProbeFailure::Answered)
+            && (full == Some(true) || full.is_none() && timed_out && queued);
+        if !overloaded {
+            return Assessment::NotKnown;
+        }
+        self.overloaded_at = Some(now);
+        Assessment::Overloaded(silence)
+    }
+
+    /// Whether there was an overload within `seconds` before `now`: what is measured then is of the servers that were left.
+    pub fn is_recent(&self, seconds: f64, now: f64) -> bool {
+        self.overloaded_at.is_some_and(|at| now - at <= seconds)
+    }
+
+    /// Replicas for an overload at `now`: never fewer than `current`. `started`: those that started and were ready once, among
+    /// those there are; `demand`: those that the arriving requests need, where something in front of the servers counts them.
+    pub fn step(&mut self, current: u32, started: u32, demand: Option<u32>, now: f64) -> u32 {
+        let proven = self.proven.max(started);
+        let lasts = self.silent_since.is_some_and(|since| now - since >= PERSISTS_SECONDS);
+        let lasts = lasts && self.overloaded_at.is_some_and(|at| at >= now);
+        let rests = self.stepped.is_some_and(|stepped| (0.0..STEP_SECONDS).contains(&(now - stepped)));
+        if !lasts || rests {
+            return current;
+        }
+        let demand = demand.filter(|demand| *demand > current);
+        let needed = demand.unwrap_or_else(|| current.max(1).saturating_mul(2));
+        let replicas = needed.min(proven.max(1).saturating_mul(MOST_PER_PROVEN)).max(current);
+        if replicas > current {
+            self.stepped = Some(now);
+        }
+        replicas
+    }
+}
+
+#[cfg(test)]
+#[path = "overload_tests.rs"]
+mod tests;
