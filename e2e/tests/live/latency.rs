@@ -8,19 +8,17 @@ use serde_json::json;
 
 use crate::{
     bed::{Bed, Turn},
-    serving::{self, DEPLOYMENT, P95, TARGET, kept_for},
+    serving::{self, DEPLOYMENT, Machine, P95, kept_for},
     watch::{Source, Watch, turns},
 };
 
 /// From little to twice what one replica can do, and back to little, where it stays to the end of the test.
-const LOAD: [Stage; 6] = [
-    Stage { per_second: 8, seconds: 0 },
-    Stage { per_second: 8, seconds: 90 },
-    Stage { per_second: 110, seconds: 5 },
-    Stage { per_second: 110, seconds: 145 },
-    Stage { per_second: 4, seconds: 0 },
-    Stage { per_second: 4, seconds: 450 },
-];
+fn stages(machine: Machine) -> [Stage; 6] {
+    let (little, much) = ((machine.carries / 5).max(2), machine.carries * 2);
+    [(little, 0), (little, 90), (much, 5), (much, 145), (little / 2, 0), (little / 2, 450)]
+        .map(|(per_second, seconds)| Stage { per_second, seconds })
+}
+
 /// Until when little comes, less than a look before the load rises; seconds.
 const CALM: f64 = 85.0;
 /// When the load ends, and since when all is to be well again, seconds.
@@ -28,25 +26,27 @@ const ENDS: f64 = 240.0;
 const WELL: f64 = 210.0;
 
 pub async fn servers_keep_their_latency_under_load() -> Result<()> {
+    let machine = serving::machine().await?;
+    let stages = stages(machine);
     // What others do on the same host would be measured as latency.
     let bed = Bed::new(Turn::alone().await, "latency").await?;
     // With `Economy` what is provided for falls to a third in two minutes; the default takes five, almost as long as a test waits.
-    serving::create(&bed, json!({"minReplicas": 1, "maxReplicas": 5, "headroom": "Economy"})).await?;
-    let load = serving::load(&bed, &LOAD).await?;
-    let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&LOAD), P95);
+    serving::create(&bed, machine, json!({"minReplicas": 1, "maxReplicas": 5, "headroom": "Economy"})).await?;
+    let load = serving::load(&bed, &stages).await?;
+    let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&stages), P95);
     let seconds = Duration::from_secs;
 
-    watch.until("one replica keeps the latency", seconds(90), |rows| kept_for(rows, seconds(20))).await?;
+    watch.until("one replica keeps the latency", seconds(90), |rows| kept_for(rows, machine, seconds(20))).await?;
     watch
         .until("the load is about to rise", seconds(90), |rows| rows.last().is_some_and(|row| row.seconds >= CALM))
         .await?;
-    ensure!(watch.numbers() == [1], "one replica was enough:\n{}", watch.table());
-    let above = |p95: Option<f64>| p95.is_some_and(|p95| p95 > f64::from(TARGET));
+    ensure!(watch.numbers() == [1], "one replica was enough:\n{}\n{}", watch.table(), watch.state().await);
+    let above = |p95: Option<f64>| p95.is_some_and(|p95| p95 > f64::from(machine.target));
     watch
         .until("the latency is above its target", seconds(130), |rows| rows.last().is_some_and(|row| above(row.signal)))
         .await?;
     watch.until("more are ready", seconds(60), |rows| rows.last().is_some_and(|row| row.ready > 1)).await?;
-    watch.until("the latency is kept", seconds(90), |rows| kept_for(rows, seconds(15))).await?;
+    watch.until("the latency is kept", seconds(90), |rows| kept_for(rows, machine, seconds(15))).await?;
     watch.until("the load ends", seconds(240), |rows| rows.last().is_some_and(|row| row.seconds >= ENDS)).await?;
     let most = watch.numbers().into_iter().max().context("there were replicas")?;
     // What came once without a warning may come again: a third of it is given up after twenty minutes only.

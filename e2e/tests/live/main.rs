@@ -2,6 +2,7 @@
 //! saw. Each test prints what happened as a table.
 
 mod bed;
+mod crowd;
 mod kafka;
 mod lag;
 mod latency;
@@ -23,6 +24,9 @@ fn main() {
         Trial::test("latency::servers_keep_their_latency_under_load", || {
             finish(latency::servers_keep_their_latency_under_load())
         }),
+        // Its limits are those that were set for it, and have not been seen to hold on a quiet machine yet; a quarter of an hour.
+        Trial::test("crowd::a_crowd_does_not_blind_the_scaler", || finish(crowd::a_crowd_does_not_blind_the_scaler()))
+            .with_ignored_flag(true),
         Trial::test("outage::replicas_hold_while_prometheus_is_down", || {
             finish(outage::replicas_hold_while_prometheus_is_down())
         }),

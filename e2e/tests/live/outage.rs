@@ -10,12 +10,15 @@ use serde_json::json;
 
 use crate::{
     bed::{Bed, PATIENCE, Turn},
-    serving::{self, DEPLOYMENT, P95, kept_for},
+    serving::{self, DEPLOYMENT, Machine, P95, kept_for},
     watch::{Row, Source, Watch},
 };
 
-/// What the three replicas that are allowed just carry with something in hand: none of them goes by itself.
-const LOAD: [Stage; 2] = [Stage { per_second: 90, seconds: 5 }, Stage { per_second: 90, seconds: 595 }];
+/// What the three replicas that are allowed carry with something in hand, wherever the test runs: none of them goes by itself.
+fn stages(machine: Machine) -> [Stage; 2] {
+    let per_second = machine.carries * 6 / 5;
+    [5, 595].map(|seconds| Stage { per_second, seconds })
+}
 
 /// Where the operator is installed: its namespace, and its pods' label.
 const OPERATOR: [&str; 4] = ["-n", e2e::operator::RELEASE, "-l", e2e::operator::SELECTOR];
@@ -24,12 +27,17 @@ const OPERATOR: [&str; 4] = ["-n", e2e::operator::RELEASE, "-l", e2e::operator::
 const OUTAGE: Duration = Duration::from_secs(60);
 
 pub async fn replicas_hold_while_prometheus_is_down() -> Result<()> {
+    let machine = serving::machine().await?;
+    let stages = stages(machine);
     let bed = Bed::new(Turn::alone().await, "outage").await?;
-    serving::create(&bed, json!({"minReplicas": 1, "maxReplicas": 3, "requestsPerReplica": 30})).await?;
-    let _load = serving::load(&bed, &LOAD).await?;
-    let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&LOAD), P95);
+    let expected = machine.carries * 2 / 3;
+    serving::create(&bed, machine, json!({"minReplicas": 1, "maxReplicas": 3, "requestsPerReplica": expected})).await?;
+    let _load = serving::load(&bed, &stages).await?;
+    let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&stages), P95);
     let seconds = Duration::from_secs;
-    watch.until("all is well", seconds(180), |rows| kept_for(rows, seconds(15)) && unchanged_for(rows, 30.0)).await?;
+    watch
+        .until("all is well", seconds(180), |rows| kept_for(rows, machine, seconds(15)) && unchanged_for(rows, 30.0))
+        .await?;
     let before = watch.rows.len();
 
     let outage = Outage::begin(&bed).await?;
@@ -57,8 +65,18 @@ pub async fn replicas_hold_while_prometheus_is_down() -> Result<()> {
     let wanted = watch.rows[before - 1].wanted;
     ensure!(wanted > 1, "with one replica there is nothing to lose: {wanted}");
     ensure!(during.iter().filter(|row| row.signal.is_none()).count() * 2 > during.len(), "Prometheus went on");
-    ensure!(during.iter().all(|row| row.wanted == wanted), "the replicas did not hold");
-    ensure!(watch.rows[before..].iter().all(|row| row.wanted >= wanted), "there was a dip");
+    ensure!(
+        during.iter().all(|row| row.wanted == wanted),
+        "the replicas did not hold:\n{}\n{}",
+        watch.table(),
+        watch.state().await
+    );
+    ensure!(
+        watch.rows[before..].iter().all(|row| row.wanted >= wanted),
+        "there was a dip:\n{}\n{}",
+        watch.table(),
+        watch.state().await
+    );
     ensure!(told.status == "False" && told.reason == "MetricsMissing", "it is not told: {told:?}");
     println!("ScalingActive: {}", told.message);
     Ok(())
@@ -76,12 +94,13 @@ fn unchanged_for(rows: &[Row], seconds: f64) -> bool {
 }
 
 /// A Prometheus that is gone. Dropped, it comes back: others need it.
-struct Outage {
+pub struct Outage {
     ended: bool,
 }
 
 impl Outage {
-    async fn begin(bed: &Bed) -> Result<Self> {
+    /// Stops it, and waits until it is gone.
+    pub async fn begin(bed: &Bed) -> Result<Self> {
         let outage = Self { ended: false };
         bed.cluster.kubectl(&scale(0)).await?;
         e2e::until(&prometheus(bed), "prometheus-main", "is gone", PATIENCE, |set| {
@@ -91,7 +110,8 @@ impl Outage {
         Ok(outage)
     }
 
-    async fn end(mut self, bed: &Bed) -> Result<()> {
+    /// Starts it again, and waits until it is ready.
+    pub async fn end(mut self, bed: &Bed) -> Result<()> {
         bed.cluster.kubectl(&scale(1)).await?;
         self.ended = true;
         e2e::until(&prometheus(bed), "prometheus-main", "is ready", PATIENCE, |set| {

@@ -84,7 +84,7 @@ impl<'a> Watch<'a> {
                 return Ok(took);
             }
             if took > within.as_secs_f64() {
-                bail!("waited {took:.0} s until {what}\n{}", self.table());
+                bail!("waited {took:.0} s until {what}\n{}\n{}", self.table(), self.state().await);
             }
             sleep(INTERVAL).await;
         }
@@ -114,6 +114,43 @@ impl<'a> Watch<'a> {
             wanted: deployment.spec.and_then(|spec| spec.replicas).context("a Deployment has replicas")?,
             ready: deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0),
         })
+    }
+
+    /// What the cluster says now, for a person who has to find out why something did not happen: the object's status with
+    /// its last decisions, its conditions, its Events, and its pods.
+    pub async fn state(&self) -> String {
+        let namespace = self.bed.namespace.name.as_str();
+        let mut text = String::new();
+        for arguments in [
+            &[
+                "get",
+                "recommendermodels",
+                "-o",
+                "jsonpath={range .items[*].status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\\n\"}{end}",
+            ][..],
+            &[
+                "get",
+                "recommendermodels",
+                "-o",
+                "jsonpath={range .items[*].status.serving.scaling.decisions[*]}{.time} {.reason}: {.message}{\"\\n\"}{end}",
+            ],
+            &["get", "pods,hpa", "-o", "wide"],
+            &[
+                "get",
+                "events",
+                "--sort-by=.lastTimestamp",
+                "-o",
+                "custom-columns=LAST:.lastTimestamp,COUNT:.count,REASON:.reason,OBJECT:.involvedObject.name,MESSAGE:.message",
+            ],
+        ] {
+            let said = self.bed.cluster.kubectl(&[&["-n", namespace], arguments].concat()).await;
+            text += &format!(
+                "-- kubectl {}\n{}\n",
+                arguments[..2].join(" "),
+                said.unwrap_or_else(|error| format!("{error:#}"))
+            );
+        }
+        text
     }
 
     /// The numbers of replicas that were wanted one after the other.
