@@ -34,7 +34,7 @@ pub struct Machine {
 }
 
 /// Bounds of the server's histogram that a target may be, milliseconds.
-const TARGETS: [u32; 4] = [50, 75, 100, 250];
+const TARGETS: [u32; 5] = [50, 75, 100, 250, 500];
 /// A target is at least so many times the p95 without load.
 const ABOVE_UNLOADED: f64 = 2.5;
 /// A replica that has used up its CPU stands still to the end of a period of the kernel's, seconds; where fewer requests than
