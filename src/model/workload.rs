@@ -71,6 +71,12 @@ impl Scaling {
     pub const fn is_acted_on(&self) -> bool {
         self.is_decided() && !self.advisory
     }
+
+    /// CPU use, in per cent of what is requested, that the autoscaler follows. `open`: whether more may be added on CPU use,
+    /// because the signals that are decided on are missing.
+    pub fn cpu_target(&self, open: bool) -> Option<i32> {
+        self.cpu.or(self.backstop.filter(|_| open))
+    }
 }
 
 impl Workload {

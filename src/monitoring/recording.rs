@@ -89,18 +89,32 @@ impl<'a> Source<'a> {
     }
 
     /// The counter is born with the first request. Zero is said of servers that were seen twice, as a rate needs two
-    /// samples: right after an outage of Prometheus there is one, and nobody knows what was asked.
+    /// samples: right after an outage of Prometheus there is one, and what was asked is not known.
     pub(super) fn requests(&self, window: &str) -> String {
         let all = self.of_servers(self.profile.requests, &[&self.measured]);
         let presence = self.of_servers(self.profile.presence, &[]);
-        format!("sum(rate({all}[{window}])) or 0 * count(count_over_time({presence}[{window}]) > 1)")
+        format!("{} or 0 * count(count_over_time({presence}[{window}]) > 1)", self.rate_from_zero(&all, window))
     }
 
     /// The counter of errors is born with the first error: until then there are none of the `recorded` requests.
     pub(super) fn errors(&self, window: &str, recorded: &str) -> String {
         let errors = self.of_servers(self.profile.requests, &[&self.measured, self.profile.errors]);
         let requests = self.of_servers(recorded, &[]);
-        format!("sum(rate({errors}[{window}])) or 0 * sum({requests})")
+        format!("{} or 0 * sum({requests})", self.rate_from_zero(&errors, window))
+    }
+
+    /// The rate of a counter with labels, which is born with what it first counts. `rate` needs two samples and does not
+    /// know that the first one came from zero: a crowd would be seen a scrape late, and its first errors never. What was
+    /// not there a window ago, and has fewer samples in the window than its server was scraped, was born in the window: all
+    /// that it counts is of the window.
+    fn rate_from_zero(&self, counter: &str, window: &str) -> String {
+        let presence = self.of_servers(self.profile.presence, &[]);
+        let scrapes = format!("max by (instance) (count_over_time({presence}[{window}]))");
+        let younger = format!("count_over_time({counter}[{window}]) < on (instance) group_left () {scrapes}");
+        let seconds = window.trim_end_matches('s');
+        format!(
+            "sum((({counter} unless {counter} offset {window}) and {younger}) / {seconds} or rate({counter}[{window}]))"
+        )
     }
 
     fn in_flight(&self) -> Option<String> {

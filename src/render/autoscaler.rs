@@ -32,7 +32,7 @@ use crate::{
 /// replicas there are. `open`: whether more may be added on CPU use, because what is decided on is missing.
 pub fn render(identity: &Identity, workload: &Workload, decided: Option<i32>, open: bool) -> Option<Child> {
     let scaling = workload.scaling.as_ref()?;
-    let target = scaling.cpu.or(scaling.backstop.filter(|_| open));
+    let target = scaling.cpu_target(open);
     let (min, max) = window(scaling, decided, target)?;
     let spec = HorizontalPodAutoscalerSpec {
         min_replicas: Some(min),
@@ -79,7 +79,7 @@ pub fn replicas_to_order(scaling: &Scaling, decided: i32, there: i32, is_new: bo
     if decided == 0 || there == 0 {
         return (scaling.min == 0 && decided != there).then_some(decided);
     }
-    let (least, most) = window(scaling, Some(decided), scaling.cpu.or(scaling.backstop.filter(|_| open)))?;
+    let (least, most) = window(scaling, Some(decided), scaling.cpu_target(open))?;
     let ordered = there.clamp(least, most);
     (is_new && ordered != there).then_some(ordered)
 }

@@ -6,7 +6,7 @@
 //!
 //! | silent | CPU use from outside, or the last one seen | assessment |
 //! |---|---|---|
-//! | nobody | any | answering |
+//! | none | any | answering |
 //! | readiness probes time out, or scrapes are not answered | full | overloaded |
 //! | readiness probes time out, or scrapes are not answered | not full, measured since | not the load |
 //! | readiness probes time out | unknown, and requests queued up when last seen | overloaded |
@@ -15,9 +15,11 @@
 //! | nothing measured: the metric source does not answer | full | overloaded |
 //! | nothing measured: the metric source does not answer | not full or unknown | unknown |
 //!
-//! Only "overloaded" moves anything, and only up: the replicas double every [`STEP_SECONDS`] while it lasts, up to
-//! [`MOST_PER_PROVEN`] times as many as were ready once, so that replicas that never start are not ordered without end.
-//! It has to last [`PERSISTS_SECONDS`] first, because one scrape in a few hundred is lost anyway.
+//! Only "overloaded" moves anything, and only up. While some servers answer the replicas are doubled, and where none does
+//! there are four times as many at once: fewer would be overloaded one after the other as they start. While it lasts the
+//! first is repeated every [`STEP_SECONDS`], and the second once the new ones had time to start. There are never more than
+//! [`MOST_PER_PROVEN`] times as many as were ready once, so that replicas that never start are not ordered without end. It has to last [`PERSISTS_SECONDS`] first, because one scrape in a few hundred is
+//! lost anyway.
 
 use std::fmt;
 
@@ -37,6 +39,9 @@ const PERSISTS_SECONDS: f64 = 4.0;
 const STEP_SECONDS: f64 = 4.5;
 /// Replicas are ordered up to so many times those that were ready once: two doublings ahead of what is proven to start.
 const MOST_PER_PROVEN: u32 = 4;
+/// So many times the replicas there are, where some of the servers answer and where none does.
+const SOME_ANSWER: u32 = 2;
+const NONE_ANSWERS: u32 = 4;
 
 /// Why readiness probes fail, as the kubelet reports it in Events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +72,18 @@ pub struct Outside {
     pub probe: Option<ProbeFailure>,
     /// Servers that were ready and did not answer their last scrape.
     pub unscraped: u32,
-    /// CPU use; None when nobody measures it.
+    /// CPU use; None when it is not measured.
     pub cpu: Option<MeasuredCpu>,
     /// Requests per second that arrive in front of the servers: at an ingress, a gateway, a mesh; optional.
     pub front: Signal,
+}
+
+impl MeasuredCpu {
+    /// Whether the measurement is recent enough to be evidence.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.age <= CPU_SECONDS
+    }
 }
 
 impl Default for Outside {
@@ -115,6 +128,17 @@ pub(super) enum Assessment {
     Overloaded(Silence),
     /// Another cause, or one that is not known: no reason for more replicas.
     NotKnown,
+}
+
+/// What is known of the replicas that an overload needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needed {
+    /// So many for the requests that are counted in front of the servers.
+    Counted(u32),
+    /// More than there are: some servers answer, and others do not.
+    SomeAnswer,
+    /// Many more than there are: no server answers.
+    NoneAnswers,
 }
 
 /// What was last seen while the servers still answered.
@@ -162,7 +186,7 @@ impl Overload {
         };
         let silent_since = *self.silent_since.get_or_insert(now);
         let within = |at: Option<f64>, seconds: f64| at.is_some_and(|at| now - at <= seconds);
-        let cpu = outside.cpu.filter(|cpu| cpu.age <= CPU_SECONDS);
+        let cpu = outside.cpu.filter(MeasuredCpu::is_fresh);
         let full = match cpu {
             Some(cpu) if cpu.share >= FULL => Some(true),
             Some(cpu) if now - cpu.age - cpu.window >= silent_since => Some(false),
@@ -186,17 +210,21 @@ impl Overload {
     }
 
     /// Replicas for an overload at `now`: never fewer than `current`. `started`: those that started and were ready once, among
-    /// those there are; `demand`: those that the arriving requests need, where something in front of the servers counts them.
-    pub fn step(&mut self, current: u32, started: u32, demand: Option<u32>, now: f64) -> u32 {
+    /// those there are; `needed`: what to order, see [`Needed`]; `startup`: seconds until what is ordered is ready.
+    pub fn step(&mut self, current: u32, started: u32, needed: Needed, startup: f64, now: f64) -> u32 {
         let proven = self.proven.max(started);
         let lasts = self.silent_since.is_some_and(|since| now - since >= PERSISTS_SECONDS);
         let lasts = lasts && self.overloaded_at.is_some_and(|at| at >= now);
-        let rests = self.stepped.is_some_and(|stepped| (0.0..STEP_SECONDS).contains(&(now - stepped)));
+        let times = |factor: u32| current.max(1).saturating_mul(factor);
+        let (needed, pause) = match needed {
+            Needed::Counted(demand) if demand > current => (demand, STEP_SECONDS),
+            Needed::SomeAnswer => (times(SOME_ANSWER), STEP_SECONDS),
+            Needed::Counted(_) | Needed::NoneAnswers => (times(NONE_ANSWERS), startup.max(STEP_SECONDS)),
+        };
+        let rests = self.stepped.is_some_and(|stepped| (0.0..pause).contains(&(now - stepped)));
         if !lasts || rests {
             return current;
         }
-        let demand = demand.filter(|demand| *demand > current);
-        let needed = demand.unwrap_or_else(|| current.max(1).saturating_mul(2));
         let replicas = needed.min(proven.max(1).saturating_mul(MOST_PER_PROVEN)).max(current);
         if replicas > current {
             self.stepped = Some(now);

@@ -69,7 +69,7 @@ fn silence_of_another_cause_is_no_overload() {
         for tick in 0..60 {
             let now = 100.0 + 5.0 * f64::from(tick);
             assert_eq!(overload.assess(&outside, false, now), Assessment::NotKnown, "{name}");
-            assert_eq!(overload.step(3, 3, Some(9), now), 3, "{name}");
+            assert_eq!(overload.step(3, 3, Needed::Counted(9), 20.0, now), 3, "{name}");
         }
     }
 }
@@ -97,32 +97,36 @@ fn a_cpu_use_of_before_the_silence_says_nothing_and_one_of_after_it_does() {
 }
 
 /// The replicas at ticks of 5 s when each is ordered at once, and ready and overloaded too after `startup` ticks.
-fn raised(startup: usize, ticks: usize, demand: Option<u32>) -> Vec<u32> {
+fn raised(startup: usize, ticks: usize, needed: Needed) -> Vec<u32> {
     let outside = Outside { cpu: cpu(1.0), ..UNREADY };
     let (mut overload, mut ordered) = (Overload::default(), vec![1]);
     for tick in 0..ticks {
         let now = 5.0 * tick as f64;
         overload.assess(&outside, false, now);
         let proven = ordered[ordered.len().saturating_sub(startup + 1)];
-        ordered.push(overload.step(ordered[ordered.len() - 1], proven, demand, now));
+        ordered.push(overload.step(ordered[ordered.len() - 1], proven, needed, 5.0 * startup as f64, now));
     }
     ordered
 }
 
 #[test]
-fn an_overload_that_lasts_doubles_the_replicas_with_every_tick() {
-    assert_eq!(raised(0, 6, None), [1, 1, 2, 4, 8, 16, 32]);
+fn an_overload_that_lasts_raises_the_replicas_with_every_tick() {
+    assert_eq!(raised(0, 6, Needed::SomeAnswer), [1, 1, 2, 4, 8, 16, 32]);
+    assert_eq!(raised(0, 3, Needed::NoneAnswers), [1, 1, 4, 16]);
+    assert_eq!(raised(2, 6, Needed::NoneAnswers), [1, 1, 4, 4, 4, 16, 16]);
 }
 
 #[test]
 fn replicas_that_do_not_start_are_not_ordered_without_end() {
-    assert_eq!(raised(1000, 40, None).last(), Some(&4));
-    assert_eq!(raised(1000, 40, Some(50)).last(), Some(&4));
+    for needed in [Needed::SomeAnswer, Needed::NoneAnswers, Needed::Counted(50)] {
+        assert_eq!(raised(1000, 40, needed).last(), Some(&4), "{needed:?}");
+    }
 }
 
 #[test]
 fn what_is_counted_in_front_of_the_servers_is_ordered_at_once() {
-    assert_eq!(raised(1000, 2, Some(3)), [1, 1, 3]);
+    assert_eq!(raised(1000, 2, Needed::Counted(3)), [1, 1, 3]);
+    assert_eq!(raised(1000, 2, Needed::Counted(1)), [1, 1, 4], "these are overloaded, whatever is believed of them");
 }
 
 #[test]
@@ -132,6 +136,6 @@ fn a_scrape_that_is_lost_once_orders_nothing() {
     for tick in 0..20 {
         let outside = if tick % 2 == 0 { lost } else { NOBODY };
         overload.assess(&outside, true, 5.0 * f64::from(tick));
-        assert_eq!(overload.step(3, 3, None, 5.0 * f64::from(tick)), 3);
+        assert_eq!(overload.step(3, 3, Needed::NoneAnswers, 20.0, 5.0 * f64::from(tick)), 3);
     }
 }

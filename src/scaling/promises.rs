@@ -212,10 +212,10 @@ fn servers_that_an_overload_silenced_get_replicas_and_lose_none() {
         assert!(decision.replicas >= before, "{decision}");
         toy.now += TICK;
     }
-    assert_eq!(ordered[1].replicas, 2 * ordered[0].replicas);
+    assert_eq!(ordered[1].replicas, 4 * ordered[0].replicas);
     assert_eq!(
         ordered[1].to_string(),
-        "up from 2 to 4 replicas because the servers do not answer their readiness probes while they use all of their CPU; \
+        "up from 2 to 8 replicas because the servers do not answer their readiness probes while they use all of their CPU; \
          unknown requests/s at an unknown latency (target 250 ms) with 66/s per replica"
     );
 }

@@ -45,7 +45,7 @@ use super::learned::{Circumstances, Now};
 use super::memory::Peak;
 use super::observed::BUSY;
 pub use super::observed::{Replicas, Signals};
-use super::overload::{Assessment, Overload};
+use super::overload::{Assessment, Needed, Overload};
 use super::past::Memories;
 use super::policy::{Common, Headroom};
 use super::steps::{SPARE, SPARE_SHARE, Steps, Wish};
@@ -210,7 +210,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     (wanted, limit) = history.guard(policy, &state, known, (wanted, limit));
     history.overload.seen(replicas.ready, signals.cpu.value(), history.waiting, now);
     if let Assessment::Overloaded(silence) = assessment {
-        let raised = history.overload.step(replicas.current, signals.proven(), None, now);
+        let raised = history.overload.step(replicas.current, signals.proven(), Needed::SomeAnswer, policy.startup, now);
         (wanted, limit) = if raised > wanted { (raised, Limit::Overloaded(silence)) } else { (wanted, limit) };
     }
     let frozen = history.frozen_until.is_some();
@@ -264,8 +264,8 @@ fn without_data(
     let why = if rate.is_some() { "the requests per second are old" } else { "the requests per second are missing" };
     let mut limit = Limit::NoData(why);
     if let Assessment::Overloaded(silence) = assessment {
-        let demand = needed(signals.outside.front.value());
-        raised = raised.max(history.overload.step(current, signals.proven(), demand, now));
+        let counted = needed(signals.outside.front.value()).map_or(Needed::NoneAnswers, Needed::Counted);
+        raised = raised.max(history.overload.step(current, signals.proven(), counted, policy.startup, now));
         limit = Limit::Overloaded(silence);
     }
     let replicas = policy.common.bounds.clamp(history.steps.step(&policy.common.behavior, current, raised, now));

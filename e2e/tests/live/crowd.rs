@@ -82,7 +82,7 @@ fn plain_autoscaler() -> Value {
     json!({"minReplicas": 1, "maxReplicas": MOST, "cpu": {"targetUtilizationPercent": 210}})
 }
 
-/// An idle object with one replica.
+/// An idle object with one replica, which Prometheus has measured.
 struct Crowd {
     bed: Bed,
 }
@@ -101,6 +101,7 @@ impl Crowd {
     async fn begin(hint: &str, autoscaling: Value) -> Result<Self> {
         let bed = Bed::new(Turn::alone().await, hint).await?;
         serving::create_with(&bed, autoscaling).await?;
+        bed.measured("recommender:requests:rate1m{$labels,workload=\"serving\"} == 0").await?;
         Ok(Self { bed })
     }
 

@@ -112,7 +112,7 @@ def test_a_server_asked_for_four_times_what_it_can_stays_visible_and_does_what_i
 def test_a_refusal_is_a_problem_like_any_other(tmp_path, trained):
     async def crowd(url: httpx.URL) -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=url, trust_env=False, headers={"X-Request-ID": "test-1"}) as client:
-            gets = [client.get("/recommendations/app1-1") for _ in range(5)]
+            gets = [client.get("/recommendations/app1-1") for _ in range(13)]
             posts = [client.post("/recommendations", json={"dependencies": ["lib7-0"]}) for _ in range(5)]
             return await asyncio.gather(*gets, *posts)
 
@@ -126,9 +126,11 @@ def test_a_refusal_is_a_problem_like_any_other(tmp_path, trained):
         assert error["code"] == "overloaded" and error["message"] and answer.headers["retry-after"] == "1"
         assert answer.json()["requestId"] == answer.headers["x-request-id"] == "test-1"
         assert answer.headers["x-model-version"] == "v1"
-        closed = answer.headers.get("connection") == "close"
-        assert closed == (answer.request.method == "GET"), "closed, but for bodies that are still on their way"
-    assert {answer.request.method for answer in refused} == {"GET", "POST"}
+    methods = Counter(answer.request.method for answer in refused)
+    assert set(methods) == {"GET", "POST"}
+    closed = Counter(answer.request.method for answer in refused if answer.headers.get("connection") == "close")
+    assert closed["GET"] == methods["GET"] // overload.CLOSE_EVERY > 0, "clients move to other servers"
+    assert closed["POST"] == 0, "a body that is still on its way is not cut off"
 
 
 def test_without_a_longest_wait_nothing_is_refused(tmp_path, trained):

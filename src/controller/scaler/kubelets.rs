@@ -26,11 +26,13 @@ const CHECK: Duration = Duration::from_secs(1);
 /// Namespaces whose Events are read in one round, at most: each is a request.
 const NAMESPACES: usize = 5;
 
-/// Seconds for which what a kubelet reported of a probe or of CPU use is of the present.
+/// Seconds for which a failed probe that a kubelet reported is evidence: it reports one again with every period, at the
+/// latest every 60 s.
 const PROBE_SECONDS: f64 = 60.0;
 /// Seconds over which the recorded CPU use of containers is measured: two samples of a kubelet that is scraped every 15 to
 /// 30 s.
 const RECORDED_CPU: f64 = 30.0;
+
 /// What the kubelets report of the servers of a workload.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kubelet {
@@ -56,7 +58,7 @@ impl Kubelet {
             unready: pods.unready,
             probe: self.probe.filter(|(_, at)| ago(*at) <= PROBE_SECONDS).map(|(failure, _)| failure),
             unscraped: unanswered.saturating_sub(starting),
-            cpu: cpu.filter(|cpu| cpu.age <= PROBE_SECONDS).or(recorded),
+            cpu: cpu.filter(MeasuredCpu::is_fresh).or(recorded),
             front: signal(Series::Front),
         }
     }
@@ -98,10 +100,7 @@ impl Scaler {
         let object = objects.get_mut(&of.uid);
         let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) else { return };
         match cpu {
-            Ok(cpu) => {
-                scaled.kubelet =
-                    Kubelet { cpu: of.use_of_cpu(cpu), cpu_error: of.why_no_cpu(), ..scaled.kubelet.clone() }
-            }
+            Ok(cpu) => (scaled.kubelet.cpu, scaled.kubelet.cpu_error) = (of.use_of_cpu(cpu), of.why_no_cpu()),
             Err(error) => scaled.kubelet.cpu_error = Some(error.clone()),
         }
         let newest = probes.into_iter().flatten().filter(|probe| of.pods.running.contains(&probe.pod));

@@ -14,6 +14,9 @@ const EVALUATED: f64 = 0.2;
 const PATIENCE: f64 = 2.0;
 /// Two decisions are at least so far apart, seconds: a sample that was too late for one is for the next.
 const APART: f64 = 2.5;
+/// While no samples come, two decisions are at least so far apart, seconds: a little less than a period, because reads of a
+/// source that does not answer take longer at one time than at another.
+const APART_WITHOUT: f64 = 4.0;
 
 /// When one workload was and will be decided on, in seconds on the clock of decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,8 +37,11 @@ impl Pace {
     pub fn decides(&mut self, clock: f64, newest: Option<Sampled>) -> bool {
         let before = self.decided.and_then(|decided| decided.newest);
         let is_new = newest.is_some_and(|newest| before.is_none_or(|before| newest.at > before.at));
-        let waited = self.decided.map_or(f64::INFINITY, |decided| clock - decided.at);
-        let decides = if is_new { waited >= APART } else { waited >= PERIOD + PATIENCE };
+        let Some(last) = self.decided else {
+            self.decided = Some(Decided { at: clock, newest, anew: is_new });
+            return true;
+        };
+        let decides = clock - last.at >= if is_new { APART } else { last.apart_without_another() };
         if decides {
             self.decided = Some(Decided { at: clock, newest, anew: is_new });
         }
@@ -53,7 +59,14 @@ impl Pace {
         // Without new ones lately, nobody knows when the next comes.
         let known = newest.filter(|_| anew);
         let next = known.map(|newest| (at - newest.age + PERIOD + EVALUATED).max(clock));
-        Some(next.unwrap_or(at + PERIOD + PATIENCE))
+        Some(next.unwrap_or(at + PERIOD))
+    }
+}
+
+impl Decided {
+    /// Seconds until the next decision when no other sample comes: one that is late is waited for, once.
+    fn apart_without_another(&self) -> f64 {
+        if self.anew { PERIOD + PATIENCE } else { APART_WITHOUT }
     }
 }
 
@@ -112,7 +125,7 @@ mod tests {
 
     #[test]
     fn without_samples_there_is_a_decision_every_now_and_then() {
-        assert_eq!(decided(&[], 22.0).len(), 4);
+        assert_eq!(decided(&[], 22.0).len(), 5);
     }
 
     #[test]
