@@ -8,6 +8,11 @@ pub fn allowed(resources: Option<&Resources>) -> Option<f64> {
     [&resources.limits, &resources.requests].into_iter().find_map(|of| parse(&of.get("cpu")?.0))
 }
 
+/// The limit, in cores. None when there is none, or it is zero or no quantity.
+pub fn limit(resources: Option<&Resources>) -> Option<f64> {
+    parse(&resources?.limits.get("cpu")?.0)
+}
+
 /// A quantity of Kubernetes that is above zero, as a number.
 pub fn parse(quantity: &str) -> Option<f64> {
     let end = quantity.find(|c: char| !c.is_ascii_digit() && !"+.".contains(c)).unwrap_or(quantity.len());
@@ -78,6 +83,8 @@ mod tests {
         assert_eq!(of(cpu("500m"), BTreeMap::new()), Some(0.5));
         assert_eq!(of(cpu("500m"), cpu("0")), Some(0.5), "a limit of 0 is none");
         assert_eq!(of(BTreeMap::new(), BTreeMap::new()), None);
+        assert_eq!(limit(Some(&Resources { requests: cpu("1"), limits: cpu("2") })), Some(2.0));
+        assert_eq!(limit(Some(&Resources { requests: cpu("1"), limits: BTreeMap::new() })), None);
         assert_eq!(allowed(None), None);
     }
 }

@@ -56,8 +56,9 @@ pub struct Scaling {
     pub backstop: Option<i32>,
 }
 
-/// Share of its CPU limit, in per cent, that a server does not reach in normal work.
-const BACKSTOP_PERCENT: f64 = 90.0;
+/// Share of its CPU limit, in per cent. An autoscaler adds replicas from a tenth above its target on, so at 83 % of the limit,
+/// which a server does not reach in normal work; and a throttled one shows some per cent less than all of it.
+const BACKSTOP_PERCENT: f64 = 75.0;
 /// The same for servers without a limit, in per cent of the request: what a node has to spare may be used in normal work.
 const UNLIMITED_BACKSTOP_PERCENT: i32 = 200;
 

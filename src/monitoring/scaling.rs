@@ -8,7 +8,7 @@
 //! | `recommender:cpu_use:rate20s` | 1 | cores used over cores allowed, the mean of the pods |
 //! | `recommender:request_errors:rate20s` | requests/s | those that failed, over four scrapes |
 //! | `recommender:targets_unanswered` | targets | those that did not answer their last scrape |
-//! | `recommender:container_cpu_use` | 1 | as the kubelet measures it, where Prometheus scrapes kubelets; no answer of the servers is needed for it |
+//! | `recommender:container_cpu_use` | 1 | of the limit, as the kubelet measures it, where Prometheus scrapes kubelets; no answer of the servers is needed for it |
 //! | `recommender:front_requests:rate1m` | requests/s | in front of the servers, where the object names a front |
 //!
 //! `recommender:requests_in_flight` is not among them: it is no rate, and [`recording`](super::recording) has it with every
@@ -49,7 +49,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         ),
     );
     rules.push(source.rule("recommender:targets_unanswered", format!("count({up} == 0) or 0 * count({up})")));
-    let container = cores::allowed(watched.resources).map(|cores| container_cpu_use(watched, cores));
+    let container = cores::limit(watched.resources).map(|cores| container_cpu_use(watched, cores));
     rules.extend(container.map(|expr| source.rule("recommender:container_cpu_use", expr)));
     rules.extend(front::requests(watched).map(|expr| source.rule("recommender:front_requests:rate1m", expr)));
     rules
@@ -68,7 +68,8 @@ fn in_promql(quantile: Quantile) -> &'static str {
 }
 
 /// The larger of the mean use and of the share of periods in which the pods were throttled: one that is throttled all the
-/// time has too little CPU even where its use, with many threads, does not reach the limit.
+/// time has too little CPU even where its use does not quite reach the limit. Where not even half of the limit is used the
+/// periods say nothing: only those count in which there was work, and a single long request is throttled in most of its own.
 fn container_cpu_use(watched: &Watched, cores: f64) -> String {
     let pods = format!("pod=~{}", watched.serving_pods());
     let of_server = |name: &str| {
@@ -77,7 +78,7 @@ fn container_cpu_use(watched: &Watched, cores: f64) -> String {
     };
     let used = format!("avg({}) / {cores}", of_server("container_cpu_usage_seconds_total"));
     let throttled = format!(
-        "sum({}) / (sum({}) > 0)",
+        "sum({}) / (sum({}) > 0) and {used} > 0.5",
         of_server("container_cpu_cfs_throttled_periods_total"),
         of_server("container_cpu_cfs_periods_total")
     );

@@ -147,9 +147,13 @@ pub struct PodFacts {
     pub created_at: Timestamp,
     /// Since when it is ready without a break; none while it is not, and once it is being deleted.
     pub ready_since: Option<Timestamp>,
+    /// Whether it has an address, by which it may be scraped whether or not it is ready.
+    pub addressed: bool,
+    /// Whether it was ready, and is not any more although its container has run ever since.
+    pub lost_readiness: bool,
     /// How long it took from its creation to its being ready for the first time, in whole seconds. None before, and when its container
     /// was restarted on the way: that is not how a start normally goes. It is not known whether a pod that was ready
-    /// when we first saw it had been ready before, so where it had, this is too long.
+    /// when we first saw it had been ready before, so where it had, this is too long; None above [`LONGEST_START`].
     pub started_after: Option<SignedDuration>,
     /// Why its container does not start.
     pub blocked: Option<Blocked>,
@@ -301,7 +305,14 @@ pub fn pod(pod: &Pod) -> PodFacts {
         restarted_at: container.filter(|_| is_restarted).and_then(restarted_at),
         component: label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default().into(),
         ready_since,
-        started_after: ready_since.filter(|_| !is_restarted).map(|ready| ready.duration_since(created_at)),
+        addressed: status.is_some_and(|status| {
+            status.pod_ip.is_some() && !matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
+        }),
+        lost_readiness: ready_since.is_none() && container.is_some_and(|container| lost_readiness(pod, container)),
+        started_after: ready_since
+            .filter(|_| !is_restarted)
+            .map(|ready| ready.duration_since(created_at))
+            .filter(|start| *start <= LONGEST_START),
         job: label(&pod.metadata, "batch.kubernetes.io/job-name").map(Into::into),
         version: label(&pod.metadata, VERSION_LABEL).unwrap_or_default().into(),
         created_at,
@@ -324,6 +335,8 @@ const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// How long a pod may be without a node before that is news.
 const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
+/// No start takes longer, as `probes.startupSeconds` has it: a pod that seems to have taken longer had been ready before.
+const LONGEST_START: SignedDuration = SignedDuration::from_secs(7200);
 
 /// Reasons for waiting that pass by themselves in a healthy start.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
@@ -354,6 +367,16 @@ fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
     ready.last_transition_time.as_ref().map(|time| time.0)
+}
+
+/// Readiness is False from a pod's creation until it is ready for the first time. Where it became False after its container
+/// started, it was True in between.
+fn lost_readiness(pod: &Pod, container: &ContainerStatus) -> bool {
+    let started = container.state.as_ref().and_then(|state| state.running.as_ref()?.started_at.as_ref());
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    let mut ready = conditions.filter(|condition| condition.type_ == "Ready" && condition.status == "False");
+    let became_false = ready.find_map(|condition| condition.last_transition_time.as_ref());
+    started.zip(became_false).is_some_and(|(started, became_false)| became_false.0 > started.0)
 }
 
 fn restarted_at(container: &ContainerStatus) -> Option<Timestamp> {

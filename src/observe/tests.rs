@@ -352,6 +352,25 @@ fn pod_facts(meta: serde_json::Value, ready: Option<&str>, container: serde_json
 }
 
 #[test]
+fn readiness_that_became_false_after_the_container_started_was_lost() {
+    let lost = |became_false: &str| {
+        let pod = json!({
+            "metadata": {"creationTimestamp": "1970-01-01T00:00:00Z"},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": became_false}],
+                "containerStatuses": [{
+                    "name": "worker", "image": "w:1", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"running": {"startedAt": "1970-01-01T00:00:05Z"}},
+                }],
+            },
+        });
+        facts::pod(&serde_json::from_value(pod).expect("a pod")).lost_readiness
+    };
+    assert!(lost("1970-01-01T00:10:00Z"));
+    assert!(!lost("1970-01-01T00:00:00Z"), "it was not ready yet, as with readiness gates that take their time");
+}
+
+#[test]
 fn the_start_of_a_pod_is_measured_to_its_first_readiness() {
     let seconds = |seconds| Some(jiff::SignedDuration::from_secs(seconds));
     let new = pod_facts(json!({}), None, json!({}));
@@ -364,6 +383,9 @@ fn the_start_of_a_pod_is_measured_to_its_first_readiness() {
     back.keep(&ready);
     assert_eq!(back.started_after, seconds(9), "its readiness was lost in between");
     assert_eq!(back.ready_since, Some(NOW + jiff::SignedDuration::from_hours(1)));
+
+    let unknown = pod_facts(json!({}), Some("1970-01-01T03:00:00Z"), json!({}));
+    assert_eq!(unknown.started_after, None, "no start takes three hours: it had been ready before");
 
     let mut restarted = pod_facts(json!({}), Some("1970-01-01T01:00:00Z"), json!({"restartCount": 1}));
     assert_eq!(restarted.started_after, None, "that is not how a start normally goes");

@@ -138,7 +138,7 @@ mod tests {
             startup_seconds: None,
             behavior: None,
             advisory: false,
-            backstop: Some(270),
+            backstop: Some(225),
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Limit {
     Overloaded(Silence),
     /// They did not until a moment ago.
     Recovering,
+    /// Some servers do not answer, for whatever reason: what the others do is not all there is.
+    Silent,
     /// Latency above the target although the load alone asks for no more.
     Latency,
     /// More messages wait than there may ever be: everything works that may.
@@ -64,6 +66,7 @@ impl Limit {
             Self::Backlog => "Backlog",
             Self::Overloaded(_) => "Overloaded",
             Self::Recovering => "Recovering",
+            Self::Silent => "ServersSilent",
             Self::Latency => "LatencyAboveTarget",
             Self::LagAboveMaximum => "LagAboveMaximum",
             Self::Stabilising => "Stabilising",
@@ -88,7 +91,7 @@ impl Limit {
     /// |---|---|
     /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `RecentPeak`, `Learning`, `Rising`, `Backlog`, `Overloaded`, `Recovering`, `Latency`: being dealt with |
     /// | `LagAboveMaximum`: more waits than ever should | `Stabilising`, `Minimum`, `Step`, `Rebalance`, `RollingOut`, `Idle`: as asked for |
-    /// | `Impossible`, `DoesNotHelp`: replicas are not the answer | `NoData`, `Outage`: a trouble of the metrics, which has its own condition |
+    /// | `Impossible`, `DoesNotHelp`: replicas are not the answer | `NoData`, `Outage`, `Silent`: a trouble of the metrics or the servers, which have conditions of their own |
     #[must_use]
     pub const fn is_trouble(&self) -> bool {
         matches!(
@@ -109,6 +112,7 @@ impl fmt::Display for Limit {
             Self::Backlog => write!(f, "more has arrived than could be worked off"),
             Self::Overloaded(silence) => write!(f, "{silence}"),
             Self::Recovering => write!(f, "the servers were overloaded only a moment ago"),
+            Self::Silent => write!(f, "some servers do not answer their scrapes or readiness probes"),
             Self::Latency => write!(f, "the latency is above its target"),
             Self::LagAboveMaximum => write!(f, "the lag is above its maximum"),
             Self::Stabilising => write!(f, "the need has changed only a short while ago"),

@@ -71,8 +71,9 @@ pub(super) struct Circumstances {
     pub waiting: f64,
     /// CPU of the replicas, 0 to 1 of what each may use.
     pub cpu: Option<f64>,
-    /// Whether so many requests failed that latency and CPU are not those of requests that were served.
-    pub failing: bool,
+    /// Whether latency, load and CPU are not those of all requests, each of them served: many failed, or some servers are not
+    /// measured.
+    pub partial: bool,
 }
 
 impl Learned {
@@ -84,7 +85,7 @@ impl Learned {
 
     /// Takes over what a measured state says of a replica.
     pub(super) fn learn(&mut self, policy: &Policy, state: &Now, around: &Circumstances) {
-        let Some(latency) = state.latency.filter(|_| !around.failing) else { return };
+        let Some(latency) = state.latency.filter(|_| !around.partial) else { return };
         let requests = state.rate * policy.common.window;
         let sample = Sample { load: state.load(), requests, latency, cpu: around.cpu };
         let knows = self.capacity != Capacity::default();

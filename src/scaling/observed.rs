@@ -7,6 +7,12 @@ pub(super) const BUSY: f64 = 0.8;
 /// From this share of failed requests on, latency and CPU say nothing of what a served request takes: a refusal is quick.
 const FAILING: f64 = 0.05;
 
+/// Replicas that fail requests and use this share of their CPU refuse them because they have too much to do.
+const REFUSING: f64 = 0.5;
+/// From this share of silent servers on, what the others do is not all there is. One of many that hangs is not to hold the
+/// replicas for as long as it does.
+pub(super) const SILENT: f64 = 0.1;
+
 /// Replicas as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replicas {
@@ -55,15 +61,28 @@ impl Signals {
         failed > FAILING * self.rate.value().unwrap_or(0.0)
     }
 
+    /// CPU of the ready replicas where it has a limit: only then is a share of it a measure of what is left.
+    pub(super) fn limited_cpu(&self) -> Option<f64> {
+        self.cpu.value().filter(|_| self.outside.limited)
+    }
+
     /// Requests per second that one replica serves when it uses all of its CPU, by what those that are served take of it
     /// now. None unless the replicas are at their end: they refuse requests, or use all of their CPU.
     pub(super) fn carries_by_cpu(&self) -> Option<f64> {
-        let (rate, cpu) = (self.rate.value()?, self.cpu.value().filter(|cpu| *cpu > 0.0)?);
-        if !self.failing() && cpu < BUSY {
+        let (rate, cpu) = (self.rate.value()?, self.limited_cpu().filter(|cpu| *cpu > 0.0)?);
+        // The CPU use is over the window, in which a crowd has only just begun.
+        let cpu_now = cpu * (self.latest_rate().unwrap_or(rate) / rate.max(f64::MIN_POSITIVE)).max(1.0);
+        // Servers that fail without much CPU lack something else.
+        if cpu_now < if self.failing() { REFUSING } else { BUSY } {
             return None;
         }
         let served = rate - self.failed.value().unwrap_or(0.0);
         (served > 0.0).then(|| served / f64::from(self.replicas.ready.max(1)) / cpu)
+    }
+
+    /// Whether so many servers do not answer that what is measured is not that of all: nothing is learned or lowered then.
+    pub(super) fn some_are_silent(&self) -> bool {
+        self.outside.some_are_silent(self.replicas.ready)
     }
 
     /// Replicas that were ready once: those that are, and those that run and do not answer any more.

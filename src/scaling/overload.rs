@@ -6,7 +6,7 @@
 //!
 //! | silent | CPU use from outside, or the last one seen | assessment |
 //! |---|---|---|
-//! | none | any | answering |
+//! | none, or fewer than [`SILENT`] of them | any | answering |
 //! | readiness probes time out, or scrapes are not answered | full | overloaded |
 //! | readiness probes time out, or scrapes are not answered | not full, measured since | not the load |
 //! | readiness probes time out | unknown, and requests queued up when last seen | overloaded |
@@ -14,15 +14,19 @@
 //! | readiness probes are answered with an error or refused | any | not the load |
 //! | nothing measured: the metric source does not answer | full | overloaded |
 //! | nothing measured: the metric source does not answer | not full or unknown | unknown |
+//! | nothing measured, as no server is ready | any | unknown |
 //!
-//! Only "overloaded" moves anything, and only up. While some servers answer the replicas are doubled, and where none does
-//! there are four times as many at once: fewer would be overloaded one after the other as they start. While it lasts the
-//! first is repeated every [`STEP_SECONDS`], and the second once the new ones had time to start. There are never more than
-//! [`MOST_PER_PROVEN`] times as many as were ready once, so that replicas that never start are not ordered without end. It has to last [`PERSISTS_SECONDS`] first, because one scrape in a few hundred is
-//! lost anyway.
+//! CPU use counts where it has a limit: a server that may use what its node has to spare does so in normal work.
+//!
+//! Only "overloaded" moves anything, and only up. Where no server answers there are four times as many replicas at once: fewer
+//! would be overloaded one after the other as they start. Where some answer there are as many more as are silent. It is repeated
+//! once the new ones had time to start, while it lasts. There are never more than [`MOST_PER_PROVEN`] times as many as were ready
+//! at the same time since the operator started, so that replicas that never start are not ordered without end. It has to
+//! last [`PERSISTS_SECONDS`] first, because one scrape in a few hundred is lost anyway.
 
 use std::fmt;
 
+use super::observed::SILENT;
 use super::signal::Signal;
 
 /// Share of the CPU a server may use from which on it is full, 0 to 1. A server within its latency target uses less, and
@@ -35,13 +39,17 @@ const CPU_SECONDS: f64 = 60.0;
 const QUEUED_SECONDS: f64 = 60.0;
 /// Seconds that an overload has to be observed before replicas are ordered for it: two ticks in a row.
 const PERSISTS_SECONDS: f64 = 4.0;
-/// Seconds between two doublings: they come with every tick.
-const STEP_SECONDS: f64 = 4.5;
-/// Replicas are ordered up to so many times those that were ready once: two doublings ahead of what is proven to start.
+/// A start-up counts as so many seconds at least: less than a tick, so that two ticks in a row may order.
+const SHORTEST_STARTUP: f64 = 4.5;
+/// Replicas are ordered up to so many times those that were ready once.
 const MOST_PER_PROVEN: u32 = 4;
-/// So many times the replicas there are, where some of the servers answer and where none does.
-const SOME_ANSWER: u32 = 2;
+/// So many times the replicas there are, where no server answers.
 const NONE_ANSWERS: u32 = 4;
+/// At least so many times, where what arrives is counted in front of them: that rate is over a minute, and late.
+const COUNTED: u32 = 2;
+/// Share of the CPU from which on servers are full that pass their probes, where the metric source does not answer: nothing else
+/// says that they are overloaded, and one that works at its limit is close to 1.
+const FULL_ALONE: f64 = 0.93;
 
 /// Why readiness probes fail, as the kubelet reports it in Events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +82,23 @@ pub struct Outside {
     pub unscraped: u32,
     /// CPU use; None when it is not measured.
     pub cpu: Option<MeasuredCpu>,
+    /// Whether the CPU use of a server has a limit, by which it can be full.
+    pub limited: bool,
     /// Requests per second that arrive in front of the servers: at an ingress, a gateway, a mesh; optional.
     pub front: Signal,
+}
+
+impl Outside {
+    /// Whether so many servers are silent that the others are not all there is, where `ready` ones are ready.
+    pub(super) fn some_are_silent(&self, ready: u32) -> bool {
+        let all = f64::from(ready.saturating_add(self.unready));
+        self.silent() > 0 && f64::from(self.silent()) >= SILENT * all
+    }
+
+    /// How many servers are silent at least: one may be it in both ways.
+    pub(super) fn silent(&self) -> u32 {
+        self.unready.max(self.unscraped)
+    }
 }
 
 impl MeasuredCpu {
@@ -89,7 +112,7 @@ impl MeasuredCpu {
 impl Default for Outside {
     fn default() -> Self {
         let front = Signal::Missing("no front is named");
-        Self { unready: 0, probe: None, unscraped: 0, cpu: None, front }
+        Self { unready: 0, probe: None, unscraped: 0, cpu: None, limited: true, front }
     }
 }
 
@@ -135,8 +158,8 @@ pub(super) enum Assessment {
 pub(super) enum Needed {
     /// So many for the requests that are counted in front of the servers.
     Counted(u32),
-    /// More than there are: some servers answer, and others do not.
-    SomeAnswer,
+    /// So many more than there are: as many are silent, and others answer.
+    More(u32),
     /// Many more than there are: no server answers.
     NoneAnswers,
 }
@@ -164,30 +187,38 @@ pub(super) struct Overload {
 }
 
 impl Overload {
-    /// Takes over what is seen of servers that answer, `ready` of them.
+    /// Takes over what is seen of servers that answer, `ready` of them; `cpu`: their CPU use, if it has a limit.
     pub fn seen(&mut self, ready: u32, cpu: Option<f64>, waiting: f64, now: f64) {
         self.proven = self.proven.max(ready);
-        let since = |before: Option<f64>, holds: bool| if holds { Some(now) } else { before };
-        self.last_seen.full = since(self.last_seen.full, cpu.is_some_and(|cpu| cpu >= FULL));
-        self.last_seen.queued = since(self.last_seen.queued, waiting > 0.0);
+        self.last_seen.full = match cpu {
+            Some(cpu) => (cpu >= FULL).then_some(now),
+            None => self.last_seen.full,
+        };
+        self.last_seen.queued = if waiting > 0.0 { Some(now) } else { self.last_seen.queued };
     }
 
-    /// Assesses what is observed at `now`. `measured`: whether there is a fresh sample of the servers.
-    pub fn assess(&mut self, outside: &Outside, measured: bool, now: f64) -> Assessment {
+    /// Assesses what is observed at `now`. `ready`: servers that are ready; `measured`: whether there is a fresh sample of
+    /// some of them.
+    pub fn assess(&mut self, outside: &Outside, ready: u32, measured: bool, now: f64) -> Assessment {
         let silence = match (outside.unready > 0, outside.unscraped > 0) {
-            (true, true) => Silence::Both,
-            (true, false) => Silence::Probes,
-            (false, true) => Silence::Scrapes,
-            (false, false) if !measured => Silence::Source,
-            (false, false) => {
+            _ if measured && !outside.some_are_silent(ready) => {
                 self.silent_since = None;
                 return Assessment::Answering;
             }
+            (true, true) => Silence::Both,
+            (true, false) => Silence::Probes,
+            (false, true) => Silence::Scrapes,
+            (false, false) if ready > 0 => Silence::Source,
+            (false, false) => return Assessment::NotKnown,
         };
         let silent_since = *self.silent_since.get_or_insert(now);
         let within = |at: Option<f64>, seconds: f64| at.is_some_and(|at| now - at <= seconds);
         let cpu = outside.cpu.filter(MeasuredCpu::is_fresh);
+        let is_alone = silence == Silence::Source;
         let full = match cpu {
+            // Servers that pass their probes are silent since the source is: only what was measured since then counts.
+            Some(cpu) if is_alone => Some(cpu.share >= FULL_ALONE && now - cpu.age >= silent_since + PERSISTS_SECONDS),
+            None if is_alone => None,
             Some(cpu) if cpu.share >= FULL => Some(true),
             Some(cpu) if now - cpu.age - cpu.window >= silent_since => Some(false),
             _ if within(self.last_seen.full, CPU_SECONDS) => Some(true),
@@ -195,8 +226,9 @@ impl Overload {
         };
         let queued = within(self.last_seen.queued, QUEUED_SECONDS);
         let timed_out = outside.unready > 0 && outside.probe == Some(ProbeFailure::TimedOut);
-        let overloaded = outside.probe != Some(ProbeFailure::Answered)
-            && (full == Some(true) || full.is_none() && timed_out && queued);
+        // Of servers that are ready again it does not matter why their probes failed.
+        let refused = outside.unready > 0 && outside.probe == Some(ProbeFailure::Answered);
+        let overloaded = !refused && (full == Some(true) || full.is_none() && timed_out && queued);
         if !overloaded {
             return Assessment::NotKnown;
         }
@@ -216,11 +248,12 @@ impl Overload {
         let lasts = self.silent_since.is_some_and(|since| now - since >= PERSISTS_SECONDS);
         let lasts = lasts && self.overloaded_at.is_some_and(|at| at >= now);
         let times = |factor: u32| current.max(1).saturating_mul(factor);
-        let (needed, pause) = match needed {
-            Needed::Counted(demand) if demand > current => (demand, STEP_SECONDS),
-            Needed::SomeAnswer => (times(SOME_ANSWER), STEP_SECONDS),
-            Needed::Counted(_) | Needed::NoneAnswers => (times(NONE_ANSWERS), startup.max(STEP_SECONDS)),
+        let needed = match needed {
+            Needed::Counted(demand) => demand.max(times(COUNTED)),
+            Needed::More(more) => current.saturating_add(more),
+            Needed::NoneAnswers => times(NONE_ANSWERS),
         };
+        let pause = startup.max(SHORTEST_STARTUP);
         let rests = self.stepped.is_some_and(|stepped| (0.0..pause).contains(&(now - stepped)));
         if !lasts || rests {
             return current;

@@ -188,6 +188,28 @@ fn a_crowd_on_an_idle_object_is_answered_at_its_first_sample() {
 }
 
 #[test]
+fn servers_that_fail_without_much_cpu_are_not_too_few() {
+    // A dependency is down: 99 of 100 requests fail at once, and nothing is known of a replica yet.
+    let mut toy = Toy::new(1);
+    toy.policy = Policy { common: between(1, 50), ..policy() };
+    toy.run(24, |_| 0.0);
+    for (rate, latest) in begins(100.0) {
+        let signals = Signals {
+            rate: Signal::fresh(rate),
+            latest: Signal::fresh(latest),
+            latency: Signal::fresh(0.005),
+            in_flight: Signal::fresh(0.5),
+            cpu: Signal::fresh(0.1),
+            failed: Signal::fresh(0.99 * rate),
+            ..toy.signals(rate)
+        };
+        let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
+        assert_eq!(decision.replicas, 1, "{decision}");
+        toy.apply(&decision);
+    }
+}
+
+#[test]
 fn servers_that_an_overload_silenced_get_replicas_and_lose_none() {
     let mut toy = Toy::new(2);
     toy.run(360, |_| 60.0);
@@ -218,6 +240,32 @@ fn servers_that_an_overload_silenced_get_replicas_and_lose_none() {
         "up from 2 to 8 replicas because the servers do not answer their readiness probes while they use all of their CPU; \
          unknown requests/s at an unknown latency (target 250 ms) with 66/s per replica"
     );
+}
+
+#[test]
+fn what_a_part_of_the_servers_does_lowers_nothing_and_teaches_nothing() {
+    // 7 of 10 are not scraped any more, or left the Service: what the others do looks like a third of the load.
+    for (unscraped, unready) in [(7, 0), (0, 7)] {
+        let mut toy = Toy::new(10);
+        toy.run(360, |_| 600.0);
+        let (current, learned) = (toy.current, toy.history.learned);
+        for _ in 0..240 {
+            let good = toy.signals(0.3 * 600.0);
+            let ready = current.saturating_sub(unready);
+            let replicas = Replicas { ready, warm: ready, ..good.replicas };
+            let signals = Signals {
+                latency: Signal::fresh(0.9 * toy.policy.target),
+                cpu: Signal::Missing("none"),
+                outside: Outside { unscraped, unready, ..Outside::default() },
+                replicas,
+                ..good
+            };
+            let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
+            assert!(decision.replicas >= current, "{decision}");
+            toy.now += TICK;
+        }
+        assert_eq!(toy.history.learned, learned, "{unscraped} {unready}");
+    }
 }
 
 #[test]

@@ -24,8 +24,9 @@
 //! | fresh | stale or missing | up only |
 //! | one of them fresh again, less than a window | | up only |
 //! | fresh, while a version is rolled out | any | up only |
+//! | fresh, of a part of the servers | any | up only |
 //! | stale | any | up only, from the last value |
-//! | missing or invalid | any | held |
+//! | missing or invalid | any | held, and raised for an overload that is observed from outside |
 //!
 //! Latency above the target in a steady state for 30 s, which load over capacity does not explain, adds replicas by
 //! `(1 - L0/L) / (1 - L0/T)`, at most twice as many (M/M/1: L = L0 / (1 - rho)). When more replicas and no more load leave
@@ -177,7 +178,8 @@ impl History {
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.steps.observe(&policy.common.behavior, signals.replicas.current, now);
     let interval = history.tick.replace(now).map_or(5.0, |before| (now - before).clamp(1.0, 60.0));
-    let assessment = history.overload.assess(&signals.outside, signals.rate.value().is_some(), now);
+    let assessment =
+        history.overload.assess(&signals.outside, signals.replicas.ready, signals.rate.value().is_some(), now);
     let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history, assessment, now) };
     let since = *history.fresh_since.get_or_insert(now);
     let replicas = signals.replicas;
@@ -196,7 +198,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
             limit = Limit::Learning;
             let prior = history.learned.usual.or(policy.requests_per_replica);
             // Without a prior there is only a guess. Replicas well within the target are enough, whatever it says.
-            let idle = signals.cpu.value().is_none_or(|cpu| cpu < BUSY);
+            let idle = signals.limited_cpu().is_none_or(|cpu| cpu < BUSY);
             let comfortable = idle && state.latency.is_some_and(|latency| latency <= policy.target / 2.0);
             let most = replicas.current.max(1).saturating_mul(if comfortable { 1 } else { 2 });
             wanted = if prior.is_none() { wanted.min(most) } else { wanted };
@@ -207,10 +209,13 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         Known::Impossible { .. } if wanted < replicas.current => (wanted, limit) = (replicas.current, Limit::Learning),
         _ => {}
     }
-    (wanted, limit) = history.guard(policy, &state, known, (wanted, limit));
-    history.overload.seen(replicas.ready, signals.cpu.value(), history.waiting, now);
+    (wanted, limit) = history.guard(policy, &state, known, signals.some_are_silent(), (wanted, limit));
+    history.overload.seen(replicas.ready, signals.limited_cpu(), history.waiting, now - signals.rate.age());
     if let Assessment::Overloaded(silence) = assessment {
-        let raised = history.overload.step(replicas.current, signals.proven(), Needed::SomeAnswer, policy.startup, now);
+        // The rate of before is fresh for a while when no server answers any more.
+        let silent = signals.outside.silent();
+        let needed = if silent >= signals.proven() { Needed::NoneAnswers } else { Needed::More(silent) };
+        let raised = history.overload.step(replicas.current, signals.proven(), needed, policy.startup, now);
         (wanted, limit) = if raised > wanted { (raised, Limit::Overloaded(silence)) } else { (wanted, limit) };
     }
     let frozen = history.frozen_until.is_some();
@@ -222,7 +227,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
             frozen,
             waiting: history.waiting,
             cpu: signals.cpu.value(),
-            failing: signals.failing(),
+            partial: signals.failing() || signals.some_are_silent(),
         },
     );
 
@@ -235,6 +240,8 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         Err(Limit::Overloaded(silence))
     } else if history.overload.is_recent(policy.startup, now) {
         Err(Limit::Recovering)
+    } else if signals.some_are_silent() {
+        Err(Limit::Silent)
     } else if signals.rolling_out {
         Err(Limit::RollingOut)
     } else {
@@ -258,7 +265,8 @@ fn without_data(
 ) -> Decision {
     history.fresh_since = None;
     let current = signals.replicas.current;
-    let (rate, capacity) = (signals.rate.last(), history.learned.usual.unwrap_or(0.0));
+    let (rate, usual) = (signals.rate.last(), history.learned.usual.or(policy.requests_per_replica));
+    let capacity = usual.unwrap_or(0.0);
     let needed = |rate: Option<f64>| rate.filter(|_| capacity > 0.0).map(|rate| count(rate / capacity));
     let mut raised = needed(rate).map_or(current, |needed| needed.max(current));
     let why = if rate.is_some() { "the requests per second are old" } else { "the requests per second are missing" };
@@ -269,8 +277,10 @@ fn without_data(
         limit = Limit::Overloaded(silence);
     }
     let replicas = policy.common.bounds.clamp(history.steps.step(&policy.common.behavior, current, raised, now));
-    if replicas < raised {
-        limit = if replicas == policy.common.bounds.max { Limit::Maximum } else { Limit::Step };
+    // A step that is limited is no reason of its own: what is missing is what people have to know of.
+    let at_most = current >= policy.common.bounds.max && matches!(assessment, Assessment::Overloaded(_));
+    if at_most || replicas < raised && replicas == policy.common.bounds.max {
+        limit = Limit::Maximum;
     }
     let inputs = Inputs::Serving {
         rate: None,
@@ -309,7 +319,7 @@ impl History {
     }
 
     /// What one replica carries: as learned, at least half of the usual; the usual when the target is impossible or more
-    /// replicas do not help; the current load of one when nothing is known.
+    /// replicas do not help. When nothing is known: what its CPU would allow, if it is at its end, or its current load.
     fn capacity(&self, policy: &Policy, signals: &Signals, state: &Now) -> (f64, Known) {
         let known = self.learned.capacity.at(policy.target);
         let usual = self.learned.usual.or(policy.requests_per_replica).filter(|usual| *usual > 0.0);
@@ -372,8 +382,16 @@ impl History {
         ((needed + surge).min(MOST * state.rate.max(latest)).max(needed), limit)
     }
 
-    /// Adds replicas for a latency that the load does not explain, unless they would not help.
-    fn guard(&mut self, policy: &Policy, state: &Now, known: Known, (wanted, limit): (u32, Limit)) -> (u32, Limit) {
+    /// Adds replicas for a latency that the load does not explain, unless they would not help. `partial`: the load is that of
+    /// a part of the servers.
+    fn guard(
+        &mut self,
+        policy: &Policy,
+        state: &Now,
+        known: Known,
+        partial: bool,
+        (wanted, limit): (u32, Limit),
+    ) -> (u32, Limit) {
         let current = state.replicas.current;
         let above = state.latency.filter(|latency| *latency > policy.target);
         // Requests that take much longer than without load wait for one another: more replicas do help then.
@@ -400,7 +418,9 @@ impl History {
         }
         self.above_since = Some(state.at);
         // Whatever was usual, it is less than what makes them slow now.
-        self.learned.usual = self.learned.usual.map(|usual| usual.min(state.load()));
+        if !partial {
+            self.learned.usual = self.learned.usual.map(|usual| usual.min(state.load()));
+        }
         let unloaded = self.learned.capacity.unloaded().unwrap_or(0.0).min(0.95 * policy.target);
         let factor = (1.0 - unloaded / latency) / (1.0 - unloaded / policy.target);
         let more = count(f64::from(current) * factor.clamp(1.1, 2.0));

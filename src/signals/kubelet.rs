@@ -144,7 +144,10 @@ fn when(event: &Event) -> Timestamp {
 }
 
 fn failed_probe(event: &Event) -> Option<FailedProbe> {
-    let text = event.message.as_deref()?.strip_prefix("Readiness probe ")?;
+    let text = event.message.as_deref()?;
+    // From the eleventh text on, as of connections whose ports differ, client-go says so.
+    let text =
+        text.strip_prefix("(combined from similar events): ").unwrap_or(text).strip_prefix("Readiness probe ")?;
     let pod = event.involved_object.name.clone()?;
     Some(FailedProbe { pod, failure: failure(text), at: when(event) })
 }

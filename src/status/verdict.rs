@@ -150,12 +150,12 @@ fn left_under_load(inputs: &Inputs<'_>) -> Option<String> {
     if decided.reason != reasons::OVERLOADED && decided.reason != reasons::MAX_REPLICAS {
         return None;
     }
-    let is_one = |pod: &&PodFacts| pod.component == workload.component && pod.started && pod.ready_since.is_none();
+    let is_one = |pod: &&PodFacts| pod.component == workload.component && pod.started && pod.lost_readiness;
     let count = inputs.family.pods().filter(is_one).count();
     let seconds = inputs.model.serving.probes.timeout_seconds;
     (count > 0).then(|| {
         format!(
-            "{count} left the Service under load, because their readiness probe is not answered within {seconds} s; let the \
+            "{count} left the Service under load, because their readiness probe failed (time-out {seconds} s); let the \
              server refuse what it cannot answer in time, and answer its probe meanwhile"
         )
     })

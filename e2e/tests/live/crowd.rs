@@ -1,5 +1,5 @@
-//! A flash crowd, beside a plain HorizontalPodAutoscaler on CPU with the same bounds and the same load in the same run; then
-//! twice of what all replicas carry; then the crowd again while Prometheus is stopped.
+//! A flash crowd, beside a plain HorizontalPodAutoscaler on CPU with the same bounds and the same load in the same run, and
+//! again while Prometheus is stopped; and twice of what all replicas carry.
 
 use std::time::Duration;
 
@@ -11,11 +11,14 @@ use crate::{
     bed::{Bed, Turn},
     outage::Outage,
     serving::{self, DEPLOYMENT, Machine, P95},
-    watch::{Row, Source, Watch, turns},
+    watch::{Row, Source, Watch},
 };
 
-/// Most replicas, for both.
+/// Most replicas for the crowd, for both.
 const MOST: u32 = 5;
+/// Replicas for more than all of them carry: with as many as for the crowd, they and the load would fill a node of two cores,
+/// and it would be the node that is measured.
+const ALL: u32 = 3;
 /// Seconds of each load.
 const LENGTH: u32 = 180;
 /// The crowd is so many times what one replica carries.
@@ -28,16 +31,10 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
     let carries = machine.carries;
     let crowd =
         [Stage { per_second: CROWD * carries, seconds: 0 }, Stage { per_second: CROWD * carries, seconds: LENGTH }];
-    let twice = 2 * MOST * carries;
-    let too_much = [Stage { per_second: twice, seconds: 0 }, Stage { per_second: twice, seconds: LENGTH }];
 
     let plain = Crowd::begin("crowd-hpa", plain_autoscaler()).await?.meet(&crowd, "plain HPA on CPU").await?;
-    let ours = Crowd::begin("crowd", self::ours(machine)).await?;
-    let decided = ours.meet(&crowd, "latency").await?;
-    let overloaded = ours.meet(&too_much, "latency, twice of what all replicas carry").await?;
-    let active = ours.bed.condition("ScalingActive").await?;
-    drop(ours);
-    let blind = Crowd::begin("crowd-outage", self::ours(machine)).await?;
+    let decided = Crowd::begin("crowd", ours(machine, 1, MOST)).await?.meet(&crowd, "latency").await?;
+    let blind = Crowd::begin("crowd-outage", ours(machine, 1, MOST)).await?;
     let outage = Outage::begin(&blind.bed).await?;
     let without_source = blind.meet(&crowd, "latency, Prometheus is stopped").await;
     outage.end(&blind.bed).await?;
@@ -45,7 +42,7 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
 
     let errors = plain.errors();
     println!("one replica carries {carries} requests/s; errors of {LENGTH} s with {}", crowd[0].per_second);
-    for met in [&plain, &decided, &without_source, &overloaded] {
+    for met in [&plain, &decided, &without_source] {
         println!("{}", met.summary());
     }
     ensure!(errors > u64::from(crowd[0].per_second) * 5, "the crowd was no overload: {errors} errors with a plain HPA");
@@ -62,7 +59,18 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
         "{blinded} errors without Prometheus, {errors} with a plain HPA:\n{}",
         without_source.table
     );
-    overloaded.all_stay_ready(carries)?;
+    Ok(())
+}
+
+pub async fn servers_asked_for_twice_what_all_carry_stay_ready_and_do_what_they_can() -> Result<()> {
+    let machine = serving::machine().await?;
+    let twice = 2 * ALL * machine.carries;
+    let load = [Stage { per_second: twice, seconds: 0 }, Stage { per_second: twice, seconds: LENGTH }];
+    let all = Crowd::begin("overload", ours(machine, ALL, ALL)).await?;
+    let met = all.meet(&load, "latency, twice of what all replicas carry").await?;
+    let active = all.bed.condition("ScalingActive").await?;
+    println!("one replica carries {} requests/s\n{}", machine.carries, met.summary());
+    met.all_stay_ready(machine.carries)?;
     ensure!(
         active.reason == "MaxReplicas" && active.message.contains("raise maxReplicas"),
         "what a person can do is not said: {active:?}"
@@ -72,9 +80,9 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
 }
 
 /// With default settings: a latency target, and nothing else.
-fn ours(machine: Machine) -> Value {
+fn ours(machine: Machine, min: u32, max: u32) -> Value {
     let latency = json!({"quantile": "P95", "targetMilliseconds": machine.target});
-    json!({"minReplicas": 1, "maxReplicas": MOST, "latency": latency})
+    json!({"minReplicas": min, "maxReplicas": max, "latency": latency})
 }
 
 /// 70 % of the CPU limit, which is three times the request.
@@ -82,7 +90,7 @@ fn plain_autoscaler() -> Value {
     json!({"minReplicas": 1, "maxReplicas": MOST, "cpu": {"targetUtilizationPercent": 210}})
 }
 
-/// An idle object with one replica, which Prometheus has measured.
+/// An idle object, which Prometheus has measured.
 struct Crowd {
     bed: Bed,
 }
@@ -139,10 +147,9 @@ impl Met {
     fn all_stay_ready(&self, carries: u32) -> Result<()> {
         let settled: Vec<&Row> = self.rows.iter().filter(|row| row.seconds > 30.0).collect();
         let ready: Vec<i32> = settled.iter().map(|row| row.ready).collect();
-        ensure!(settled.iter().all(|row| row.wanted == MOST as i32), "not all replicas:\n{}", self.table);
-        ensure!(turns(&ready) <= 1, "ready pods flap: {ready:?}\n{}", self.table);
+        ensure!(ready.iter().all(|ready| *ready == ALL as i32), "ready pods flap: {ready:?}\n{}", self.table);
         let served = (self.report.requests - self.report.failed) as f64 / f64::from(LENGTH);
-        let least = 0.8 * f64::from(MOST * carries);
+        let least = 0.8 * f64::from(ALL * carries);
         ensure!(served >= least, "{served:.0} requests/s were served of {least:.0} at least\n{}", self.table);
         Ok(())
     }

@@ -27,6 +27,9 @@ fn main() {
         // Its limits are those that were set for it, and have not been seen to hold on a quiet machine yet; a quarter of an hour.
         Trial::test("crowd::a_crowd_does_not_blind_the_scaler", || finish(crowd::a_crowd_does_not_blind_the_scaler()))
             .with_ignored_flag(true),
+        Trial::test("overload::servers_stay_ready_and_do_what_they_can", || {
+            finish(crowd::servers_asked_for_twice_what_all_carry_stay_ready_and_do_what_they_can())
+        }),
         Trial::test("outage::replicas_hold_while_prometheus_is_down", || {
             finish(outage::replicas_hold_while_prometheus_is_down())
         }),

@@ -26,9 +26,10 @@ MAXIMUM_WAITING = 200  # requests, however fast they are: each holds a connectio
 PATIENCE = 2
 RETRY_AFTER = 1  # seconds: the line moves on within one
 CLOSE = (b"connection", b"close")  # the next connection may reach another server, one that has just started
-# Every fourth refusal closes its connection: a new connection costs a quarter as much CPU as the refusal itself, and a
-# client that is refused has still moved to new servers within seconds.
+# Every fourth answer that was refused or waited long closes its connection: a new one costs a quarter as much CPU as a
+# refusal, and clients have still moved to other servers within seconds.
 CLOSE_EVERY = 4
+LONG = 1 / 4  # of the longest wait
 KNOWN_PATHS = 4096  # whose handlers are remembered; matching the routes takes a tenth of a refusal's CPU
 TELL_EVERY = 10  # seconds between log lines about refusals: one line for each would cost as much as the refusal
 MESSAGE = "this server has more requests waiting than it can answer in time; try again after Retry-After seconds"
@@ -45,10 +46,18 @@ class Line:
         self.turn = asyncio.Lock()  # gives way in the order of arrival
         self.ended = 0.0  # when the last turn did
         self.thread = ThreadPoolExecutor(1, "model")
+        self.crowded = 0  # answers that were refused or waited long
 
     def full(self) -> bool:
         """Whether one more would wait too long. When nobody waits none does, however slow the last one was."""
         return self.waiting * self.service > self.max_wait or self.waiting >= MAXIMUM_WAITING
+
+    def moves(self, method: str) -> bool:
+        """Whether the client of a request that was refused or waited long is to open another connection for its next one."""
+        if method not in ("GET", "HEAD"):  # the others have a body, which a closed connection would cut off
+            return False
+        self.crowded += 1
+        return self.crowded % CLOSE_EVERY == 0
 
     def too_late(self, arrived: float) -> bool:
         return time.monotonic() - arrived > PATIENCE * self.max_wait
@@ -82,7 +91,6 @@ class Refusal:
             (b"x-model-version", version.encode()),
         ]
         self.handlers: dict[tuple[str, str], str] = {}
-        self.bodiless = 0  # refused requests without a body
         self.untold = 0
         self.told = float("-inf")
 
@@ -94,10 +102,8 @@ class Refusal:
         used = request_id(dict(scope["headers"]))
         body = self.body % used
         headers = [*self.headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", used)]
-        if scope["method"] in ("GET", "HEAD"):  # have no body that a closed connection would cut off
-            self.bodiless += 1
-            if self.bodiless % CLOSE_EVERY == 0:
-                headers.append(CLOSE)
+        if self.line.moves(scope["method"]):
+            headers.append(CLOSE)
         await send({"type": "http.response.start", "status": 503, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -141,23 +147,29 @@ class Turns:
         async def keep(message) -> None:
             answer.append(message)
 
-        await self.in_turn(scope, request, keep)
+        waited = await self.in_turn(scope, request, keep)
+        if answer and waited > LONG * self.line.max_wait and self.line.moves(scope["method"]):
+            answer[0]["headers"] = [*answer[0].get("headers", ()), CLOSE]
         for message in answer:
             await send(message)
 
-    async def in_turn(self, scope, receive, send) -> None:
+    async def in_turn(self, scope, receive, send) -> float:
+        """Returns how many seconds the request waited for its turn."""
         line, arrived = self.line, time.monotonic()
         line.waiting += 1
         try:
             async with line.turn:
+                waited = time.monotonic() - arrived
                 if line.too_late(arrived):
                     refusal = problem(Request(scope), 503, "overloaded", MESSAGE)
                     refusal.headers["Retry-After"] = str(RETRY_AFTER)
-                    return await refusal(scope, receive, send)
+                    await refusal(scope, receive, send)
+                    return waited
                 try:
                     await self.app(scope, receive, send)
                 finally:
                     line.served(arrived)
+                return waited
         finally:
             line.waiting -= 1
 

@@ -26,12 +26,11 @@ const CHECK: Duration = Duration::from_secs(1);
 /// Namespaces whose Events are read in one round, at most: each is a request.
 const NAMESPACES: usize = 5;
 
-/// Seconds for which a failed probe that a kubelet reported is evidence: it reports one again with every period, at the
-/// latest every 60 s.
-const PROBE_SECONDS: f64 = 60.0;
-/// Seconds over which the recorded CPU use of containers is measured: two samples of a kubelet that is scraped every 15 to
-/// 30 s.
-const RECORDED_CPU: f64 = 30.0;
+/// Seconds for which a failed probe that a kubelet reported is evidence. A kubelet reports the first 25 failures of a pod, and
+/// then one in 300 s.
+const PROBE_SECONDS: f64 = 330.0;
+/// Seconds over which the recorded CPU use of containers is measured, at most: as far as its rule looks back for two samples.
+const RECORDED_CPU: f64 = 120.0;
 
 /// What the kubelets report of the servers of a workload.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,20 +44,20 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// What is observed of servers beside their own answers.
-    pub fn outside(&self, pods: &Pods, signal: &dyn Fn(Series) -> Signal, now: Timestamp) -> Outside {
+    /// What is observed of servers beside their own answers. `limited`: whether their CPU use has a limit.
+    pub fn outside(&self, pods: &Pods, limited: bool, signal: &dyn Fn(Series) -> Signal, now: Timestamp) -> Outside {
         let ago = |at: Timestamp| now.duration_since(at).as_secs_f64().max(0.0);
         let cpu = self.cpu.map(|(share, at, window)| MeasuredCpu { share, age: ago(at), window });
-        // A pod that has not been ready yet does not answer its scrapes either, and never did.
-        let starting = pods.desired.saturating_sub(pods.ready + pods.unready);
         let unanswered = signal(Series::Unanswered).value().map_or(0, |count| count as u32);
         let recorded = signal(Series::ContainerCpu);
         let recorded = recorded.value().map(|share| MeasuredCpu { share, age: recorded.age(), window: RECORDED_CPU });
         Outside {
             unready: pods.unready,
             probe: self.probe.filter(|(_, at)| ago(*at) <= PROBE_SECONDS).map(|(failure, _)| failure),
-            unscraped: unanswered.saturating_sub(starting),
-            cpu: cpu.filter(MeasuredCpu::is_fresh).or(recorded),
+            // A pod that has not been ready yet, or is being deleted, may not answer its scrapes either.
+            unscraped: unanswered.saturating_sub(pods.others),
+            cpu: [cpu, recorded].into_iter().flatten().min_by(|a, b| a.age.total_cmp(&b.age)),
+            limited,
             front: signal(Series::Front),
         }
     }
@@ -103,9 +102,7 @@ impl Scaler {
             Ok(cpu) => (scaled.kubelet.cpu, scaled.kubelet.cpu_error) = (of.use_of_cpu(cpu), of.why_no_cpu()),
             Err(error) => scaled.kubelet.cpu_error = Some(error.clone()),
         }
-        let newest = probes.into_iter().flatten().filter(|probe| of.pods.running.contains(&probe.pod));
-        let newest = newest.max_by_key(|probe| probe.at).map(|probe| (probe.failure, probe.at));
-        scaled.kubelet.probe = newest.or(scaled.kubelet.probe);
+        scaled.kubelet.probe = probes.and_then(|probes| of.failure(probes)).or(scaled.kubelet.probe);
     }
 }
 
@@ -128,8 +125,21 @@ impl SilentWorkload {
         Some((cores / allowed / ours.len() as f64, at, window))
     }
 
+    /// Why the readiness probes of most of its servers fail that are not ready, and when that was last reported.
+    fn failure(&self, probes: &[FailedProbe]) -> Option<(ProbeFailure, Timestamp)> {
+        let mut newest: BTreeMap<&str, &FailedProbe> = BTreeMap::new();
+        for probe in probes.iter().filter(|probe| self.pods.unready_names.contains(&probe.pod)) {
+            let known = newest.entry(&probe.pod).or_insert(probe);
+            *known = if probe.at > known.at { probe } else { *known };
+        }
+        let at = newest.values().map(|probe| probe.at).max()?;
+        let timed_out = newest.values().filter(|probe| probe.failure == ProbeFailure::TimedOut).count();
+        let failure = if timed_out * 2 > newest.len() { ProbeFailure::TimedOut } else { ProbeFailure::Answered };
+        Some((failure, at))
+    }
+
     fn why_no_cpu(&self) -> Option<String> {
-        self.cores.is_none().then(|| "there is no limit or request to compare it with: set resources.limits.cpu".into())
+        self.cores.is_none().then(|| "there is no limit to compare it with: set resources.limits.cpu".into())
     }
 }
 

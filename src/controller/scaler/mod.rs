@@ -183,7 +183,10 @@ fn pods(family: &Family, uid: &str, workload: &Workload, now: Timestamp) -> Opti
         ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
         startup: startups.get(startups.len() / 2).copied(),
         rolling_out: facts.is_rolling(),
-        unready: count_of(&running, |pod| pod.ready_since.is_none()),
+        unready: count_of(&running, |pod| pod.lost_readiness),
+        unready_names: running.iter().filter(|pod| pod.lost_readiness).map(|pod| pod.name.clone()).collect(),
+        others: count_of(&pods, |pod| pod.addressed && pod.ready_since.is_none())
+            .saturating_sub(count_of(&running, |pod| pod.lost_readiness)),
         running: running.iter().map(|pod| pod.name.clone()).collect(),
     })
 }
@@ -194,7 +197,13 @@ const RESTARTED_SECONDS: i64 = 600;
 /// The pods whose silence may be an overload: those that started and were not restarted of late. While something is
 /// rolled out, those of the newest template do not count: it may be their own fault.
 fn running<'a>(pods: &[&'a PodFacts], is_rolling: bool, now: Timestamp) -> Vec<&'a PodFacts> {
-    let newest = pods.iter().max_by_key(|pod| pod.created_at).map(|pod| pod.template.as_str());
+    // That of which the first pod was created last: while both are scaled, the older one gets new pods too.
+    let mut first_of: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for pod in pods {
+        let first = first_of.entry(&pod.template).or_insert(pod.created_at);
+        *first = (*first).min(pod.created_at);
+    }
+    let newest = first_of.into_iter().max_by_key(|(_, first)| *first).map(|(template, _)| template);
     let is_crashing =
         |pod: &PodFacts| pod.restarted_at.is_some_and(|at| now.duration_since(at).as_secs() < RESTARTED_SECONDS);
     let of_before = |pod: &PodFacts| !is_rolling || newest != Some(pod.template.as_str());

@@ -32,7 +32,7 @@ pub struct Plan {
     pub acted_on: bool,
     /// Whether the decision is the number of replicas, and not only the least because the CPU use is followed as well.
     pub exact: bool,
-    /// Cores that each replica may use, where that is limited or requested.
+    /// Cores that each server may use, where that is limited.
     pub cores: Option<f64>,
     /// Seconds until a replica is ready, when the object says so.
     pub startup: Option<f64>,
@@ -84,7 +84,7 @@ impl Plan {
             deployment: workload.deployment.clone(),
             acted_on: scaling.is_acted_on(),
             exact: scaling.is_acted_on() && scaling.cpu.is_none(),
-            cores: cores::allowed(model.serving.resources.as_ref()).filter(|_| workload.is_serving()),
+            cores: cores::limit(model.serving.resources.as_ref()).filter(|_| workload.is_serving()),
             startup: seconds(scaling.startup_seconds),
             latency,
             lag,

@@ -16,6 +16,7 @@ use crate::{
         LearnedStatus, ScalingDecision, ScalingStatus,
         conditions::reasons::{METRICS_MISSING, OVERLOADED, SCALING_TROUBLES},
     },
+    render::is_open,
     scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, past::Memories, serving},
     signals::{Quality, Readings, Sampled, Series},
     training::whole_seconds,
@@ -53,10 +54,14 @@ pub struct Pods {
     pub startup: Option<f64>,
     /// Whether another version or other settings are being rolled out.
     pub rolling_out: bool,
-    /// Names of those that run, and have run for a while without a restart; of a rollout, those of before.
+    /// Names of those that run, and were not restarted of late; of a rollout, those of before.
     pub running: BTreeSet<String>,
     /// How many of these are not ready any more.
     pub unready: u32,
+    /// Their names.
+    pub unready_names: BTreeSet<String>,
+    /// Pods with an address beside those that are ready and these: they start, end, crash, or were never ready.
+    pub others: u32,
 }
 
 /// Where a tick reads.
@@ -187,7 +192,7 @@ impl Scaled {
 
     /// Its pods, when it is worth to ask their kubelets why some do not answer.
     pub fn silent_pods(&self) -> Option<&Pods> {
-        self.pods.as_ref().filter(|pods| self.silent && !pods.running.is_empty())
+        self.pods.as_ref().filter(|pods| self.silent && self.plan.latency.is_some() && !pods.running.is_empty())
     }
 
     /// Cores that each of its pods may use.
@@ -209,7 +214,7 @@ impl Scaled {
         if pods.ready > 0 || pods.desired == 0 {
             self.since.get_or_insert(tick.now);
         }
-        let current = self.current(&pods, tick.now);
+        let current = self.current(&pods, tick);
         let decisions = [self.decide_latency(tick, &pods, current), self.decide_lag(tick, &pods, current)];
         self.pods = Some(pods);
         let decision = combine(decisions.into_iter().flatten().collect())?;
@@ -240,16 +245,28 @@ impl Scaled {
     }
 
     /// Replicas there are or are about to be. What was ordered a moment ago is on its way, up or down; where the CPU use is
-    /// followed as well, an order down may never be followed. An order up stands however long the autoscaler takes, so that
+    /// followed as well, or for the time being because signals are missing, an order down may never be followed, and there
+    /// may be more than were ordered. An order up stands however long the autoscaler takes, so that
     /// a tick without data holds it.
-    fn current(&self, pods: &Pods, now: Timestamp) -> u32 {
-        let under_way = self.plan.exact && now.duration_since(self.decided_at) < FOLLOWED;
+    fn current(&self, pods: &Pods, tick: &Tick<'_>) -> u32 {
+        let now = tick.now;
+        let is_open = self.told.as_ref().is_some_and(is_open);
+        let under_way = self.plan.exact && !is_open && now.duration_since(self.decided_at) < FOLLOWED;
         let ordered = self.told.as_ref().filter(|_| self.plan.acted_on);
         match ordered.and_then(|told| u32::try_from(told.replicas).ok()) {
             Some(ordered) if under_way => ordered,
+            // What the autoscaler added by itself it takes away by itself, for as long as that goes on.
+            Some(ordered) if is_open && self.plan.exact && !self.is_measured(tick) => ordered,
             Some(ordered) => ordered.max(pods.desired),
             None => pods.desired,
         }
+    }
+
+    /// Whether there is a fresh sample of what it is decided on.
+    fn is_measured(&self, tick: &Tick<'_>) -> bool {
+        let lag = || self.plan.lag.as_ref().map(|plan| (Series::Lag, plan.dependency.as_str()));
+        let latency = self.plan.latency.as_ref().map(|_| (Series::RequestRate, tick.workload));
+        latency.or_else(lag).is_some_and(|(series, about)| signal(tick, series, about).value().is_some())
     }
 
     fn decide_latency(&mut self, tick: &Tick<'_>, pods: &Pods, current: u32) -> Option<Decision> {
@@ -265,7 +282,7 @@ impl Scaled {
             in_flight: signal(Series::InFlight),
             cpu: signal(Series::Cpu),
             failed: signal(Series::Failed),
-            outside: self.kubelet.outside(pods, &signal, tick.now),
+            outside: self.kubelet.outside(pods, self.plan.cores.is_some(), &signal, tick.now),
             replicas: serving::Replicas { current, ready: pods.ready, warm: warm.min(pods.ready) },
             rolling_out: pods.rolling_out,
         };

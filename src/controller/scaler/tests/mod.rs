@@ -43,7 +43,7 @@ fn model(name: &str, fields: Value) -> Model {
 
 /// Servers with this autoscaling.
 fn serving(autoscaling: Value) -> Value {
-    json!({"image": "s", "autoscaling": autoscaling, "resources": {"requests": {"cpu": "1"}}})
+    json!({"image": "s", "autoscaling": autoscaling, "resources": {"limits": {"cpu": "1"}}})
 }
 
 /// Seconds after [`NOW`].

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    super::running,
+    super::{kubelets::Kubelet, running, workload::Pods},
     at, model,
     objects::{latency, run},
     serving,
@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     observe::PodFacts,
+    scaling::Signal,
     scaling::overload::ProbeFailure,
-    signals::{FailedProbe, PodCpu},
+    signals::{FailedProbe, PodCpu, Series},
 };
 
 /// A pod that started long ago, with this name and of this template.
@@ -105,10 +106,51 @@ fn a_metric_source_that_is_away_while_servers_are_not_busy_holds_and_leaves_the_
 }
 
 #[test]
-fn a_dependency_that_is_down_raises_nothing() {
+fn replicas_that_were_added_while_the_window_was_open_are_not_taken_away_when_signals_return() {
     let mut site = site();
-    let before = site.told("serving").expect("decided").replicas;
+    silent(&mut site, 600, 630, 0.98, None);
+    let told = site.told("serving").expect("decided").replicas as u32;
+    site.fleets[0].desired = told + 3;
+    // Within the window after an outage nothing is lowered.
+    for now in (635..650).step_by(5) {
+        run(&mut site, now - 5, now, super::fleet::Load { requests: 65.0, messages: 0.0 });
+        assert!(site.fleets[0].desired >= told + 3, "{} replicas after {now} s", site.fleets[0].desired);
+    }
+}
+
+#[test]
+fn pods_that_start_beside_those_that_are_ready_are_not_silent() {
+    let pods = Pods { desired: 10, ready: 10, others: 3, rolling_out: true, ..Pods::default() };
+    let unanswered = |series| match series {
+        Series::Unanswered => Signal::fresh(4.0),
+        _ => Signal::Missing("not asked"),
+    };
+    assert_eq!(Kubelet::default().outside(&pods, true, &unanswered, at(0)).unscraped, 1);
+}
+
+#[test]
+fn the_newer_of_two_measurements_of_the_cpu_use_counts() {
+    let recorded = |series| match series {
+        Series::ContainerCpu => Signal::Fresh { value: 0.95, age: 2.0 },
+        _ => Signal::Missing("not asked"),
+    };
+    let kubelet = Kubelet { cpu: Some((0.1, at(-50), 15.0)), ..Kubelet::default() };
+    let outside = kubelet.outside(&Pods::default(), true, &recorded, at(0));
+    assert_eq!(outside.cpu.map(|cpu| cpu.share), Some(0.95));
+}
+
+#[test]
+fn while_both_versions_are_scaled_the_older_one_is_still_that_of_before() {
+    let [old, new, late] = [pod("old", "a", -3600), pod("new", "b", -100), pod("late", "a", -5)];
+    let names: Vec<_> = running(&[&old, &new, &late], true, at(0)).into_iter().map(|pod| pod.name.clone()).collect();
+    assert_eq!(names, ["old", "late"]);
+}
+
+#[test]
+fn a_dependency_that_is_down_raises_nothing() {
     for (cores, failure) in [(0.98, ProbeFailure::Answered), (0.05, ProbeFailure::TimedOut)] {
+        let mut site = site();
+        let before = site.told("serving").expect("decided").replicas;
         site.lose_readiness(3);
         silent(&mut site, 600, 660, cores, Some(failure));
         assert_eq!(site.told("serving").expect("decided").replicas, before, "{failure:?}");

@@ -174,7 +174,8 @@ impl Site {
             for (index, ready) in fleet.ready.iter().enumerate() {
                 let pod = pod(component, *ready, fleet.startup, now);
                 let ready_since = pod.ready_since.filter(|_| index >= self.unready as usize);
-                let pod = PodFacts { name: format!("{name}-{index}"), ready_since, ..pod };
+                let lost_readiness = pod.started && ready_since.is_none();
+                let pod = PodFacts { name: format!("{name}-{index}"), ready_since, lost_readiness, ..pod };
                 family = family.with(Watched::Pod, &format!("{name}-{index}"), Facts::Nothing, Some(pod));
             }
         }
