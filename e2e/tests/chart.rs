@@ -90,7 +90,7 @@ async fn the_service_account_may_do_what_the_rules_say_and_no_more() -> Result<(
         "watch horizontalpodautoscalers.autoscaling",
         "patch podmonitors.monitoring.coreos.com",
         "list pods",
-        "create events.events.k8s.io",
+        "create events",
         "create leases.coordination.k8s.io",
         "update leases.coordination.k8s.io/r-recommender-operator",
     ] {

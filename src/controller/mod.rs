@@ -16,12 +16,12 @@ use kube::{
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        controller::{Action, Config, applier},
+        controller::{self, Action, Config, applier},
         reflector::{self, ObjectRef, Store, store::Writer},
         watcher::{self, Event},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument;
 
 use self::{memory::Memory, queue::Waiting, scaler::Scaler};
@@ -58,7 +58,10 @@ pub struct Context {
     kubelets: Kubelets,
     /// Objects to look at for other reasons than a change in the cluster.
     touch: mpsc::UnboundedSender<ObjectRef<Guarded>>,
-    waiting: Waiting,
+    /// Objects of all scopes that wait to be reconciled.
+    waiting: Arc<Waiting>,
+    /// How many more reconciles may run, of all scopes together.
+    permits: Arc<Semaphore>,
     metrics: Metrics,
     fence: Option<Fence>,
 }
@@ -117,7 +120,7 @@ impl Error {
 pub struct Settings {
     /// Where it looks.
     pub scopes: Vec<Scope>,
-    /// Looks at the same time, at most.
+    /// Reconciles at the same time, of all scopes together, at most.
     pub concurrency: u16,
     /// Whether we may still write; none without leader election.
     pub fence: Option<Fence>,
@@ -140,6 +143,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     metrics.announce_failures(Error::CLASSES);
     let stop = stop.boxed().shared();
+    let (waiting, permits) = (Arc::default(), Arc::new(Semaphore::new(settings.concurrency.into())));
     let (mut caches, mut contexts, mut work) = (Vec::new(), Vec::new(), Vec::new());
     for scope in &settings.scopes {
         let (store, writer) = reflector::store();
@@ -152,7 +156,8 @@ pub async fn run(
             scaler: Scaler::default(),
             kubelets: Kubelets::new(client.clone(), scope.clone()),
             touch,
-            waiting: Waiting::default(),
+            waiting: Arc::clone(&waiting),
+            permits: Arc::clone(&permits),
             metrics: metrics.clone(),
             fence: settings.fence.clone(),
         });
@@ -190,6 +195,7 @@ async fn work_off(
         let context = context.clone();
         move |object| context.metrics.set_queue_length(context.waiting.enter(object))
     });
+    let queued = context.clone();
     let queue = queue::gather(touched, GATHER).map(Ok::<_, watcher::Error>).take_until(stop);
     let config = Config::default().concurrency(concurrency);
     let results = applier(
@@ -200,8 +206,17 @@ async fn work_off(
         queue,
         config,
     );
-    // Failed looks are logged where they failed; what else comes is an object that vanished while it was queued.
-    results.for_each(|result| async move { tracing::debug!(failed = result.is_err(), "looked at an object") }).await;
+    // Failed looks are logged where they failed; what else comes is an object that vanished while it was queued, or one
+    // whose children are deleted after it.
+    results
+        .for_each(|result| {
+            if let Err(controller::Error::ObjectNotFound(object)) = &result {
+                let gone = ObjectRef::new(&object.name).within(object.namespace.as_deref().unwrap_or_default());
+                queued.metrics.set_queue_length(queued.waiting.leave(&gone));
+            }
+            async move { tracing::debug!(failed = result.is_err(), "looked at an object") }
+        })
+        .await;
 }
 
 /// The objects themselves: fills the store, and is the stream of those that changed.
@@ -280,6 +295,8 @@ async fn look(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Err
         reconcile_id = format!("{:08x}", Timestamp::now().as_microsecond() as u32),
     );
     async move {
+        // An error would say that the semaphore was closed, which nothing does.
+        let _permit = context.permits.acquire().await;
         let _timer = context.metrics.reconcile_timer();
         leave_queue(&context, &object);
         let now = Timestamp::now();

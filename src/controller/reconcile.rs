@@ -260,14 +260,14 @@ impl Look {
     fn first_metrics_due(&self, model: &Model, family: &Family) -> Option<Timestamp> {
         let by_cpu = |workload: Workload| workload.scaling.is_some_and(|scaling| !scaling.is_decided());
         model.workloads().into_iter().any(by_cpu).then_some(())?;
-        let due = family.of_kind(Kind::HorizontalPodAutoscaler).find_map(|(_, seen)| match &seen.facts {
+        let due = family.of_kind(Kind::HorizontalPodAutoscaler).filter_map(|(_, seen)| match &seen.facts {
             Facts::Autoscaler(facts) => match &facts.active {
                 Some((false, _)) => Some(facts.created_at + FIRST_METRICS),
                 _ => None,
             },
             _ => None,
-        })?;
-        (due > self.now).then_some(due)
+        });
+        due.filter(|due| *due > self.now).min()
     }
 }
 

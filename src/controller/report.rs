@@ -1,9 +1,11 @@
 //! Tells what was done and found: the status (the only place that writes it) and the events.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::{core::v1::ObjectReference, events::v1::Event},
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    api::core::v1::{Event, EventSource, ObjectReference},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time},
 };
 
 use super::Context;
@@ -41,48 +43,56 @@ pub async fn report(
 
 /// Logs news and makes events of them.
 pub async fn announce(context: &Context, identity: &Identity, uid: &str, notes: &[Note], now: Timestamp) {
-    for (index, note) in notes.iter().enumerate() {
+    for note in notes {
         if note.warning {
             tracing::warn!(reason = note.reason, "{}", note.message);
         } else {
             tracing::info!(reason = note.reason, "{}", note.message);
         }
-        let event = event(identity, uid, note, now, index);
+        let event = event(identity, uid, note, now);
         if let Err(error) = context.cluster.create_event(&identity.namespace, &event).await {
             tracing::debug!(%error, reason = note.reason, "event not written");
         }
     }
 }
 
-/// Longest note of an event that the API server takes, in bytes.
-const NOTE_MAX: usize = 1024;
+/// Longest message of an event that the API server takes, in bytes.
+const MESSAGE_MAX: usize = 1024;
 
-fn event(identity: &Identity, uid: &str, note: &Note, now: Timestamp, index: usize) -> Event {
+/// An event of the core API, whose `lastTimestamp` is what most tools sort by; the API server refuses it in events.k8s.io.
+fn event(identity: &Identity, uid: &str, note: &Note, now: Timestamp) -> Event {
+    /// One reconcile has one `now`, and may have several events.
+    static CREATED: AtomicU64 = AtomicU64::new(0);
+    let number = CREATED.fetch_add(1, Ordering::Relaxed);
     let mut message = note.message.clone();
-    while message.len() > NOTE_MAX {
+    while message.len() > MESSAGE_MAX {
         message.pop();
     }
     Event {
         metadata: ObjectMeta {
             // As client-go names them: the object and an instant.
-            name: Some(format!("{}.{:x}{index:x}", identity.base, now.as_nanosecond())),
+            name: Some(format!("{}.{:x}.{number:x}", identity.base, now.as_nanosecond())),
             namespace: Some(identity.namespace.clone()),
             ..ObjectMeta::default()
         },
         action: Some("Reconcile".into()),
+        count: Some(1),
         event_time: Some(MicroTime(now)),
-        note: Some(message),
+        first_timestamp: Some(Time(now)),
+        last_timestamp: Some(Time(now)),
+        message: Some(message),
         reason: Some(note.reason.clone()),
-        regarding: Some(ObjectReference {
+        involved_object: ObjectReference {
             api_version: Some("recommender.dev/v1alpha1".into()),
             kind: Some("RecommenderModel".into()),
             name: Some(identity.name.clone()),
             namespace: Some(identity.namespace.clone()),
             uid: Some(uid.into()),
             ..ObjectReference::default()
-        }),
-        reporting_controller: Some(format!("recommender.dev/{FIELD_MANAGER}")),
+        },
+        reporting_component: Some(format!("recommender.dev/{FIELD_MANAGER}")),
         reporting_instance: Some(FIELD_MANAGER.into()),
+        source: Some(EventSource { component: Some(FIELD_MANAGER.into()), host: None }),
         type_: Some(if note.warning { "Warning" } else { "Normal" }.into()),
         ..Event::default()
     }
@@ -129,7 +139,7 @@ mod tests {
     use super::*;
     use crate::{
         apply::Cluster,
-        controller::{memory::Memory, queue::Waiting, scaler::Scaler},
+        controller::{memory::Memory, scaler::Scaler},
         observe::World,
         telemetry::Metrics,
     };
@@ -155,10 +165,23 @@ mod tests {
                 crate::observe::Scope::All,
             ),
             touch: tokio::sync::mpsc::unbounded_channel().0,
-            waiting: Waiting::default(),
+            waiting: Arc::default(),
+            permits: Arc::new(tokio::sync::Semaphore::new(1)),
             metrics,
             fence: None,
         }
+    }
+
+    #[test]
+    fn two_events_of_one_instant_have_names_of_their_own_and_a_time_to_sort_by() {
+        let mut meta = ObjectMeta::default();
+        (meta.name, meta.namespace) = (Some("shop".into()), Some("n".into()));
+        let identity = Identity::of(&meta, Timestamp::UNIX_EPOCH);
+        let note = Note { warning: true, reason: "RolloutStuck".into(), message: "é".repeat(600) };
+        let [one, other] = [(); 2].map(|()| event(&identity, "u", &note, Timestamp::UNIX_EPOCH));
+        assert_ne!(one.metadata.name, other.metadata.name);
+        assert_eq!(one.last_timestamp, Some(Time(Timestamp::UNIX_EPOCH)));
+        assert_eq!(one.message.map(|message| message.len()), Some(MESSAGE_MAX));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! time zones), and again what rendering relies on, because an object may be older than the schema.
 
 pub mod names;
+pub mod scrapes;
 mod workload;
 
 use std::fmt;

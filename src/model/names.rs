@@ -5,6 +5,10 @@ use sha2::{Digest, Sha256};
 /// Longest base name. The longest suffix put behind it is a Job's `-full-YYYYMMDD-HHMM` (19 characters), and a Job's
 /// name is a label value of its pods, so at most 63 characters.
 const BASE_MAX: usize = 40;
+/// What stands between the base name and the name of a worker.
+const WORKER: &str = "-worker";
+/// Names of objects that every namespace, or the namespace `default`, has already.
+const TAKEN: [&str; 2] = ["default", "kubernetes"];
 /// Hex digits of the hash that tells shortened names apart.
 const HASH_LENGTH: usize = 8;
 
@@ -18,6 +22,8 @@ const HASH_LENGTH: usize = 8;
 /// | `7days` | `r-7days-` + hash (a Service's name starts with a letter) |
 /// | 253 times `a` | 31 times `a` + `-` + hash |
 /// | `a-0123abcd` | `a-0123abcd-` + hash (it looks like a hashed one) |
+/// | `a-worker`, `a-worker-b` | `a-`, `a-b-` + hash (its workers could be called like those of `a`) |
+/// | `default`, `kubernetes` | itself, `-` and hash (a ServiceAccount of each namespace, a Service of the first one) |
 pub fn base(object_name: &str) -> String {
     if is_plain(object_name) {
         return object_name.to_owned();
@@ -28,6 +34,9 @@ pub fn base(object_name: &str) -> String {
         readable.insert_str(0, "r-");
     }
     readable.truncate(BASE_MAX - HASH_LENGTH - 1);
+    while let Some(at) = workers_name(&readable) {
+        readable.replace_range(at..at + WORKER.len(), "");
+    }
     format!("{}-{}", readable.trim_end_matches('-'), short_hash(object_name.as_bytes()))
 }
 
@@ -38,12 +47,17 @@ pub fn serving(base: &str) -> String {
 
 /// The Deployment of a worker and its autoscaler.
 pub fn worker(base: &str, worker: &str) -> String {
-    format!("{base}-worker-{worker}")
+    format!("{base}{WORKER}-{worker}")
 }
 
 /// Whether the Deployment of servers or of a worker can have this name.
 pub fn is_deployment(name: &str) -> bool {
     name.ends_with("-serving") || name.contains("-worker-")
+}
+
+/// Where a base name could be taken for the beginning of a worker's name, `a-worker` or `a-worker-b`.
+fn workers_name(base: &str) -> Option<usize> {
+    base.find("-worker-").or_else(|| base.strip_suffix(WORKER).map(str::len))
 }
 
 /// Base names that a child or pod of this name can be built from: its name up to each dash, and all of it.
@@ -67,7 +81,7 @@ fn is_plain(name: &str) -> bool {
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    label && !looks_hashed(name)
+    label && !looks_hashed(name) && workers_name(name).is_none() && !TAKEN.contains(&name)
 }
 
 /// Whether a name could be the result of shortening another one; such names are hashed as well.
@@ -95,8 +109,16 @@ mod tests {
             "[a-z0-9]{1,63}",
             "[ab](-[0-9a-f]{8}){0,2}",
             "[ab][.-][ab][.-][ab]",
+            worker_name(),
+            Just("default".to_owned()),
+            Just("kubernetes".to_owned()),
         ]
         .prop_filter("at most 253 characters", |name| name.len() <= 253)
+    }
+
+    /// Names that are put together from what names of children are put together from.
+    fn worker_name() -> impl Strategy<Value = String> {
+        "[ab](-(a|b|worker|serving|full)){0,4}"
     }
 
     fn is_service_name(name: &str) -> bool {
@@ -115,6 +137,24 @@ mod tests {
                 prop_assert!(bases(&child).any(|candidate| candidate == base), "{base} is not found in {child}");
             }
             prop_assert!(is_deployment(&serving(&base)) && is_deployment(&worker(&base, "a")));
+        }
+
+        #[test]
+        fn children_of_different_objects_never_share_a_name(
+            objects in prop::collection::hash_map(prop_oneof![object_name(), worker_name()], prop::collection::hash_set(worker_name(), 0..4), 2..40),
+        ) {
+            let mut seen = HashMap::new();
+            for (object, workers) in &objects {
+                let base = base(object);
+                let deployments = workers.iter().map(|name| worker(&base, name)).chain([serving(&base)]);
+                let services = [base.clone()];
+                for child in deployments.map(|name| ("Deployment", name)).chain(services.map(|name| ("Service", name))) {
+                    if let Some(other) = seen.insert(child.clone(), object) {
+                        prop_assert!(false, "{object} and {other} share {child:?}");
+                    }
+                }
+                prop_assert!(!["default", "kubernetes"].contains(&base.as_str()));
+            }
         }
 
         #[test]
@@ -141,5 +181,8 @@ mod tests {
         assert_eq!(base("7days"), format!("r-7days-{}", short_hash(b"7days")));
         assert_eq!(base("a-0123abcd"), format!("a-0123abcd-{}", short_hash(b"a-0123abcd")));
         assert_eq!(base(&"a".repeat(253)).len(), BASE_MAX);
+        assert_eq!(base("a-worker-b"), format!("a-b-{}", short_hash(b"a-worker-b")));
+        assert_eq!(base("a-worker-worker"), format!("a-{}", short_hash(b"a-worker-worker")));
+        assert_eq!(base("default"), format!("default-{}", short_hash(b"default")));
     }
 }

@@ -13,7 +13,7 @@ mod front;
 pub mod profiles;
 pub(crate) mod promql;
 pub mod recording;
-mod scaling;
+pub mod scaling;
 
 use crate::api::{Dependency, Front, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup};
 
@@ -32,8 +32,10 @@ pub struct Watched<'a> {
     pub front: Option<&'a Front>,
     /// The names the servers expose.
     pub profile: MetricProfile,
-    /// Seconds between two scrapes.
+    /// Seconds between two scrapes of the servers.
     pub interval_seconds: i32,
+    /// Seconds between two scrapes of the worker that is scraped least often.
+    pub workers_interval_seconds: i32,
     /// Path of the metrics on the servers.
     pub metrics_path: &'a str,
     /// Path of the probes on the servers.

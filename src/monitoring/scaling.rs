@@ -31,7 +31,8 @@ const KUBELET_WINDOW: &str = "2m";
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let Some(quantile) = watched.scaled_on else { return Vec::new() };
     let source = Source::new(watched);
-    let [long, short] = [(4, 20), (2, 10)].map(|(scrapes, shortest)| window(watched, scrapes, shortest));
+    let [long, short] = [window_seconds(watched.interval_seconds), window_seconds(watched.interval_seconds) / 2]
+        .map(|seconds| format!("{seconds}s"));
     let answering = |expr: String| format!("({expr}) and sum({}) > 0", source.of_servers("up", &[]));
     let mut rules = vec![
         source.rule("recommender:requests:rate20s", answering(source.requests(&long))),
@@ -55,8 +56,9 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     rules
 }
 
-fn window(watched: &Watched, scrapes: i32, shortest: i32) -> String {
-    format!("{}s", watched.interval_seconds.saturating_mul(scrapes).max(shortest))
+/// Seconds of the longer window: four scrapes. The scaler assumes it of what it reads.
+pub fn window_seconds(interval_seconds: i32) -> i32 {
+    interval_seconds.saturating_mul(4).max(20)
 }
 
 fn in_promql(quantile: Quantile) -> &'static str {

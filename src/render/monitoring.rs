@@ -15,14 +15,10 @@ use crate::{
             ServiceMonitor, ServiceMonitorSpec,
         },
     },
-    model::{Identity, Model, Workload, names},
+    model::{Identity, Model, Workload, names, scrapes},
     monitoring::{self, Watched},
 };
 
-/// Seconds between two scrapes of what scales on latency or lag: a decision is as good as its newest sample.
-const SCALING_SECONDS: i32 = 5;
-/// Seconds between two scrapes otherwise.
-const DEFAULT_SECONDS: i32 = 15;
 /// Longest time-out of a scrape, in seconds.
 const SCRAPE_TIMEOUT_SECONDS: i32 = 10;
 
@@ -35,7 +31,7 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
             match_labels: Some(child::selector(identity, COMPONENT)),
             ..LabelSelector::default()
         },
-        endpoints: vec![endpoint(identity, PORT_NAME, &monitoring.metrics.path, scrape_seconds(model), COMPONENT)],
+        endpoints: vec![endpoint(identity, PORT_NAME, &monitoring.metrics.path, scrapes::of_servers(model), COMPONENT)],
         target_labels: Vec::new(),
     };
     let metadata = meta(identity, monitoring, identity.base.clone(), COMPONENT);
@@ -47,8 +43,7 @@ pub fn pod_monitor(model: &Model, worker: &Worker) -> Option<Child> {
     let (monitoring, metrics) = (model.monitoring.as_ref()?, worker.metrics.as_ref()?);
     let identity = &model.identity;
     let workload = Workload::worker(worker, &identity.base);
-    let scaled = workload.scaling.as_ref().is_some_and(|scaling| scaling.lag.is_some());
-    let seconds = metrics.interval_seconds.unwrap_or(if scaled { SCALING_SECONDS } else { DEFAULT_SECONDS });
+    let seconds = scrapes::of_worker(worker)?;
     let spec = PodMonitorSpec {
         selector: LabelSelector {
             match_labels: Some(child::selector(identity, &workload.component)),
@@ -72,13 +67,6 @@ fn endpoint(identity: &Identity, port: &str, path: &str, seconds: i32, workload:
     }
 }
 
-/// Seconds between two scrapes of the servers.
-fn scrape_seconds(model: &Model) -> i32 {
-    let scaled = model.serving.autoscaling.as_ref().is_some_and(|autoscaling| autoscaling.latency.is_some());
-    let wanted = model.monitoring.as_ref().and_then(|monitoring| monitoring.metrics.interval_seconds);
-    wanted.unwrap_or(if scaled { SCALING_SECONDS } else { DEFAULT_SECONDS })
-}
-
 /// None when monitoring is not asked for.
 pub fn prometheus_rule(model: &Model) -> Option<Child> {
     let monitoring = model.monitoring.as_ref()?;
@@ -100,7 +88,8 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         service: &identity.base,
         front: monitoring.front.as_ref(),
         profile: monitoring.metrics.profile,
-        interval_seconds: scrape_seconds(model),
+        interval_seconds: scrapes::of_servers(model),
+        workers_interval_seconds: scrapes::of_workers(model),
         metrics_path: &monitoring.metrics.path,
         health_path: &model.serving.probes.path,
         scaled_on: latency.map(|target| target.quantile),

@@ -76,9 +76,8 @@ pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
     let training_ready = training_verdict(inputs);
     let serving_ready = verdict::serving(inputs, deployment, &serving);
     let ready = verdict::ready(&training_ready, &serving_ready, &serving);
-    let stalled = verdict::stalled(inputs, &ready, &training_ready, &serving_ready);
     let workers_ready = verdict::workers(inputs);
-    let reconciling = verdict::reconciling(inputs, &ready, &stalled, &serving_ready, &workers_ready);
+    let (stalled, reconciling) = verdict::summary(inputs, &ready, &training_ready, &[&serving_ready, &workers_ready]);
     let verdicts = [
         (types::READY, ready),
         (types::RECONCILING, reconciling),

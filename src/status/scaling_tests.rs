@@ -377,3 +377,13 @@ fn missing_metrics_are_an_event_once_also_when_both_workloads_miss_them() {
     assert_eq!(told(&one, &both), [] as [&str; 0], "the condition was False for this reason and is");
     assert_eq!(told(&both, &fine), [] as [&str; 0]);
 }
+
+#[test]
+fn a_worker_that_does_not_get_ready_waits_for_a_person() {
+    // Seen on a real cluster: an image that cannot be pulled, while kstatus, Flux and helm --wait called it done.
+    let stuck = DeploymentFacts { stuck: Some("image w cannot be pulled".into()), ..deployment(0, 1) };
+    let case = Case::new(None, None).with_worker(Facts::Deployment(stuck));
+    let message = "worker events does not get ready: image w cannot be pulled";
+    case.is(types::STALLED, "True", reasons::ROLLOUT_STUCK, message);
+    case.is(types::RECONCILING, "False", reasons::ROLLOUT_STUCK, "waits for a person, see Stalled");
+}

@@ -353,3 +353,45 @@ fn other_words_for_the_same_failure_are_told_apart_from_news() {
     mended.problems.clear();
     assert!(!is_rewording(&first, &mended.compute()));
 }
+
+/// All that a condition of pods can be, and whether it waits for a person or passes by itself.
+fn of_pods() -> Vec<(Verdict, bool, bool)> {
+    let no = |reason: &str| Verdict::no(reason, format!("pods: {reason}"));
+    vec![
+        (Verdict::yes(reasons::AS_SPECIFIED, "pods"), false, false),
+        (no(reasons::NOT_REQUESTED), false, false),
+        (no(reasons::ROLLOUT_STUCK), true, false),
+        (no(reasons::ROLLING_OUT), false, true),
+        (no(reasons::REPLICAS_MISSING), false, true),
+        (no(reasons::SERVERS_OVERLOADED), false, true),
+    ]
+}
+
+#[test]
+fn servers_and_workers_count_alike_in_the_summary_whatever_the_other_is() {
+    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), Family::default());
+    let inputs = Inputs {
+        model: &case.model,
+        prior: &case.prior,
+        training: &case.training,
+        family: &case.family,
+        problems: &case.problems,
+        scaling: &case.scaling,
+        now: NOW,
+    };
+    let (ready, trained) = (Verdict::yes(reasons::SERVING, ""), Verdict::yes(reasons::TRAINED, ""));
+    for (servers, servers_wait, servers_pass) in of_pods() {
+        for (workers, workers_wait, workers_pass) in of_pods() {
+            let (stalled, reconciling) = verdict::summary(&inputs, &ready, &trained, &[&servers, &workers]);
+            let waits = servers_wait || workers_wait;
+            assert_eq!(stalled.is_yes(), waits, "{servers:?} {workers:?}");
+            assert_eq!(reconciling.is_yes(), !waits && (servers_pass || workers_pass), "{servers:?} {workers:?}");
+            if waits {
+                assert_eq!(
+                    (stalled.reason.as_str(), reconciling.reason.as_str()),
+                    (reasons::ROLLOUT_STUCK, reasons::ROLLOUT_STUCK)
+                );
+            }
+        }
+    }
+}

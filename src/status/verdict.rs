@@ -173,45 +173,51 @@ pub fn ready(training: &Verdict, serving_ready: &Verdict, serving: &ServingStatu
     }
 }
 
-/// Stalled: nothing goes on before a person changes something.
-pub fn stalled(inputs: &Inputs<'_>, ready: &Verdict, training: &Verdict, serving: &Verdict) -> Verdict {
-    if let Some(problem) = inputs.problems.iter().find(|problem| problem.permanent && !problem.kind.is_optional()) {
-        return Verdict::yes(problem.reason, &problem.message);
-    }
-    if serving.reason == reasons::ROLLOUT_STUCK {
-        return Verdict::yes(&serving.reason, &serving.message);
-    }
-    let ended_badly = training.status == "False" && inputs.training.status.active.is_none();
-    if !ready.is_yes() && ended_badly && inputs.training.versions.is_empty() && problem(inputs, &[Kind::Job]).is_none()
-    {
-        return Verdict::yes(&training.reason, &training.message);
-    }
-    Verdict::no(reasons::AS_SPECIFIED, "nothing waits for a person")
+/// Reasons of conditions that do not pass before a person changes something.
+const WAIT_FOR_A_PERSON: [&str; 1] = [reasons::ROLLOUT_STUCK];
+/// Reasons of conditions that pass by themselves: the operator or the cluster still works on it.
+const UNDER_WAY: [&str; 3] = [reasons::ROLLING_OUT, reasons::REPLICAS_MISSING, reasons::SERVERS_OVERLOADED];
+
+/// The first condition of pods, of the servers or the workers, that is not as specified for one of these reasons.
+fn because<'a>(pods: &[&'a Verdict], reasons: &[&str]) -> Option<&'a Verdict> {
+    pods.iter().copied().find(|verdict| !verdict.is_yes() && reasons.contains(&verdict.reason.as_str()))
 }
 
-/// Reconciling: the operator works towards the spec. A regular training run of a model that serves does not count.
-pub fn reconciling(
-    inputs: &Inputs<'_>,
-    ready: &Verdict,
-    stalled: &Verdict,
-    serving: &Verdict,
-    workers: &Verdict,
-) -> Verdict {
-    if stalled.is_yes() {
-        return Verdict::no(&stalled.reason, "waits for a person, see Stalled");
+/// Stalled and Reconciling sum up all else. The first row that applies counts; `pods` are ServingReady and WorkersReady.
+///
+/// | what holds | Stalled | Reconciling |
+/// |---|---|---|
+/// | a child that is not optional is refused for good | True | False |
+/// | one of `pods` is False for a reason of [`WAIT_FOR_A_PERSON`] | True | False |
+/// | there is no version, and no run that could make one | True | False |
+/// | a child could not be applied this time | False | True |
+/// | Ready is not True | False | True |
+/// | one of `pods` is False for a reason of [`UNDER_WAY`] | False | True |
+/// | none of these: a regular training run of a model that serves, scaling and optional kinds do not count | False | False |
+pub fn summary(inputs: &Inputs<'_>, ready: &Verdict, training: &Verdict, pods: &[&Verdict]) -> (Verdict, Verdict) {
+    let refused = inputs.problems.iter().find(|problem| problem.permanent && !problem.kind.is_optional());
+    let ended_badly = training.status == "False" && inputs.training.status.active.is_none();
+    let no_run = !ready.is_yes()
+        && ended_badly
+        && inputs.training.versions.is_empty()
+        && problem(inputs, &[Kind::Job]).is_none();
+    let waits = refused.map(|problem| Verdict::yes(problem.reason, &problem.message));
+    let waits = waits
+        .or_else(|| because(pods, &WAIT_FOR_A_PERSON).map(|verdict| Verdict::yes(&verdict.reason, &verdict.message)));
+    let waits = waits.or_else(|| no_run.then(|| Verdict::yes(&training.reason, &training.message)));
+    if let Some(stalled) = waits {
+        let reconciling = Verdict::no(&stalled.reason, "waits for a person, see Stalled");
+        return (stalled, reconciling);
     }
-    if let Some(problem) = inputs.problems.iter().find(|problem| !problem.permanent) {
-        return Verdict::yes(problem.reason, &problem.message);
-    }
-    if !ready.is_yes() {
-        return Verdict::yes(&ready.reason, &ready.message);
-    }
-    let on_the_way =
-        |verdict: &&&Verdict| [reasons::ROLLING_OUT, reasons::REPLICAS_MISSING].contains(&verdict.reason.as_str());
-    if let Some(verdict) = [serving, workers].iter().find(on_the_way) {
-        return Verdict::yes(&verdict.reason, &verdict.message);
-    }
-    Verdict::no(reasons::AS_SPECIFIED, "everything is as specified")
+    let failed = inputs.problems.iter().find(|problem| !problem.permanent);
+    let works = failed.map(|problem| Verdict::yes(problem.reason, &problem.message));
+    let works = works.or_else(|| (!ready.is_yes()).then(|| Verdict::yes(&ready.reason, &ready.message)));
+    let works =
+        works.or_else(|| because(pods, &UNDER_WAY).map(|verdict| Verdict::yes(&verdict.reason, &verdict.message)));
+    (
+        Verdict::no(reasons::AS_SPECIFIED, "nothing waits for a person"),
+        works.unwrap_or_else(|| Verdict::no(reasons::AS_SPECIFIED, "everything is as specified")),
+    )
 }
 
 /// WorkersReady: every worker has at least the pods it is to have, and none is being replaced.

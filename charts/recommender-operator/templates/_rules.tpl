@@ -57,12 +57,9 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
 - apiGroups: [metrics.k8s.io]
   resources: [pods]
   verbs: [list]
-# Why the probes of such servers fail, as their kubelets report it.
+# What changed is reported as Events on the RecommenderModel; and why the probes of such servers fail is read from those of
+# their kubelets.
 - apiGroups: [""]
   resources: [events]
-  verbs: [list]
-# What changed is told as Events on the RecommenderModel.
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create]
+  verbs: [create, list]
 {{- end -}}

@@ -1,21 +1,16 @@
 //! From what an object asks for to what a decision needs. Pure.
 
 use crate::{
-    api::{self, KafkaExporter, ScalingPolicyType, ScalingRules, SelectPolicy},
+    api::{self, ScalingPolicyType, ScalingRules, SelectPolicy},
     cores,
-    model::{Model, Scaling, Workload},
-    monitoring::dependencies,
+    model::{Model, Scaling, Workload, scrapes},
+    monitoring::{self, dependencies},
     scaling::{Behavior, Bounds, Common, Direction, Headroom, Select, StepKind, StepPolicy, lag, serving},
 };
 
-/// Windows of the recorded rates, seconds: those of requests, those of messages as exporters tell that are scraped as
-/// their owner likes it, and as consumers tell that we scrape ourselves.
-const REQUEST_WINDOW: f64 = 20.0;
-const EXPORTER_WINDOW: f64 = 120.0;
-const CONSUMER_WINDOW: f64 = 60.0;
-/// Beside the measured age of a sample, seconds: half of what is between a scrape and the rules and half of what is between
-/// two ticks (5 s each), and what is written then.
-const DELAY: f64 = 5.5;
+/// What passes on average beside the measured age of a sample and half of the time between two scrapes, seconds: half of what
+/// is between two ticks (5 s), and what is written then.
+const DELAY: f64 = 3.0;
 /// Seconds from ready to full speed: caches, pools, just-in-time compilers.
 pub const WARM_UP: f64 = 20.0;
 /// Seconds a replica takes to become ready, as long as it was not measured.
@@ -56,21 +51,23 @@ impl Plan {
     pub fn new(model: &Model, workload: &Workload) -> Option<Self> {
         let scaling = workload.scaling.as_ref().filter(|scaling| scaling.is_decided())?;
         let seconds = |seconds: Option<i32>| seconds.map(f64::from);
+        let interval = scrapes::of_servers(model);
         let latency = scaling.latency.as_ref().map(|target| serving::Policy {
-            common: common(scaling, REQUEST_WINDOW),
+            common: common(scaling, f64::from(monitoring::scaling::window_seconds(interval))),
             target: f64::from(target.target_milliseconds) / 1e3,
             requests_per_replica: seconds(scaling.requests_per_replica),
             headroom: headroom(scaling.headroom),
             startup: STARTUP,
             warmup: WARM_UP,
-            delay: DELAY,
+            delay: f64::from(interval) / 2.0 + DELAY,
         });
         let lag = scaling.lag.as_ref().map(|target| {
             let dependency = model.dependencies.iter().find(|dependency| dependency.name == target.dependency);
             let kafka = dependency.and_then(|dependency| dependency.kafka.as_ref());
-            let by_consumers = kafka.is_some_and(|kafka| kafka.exporter == KafkaExporter::ConsumerClient);
+            let workers = scrapes::of_workers(model);
+            let window = dependency.map_or(0, |dependency| dependencies::window_seconds(dependency, workers));
             let policy = lag::Policy {
-                common: common(scaling, if by_consumers { CONSUMER_WINDOW } else { EXPORTER_WINDOW }),
+                common: common(scaling, f64::from(window)),
                 catch_up: f64::from(target.catch_up_seconds),
                 max_lag: target.max_lag_messages.map(|most| most as f64),
                 partitions: None,

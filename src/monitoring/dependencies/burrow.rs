@@ -7,7 +7,7 @@
 //! - `burrow_kafka_consumer_lag_total` is a gauge, and misses partitions; it is not used.
 //! - A group that no longer commits stays as it was until Burrow expires it (`expire-group`, a week).
 
-use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum};
+use super::{Exporter, Parts, Sum, Window};
 
 pub const EXPORTER: Exporter = Exporter {
     terms: &[
@@ -22,5 +22,5 @@ pub const EXPORTER: Exporter = Exporter {
     lag: Sum::Parts("@lag and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),
-    window: SCRAPED_AS_IT_IS,
+    window: Window::AsItIs,
 };

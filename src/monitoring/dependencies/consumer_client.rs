@@ -10,9 +10,9 @@
 //! - While partitions are handed over some have no owner: there is no lag then. A worker must take a partition's series away
 //!   when it loses the partition; two that claim the same one count once, the larger lag.
 //! - Without replicas nobody tells: `minReplicas` must not be 0.
-//! - The window is a minute: our own PodMonitor scrapes the workers.
+//! - The window is four scrapes, and a minute at least: our own PodMonitor scrapes the workers.
 
-use super::{Exporter, Parts, Sum};
+use super::{Exporter, Parts, Sum, Window};
 
 pub const EXPORTER: Exporter = Exporter {
     terms: &[("ours", "namespace=@namespace,recommender=@recommender,consumergroup=@group,topic=~@topics@labels")],
@@ -20,5 +20,5 @@ pub const EXPORTER: Exporter = Exporter {
     lag: Sum::Parts("clamp_min(max by (topic, partition) (recommender_kafka_consumer_lag{@ours}), 0)"),
     consumed: Some(Sum::Offsets("recommender_kafka_position{@ours}")),
     arrivals: Some(Sum::Offsets("recommender_kafka_end_offset{@ours}")),
-    window: "1m",
+    window: Window::Workers,
 };

@@ -3,7 +3,7 @@
 //! Each expression stands on lines of its own between parentheses, so that a comment at its end ends with it. What could
 //! end the parentheses is refused: [`problem`].
 
-use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum, template::Values};
+use super::{Exporter, Parts, Sum, Window, template::Values};
 use crate::api::Custom;
 
 /// The exporter for what the object says.
@@ -14,7 +14,7 @@ pub fn exporter(custom: &Custom) -> Exporter {
         lag: Sum::Total("sum((@lag))"),
         consumed: custom.consumed.as_ref().map(|_| Sum::Total("sum((@consumed))")),
         arrivals: custom.arrivals.as_ref().map(|_| Sum::Total("sum((@arrivals))")),
-        window: SCRAPED_AS_IT_IS,
+        window: Window::AsItIs,
     }
 }
 

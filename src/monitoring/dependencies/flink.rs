@@ -9,7 +9,7 @@
 //! - The reporter replaces what is not a letter, a digit, `_` or `:` in labels by `_`: write the job's name as in
 //!   `job_name`.
 
-use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum};
+use super::{Exporter, Parts, Sum, Window};
 
 pub const EXPORTER: Exporter = Exporter {
     terms: &[
@@ -23,5 +23,5 @@ pub const EXPORTER: Exporter = Exporter {
     lag: Sum::Total("sum(@waiting) unless count(@silent)"),
     consumed: Some(Sum::Total("sum(max by (operator_id, subtask_index) (@sources))")),
     arrivals: None,
-    window: SCRAPED_AS_IT_IS,
+    window: Window::AsItIs,
 };

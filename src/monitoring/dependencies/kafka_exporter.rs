@@ -10,7 +10,7 @@
 //! - A partition without a leader has no offsets; `kafka_topic_partitions` still counts it.
 //! - Flink commits when a checkpoint completes: between checkpoints its lag is a saw-tooth. Use `flink` for it.
 
-use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum};
+use super::{Exporter, Parts, Sum, Window};
 
 pub const EXPORTER: Exporter = Exporter {
     terms: &[
@@ -25,5 +25,5 @@ pub const EXPORTER: Exporter = Exporter {
     lag: Sum::Parts("clamp_min(@end - @next, 0) and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),
-    window: SCRAPED_AS_IT_IS,
+    window: Window::AsItIs,
 };

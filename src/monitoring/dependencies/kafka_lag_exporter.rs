@@ -8,7 +8,7 @@
 //! - Without a committed offset the lag is unknown unless the partition is empty, and messages that retention has deleted
 //!   wait no more, as with kafka_exporter.
 
-use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum};
+use super::{Exporter, Parts, Sum, Window};
 
 pub const EXPORTER: Exporter = Exporter {
     terms: &[
@@ -24,5 +24,5 @@ pub const EXPORTER: Exporter = Exporter {
     lag: Sum::Parts("clamp_min(@end - @next, 0) and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),
-    window: SCRAPED_AS_IT_IS,
+    window: Window::AsItIs,
 };

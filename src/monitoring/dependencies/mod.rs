@@ -47,9 +47,25 @@ const LAG: &str = "recommender:lag_messages";
 const CONSUMED: &str = "recommender:consumed:rate1m";
 const ARRIVALS: &str = "recommender:arrivals:rate1m";
 
-/// The window of rates over exporters that are scraped as their owner likes it: two scrapes a minute apart at worst, four
-/// at the 30 s that are usual.
-const SCRAPED_AS_IT_IS: &str = "2m";
+/// The window of an exporter's rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// It is scraped as its owner likes it: two minutes are two scrapes a minute apart at worst, four at the 30 s that are
+    /// usual.
+    AsItIs,
+    /// The workers tell, which we scrape: four scrapes, and a minute at least.
+    Workers,
+}
+
+impl Window {
+    /// Its length. `workers_interval`: seconds between two scrapes of the workers.
+    fn seconds(self, workers_interval: i32) -> i32 {
+        match self {
+            Self::AsItIs => 120,
+            Self::Workers => workers_interval.saturating_mul(4).max(60),
+        }
+    }
+}
 
 /// How an exporter tells of a dependency. Templates are PromQL in which `@name` stands for a term or for a value of the
 /// object, see [`template`].
@@ -65,8 +81,8 @@ pub struct Exporter {
     pub consumed: Option<Sum>,
     /// What comes in per second; none: what is consumed and what the lag grows by.
     pub arrivals: Option<Sum>,
-    /// The window of rates, as in "2m": `@window` in templates.
-    pub window: &'static str,
+    /// The window of rates: `@window` in templates.
+    pub window: Window,
 }
 
 /// How many parts a dependency has, and so from how many elements a sum is complete.
@@ -103,6 +119,11 @@ pub fn tells_rates(dependency: &Dependency) -> bool {
     told_by(dependency).is_none_or(|(exporter, _)| exporter.arrivals.is_some() || exporter.consumed.is_some())
 }
 
+/// Seconds of the window of a dependency's rates. `workers_interval`: seconds between two scrapes of the workers.
+pub fn window_seconds(dependency: &Dependency, workers_interval: i32) -> i32 {
+    told_by(dependency).map_or(Window::AsItIs, |(exporter, _)| exporter.window).seconds(workers_interval)
+}
+
 fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
     let Some((exporter, mut values)) = told_by(dependency) else { return Vec::new() };
     let labels: String =
@@ -111,7 +132,7 @@ fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
         ("labels", labels),
         ("namespace", quote(watched.namespace)),
         ("recommender", quote(watched.recommender)),
-        ("window", exporter.window.into()),
+        ("window", duration(exporter.window.seconds(watched.workers_interval_seconds))),
     ]);
     let source = Source { watched, name: &dependency.name, exporter, values };
     let parts = match exporter.parts {
@@ -165,6 +186,11 @@ fn count(names: &[String]) -> String {
     names.iter().collect::<BTreeSet<_>>().len().to_string()
 }
 
+/// A duration as people write it in PromQL.
+fn duration(seconds: i32) -> String {
+    if seconds % 60 == 0 { format!("{}m", seconds / 60) } else { format!("{seconds}s") }
+}
+
 /// The sum of the elements if there are as many as expected and none is NaN.
 fn complete(elements: &str, expected: &str) -> String {
     format!("sum({elements}) >= 0 and count({elements}) == {expected}")
@@ -201,7 +227,7 @@ impl Source<'_> {
     fn sum(&self, sum: Sum) -> String {
         match sum {
             Sum::Parts(template) => complete(&self.fill(template), &self.expected()),
-            Sum::Offsets(selector) => complete(&advance(&self.fill(selector), self.exporter.window), &self.expected()),
+            Sum::Offsets(selector) => complete(&advance(&self.fill(selector), &self.fill("@window")), &self.expected()),
             Sum::Total(template) => format!("({}) >= 0", self.fill(template)),
         }
     }
@@ -226,7 +252,7 @@ impl Source<'_> {
             return Some(self.sum(sum));
         }
         self.exporter.consumed?;
-        let (consumed, lag, window) = (self.recorded(CONSUMED), self.recorded(LAG), self.exporter.window);
+        let (consumed, lag, window) = (self.recorded(CONSUMED), self.recorded(LAG), self.fill("@window"));
         Some(format!("clamp_min(sum({consumed}) + sum(deriv({lag}[{window}])), 0)"))
     }
 }

@@ -9,7 +9,7 @@
 //! - What comes in by dead-lettering is not among the published messages: arrivals are what is consumed and what the lag
 //!   grows by.
 
-use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum, any_name, count, quote, template::Values};
+use super::{Exporter, Parts, Sum, Window, any_name, count, quote, template::Values};
 use crate::api::{RabbitMq, RabbitMqEndpoint};
 
 pub const fn exporter(endpoint: RabbitMqEndpoint) -> Exporter {
@@ -51,5 +51,5 @@ const PER_OBJECT: Exporter = Exporter {
          or label_replace(rate(@pulled[@window]) and @pulled, \"how\", \"pulled\", \"\", \"\"))",
     )),
     arrivals: None,
-    window: SCRAPED_AS_IT_IS,
+    window: Window::AsItIs,
 };

@@ -6,7 +6,7 @@
 //! - Nothing counts what comes in or is taken out: there is no consumption and there are no arrivals.
 //! - Entries that a worker has taken are in the list no more. Where that matters, name the list they are moved to as well.
 
-use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum, any_name, count, quote, template::Values};
+use super::{Exporter, Parts, Sum, Window, any_name, count, quote, template::Values};
 use crate::api::RedisList;
 
 pub const EXPORTER: Exporter = Exporter {
@@ -19,7 +19,7 @@ pub const EXPORTER: Exporter = Exporter {
     lag: Sum::Parts("max by (key) (@size or @emptied)"),
     consumed: None,
     arrivals: None,
-    window: SCRAPED_AS_IT_IS,
+    window: Window::AsItIs,
 };
 
 pub fn values(list: &RedisList) -> Values {

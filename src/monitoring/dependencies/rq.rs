@@ -8,7 +8,7 @@
 //!   also takes from queues that are not named here, nobody knows how much of ours was worked off.
 //! - The counters come and go with the workers. No worker, and an exporter that answers: nothing is worked off.
 
-use super::{Exporter, Parts, SCRAPED_AS_IT_IS, Sum, any_name, count, quote, template::Values};
+use super::{Exporter, Parts, Sum, Window, any_name, count, quote, template::Values};
 use crate::{api::Rq, monitoring::promql::quote_regex};
 
 pub const EXPORTER: Exporter = Exporter {
@@ -25,7 +25,7 @@ pub const EXPORTER: Exporter = Exporter {
     lag: Sum::Parts("sum by (queue) (max by (queue, status) (@jobs))"),
     consumed: Some(Sum::Total("(@done + @given_up or 0 * count(@jobs) unless @workers) unless @mixed")),
     arrivals: None,
-    window: SCRAPED_AS_IT_IS,
+    window: Window::AsItIs,
 };
 
 pub fn values(rq: &Rq) -> Values {

@@ -120,6 +120,26 @@ fn the_rules_of_every_dependency() {
 }
 
 #[test]
+fn the_window_of_what_workers_report_has_four_of_their_scrapes() {
+    let all = Names::usual().dependencies();
+    let by_workers: Vec<_> = all.into_iter().filter(|dependency| dependency.name == "ConsumerClient").collect();
+    for (interval, window) in [(5, "[1m]"), (60, "[4m]")] {
+        let watched = Watched {
+            workers_interval_seconds: interval,
+            dependencies: &by_workers,
+            ..packages(MetricProfile::FastApiInstrumentator)
+        };
+        let expr =
+            rules(&watched).into_iter().find(|rule| rule.record.as_deref() == Some("recommender:arrivals:rate1m"));
+        assert!(expr.as_ref().is_some_and(|rule| rule.expr.contains(window)), "{interval}: {expr:?}");
+        assert_eq!(
+            f64::from(crate::monitoring::dependencies::window_seconds(&by_workers[0], interval)),
+            if interval == 5 { 60.0 } else { 240.0 }
+        );
+    }
+}
+
+#[test]
 fn every_rule_says_whose_series_it_is() {
     let names = Names::usual();
     for dependency in names.dependencies().iter().chain([&own()]) {

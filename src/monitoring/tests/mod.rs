@@ -21,6 +21,7 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         serving_deployment: "packages-serving",
         profile,
         interval_seconds: 15,
+        workers_interval_seconds: 15,
         metrics_path: "/metrics",
         health_path: "/health",
         scaled_on: None,

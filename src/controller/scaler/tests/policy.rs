@@ -55,6 +55,35 @@ fn milliseconds_become_seconds_and_what_is_left_out_has_its_default() {
 }
 
 #[test]
+fn windows_follow_from_how_often_pods_are_scraped() {
+    let slow = |worker_seconds: i64| {
+        let worker = json!({
+            "name": "events",
+            "metrics": {"port": 9000, "intervalSeconds": worker_seconds},
+            "autoscaling": {"minReplicas": 1, "maxReplicas": 9, "lag": {"dependency": "events", "catchUpSeconds": 60}},
+        });
+        let kafka = json!({"consumerGroup": "g", "topics": ["t"], "exporter": "ConsumerClient"});
+        model(
+            "packages",
+            json!({
+                "serving": serving(latency(json!({}))),
+                "monitoring": {"metrics": {"profile": "FastApiInstrumentator", "intervalSeconds": 30}},
+                "workers": [worker],
+                "dependencies": [{"name": "events", "kafka": kafka}],
+            }),
+        )
+    };
+    let model = slow(60);
+    let servers = Plan::new(&model, &model.serving_workload()).and_then(|plan| plan.latency).expect("decided");
+    assert_eq!((servers.common.window, servers.delay), (120.0, 18.0));
+    // Two scrapes a minute apart are no rate in a window of a minute.
+    for (interval, window) in [(60, 240.0), (5, 60.0)] {
+        let lag = worker_plan(&slow(interval)).lag.expect("decided");
+        assert_eq!(lag.policy.common.window, window);
+    }
+}
+
+#[test]
 fn every_field_arrives() {
     let plan =
         plan(latency(json!({"requestsPerReplica": 40, "startupSeconds": 90, "advisory": true}))).expect("decided");
