@@ -82,7 +82,7 @@ impl Load {
         let k6 = tokio::task::spawn_blocking(|| tools::program("k6")).await??;
         let script = crate::paths::repository().join("e2e/src/load.js");
         let of_stage = |stage: &Stage| json!({"target": stage.per_second, "duration": format!("{}s", stage.seconds)});
-        let listed: Vec<Value> = stages.iter().map(of_stage).collect();
+        let listed: Vec<Value> = stages.iter().chain(&until_stopped(stages)).map(of_stage).collect();
         let mut command = Command::new(k6);
         command
             .args(["run", "--quiet", "--no-usage-report", "--address="])
@@ -118,6 +118,11 @@ impl Load {
         let said = command::last_lines(&self.said.await?, 20);
         report(&metrics).with_context(|| format!("k6 ended ({}): {metrics}\n{said}", output.status))
     }
+}
+
+/// The last rate goes on until it is stopped. Interrupted just as it ends by itself, k6 sums nothing up.
+fn until_stopped(stages: &[Stage]) -> Option<Stage> {
+    stages.last().map(|last| Stage { seconds: 60, ..*last })
 }
 
 fn total(stages: &[Stage]) -> Duration {

@@ -27,6 +27,9 @@ pub struct Family {
     always: bool,
 }
 
+/// Marks a family's directory as whole.
+const COMPLETE: &str = ".complete";
+
 /// All families, in the order in which a cluster needs them.
 pub const FAMILIES: &[Family] = &[
     Family {
@@ -141,6 +144,33 @@ pub fn build_all(progress: &Progress) -> Result<()> {
     Ok(())
 }
 
+/// CPU seconds that all of them took to compile from nothing, on a fast and on a slow machine of two cores.
+const CPU_SECONDS: [f64; 2] = [2100.0, 4200.0];
+
+/// How long it is going to take, and why; None when nothing has to be built.
+pub fn forecast() -> Result<Option<String>> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut missing = Vec::new();
+    for family in FAMILIES.iter().filter(|family| family.always) {
+        if !family.directory()?.join(COMPLETE).exists() {
+            missing.push(family.name);
+        }
+    }
+    Ok(describe(&missing, cores))
+}
+
+fn describe(missing: &[&str], cores: usize) -> Option<String> {
+    let share = missing.len() as f64 / FAMILIES.iter().filter(|family| family.always).count() as f64;
+    let [fast, slow] = CPU_SECONDS.map(|seconds| (share * seconds / cores as f64 / 60.0).ceil());
+    (!missing.is_empty()).then(|| {
+        format!(
+            "{} are not in the build cache: they are compiled from source, as nothing is downloaded that is not verified by \
+             go.sum. That takes some {fast} to {slow} min on {cores} cores, and is done once.",
+            missing.join(", ")
+        )
+    })
+}
+
 /// The family with this name.
 pub fn family(name: &str) -> Result<&'static Family> {
     FAMILIES.iter().find(|family| family.name == name).with_context(|| format!("no family {name} in e2e/tools"))
@@ -213,7 +243,7 @@ fn required_version(go_mod: &str, module: &str) -> Option<String> {
 /// Builds into a directory beside the final one and renames it, so a build that was interrupted leaves nothing half.
 fn build(family: &Family, progress: Option<&Progress>) -> Result<()> {
     let directory = family.directory()?;
-    if directory.join(".complete").exists() {
+    if directory.join(COMPLETE).exists() {
         return Ok(());
     }
     let _one_build_at_a_time = lock::lock(&paths::cache().join("build.lock"), Mode::Exclusive, |holder| {
@@ -221,7 +251,7 @@ fn build(family: &Family, progress: Option<&Progress>) -> Result<()> {
             progress.detail(format!("waiting for a build by {holder}"));
         }
     })?;
-    if directory.join(".complete").exists() {
+    if directory.join(COMPLETE).exists() {
         return Ok(());
     }
     let partial = directory.with_extension("partial");
@@ -233,7 +263,7 @@ fn build(family: &Family, progress: Option<&Progress>) -> Result<()> {
             fs::rename(partial.join(built), partial.join(known))?;
         }
     }
-    fs::write(partial.join(".complete"), "")?;
+    fs::write(partial.join(COMPLETE), "")?;
     let _ = fs::remove_dir_all(&directory);
     fs::rename(&partial, &directory).with_context(|| format!("cannot create {}", directory.display()))
 }
@@ -313,6 +343,15 @@ mod tests {
                 assert!(go_mod.contains(package), "{package} is no tool of {}", family.name);
             }
         }
+    }
+
+    #[test]
+    fn what_takes_long_is_said_before_it_begins_and_only_then() {
+        assert_eq!(describe(&[], 2), None);
+        let needed: Vec<&str> = FAMILIES.iter().filter(|family| family.always).map(|family| family.name).collect();
+        let all = describe(&needed, 2).expect("takes long");
+        assert!(all.starts_with("etcd, kubernetes, ") && all.contains(" 18 to 35 min on 2 cores"), "{all}");
+        assert!(describe(&["kubernetes"], 8).expect("takes a while").contains(" 1 to 2 min on 8 cores"));
     }
 
     #[test]

@@ -30,7 +30,11 @@ mod steps;
 pub mod throughput;
 
 #[cfg(test)]
+mod overload_promises;
+#[cfg(test)]
 mod promises;
+#[cfg(test)]
+mod toy;
 
 pub use decision::{Decision, Limit, combine};
 pub use policy::{Behavior, Bounds, Common, Direction, Headroom, Select, StepKind, StepPolicy};

@@ -180,8 +180,8 @@ pub(super) struct Overload {
     overloaded_at: Option<f64>,
     /// The most replicas that were ready once.
     proven: u32,
-    /// When replicas were last ordered for it.
-    stepped: Option<f64>,
+    /// When replicas were last ordered for it, and how many.
+    stepped: Option<(f64, u32)>,
     /// What was seen while they still answered.
     pub last_seen: LastSeen,
 }
@@ -254,13 +254,16 @@ impl Overload {
             Needed::NoneAnswers => times(NONE_ANSWERS),
         };
         let pause = startup.max(SHORTEST_STARTUP);
-        let rests = self.stepped.is_some_and(|stepped| (0.0..pause).contains(&(now - stepped)));
-        if !lasts || rests {
+        if !lasts {
             return current;
+        }
+        // What was ordered stays wanted while it starts, also where it is not acted on or comes in smaller steps.
+        if let Some((_, ordered)) = self.stepped.filter(|(at, _)| (0.0..pause).contains(&(now - at))) {
+            return ordered.max(current);
         }
         let replicas = needed.min(proven.max(1).saturating_mul(MOST_PER_PROVEN)).max(current);
         if replicas > current {
-            self.stepped = Some(now);
+            self.stepped = Some((now, replicas));
         }
         replicas
     }

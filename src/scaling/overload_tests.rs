@@ -151,6 +151,20 @@ fn an_overload_that_lasts_raises_the_replicas_with_every_tick() {
 }
 
 #[test]
+fn what_was_ordered_stays_wanted_where_it_is_not_acted_on() {
+    let mut overload = Overload::default();
+    let outside = Outside { cpu: cpu(1.0), ..UNREADY };
+    let wanted: Vec<u32> = (0..6)
+        .map(|tick| {
+            let now = 5.0 * f64::from(tick);
+            overload.assess(&outside, 0, false, now);
+            overload.step(1, 1, Needed::NoneAnswers, 20.0, now)
+        })
+        .collect();
+    assert_eq!(wanted, [1, 4, 4, 4, 4, 4], "and not 1 again after each order");
+}
+
+#[test]
 fn replicas_that_do_not_start_are_not_ordered_without_end() {
     for needed in [Needed::More(1), Needed::NoneAnswers, Needed::Counted(50)] {
         let most = raised(1000, 40, needed).pop();

@@ -56,6 +56,9 @@ pub fn up(progress: &Progress) -> Result<Lock> {
     let [packages, programs, control_plane, base, monitoring] = UP_STEPS;
     let _changing = lock_for_change(progress)?;
     progress.step(packages, || debian::ensure(progress))?;
+    if let Some(forecast) = tools::forecast()? {
+        progress.say(&forecast);
+    }
     progress.step(programs, || tools::build_all(progress))?;
     progress.step(control_plane, || {
         let fingerprint = fingerprint()?;
