@@ -29,6 +29,7 @@ const PACKAGES: Watched = Watched {
     service: "packages",
     front: None,
     profile: MetricProfile::FastApiInstrumentator,
+    workers_interval_seconds: 15,
     interval_seconds: 15,
     metrics_path: "/metrics",
     health_path: "/health",

@@ -50,8 +50,9 @@ pub const ALERTS: &[Alert] = &[
         severity: "critical",
         summary: "A recommender fails to answer many of its requests.",
         description: "{{ $value | humanizePercentage }} of the requests to {{ $labels.recommender }} in \
-                      {{ $labels.namespace }} end in an error of the server; more than 5% is too much. Look at the logs of \
-                      its serving pods.",
+                      {{ $labels.namespace }} end in an error of the server; more than 5% is too much. Refusals (503) count: \
+                      with ScalingActive Overloaded or MaxReplicas the servers refuse what they cannot carry; otherwise \
+                      look at the logs of its serving pods.",
     },
     Alert {
         name: "RecommenderNoHealthyTarget",

@@ -36,8 +36,8 @@ pub const PORT_NAME: &str = "http";
 const DRAIN_SECONDS: i64 = 5;
 /// Seconds a server has to end after its SIGTERM.
 const GRACE_SECONDS: i64 = 30;
-/// Seconds between two start-up probes.
-const STARTUP_PERIOD_SECONDS: i32 = 2;
+/// Seconds between two start-up probes: a server that is needed at once is not to wait for its probe.
+const STARTUP_PERIOD_SECONDS: i32 = 1;
 /// Readiness probes in a row that have to fail before a server leaves the Service: a busy one may miss one or two.
 const READINESS_FAILURES: i32 = 3;
 /// Seconds for scheduling and pulling the image before a rollout counts as stuck, beside the server's own start-up.

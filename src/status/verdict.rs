@@ -326,6 +326,9 @@ fn decided(scaling: &Scaling, told: Option<&ScalingStatus>) -> Verdict {
     if told.reason == reasons::METRICS_MISSING {
         return Verdict::no(reasons::METRICS_MISSING, &told.message);
     }
+    if scaling.advisory && told.reason == reasons::OVERLOADED {
+        return Verdict::yes(reasons::ADVISORY, format!("as asked for, nothing is done: {}", told.message));
+    }
     if told.reason == reasons::OVERLOADED || reasons::SCALING_TROUBLES.contains(&told.reason.as_str()) {
         return Verdict::yes(&told.reason, &told.message);
     }

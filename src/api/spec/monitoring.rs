@@ -92,7 +92,8 @@ pub struct CustomFront {
 /// A known set of metric names.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MetricProfile {
-    /// prometheus-fastapi-instrumentator for FastAPI: http_request_duration_seconds and its relatives.
+    /// prometheus-fastapi-instrumentator for FastAPI: http_requests_total, http_request_duration_highr_seconds and
+    /// http_requests_inprogress.
     FastApiInstrumentator,
 }
 

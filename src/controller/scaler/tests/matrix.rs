@@ -72,7 +72,7 @@ async fn s16_a_source_that_is_not_reached_lowers_nothing() {
             "no such source",
             NoSource,
             all_hold(
-                "the operator has no metric source \"default\": see its flags --prometheus-url and --metric-sources",
+                "the operator has no metric source \"default\": set the value metricSources of its chart, or its flag --prometheus-url or --metric-sources",
             ),
         ),
     ])

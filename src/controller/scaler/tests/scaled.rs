@@ -264,7 +264,7 @@ fn a_source_that_is_not_known_is_told_with_the_flag() {
     assert_eq!(news, [30]);
     let told = servers.told();
     assert_eq!((told.replicas, told.reason.as_str()), (8, reasons::METRICS_MISSING));
-    let flags = r#"the operator has no metric source "thanos": see its flags --prometheus-url and --metric-sources"#;
+    let flags = r#"the operator has no metric source "thanos": set the value metricSources of its chart, or its flag --prometheus-url or --metric-sources"#;
     assert!(told.message.ends_with(flags), "{}", told.message);
 }
 
