@@ -471,7 +471,9 @@ fn signal(tick: &Tick<'_>, series: Series, about: &str) -> Signal {
 }
 
 fn unknown_source(name: &str) -> String {
-    format!("the operator has no metric source {name:?}: set the value metricSources of its chart, or its flag --prometheus-url or --metric-sources")
+    format!(
+        "the operator has no metric source {name:?}: set the value metricSources of its chart, or its flag --prometheus-url or --metric-sources"
+    )
 }
 
 /// The state of a decision without trouble.
