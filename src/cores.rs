@@ -4,8 +4,7 @@ use crate::api::Resources;
 
 /// The limit, else the request, in cores. None when there is neither, or they are zero or no quantity.
 pub fn allowed(resources: Option<&Resources>) -> Option<f64> {
-    let resources = resources?;
-    [&resources.limits, &resources.requests].into_iter().find_map(|of| parse(&of.get("cpu")?.0))
+    limit(resources).or_else(|| parse(&resources?.requests.get("cpu")?.0))
 }
 
 /// The limit, in cores. None when there is none, or it is zero or no quantity.

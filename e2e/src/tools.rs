@@ -152,7 +152,7 @@ pub fn forecast() -> Result<Option<String>> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut missing = Vec::new();
     for family in FAMILIES.iter().filter(|family| family.always) {
-        if !family.directory()?.join(COMPLETE).exists() {
+        if !is_whole(&family.directory()?) {
             missing.push(family.name);
         }
     }
@@ -240,10 +240,15 @@ fn required_version(go_mod: &str, module: &str) -> Option<String> {
     })
 }
 
+/// Whether everything of a family's directory was built.
+fn is_whole(directory: &Path) -> bool {
+    directory.join(COMPLETE).exists()
+}
+
 /// Builds into a directory beside the final one and renames it, so a build that was interrupted leaves nothing half.
 fn build(family: &Family, progress: Option<&Progress>) -> Result<()> {
     let directory = family.directory()?;
-    if directory.join(COMPLETE).exists() {
+    if is_whole(&directory) {
         return Ok(());
     }
     let _one_build_at_a_time = lock::lock(&paths::cache().join("build.lock"), Mode::Exclusive, |holder| {
@@ -251,7 +256,7 @@ fn build(family: &Family, progress: Option<&Progress>) -> Result<()> {
             progress.detail(format!("waiting for a build by {holder}"));
         }
     })?;
-    if directory.join(COMPLETE).exists() {
+    if is_whole(&directory) {
         return Ok(());
     }
     let partial = directory.with_extension("partial");

@@ -17,6 +17,16 @@ fn begins(load: f64) -> impl Iterator<Item = (f64, f64)> {
     })
 }
 
+/// A load begins, and one replica stays one. `shown`: what it shows at a rate of the window, beside its rates.
+fn one_is_enough(toy: &mut Toy, load: f64, shown: impl Fn(f64, Signals) -> Signals) {
+    for (rate, latest) in begins(load) {
+        let rates = Signals { rate: Signal::fresh(rate), latest: Signal::fresh(latest), ..toy.signals(rate) };
+        let decision = decide(&toy.policy, &shown(rate, rates), &mut toy.history, toy.now);
+        assert_eq!(decision.replicas, 1, "{decision}");
+        toy.apply(&decision);
+    }
+}
+
 #[test]
 fn a_step_that_one_replica_carries_is_a_step_and_no_trend() {
     // Found on a real cluster: 8 requests/s at once on an idle object became "ready for 18/s", and two replicas, although
@@ -24,20 +34,12 @@ fn a_step_that_one_replica_carries_is_a_step_and_no_trend() {
     let mut toy = Toy::new(1);
     toy.policy = Policy { common: between(1, 5), target: 0.05, ..policy() };
     toy.run(24, |_| 0.0);
-    for (rate, latest) in begins(8.0) {
-        let cpu = Signal::fresh(0.39 * rate / 8.0);
-        let signals = Signals {
-            rate: Signal::fresh(rate),
-            latest: Signal::fresh(latest),
-            latency: Signal::fresh(0.018),
-            in_flight: Signal::fresh(0.1),
-            cpu,
-            ..toy.signals(rate)
-        };
-        let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
-        assert_eq!(decision.replicas, 1, "{decision}");
-        toy.apply(&decision);
-    }
+    one_is_enough(&mut toy, 8.0, |rate, signals| Signals {
+        latency: Signal::fresh(0.018),
+        in_flight: Signal::fresh(0.1),
+        cpu: Signal::fresh(0.39 * rate / 8.0),
+        ..signals
+    });
 }
 
 #[test]
@@ -73,20 +75,13 @@ fn servers_that_fail_without_much_cpu_are_not_too_few() {
     let mut toy = Toy::new(1);
     toy.policy = Policy { common: between(1, 50), ..policy() };
     toy.run(24, |_| 0.0);
-    for (rate, latest) in begins(100.0) {
-        let signals = Signals {
-            rate: Signal::fresh(rate),
-            latest: Signal::fresh(latest),
-            latency: Signal::fresh(0.005),
-            in_flight: Signal::fresh(0.5),
-            cpu: Signal::fresh(0.1),
-            failed: Signal::fresh(0.99 * rate),
-            ..toy.signals(rate)
-        };
-        let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
-        assert_eq!(decision.replicas, 1, "{decision}");
-        toy.apply(&decision);
-    }
+    one_is_enough(&mut toy, 100.0, |rate, signals| Signals {
+        latency: Signal::fresh(0.005),
+        in_flight: Signal::fresh(0.5),
+        cpu: Signal::fresh(0.1),
+        failed: Signal::fresh(0.99 * rate),
+        ..signals
+    });
 }
 
 #[test]
@@ -150,7 +145,7 @@ fn what_a_part_of_the_servers_does_lowers_nothing_and_teaches_nothing() {
 
 #[test]
 fn a_server_that_misses_scrapes_because_it_has_too_much_to_do_gets_replicas() {
-    // Found on a real cluster, with these rates at ticks of 5 s: the last scrape that was answered told of 21.6 requests/s,
+    // Found on a real cluster, with these rates at ticks of 5 s: the last scrape that was answered reported 21.6 requests/s,
     // and while that was fresh it hid how the rate of the window rose.
     let mut toy = Toy::new(1);
     toy.policy = Policy { common: between(1, 5), target: 0.05, headroom: Headroom::Economy, ..policy() };

@@ -21,7 +21,7 @@ const UNREADY: Outside = Outside {
     front: Signal::Missing("no front is named"),
 };
 const UNSCRAPED: Outside = Outside { unready: 0, probe: None, unscraped: 1, ..UNREADY };
-const NOBODY: Outside = Outside { unscraped: 0, ..UNSCRAPED };
+const ALL_ANSWER: Outside = Outside { unscraped: 0, ..UNSCRAPED };
 const UNSEEN: LastSeen = LastSeen { full: None, queued: None };
 
 #[test]
@@ -43,7 +43,7 @@ fn silence_at_full_cpu_is_an_overload() {
 fn a_metric_source_that_is_silent_is_one_only_at_all_of_the_cpu_measured_since() {
     let assessed = |share, full| {
         let mut overload = Overload { last_seen: LastSeen { full, queued: None }, ..Overload::default() };
-        let outage = Outside { cpu: cpu(share), ..NOBODY };
+        let outage = Outside { cpu: cpu(share), ..ALL_ANSWER };
         [100.0, 130.0].map(|now| overload.assess(&outage, 3, false, now))
     };
     let overloaded = Assessment::Overloaded(Silence::Source);
@@ -53,7 +53,7 @@ fn a_metric_source_that_is_silent_is_one_only_at_all_of_the_cpu_measured_since()
 
 #[test]
 fn servers_that_answer_are_never_overloaded() {
-    assert_eq!(assess(Outside { cpu: cpu(1.0), ..NOBODY }, UNSEEN, true), Assessment::Answering);
+    assert_eq!(assess(Outside { cpu: cpu(1.0), ..ALL_ANSWER }, UNSEEN, true), Assessment::Answering);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn one_of_many_servers_that_hangs_is_none_and_several_are() {
 #[test]
 fn where_no_server_is_ready_it_is_not_the_metric_source_that_is_silent() {
     let mut overload = Overload::default();
-    let restarted = Outside { cpu: cpu(1.0), ..NOBODY };
+    let restarted = Outside { cpu: cpu(1.0), ..ALL_ANSWER };
     assert_eq!(overload.assess(&restarted, 0, false, 100.0), Assessment::NotKnown);
 }
 
@@ -86,12 +86,12 @@ fn silence_of_another_cause_is_no_overload() {
         ("a broken dependency: probes time out, CPU is idle", Outside { cpu: cpu(0.1), ..UNREADY }),
         ("a broken dependency: the probe is answered with 503", answered(cpu(0.1))),
         ("a broken dependency that makes servers spin: the probe is answered with 503", answered(cpu(1.0))),
-        ("a crash loop: nobody runs without a restart", NOBODY),
-        ("a bad version: its pods were never ready", NOBODY),
+        ("a crash loop: nobody runs without a restart", ALL_ANSWER),
+        ("a bad version: its pods were never ready", ALL_ANSWER),
         ("a mesh that refuses scrapes", Outside { cpu: cpu(0.3), ..UNSCRAPED }),
         ("a mesh that refuses scrapes, and nobody measures CPU", UNSCRAPED),
-        ("a Prometheus that is down", Outside { cpu: cpu(0.5), ..NOBODY }),
-        ("a Prometheus that is down, and nobody measures CPU", NOBODY),
+        ("a Prometheus that is down", Outside { cpu: cpu(0.5), ..ALL_ANSWER }),
+        ("a Prometheus that is down, and nobody measures CPU", ALL_ANSWER),
         ("probes that time out, and nothing else is known", UNREADY),
         (
             "a CPU use of two minutes ago",
@@ -183,7 +183,7 @@ fn a_scrape_that_is_lost_once_orders_nothing() {
     let mut overload = Overload::default();
     let lost = Outside { cpu: cpu(1.0), ..UNSCRAPED };
     for tick in 0..20 {
-        let outside = if tick % 2 == 0 { lost } else { NOBODY };
+        let outside = if tick % 2 == 0 { lost } else { ALL_ANSWER };
         overload.assess(&outside, 3, true, 5.0 * f64::from(tick));
         assert_eq!(overload.step(3, 3, Needed::NoneAnswers, 20.0, 5.0 * f64::from(tick)), 3);
     }

@@ -201,19 +201,21 @@ pub fn summary(inputs: &Inputs<'_>, ready: &Verdict, training: &Verdict, pods: &
         && ended_badly
         && inputs.training.versions.is_empty()
         && problem(inputs, &[Kind::Job]).is_none();
-    let waits = refused.map(|problem| Verdict::yes(problem.reason, &problem.message));
-    let waits = waits
-        .or_else(|| because(pods, &WAIT_FOR_A_PERSON).map(|verdict| Verdict::yes(&verdict.reason, &verdict.message)));
-    let waits = waits.or_else(|| no_run.then(|| Verdict::yes(&training.reason, &training.message)));
+    let of_problem = |problem: &Problem| Verdict::yes(problem.reason, &problem.message);
+    let of_verdict = |verdict: &Verdict| Verdict::yes(&verdict.reason, &verdict.message);
+    let waits = refused
+        .map(of_problem)
+        .or_else(|| because(pods, &WAIT_FOR_A_PERSON).map(of_verdict))
+        .or_else(|| no_run.then(|| of_verdict(training)));
     if let Some(stalled) = waits {
         let reconciling = Verdict::no(&stalled.reason, "waits for a person, see Stalled");
         return (stalled, reconciling);
     }
     let failed = inputs.problems.iter().find(|problem| !problem.permanent);
-    let works = failed.map(|problem| Verdict::yes(problem.reason, &problem.message));
-    let works = works.or_else(|| (!ready.is_yes()).then(|| Verdict::yes(&ready.reason, &ready.message)));
-    let works =
-        works.or_else(|| because(pods, &UNDER_WAY).map(|verdict| Verdict::yes(&verdict.reason, &verdict.message)));
+    let works = failed
+        .map(of_problem)
+        .or_else(|| (!ready.is_yes()).then(|| of_verdict(ready)))
+        .or_else(|| because(pods, &UNDER_WAY).map(of_verdict));
     (
         Verdict::no(reasons::AS_SPECIFIED, "nothing waits for a person"),
         works.unwrap_or_else(|| Verdict::no(reasons::AS_SPECIFIED, "everything is as specified")),

@@ -52,7 +52,7 @@ impl Kubelet {
         let recorded = signal(Series::ContainerCpu);
         let recorded = recorded.value().map(|share| MeasuredCpu { share, age: recorded.age(), window: RECORDED_CPU });
         Outside {
-            unready: pods.unready,
+            unready: u32::try_from(pods.unready.len()).unwrap_or(u32::MAX),
             probe: self.probe.filter(|(_, at)| ago(*at) <= PROBE_SECONDS).map(|(failure, _)| failure),
             // A pod that has not been ready yet, or is being deleted, may not answer its scrapes either.
             unscraped: unanswered.saturating_sub(pods.others),
@@ -128,7 +128,7 @@ impl SilentWorkload {
     /// Why the readiness probes of most of its servers fail that are not ready, and when that was last reported.
     fn failure(&self, probes: &[FailedProbe]) -> Option<(ProbeFailure, Timestamp)> {
         let mut newest: BTreeMap<&str, &FailedProbe> = BTreeMap::new();
-        for probe in probes.iter().filter(|probe| self.pods.unready_names.contains(&probe.pod)) {
+        for probe in probes.iter().filter(|probe| self.pods.unready.contains(&probe.pod)) {
             let known = newest.entry(&probe.pod).or_insert(probe);
             *known = if probe.at > known.at { probe } else { *known };
         }
@@ -158,7 +158,7 @@ pub async fn ask(context: &Context) {
         if let Err(error) = &cpu {
             debug!(error, "the CPU use of pods is not known");
         }
-        let unready = silent.iter().filter(|of| of.pods.unready > 0).map(|of| of.namespace.as_str());
+        let unready = silent.iter().filter(|of| !of.pods.unready.is_empty()).map(|of| of.namespace.as_str());
         let namespaces: BTreeSet<&str> = unready.collect();
         let mut probes: BTreeMap<&str, Vec<FailedProbe>> = BTreeMap::new();
         for namespace in namespaces.into_iter().take(NAMESPACES) {

@@ -183,10 +183,9 @@ fn pods(family: &Family, uid: &str, workload: &Workload, now: Timestamp) -> Opti
         ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
         startup: startups.get(startups.len() / 2).copied(),
         rolling_out: facts.is_rolling(),
-        unready: count_of(&running, |pod| pod.lost_readiness),
-        unready_names: running.iter().filter(|pod| pod.lost_readiness).map(|pod| pod.name.clone()).collect(),
         others: count_of(&pods, |pod| pod.addressed && pod.ready_since.is_none())
             .saturating_sub(count_of(&running, |pod| pod.lost_readiness)),
+        unready: running.iter().filter(|pod| pod.lost_readiness).map(|pod| pod.name.clone()).collect(),
         running: running.iter().map(|pod| pod.name.clone()).collect(),
     })
 }

@@ -37,11 +37,8 @@ impl Pace {
     pub fn decides(&mut self, clock: f64, newest: Option<Sampled>) -> bool {
         let before = self.decided.and_then(|decided| decided.newest);
         let is_new = newest.is_some_and(|newest| before.is_none_or(|before| newest.at > before.at));
-        let Some(last) = self.decided else {
-            self.decided = Some(Decided { at: clock, newest, anew: is_new });
-            return true;
-        };
-        let decides = clock - last.at >= if is_new { APART } else { last.apart_without_another() };
+        let apart = |last: Decided| if is_new { APART } else { last.apart_without_another() };
+        let decides = self.decided.is_none_or(|last| clock - last.at >= apart(last));
         if decides {
             self.decided = Some(Decided { at: clock, newest, anew: is_new });
         }

@@ -56,10 +56,8 @@ pub struct Pods {
     pub rolling_out: bool,
     /// Names of those that run, and were not restarted of late; of a rollout, those of before.
     pub running: BTreeSet<String>,
-    /// How many of these are not ready any more.
-    pub unready: u32,
-    /// Their names.
-    pub unready_names: BTreeSet<String>,
+    /// Names of those of these that are not ready any more.
+    pub unready: BTreeSet<String>,
     /// Pods with an address beside those that are ready and these: they start, end, crash, or were never ready.
     pub others: u32,
 }
@@ -233,14 +231,18 @@ impl Scaled {
         self.pace.age()
     }
 
+    /// The series that it is decided on in the first place, and what that is about: `workload`, or a dependency.
+    fn load<'a>(&'a self, workload: &'a str) -> Option<(Series, &'a str)> {
+        let lag = || self.plan.lag.as_ref().map(|plan| (Series::Lag, plan.dependency.as_str()));
+        self.plan.latency.as_ref().map(|_| (Series::RequestRate, workload)).or_else(lag)
+    }
+
     /// The newest sample of what it is decided on.
     fn sampled(&self, tick: &Tick<'_>) -> Option<Sampled> {
-        let lag = || self.plan.lag.as_ref().map(|plan| (Series::Lag, plan.dependency.as_str()));
-        let latency = self.plan.latency.as_ref().map(|_| (Series::RequestRate, tick.workload));
-        let (series, about) = latency.or_else(lag)?;
+        let (series, about) = self.load(tick.workload)?;
         let sampled = |series| tick.readings?.sampled(series, tick.object.0, tick.object.1, about, tick.now);
         // That servers do not answer is recorded even when nothing else is.
-        let silence = latency.and_then(|_| sampled(Series::Unanswered));
+        let silence = self.plan.latency.as_ref().and_then(|_| sampled(Series::Unanswered));
         [sampled(series), silence].into_iter().flatten().max_by(|a, b| a.at.total_cmp(&b.at))
     }
 
@@ -264,9 +266,7 @@ impl Scaled {
 
     /// Whether there is a fresh sample of what it is decided on.
     fn is_measured(&self, tick: &Tick<'_>) -> bool {
-        let lag = || self.plan.lag.as_ref().map(|plan| (Series::Lag, plan.dependency.as_str()));
-        let latency = self.plan.latency.as_ref().map(|_| (Series::RequestRate, tick.workload));
-        latency.or_else(lag).is_some_and(|(series, about)| signal(tick, series, about).value().is_some())
+        self.load(tick.workload).is_some_and(|(series, about)| signal(tick, series, about).value().is_some())
     }
 
     fn decide_latency(&mut self, tick: &Tick<'_>, pods: &Pods, current: u32) -> Option<Decision> {
