@@ -1,5 +1,6 @@
 """HTTP: one model version, loaded and verified before the port is opened."""
 
+import gc
 import hashlib
 import logging
 import sys
@@ -74,8 +75,11 @@ def run(model: Model, digest: str, host: str, port: int, max_wait: float) -> Non
     """Serves until SIGTERM, then lets open requests finish. uvicorn's own access log gives way to ours."""
     if max_wait:
         sys.setswitchinterval(SWITCH_INTERVAL)
+    app = create_app(model, digest, max_wait)
+    gc.freeze()  # modules and model are no garbage
+    gc.enable()
     uvicorn.run(
-        create_app(model, digest, max_wait),
+        app,
         host=host,
         port=port,
         log_config=None,
