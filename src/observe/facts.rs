@@ -1,5 +1,7 @@
 //! What is kept of the objects that are watched: only what decisions and the status are made from.
 
+use std::net::IpAddr;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
@@ -147,8 +149,8 @@ pub struct PodFacts {
     pub created_at: Timestamp,
     /// Since when it is ready without a break; none while it is not, and once it is being deleted.
     pub ready_since: Option<Timestamp>,
-    /// Whether it has an address, by which it may be scraped whether or not it is ready.
-    pub addressed: bool,
+    /// Its address, by which it may be scraped whether or not it is ready; none once it has ended.
+    pub address: Option<IpAddr>,
     /// Whether it was ready, and is not any more although its container has run ever since.
     pub lost_readiness: bool,
     /// How long it took from its creation to its being ready for the first time, in whole seconds. None before, and when its container
@@ -305,9 +307,9 @@ pub fn pod(pod: &Pod) -> PodFacts {
         restarted_at: container.filter(|_| is_restarted).and_then(restarted_at),
         component: label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default().into(),
         ready_since,
-        addressed: status.is_some_and(|status| {
-            status.pod_ip.is_some() && !matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
-        }),
+        address: status
+            .filter(|status| !matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")))
+            .and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
         lost_readiness: ready_since.is_none() && container.is_some_and(|container| lost_readiness(pod, container)),
         started_after: ready_since
             .filter(|_| !is_restarted)

@@ -84,6 +84,9 @@ pub struct Outside {
     pub cpu: Option<MeasuredCpu>,
     /// Whether the CPU use of a server has a limit, by which it can be full.
     pub limited: bool,
+    /// Whether the metric source did not answer when it was last read: what it said before counts on for a while, and is not of
+    /// now.
+    pub source_failed: bool,
     /// Requests per second that arrive in front of the servers: at an ingress, a gateway, a mesh; optional.
     pub front: Signal,
 }
@@ -112,7 +115,7 @@ impl MeasuredCpu {
 impl Default for Outside {
     fn default() -> Self {
         let front = Signal::Missing("no front is named");
-        Self { unready: 0, probe: None, unscraped: 0, cpu: None, limited: true, front }
+        Self { unready: 0, probe: None, unscraped: 0, cpu: None, limited: true, source_failed: false, front }
     }
 }
 

@@ -169,3 +169,22 @@ fn a_server_that_misses_scrapes_because_it_has_too_much_to_do_gets_replicas() {
         .collect();
     assert!(orders[2] >= 3 && orders[3] >= 4, "{orders:?}");
 }
+
+#[test]
+fn a_crowd_that_comes_as_the_metric_source_goes_is_not_waited_for_until_its_last_sample_is_old() {
+    // Found on a real cluster: for 20 s the sample of before was taken for that of an idle server.
+    let mut toy = Toy::new(1);
+    toy.policy = Policy { common: between(1, 8), ..policy() };
+    toy.run(24, |_| 0.0);
+    let mut age = 0.0;
+    let ordered = (0..6).map(|_| {
+        age += TICK;
+        let cpu = Some(MeasuredCpu { share: 0.98, age: 1.0, window: 10.0 });
+        let outside = Outside { source_failed: true, cpu: cpu.filter(|_| age > 10.0), ..Outside::default() };
+        let signals = Signals { rate: Signal::Fresh { value: 0.0, age }, outside, ..toy.signals(0.0) };
+        let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
+        toy.apply(&decision);
+        decision.replicas
+    });
+    assert_eq!(ordered.take(4).collect::<Vec<_>>(), [1, 1, 4, 4]);
+}

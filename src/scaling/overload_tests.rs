@@ -18,6 +18,7 @@ const UNREADY: Outside = Outside {
     unscraped: 0,
     cpu: None,
     limited: true,
+    source_failed: false,
     front: Signal::Missing("no front is named"),
 };
 const UNSCRAPED: Outside = Outside { unready: 0, probe: None, unscraped: 1, ..UNREADY };

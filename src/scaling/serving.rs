@@ -46,7 +46,7 @@ use super::learned::{Circumstances, Now};
 use super::memory::Peak;
 use super::observed::BUSY;
 pub use super::observed::{Replicas, Signals};
-use super::overload::{Assessment, Needed, Overload};
+use super::overload::{Assessment, Needed, Overload, Silence};
 use super::past::Memories;
 use super::policy::{Common, Headroom};
 use super::steps::{SPARE, SPARE_SHARE, Steps, Wish};
@@ -178,9 +178,13 @@ impl History {
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.steps.observe(&policy.common.behavior, signals.replicas.current, now);
     let interval = history.tick.replace(now).map_or(5.0, |before| (now - before).clamp(1.0, 60.0));
-    let assessment =
-        history.overload.assess(&signals.outside, signals.replicas.ready, signals.rate.value().is_some(), now);
-    let Some(rate) = signals.rate.value() else { return without_data(policy, signals, history, assessment, now) };
+    let measured = signals.rate.value().is_some() && !signals.outside.source_failed;
+    let assessment = history.overload.assess(&signals.outside, signals.replicas.ready, measured, now);
+    // What a source that is away said last is of before the overload, however fresh.
+    let is_of_before = assessment == Assessment::Overloaded(Silence::Source);
+    let Some(rate) = signals.rate.value().filter(|_| !is_of_before) else {
+        return without_data(policy, signals, history, assessment, now);
+    };
     let since = *history.fresh_since.get_or_insert(now);
     let replicas = signals.replicas;
     let state = history.observe(policy, signals, rate, interval, now);

@@ -28,6 +28,7 @@ mod past;
 mod reader;
 mod readings;
 mod series;
+mod servers;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -44,3 +45,4 @@ pub use past::{Subject, past};
 pub use reader::Reader;
 pub use readings::{Quality, ReadStats, Readings, Sampled};
 pub use series::Series;
+pub use servers::Servers;

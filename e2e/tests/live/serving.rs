@@ -77,7 +77,7 @@ pub async fn machine() -> Result<Machine> {
 const LIGHT: Stage = Stage { per_second: 6, seconds: 40 };
 /// So many times what the CPU use under it lets expect fill a replica, for so many seconds.
 const FULL: f64 = 1.25;
-const FULL_SECONDS: u32 = 20;
+const FULL_SECONDS: u32 = 40;
 /// What a request costs under it, over all but the time that a scrape may be behind.
 const CPU: &str = "sum(rate(process_cpu_seconds_total{namespace=\"$namespace\"}[30s]))";
 

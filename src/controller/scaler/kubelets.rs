@@ -1,28 +1,35 @@
-//! Asks the kubelets about servers that do not answer themselves, for as long as there are some.
+//! Asks the kubelets about servers that do not answer themselves, and servers about themselves whose metric source does not
+//! answer, for as long as there are some.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
     time::Duration,
 };
 
+use futures::{StreamExt, future::join_all, stream};
 use jiff::Timestamp;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::{Scaler, workload::Pods};
+use super::{Scaler, own_cpu::OwnCpu, policy::MetricsEndpoint, workload::Pods};
 use crate::{
     controller::Context,
     scaling::{
         Signal,
         overload::{MeasuredCpu, Outside, ProbeFailure},
     },
-    signals::{FailedProbe, PodCpu, Series},
+    signals::{FailedProbe, PodCpu, Series, Servers},
 };
 
 /// Between two rounds while some servers are silent: a kubelet has a new CPU use every 10 to 15 s.
 const ROUND: Duration = Duration::from_secs(5);
 /// How often it is checked whether some are.
 const CHECK: Duration = Duration::from_secs(1);
+/// Servers of one workload that are asked directly in one round, at most: their mean stands for that of all.
+const ASKED_DIRECTLY: usize = 4;
+/// Workloads whose servers are asked at the same time, at most: a metric source that is down is that of all objects.
+const ASKED_AT_ONCE: usize = 16;
 /// Namespaces whose Events are read in one round, at most: each is a request.
 const NAMESPACES: usize = 5;
 
@@ -39,6 +46,8 @@ pub struct Kubelet {
     pub probe: Option<(ProbeFailure, Timestamp)>,
     /// Share of the CPU that they may use, mean of those that run; when the measurement ended, and its length in seconds.
     pub cpu: Option<(f64, Timestamp, f64)>,
+    /// The same by the servers' own counters, while the metric source does not answer.
+    pub own_cpu: Option<(f64, Timestamp, f64)>,
     /// Why the CPU use is not known.
     pub cpu_error: Option<String>,
 }
@@ -47,7 +56,8 @@ impl Kubelet {
     /// What is observed of servers beside their own answers. `limited`: whether their CPU use has a limit.
     pub fn outside(&self, pods: &Pods, limited: bool, signal: &dyn Fn(Series) -> Signal, now: Timestamp) -> Outside {
         let ago = |at: Timestamp| now.duration_since(at).as_secs_f64().max(0.0);
-        let cpu = self.cpu.map(|(share, at, window)| MeasuredCpu { share, age: ago(at), window });
+        let measured = |(share, at, window)| MeasuredCpu { share, age: ago(at), window };
+        let (cpu, own) = (self.cpu.map(measured), self.own_cpu.map(measured).filter(MeasuredCpu::is_fresh));
         let unanswered = signal(Series::Unanswered).value().map_or(0, |count| count as u32);
         let recorded = signal(Series::ContainerCpu);
         let recorded = recorded.value().map(|share| MeasuredCpu { share, age: recorded.age(), window: RECORDED_CPU });
@@ -56,8 +66,16 @@ impl Kubelet {
             probe: self.probe.filter(|(_, at)| ago(*at) <= PROBE_SECONDS).map(|(failure, _)| failure),
             // A pod that has not been ready yet, or is being deleted, may not answer its scrapes either.
             unscraped: unanswered.saturating_sub(pods.others),
-            cpu: [cpu, recorded].into_iter().flatten().min_by(|a, b| a.age.total_cmp(&b.age)),
+            // A server's own counter may be that of one of its processes: it shows that it is full, never that it is not.
+            cpu: [cpu, recorded]
+                .into_iter()
+                .flatten()
+                .min_by(|a, b| a.age.total_cmp(&b.age))
+                .into_iter()
+                .chain(own)
+                .max_by(|a, b| a.share.total_cmp(&b.share)),
             limited,
+            source_failed: false,
             front: signal(Series::Front),
         }
     }
@@ -72,6 +90,8 @@ pub struct SilentWorkload {
     pods: Pods,
     /// Cores that each of its servers may use, if that is limited.
     cores: Option<f64>,
+    /// Where they expose their metrics, when nothing else measures them.
+    metrics: Option<MetricsEndpoint>,
 }
 
 impl Scaler {
@@ -87,10 +107,19 @@ impl Scaler {
                     workload: workload.clone(),
                     pods,
                     cores,
+                    metrics: scaled.unmeasured().cloned(),
                 })
             })
         });
         workloads.collect()
+    }
+
+    /// Takes over what its servers report of a workload.
+    pub fn reported_directly(&self, of: &SilentWorkload, own: &OwnCpu) {
+        let mut objects = self.lock();
+        let object = objects.get_mut(&of.uid);
+        let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) else { return };
+        scaled.kubelet.own_cpu = of.cores.and_then(|cores| own.share(cores)).or(scaled.kubelet.own_cpu);
     }
 
     /// Takes over what the kubelets report of a workload.
@@ -107,17 +136,21 @@ impl Scaler {
 }
 
 impl SilentWorkload {
+    fn key(&self) -> (String, String) {
+        (self.uid.clone(), self.workload.clone())
+    }
+
     /// Names of the pods that run.
     #[cfg(test)]
     pub fn names(&self) -> Vec<String> {
-        self.pods.running.iter().cloned().collect()
+        self.pods.running.keys().cloned().collect()
     }
 
     /// Share of the CPU that its servers may use, mean of those that run; when the oldest measurement ended, and the
     /// length of the longest.
     fn use_of_cpu(&self, cpu: &[PodCpu]) -> Option<(f64, Timestamp, f64)> {
         let allowed = self.cores?;
-        let is_ours = |of: &&PodCpu| of.namespace == self.namespace && self.pods.running.contains(&of.pod);
+        let is_ours = |of: &&PodCpu| of.namespace == self.namespace && self.pods.running.contains_key(&of.pod);
         let ours: Vec<&PodCpu> = cpu.iter().filter(is_ours).collect();
         let at = ours.iter().map(|of| of.at).min()?;
         let window = ours.iter().map(|of| of.window).fold(0.0, f64::max);
@@ -138,6 +171,14 @@ impl SilentWorkload {
         Some((failure, at))
     }
 
+    /// Servers to ask directly, with the names of their pods.
+    fn servers(&self) -> Vec<(&String, SocketAddr, &str)> {
+        let Some(metrics) = self.metrics.as_ref().filter(|_| self.cores.is_some()) else { return Vec::new() };
+        let addressed = self.pods.running.iter().filter_map(|(pod, address)| Some((pod, (*address)?)));
+        let servers = addressed.map(|(pod, ip)| (pod, SocketAddr::new(ip, metrics.port), metrics.path.as_str()));
+        servers.take(ASKED_DIRECTLY).collect()
+    }
+
     fn why_no_cpu(&self) -> Option<String> {
         self.cores.is_none().then(|| "there is no limit to compare it with: set resources.limits.cpu".into())
     }
@@ -145,14 +186,22 @@ impl SilentWorkload {
 
 /// Asks without end, whenever there is a reason.
 pub async fn ask(context: &Context) {
+    let (servers, mut own) = (Servers::default(), HashMap::new());
     loop {
         sleep(CHECK).await;
         if !context.may_write() {
             continue;
         }
         let silent = context.scaler.silent();
+        own.retain(|key, _| silent.iter().any(|of| of.key() == *key));
         if silent.is_empty() {
             continue;
+        }
+        let asked = stream::iter(&silent).map(|of| ask_directly(&servers, of)).buffer_unordered(ASKED_AT_ONCE);
+        for (of, at, seconds) in asked.collect::<Vec<_>>().await {
+            let own = own.entry(of.key()).or_insert_with(OwnCpu::default);
+            own.add(at, seconds);
+            context.scaler.reported_directly(of, own);
         }
         let cpu = context.kubelets.cpu().await;
         if let Err(error) = &cpu {
@@ -170,6 +219,19 @@ pub async fn ask(context: &Context) {
         for of in &silent {
             context.scaler.reported(of, &cpu, probes.get(of.namespace.as_str()).map(Vec::as_slice));
         }
-        sleep(ROUND).await;
+        sleep(ROUND - CHECK).await;
     }
+}
+
+/// The CPU seconds of those servers of a workload that say so, and when that was.
+async fn ask_directly<'a>(
+    servers: &Servers,
+    of: &'a SilentWorkload,
+) -> (&'a SilentWorkload, Timestamp, BTreeMap<String, f64>) {
+    let asked = of
+        .servers()
+        .into_iter()
+        .map(|(pod, server, path)| async move { Some((pod.clone(), servers.cpu_seconds(server, path).await?)) });
+    let seconds = join_all(asked).await.into_iter().flatten().collect();
+    (of, Timestamp::now(), seconds)
 }

@@ -5,6 +5,7 @@
 //! look does it. A tick without news makes no request to the API server.
 
 mod kubelets;
+mod own_cpu;
 mod pace;
 mod policy;
 mod recall;
@@ -183,10 +184,10 @@ fn pods(family: &Family, uid: &str, workload: &Workload, now: Timestamp) -> Opti
         ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
         startup: startups.get(startups.len() / 2).copied(),
         rolling_out: facts.is_rolling(),
-        others: count_of(&pods, |pod| pod.addressed && pod.ready_since.is_none())
+        others: count_of(&pods, |pod| pod.address.is_some() && pod.ready_since.is_none())
             .saturating_sub(count_of(&running, |pod| pod.lost_readiness)),
         unready: running.iter().filter(|pod| pod.lost_readiness).map(|pod| pod.name.clone()).collect(),
-        running: running.iter().map(|pod| pod.name.clone()).collect(),
+        running: running.iter().map(|pod| (pod.name.clone(), pod.address)).collect(),
     })
 }
 

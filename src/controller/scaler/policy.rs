@@ -29,12 +29,23 @@ pub struct Plan {
     pub exact: bool,
     /// Cores that each server may use, where that is limited.
     pub cores: Option<f64>,
+    /// Where its servers expose their metrics; none for workers, and without monitoring.
+    pub metrics: Option<MetricsEndpoint>,
     /// Seconds until a replica is ready, when the object says so.
     pub startup: Option<f64>,
     /// For a latency target. Its start-up is filled in at every tick.
     pub latency: Option<serving::Policy>,
     /// For a lag.
     pub lag: Option<LagPlan>,
+}
+
+/// Where each server exposes its metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricsEndpoint {
+    /// Port of the pod.
+    pub port: u16,
+    /// HTTP path.
+    pub path: String,
 }
 
 /// What replicas are decided from to catch up with a lag.
@@ -82,11 +93,17 @@ impl Plan {
             acted_on: scaling.is_acted_on(),
             exact: scaling.is_acted_on() && scaling.cpu.is_none(),
             cores: cores::limit(model.serving.resources.as_ref()).filter(|_| workload.is_serving()),
+            metrics: metrics(model).filter(|_| workload.is_serving()),
             startup: seconds(scaling.startup_seconds),
             latency,
             lag,
         })
     }
+}
+
+fn metrics(model: &Model) -> Option<MetricsEndpoint> {
+    let metrics = &model.monitoring.as_ref()?.metrics;
+    Some(MetricsEndpoint { port: u16::try_from(model.serving.port).ok()?, path: metrics.path.clone() })
 }
 
 fn common(scaling: &Scaling, window: f64) -> Common {

@@ -1,6 +1,9 @@
 //! What is remembered of one workload from tick to tick, and what of it is told.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -9,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     kubelets::Kubelet,
     pace::Pace,
-    policy::{Plan, STARTUP, WARM_UP},
+    policy::{MetricsEndpoint, Plan, STARTUP, WARM_UP},
 };
 use crate::{
     api::{
@@ -17,7 +20,7 @@ use crate::{
         conditions::reasons::{METRICS_MISSING, OVERLOADED, SCALING_TROUBLES},
     },
     render::is_open,
-    scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, past::Memories, serving},
+    scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, overload::Outside, past::Memories, serving},
     signals::{Quality, Readings, Sampled, Series},
     training::whole_seconds,
 };
@@ -54,8 +57,8 @@ pub struct Pods {
     pub startup: Option<f64>,
     /// Whether another version or other settings are being rolled out.
     pub rolling_out: bool,
-    /// Names of those that run, and were not restarted of late; of a rollout, those of before.
-    pub running: BTreeSet<String>,
+    /// Names and addresses of those that run, and were not restarted of late; of a rollout, those of before.
+    pub running: BTreeMap<String, Option<IpAddr>>,
     /// Names of those of these that are not ready any more.
     pub unready: BTreeSet<String>,
     /// Pods with an address beside those that are ready and these: they start, end, crash, or were never ready.
@@ -76,6 +79,13 @@ pub struct Tick<'a> {
     pub now: Timestamp,
     /// Now, in seconds, on a clock that never jumps.
     pub clock: f64,
+}
+
+impl Tick<'_> {
+    /// Whether the source answered no query at all.
+    fn source_failed(&self) -> bool {
+        self.readings.is_some_and(|readings| readings.stats().failed == Series::ALL.len())
+    }
 }
 
 /// What was learned of one replica, as it stands in the status.
@@ -122,6 +132,8 @@ pub struct Scaled {
     pub kubelet: Kubelet,
     /// Whether some servers did not answer at the last tick, so that it is worth to ask their kubelets.
     silent: bool,
+    /// Whether the metric source had no sample of the servers at the last tick, so that it is worth to ask them directly.
+    unmeasured: bool,
     /// The newest decision.
     pub latest: Option<Decision>,
 }
@@ -143,6 +155,7 @@ impl Scaled {
             candidate: None,
             kubelet: Kubelet::default(),
             silent: false,
+            unmeasured: false,
             latest: None,
             since: None,
             learned,
@@ -191,6 +204,11 @@ impl Scaled {
     /// Its pods, when it is worth to ask their kubelets why some do not answer.
     pub fn silent_pods(&self) -> Option<&Pods> {
         self.pods.as_ref().filter(|pods| self.silent && self.plan.latency.is_some() && !pods.running.is_empty())
+    }
+
+    /// Where its servers expose their metrics, when it is worth to ask them directly.
+    pub fn unmeasured(&self) -> Option<&MetricsEndpoint> {
+        self.plan.metrics.as_ref().filter(|_| self.unmeasured)
     }
 
     /// Cores that each of its pods may use.
@@ -282,12 +300,16 @@ impl Scaled {
             in_flight: signal(Series::InFlight),
             cpu: signal(Series::Cpu),
             failed: signal(Series::Failed),
-            outside: self.kubelet.outside(pods, self.plan.cores.is_some(), &signal, tick.now),
+            outside: Outside {
+                source_failed: tick.source_failed(),
+                ..self.kubelet.outside(pods, self.plan.cores.is_some(), &signal, tick.now)
+            },
             replicas: serving::Replicas { current, ready: pods.ready, warm: warm.min(pods.ready) },
             rolling_out: pods.rolling_out,
         };
         let outside = &signals.outside;
-        self.silent = outside.unready > 0 || outside.unscraped > 0 || signals.rate.value().is_none();
+        self.unmeasured = signals.rate.value().is_none() || outside.source_failed;
+        self.silent = self.unmeasured || outside.unready > 0 || outside.unscraped > 0;
         Some(serving::decide(policy, &signals, history, tick.clock))
     }
 
@@ -373,8 +395,7 @@ impl Scaled {
             match tick.readings {
                 None => parts.push(unknown_source(tick.source)),
                 Some(readings) => {
-                    let all_failed = readings.stats().failed == Series::ALL.len();
-                    let of_signals = signals(decision).filter(|of| !all_failed && self.lacks(of, tick));
+                    let of_signals = signals(decision).filter(|of| !tick.source_failed() && self.lacks(of, tick));
                     parts.extend(of_signals.filter_map(|of| self.missing(&of.inputs, tick)));
                     parts.extend(readings.source_error().map(str::to_owned));
                 }

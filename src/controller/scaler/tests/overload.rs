@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    super::{kubelets::Kubelet, running, workload::Pods},
+    super::{kubelets::Kubelet, own_cpu::OwnCpu, running, workload::Pods},
     at, model,
     objects::{latency, run},
     serving,
@@ -93,6 +93,39 @@ fn a_metric_source_that_is_away_while_servers_use_all_of_their_cpu_raises() {
     assert_ne!(after.reason, "Overloaded", "{after:?}");
     let window = site.fleets[0].window.expect("an autoscaler");
     assert_eq!(window.0, window.1, "the decision is exact again");
+}
+
+#[test]
+fn where_neither_the_source_nor_kubelets_measure_the_servers_own_counters_raise() {
+    for (cores, raises) in [(0.98, true), (0.4, false)] {
+        let mut site = site();
+        let before = site.told("serving").expect("decided").replicas;
+        let mut own = OwnCpu::default();
+        for now in (605..=630).step_by(5) {
+            site.go_on(super::fleet::Load { requests: 0.0, messages: 0.0 }, now);
+            site.tick(None, now);
+            for of in site.scaler.silent() {
+                let used = f64::from(now as u32) * cores;
+                own.add(at(now), of.names().into_iter().map(|pod| (pod, used)).collect());
+                site.scaler.reported_directly(&of, &own);
+            }
+        }
+        let told = site.told("serving").expect("decided");
+        assert_eq!(told.replicas > before, raises, "{told:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_full_by_one_of_its_own_processes_only_is_judged_by_its_kubelet() {
+    let kubelet =
+        Kubelet { cpu: Some((0.97, at(-20), 15.0)), own_cpu: Some((0.25, at(-1), 10.0)), ..Kubelet::default() };
+    let nothing = |_| Signal::Missing("not asked");
+    let share = |kubelet: &Kubelet| kubelet.outside(&Pods::default(), true, &nothing, at(0)).cpu.map(|cpu| cpu.share);
+    assert_eq!(share(&kubelet), Some(0.97));
+    assert_eq!(
+        share(&Kubelet { cpu: Some((0.1, at(-20), 15.0)), own_cpu: Some((0.99, at(-1), 10.0)), ..kubelet }),
+        Some(0.99)
+    );
 }
 
 #[test]

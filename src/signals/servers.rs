@@ -1,0 +1,84 @@
+//! What servers expose of themselves, read from them directly. Only while the metric source that scrapes them does not answer.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{body::Bytes, http::Request};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+
+/// No server is waited for longer: there is a new round every few seconds.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Longest answer that is read, bytes: a few thousand series.
+const LONGEST: usize = 1 << 20;
+/// Seconds of CPU that a process has used since it started: what Prometheus' client libraries expose of themselves.
+const CPU_SECONDS: &str = "process_cpu_seconds_total";
+
+/// Access to the servers' own metrics, in plain HTTP as they are scraped.
+#[derive(Clone, Debug)]
+pub struct Servers(Client<HttpConnector, Empty<Bytes>>);
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http())
+    }
+}
+
+impl Servers {
+    /// Seconds of CPU that the process of a server has used. None when it does not answer in time, or does not say so.
+    pub async fn cpu_seconds(&self, server: SocketAddr, path: &str) -> Option<f64> {
+        tokio::time::timeout(DEADLINE, self.read(server, path)).await.ok()?
+    }
+
+    async fn read(&self, server: SocketAddr, path: &str) -> Option<f64> {
+        let request = Request::get(format!("http://{server}{path}")).header("accept", "text/plain;version=0.0.4");
+        let response = self.0.request(request.body(Empty::new()).ok()?).await.ok()?;
+        let body = Limited::new(response.into_body(), LONGEST).collect().await.ok()?;
+        cpu_seconds(std::str::from_utf8(&body.to_bytes()).ok()?)
+    }
+}
+
+/// From the text format of <https://prometheus.io/docs/instrumenting/exposition_formats/>. A series with labels is not that of
+/// the process alone.
+fn cpu_seconds(text: &str) -> Option<f64> {
+    let mut samples = text.lines().filter_map(|line| line.strip_prefix(CPU_SECONDS)?.strip_prefix(' '));
+    samples.next()?.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, routing};
+
+    use super::*;
+
+    const TEXT: &str = "# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds.\n\
+                        # TYPE process_cpu_seconds_total counter\n\
+                        process_cpu_seconds_total 12.5\n\
+                        process_cpu_seconds_total_of_others 7\n";
+
+    #[test]
+    fn the_seconds_are_read_whatever_else_is_exposed() {
+        assert_eq!(cpu_seconds(TEXT), Some(12.5));
+        assert_eq!(cpu_seconds("process_cpu_seconds_total 1.25e+02 1795000000000\n"), Some(125.0));
+        assert_eq!(cpu_seconds("process_cpu_seconds_total{mode=\"user\"} 1\n"), None);
+        assert_eq!(cpu_seconds("up 1\n"), None);
+    }
+
+    #[tokio::test]
+    async fn a_server_is_asked_at_its_address_and_who_does_not_answer_is_not_waited_for() {
+        let app = Router::new().route("/metrics", routing::get(|| async { TEXT }));
+        let app = app.route("/slow", routing::get(std::future::pending::<&str>));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let serves = tokio::spawn(async move { axum::serve(listener, app).await });
+        let servers = Servers::default();
+        assert_eq!(servers.cpu_seconds(address, "/metrics").await, Some(12.5));
+        assert_eq!(servers.cpu_seconds(address, "/elsewhere").await, None);
+        assert_eq!(servers.cpu_seconds(address, "/slow").await, None);
+        serves.abort();
+        let _ = serves.await;
+        assert_eq!(servers.cpu_seconds(address, "/metrics").await, None);
+    }
+}
