@@ -12,7 +12,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use recommender_operator::scaling::{
     Behavior, Bounds, Common, Headroom, Signal, lag,
     overload::Outside,
-    past::{Memories, Past, PastLoad},
+    past::{Past, PastLoad, Replayed},
     serving,
 };
 
@@ -135,7 +135,7 @@ fn many(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn remember(criterion: &mut Criterion) {
+fn replay(criterion: &mut Criterion) {
     let load = |tick: u32| 300.0 + 150.0 * (f64::from(tick) / 60.0).sin() + f64::from(tick * 31 % 97);
     let loads = (0..17_280).map(|tick| {
         let at = (f64::from(tick) - 17_279.0) * TICK;
@@ -145,9 +145,9 @@ fn remember(criterion: &mut Criterion) {
     let past = Past { quarters: quarters.collect(), loads: loads.collect() };
     let policy = serving::Policy { requests_per_replica: Some(60.0), ..policy() };
     criterion.bench_function("a day remembered", |bencher| {
-        bencher.iter(|| Memories::of(black_box(&past), &policy, &serving::Learned::default(), 2e9));
+        bencher.iter(|| Replayed::of(black_box(&past), &policy, &serving::Learned::default(), 2e9));
     });
 }
 
-criterion_group!(benches, one, knative, many, remember);
+criterion_group!(benches, one, knative, many, replay);
 criterion_main!(benches);

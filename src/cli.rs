@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::telemetry::LogFormat;
 
-/// Keeps recommenders trained, served and watched: one RecommenderModel says it all.
+/// Trains, serves and monitors recommenders, each described by one RecommenderModel.
 #[derive(Parser, Debug)]
 #[command(name = "recommender-operator", version, about, max_term_width = 100)]
 pub struct Cli {
@@ -76,7 +76,7 @@ pub struct Run {
     /// sources: [{name: default, url: https://..., bearerTokenFile: ..., caFile: ..., headers: {X-Scope-OrgID: shop}}]
     #[arg(long, env = "METRIC_SOURCES", value_name = "FILE")]
     pub metric_sources: Option<PathBuf>,
-    /// How log lines look.
+    /// Format of the log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
     /// Which log lines are written, in the words of tracing's EnvFilter, for example info,recommender_operator=debug.
@@ -101,7 +101,7 @@ mod tests {
             Cli::parse_from(["recommender-operator", "run", "--watch-namespace", "a,b", "--watch-namespace", "c"]);
         let Command::Run(run) = cli.command else { panic!("not run") };
         assert_eq!(run.watch_namespaces, ["a", "b", "c"]);
-        // The API server would take no namespace for a list of all, which a Role does not allow.
+        // An empty namespace would list all namespaces, which a Role does not allow.
         assert!(Cli::try_parse_from(["recommender-operator", "run", "--watch-namespace", "a,"]).is_err());
     }
 }

@@ -1,18 +1,18 @@
-//! How many cores a container may use.
+//! CPU limits and requests of containers, in cores.
 
 use crate::api::Resources;
 
-/// The limit, else the request, in cores. None when there is neither, or they are zero or no quantity.
+/// The CPU limit, or else the request, in cores. None when neither is set to a valid quantity above zero.
 pub fn allowed(resources: Option<&Resources>) -> Option<f64> {
     limit(resources).or_else(|| parse(&resources?.requests.get("cpu")?.0))
 }
 
-/// The limit, in cores. None when there is none, or it is zero or no quantity.
+/// The CPU limit, in cores. None when it is not set to a valid quantity above zero.
 pub fn limit(resources: Option<&Resources>) -> Option<f64> {
     parse(&resources?.limits.get("cpu")?.0)
 }
 
-/// A quantity of Kubernetes that is above zero, as a number.
+/// Parses a Kubernetes quantity. None when it is invalid or not above zero.
 pub fn parse(quantity: &str) -> Option<f64> {
     let end = quantity.find(|c: char| !c.is_ascii_digit() && !"+.".contains(c)).unwrap_or(quantity.len());
     let (number, suffix) = quantity.split_at(end);
@@ -75,12 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_counts_before_the_request() {
+    fn the_limit_takes_precedence_over_the_request() {
         let cpu = |value: &str| BTreeMap::from([("cpu".to_owned(), Quantity(value.into()))]);
         let of = |requests, limits| allowed(Some(&Resources { requests, limits }));
         assert_eq!(of(cpu("500m"), cpu("2")), Some(2.0));
         assert_eq!(of(cpu("500m"), BTreeMap::new()), Some(0.5));
-        assert_eq!(of(cpu("500m"), cpu("0")), Some(0.5), "a limit of 0 is none");
+        assert_eq!(of(cpu("500m"), cpu("0")), Some(0.5), "a limit of 0 counts as not set");
         assert_eq!(of(BTreeMap::new(), BTreeMap::new()), None);
         assert_eq!(limit(Some(&Resources { requests: cpu("1"), limits: cpu("2") })), Some(2.0));
         assert_eq!(limit(Some(&Resources { requests: cpu("1"), limits: BTreeMap::new() })), None);

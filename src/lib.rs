@@ -1,5 +1,5 @@
-//! Kubernetes operator for recommenders: one `RecommenderModel` is reconciled into everything that trains, serves and
-//! watches it.
+//! Kubernetes operator for recommenders: one `RecommenderModel` is reconciled into the objects that train, serve and
+//! monitor it.
 //!
 //! ```text
 //! RecommenderModel -> model (validated) -> decide -> render -> apply -> status -> write
@@ -10,6 +10,7 @@ pub mod apply;
 pub mod cli;
 pub mod controller;
 mod cores;
+pub mod kinds;
 pub mod leader;
 pub mod model;
 pub mod monitoring;

@@ -1,4 +1,4 @@
-//! The operator's program.
+//! The operator binary: command line, lease, controller and HTTP endpoints.
 
 use std::{collections::BTreeSet, io::Read, path::Path, process::ExitCode, time::Duration};
 
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 /// Runs until SIGTERM or SIGINT, or until the lease is lost.
 fn operate(run: Run) -> anyhow::Result<ExitCode> {
     telemetry::init_logs(run.log_format, &run.log_filter)?;
-    // Two threads: the work is waiting for the API server.
+    // Two worker threads: the work consists of waiting for the API server.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(run))
 }
@@ -50,9 +50,10 @@ fn operate(run: Run) -> anyhow::Result<ExitCode> {
 async fn serve(run: Run) -> anyhow::Result<ExitCode> {
     let sources = metric_sources(&run)?;
     let mut config = kube::Config::infer().await.context("no cluster: neither KUBECONFIG nor a pod's account")?;
-    // kube would try again by itself, silently and for minutes; here back-off is per object.
+    // kube's own retries are silent and last for minutes; the controller has its own back-off, per object.
     config.default_retry = false;
-    // Lists have no deadline of their own. Longer than a watch may be silent; counted from the sending of a request.
+    // List requests have no deadline of their own. This one counts from sending a request, so it is longer than a watch
+    // may be silent.
     config.read_timeout = Some(Duration::from_secs(u64::from(WATCH_SECONDS) + 15));
     config.reset_reader_on_write = true;
     let (metrics, health) = (Metrics::new(), Health::new(Instant::now()));
@@ -64,7 +65,7 @@ async fn serve(run: Run) -> anyhow::Result<ExitCode> {
 
     let Some(held) = take_lease(&run, &config, &metrics, &health, stop.clone()).await? else {
         http.await??;
-        return Ok(ExitCode::SUCCESS); // told to stop while standing by
+        return Ok(ExitCode::SUCCESS); // stopped while standing by
     };
     let settings = Settings {
         scopes: scopes(&run.watch_namespaces),
@@ -81,18 +82,19 @@ async fn serve(run: Run) -> anyhow::Result<ExitCode> {
     };
     tokio::select! {
         result = controller::run(client, settings, metrics, health, stop) => result?,
-        // At once: whoever holds the lease now must not meet our writes.
+        // Exit at once: none of our writes may overlap with those of the new holder.
         why = lost => anyhow::bail!("the lease is lost: {why}"),
     }
     if let Some(held) = held {
-        held.release().await.unwrap_or_else(|error| tracing::warn!(%error, "the lease was not given back"));
+        held.release().await.unwrap_or_else(|error| tracing::warn!(%error, "the lease could not be released"));
     }
     http.await??;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-/// The lease, `Some(None)` without leader election, and none when told to stop before it was ours.
+/// Acquires the lease. Returns `Some(None)` without leader election, and `None` when `stop` resolved before the lease was
+/// ours.
 async fn take_lease(
     run: &Run,
     config: &kube::Config,
@@ -127,11 +129,11 @@ fn scopes(namespaces: &[String]) -> Vec<Scope> {
     if namespaces.is_empty() {
         return vec![Scope::All];
     }
-    // Once each: two loops over the same namespace would work against each other.
+    // Each namespace once: two control loops over the same namespace would work against each other.
     BTreeSet::from_iter(namespaces).into_iter().cloned().map(Scope::Namespace).collect()
 }
 
-/// Where replicas' signals are read from. None at all is fine as long as nothing scales on latency or lag.
+/// The metric sources that scaling signals are read from. None are needed as long as nothing scales on latency or lag.
 fn metric_sources(run: &Run) -> anyhow::Result<Vec<SourceConfig>> {
     if let Some(url) = run.prometheus_url.as_ref().filter(|url| !url.is_empty()) {
         return Ok(vec![SourceConfig::plain(url).context("--prometheus-url")?]);
@@ -152,7 +154,7 @@ fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send
 }
 
 /// Prints the children of all objects of all files, or their rules. Nothing is printed on standard output when one of the
-/// objects is wrong.
+/// objects is invalid.
 fn render_files(files: &[impl AsRef<Path>], rules: bool) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     let (mut models, mut wrong) = (Vec::new(), 0);
@@ -190,7 +192,7 @@ fn read(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| file.display().to_string())
 }
 
-/// An object as the operator understands it, or what the API server and the operator would object to.
+/// The validated model of an object, or the messages with which the API server and the operator refuse it.
 fn model(document: &validate::Document, now: Timestamp) -> Result<Model, Vec<String>> {
     let name = document.object["metadata"]["name"].as_str().unwrap_or_default();
     let problems = validate::validate(&document.object);

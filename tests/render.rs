@@ -7,8 +7,9 @@ use std::{
 
 use recommender_operator::{
     api::RecommenderModel,
+    kinds::Kind,
     model::Model,
-    render::{self, Decided, Kind},
+    render::{self, Decided},
     validate,
 };
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ fn a_bucket_becomes_environment_variables_and_no_volume() {
 fn an_object_with_an_autoscaler_says_nothing_of_replicas_and_one_without_does() {
     let replicas = |model: &Model| {
         let children = children(model);
-        let deployment = children.iter().find(|child| child.kind == render::Kind::Deployment).expect("a Deployment");
+        let deployment = children.iter().find(|child| child.kind == Kind::Deployment).expect("a Deployment");
         deployment.object["spec"]["replicas"].clone()
     };
     assert!(replicas(&model("packages.yaml", |_| {})).is_null());
@@ -102,7 +103,7 @@ const EVENTS: &str = "shop-worker-events";
 
 /// Fewest and most replicas of the autoscaler of the example's consumers of events, and the CPU use it follows. They scale
 /// by `autoscaling`, with 1 to 12 replicas; `decided` was decided on the lag.
-fn window(autoscaling: Value, decided: Option<i32>, left_alone: &[&str]) -> Option<(i64, i64, Option<i64>)> {
+fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) -> Option<(i64, i64, Option<i64>)> {
     let model = model("workers.yaml", |object| {
         let mut autoscaling = autoscaling.clone();
         autoscaling["maxReplicas"] = 12.into();
@@ -113,7 +114,7 @@ fn window(autoscaling: Value, decided: Option<i32>, left_alone: &[&str]) -> Opti
         train: None,
         replicas: decided.map(|replicas| (EVENTS.to_owned(), replicas)).into_iter().collect::<BTreeMap<_, _>>(),
         open: BTreeSet::new(),
-        left_alone: left_alone.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+        externally_scaled: externally_scaled.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
     };
     let children = render::children(&model, &decided);
     let named = |child: &&render::Child| child.kind == Kind::HorizontalPodAutoscaler && child.name == EVENTS;

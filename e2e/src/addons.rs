@@ -1,5 +1,5 @@
-//! What runs in the cluster before anything of ours: DNS, storage, metrics-server, prometheus-operator and a
-//! Prometheus. Everything is applied again only when it has changed.
+//! The add-ons of the cluster: DNS, storage, metrics-server, prometheus-operator and a Prometheus. They are applied
+//! again only when they have changed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,9 +14,10 @@ use crate::image::catalog;
 use crate::progress::Progress;
 use crate::{digest, paths, tools, volumes};
 
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a rollout may take, and how long an object may take to appear.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// DNS, the default StorageClass with its volumes, metrics-server.
+/// Applies DNS, the default StorageClass with its volumes, and metrics-server.
 pub fn base(progress: &Progress) -> Result<()> {
     progress.detail("images of CoreDNS and metrics-server");
     let coredns = catalog::go_program("coredns", "coredns")?.load()?;
@@ -40,7 +41,7 @@ pub fn base(progress: &Progress) -> Result<()> {
     rolled_out("kube-system", "deployment/coredns")
 }
 
-/// prometheus-operator from its own bundle, and one Prometheus for the whole cluster.
+/// Applies prometheus-operator from the bundle of its module, and one Prometheus for the whole cluster.
 pub fn monitoring(progress: &Progress) -> Result<()> {
     progress.detail("images");
     let operator = catalog::go_program("prometheus-operator", "prometheus-operator")?.load()?;
@@ -58,7 +59,7 @@ pub fn monitoring(progress: &Progress) -> Result<()> {
         wait.extend(names.iter().map(String::as_str));
         kubectl(&wait).map(drop)
     })?;
-    let version = prometheus_version(&tools::family("prometheus")?.version()?)?;
+    let version = prometheus_version(&tools::component("prometheus")?.version()?)?;
     let server = filled(
         include_str!("../manifests/prometheus.yaml"),
         &[("PROMETHEUS_IMAGE", &prometheus), ("PROMETHEUS_VERSION", &version)],
@@ -76,12 +77,12 @@ pub fn monitoring(progress: &Progress) -> Result<()> {
     rolled_out("kube-system", "deployment/metrics-server")
 }
 
-/// The bundle of the module, in a namespace of its own and with our images.
+/// The bundle of prometheus-operator's module, in the namespace `monitoring` and with our images.
 fn operator_bundle(operator: &str, reloader: &str) -> Result<String> {
-    let family = tools::family("prometheus-operator")?;
-    let path = family.module_directory()?.join("bundle.yaml");
+    let component = tools::component("prometheus-operator")?;
+    let path = component.module_directory()?.join("bundle.yaml");
     let mut bundle = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let version = family.version()?;
+    let version = component.version()?;
     let replacements = [
         (format!("quay.io/prometheus-operator/prometheus-config-reloader:{version}"), reloader),
         (format!("quay.io/prometheus-operator/prometheus-operator:{version}"), operator),
@@ -94,7 +95,7 @@ fn operator_bundle(operator: &str, reloader: &str) -> Result<String> {
     Ok(bundle)
 }
 
-/// Prometheus 3.15 is the Go module v0.315.0.
+/// The version of Prometheus for a version of its Go module: v0.315.0 is Prometheus 3.15.
 fn prometheus_version(module: &str) -> Result<String> {
     let number = module.strip_prefix("v0.").and_then(|rest| rest.split_once('.'));
     let (minor, patch) = number.with_context(|| format!("{module} is no version of Prometheus's module"))?;
@@ -102,7 +103,7 @@ fn prometheus_version(module: &str) -> Result<String> {
     Ok(format!("v{}.{}.{patch}", minor / 100, minor % 100))
 }
 
-/// Replaces `${NAME}` by its value; a name that is not there, or one left over, is an error.
+/// Replaces each `${NAME}` by its value. A name that does not occur, or a placeholder without a value, is an error.
 pub(crate) fn filled(template: &str, values: &[(&str, &str)]) -> Result<String> {
     let mut text = template.to_owned();
     for (name, value) in values {
@@ -116,7 +117,7 @@ pub(crate) fn filled(template: &str, values: &[(&str, &str)]) -> Result<String> 
     Ok(text)
 }
 
-/// Does the work unless it was done with the same content since the cluster started. Says whether it did.
+/// Runs `work` unless it has succeeded with the same content since the cluster was started. Returns whether it ran.
 pub fn once(name: &str, content: &str, work: impl FnOnce() -> Result<()>) -> Result<bool> {
     let stamp = stamp(name);
     let hash = digest::hex(content.as_bytes());
@@ -129,18 +130,18 @@ pub fn once(name: &str, content: &str, work: impl FnOnce() -> Result<()>) -> Res
     Ok(true)
 }
 
-/// Lets [`once`] do it once more.
-pub fn forget(name: &str) {
-    let _ = fs::remove_file(stamp(name)); // not there is as good
+/// Makes the next [`once`] run its work.
+pub fn invalidate(name: &str) {
+    let _ = fs::remove_file(stamp(name)); // it may not exist
 }
 
 fn stamp(name: &str) -> PathBuf {
     paths::state().join("applied").join(name)
 }
 
-/// Waits until the workload runs as it should; otherwise says what its pods do.
+/// Waits until the workload is rolled out. The error shows pods and Events.
 pub fn rolled_out(namespace: &str, workload: &str) -> Result<()> {
-    let timeout = format!("--timeout={}s", PATIENCE.as_secs());
+    let timeout = format!("--timeout={}s", TIMEOUT.as_secs());
     kubectl(&["-n", namespace, "rollout", "status", workload, &timeout]).map(drop).map_err(|error| {
         let pods = kubectl(&["-n", namespace, "get", "pods", "-o", "wide"]).unwrap_or_default();
         let events = kubectl(&["-n", namespace, "get", "events", "--sort-by=.lastTimestamp"]).unwrap_or_default();
@@ -151,8 +152,9 @@ pub fn rolled_out(namespace: &str, workload: &str) -> Result<()> {
     })
 }
 
+/// Waits until the object exists.
 fn exists(namespace: &str, object: &str) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while let Err(error) = kubectl(&["-n", namespace, "get", object]) {
         if Instant::now() > deadline {
             return Err(error.context(format!("{object} does not appear in {namespace}")));
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prometheus_counts_its_module_and_itself_differently() {
+    fn the_version_of_prometheus_is_derived_from_its_module() {
         assert_eq!(prometheus_version("v0.315.0").expect("is one"), "v3.15.0");
         assert!(prometheus_version("v3.1.0").is_err());
     }

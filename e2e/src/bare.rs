@@ -1,5 +1,5 @@
-//! An API server with its etcd and nothing else, for tests that change what all others share: kinds that are missing,
-//! schemas that are wrong. It lives in a temporary directory and ends with the test.
+//! An API server with its etcd and no other component, for tests that change what all objects share: missing kinds,
+//! wrong schemas. Its files are in a temporary directory, and it ends with the test.
 
 use std::{
     fs,
@@ -15,10 +15,10 @@ use kube::{Client, Config, config::AuthInfo};
 
 use crate::{command, pki::Pki, tools, wait::eventually};
 
-/// Who the tests are; the server lets them do everything.
+/// The bearer token of the tests, which has all rights.
 const TOKEN: &str = "bare-admin";
 
-/// A running API server. Dropping it ends it and removes its files.
+/// A running API server. Dropping it stops it and removes its files.
 pub struct Bare {
     directory: PathBuf,
     port: u16,
@@ -28,7 +28,7 @@ pub struct Bare {
 impl Bare {
     /// Starts etcd and an API server on free ports and waits until it is ready.
     pub async fn start() -> Result<Self> {
-        // Built here, away from the runtime's threads, if they are not yet.
+        // Build the programs now, outside of the threads of the runtime.
         tokio::task::spawn_blocking(|| tools::program("etcd").and(tools::program("kube-apiserver"))).await??;
         let directory = std::env::temp_dir().join(format!("recommender-bare-{}-{}", std::process::id(), free_port()?));
         fs::create_dir_all(&directory)?;
@@ -45,10 +45,10 @@ impl Bare {
         Ok(bare)
     }
 
-    /// The API server's address and the rights of an administrator.
+    /// A client configuration with the API server's address and the rights of an administrator.
     pub fn config(&self) -> Result<Config> {
         let mut config = Config::new(format!("https://127.0.0.1:{}", self.port).parse()?);
-        config.accept_invalid_certs = true; // it made its certificate itself
+        config.accept_invalid_certs = true; // its certificate is self-signed
         config.auth_info = AuthInfo { token: Some(TOKEN.to_owned().into()), ..AuthInfo::default() };
         Ok(config)
     }
@@ -129,7 +129,7 @@ impl Bare {
 impl Drop for Bare {
     fn drop(&mut self) {
         for child in self.processes.iter_mut().rev() {
-            // Nothing of it is kept, so it need not end well.
+            // No data is kept, so it need not stop gracefully.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -137,8 +137,8 @@ impl Drop for Bare {
     }
 }
 
-/// A port nobody listens on, another one at every call. The kernel's own choice is no good: it may be taken again, by a
-/// connection or by the next who asks, before a server listens on it. So these are below those that it gives out.
+/// A free port, another one at every call. A port chosen by the kernel could be assigned again, to a connection or to
+/// another caller, before a server listens on it. So these ports are below the range of the kernel.
 fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let begin = std::process::id() % 1000 * 10;

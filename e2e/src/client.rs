@@ -1,4 +1,4 @@
-//! What tests and the demo do with a cluster: ours, or the one that `KUBECONFIG` names.
+//! The cluster as tests and the demo use it: our own, or the one of `KUBECONFIG`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,11 +21,12 @@ use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::{command, operator, paths, tools};
 
-/// In a cluster that is not ours images cannot be loaded: these variables name ones that it can pull.
+/// Environment variable with the operator image to use in a cluster that is not ours, into which images cannot be
+/// loaded. The cluster must be able to pull it.
 pub const OPERATOR_IMAGE_VARIABLE: &str = "E2E_OPERATOR_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for the example recommender.
 pub const EXAMPLE_IMAGE_VARIABLE: &str = "E2E_EXAMPLE_IMAGE";
-/// As [`OPERATOR_IMAGE_VARIABLE`], for the tests' stand-in: a busybox whose user is not root.
+/// As [`OPERATOR_IMAGE_VARIABLE`], for the test double: a busybox whose user is not root.
 pub const DOUBLE_IMAGE_VARIABLE: &str = "E2E_DOUBLE_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for the S3 server: versitygw as the image's entrypoint, with a user that is not root.
 pub const S3_IMAGE_VARIABLE: &str = "E2E_S3_IMAGE";
@@ -34,10 +35,10 @@ pub const KAFKA_IMAGE_VARIABLE: &str = "E2E_KAFKA_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for Redis, rq-exporter and the programs in `e2e/images/workers/`.
 pub const WORKERS_IMAGE_VARIABLE: &str = "E2E_WORKERS_IMAGE";
 
-/// What all clients of one process share.
+/// State that all clients of this process share.
 struct Shared {
     kubeconfig: PathBuf,
-    /// Ours, and in use as long as this process lives; none for a cluster that `KUBECONFIG` names.
+    /// The lock that keeps our cluster in use as long as this process runs; None for a cluster of `KUBECONFIG`.
     ours: Option<Lock>,
     operator_image: OnceCell<String>,
     example_image: OnceCell<String>,
@@ -55,18 +56,19 @@ impl Shared {
     }
 }
 
+/// Initialized by the first call of [`cluster`].
 static SHARED: OnceCell<Arc<Shared>> = OnceCell::const_new();
 
-/// A cluster that is ready for tests. Cheap to clone; make one in each test, since its client belongs to the
-/// test's own runtime.
+/// A cluster that is ready for tests. Cheap to clone. Create one in each test, since its client belongs to the runtime
+/// of the test.
 #[derive(Clone)]
 pub struct Cluster {
     shared: Arc<Shared>,
     client: kube::Client,
 }
 
-/// The cluster that `KUBECONFIG` names or else ours, started if need be. Tests in many threads and processes may
-/// call this at once: one starts it, the others wait.
+/// The cluster of `KUBECONFIG`, or our own, which is started if necessary. May be called from many threads and
+/// processes at once: one starts the cluster, the others wait.
 pub async fn cluster() -> Result<Cluster> {
     let shared = SHARED.get_or_try_init(connect).await?.clone();
     let client = client(&shared.kubeconfig, None).await?;
@@ -76,7 +78,8 @@ pub async fn cluster() -> Result<Cluster> {
 async fn connect() -> Result<Arc<Shared>> {
     let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
     let (kubeconfig, ours) = match named.map(PathBuf::from) {
-        // Our own cluster may be named as well. Then it is healthy or it is an error: the user chose it.
+        // `KUBECONFIG` may also name our own cluster. Then it must be running: it is not started, since the user chose
+        // it.
         Some(path) if path == paths::kubeconfig() => (path, Some(host::in_use()?)),
         Some(path) => (path, None),
         None => (paths::kubeconfig(), Some(start().await?)),
@@ -84,7 +87,7 @@ async fn connect() -> Result<Arc<Shared>> {
     Ok(Arc::new(Shared::new(kubeconfig, ours)))
 }
 
-/// Our own cluster, whatever `KUBECONFIG` says, by whoever has brought it up.
+/// Our own cluster, regardless of `KUBECONFIG`. `lock` is the one that [`host::up`] returned.
 pub(crate) async fn own(lock: Lock) -> Result<Cluster> {
     let kubeconfig = paths::kubeconfig();
     let client = client(&kubeconfig, None).await?;
@@ -106,13 +109,12 @@ async fn client(kubeconfig: &Path, user_agent: Option<&str>) -> Result<kube::Cli
 }
 
 impl Cluster {
-    /// A client with all rights.
+    /// A client with the rights of an administrator.
     pub fn client(&self) -> kube::Client {
         self.client.clone()
     }
 
-    /// As [`Cluster::client`], by a name of its own in the audit log (`userAgent`), so that its requests can be
-    /// counted.
+    /// As [`Cluster::client`], with its own `userAgent` in the audit log, so that its requests can be counted.
     pub async fn client_named(&self, user_agent: &str) -> Result<kube::Client> {
         client(&self.shared.kubeconfig, Some(user_agent)).await
     }
@@ -127,8 +129,8 @@ impl Cluster {
         self.shared.ours.is_some()
     }
 
-    /// The API server's audit log: one JSON object (`audit.k8s.io/v1` Event, metadata level, stage
-    /// `ResponseComplete`) a line. Only in our cluster.
+    /// The API server's audit log: one JSON object (`audit.k8s.io/v1` Event, metadata level) per line, of the stage
+    /// `ResponseComplete`, and for watches also `ResponseStarted`. Only in our cluster.
     pub fn audit_log(&self) -> Result<PathBuf> {
         if !self.is_ours() {
             bail!("only the cluster that the tests start has an audit log: unset KUBECONFIG for this test");
@@ -165,7 +167,7 @@ impl Cluster {
         let mut child = command.spawn().with_context(|| format!("cannot run {program}"))?;
         let mut stdin = child.stdin.take().context("stdin is piped")?;
         let feed = async {
-            // A program that ends before it has read everything says itself why.
+            // A program that exits before it has read everything reports the reason itself.
             let _ = stdin.write_all(input.as_bytes()).await;
             drop(stdin);
         };
@@ -179,8 +181,9 @@ impl Cluster {
         Ok(self.client.request_text(request).await?)
     }
 
-    /// GET to a Service: the status code and the body. From the host to the ClusterIP in our cluster, through the
-    /// API server's proxy in others, whose Services cannot be reached from here.
+    /// Sends a GET request to a Service and returns status code and body. In our cluster it goes from the host to the
+    /// ClusterIP. In other clusters Services cannot be reached from here, so it goes through the proxy of the API
+    /// server.
     pub async fn service_get(&self, namespace: &str, service: &str, port: u16, path: &str) -> Result<(u16, String)> {
         if !self.is_ours() {
             let url = format!("/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}");
@@ -197,7 +200,7 @@ impl Cluster {
         http_get(&format!("http://{address}:{port}{path}")).await
     }
 
-    /// The result of an instant query (`data.result`) to the Prometheus that our cluster has in `monitoring`.
+    /// The result of an instant query (`data.result`) to the Prometheus in the namespace `monitoring`.
     pub async fn prometheus(&self, query: &str) -> Result<Vec<serde_json::Value>> {
         let path = format!("/api/v1/query?query={}", percent_encoded(query));
         let (status, body) = self.service_get("monitoring", "prometheus", 9090, &path).await?;
@@ -221,13 +224,14 @@ impl Cluster {
         self.shared.example_image.get_or_try_init(make).await.cloned()
     }
 
-    /// `repository:tag` of a stand-in for trainers and servers, loaded into the cluster: a shell and small commands.
+    /// `repository:tag` of the test double for trainers and servers, loaded into the cluster: a shell and small
+    /// commands.
     pub async fn double_image(&self) -> Result<String> {
         let make = || self.image(DOUBLE_IMAGE_VARIABLE, "test double's image", |_| double::recipe());
         self.shared.double_image.get_or_try_init(make).await.cloned()
     }
 
-    /// `repository:tag` of an S3 server, loaded into the cluster. The program is built if it never was.
+    /// `repository:tag` of an S3 server, loaded into the cluster. The program is built on first use.
     pub async fn s3_image(&self) -> Result<String> {
         let make =
             || self.image(S3_IMAGE_VARIABLE, "S3 server's image", |_| catalog::go_program("versitygw", "versitygw"));
@@ -246,9 +250,9 @@ impl Cluster {
         self.shared.workers_image.get_or_try_init(make).await.cloned()
     }
 
-    /// Installs the operator for all namespaces from its chart, once, with [`Cluster::operator_image`]; the demo and
-    /// all tests share it. It runs in the namespace and the Deployment [`crate::operator::RELEASE`]. In a cluster
-    /// of `KUBECONFIG` it must be there already.
+    /// Installs the operator once, for all namespaces, from its chart and with [`Cluster::operator_image`]. The demo
+    /// and all tests share it. Its Deployment and namespace are named [`crate::operator::RELEASE`]. A cluster of
+    /// `KUBECONFIG` must have it already.
     pub async fn operator(&self) -> Result<()> {
         if !self.is_ours() {
             let name = format!("deployment/{}", operator::RELEASE);
@@ -279,7 +283,7 @@ impl Cluster {
         tokio::task::spawn_blocking(move || {
             let progress = Progress::quiet();
             progress.step(step, || {
-                // Building takes long and changes nothing in the cluster: others may go on meanwhile.
+                // A build takes long and does not change the cluster, so it holds no lock.
                 let recipe = recipe(Some(&progress))?;
                 let _changing = host::lock_for_change(&progress)?;
                 recipe.load()
@@ -289,7 +293,7 @@ impl Cluster {
     }
 }
 
-/// GET without redirects: the status code and the body.
+/// Sends a GET request without following redirects and returns status code and body.
 pub async fn http_get(url: &str) -> Result<(u16, String)> {
     let client: HttpClient<HttpConnector, Empty<&[u8]>> =
         HttpClient::builder(TokioExecutor::new()).build(HttpConnector::new());
@@ -314,7 +318,7 @@ fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn queries_survive_a_url() {
+    fn queries_are_percent_encoded() {
         assert_eq!(super::percent_encoded("up{a=\"b c\"}"), "up%7Ba%3D%22b%20c%22%7D");
     }
 }

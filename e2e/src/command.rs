@@ -1,11 +1,11 @@
-//! Running a program to its end and saying well what went wrong.
+//! Runs programs to their end, with errors that show the command and its output.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs the command and returns its stdout; on failure the error has the command and the end of what it wrote.
+/// Runs the command and returns its stdout. On failure the error shows the command and the end of its output.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", describe(command)))?;
     checked(command, output)
@@ -20,8 +20,8 @@ pub fn output_with_input(command: &mut Command, input: &[u8]) -> Result<String> 
         .spawn()
         .with_context(|| format!("cannot run {}", describe(command)))?;
     let mut stdin = child.stdin.take().context("stdin is piped")?;
-    // The programs we feed read all of their input before they write anything long. A broken pipe
-    // means the program has ended early: its own message says more.
+    // The programs that are used here read all of their input before they write much. A broken pipe means that the
+    // program has exited early: its own message is the better error.
     let written = stdin.write_all(input);
     drop(stdin);
     let result = checked(command, child.wait_with_output()?);
@@ -31,7 +31,7 @@ pub fn output_with_input(command: &mut Command, input: &[u8]) -> Result<String> 
     result
 }
 
-/// `name arg arg`, shortened when it is long.
+/// `name arg arg`, at most 300 characters.
 pub fn describe(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
@@ -51,12 +51,14 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[first..].iter().map(|line| format!("  {line}\n")).collect()
 }
 
+/// The stdout of a command that succeeded. Otherwise an error with the end of its stderr, or of its stdout if stderr is
+/// empty.
 pub(crate) fn checked(command: &Command, output: Output) -> Result<String> {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let said = if stderr.trim().is_empty() { &stdout } else { stderr.as_ref() };
-        bail!("{} failed ({}):\n{}", describe(command), output.status, last_lines(said, 30));
+        let shown = if stderr.trim().is_empty() { &stdout } else { stderr.as_ref() };
+        bail!("{} failed ({}):\n{}", describe(command), output.status, last_lines(shown, 30));
     }
     Ok(stdout)
 }

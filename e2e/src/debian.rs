@@ -1,4 +1,4 @@
-//! The Debian packages the cluster and the images need, installed without starting any service.
+//! Installs the Debian packages that the cluster and the images need, without starting any service.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 use crate::progress::Progress;
 
-/// A package and the file that shows that it is there (some hosts have a program from elsewhere).
+/// Packages, each with a file that shows that it is installed. On some hosts the program comes from elsewhere.
 const PACKAGES: &[(&str, &str)] = &[
     ("runc", "/usr/sbin/runc"),
     ("containernetworking-plugins", "/usr/lib/cni/ptp"),
@@ -23,18 +23,18 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "/usr/lib/python3.11/ensurepip/__init__.py"), // for the tests of the example
 ];
 
-/// Fetches jars; a host may have it from elsewhere.
+/// Maven, which downloads the jars of Kafka: package and program.
 const MAVEN: (&str, &str) = ("maven", "/usr/bin/mvn");
 
-/// While this file exists and exits 101, maintainer scripts start no services (invoke-rc.d(8)).
+/// Maintainer scripts start no services while this file exists and exits with 101 (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what the cluster needs and is missing.
+/// Installs the packages that the cluster needs and that are missing.
 pub fn ensure(progress: &Progress) -> Result<()> {
     install(&missing(PACKAGES), progress)
 }
 
-/// Installs Maven, which only the image with Kafka needs, unless there is one.
+/// Installs Maven unless the host has it. Only Kafka's image needs it.
 pub fn ensure_maven(progress: &Progress) -> Result<()> {
     if command::output(Command::new("mvn").arg("--version")).is_ok() {
         return Ok(());
@@ -60,7 +60,7 @@ fn install(missing: &[&str], progress: &Progress) -> Result<()> {
     }
     let _no_services = NoServices::begin()?;
     let install = || command::output(apt_get().args(["install", "--no-install-recommends", "-y"]).args(missing));
-    // A package list that is out of date names versions the mirror has no more: once more with a fresh one.
+    // An outdated package list names versions that the mirror has removed: retry with a fresh one.
     if install().is_err() {
         command::output(apt_get().arg("update"))?;
         install().context("Debian packages could not be installed")?;
@@ -85,26 +85,26 @@ fn all_have_candidates(packages: &[&str]) -> bool {
     })
 }
 
-/// Puts the policy file in place, unless the host has its own, and takes it away at the end.
+/// Creates the policy file unless the host has one, and removes it when dropped.
 struct NoServices {
-    ours: bool,
+    created: bool,
 }
 
 impl NoServices {
     fn begin() -> Result<Self> {
         if Path::new(POLICY).exists() {
-            return Ok(Self { ours: false });
+            return Ok(Self { created: false });
         }
         fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
         fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
-        Ok(Self { ours: true })
+        Ok(Self { created: true })
     }
 }
 
 impl Drop for NoServices {
     fn drop(&mut self) {
-        if self.ours {
-            // Left behind it would keep other packages' services from starting, but there is nothing more to try.
+        if self.created {
+            // A file that stays would keep services of other packages from starting, but nothing more can be done here.
             let _ = fs::remove_file(POLICY);
         }
     }

@@ -1,4 +1,4 @@
-//! `cargo demo`: everything from nothing to a recommender that has been trained and serves.
+//! `cargo demo`: from an empty host to a recommender that is trained and serves.
 
 use std::fs;
 use std::path::Path;
@@ -17,20 +17,24 @@ use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::{Cluster, client, cluster, operator, paths, tools};
 
+/// The namespace in `examples/packages.yaml`.
 const NAMESPACE: &str = "shop";
+/// The RecommenderModel in `examples/packages.yaml`.
 const NAME: &str = "packages";
 /// The name of the image in `examples/packages.yaml`.
 const IMAGE: &str = "packages-recommender:demo";
+/// The annotation that requests a training run.
 const REQUEST: &str = "recommender.dev/train";
-/// A package whose recommendations anybody can judge.
+/// The path of the request that is shown, for a package whose recommendations anybody can judge.
 const QUESTION: &str = "/recommendations/python3-flask?limit=5";
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long training, and then serving, may take.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What comes after [`cluster::UP_STEPS`].
+/// The steps after [`cluster::UP_STEPS`].
 const STEPS: [&str; 6] =
     ["operator image", "example image", "operator, from its Helm chart", "training", "serving", "a recommendation"];
 
-/// Brings everything up, or finds that it is up, and shows it.
+/// Starts everything that does not run yet, and prints the recommender and its answer.
 pub async fn up() -> Result<()> {
     let progress = Progress::new(&[&cluster::UP_STEPS[..], &STEPS].concat());
     let shared = Arc::clone(&progress);
@@ -45,7 +49,7 @@ pub async fn up() -> Result<()> {
     show(&cluster, &answer).await
 }
 
-/// Removes the cluster, and with `cache` also what was built for it.
+/// Removes the cluster, and with `cache` also the build cache.
 pub fn down(force: bool, cache: bool) -> Result<()> {
     let progress = Progress::quiet();
     cluster::down(&progress, force)?;
@@ -59,7 +63,7 @@ pub fn down(force: bool, cache: bool) -> Result<()> {
     Ok(())
 }
 
-/// What takes no client: programs, cluster, images, the operator and the object.
+/// The steps that need no API client: programs, cluster, images, the operator and the object.
 fn prepare(progress: &Progress) -> Result<Lock> {
     let [operator_image, example_image, chart, ..] = STEPS;
     let lock = cluster::up(progress)?;
@@ -86,15 +90,15 @@ fn prepare(progress: &Progress) -> Result<Lock> {
     {
         let request = format!("{REQUEST}=full {}", jiff::Timestamp::now());
         cluster::kubectl(&["-n", NAMESPACE, "annotate", "recommendermodel", NAME, "--overwrite", &request])?;
-        progress.say(&format!("    {why}: asked for a new training run"));
+        progress.println(&format!("    {why}: asked for a new training run"));
     }
     Ok(lock)
 }
 
-/// Why an object of an earlier demo should be trained anew.
+/// Why the object of an earlier demo has to be trained again.
 fn reason_to_train(object: &Value, image_changed: bool) -> Option<&'static str> {
     if image_changed {
-        // Its pods would go on with the image of before: a new version rolls them.
+        // Its pods keep the old image until a new version rolls out.
         return Some("the example's image has changed");
     }
     is_stalled(object).then_some("the last demo ended badly")
@@ -105,10 +109,10 @@ fn recommenders(cluster: &Cluster) -> Api<DynamicObject> {
     Api::namespaced_with(cluster.client(), NAMESPACE, &ApiResource::from_gvk(&kind))
 }
 
-/// Shows what the object says of itself until `done`. A state that does not pass by itself ends it.
+/// Prints each change of the Ready condition until `done`. Fails when the object is stalled.
 async fn follow(progress: &Progress, api: &Api<DynamicObject>, done: fn(&Value) -> bool) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut said = String::new();
+    let deadline = Instant::now() + TIMEOUT;
+    let mut shown = String::new();
     loop {
         let object = serde_json::to_value(api.get(NAME).await?)?;
         let current = request_is_answered(&object);
@@ -116,16 +120,16 @@ async fn follow(progress: &Progress, api: &Api<DynamicObject>, done: fn(&Value) 
             return Ok(());
         }
         let now = summary(&object);
-        if now != said {
-            progress.say(&format!("    {now}"));
+        if now != shown {
+            progress.println(&format!("    {now}"));
             progress.detail(&now);
-            said = now;
+            shown = now;
         }
         if current && is_stalled(&object) {
-            bail!("it cannot go on by itself: {said}\n{}", what_pods_do());
+            bail!("it is stalled: {shown}\n{}", pods_and_events());
         }
         if Instant::now() > deadline {
-            bail!("not there after {} s; its status says: {said}\n{}", PATIENCE.as_secs(), what_pods_do());
+            bail!("timed out after {} s; its last status: {shown}\n{}", TIMEOUT.as_secs(), pods_and_events());
         }
         sleep(Duration::from_millis(500)).await;
     }
@@ -135,7 +139,7 @@ fn has_version(object: &Value) -> bool {
     object["status"]["versions"].as_array().is_some_and(|versions| !versions.is_empty())
 }
 
-/// Ready, for the spec as it is now.
+/// Whether it is Ready for its current generation.
 fn is_ready(object: &Value) -> bool {
     condition(object, "Ready").is_some_and(|ready| {
         ready["status"] == "True" && ready["observedGeneration"] == object["metadata"]["generation"]
@@ -146,7 +150,7 @@ fn is_stalled(object: &Value) -> bool {
     condition(object, "Stalled").is_some_and(|stalled| stalled["status"] == "True")
 }
 
-/// Until the operator has acted on a request to train, the status is of before.
+/// Whether the status is newer than the last training request: the operator has acted on it.
 fn request_is_answered(object: &Value) -> bool {
     let request = &object["metadata"]["annotations"][REQUEST];
     request.is_null() || *request == object["status"]["training"]["lastRequest"]
@@ -156,20 +160,20 @@ fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }
 
-/// `Training: run packages-full-x has started`.
+/// Reason and message of the Ready condition: `Training: run packages-full-x has started`.
 fn summary(object: &Value) -> String {
     let Some(ready) = condition(object, "Ready") else { return "waiting for the operator to see it".into() };
     let field = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
     format!("{}: {}", field("reason"), field("message"))
 }
 
-fn what_pods_do() -> String {
+fn pods_and_events() -> String {
     let pods = cluster::kubectl(&["-n", NAMESPACE, "get", "pods", "-o", "wide"]).unwrap_or_default();
     let events = cluster::kubectl(&["-n", NAMESPACE, "get", "events", "--sort-by=.lastTimestamp"]);
     format!("{pods}\n{}", crate::command::last_lines(&events.unwrap_or_default(), 10))
 }
 
-/// One request over the Service. kube-proxy may need a moment after the pods are ready.
+/// Sends one request to the Service. kube-proxy may need a moment after the pods are ready.
 async fn ask(cluster: &Cluster) -> Result<String> {
     crate::eventually("the recommender answers over its Service", Duration::from_secs(30), async || {
         match cluster.service_get(NAMESPACE, NAME, 80, QUESTION).await? {
@@ -222,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_ready_only_for_the_spec_it_has_now() {
+    fn an_object_is_ready_only_for_its_current_generation() {
         let object = |generation: u32, status: &str| {
             json!({"metadata": {"generation": generation}, "status": {"conditions": [
                 {"type": "Ready", "status": status, "reason": "R", "message": "m", "observedGeneration": 2},

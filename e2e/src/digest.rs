@@ -1,4 +1,4 @@
-//! SHA-256. From `ring`, whose code is fast in debug builds too: images of hundreds of megabytes go through it.
+//! SHA-256 from `ring`, which is fast in debug builds, too: images have hundreds of megabytes.
 
 use std::io::{Read, Result};
 
@@ -7,7 +7,7 @@ pub fn hex(bytes: &[u8]) -> String {
     to_hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
 }
 
-/// The digest of all that can be read.
+/// The digest of everything that the reader returns.
 pub fn hex_of_reader(mut reader: impl Read) -> Result<String> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     let mut buffer = vec![0; 1 << 20];

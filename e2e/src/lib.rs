@@ -1,7 +1,7 @@
-//! A real Kubernetes on one host, for the tests and the demo: etcd, the control plane, a node with containerd,
-//! DNS, storage, metrics and Prometheus, from published source, without Docker.
+//! A real Kubernetes on one host, for the tests and the demo: etcd, the control plane, a node with containerd, DNS,
+//! storage, metrics-server and Prometheus. All of it is built from published source and runs without Docker.
 //!
-//! A test begins like this; the rest of what it may do is on [`Cluster`]:
+//! A test starts like this; [`Cluster`] has all other methods:
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -11,10 +11,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With `KUBECONFIG` set the same tests use that cluster (kind, k3d, a cloud). It is expected to be a conformant
-//! Kubernetes 1.33 or newer with a default StorageClass, metrics-server, and prometheus-operator with a Prometheus
-//! in the namespace `monitoring` behind the Service `prometheus`; images that it can pull are named by
-//! `E2E_OPERATOR_IMAGE`, `E2E_EXAMPLE_IMAGE`, `E2E_DOUBLE_IMAGE`, `E2E_S3_IMAGE`, `E2E_KAFKA_IMAGE` and
+//! With `KUBECONFIG` set, the tests use that cluster instead (kind, k3d, a cloud). It must be a conformant Kubernetes
+//! 1.33 or newer with a default StorageClass, metrics-server, and prometheus-operator with a Prometheus in the
+//! namespace `monitoring` behind the Service `prometheus`. The images must be pullable from there. Their names are read
+//! from `E2E_OPERATOR_IMAGE`, `E2E_EXAMPLE_IMAGE`, `E2E_DOUBLE_IMAGE`, `E2E_S3_IMAGE`, `E2E_KAFKA_IMAGE` and
 //! `E2E_WORKERS_IMAGE`.
 
 mod addons;

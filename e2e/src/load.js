@@ -1,5 +1,5 @@
-// The script that k6 runs: requests at the times that the stages give, whether or not earlier ones have been answered.
-// Each has a connection of its own, so that a Service spreads them over the pods that there are at that moment.
+// The k6 script: an open loop that sends requests at the rate of the stages, regardless of responses.
+// Each request uses a new connection, so that the Service balances it over the pods that are ready at that moment.
 import http from 'k6/http';
 
 export const options = {
@@ -10,7 +10,7 @@ export const options = {
       timeUnit: '1s',
       stages: JSON.parse(__ENV.STAGES),
       preAllocatedVUs: 20,
-      maxVUs: Number(__ENV.MOST_AT_ONCE),
+      maxVUs: Number(__ENV.MAX_IN_FLIGHT),
     },
   },
   noConnectionReuse: true,

@@ -1,5 +1,5 @@
-//! HTTP load on a Service of our own cluster, from k6 as an open loop: requests come at a rate, whether or not earlier ones
-//! have been answered, as they do from many users who know nothing of each other.
+//! HTTP load on a Service of our own cluster, from k6 as an open loop: requests are sent at a given rate, regardless of
+//! responses. This is how many independent users behave.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,22 +15,24 @@ use tokio::task::JoinHandle;
 
 use crate::{Cluster, command, tools};
 
-/// No test asks for more than so many requests a second, nor for so long.
-const MOST_PER_SECOND: u32 = 500;
-const LONGEST: Duration = Duration::from_secs(900);
-/// Requests that may be without an answer; those that would be more are counted as dropped.
-const MOST_AT_ONCE: u32 = 600;
+/// Highest rate that a test may use, requests per second.
+const MAX_PER_SECOND: u32 = 500;
+/// Longest load that a test may use.
+const MAX_DURATION: Duration = Duration::from_secs(900);
+/// Maximum number of requests in flight. Requests beyond it are counted as dropped.
+const MAX_IN_FLIGHT: u32 = 600;
 
-/// The rate moves evenly to `per_second` in `seconds`; in none it jumps.
+/// A stage of the load: the rate changes linearly to `per_second` within `seconds`. With 0 seconds it jumps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stage {
-    /// Requests a second at the end of the stage.
+    /// Requests per second at the end of the stage.
     pub per_second: u32,
-    /// How long the stage takes.
+    /// Duration of the stage, seconds.
     pub seconds: u32,
 }
 
-/// Requests a second after so many seconds of these stages, which begin at none; 0 after the last.
+/// The rate after `seconds` of these stages, in requests per second. The rate before the first stage and after the last
+/// is 0.
 pub fn rate_at(stages: &[Stage], seconds: f64) -> f64 {
     let (mut begins, mut from) = (0.0, 0.0);
     for stage in stages {
@@ -43,28 +45,29 @@ pub fn rate_at(stages: &[Stage], seconds: f64) -> f64 {
     0.0
 }
 
-/// Load that runs. Dropping it ends it.
+/// A running load. Dropping it stops it.
 pub struct Load {
     child: Child,
-    /// What k6 says besides: a line for each request that failed. Read all the time, or it would wait to be heard.
-    said: JoinHandle<String>,
+    /// The stderr of k6, with a line for each failed request. It is read continuously, or k6 would block.
+    stderr: JoinHandle<String>,
 }
 
-/// What became of the requests, as their sender saw it.
+/// Results of a load, as k6 measured them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
     /// Requests that were sent.
     pub requests: u64,
-    /// Those without an answer, or with one that is an error.
+    /// Requests without a response or with an error response.
     pub failed: u64,
-    /// Those that were due and not sent, because too many were without an answer.
+    /// Requests that were not sent, because too many were in flight.
     pub dropped: u64,
-    /// The 95th percentile of all, in milliseconds.
+    /// The 95th percentile of the duration of all requests, in milliseconds.
     pub p95_milliseconds: f64,
 }
 
 impl Load {
-    /// Starts to ask for `path` on a Service. Only in our own cluster: the load is for our own pods and nobody else.
+    /// Starts GET requests for `path` on a Service. Only in our own cluster: a test must not put load on pods of
+    /// others.
     pub async fn start(
         cluster: &Cluster,
         namespace: &str,
@@ -73,8 +76,8 @@ impl Load {
         stages: &[Stage],
     ) -> Result<Self> {
         ensure!(cluster.is_ours(), "load is only sent to pods of the cluster that the tests start: unset KUBECONFIG");
-        let (most, length) = (stages.iter().map(|stage| stage.per_second).max(), total(stages));
-        ensure!(most <= Some(MOST_PER_SECOND) && length <= LONGEST, "too much load for one host: {stages:?}");
+        let (max, length) = (stages.iter().map(|stage| stage.per_second).max(), total(stages));
+        ensure!(max <= Some(MAX_PER_SECOND) && length <= MAX_DURATION, "too much load for one host: {stages:?}");
         let services: Api<Service> = Api::namespaced(cluster.client(), namespace);
         let address = services.get(service).await?.spec.and_then(|spec| spec.cluster_ip);
         let address = address.filter(|address| address != "None");
@@ -88,39 +91,40 @@ impl Load {
             .args(["run", "--quiet", "--no-usage-report", "--address="])
             .args(["--env", &format!("URL=http://{address}{path}")])
             .args(["--env", &format!("STAGES={}", serde_json::to_string(&listed)?)])
-            .args(["--env", &format!("MOST_AT_ONCE={MOST_AT_ONCE}")])
+            .args(["--env", &format!("MAX_IN_FLIGHT={MAX_IN_FLIGHT}")])
             .arg(script)
-            // It would look for extensions on the network.
+            // k6 would look for extensions on the network.
             .env("K6_AUTO_EXTENSION_RESOLUTION", "false")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         let mut child = command.spawn().context("cannot run k6")?;
-        let mut stderr = child.stderr.take().context("stderr is piped")?;
-        let said = tokio::spawn(async move {
-            let mut said = Vec::new();
-            let _ = stderr.read_to_end(&mut said).await; // what was read until then is better than nothing
-            String::from_utf8_lossy(&said).into_owned()
+        let mut pipe = child.stderr.take().context("stderr is piped")?;
+        let stderr = tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            let _ = pipe.read_to_end(&mut bytes).await; // after an error, what was read before is still of use
+            String::from_utf8_lossy(&bytes).into_owned()
         });
-        Ok(Self { child, said })
+        Ok(Self { child, stderr })
     }
 
-    /// Ends it, whether or not its last stage is over, and says what became of the requests.
+    /// Stops the load, even before the end of its last stage, and returns the results.
     pub async fn stop(self) -> Result<Report> {
         if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
             kill_process(pid, Signal::INT).context("cannot end k6")?;
         }
-        // Interrupted it still sums up, and ends with a code of its own.
+        // After SIGINT k6 still prints its summary. Its exit code shows the interruption.
         let output = tokio::time::timeout(Duration::from_secs(60), self.child.wait_with_output()).await;
         let output = output.context("k6 does not end")??;
         let metrics = String::from_utf8_lossy(&output.stdout);
-        let said = command::last_lines(&self.said.await?, 20);
-        report(&metrics).with_context(|| format!("k6 ended ({}): {metrics}\n{said}", output.status))
+        let stderr = command::last_lines(&self.stderr.await?, 20);
+        report(&metrics).with_context(|| format!("k6 ended ({}): {metrics}\n{stderr}", output.status))
     }
 }
 
-/// The last rate goes on until it is stopped. Interrupted just as it ends by itself, k6 sums nothing up.
+/// A last stage that keeps the rate until k6 is stopped. k6 prints no summary if it is interrupted just as it ends by
+/// itself.
 fn until_stopped(stages: &[Stage]) -> Option<Stage> {
     stages.last().map(|last| Stage { seconds: 60, ..*last })
 }
@@ -129,7 +133,8 @@ fn total(stages: &[Stage]) -> Duration {
     stages.iter().map(|stage| Duration::from_secs(stage.seconds.into())).sum()
 }
 
-/// Of k6's metrics; it leaves out what never happened, but for requests.
+/// Parses the metrics of k6, which omits metrics without samples: missing counts are 0, but requests and their duration
+/// are required.
 fn report(metrics: &str) -> Result<Report> {
     let metrics: Value = serde_json::from_str(metrics).context("no JSON")?;
     let count = |metric: &str, field: &str| metrics[metric]["values"][field].as_u64();
@@ -137,7 +142,7 @@ fn report(metrics: &str) -> Result<Report> {
     let p95 = metrics["http_req_duration"]["values"]["p(95)"].as_f64();
     Ok(Report {
         requests,
-        // A rate whose "passes" are the requests for which it is true that they failed.
+        // A rate metric: its "passes" are the requests that failed.
         failed: count("http_req_failed", "passes").unwrap_or(0),
         dropped: count("dropped_iterations", "count").unwrap_or(0),
         p95_milliseconds: p95.context("no http_req_duration")?,
@@ -149,16 +154,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_moves_evenly_within_a_stage_and_jumps_in_one_of_no_seconds() {
+    fn the_rate_is_linear_within_a_stage_and_jumps_in_a_stage_of_zero_seconds() {
         let stage = |per_second, seconds| Stage { per_second, seconds };
         let stages = [stage(10, 0), stage(10, 20), stage(30, 10), stage(0, 10)];
-        let seen = [0.0, 19.0, 25.0, 30.0, 35.0, 40.0].map(|seconds| rate_at(&stages, seconds));
-        assert_eq!(seen, [10.0, 10.0, 20.0, 30.0, 15.0, 0.0]);
+        let rates = [0.0, 19.0, 25.0, 30.0, 35.0, 40.0].map(|seconds| rate_at(&stages, seconds));
+        assert_eq!(rates, [10.0, 10.0, 20.0, 30.0, 15.0, 0.0]);
         assert_eq!(total(&stages), Duration::from_secs(40));
     }
 
     #[test]
-    fn a_summary_says_what_failed_and_what_was_not_sent() {
+    fn the_summary_of_k6_is_parsed() {
         let summary = r#"{"http_reqs": {"values": {"count": 119, "rate": 19.9}},
             "http_req_failed": {"values": {"rate": 0.1, "passes": 12, "fails": 107}},
             "http_req_duration": {"values": {"p(50)": 1.3, "p(95)": 4.8, "max": 8.0}}}"#;

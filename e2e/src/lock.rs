@@ -1,4 +1,4 @@
-//! File locks that say who holds them. The kernel frees them when their holder ends, however it ends.
+//! File locks that report their holder. The kernel releases them when the holder ends, however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -6,22 +6,22 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// A held lock; dropping it frees it.
+/// A held lock. Dropping it releases it.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// What the lock is held for: one writer, or many users.
+/// Whether a lock is shared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Nobody else holds it.
+    /// No other process holds it.
     Exclusive,
-    /// Others may share it.
+    /// Other processes may hold it as `Shared`, too.
     Shared,
 }
 
-/// Takes the lock, or returns who holds it.
+/// Takes the lock, or returns a description of its holders.
 pub fn try_lock(path: &Path, mode: Mode) -> Result<std::result::Result<Lock, String>> {
     loop {
         let file = open(path)?;
@@ -40,7 +40,7 @@ pub fn try_lock(path: &Path, mode: Mode) -> Result<std::result::Result<Lock, Str
     }
 }
 
-/// Takes the lock, waiting for its holder if need be; `waiting` is told once who that is.
+/// Takes the lock. If it is held, calls `waiting` once with a description of the holders, and waits.
 pub fn lock(path: &Path, mode: Mode, waiting: impl FnOnce(&str)) -> Result<Lock> {
     let holder = match try_lock(path, mode)? {
         Ok(lock) => return Ok(lock),
@@ -72,6 +72,7 @@ fn open(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot open {}", path.display()))
 }
 
+/// Whether the opened file is still the one at this path. The last holder may have removed it.
 fn is_current(file: &File, path: &Path) -> bool {
     match (file.metadata(), path.metadata()) {
         (Ok(held), Ok(named)) => held.ino() == named.ino() && held.dev() == named.dev(),
@@ -90,8 +91,8 @@ fn holders(file: &File) -> String {
     if described.is_empty() { "another process".into() } else { described.join(", ") }
 }
 
-/// The pid of a line of `/proc/locks` (`1: FLOCK ADVISORY WRITE 1234 fe:00:5678 0 EOF`) if it is about
-/// the inode. Waiters (`1: -> FLOCK`) hold nothing.
+/// The pid in a line of `/proc/locks` (`1: FLOCK ADVISORY WRITE 1234 fe:00:5678 0 EOF`), if the line is about the
+/// inode. Waiting processes (`1: -> FLOCK`) are not holders.
 fn lock_holder(line: &str, inode: u64) -> Option<i32> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [_, "FLOCK", _, _, pid, file, ..] = fields[..] else { return None };
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holders_are_read_from_the_kernels_list_and_waiters_are_not() {
+    fn proc_locks_lists_holders_and_waiters_are_ignored() {
         assert_eq!(lock_holder("1: FLOCK  ADVISORY  WRITE 812 fe:00:5678 0 EOF", 5678), Some(812));
         assert_eq!(lock_holder("1: -> FLOCK  ADVISORY  WRITE 813 fe:00:5678 0 EOF", 5678), None);
         assert_eq!(lock_holder("2: POSIX  ADVISORY  WRITE 812 fe:00:5678 0 EOF", 5678), None);
@@ -112,10 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn a_second_taker_learns_who_holds_the_lock() {
+    fn a_refused_lock_names_its_holder() {
         let path = std::env::temp_dir().join(format!("e2e-lock-test-{}", std::process::id()));
         let held = try_lock(&path, Mode::Exclusive).expect("can lock").expect("is free");
-        let refused = try_lock(&path, Mode::Shared).expect("can ask").expect_err("is held");
+        let refused = try_lock(&path, Mode::Shared).expect("can lock").expect_err("is held");
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(held);
         assert!(try_lock(&path, Mode::Shared).expect("can lock").is_ok());

@@ -10,12 +10,13 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use crate::Cluster;
 use crate::{command, tools};
 
-/// Set to anything, this variable keeps the tests' namespaces for inspection.
+/// Environment variable: if it is set, the namespaces of the tests are kept for inspection.
 const KEEP_VARIABLE: &str = "E2E_KEEP_NAMESPACES";
 
+/// Namespaces created by this process; makes their names unique.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A namespace that is deleted, in the background, when it is dropped.
+/// A namespace that is deleted when this value is dropped, without waiting for the deletion.
 pub struct TestNamespace {
     /// Its name.
     pub name: String,
@@ -23,15 +24,15 @@ pub struct TestNamespace {
 }
 
 impl Cluster {
-    /// A new namespace in which Pod Security `restricted` is enforced. `hint` is part of its name.
+    /// Creates a namespace that enforces the Pod Security level `restricted`. `hint` is part of its name.
     pub async fn namespace(&self, hint: &str) -> Result<TestNamespace> {
         let enforce = ("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned());
         self.namespace_with(hint, BTreeMap::from([enforce])).await
     }
 
-    /// A new namespace with these labels.
+    /// Creates a namespace with these labels. `hint` is part of its name.
     pub async fn namespace_with(&self, hint: &str, labels: BTreeMap<String, String>) -> Result<TestNamespace> {
-        // Unique among the tests that run now and those whose namespaces still terminate.
+        // Unique among all tests that run and all namespaces that are still terminating.
         let millis = jiff::Timestamp::now().as_millisecond() % 100_000_000;
         let name = format!("t-{hint}-{}-{millis}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let metadata = ObjectMeta { name: Some(name.clone()), labels: Some(labels), ..ObjectMeta::default() };

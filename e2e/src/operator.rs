@@ -1,5 +1,5 @@
-//! The operator in the cluster, as a user installs it: from its Helm chart, as a container with its own service
-//! account and rights. One for the whole cluster, shared by the demo and the tests.
+//! The operator in the cluster as users install it: from its Helm chart, as a container with its own service account
+//! and RBAC. The demo and all tests share one installation.
 
 use std::fs;
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::addons::{forget, once, rolled_out};
+use crate::addons::{invalidate, once, rolled_out};
 use crate::{cluster, command, digest, paths, tools};
 
 /// The Helm release, its namespace and the name of its Deployment.
 pub const RELEASE: &str = "recommender-operator";
 
-/// What its pods and its other objects are labelled with.
+/// The label selector of its pods and other objects.
 pub const SELECTOR: &str = "app.kubernetes.io/name=recommender-operator";
 
 /// Installs or upgrades the operator with this image and waits until it is ready.
@@ -24,18 +24,18 @@ pub fn install(image: &str) -> Result<()> {
     let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
     let mut arguments =
         vec!["upgrade", "--install", RELEASE, &chart_path, "--namespace", RELEASE, "--create-namespace"];
-    // As strings: a tag of digits only would be taken for a number.
+    // As strings: a tag of digits would be parsed as a number.
     arguments.extend(["--set-string", &repository, "--set-string", &tag]);
     arguments.extend(["--set", "serviceMonitor.enabled=true", "--set", "serviceMonitor.interval=5s"]);
     arguments.extend(["--set", "serviceMonitor.labels.release=kube-prometheus-stack"]);
     arguments.extend(["--set", "metricSources[0].name=default"]);
     arguments.extend(["--set", "metricSources[0].url=http://prometheus.monitoring:9090"]);
-    // The CRD may have been applied by hand, as tests without the operator do.
+    // The CRD may have been applied without Helm, as tests without the operator do.
     arguments.extend(["--take-ownership", "--server-side=true", "--force-conflicts"]);
     let content = format!("{image}\n{}\n{}", arguments.join("\n"), digest_of_directory(&chart)?);
     let deployment = format!("deployment/{RELEASE}");
     if cluster::kubectl(&["-n", RELEASE, "get", &deployment]).is_err() {
-        forget("operator"); // somebody has uninstalled it
+        invalidate("operator"); // it was uninstalled
     }
     once("operator", &content, || {
         let mut helm = Command::new(tools::program("helm")?);
@@ -44,7 +44,7 @@ pub fn install(image: &str) -> Result<()> {
     rolled_out(RELEASE, &deployment)
 }
 
-/// Differs when any file below the directory does.
+/// A digest of all files below the directory.
 fn digest_of_directory(directory: &Path) -> Result<String> {
     let mut names = Vec::new();
     let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;

@@ -1,4 +1,4 @@
-//! What a recommender stands on, in a test's namespace: Kafka, Redis, and programs that give their consumers work.
+//! What a recommender depends on, in the namespace of a test: Kafka, Redis, and Jobs that produce messages.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use serde_json::json;
 use crate::Cluster;
 use crate::addons::filled;
 
-/// Two cores start a Java runtime among much else.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a rollout may take. A Java runtime starts slowly on two cores that also start other pods.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Starts a Kafka, `kafka:9092` within the namespace, whose topics get six partitions when they are first named, and
-/// waits until it is ready.
+/// Starts a Kafka broker, `kafka:9092` within the namespace, and waits until it is ready. A topic is created with six
+/// partitions on first use.
 pub async fn kafka(cluster: &Cluster, namespace: &str) -> Result<()> {
     let image = cluster.kafka_image().await?;
     let manifest = filled(include_str!("../manifests/live/kafka.yaml"), &[("KAFKA_IMAGE", &image)])?;
@@ -20,8 +20,8 @@ pub async fn kafka(cluster: &Cluster, namespace: &str) -> Result<()> {
     rolled_out(cluster, namespace, "deployment/kafka").await
 }
 
-/// Starts a Redis, `redis:6379` within the namespace, and an rq-exporter that Prometheus scrapes every 5 s, and waits
-/// until both are ready.
+/// Starts a Redis, `redis:6379` within the namespace, and an rq-exporter that Prometheus scrapes every 5 s. Waits until
+/// both are ready.
 pub async fn redis(cluster: &Cluster, namespace: &str) -> Result<()> {
     let image = cluster.workers_image().await?;
     let manifest = filled(include_str!("../manifests/live/redis.yaml"), &[("WORKERS_IMAGE", &image)])?;
@@ -30,7 +30,7 @@ pub async fn redis(cluster: &Cluster, namespace: &str) -> Result<()> {
     rolled_out(cluster, namespace, "deployment/rq-exporter").await
 }
 
-/// Starts a program of the workers' image in a Job of this name, for example `["produce", "--count", "100"]`.
+/// Starts a program of the workers' image as a Job of this name, for example `["produce", "--count", "100"]`.
 pub async fn start(cluster: &Cluster, namespace: &str, name: &str, program: &[&str]) -> Result<()> {
     let image = cluster.workers_image().await?;
     let arguments = json!([&["-m", "live_workers"], program].concat()).to_string();
@@ -38,7 +38,7 @@ pub async fn start(cluster: &Cluster, namespace: &str, name: &str, program: &[&s
     apply(cluster, namespace, &filled(include_str!("../manifests/live/job.yaml"), &values)?).await
 }
 
-/// Waits until a Job of [`start`] has done its work; otherwise says what it wrote.
+/// Waits until a Job of [`start`] is complete. The error contains the end of its log.
 pub async fn finish(cluster: &Cluster, namespace: &str, name: &str, within: Duration) -> Result<()> {
     let job = format!("job/{name}");
     let timeout = format!("--timeout={}s", within.as_secs());
@@ -46,8 +46,8 @@ pub async fn finish(cluster: &Cluster, namespace: &str, name: &str, within: Dura
     if wait.is_ok() {
         return Ok(());
     }
-    let said = cluster.kubectl(&["-n", namespace, "logs", &job, "--tail=20"]).await.unwrap_or_default();
-    wait.map(drop).with_context(|| format!("the job {name} does not end well. It says:\n{said}"))
+    let log = cluster.kubectl(&["-n", namespace, "logs", &job, "--tail=20"]).await.unwrap_or_default();
+    wait.map(drop).with_context(|| format!("the Job {name} did not complete. Its log:\n{log}"))
 }
 
 async fn apply(cluster: &Cluster, namespace: &str, manifest: &str) -> Result<()> {
@@ -56,13 +56,13 @@ async fn apply(cluster: &Cluster, namespace: &str, manifest: &str) -> Result<()>
 }
 
 async fn rolled_out(cluster: &Cluster, namespace: &str, workload: &str) -> Result<()> {
-    let timeout = format!("--timeout={}s", PATIENCE.as_secs());
+    let timeout = format!("--timeout={}s", TIMEOUT.as_secs());
     let status = cluster.kubectl(&["-n", namespace, "rollout", "status", workload, &timeout]).await;
     if status.is_ok() {
         return Ok(());
     }
     let pods = cluster.kubectl(&["-n", namespace, "get", "pods", "-o", "wide"]).await.unwrap_or_default();
-    let said = cluster.kubectl(&["-n", namespace, "logs", workload, "--all-containers", "--tail=20"]).await;
-    let said = said.unwrap_or_default();
-    status.map(drop).with_context(|| format!("{workload} in {namespace} does not get ready.\n{pods}\n{said}"))
+    let logs = cluster.kubectl(&["-n", namespace, "logs", workload, "--all-containers", "--tail=20"]).await;
+    let logs = logs.unwrap_or_default();
+    status.map(drop).with_context(|| format!("{workload} in {namespace} is not ready.\n{pods}\n{logs}"))
 }

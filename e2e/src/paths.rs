@@ -1,14 +1,14 @@
-//! Where everything lives. There is one cluster per host, so its places are fixed; only what may be
-//! shared between checkouts and outlive a cluster (built programs, downloaded roots) is in the cache.
+//! The paths of all files. There is one cluster per host, so its paths are fixed. The cache has what checkouts may
+//! share and what may outlive a cluster (built programs, downloaded root file systems).
 
 use std::path::{Path, PathBuf};
 
-/// The cluster's files: certificates, etcd, containers, logs, volumes. `down` removes it.
+/// Files of the cluster: certificates, etcd, containers, logs, volumes. Removed by `down`.
 pub fn state() -> PathBuf {
     PathBuf::from("/var/lib/recommender-e2e")
 }
 
-/// Sockets and mounts: gone after a reboot, removed by `down`.
+/// Sockets and mounts. Gone after a reboot, removed by `down`.
 pub fn run() -> PathBuf {
     PathBuf::from("/run/recommender-e2e")
 }
@@ -23,12 +23,12 @@ pub fn kubeconfig() -> PathBuf {
     state().join("kubeconfig")
 }
 
-/// Requests to the API server, one JSON event a line.
+/// The audit log of the API server, one JSON event per line.
 pub fn audit_log() -> PathBuf {
     logs().join("audit.log")
 }
 
-/// What is slow to make and worth keeping: `${XDG_CACHE_HOME:-~/.cache}/recommender-operator/e2e`.
+/// The build cache: `${XDG_CACHE_HOME:-~/.cache}/recommender-operator/e2e`.
 pub fn cache() -> PathBuf {
     let named = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = named.or_else(|| Some(std::env::home_dir()?.join(".cache"))).unwrap_or_else(|| "/var/cache".into());

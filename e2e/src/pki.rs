@@ -1,4 +1,4 @@
-//! The cluster's certificates: one authority for servers, clients and the front proxy.
+//! The certificates of the cluster. One authority signs those of servers, clients and the front proxy.
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,7 +18,7 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// Makes a new authority in the directory.
+    /// Creates a new authority in the directory.
     pub fn create(directory: &Path) -> Result<Self> {
         fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let mut params = CertificateParams::new(Vec::new())?;
@@ -34,26 +34,26 @@ impl Pki {
         Ok(pki)
     }
 
-    /// A certificate by which `common_name` proves who it is as a client, optionally of a group.
+    /// Issues a client certificate for `common_name`, optionally of a group.
     pub fn client(&self, file: &str, common_name: &str, group: Option<&str>) -> Result<()> {
         self.issue(file, common_name, group, &[], &[ExtendedKeyUsagePurpose::ClientAuth])
     }
 
-    /// A certificate for a server that is reached under these names and addresses. Servers of ours
-    /// also call each other, so it is good for clients too.
+    /// Issues a server certificate for these names and addresses. Our servers also call each other, so it is valid for
+    /// clients, too.
     pub fn server(&self, file: &str, common_name: &str, reached_as: &[&str]) -> Result<()> {
         let usages = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(file, common_name, None, reached_as, &usages)
     }
 
-    /// A bare key pair, `NAME.key` and `NAME.pub`, with which service account tokens are signed and checked.
+    /// Writes a key pair, `NAME.key` and `NAME.pub`, that signs and verifies service account tokens.
     pub fn key_pair(&self, file: &str) -> Result<()> {
         let key = KeyPair::generate()?;
         fs::write(self.directory.join(format!("{file}.pub")), key.public_key_pem())?;
         self.write(file, None, &key.serialize_pem())
     }
 
-    /// A kubeconfig for the client certificate of this name.
+    /// Writes a kubeconfig with the client certificate of this name.
     pub fn kubeconfig(&self, file: &str, server: &str, to: &Path) -> Result<()> {
         let read = |name: String| -> Result<String> {
             let path = self.directory.join(name);
@@ -121,7 +121,7 @@ fn write_private(path: &Path, content: &str) -> Result<()> {
     file.write_all(content.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Standard base64 with padding, which kubeconfigs want.
+/// Standard base64 with padding, as kubeconfigs require it.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_pads_as_the_standard_says() {
+    fn base64_is_padded() {
         for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("fooba", "Zm9vYmE=")] {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }

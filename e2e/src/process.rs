@@ -1,5 +1,5 @@
-//! Processes that outlive the program that started them: each with a log file and a record of its
-//! pid and start time, so that only what we started is ever stopped.
+//! Processes that outlive the program that started them. Each has a log file and a record of its pid and start time, so
+//! that only processes of ours are ever stopped.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{command, paths};
 
-/// How long a process may take to end by itself before it is killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may take to end after SIGTERM, and after SIGKILL.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What to start.
+/// A process to start.
 pub struct Daemon {
     /// The name of its log and record.
     pub name: &'static str,
@@ -25,7 +25,7 @@ pub struct Daemon {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Environment on top of ours.
+    /// Environment variables in addition to ours.
     pub env: Vec<(&'static str, String)>,
 }
 
@@ -35,7 +35,7 @@ pub struct Started {
     child: Child,
 }
 
-/// Names a process for good: pids are reused, a pid with its start time within one boot is not.
+/// Identifies a process. A pid is reused; a pid with its start time within one boot is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pid: i32,
@@ -45,7 +45,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of a running process; none if there is no such process (a zombie is none).
+    /// The identity of a running process; None if it does not exist or is a zombie.
     pub fn of(pid: i32) -> Option<Self> {
         let (state, start) = parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
         (state != 'Z').then(|| Self { pid, start, boot: boot_id() })
@@ -59,13 +59,13 @@ impl Identity {
         if self.is_alive()
             && let Some(pid) = Pid::from_raw(self.pid)
         {
-            // Gone in between is what we want.
+            // It may have ended in the meantime.
             let _ = kill_process(pid, signal);
         }
     }
 }
 
-/// Starts the process in a group of its own, so that Ctrl-C in our terminal does not reach it.
+/// Starts the process in its own process group, so that Ctrl-C in our terminal does not reach it.
 pub fn start(daemon: Daemon) -> Result<Started> {
     fs::create_dir_all(paths::logs())?;
     fs::create_dir_all(records())?;
@@ -88,10 +88,10 @@ pub fn start(daemon: Daemon) -> Result<Started> {
 }
 
 impl Started {
-    /// Waits until `probe` succeeds. Fails when the process ends or the time is over, with the reason
-    /// and the end of its log.
-    pub fn wait_ready(&mut self, patience: Duration, mut probe: impl FnMut() -> Result<()>) -> Result<()> {
-        let deadline = Instant::now() + patience;
+    /// Waits until `probe` succeeds. Fails with the reason and the end of the log when the process ends or the time is
+    /// up.
+    pub fn wait_ready(&mut self, timeout: Duration, mut probe: impl FnMut() -> Result<()>) -> Result<()> {
+        let deadline = Instant::now() + timeout;
         loop {
             let failure = match probe() {
                 Ok(()) => return Ok(()),
@@ -101,24 +101,19 @@ impl Started {
                 bail!("{} ended while starting ({status}). {}", self.name, log_tail(self.name));
             }
             if Instant::now() > deadline {
-                bail!(
-                    "{} is not ready after {} s: {failure:#}. {}",
-                    self.name,
-                    patience.as_secs(),
-                    log_tail(self.name)
-                );
+                bail!("{} is not ready after {} s: {failure:#}. {}", self.name, timeout.as_secs(), log_tail(self.name));
             }
             thread::sleep(Duration::from_millis(100));
         }
     }
 }
 
-/// Whether the process of this name that we started last still runs.
+/// Whether the process that was last started under this name is running.
 pub fn is_running(name: &str) -> bool {
     recorded(name).is_some_and(|identity| identity.is_alive())
 }
 
-/// Stops the named processes together: asks first, then kills. Their records go.
+/// Stops these processes together, with SIGTERM and then SIGKILL, and removes their records.
 pub fn stop(names: &[&str]) {
     let identities: Vec<Identity> = names.iter().filter_map(|name| recorded(name)).collect();
     stop_all(&identities);
@@ -127,26 +122,26 @@ pub fn stop(names: &[&str]) {
     }
 }
 
-/// Stops these processes: asks first, kills what has not ended after [`PATIENCE`].
+/// Stops these processes: SIGTERM, and SIGKILL for all that have not ended after [`STOP_TIMEOUT`].
 pub fn stop_all(identities: &[Identity]) {
     for identity in identities {
         identity.signal(Signal::TERM);
     }
-    if !wait_gone(identities, PATIENCE) {
+    if !wait_gone(identities, STOP_TIMEOUT) {
         kill_all(identities);
     }
 }
 
-/// Kills these processes without asking.
+/// Sends SIGKILL to these processes.
 pub fn kill_all(identities: &[Identity]) {
     for identity in identities {
         identity.signal(Signal::KILL);
     }
-    wait_gone(identities, PATIENCE);
+    wait_gone(identities, STOP_TIMEOUT);
 }
 
-fn wait_gone(identities: &[Identity], patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+fn wait_gone(identities: &[Identity], timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
     while identities.iter().any(Identity::is_alive) {
         if Instant::now() > deadline {
             return false;
@@ -156,12 +151,12 @@ fn wait_gone(identities: &[Identity], patience: Duration) -> bool {
     true
 }
 
-/// All processes for which `wanted` holds, given their pid.
-pub fn find(wanted: impl Fn(i32) -> bool) -> Vec<Identity> {
+/// All processes whose pid fulfils the predicate.
+pub fn find(predicate: impl Fn(i32) -> bool) -> Vec<Identity> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| wanted(*pid))
+        .filter(|pid| predicate(*pid))
         .filter_map(Identity::of)
         .collect()
 }
@@ -184,7 +179,7 @@ fn started_at(pid: i32) -> Option<jiff::Zoned> {
     Some(timestamp.to_zoned(jiff::tz::TimeZone::system()))
 }
 
-/// The end of a process's log, for an error message.
+/// The end of a process's log, for error messages.
 pub fn log_tail(name: &str) -> String {
     let path = log_path(name);
     let text = fs::read(&path).unwrap_or_default();
@@ -212,7 +207,7 @@ fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// State and start time. The name in parentheses may itself contain spaces and parentheses.
+/// State and start time. The process name in parentheses may itself contain spaces and parentheses.
 fn parse_stat(stat: &str) -> Option<(char, u64)> {
     let after_name = &stat[stat.rfind(')')? + 1..];
     let fields: Vec<&str> = after_name.split_whitespace().collect();
@@ -224,13 +219,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_time_is_found_behind_any_name() {
+    fn the_start_time_is_parsed_after_any_process_name() {
         let stat = "12 (a) b (c) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 10";
         assert_eq!(parse_stat(stat), Some(('S', 98765)));
     }
 
     #[test]
-    fn a_pid_that_was_reused_is_not_ours() {
+    fn a_reused_pid_is_another_process() {
         let mine = Identity::of(i32::try_from(std::process::id()).expect("fits")).expect("we run");
         assert!(mine.is_alive());
         assert!(!Identity { start: mine.start + 1, ..mine.clone() }.is_alive());

@@ -1,8 +1,7 @@
-//! What is being done, what is left, and how long it takes: one live line on a terminal, plain lines
-//! in a log, and a table of where the time went at the end.
+//! Progress of a command: one live line on a terminal, plain lines in a log, and at the end a table of durations.
 //!
-//! Everything goes to stderr directly, so that it is seen under `cargo test` too, which captures
-//! only what the print macros write.
+//! Everything is written to stderr directly, so that it is also visible under `cargo test`, which captures only the
+//! output of the print macros.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, Weak};
@@ -11,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// A quiet display mentions a step only when it takes longer.
+/// A quiet display shows only steps that take longer.
 const SLOW: Duration = Duration::from_secs(2);
-/// On a terminal the live line is redrawn this often.
+/// Interval at which the live line on a terminal is redrawn.
 const REDRAW: Duration = Duration::from_millis(250);
-/// In a log a step that takes long says so this often.
+/// Interval of the lines about a long step in a log.
 const REPORT: Duration = Duration::from_secs(30);
 
-/// The display. Steps run one after the other; `detail` tells more about the running one.
+/// The display. Steps run one after the other; `detail` describes what the current step does.
 pub struct Progress {
     plan: Vec<String>,
     live: bool,
@@ -37,19 +36,21 @@ struct Running {
     name: String,
     detail: String,
     since: Instant,
+    /// When its last line was written to a log.
     reported: Instant,
-    mentioned: bool,
+    /// Whether it is displayed: always, or in a quiet display after [`SLOW`].
+    shown: bool,
 }
 
 impl Progress {
-    /// A display for these steps, which it lists first.
+    /// A display for these steps. Lists them first.
     pub fn new(plan: &[&str]) -> Arc<Self> {
         let progress = Self::start(plan, false);
         progress.print(&format!("{} steps: {}", plan.len(), plan.join(" → ")));
         progress
     }
 
-    /// A display that only mentions what takes long: under tests mostly everything is there already.
+    /// A display that shows only slow steps: under tests most things exist already.
     pub fn quiet() -> Arc<Self> {
         Self::start(&[], true)
     }
@@ -63,7 +64,7 @@ impl Progress {
         progress
     }
 
-    /// Runs one step of the plan and shows its result and duration.
+    /// Runs a step of the plan, and shows its result and duration.
     pub fn step<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.begin(name);
         let result = work();
@@ -71,7 +72,7 @@ impl Progress {
         result
     }
 
-    /// As [`Progress::step`], for work that awaits.
+    /// As [`Progress::step`], for asynchronous work.
     pub async fn step_async<T>(&self, name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.begin(name);
         let result = work.await;
@@ -79,21 +80,21 @@ impl Progress {
         result
     }
 
-    /// What the running step is doing right now.
+    /// Sets what the current step does right now.
     pub fn detail(&self, text: impl Into<String>) {
         if let Some(running) = &mut self.lock().running {
             running.detail = text.into();
         }
     }
 
-    /// A line of its own that stays, above the live one.
-    pub fn say(&self, text: &str) {
+    /// Prints a line that stays, above the live line.
+    pub fn println(&self, text: &str) {
         let state = self.lock();
         self.print(text);
         drop(state);
     }
 
-    /// Where the time went, in the order of the steps.
+    /// A table of durations, in the order of the steps.
     pub fn table(&self) -> String {
         let state = self.lock();
         let width = state.done.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(5);
@@ -109,10 +110,9 @@ impl Progress {
     fn begin(&self, name: &str) {
         let mut state = self.lock();
         let now = Instant::now();
-        let mut running =
-            Running { name: name.into(), detail: String::new(), since: now, reported: now, mentioned: false };
+        let mut running = Running { name: name.into(), detail: String::new(), since: now, reported: now, shown: false };
         if !self.quiet {
-            self.mention(&state, &mut running);
+            self.show(&state, &mut running);
         }
         state.running = Some(running);
     }
@@ -121,22 +121,22 @@ impl Progress {
         let mut state = self.lock();
         let Some(running) = state.running.take() else { return };
         let took = running.since.elapsed();
-        if !success || running.mentioned {
+        if !success || running.shown {
             let mark = if success { "✓" } else { "✗" };
             self.print(&format!("{mark} {:<44} {:>8}", running.name, human(took)));
         }
         state.done.push((running.name, took));
     }
 
-    /// Says that the step has begun; on a terminal the live line does.
-    fn mention(&self, state: &State, running: &mut Running) {
-        running.mentioned = true;
+    /// Prints in a log that the step has started. On a terminal the live line shows it.
+    fn show(&self, state: &State, running: &mut Running) {
+        running.shown = true;
         if !self.live {
             self.print(&format!("{} {} ...", self.position(state), running.name));
         }
     }
 
-    /// `[3/11]`: the step that runs or comes next, of how many.
+    /// `[3/11]`: number of the current or next step, and number of all steps.
     fn position(&self, state: &State) -> String {
         match self.plan.len() {
             0 => "▸".into(),
@@ -147,16 +147,16 @@ impl Progress {
     fn redraw(&self) {
         let mut state = self.lock();
         let Some(mut running) = state.running.take() else { return };
-        if !running.mentioned && running.since.elapsed() >= SLOW {
-            self.mention(&state, &mut running);
+        if !running.shown && running.since.elapsed() >= SLOW {
+            self.show(&state, &mut running);
         }
-        if running.mentioned {
+        if running.shown {
             self.report(&state, &mut running);
         }
         state.running = Some(running);
     }
 
-    /// How far the running step is.
+    /// Prints the state of the current step.
     fn report(&self, state: &State, running: &mut Running) {
         let step = human(running.since.elapsed());
         let all = human(self.started.elapsed());
@@ -193,7 +193,7 @@ fn tick(progress: &Weak<Progress>) {
 }
 
 fn write_err(text: &str) {
-    // Nobody is left to tell when stderr is gone.
+    // There is no other place to report that stderr is closed.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_like_a_person_would_say_them() {
+    fn durations_are_human_readable() {
         assert_eq!(human(Duration::from_millis(420)), "0.4 s");
         assert_eq!(human(Duration::from_secs(59)), "59 s");
         assert_eq!(human(Duration::from_secs(185)), "3 min 05 s");

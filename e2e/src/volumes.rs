@@ -1,5 +1,5 @@
-//! The volumes of the default StorageClass: directories on the node behind `local` PersistentVolumes, so that
-//! kubelet gives them to a pod's `fsGroup` as it does with real storage (it does not for `hostPath`).
+//! The volumes of the default StorageClass: directories on the node behind `local` PersistentVolumes. kubelet applies
+//! the `fsGroup` of a pod to them as to real storage, which it does not do for `hostPath`.
 
 use std::fs;
 
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use crate::cluster::{NODE_NAME, kubectl, kubectl_apply};
 use crate::paths;
 
-/// So many are kept free.
+/// Number of unclaimed volumes after [`replenish`].
 const FREE: usize = 60;
 
-/// Replaces the volumes whose claims are gone by new, empty ones, so that [`FREE`] can be claimed.
+/// Replaces released volumes by new, empty ones, so that [`FREE`] can be claimed.
 pub fn replenish() -> Result<()> {
     let listed: Value = serde_json::from_str(&kubectl(&["get", "persistentvolumes", "-o", "json"])?)?;
     let volumes = listed["items"].as_array().context("kubectl lists volumes")?;
-    let in_phase = |wanted: &str| -> Vec<String> {
-        let of_phase = volumes.iter().filter(|volume| volume["status"]["phase"] == wanted);
+    let in_phase = |phase: &str| -> Vec<String> {
+        let of_phase = volumes.iter().filter(|volume| volume["status"]["phase"] == phase);
         of_phase.filter_map(|volume| Some(volume["metadata"]["name"].as_str()?.to_owned())).collect()
     };
     let mut released = in_phase("Released");
-    released.retain(|name| name.starts_with("local-")); // others are somebody else's
+    released.retain(|name| name.starts_with("local-")); // all others belong to another manager
     if !released.is_empty() {
         let delete = ["delete", "persistentvolume"].into_iter().chain(released.iter().map(String::as_str));
         kubectl(&delete.collect::<Vec<_>>())?;
@@ -30,7 +30,7 @@ pub fn replenish() -> Result<()> {
         let directory = directory(name);
         fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
     }
-    // New ones may not yet have been looked at by the controller and then have no phase.
+    // New volumes are `Pending` until the controller has reconciled them.
     let free = in_phase("Available").len() + in_phase("Pending").len();
     create(FREE.saturating_sub(free))
 }

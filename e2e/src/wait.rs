@@ -1,4 +1,4 @@
-//! Waiting for a condition instead of sleeping, and saying what was seen last when it does not come.
+//! Waits for a condition instead of a fixed time. A timeout reports what was observed last.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -9,9 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
 
+/// Pause between two attempts.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Asks `probe` until it gives a value. Its error says what was seen instead; the last one is part of the failure.
+/// Calls `probe` until it returns a value. An error of `probe` states what was observed instead; a timeout reports the last
+/// one.
 ///
 /// ```no_run
 /// # async fn example(cluster: &e2e::Cluster) -> anyhow::Result<()> {
@@ -26,46 +28,52 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// ```
 pub async fn eventually<T>(what: &str, within: Duration, mut probe: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + within;
-    let mut seen = "nothing".to_owned();
+    let mut last = "nothing".to_owned();
     loop {
         match timeout_at(deadline, probe()).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => seen = format!("{error:#}"),
+            Ok(Err(error)) => last = format!("{error:#}"),
             Err(_) => {}
         }
         if Instant::now() + INTERVAL > deadline {
-            bail!("waited {} s until {what}; seen last: {seen}", within.as_secs());
+            bail!("waited {} s until {what}; last: {last}", within.as_secs());
         }
         sleep(INTERVAL).await;
     }
 }
 
-/// Waits until the object is as wanted. The failure shows its status, or all of it when it has none.
-pub async fn until<K>(api: &Api<K>, name: &str, what: &str, within: Duration, wanted: impl Fn(&K) -> bool) -> Result<K>
+/// Waits until the object is as desired. The failure shows its status, or the whole object if it has no status.
+pub async fn until<K>(
+    api: &Api<K>,
+    name: &str,
+    what: &str,
+    within: Duration,
+    is_desired: impl Fn(&K) -> bool,
+) -> Result<K>
 where
     K: Clone + Debug + DeserializeOwned + Serialize,
 {
     eventually(&format!("{name} {what}"), within, async || match api.get_opt(name).await? {
-        Some(object) if wanted(&object) => Ok(object),
-        Some(object) => bail!("{}", interesting(&object)),
+        Some(object) if is_desired(&object) => Ok(object),
+        Some(object) => bail!("{}", status_or_object(&object)),
         None => bail!("there is no {name}"),
     })
     .await
 }
 
-/// Waits until there is no such object any more.
+/// Waits until the object does not exist any more.
 pub async fn until_gone<K>(api: &Api<K>, name: &str, within: Duration) -> Result<()>
 where
     K: Clone + Debug + DeserializeOwned + Serialize,
 {
     eventually(&format!("{name} is gone"), within, async || match api.get_opt(name).await? {
         None => Ok(()),
-        Some(object) => bail!("{}", interesting(&object)),
+        Some(object) => bail!("{}", status_or_object(&object)),
     })
     .await
 }
 
-fn interesting(object: &impl Serialize) -> String {
+fn status_or_object(object: &impl Serialize) -> String {
     let all = serde_json::to_value(object).unwrap_or_default();
     let shown = if all["status"].is_object() { &all["status"] } else { &all };
     serde_json::to_string_pretty(shown).unwrap_or_default()
@@ -76,22 +84,22 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_says_what_was_seen_last() {
+    async fn a_timeout_reports_the_last_error() {
         let mut count = 0;
         let never = eventually("it is done", Duration::from_secs(1), async || -> Result<()> {
             count += 1;
-            bail!("{count} seen")
+            bail!("attempt {count}")
         });
         let message = never.await.expect_err("never happens").to_string();
-        assert!(message.starts_with("waited 1 s until it is done; seen last: "), "{message}");
+        assert!(message.starts_with("waited 1 s until it is done; last: "), "{message}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_hangs_ends_with_the_deadline() {
+    async fn a_probe_that_hangs_is_cancelled_at_the_deadline() {
         let hangs = eventually("it answers", Duration::from_secs(2), async || {
             std::future::pending::<()>().await;
             Ok(())
         });
-        assert!(hangs.await.expect_err("never answers").to_string().contains("seen last: nothing"));
+        assert!(hangs.await.expect_err("never answers").to_string().contains("; last: nothing"));
     }
 }

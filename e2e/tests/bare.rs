@@ -1,5 +1,5 @@
-//! The operator against an API server of its own, where what all objects share can be missing or wrong. Nothing runs
-//! pods here: what counts is what the operator asks of the API server.
+//! The operator with its own API server, on which definitions can be missing or wrong. No pods run: the tests check
+//! what the operator requests from the API server.
 
 use std::time::Duration;
 
@@ -32,10 +32,12 @@ use recommender_operator::{
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of every expected change.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The namespace of all objects.
 const NAMESPACE: &str = "default";
 
-/// The operator in this process, until it is dropped.
+/// The operator in this process. It stops when this is dropped.
 struct Operator {
     metrics: Metrics,
     _stop: oneshot::Sender<()>,
@@ -60,12 +62,12 @@ impl Operator {
     }
 }
 
-/// An API server with this definition of RecommenderModel, and a client of it.
+/// Starts an API server with this definition of RecommenderModel, and returns a client.
 async fn server_with(definition: &CustomResourceDefinition) -> Result<(Bare, Client)> {
     let bare = Bare::start().await?;
     let client = bare.client()?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    eventually("the default namespace is there", PATIENCE, async || {
+    eventually("the default namespace exists", TIMEOUT, async || {
         namespaces.get_opt(NAMESPACE).await?.context("not yet").map(drop)
     })
     .await?;
@@ -77,7 +79,7 @@ async fn define(client: &Client, definition: &CustomResourceDefinition) -> Resul
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = definition.metadata.name.clone().context("a definition has a name")?;
     definitions.create(&PostParams::default(), definition).await?;
-    e2e::until(&definitions, &name, "is served", PATIENCE, |definition| {
+    e2e::until(&definitions, &name, "is served", TIMEOUT, |definition| {
         let conditions = definition.status.as_ref().and_then(|status| status.conditions.as_ref());
         conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
     })
@@ -85,8 +87,8 @@ async fn define(client: &Client, definition: &CustomResourceDefinition) -> Resul
     .map(drop)
 }
 
-/// The smallest definition under which prometheus-operator's kinds can be stored.
-fn foreign(kind: &str, plural: &str) -> CustomResourceDefinition {
+/// A minimal definition of a kind of prometheus-operator.
+fn monitoring_definition(kind: &str, plural: &str) -> CustomResourceDefinition {
     let definition = json!({
         "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
         "spec": {
@@ -125,7 +127,7 @@ async fn create(client: &Client, object: Value) -> Result<()> {
 async fn until_reason(client: &Client, name: &str, type_: &str, reason: &str) -> Result<Condition> {
     let kind = ApiResource::erase::<RecommenderModel>(&());
     let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &kind);
-    eventually(&format!("{type_} of {name} is {reason}"), PATIENCE, async || {
+    eventually(&format!("{type_} of {name} is {reason}"), TIMEOUT, async || {
         let object = objects.get(name).await?;
         let conditions: Vec<Condition> = serde_json::from_value(object.data["status"]["conditions"].clone())?;
         let condition = conditions.into_iter().find(|condition| condition.type_ == type_);
@@ -137,7 +139,7 @@ async fn until_reason(client: &Client, name: &str, type_: &str, reason: &str) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_prometheus_operator_all_else_works_and_its_kinds_are_picked_up_when_they_appear() -> Result<()> {
+async fn without_prometheus_operator_all_else_works_and_its_kinds_are_used_once_they_exist() -> Result<()> {
     let (_bare, client) = server_with(&crd::crd()).await?;
     let _operator = Operator::start(client.clone());
     create(&client, object("packages")).await?;
@@ -147,8 +149,8 @@ async fn without_prometheus_operator_all_else_works_and_its_kinds_are_picked_up_
     Api::<Service>::namespaced(client.clone(), NAMESPACE).get("packages").await.context("the Service is made")?;
     until_reason(&client, "packages", types::TRAINING_READY, reasons::TRAINING).await?;
 
-    define(&client, &foreign("ServiceMonitor", "servicemonitors")).await?;
-    define(&client, &foreign("PrometheusRule", "prometheusrules")).await?;
+    define(&client, &monitoring_definition("ServiceMonitor", "servicemonitors")).await?;
+    define(&client, &monitoring_definition("PrometheusRule", "prometheusrules")).await?;
     let ready = until_reason(&client, "packages", types::MONITORING_READY, reasons::AS_SPECIFIED).await?;
     ensure!(ready.status == "True", "{ready:?}");
     Api::<ServiceMonitor>::namespaced(client.clone(), NAMESPACE).get("packages").await?;
@@ -160,7 +162,7 @@ async fn without_prometheus_operator_all_else_works_and_its_kinds_are_picked_up_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_cannot_be_decoded_is_told_so_and_harms_no_other() -> Result<()> {
+async fn an_undecodable_object_is_reported_once_and_does_not_affect_others() -> Result<()> {
     let mut lax = crd::crd();
     let version = &mut lax.spec.versions[0];
     version.schema = serde_json::from_value(json!({
@@ -178,29 +180,29 @@ async fn an_object_that_cannot_be_decoded_is_told_so_and_harms_no_other() -> Res
     for name in ["a", "b", "c"] {
         until_reason(&client, name, types::TRAINING_READY, reasons::TRAINING).await?;
     }
-    let told = until_reason(&client, "poison", types::STALLED, reasons::INVALID_SPEC).await?;
-    ensure!(told.message.contains("cannot be read by this version of the operator"), "{}", told.message);
+    let stalled = until_reason(&client, "poison", types::STALLED, reasons::INVALID_SPEC).await?;
+    ensure!(stalled.message.contains("cannot be read by this version of the operator"), "{}", stalled.message);
     let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
-    ensure!(services.get_opt("poison").await?.is_none(), "nothing is made of what is not understood");
-    eventually("the undecodable object is counted", PATIENCE, async || {
+    ensure!(services.get_opt("poison").await?.is_none(), "an undecodable object has children");
+    eventually("the undecodable object is counted", TIMEOUT, async || {
         let counted = operator.metric("recommender_operator_undecodable_objects");
         ensure!(counted == Some(1.0), "{counted:?}");
         Ok(())
     })
     .await?;
-    tokio::time::sleep(Duration::from_secs(2)).await; // long enough to look again at what was told
+    tokio::time::sleep(Duration::from_secs(2)).await; // long enough for further reconciliations
     let events = Api::<Event>::namespaced(client.clone(), NAMESPACE).list(&ListParams::default()).await?;
     let about = |event: &&Event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some("poison");
-    let told: Vec<_> = events.iter().filter(about).map(|event| event.reason.as_deref()).collect();
-    ensure!(told == [Some(reasons::INVALID_SPEC)], "told once and not at every look: {told:?}");
+    let reasons_of_events: Vec<_> = events.iter().filter(about).map(|event| event.reason.as_deref()).collect();
+    ensure!(reasons_of_events == [Some(reasons::INVALID_SPEC)], "not exactly one Event: {reasons_of_events:?}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_that_the_schema_cannot_judge_is_refused_in_the_status() -> Result<()> {
+async fn an_invalid_schedule_that_the_schema_accepts_is_reported_in_the_status() -> Result<()> {
     let (_bare, client) = server_with(&crd::crd()).await?;
     let _operator = Operator::start(client.clone());
-    for (name, field, value, said) in [
+    for (name, field, value, path) in [
         ("cron", "schedule", "99 3 * * *", "spec.training.full.schedule"),
         ("zone", "timeZone", "Europe/Atlantis", "spec.training.full.timeZone"),
     ] {
@@ -208,8 +210,8 @@ async fn a_schedule_that_the_schema_cannot_judge_is_refused_in_the_status() -> R
         wrong["spec"]["training"]["full"] = json!({"schedule": "0 3 * * *"});
         wrong["spec"]["training"]["full"][field] = value.into();
         create(&client, wrong).await?;
-        let told = until_reason(&client, name, types::STALLED, reasons::INVALID_SPEC).await?;
-        ensure!(told.message.contains(said) && told.observed_generation == Some(1), "{told:?}");
+        let stalled = until_reason(&client, name, types::STALLED, reasons::INVALID_SPEC).await?;
+        ensure!(stalled.message.contains(path) && stalled.observed_generation == Some(1), "{stalled:?}");
     }
     Ok(())
 }

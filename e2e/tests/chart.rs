@@ -1,5 +1,5 @@
-//! The Helm chart: what Helm makes of it with every set of values in its `ci/`, and what a real API server says to
-//! that. The operator itself is installed from the chart by the tests that follow a model from the apply to serving.
+//! The Helm chart: rendered with every set of values in its `ci/`, and validated by a real API server. The operator
+//! itself is installed from the chart by the tests that follow a model from apply to serving.
 
 use std::{
     collections::BTreeSet,
@@ -12,11 +12,11 @@ use anyhow::{Context, Result, ensure};
 use e2e::{Cluster, TestNamespace, paths, tools};
 use serde_json::Value;
 
-/// The chart has no default image, so every rendering names one.
+/// The chart has no default image, so every rendering sets one.
 const IMAGE: &str = "image.repository=recommender-operator";
 
 #[test]
-fn helm_lint_finds_nothing_in_any_set_of_values() -> Result<()> {
+fn helm_lint_passes_with_every_set_of_values() -> Result<()> {
     for set in value_sets()? {
         let output = helm(&["lint", "--strict", text(&chart()), "--values", text(&set)])?;
         ensure!(output.status.success(), "{}:\n{}", set.display(), String::from_utf8_lossy(&output.stdout));
@@ -25,16 +25,16 @@ fn helm_lint_finds_nothing_in_any_set_of_values() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_api_server_takes_every_set_of_values_without_a_warning() -> Result<()> {
+async fn the_api_server_accepts_every_set_of_values_without_a_warning() -> Result<()> {
     let cluster = e2e::cluster().await?;
     let namespace = namespace(&cluster, "chart").await?;
     for set in value_sets()? {
         let manifests = rendered(&namespace.name, &["--values", text(&set)])?;
         let answer = server_dry_run(&cluster, &manifests)?;
-        let complaints = String::from_utf8_lossy(&answer.stderr);
-        ensure!(answer.status.success(), "{}: {complaints}", set.display());
-        // It warns of pods that Pod Security "restricted" would refuse, and of unknown or deprecated fields.
-        ensure!(complaints.is_empty(), "{}: {complaints}", set.display());
+        let warnings = String::from_utf8_lossy(&answer.stderr);
+        ensure!(answer.status.success(), "{}: {warnings}", set.display());
+        // It warns about pods that Pod Security "restricted" would refuse, and about unknown or deprecated fields.
+        ensure!(warnings.is_empty(), "{}: {warnings}", set.display());
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ async fn the_example_for_artifact_hub_is_a_valid_object() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_service_account_may_do_what_the_rules_say_and_no_more() -> Result<()> {
+async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()> {
     let cluster = e2e::cluster().await?;
     let namespace = namespace(&cluster, "chart-rights").await?;
     let here = namespace.name.as_str();
@@ -112,24 +112,24 @@ async fn the_service_account_may_do_what_the_rules_say_and_no_more() -> Result<(
 }
 
 #[test]
-fn no_rule_goes_too_far() -> Result<()> {
-    let mut seen = 0;
+fn no_rule_grants_too_much() -> Result<()> {
+    let mut checked = 0;
     for set in value_sets()? {
         let objects = yaml(&rendered("ops", &["--values", text(&set)])?)?;
         for role in objects.iter().filter(|object| object["rules"].is_array()) {
             for rule in items(&role["rules"]) {
-                is_modest(rule).with_context(|| format!("{}: {}", set.display(), role["metadata"]["name"]))?;
-                seen += 1;
+                check_rule(rule).with_context(|| format!("{}: {}", set.display(), role["metadata"]["name"]))?;
+                checked += 1;
             }
         }
     }
-    ensure!(seen > 50, "only {seen} rules were looked at");
+    ensure!(checked > 50, "only {checked} rules were checked");
     Ok(())
 }
 
-/// A rule names what it is about, and nothing by which its holder could get at more than the rule says.
-fn is_modest(rule: &Value) -> Result<()> {
-    const NONE_OF_ITS_BUSINESS: &[&str] = &[
+/// Fails if a rule has wildcards, grants resources by which its holder could escalate privileges, or has unknown verbs.
+fn check_rule(rule: &Value) -> Result<()> {
+    const FORBIDDEN_RESOURCES: &[&str] = &[
         "secrets",
         "configmaps",
         "nodes",
@@ -152,9 +152,9 @@ fn is_modest(rule: &Value) -> Result<()> {
     ensure!(!resources.is_empty() && !verbs.is_empty() && rule["nonResourceURLs"].is_null(), "{rule} is no rule");
     ensure!(!rule.to_string().contains('*'), "a wildcard: {rule}");
     for resource in &resources {
-        ensure!(!NONE_OF_ITS_BUSINESS.contains(resource), "{resource} in {rule}");
+        ensure!(!FORBIDDEN_RESOURCES.contains(resource), "{resource} in {rule}");
     }
-    // So neither escalate nor bind nor impersonate.
+    // Excludes escalate, bind and impersonate.
     ensure!(verbs.iter().all(|verb| KNOWN_VERBS.contains(verb)), "an unusual verb: {rule}");
     let reads = verbs.iter().all(|verb| ["get", "list", "watch"].contains(verb));
     ensure!(reads || !resources.contains(&"pods"), "pods are only read: {rule}");
@@ -162,7 +162,7 @@ fn is_modest(rule: &Value) -> Result<()> {
 }
 
 #[test]
-fn every_rule_in_the_templates_has_the_reason_for_it_above() -> Result<()> {
+fn every_rule_in_the_templates_has_its_reason_in_a_comment_above() -> Result<()> {
     let mut rules = 0;
     for template in files(&chart().join("templates"))? {
         let source = fs::read_to_string(&template)?;
@@ -179,7 +179,7 @@ fn every_rule_in_the_templates_has_the_reason_for_it_above() -> Result<()> {
 }
 
 #[test]
-fn the_namespaced_mode_makes_roles_in_the_watched_namespaces_and_nothing_cluster_wide() -> Result<()> {
+fn the_namespaced_mode_has_roles_in_the_watched_namespaces_and_no_cluster_wide_objects() -> Result<()> {
     let objects = yaml(&rendered("ops", &["--set", IMAGE, "--set", "watchNamespaces={shop,search}"])?)?;
     for object in &objects {
         let namespaced = object["metadata"]["namespace"].is_string();
@@ -202,7 +202,7 @@ fn the_namespaced_mode_makes_roles_in_the_watched_namespaces_and_nothing_cluster
 }
 
 #[test]
-fn both_modes_give_the_same_rights() -> Result<()> {
+fn both_modes_grant_the_same_rights() -> Result<()> {
     let rules = |kind: &str, arguments: &[&str]| -> Result<Value> {
         let objects = yaml(&rendered("ops", &[&["--set", IMAGE], arguments].concat())?)?;
         let role = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == "r-recommender-operator";
@@ -213,7 +213,7 @@ fn both_modes_give_the_same_rights() -> Result<()> {
 }
 
 #[test]
-fn the_arguments_of_the_deployment_are_those_of_the_command_line() -> Result<()> {
+fn the_arguments_of_the_deployment_are_valid_on_the_command_line() -> Result<()> {
     use clap::Parser;
     for set in value_sets()? {
         let objects = yaml(&rendered("ops", &["--values", text(&set)])?)?;
@@ -229,7 +229,7 @@ fn the_arguments_of_the_deployment_are_those_of_the_command_line() -> Result<()>
 }
 
 #[test]
-fn the_metric_sources_of_the_config_map_are_those_the_operator_reads() -> Result<()> {
+fn the_operator_reads_the_metric_sources_of_the_config_map() -> Result<()> {
     let everything = chart().join("ci/everything-values.yaml");
     let objects = yaml(&rendered("ops", &["--values", text(&everything)])?)?;
     let file = objects.iter().find_map(|object| object["data"]["metric-sources.yaml"].as_str());
@@ -240,7 +240,7 @@ fn the_metric_sources_of_the_config_map_are_those_the_operator_reads() -> Result
 }
 
 #[test]
-fn values_that_cannot_work_are_refused_with_a_message_that_helps() -> Result<()> {
+fn invalid_values_are_refused_with_a_helpful_message() -> Result<()> {
     for (set, hint) in [
         ("replica=2", "additional properties 'replica' not allowed"),
         ("replicas=-1", "minimum: got -1, want 0"),
@@ -257,7 +257,7 @@ fn values_that_cannot_work_are_refused_with_a_message_that_helps() -> Result<()>
     ] {
         let refused = template("ops", &["--set", IMAGE, "--set", set])?.err();
         let refused = refused.with_context(|| format!("--set {set} is not refused"))?;
-        ensure!(refused.contains(hint), "--set {set} says:\n{refused}");
+        ensure!(refused.contains(hint), "--set {set} prints:\n{refused}");
     }
     let old = template("ops", &["--set", IMAGE, "--kube-version", "1.32.9"])?.err().context("1.32 is not refused")?;
     ensure!(old.contains(">=1.33"), "{old}");
@@ -265,7 +265,7 @@ fn values_that_cannot_work_are_refused_with_a_message_that_helps() -> Result<()>
 }
 
 #[test]
-fn the_crd_is_kept_unless_told_otherwise_and_can_be_left_out() -> Result<()> {
+fn the_crd_is_kept_by_default_and_can_be_omitted() -> Result<()> {
     let crd = |arguments: &[&str]| -> Result<Option<Value>> {
         let objects = yaml(&rendered("ops", &[&["--set", IMAGE], arguments].concat())?)?;
         Ok(objects.into_iter().find(|object| object["kind"] == "CustomResourceDefinition"))
@@ -278,7 +278,7 @@ fn the_crd_is_kept_unless_told_otherwise_and_can_be_left_out() -> Result<()> {
     assert_eq!(policy(&kept), "keep");
     assert_eq!(policy(&crd(&["--set", "crds.keep=false"])?), Value::Null);
     assert_eq!(policy(&crd(&["--set", "crds.install=false"])?), "no CRD");
-    // Helm reads the file and writes it anew; nothing of the schema may be lost or rounded on the way.
+    // Helm parses and renders the file: nothing of the schema may be lost or rounded.
     let generated = yaml(&recommender_operator::api::crd::yaml())?.remove(0);
     let same = kept.context("there is no CRD")?["spec"] == generated["spec"];
     ensure!(same, "the chart renders another CRD than the operator's types: see CONTRIBUTING.md for how to copy it");
@@ -286,7 +286,7 @@ fn the_crd_is_kept_unless_told_otherwise_and_can_be_left_out() -> Result<()> {
 }
 
 #[test]
-fn the_notes_say_where_to_look_for_every_set_of_values() -> Result<()> {
+fn the_notes_contain_the_rollout_command_for_every_set_of_values() -> Result<()> {
     for set in value_sets()? {
         let chart = chart();
         let dry = ["install", "r", text(&chart), "--dry-run=client", "--namespace", "ops", "--values", text(&set)];
@@ -319,7 +319,7 @@ fn every_value_and_its_default_are_in_the_readme() -> Result<()> {
     Ok(())
 }
 
-/// Path, default and description of each value. An object is descended into when its fields are listed.
+/// Path, default and description of each value. Objects with listed fields are traversed.
 fn values(schema: &Value, defaults: &Value, prefix: &str, into: &mut Vec<(String, Value, String)>) {
     let fields = schema["properties"].as_object().into_iter().flatten();
     for (name, field) in fields.filter(|(name, _)| *name != "global") {
@@ -336,7 +336,7 @@ fn chart() -> PathBuf {
     paths::repository().join("charts/recommender-operator")
 }
 
-/// The sets of values in the chart's `ci/`, where Helm's chart-testing looks for them as well.
+/// The sets of values in the chart's `ci/`, which Helm's chart-testing also uses.
 fn value_sets() -> Result<Vec<PathBuf>> {
     let mut sets = files(&chart().join("ci"))?;
     sets.retain(|path| text(path).ends_with("-values.yaml"));
@@ -351,7 +351,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Runs Helm without a cluster, and without the settings of whoever runs the tests.
+/// Runs Helm without a cluster and without the settings of the user.
 fn helm(arguments: &[&str]) -> Result<Output> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
     let mut helm = Command::new(tools::program("helm")?);
@@ -361,7 +361,7 @@ fn helm(arguments: &[&str]) -> Result<Output> {
     helm.args(arguments).env_remove("KUBECONFIG").output().context("cannot run helm")
 }
 
-/// What Helm prints for the chart as release `r`, or what it complains about.
+/// The chart rendered as release `r`, or the error of Helm.
 fn template(namespace: &str, arguments: &[&str]) -> Result<Result<String, String>> {
     let chart = chart();
     let fixed = ["template", "r", text(&chart), "--namespace", namespace, "--kube-version", "1.33.0"];
@@ -373,29 +373,29 @@ fn template(namespace: &str, arguments: &[&str]) -> Result<Result<String, String
 }
 
 fn rendered(namespace: &str, arguments: &[&str]) -> Result<String> {
-    template(namespace, arguments)?.map_err(|complaint| anyhow::anyhow!("helm template {arguments:?}: {complaint}"))
+    template(namespace, arguments)?.map_err(|error| anyhow::anyhow!("helm template {arguments:?}: {error}"))
 }
 
-/// A namespace in which pods that are not `restricted` are refused, and Deployments of such pods are warned of.
+/// Creates a namespace that refuses pods that are not `restricted`, and warns about Deployments of such pods.
 async fn namespace(cluster: &Cluster, hint: &str) -> Result<TestNamespace> {
     let label = |mode: &str| (format!("pod-security.kubernetes.io/{mode}"), "restricted".to_owned());
     cluster.namespace_with(hint, [label("enforce"), label("warn")].into()).await
 }
 
-/// Lets the API server validate, default and admit, and write nothing.
+/// Validates, defaults and admits manifests with the API server, without writing them.
 fn server_dry_run(cluster: &Cluster, manifests: &str) -> Result<Output> {
     let arguments = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
     kubectl(cluster, &arguments, manifests)
 }
 
-/// As [`Cluster::kubectl_with_input`], for those who want to see the warnings or expect a failure.
+/// As [`Cluster::kubectl_with_input`], but returns warnings and failures as output.
 fn kubectl(cluster: &Cluster, arguments: &[&str], input: &str) -> Result<Output> {
     use std::io::Write;
     let mut kubectl = Command::new(tools::program("kubectl")?);
     kubectl.arg("--kubeconfig").arg(cluster.kubeconfig()).args(arguments);
     kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = kubectl.spawn().context("cannot run kubectl")?;
-    // kubectl reads everything before it writes anything. If it ends early, its output says why.
+    // kubectl reads everything before it writes. If it exits early, its output has the reason.
     let _ = child.stdin.take().context("stdin is piped")?.write_all(input.as_bytes());
     child.wait_with_output().context("cannot wait for kubectl")
 }

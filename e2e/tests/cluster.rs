@@ -1,4 +1,4 @@
-//! The test bed itself: what every other test takes for granted.
+//! Tests of the cluster itself, on which all other tests rely.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use e2e::image::catalog;
 use e2e::{Cluster, TestNamespace, eventually};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Timeout of every expected change.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What Pod Security `restricted` asks of a container.
+/// A container's security context for the Pod Security level `restricted`.
 fn restricted() -> Value {
     json!({
         "runAsNonRoot": true, "runAsUser": 65532, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
@@ -21,16 +22,16 @@ async fn apply(cluster: &Cluster, namespace: &TestNamespace, object: Value) -> R
     cluster.kubectl_with_input(&["-n", &namespace.name, "apply", "-f", "-"], &object.to_string()).await.map(drop)
 }
 
-/// An image that we have anyway in our own cluster, and the published one elsewhere.
-async fn image(cluster: &Cluster, name: &'static str, family: &'static str, published: &str) -> Result<String> {
+/// An image that our cluster has anyway; in other clusters the published one.
+async fn image(cluster: &Cluster, name: &'static str, component: &'static str, published: &str) -> Result<String> {
     if !cluster.is_ours() {
         return Ok(published.to_owned());
     }
-    tokio::task::spawn_blocking(move || catalog::go_program(name, family)?.load()).await?
+    tokio::task::spawn_blocking(move || catalog::go_program(name, component)?.load()).await?
 }
 
 #[tokio::test]
-async fn a_pod_answers_behind_its_service() -> Result<()> {
+async fn a_pod_is_reachable_through_its_service() -> Result<()> {
     let cluster = e2e::cluster().await?;
     let namespace = cluster.namespace("pod").await?;
     let image = image(&cluster, "coredns", "coredns", "registry.k8s.io/coredns/coredns:v1.12.0").await?;
@@ -67,17 +68,17 @@ async fn a_pod_answers_behind_its_service() -> Result<()> {
         }),
     )
     .await?;
-    let body = eventually("the server answers", PATIENCE, async || {
+    let body = eventually("the server answers", TIMEOUT, async || {
         let (status, body) = cluster.service_get(&namespace.name, "server", 80, "/health").await?;
         ensure!(status == 200, "{status} {body}");
         Ok(body)
     });
-    ensure!(body.await? == "OK", "CoreDNS says OK when it is well");
+    ensure!(body.await? == "OK", "CoreDNS responds with OK when it is healthy");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_pod_finds_a_service_by_its_name() -> Result<()> {
+async fn a_pod_resolves_a_service_by_name() -> Result<()> {
     let cluster = e2e::cluster().await?;
     let namespace = cluster.namespace("dns").await?;
     let image = image(&cluster, "promtool", "prometheus", "quay.io/prometheus/prometheus:v3.5.0").await?;
@@ -94,7 +95,7 @@ async fn a_pod_finds_a_service_by_its_name() -> Result<()> {
         }),
     )
     .await?;
-    eventually("the Job reaches Prometheus by its name", PATIENCE, async || {
+    eventually("the Job reaches Prometheus by its name", TIMEOUT, async || {
         let get = ["-n", &namespace.name, "get", "job", "client", "-o", "jsonpath={.status}"];
         let status = cluster.kubectl(&get).await?;
         let parsed: Value = serde_json::from_str(&status).with_context(|| status.clone())?;
@@ -117,7 +118,7 @@ async fn a_claim_of_the_default_class_is_bound() -> Result<()> {
         }),
     )
     .await?;
-    // A class may wait for the first pod that wants the volume.
+    // A StorageClass may bind only when the first pod uses the volume.
     let image = image(&cluster, "coredns", "coredns", "registry.k8s.io/coredns/coredns:v1.12.0").await?;
     apply(
         &cluster,
@@ -134,7 +135,7 @@ async fn a_claim_of_the_default_class_is_bound() -> Result<()> {
         }),
     )
     .await?;
-    eventually("the claim is bound and its pod runs", PATIENCE, async || {
+    eventually("the claim is bound and its pod runs", TIMEOUT, async || {
         let of = |object: &'static str| ["-n", &namespace.name, "get", object, "-o", "jsonpath={.status.phase}"];
         let (claim, pod) = (cluster.kubectl(&of("pvc/models")).await?, cluster.kubectl(&of("pod/user")).await?);
         ensure!(claim == "Bound" && pod == "Running", "the claim is {claim}, the pod is {pod}");
@@ -144,18 +145,18 @@ async fn a_claim_of_the_default_class_is_bound() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_metrics_api_knows_what_the_node_uses() -> Result<()> {
+async fn the_metrics_api_has_the_usage_of_the_node() -> Result<()> {
     let cluster = e2e::cluster().await?;
-    // metrics-server needs two rounds of 15 s after it has started.
-    let top = eventually("kubectl top answers", PATIENCE, async || cluster.kubectl(&["top", "nodes"]).await).await?;
-    ensure!(top.contains('%'), "no use of a node in {top}");
+    // metrics-server needs two scrapes, 15 s apart, after its start.
+    let top = eventually("kubectl top answers", TIMEOUT, async || cluster.kubectl(&["top", "nodes"]).await).await?;
+    ensure!(top.contains('%'), "no usage of a node in {top}");
     Ok(())
 }
 
 #[tokio::test]
 async fn prometheus_scrapes_the_kubelets_containers() -> Result<()> {
     let cluster = e2e::cluster().await?;
-    eventually("container metrics are there", PATIENCE, async || {
+    eventually("container metrics exist", TIMEOUT, async || {
         let result =
             cluster.prometheus("container_start_time_seconds{namespace=\"kube-system\",container!=\"\"}").await?;
         ensure!(!result.is_empty(), "no series");
@@ -183,7 +184,7 @@ async fn requests_are_counted_and_attributed() -> Result<()> {
     let metrics = cluster.apiserver_metrics().await?;
     ensure!(metrics.contains("apiserver_request_total{"), "the API server counts no requests");
     if !cluster.is_ours() {
-        return Ok(()); // others keep their audit log to themselves
+        return Ok(()); // the audit log of other clusters cannot be read
     }
     let agent = format!("cluster-test/{}", std::process::id());
     cluster.client_named(&agent).await?.apiserver_version().await?;

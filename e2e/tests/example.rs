@@ -1,4 +1,4 @@
-//! The example recommender's own tests, so that `cargo test --workspace` means all of them.
+//! Runs the tests of the example recommender, so that `cargo test --workspace` includes them.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 #[tokio::test]
 async fn the_example_recommender_passes_its_own_tests() -> Result<()> {
-    // It asks nothing of the cluster, but brings the Debian packages that a fresh host lacks.
+    // The tests do not use the cluster, but it installs the Debian packages that a new host lacks.
     let _cluster = e2e::cluster().await?;
     let script = e2e::paths::repository().join("examples/packages/test.sh");
     let run = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! The lease against a real API server: its versions, its deletions, its RBAC, and third parties.
+//! The lease with a real API server: resource versions, deletion, RBAC, and writes of other clients.
 
 use std::time::Duration;
 
@@ -17,16 +17,18 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+/// Name of the lease.
 const NAME: &str = "operator";
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Shorter than the defaults so that hand-overs are quick, with room for a busy host.
+/// Timeout of every expected change.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Shorter than the defaults, so that hand-overs are quick, but long enough for a busy host.
 const TIMINGS: Timings = Timings {
     lease_duration: Duration::from_secs(6),
     renew_deadline: Duration::from_secs(4),
     retry_period: Duration::from_millis(500),
 };
 
-/// The verbs the chart grants, and no more.
+/// A service account with exactly the verbs that the chart grants.
 const ACCOUNT: &str = "
 apiVersion: v1
 kind: ServiceAccount
@@ -46,7 +48,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: candidate}
 subjects: [{kind: ServiceAccount, name: candidate}]
 ";
 
-/// One test's lease.
+/// The lease of one test.
 struct Scene {
     namespace: TestNamespace,
     config: Config,
@@ -54,7 +56,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Candidates have the account's rights; `leases` has an administrator's.
+    /// Candidates have the rights of the service account, `leases` those of an administrator.
     async fn new(hint: &str) -> Result<Self> {
         let cluster: Cluster = e2e::cluster().await?;
         let namespace = cluster.namespace(hint).await?;
@@ -72,11 +74,11 @@ impl Scene {
     }
 
     async fn held(&self, identity: &str) -> Result<Held> {
-        let held = timeout(PATIENCE, self.candidate(identity)?.acquire()).await;
+        let held = timeout(TIMEOUT, self.candidate(identity)?.acquire()).await;
         held.with_context(|| format!("{identity} does not get the lease"))
     }
 
-    /// A candidate that waits for its turn, and has looked at the lease by now.
+    /// A candidate that waits for the lease and has read it.
     async fn waiting(&self, identity: &str) -> Result<JoinHandle<Held>> {
         let candidate = self.candidate(identity)?;
         let waiting = tokio::spawn(async move { candidate.acquire().await });
@@ -85,7 +87,7 @@ impl Scene {
         Ok(waiting)
     }
 
-    /// The holder and how often it changed.
+    /// The holder and the number of transitions.
     async fn record(&self) -> Result<(String, i32)> {
         let record = self.leases.get(NAME).await?.spec.context("a spec")?;
         Ok((record.holder_identity.unwrap_or_default(), record.lease_transitions.unwrap_or_default()))
@@ -108,7 +110,7 @@ async fn a_released_lease_is_handed_over_at_once_and_counted() -> Result<()> {
 
     first.release().await?;
     let released = Instant::now();
-    let second = timeout(PATIENCE, waiting).await??;
+    let second = timeout(TIMEOUT, waiting).await??;
     ensure!(released.elapsed() < TIMINGS.lease_duration, "it waited {:?} as if for a dead holder", released.elapsed());
     let (holder, transitions) = scene.record().await?;
     ensure!(holder.starts_with("second_") && transitions == 1, "{holder} {transitions}");
@@ -117,39 +119,43 @@ async fn a_released_lease_is_handed_over_at_once_and_counted() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_dead_holder_is_followed_after_its_term() -> Result<()> {
+async fn a_dead_holder_is_replaced_after_its_lease_duration() -> Result<()> {
     let scene = Scene::new("lease-dead").await?;
     let first = scene.held("first").await?;
     let fence = first.fence();
     let waiting = scene.waiting("second").await?;
-    drop(first); // no renewals any more, and nothing given back
+    drop(first); // stops renewing without releasing the lease
     ensure!(!fence.is_valid());
     let dead = Instant::now();
-    timeout(PATIENCE, waiting).await??;
-    // The last renewal was at most one period (and the time of a request) before.
+    timeout(TIMEOUT, waiting).await??;
+    // The last renewal was at most one retry period and one request before.
     let waited = dead.elapsed() + TIMINGS.retry_period * 2;
-    ensure!(waited > TIMINGS.lease_duration, "followed after {waited:?}, within the term of the dead");
+    ensure!(waited > TIMINGS.lease_duration, "replaced after {waited:?}, within the lease duration");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_lease_given_to_a_third_party_is_lost_and_comes_back_after_its_term() -> Result<()> {
+async fn a_lease_edited_to_another_holder_is_lost_and_acquired_again_after_its_duration() -> Result<()> {
     let scene = Scene::new("lease-given").await?;
     let first = scene.held("first").await?;
     let waiting = scene.waiting("second").await?;
     scene.edit(json!({"holderIdentity": "mallory"})).await?;
     let edited = Instant::now();
-    let loss = timeout(PATIENCE, first.lost()).await?;
+    let loss = timeout(TIMEOUT, first.lost()).await?;
     ensure!(loss == Loss::TakenBy("mallory".to_owned()), "{loss}");
     ensure!(!first.fence().is_valid());
-    ensure!(edited.elapsed() < TIMINGS.renew_deadline, "the next renewal tells, after {:?}", edited.elapsed());
-    timeout(PATIENCE, waiting).await??;
+    ensure!(
+        edited.elapsed() < TIMINGS.renew_deadline,
+        "the next renewal did not detect it; after {:?}",
+        edited.elapsed()
+    );
+    timeout(TIMEOUT, waiting).await??;
     ensure!(edited.elapsed() >= TIMINGS.lease_duration - Duration::from_millis(100), "{:?}", edited.elapsed());
     Ok(())
 }
 
 #[tokio::test]
-async fn an_emptied_a_shortened_and_a_deleted_lease_stay_with_their_holder() -> Result<()> {
+async fn the_holder_keeps_a_lease_that_is_cleared_shortened_or_deleted() -> Result<()> {
     let scene = Scene::new("lease-edited").await?;
     let first = scene.held("first").await?;
     let (holder, _) = scene.record().await?;
@@ -160,7 +166,8 @@ async fn an_emptied_a_shortened_and_a_deleted_lease_stay_with_their_holder() -> 
             1 => scene.edit(json!({"leaseDurationSeconds": 1})).await?,
             _ => scene.leases.delete(NAME, &DeleteParams::default()).await.map(drop)?,
         }
-        // Longer than the shortened lease and than the second one's next look, shorter than a term.
+        // Longer than the shortened duration and than the retry period of the second candidate, shorter than the lease
+        // duration.
         sleep(TIMINGS.retry_period * 6).await;
         ensure!(first.fence().is_valid(), "round {round}: lost");
         ensure!(!waiting.is_finished(), "round {round}: a second holder");
@@ -173,7 +180,7 @@ async fn an_emptied_a_shortened_and_a_deleted_lease_stay_with_their_holder() -> 
 }
 
 #[tokio::test]
-async fn of_many_candidates_never_two_hold_it() -> Result<()> {
+async fn two_of_many_candidates_never_hold_the_lease_at_once() -> Result<()> {
     let scene = Scene::new("lease-many").await?;
     let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut candidates = tokio::task::JoinSet::new();
@@ -189,11 +196,11 @@ async fn of_many_candidates_never_two_hold_it() -> Result<()> {
             anyhow::Ok(others)
         });
     }
-    let turns = timeout(PATIENCE, candidates.join_all()).await.context("not all had their turn")?;
+    let turns = timeout(TIMEOUT, candidates.join_all()).await.context("not all acquired the lease")?;
     for others in turns {
         ensure!(others? == 0, "two held it at once");
     }
     let (_, transitions) = scene.record().await?;
-    ensure!(transitions >= 5, "six terms, {transitions} hand-overs");
+    ensure!(transitions >= 5, "six holders, {transitions} transitions");
     Ok(())
 }

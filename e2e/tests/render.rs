@@ -1,4 +1,4 @@
-//! What `recommender-operator render` prints, the API server takes.
+//! The API server accepts what `recommender-operator render` prints.
 
 use std::fs;
 
@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use recommender_operator::{api::RecommenderModel, model::Model, render, validate};
 
 #[tokio::test]
-async fn the_api_server_takes_every_child_of_the_examples_without_a_warning() -> Result<()> {
+async fn the_api_server_accepts_every_child_of_the_examples_without_a_warning() -> Result<()> {
     let cluster = e2e::cluster().await?;
-    // Pod Security `restricted` is enforced here: a pod template that violates it would be warned of.
+    // Pod Security `restricted` is enforced here: it warns about a pod template that violates it.
     let namespace = cluster.namespace("render").await?;
     for (file, count) in [("packages.yaml", 8), ("minimal.yaml", 5), ("latency.yaml", 8), ("workers.yaml", 13)] {
         let text = fs::read_to_string(e2e::paths::repository().join("examples").join(file))?;
@@ -21,9 +21,9 @@ async fn the_api_server_takes_every_child_of_the_examples_without_a_warning() ->
         let yaml = render::as_yaml(&render::offline(&model, now))?;
 
         let apply = ["apply", "--dry-run=server", "--warnings-as-errors", "-f", "-"];
-        let said = cluster.kubectl_with_input(&apply, &yaml).await?;
-        let taken = said.lines().filter(|line| line.ends_with("created (server dry run)")).count();
-        ensure!(taken == count, "{file}: {taken} of {count} children were taken:\n{said}");
+        let output = cluster.kubectl_with_input(&apply, &yaml).await?;
+        let accepted = output.lines().filter(|line| line.ends_with("created (server dry run)")).count();
+        ensure!(accepted == count, "{file}: {accepted} of {count} children were accepted:\n{output}");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The generated rules, judged by Prometheus' own promtool: they are PromQL, they lint, and they say the right thing about
-//! the series that servers really expose. Needs no cluster; promtool is built from source the first time.
+//! Tests of the generated rules with promtool of Prometheus: they are valid PromQL, pass the linter, and give the
+//! expected results on the series that servers expose. Needs no cluster; promtool is built from source on first use.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,6 +22,7 @@ use recommender_operator::{
 use serde::Deserialize;
 use serde_json::json;
 
+/// The monitored object of the tests.
 const PACKAGES: Watched = Watched {
     namespace: "shop",
     recommender: "packages",
@@ -38,7 +39,7 @@ const PACKAGES: Watched = Watched {
     dependencies: &[],
 };
 
-/// A dependency for each exporter, by the name of its scenarios.
+/// A dependency for each exporter: the name of its scenarios, and its YAML.
 const DEPENDENCIES: &[(&str, &str)] = &[
     ("kafka_exporter", "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events, clicks]}}"),
     (
@@ -71,21 +72,21 @@ fn dependency(yaml: &str) -> Result<Dependency> {
     Ok(serde_saphyr::from_str(yaml)?)
 }
 
-/// What prometheus-operator and our ServiceMonitor add to the series of a target.
+/// The labels that prometheus-operator and our ServiceMonitor add to the series of a target.
 fn target(recommender: &str, pod: &str, address: &str) -> String {
     format!(
         r#"namespace="shop",recommender="{recommender}",workload="serving",job="{recommender}",service="{recommender}",pod="{pod}",container="server",endpoint="http",instance="{address}:8000""#
     )
 }
 
-/// A directory of its own for each test.
+/// A directory for each test.
 fn directory(test: &str) -> Result<PathBuf> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rules").join(test);
     fs::create_dir_all(&directory)?;
     Ok(directory)
 }
 
-/// Writes a rule file. JSON is YAML.
+/// Writes a rule file, as JSON, which is valid YAML.
 fn write_rules(path: &Path, groups: &[RuleGroup]) -> Result<()> {
     fs::write(path, serde_json::to_vec_pretty(&serde_json::json!({ "groups": groups }))?)?;
     Ok(())
@@ -96,8 +97,8 @@ fn promtool(arguments: &[&str], file: &Path) -> Result<Output> {
 }
 
 fn expect_success(output: &Output) -> Result<()> {
-    let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-    ensure!(output.status.success(), "promtool ({}) says:\n{}", output.status, String::from_utf8_lossy(&said));
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    ensure!(output.status.success(), "promtool failed ({}):\n{}", output.status, String::from_utf8_lossy(&text));
     Ok(())
 }
 
@@ -113,7 +114,7 @@ fn the_rules_are_valid_and_lint() -> Result<()> {
 }
 
 #[test]
-fn the_rules_of_whatever_can_be_scaled_on_are_valid_and_lint() -> Result<()> {
+fn the_rules_of_all_scaling_signals_are_valid_and_lint() -> Result<()> {
     let file = directory("lint-scaling")?.join("rules.yaml");
     let mut dependencies = DEPENDENCIES.iter().map(|(_, yaml)| dependency(yaml)).collect::<Result<Vec<_>>>()?;
     for (dependency, (exporter, _)) in dependencies.iter_mut().zip(DEPENDENCIES) {
@@ -137,7 +138,7 @@ fn the_rules_of_whatever_can_be_scaled_on_are_valid_and_lint() -> Result<()> {
     expect_success(&promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?)
 }
 
-/// What `render --rules` prints: rules that Prometheus takes, and a scrape configuration that it takes as well.
+/// `render --rules` prints valid rules and a valid scrape configuration.
 #[test]
 fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     let directory = directory("file")?;
@@ -160,7 +161,7 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     expect_success(&output)?;
     let written: serde_json::Value = serde_saphyr::from_str(&text)?;
     let groups = written["groups"].as_array().context("groups")?;
-    ensure!(groups.len() == 3, "two groups of rules and one of what is scaled on, but: {}", groups.len());
+    ensure!(groups.len() == 3, "two groups of rules and one of scaling signals were expected: {}", groups.len());
 
     let commented =
         text.lines().skip_while(|line| *line != "# scrape_configs:").take_while(|line| line.starts_with('#'));
@@ -171,7 +172,7 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     expect_success(&promtool(&["check", "config"], &configuration)?)
 }
 
-/// Fields of an object that scales on whatever can be scaled on.
+/// Fields of an object that scales on all supported signals.
 fn scaled_spec() -> Result<serde_json::Value> {
     let dependencies = DEPENDENCIES.iter().map(|(name, yaml)| {
         let mut dependency: serde_json::Value = serde_saphyr::from_str(yaml)?;
@@ -185,7 +186,7 @@ fn scaled_spec() -> Result<serde_json::Value> {
 }
 
 #[test]
-fn the_rules_are_valid_whatever_the_names_are() -> Result<()> {
+fn the_rules_are_valid_with_any_names() -> Result<()> {
     let file = directory("names")?.join("rules.yaml");
     let names = [
         "a",
@@ -215,19 +216,20 @@ fn the_rules_are_valid_whatever_the_names_are() -> Result<()> {
         }));
     }
     write_rules(&file, &groups)?;
-    // No lint: in one file the alerts of several objects count as duplicates; in a cluster each object has its own.
+    // Without lint: in one file the alerts of several objects count as duplicates. In a cluster each object has its own
+    // file.
     expect_success(&promtool(&["check", "rules", "--lint=none"], &file)?)
 }
 
 #[test]
-fn the_rules_say_the_right_thing_about_fast_api_servers() -> Result<()> {
+fn the_rules_give_the_expected_results_for_fast_api_servers() -> Result<()> {
     let scenarios = include_str!("rules/fast_api_instrumentator.yaml");
     run_scenarios("fast_api_instrumentator", &PACKAGES, scenarios)?;
-    every_alert_fires_and_rests(scenarios)
+    every_alert_is_tested_firing_and_not_firing(scenarios)
 }
 
 #[test]
-fn the_rules_say_the_right_thing_about_servers_that_scale() -> Result<()> {
+fn the_rules_give_the_expected_results_for_servers_that_scale() -> Result<()> {
     let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
     let front: Front = serde_saphyr::from_str("{ingressNginx: {}}")?;
     let watched = Watched {
@@ -240,8 +242,30 @@ fn the_rules_say_the_right_thing_about_servers_that_scale() -> Result<()> {
     run_scenarios("scaling", &watched, include_str!("rules/scaling.yaml"))
 }
 
+/// Names of files of a directory of the repository, without their extension.
+fn stems(directory: &str) -> Result<BTreeSet<String>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let files = fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let paths = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    Ok(paths.iter().filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect())
+}
+
 #[test]
-fn the_rules_say_the_right_thing_about_every_dependency() -> Result<()> {
+fn every_exporter_has_scenarios_and_all_scenarios_are_run() -> Result<()> {
+    let tested: BTreeSet<String> = DEPENDENCIES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(stems("tests/rules/dependencies")?, tested);
+    let not_exporters = ["mod", "template"];
+    let exporters = stems("../src/monitoring/dependencies")?;
+    let without = exporters.iter().filter(|exporter| {
+        !not_exporters.contains(&exporter.as_str()) && !tested.iter().any(|name| name.starts_with(exporter.as_str()))
+    });
+    let without: Vec<&String> = without.collect();
+    assert!(without.is_empty(), "exporters without scenarios: {without:?}");
+    Ok(())
+}
+
+#[test]
+fn the_rules_give_the_expected_results_for_every_dependency() -> Result<()> {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules/dependencies");
     let mut problems = Vec::new();
     for (exporter, yaml) in DEPENDENCIES {
@@ -256,7 +280,8 @@ fn the_rules_say_the_right_thing_about_every_dependency() -> Result<()> {
     Ok(())
 }
 
-/// promtool's notation of values has no NaN: `x_is_nan` in scenarios is a series `x` that is NaN while the other is there.
+/// promtool's notation of values has no NaN. `x_is_nan` in scenarios makes a series `x` that is NaN where `x_is_nan`
+/// has a value.
 fn write_not_a_number(path: &Path, scenarios: &str) -> Result<()> {
     let names =
         scenarios.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter_map(|w| w.strip_suffix("_is_nan"));
@@ -280,7 +305,7 @@ fn run_scenarios(name: &str, watched: &Watched, scenarios: &str) -> Result<()> {
     expect_success(&promtool(&["test", "rules"], &file)?)
 }
 
-/// The part of promtool's format that tells which alerts are tried.
+/// The fields of promtool's format that name the tested alerts.
 #[derive(Deserialize)]
 struct Scenarios {
     tests: Vec<Scenario>,
@@ -298,16 +323,17 @@ struct AlertTest {
     exp_alerts: Vec<serde_json::Value>,
 }
 
-fn every_alert_fires_and_rests(scenarios: &str) -> Result<()> {
+/// Fails unless each alert has a scenario in which it fires and one in which it does not.
+fn every_alert_is_tested_firing_and_not_firing(scenarios: &str) -> Result<()> {
     let scenarios: Scenarios = serde_saphyr::from_str(scenarios)?;
-    let mut seen: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
+    let mut tested: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
     for test in scenarios.tests.into_iter().flat_map(|scenario| scenario.alert_rule_test) {
-        seen.entry(!test.exp_alerts.is_empty()).or_default().insert(test.alertname);
+        tested.entry(!test.exp_alerts.is_empty()).or_default().insert(test.alertname);
     }
     let all: BTreeSet<String> = ALERTS.iter().map(|alert| alert.name.to_owned()).collect();
     for (firing, what) in [(true, "fires"), (false, "does not fire")] {
-        let tried = seen.remove(&firing).unwrap_or_default();
-        ensure!(tried == all, "each alert needs a scenario in which it {what}; there are only {tried:?}");
+        let alerts = tested.remove(&firing).unwrap_or_default();
+        ensure!(alerts == all, "each alert needs a scenario in which it {what}; only these have one: {alerts:?}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Wire types: what users write, what we report, and the foreign objects we emit. No behaviour lives here.
+//! Wire types: spec and status of `RecommenderModel`, and the objects of other API groups that we write. No behaviour.
 
 pub mod conditions;
 pub mod crd;
@@ -12,23 +12,23 @@ pub use status::*;
 
 /// The field manager of everything the operator applies.
 pub const FIELD_MANAGER: &str = "recommender-operator";
-/// The annotation that asks for a training run: a value that was not seen before and starts with `full`.
+/// The annotation that requests a training run: a value that differs from the last one and starts with `full`.
 pub const TRAIN_ANNOTATION: &str = "recommender.dev/train";
-/// On every child and its pods, with [`FIELD_MANAGER`] as its value: what is watched.
+/// Label of every child and its pods, with [`FIELD_MANAGER`] as its value. The operator watches objects with this label.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-/// On every child: the hash of what was last applied, so that an unchanged child is never applied again.
+/// Annotation of every child: hash of the object that was applied last, so that an unchanged child is not applied again.
 pub const HASH_ANNOTATION: &str = "recommender.dev/applied-hash";
-/// On every child: the base name of the `RecommenderModel` it belongs to.
+/// Label of every child: base name of the `RecommenderModel` it belongs to.
 pub const MODEL_LABEL: &str = "recommender.dev/model";
-/// On pods and Jobs: the model version they train or serve.
+/// Label of pods and Jobs: the model version they train or serve.
 pub const VERSION_LABEL: &str = "recommender.dev/version";
-/// On training Jobs: the hash of the training template they were made from.
+/// Annotation of training Jobs: hash of the training settings they were created from.
 pub const TEMPLATE_ANNOTATION: &str = "recommender.dev/training-template";
-/// On training Jobs: the instant the run was due (RFC 3339), which orders versions.
+/// Annotation of training Jobs: time at which the run was due (RFC 3339), which orders versions.
 pub const DUE_ANNOTATION: &str = "recommender.dev/due";
-/// On training Jobs: why the run was started (`Initial`, `Schedule`, `Request`).
+/// Annotation of training Jobs: why the run was started (`Initial`, `Schedule`, `Request`).
 pub const TRIGGER_ANNOTATION: &str = "recommender.dev/trigger";
-/// On training Jobs: the request that started the run.
+/// Annotation of training Jobs: the value of [`TRAIN_ANNOTATION`] that requested the run.
 pub const REQUEST_ANNOTATION: &str = "recommender.dev/request";
-/// On Jobs and pods: the full name of the `RecommenderModel` (the label holds a shortened one).
+/// Annotation of Jobs and pods: the full name of the `RecommenderModel` (the label contains the base name).
 pub const MODEL_NAME_ANNOTATION: &str = "recommender.dev/model-name";

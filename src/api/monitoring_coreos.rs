@@ -1,4 +1,4 @@
-//! The fields we emit of prometheus-operator's kinds (monitoring.coreos.com/v1).
+//! The fields of prometheus-operator's kinds (monitoring.coreos.com/v1) that we write.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
-/// What a ServiceMonitor selects and how it is scraped.
+/// Spec of a ServiceMonitor.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "monitoring.coreos.com",
@@ -27,7 +27,7 @@ pub struct ServiceMonitorSpec {
     pub target_labels: Vec<String>,
 }
 
-/// What a PodMonitor selects and how it is scraped.
+/// Spec of a PodMonitor.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "monitoring.coreos.com",
@@ -55,9 +55,9 @@ pub struct Endpoint {
     pub path: String,
     /// Time between scrapes, as in "15s".
     pub interval: String,
-    /// Time-out of a scrape, as in "10s".
+    /// Timeout of a scrape, as in "10s".
     pub scrape_timeout: String,
-    /// Whether labels of the exposition win over labels of the same name of the target.
+    /// Whether labels in the scraped metrics take precedence over labels of the same name of the target.
     pub honor_labels: bool,
     /// Rewrites of the target's labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -92,7 +92,7 @@ pub struct PrometheusRuleSpec {
     pub groups: Vec<RuleGroup>,
 }
 
-/// Rules that are evaluated one after the other.
+/// Rules that are evaluated sequentially.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleGroup {
@@ -117,7 +117,7 @@ pub struct Rule {
     pub alert: Option<String>,
     /// PromQL.
     pub expr: String,
-    /// How long the alert's expression must hold, as in "5m".
+    /// How long the alert's expression must be true, as in "5m".
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub for_: Option<String>,
     /// Labels added to the result.

@@ -1,10 +1,10 @@
 //! CEL expressions of the schema that are long or used more than once.
 //!
-//! The forms of texts are rules and not patterns, because the message of a pattern is its regular expression. What a
-//! rule looks at has to be bounded (`maxLength`, `maxItems`, `maxProperties`), or the API server refuses the CRD for
-//! what its rules might cost.
+//! The form of strings is validated by rules instead of patterns, because the error message of a pattern is its regular
+//! expression. The input of a rule has to be bounded (`maxLength`, `maxItems`, `maxProperties`), or the API server rejects
+//! the CRD because of the estimated cost of its rules.
 
-/// A bucket, with a prefix or without.
+/// An S3 bucket with an optional prefix.
 pub const S3_URI: &str = r#"self.matches("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?$")"#;
 /// A URL without a path.
 pub const URL: &str = "self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$')";
@@ -12,11 +12,11 @@ pub const URL: &str = "self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$')
 pub const OBJECT_NAME: &str = "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')";
 /// A key of a Secret or ConfigMap.
 pub const DATA_KEY: &str = "self.matches('^[A-Za-z0-9._-]+$')";
-/// A text without blanks.
+/// A container image: any text without blanks.
 pub const IMAGE: &str = "self.matches('^[!-~]+$')";
-/// Cron's five fields; what is in them is checked by the operator.
+/// The five fields of cron. Their contents are validated by the operator.
 pub const FIVE_FIELDS: &str = "self.matches('^[!-~]+( [!-~]+){4}$')";
-/// What a time zone may look like; whether there is one of this name is checked by the operator.
+/// The form of a time zone. Whether it exists is validated by the operator.
 pub const TIME_ZONE: &str = "self.matches('^[A-Za-z0-9_+/-]+$')";
 /// An absolute path.
 pub const HTTP_PATH: &str = "self.matches('^/[!-~]*$')";
@@ -30,37 +30,37 @@ pub const LABEL_VALUES: &str = "self.all(k, self[k].matches('^([A-Za-z0-9]([A-Za
 /// Quantities that are not negative.
 pub const QUANTITIES: &str = "self.all(k, \
     string(self[k]).matches('^[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$'))";
-/// Resources that a container may ask for.
+/// Names of resources of a container.
 pub const RESOURCE_NAMES: &str = "self.all(k, \
     k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))";
-/// No request above its limit. What is no quantity has a rule of its own.
+/// No request above its limit. Invalid quantities are ignored here; they violate [`QUANTITIES`].
 pub const WITHIN_LIMITS: &str = "!has(self.requests) || !has(self.limits) || \
     self.requests.all(k, !(k in self.limits) || \
     !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) || \
     quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)";
 /// A short name: a DNS label that starts with a letter.
 pub const LABEL_NAME: &str = "self.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')";
-/// Names of labels in Prometheus.
+/// Names of labels in Prometheus, except `__name__`.
 pub const METRIC_LABELS: &str = "self.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,127}$') && k != '__name__')";
-/// One kind of dependency, not none and not two.
+/// Exactly one kind of dependency.
 pub const ONE_DEPENDENCY: &str = "[has(self.kafka), has(self.rabbitmq), has(self.rq), has(self.redisList), \
     has(self.flink), has(self.custom)].filter(set, set).size() == 1";
-/// Whoever scales on CPU says what 100 % are: with no signal at all, CPU is the default.
+/// Scaling on CPU requires a CPU request, because the target is relative to it. Without any signal, CPU is the default.
 pub const CPU_REQUESTED: &str = "!has(self.autoscaling) || \
     (!has(self.autoscaling.cpu) && (has(self.autoscaling.latency) || has(self.autoscaling.lag))) || \
     (has(self.resources) && has(self.resources.requests) && 'cpu' in self.resources.requests)";
-/// The same of a worker.
+/// The same for a worker.
 pub const WORKER_CPU_REQUESTED: &str = "!has(self.autoscaling) || \
     (!has(self.autoscaling.cpu) && has(self.autoscaling.lag)) || \
     (has(self.resources) && has(self.resources.requests) && 'cpu' in self.resources.requests)";
-/// Whoever scales on recorded signals has them recorded.
+/// Scaling on latency or lag requires monitoring, which records these signals.
 pub const SCALING_MONITORED: &str = "has(self.monitoring) || \
     ((!has(self.serving.autoscaling) || (!has(self.serving.autoscaling.latency) && !has(self.serving.autoscaling.lag))) && \
     (!has(self.workers) || !self.workers.exists(w, has(w.autoscaling) && has(w.autoscaling.lag))))";
-/// The dependency that servers scale on.
+/// The dependency that servers scale on exists.
 pub const SERVING_LAG_KNOWN: &str = "!has(self.serving.autoscaling) || !has(self.serving.autoscaling.lag) || \
     (has(self.dependencies) && self.dependencies.exists(d, d.name == self.serving.autoscaling.lag.dependency))";
-/// The dependencies that workers scale on.
+/// The dependencies that workers scale on exist.
 pub const WORKER_LAG_KNOWN: &str = "!has(self.workers) || \
     self.workers.all(w, !has(w.autoscaling) || !has(w.autoscaling.lag) || \
     (has(self.dependencies) && self.dependencies.exists(d, d.name == w.autoscaling.lag.dependency)))";

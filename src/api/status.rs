@@ -5,64 +5,64 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the operator found and did. Written by the operator only.
+/// Observed state of the model. Written by the operator only.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RecommenderModelStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The state by aspect. Ready, Reconciling and Stalled sum it up (kstatus).
+    /// The conditions. Ready, Reconciling and Stalled summarize the others (kstatus).
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// What is trained and when.
+    /// Training runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingStatus>,
-    /// What answers requests.
+    /// The servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<ServingStatus>,
     /// The workers, as in the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub workers: Vec<WorkerStatus>,
-    /// The model versions known, newest first; at most five.
+    /// The valid model versions, newest first; at most five, unless more are in use.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     pub versions: Vec<Version>,
 }
 
-/// What is trained and when.
+/// Training runs.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TrainingStatus {
-    /// The run under way.
+    /// The active run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<ActiveRun>,
     /// The run that ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<FinishedRun>,
-    /// When a run last gave a valid version.
+    /// When a run last produced a valid version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success_time: Option<Time>,
-    /// When the last scheduled run was due; older instants are never run again.
+    /// Last scheduled time that was handled; scheduled times up to it are not run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
     /// When the next scheduled run is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<Time>,
-    /// The value of the annotation recommender.dev/train that was last acted on.
+    /// The value of the annotation recommender.dev/train for which a run was last started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_request: Option<String>,
 }
 
-/// A training run under way.
+/// An active training run.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ActiveRun {
     /// The Job.
     pub job: String,
-    /// The version it will give.
+    /// The version it will produce.
     pub version: String,
     /// Full or partial.
     pub kind: TrainingKind,
@@ -70,24 +70,24 @@ pub struct ActiveRun {
     pub trigger: Trigger,
 }
 
-/// A training run that ended.
+/// A finished training run.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct FinishedRun {
     /// The Job.
     pub job: String,
-    /// The version it gave or was to give.
+    /// The version it produced or should have produced.
     pub version: String,
     /// Full or partial.
     pub kind: TrainingKind,
     /// Why it was started.
     pub trigger: Trigger,
-    /// Hash of the training settings it ran with: a failed run is not repeated before they change, it is due again, or
-    /// it is asked for.
+    /// Hash of the training settings it ran with. After a failure, the next run starts when they change, when the schedule
+    /// is due, or on request.
     pub template: String,
-    /// Whether it gave a valid version.
+    /// Whether it produced a valid version.
     pub succeeded: bool,
-    /// Succeeded, or why it failed, in one word.
+    /// Succeeded, or the reason of the failure in CamelCase.
     pub reason: String,
     /// What happened and what to do.
     pub message: String,
@@ -95,15 +95,15 @@ pub struct FinishedRun {
     pub finished_at: Time,
 }
 
-/// Full training takes all data; partial training (to come) starts from a base version.
+/// Full training uses all data; partial training (not implemented yet) starts from a base version.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TrainingKind {
-    /// On all data.
+    /// Training on all data.
     Full,
 }
 
 impl TrainingKind {
-    /// The name as it stands in the status and in RECOMMENDER_KIND.
+    /// The name in the status and in RECOMMENDER_KIND.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "Full",
@@ -112,7 +112,7 @@ impl TrainingKind {
 }
 
 impl Trigger {
-    /// The name as it stands in the status.
+    /// The name in the status.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Initial => "Initial",
@@ -135,7 +135,7 @@ impl std::str::FromStr for Trigger {
 pub enum Trigger {
     /// There was no valid version yet.
     Initial,
-    /// Its schedule.
+    /// The schedule.
     Schedule,
     /// The annotation recommender.dev/train.
     Request,
@@ -151,16 +151,16 @@ pub struct Version {
     pub kind: TrainingKind,
     /// The Job that trained it.
     pub job: String,
-    /// Where the artifact is.
+    /// URI of the artifact.
     pub uri: String,
     /// SHA-256 of the artifact, as sha256:<hex>.
     pub digest: String,
     /// Size of the artifact in bytes.
     pub bytes: i64,
-    /// What the trainer measured, as decimal numbers.
+    /// Metrics reported by the trainer, as decimal numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, String>,
-    /// The training data reaches up to here.
+    /// Time up to which the training data reaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_through: Option<Time>,
     /// When the run was due; the newest valid version is served.
@@ -169,7 +169,7 @@ pub struct Version {
     pub trained_at: Time,
 }
 
-/// What answers requests.
+/// The servers.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ServingStatus {
@@ -182,10 +182,10 @@ pub struct ServingStatus {
     /// Serving pods that are ready.
     #[serde(default)]
     pub replicas: i32,
-    /// Serving pods that are wanted.
+    /// Desired number of serving pods.
     #[serde(default)]
     pub desired_replicas: i32,
-    /// What was decided on their number, where they scale on latency or lag.
+    /// The decision on their number, if they scale on latency or lag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingStatus>,
 }
@@ -199,28 +199,28 @@ pub struct WorkerStatus {
     /// Pods that are ready.
     #[serde(default)]
     pub replicas: i32,
-    /// Pods that are wanted.
+    /// Desired number of pods.
     #[serde(default)]
     pub desired_replicas: i32,
-    /// What was decided on their number, where they scale on a lag.
+    /// The decision on their number, if they scale on lag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingStatus>,
 }
 
-/// What was decided on a number of replicas. Written when the number or its reason changes, not with every measurement.
+/// The decision on a number of replicas. Written when the number or its reason changes, not with every measurement.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingStatus {
-    /// Replicas decided on.
+    /// Number of replicas decided on.
     pub replicas: i32,
-    /// Why, in one word.
+    /// The reason, in CamelCase.
     pub reason: String,
-    /// Why: what was measured, what limited the number, and what it would have been otherwise.
+    /// The measurements, what limited the number, and what it would be otherwise.
     pub message: String,
     /// The last ten changes of the number, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<ScalingDecision>,
-    /// What was learned of one replica.
+    /// Estimates of one replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned: Option<LearnedStatus>,
 }
@@ -231,30 +231,30 @@ pub struct ScalingStatus {
 pub struct ScalingDecision {
     /// When it was decided.
     pub time: Time,
-    /// Replicas there were.
+    /// Number of replicas before.
     pub from: i32,
-    /// Replicas decided on.
+    /// Number of replicas decided on.
     pub to: i32,
-    /// Why, in one word.
+    /// The reason, in CamelCase.
     pub reason: String,
-    /// Why, in one sentence.
+    /// The reason, in one sentence.
     pub message: String,
 }
 
-/// What was learned of one replica; kept so that a restart of the operator forgets nothing.
+/// Estimates of one replica. Stored here so that they persist over a restart of the operator.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LearnedStatus {
-    /// Requests per second that one replica carries at the latency target, as a decimal number.
+    /// Capacity of one replica at the latency target, in requests per second, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_replica: Option<String>,
-    /// Messages per second that one replica works off, as a decimal number.
+    /// Capacity of one replica, in messages per second, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages_per_replica: Option<String>,
-    /// Seconds from the order of a replica to its being ready, as measured on the pods.
+    /// Seconds from scaling up until the new replica is ready, as measured on the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_seconds: Option<i32>,
-    /// The operator's own notes.
+    /// Internal data of the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
 }

@@ -1,47 +1,54 @@
-//! The calls to the API server. Each has a deadline, is counted, and tells a person what went wrong.
+//! The calls to the API server. Each has a deadline, is counted in the metrics, and fails with a readable error.
 
 use std::time::{Duration, Instant};
 
+use axum::http::{HeaderValue, header::ACCEPT};
 use k8s_openapi::api::core::v1::Event;
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
-    core::ObjectMeta,
+    core::{ObjectMeta, PartialObjectMeta, Request},
 };
 use serde_json::{Value, json};
 
 use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus},
+    kinds::Kind,
     leader::Fence,
-    render::Kind,
+    observe,
     telemetry::Metrics,
 };
 
-/// No call takes longer; a hanging API server must not hang a reconcile.
+/// Deadline of a call: 10 s. An API server that hangs must not block a reconcile.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Owns `spec.replicas` between the moment we let it go and the moment the autoscaler takes it.
+/// The `Accept` header that requests only the metadata in the response to a creation. kube has no call for that.
+const METADATA_ONLY: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+
+/// Field manager that owns `spec.replicas` after we give it up and until the autoscaler takes it over. Replicas are also
+/// ordered in its name.
 const HANDOFF_MANAGER: &str = "recommender-operator-handoff";
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No answer within [`CALL_DEADLINE`].
+    /// No response within [`CALL_DEADLINE`].
     #[error("the API server did not answer within {} s", CALL_DEADLINE.as_secs())]
     Deadline,
-    /// The API server said no.
+    /// The API server refused the call.
     #[error("{}", .0.message)]
     Refused(Box<kube::core::Status>),
     /// Another replica holds the lease.
     #[error("another replica has taken over")]
     Fenced,
-    /// The API server was not reached, or its answer was not understood.
+    /// The API server was not reached, or its response could not be read.
     #[error("the API server cannot be reached: {0}")]
     Transport(kube::Error),
 }
 
 impl CallError {
-    /// The HTTP status; none when there was no answer.
+    /// The HTTP status; none when there was no response.
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Refused(status) => Some(status.code),
@@ -49,7 +56,7 @@ impl CallError {
         }
     }
 
-    /// Whether trying the same again is pointless until somebody changes something.
+    /// Whether a retry of the same call is pointless until something is changed.
     pub fn is_permanent(&self) -> bool {
         matches!(self.code(), Some(400 | 422))
     }
@@ -64,7 +71,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Uses a client; counts calls in `metrics`; writes only while `fence`, if there is one, says that we may.
+    /// Uses `client`, counts calls in `metrics`, and writes only while `fence`, if there is one, is valid.
     pub fn new(client: Client, metrics: Metrics, fence: Option<Fence>) -> Self {
         Self { client, metrics, fence }
     }
@@ -82,34 +89,66 @@ impl Cluster {
         }
     }
 
-    /// Applies a child as its only owner: with a UID only to that very object, without one only as a new object. Should
-    /// somebody have made an object of that name meanwhile, the fields that differ are a conflict and stay theirs.
+    /// Creates a child. Returns the new object's metadata; none when an object of that name exists, which is not changed.
+    ///
+    /// This is no apply: that would change an object that another manager has created meanwhile, and costs the API server
+    /// more.
     ///
     /// # Errors
-    /// When the call failed, or the object of that UID is gone.
+    /// When the call failed.
+    pub async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Option<ObjectMeta>, CallError> {
+        let path = DynamicObject::url_path(&kind.resource(), Some(namespace));
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        let request = Request::new(path).create(&params, object.to_string().into_bytes());
+        let created = async {
+            let mut request = request.map_err(kube::Error::BuildRequest)?;
+            request.headers_mut().insert(ACCEPT, METADATA_ONLY);
+            self.client.request::<PartialObjectMeta<DynamicObject>>(request).await
+        };
+        match self.call("create", kind.as_str(), created).await {
+            Ok(object) => Ok(Some(object.metadata)),
+            Err(CallError::Refused(status)) if status.reason == "AlreadyExists" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Applies a child to the object with the UID `uid`, by force: we become the only owner of its fields.
+    ///
+    /// # Errors
+    /// When the call failed, or the object with that UID is gone.
     pub async fn apply(
         &self,
         kind: Kind,
         namespace: &str,
         mut object: Value,
-        uid: Option<&str>,
+        uid: &str,
     ) -> Result<ObjectMeta, CallError> {
-        let mut params = PatchParams::apply(FIELD_MANAGER);
-        if let Some(uid) = uid {
-            object["metadata"]["uid"] = uid.into();
-            params = params.force();
-        }
+        object["metadata"]["uid"] = uid.into();
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let api = self.api(kind, namespace);
-        let patch = Patch::Apply(&object);
+        let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&object));
         let applied = self.call("apply", kind.as_str(), api.patch_metadata(&name, &params, &patch)).await?;
         Ok(applied.metadata)
     }
 
-    /// Puts back the label that our watches ask for, on that very object.
+    /// Converts the fields of our creation of a child to fields of our applies, as client-go's `csaupgrade` does. The next
+    /// apply then removes those that it does not contain.
     ///
     /// # Errors
-    /// When the call failed, or the object of that UID is gone.
+    /// When a call failed, or the object was changed between the two calls.
+    pub async fn convert_ownership(&self, kind: Kind, namespace: &str, name: &str) -> Result<(), CallError> {
+        let Some(meta) = self.get(kind, namespace, name).await? else { return Ok(()) };
+        let Some(converted) = observe::converted_ownership(meta.managed_fields.as_deref()) else { return Ok(()) };
+        let change = json!({"managedFields": converted, "resourceVersion": meta.resource_version});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let (api, patch) = (self.api(kind, namespace), Patch::Merge(json!({"metadata": change})));
+        self.call("patch", kind.as_str(), api.patch_metadata(name, &params, &patch)).await.map(drop)
+    }
+
+    /// Restores the label that our watches select by, on the object with the UID `uid`.
+    ///
+    /// # Errors
+    /// When the call failed, or the object with that UID is gone.
     pub async fn label(&self, kind: Kind, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
         let patch = Patch::Merge(json!({"metadata": {"uid": uid, "labels": {MANAGED_BY_LABEL: FIELD_MANAGER}}}));
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
@@ -117,7 +156,7 @@ impl Cluster {
         self.call("patch", kind.as_str(), api.patch_metadata(name, &params, &patch)).await.map(drop)
     }
 
-    /// Deletes that very object and what it owns. An object that is gone already is fine.
+    /// Deletes the object with the UID `uid` and its dependents. That the object is already gone is no error.
     ///
     /// # Errors
     /// When the call failed.
@@ -129,13 +168,13 @@ impl Cluster {
         };
         match self.call("delete", kind.as_str(), self.api(kind, namespace).delete(name, &params)).await {
             Ok(_) => Ok(()),
-            // Gone, or another object of that name by now.
+            // Already gone, or another object has the name now.
             Err(CallError::Refused(status)) if matches!(status.code, 404 | 409) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Sets the number of replicas of a Deployment, through its scale.
+    /// Sets the number of replicas of a Deployment, through its scale subresource.
     ///
     /// # Errors
     /// When the call failed.
@@ -146,7 +185,7 @@ impl Cluster {
         self.call("scale", "Deployment", api.patch_scale(name, &params, &patch)).await.map(drop)
     }
 
-    /// Makes another manager own the replicas that we are about to let go, so that they stay what they are.
+    /// Makes [`HANDOFF_MANAGER`] own the replicas before we give them up, so that their number does not change.
     ///
     /// # Errors
     /// When the call failed.
@@ -180,14 +219,15 @@ impl Cluster {
             "metadata": {"name": name, "uid": uid},
             "status": status,
         });
-        // Metadata only comes back: an object whose spec cannot be decoded must not fail here.
+        // Untyped, so that an object whose spec cannot be decoded does not fail here.
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &model_resource());
         let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&object));
         let written = self.call("status", "RecommenderModel", api.patch_status(name, &params, &patch)).await?;
         Ok(written.metadata.resource_version.and_then(|version| version.parse().ok()))
     }
 
-    /// Writes the conditions of an object and leaves the rest of its status. Returns the object's resource version.
+    /// Writes the conditions of an object and its `observedGeneration`, and leaves the rest of its status unchanged. Returns
+    /// the object's resource version.
     ///
     /// # Errors
     /// When the call failed.
@@ -209,7 +249,7 @@ impl Cluster {
     /// Creates an Event.
     ///
     /// # Errors
-    /// When the call failed; events are a courtesy, so callers only log it.
+    /// When the call failed. Events are optional, so callers only log the error.
     pub async fn create_event(&self, namespace: &str, event: &Event) -> Result<(), CallError> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         self.call("create", "Event", api.create(&PostParams::default(), event)).await.map(drop)

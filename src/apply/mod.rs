@@ -1,30 +1,32 @@
-//! Brings the cluster to what is wanted, one write per child that is not as wanted, and none for those that are.
+//! Brings the children to their desired state: one write per child that is not as desired, and none for the others.
 
 mod client;
-mod heals;
+mod corrections;
 
 pub use client::{CALL_DEADLINE, CallError, Cluster};
-pub use heals::Heals;
+pub use corrections::Corrections;
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
+use serde_json::Value;
 
 use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL, conditions::reasons},
+    kinds::Kind,
     model::{Identity, names},
-    observe::{self, Facts, Family, Seen, World},
-    render::{Child, Kind},
+    observe::{self, Cache, ChildState, Children, ObservedChild},
+    render::Child,
 };
 
-/// What became of the children.
+/// The result of applying the children.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// Children that are not as wanted.
+    /// Children that are not as desired.
     pub problems: Vec<Problem>,
-    /// Children that somebody else had changed and that were put right.
-    pub healed: Vec<(Kind, String)>,
+    /// Children that another manager had changed and that were corrected.
+    pub corrected: Vec<(Kind, String)>,
 }
 
-/// Why a child is not as wanted.
+/// Why a child is not as desired.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     /// Its kind.
@@ -35,42 +37,42 @@ pub struct Problem {
     pub reason: &'static str,
     /// What is wrong and what to do.
     pub message: String,
-    /// Whether it stays so until somebody changes something.
+    /// Whether it lasts until something is changed.
     pub permanent: bool,
 }
 
-/// What is to be applied, and to whose children.
-pub struct Wanted<'a> {
-    /// Whose children.
+/// The desired children of one object.
+pub struct Desired<'a> {
+    /// The object's identity.
     pub identity: &'a Identity,
     /// The object's UID.
     pub uid: &'a str,
-    /// All children that are wanted now.
+    /// All children that are desired now.
     pub children: &'a [Child],
-    /// Whether serving is decided; if not, what serves is left alone.
+    /// Whether serving is decided; if not, the autoscaler and the PodDisruptionBudget of the servers are not deleted.
     pub serving_decided: bool,
-    /// Children that were put right before.
-    pub heals: &'a Heals,
-    /// The time of this look.
+    /// Earlier corrections of the children.
+    pub corrections: &'a Corrections,
+    /// The time of this reconcile.
     pub now: Timestamp,
 }
 
-/// Applies what is wanted and deletes what is ours and no longer wanted. One child's failure does not keep the others
-/// from being tried.
-pub async fn apply(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, family: &Family) -> Outcome {
+/// Applies the desired children and deletes those of ours that are no longer desired. A failure of one child does not keep
+/// the others from being tried.
+pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, children: &Children) -> Outcome {
     let mut outcome = Outcome::default();
-    // First: an autoscaler that is not wanted any more must be gone before the replicas are set.
-    for (kind, name, seen) in unwanted(wanted, family) {
-        let deleted = cluster.delete(kind, &wanted.identity.namespace, name, &seen.uid).await;
+    // Deletions come first: an autoscaler that is no longer desired must be gone before the replicas are set.
+    for (kind, name, observed) in to_delete(desired, children) {
+        let deleted = cluster.delete(kind, &desired.identity.namespace, name, &observed.uid).await;
         outcome.problems.extend(deleted.err().map(|error| failed(kind, name, &error)));
     }
-    for child in wanted.children {
-        match ensure(cluster, world, wanted, family.child(child.kind, &child.name), child).await {
-            Ok(Ensured::AsWanted) => {}
-            Ok(Ensured::Healed) => {
-                outcome.healed.push((child.kind, child.name.clone()));
-                // It is right for the moment; without this the status would go to and fro with every round.
-                if wanted.heals.is_contested(child, wanted.now) {
+    for child in desired.children {
+        match ensure(cluster, cache, desired, children.child(child.kind, &child.name), child).await {
+            Ok(Ensured::AsDesired) => {}
+            Ok(Ensured::Corrected) => {
+                outcome.corrected.push((child.kind, child.name.clone()));
+                // The child is as desired for the moment. Without this the condition would alternate with every reconcile.
+                if desired.corrections.has_field_conflict(child, desired.now) {
                     outcome.problems.push(field_conflict(child));
                 }
             }
@@ -80,127 +82,144 @@ pub async fn apply(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, family
     outcome
 }
 
-/// Children that are ours and not wanted. Jobs are the training's business, and the Deployment that serves goes only with
-/// its owner: losing sight of the version must not take down what serves.
-fn unwanted<'a>(wanted: &Wanted<'_>, family: &'a Family) -> Vec<(Kind, &'a str, &'a Seen)> {
-    let serving = names::serving(&wanted.identity.base);
+/// Children that are ours and not desired. Jobs are left to the training, and the Deployment of the servers is deleted only
+/// with its owner: an unknown version must not take down the servers.
+fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'a str, &'a ObservedChild)> {
+    let serving = names::serving(&desired.identity.base);
     let kept = |kind, name: &str| match kind {
         Kind::Job => true,
         Kind::Deployment => name == serving,
-        Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => name == serving && !wanted.serving_decided,
+        Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => name == serving && !desired.serving_decided,
         _ => false,
     };
-    family
-        .children()
-        .filter(|(kind, name, seen)| {
+    children
+        .iter()
+        .filter(|(kind, name, observed)| {
             !kept(*kind, name)
-                && !seen.deleting
-                && seen.controller.as_deref() == Some(wanted.uid)
-                && !wanted.children.iter().any(|child| child.kind == *kind && child.name == *name)
+                && !observed.deleting
+                && observed.controller.as_deref() == Some(desired.uid)
+                && !desired.children.iter().any(|child| child.kind == *kind && child.name == *name)
         })
         .collect()
 }
 
+/// The state of a child that could be brought to its desired state.
 enum Ensured {
-    AsWanted,
-    Healed,
+    AsDesired,
+    Corrected,
 }
 
 async fn ensure(
     cluster: &Cluster,
-    world: &World,
-    wanted: &Wanted<'_>,
-    seen: Option<&Seen>,
+    cache: &Cache,
+    desired: &Desired<'_>,
+    observed: Option<&ObservedChild>,
     child: &Child,
 ) -> Result<Ensured, Problem> {
-    if !world.has_kind(child.kind) {
+    if !cache.has_kind(child.kind) {
         return Err(api_missing(child));
     }
-    let identity = wanted.identity;
+    let identity = desired.identity;
     let failed = |error| failed(child.kind, &child.name, &error);
-    let adopted;
-    let seen = match seen {
-        Some(seen) => seen,
-        None => match cluster.get(child.kind, &identity.namespace, &child.name).await.map_err(failed)? {
-            None => return create(cluster, world, wanted, child).await.map_err(failed),
-            Some(meta) => {
-                adopted = adopt(world, wanted, child, &meta)?;
-                // The two whose state only the watch tells; a Job is never applied again, so nothing else would do it.
-                if matches!(child.kind, Kind::Job | Kind::Deployment) && !is_watched(&meta) {
-                    cluster.label(child.kind, &identity.namespace, &child.name, &adopted.uid).await.map_err(failed)?;
-                }
-                &adopted
+    let existing;
+    let observed = match observed {
+        Some(observed) => observed,
+        None => {
+            if let Some(meta) =
+                cluster.create(child.kind, &identity.namespace, &created(child)).await.map_err(failed)?
+            {
+                cache.record(child.kind, &meta);
+                return Ok(Ensured::AsDesired);
             }
-        },
+            existing = adopt(cluster, cache, desired, child).await?;
+            &existing
+        }
     };
-    if seen.controller.as_deref() != Some(wanted.uid) {
-        return Err(if seen.outlived(&identity.name) { outlived(child) } else { name_conflict(child) });
+    if observed.controller.as_deref() != Some(desired.uid) {
+        return Err(if observed.outlived(&identity.name) { outlived(child) } else { name_conflict(child) });
     }
-    // A Job's template cannot be changed; one that is being deleted is made anew when it is gone.
-    if child.kind == Kind::Job || seen.deleting {
-        return Ok(Ensured::AsWanted);
+    // A Job's template is immutable. A child that is being deleted is created again once it is gone.
+    if child.kind == Kind::Job || observed.deleting {
+        return Ok(Ensured::AsDesired);
     }
-    if seen.is_as_applied(child) {
-        world.confirm(&identity.namespace, &identity.base, child.kind, &child.name);
-        return Ok(Ensured::AsWanted);
+    if observed.is_as_applied(child) {
+        cache.confirm(&identity.namespace, &identity.base, child.kind, &child.name);
+        return Ok(Ensured::AsDesired);
     }
-    // What we want now was applied before: not the spec has changed, but somebody else the child.
-    let changed_by_others = seen.hash.as_deref() == Some(&child.hash);
-    if changed_by_others && wanted.heals.is_resting(child, wanted.now) {
+    // What is desired now was applied before: the spec has not changed, so another manager has changed the child.
+    let has_drifted = observed.hash.as_deref() == Some(&child.hash);
+    if has_drifted && desired.corrections.is_backed_off(child, desired.now) {
         return Err(field_conflict(child));
     }
-    let updated = update(cluster, world, wanted, seen, child).await.map_err(failed)?;
-    Ok(if updated && changed_by_others { Ensured::Healed } else { Ensured::AsWanted })
+    let updated = update(cluster, cache, desired, observed, child).await.map_err(failed)?;
+    Ok(if updated && has_drifted { Ensured::Corrected } else { Ensured::AsDesired })
 }
 
-/// The child is not in the cluster: makes it.
-async fn create(cluster: &Cluster, world: &World, wanted: &Wanted<'_>, child: &Child) -> Result<Ensured, CallError> {
-    let namespace = &wanted.identity.namespace;
-    let meta = cluster.apply(child.kind, namespace, child.object.clone(), None).await?;
-    world.record(child.kind, &meta);
-    if let Some(replicas) = child.seed_replicas.filter(|replicas| *replicas > 1) {
-        // The API server made it 1. Starting with what the autoscaler would come to anyway saves its first period.
-        cluster.set_replicas(namespace, &child.name, replicas).await?;
+/// A child as it is created: with the replicas that its autoscaler would set anyway, which saves the autoscaler's first
+/// period. The autoscaler owns them from its first change on.
+fn created(child: &Child) -> Value {
+    let mut object = child.object.clone();
+    if let Some(replicas) = child.seed_replicas {
+        object["spec"]["replicas"] = replicas.into();
     }
-    Ok(Ensured::AsWanted)
+    object
 }
 
-/// The child is there but was not seen by the watch: it is ours and the watch is late, or it is somebody else's.
-fn adopt(world: &World, wanted: &Wanted<'_>, child: &Child, meta: &ObjectMeta) -> Result<Seen, Problem> {
-    if observe::controller(meta).is_none_or(|owner| owner.uid != wanted.uid) {
+/// Handles an object of the child's name that exists and is not cached: it is ours and the watch is late, or it belongs to
+/// another owner, which is an error.
+async fn adopt(
+    cluster: &Cluster,
+    cache: &Cache,
+    desired: &Desired<'_>,
+    child: &Child,
+) -> Result<ObservedChild, Problem> {
+    let failed = |error| failed(child.kind, &child.name, &error);
+    let namespace = &desired.identity.namespace;
+    let meta = cluster.get(child.kind, namespace, &child.name).await.map_err(failed)?.ok_or_else(|| vanished(child))?;
+    if observe::controller(&meta).is_none_or(|owner| owner.uid != desired.uid) {
         return Err(name_conflict(child));
     }
-    world.record(child.kind, meta).ok_or_else(|| name_conflict(child))
+    let observed = cache.record(child.kind, &meta).ok_or_else(|| name_conflict(child))?;
+    // Only the watch delivers the state of these two kinds. A Job is never applied again, so nothing else would restore the
+    // label.
+    if matches!(child.kind, Kind::Job | Kind::Deployment) && !is_watched(&meta) {
+        cluster.label(child.kind, namespace, &child.name, &observed.uid).await.map_err(failed)?;
+    }
+    Ok(observed)
 }
 
-/// The child is in the cluster and not as wanted: applies it. Returns whether it was time for that.
+/// Applies a child that exists and is not as desired. Returns false when it is too early for that.
 async fn update(
     cluster: &Cluster,
-    world: &World,
-    wanted: &Wanted<'_>,
-    seen: &Seen,
+    cache: &Cache,
+    desired: &Desired<'_>,
+    observed: &ObservedChild,
     child: &Child,
 ) -> Result<bool, CallError> {
-    let namespace = &wanted.identity.namespace;
-    if seen.owns_replicas && child.object["spec"]["replicas"].is_null() {
-        let Facts::Deployment(facts) = &seen.facts else {
-            // How many there are is not known yet, and letting go now would make it one. The watch is about to tell.
+    let namespace = &desired.identity.namespace;
+    if observed.owns_replicas && child.object["spec"]["replicas"].is_null() {
+        let ChildState::Deployment(state) = &observed.state else {
+            // The current number is not known yet, and giving up the field now would reset it to one. The watch will deliver
+            // it.
             return Ok(false);
         };
-        cluster.hand_over_replicas(namespace, &child.name, facts.desired).await?;
+        cluster.hand_over_replicas(namespace, &child.name, state.desired).await?;
     }
-    let meta = cluster.apply(child.kind, namespace, child.object.clone(), Some(&seen.uid)).await?;
-    world.record(child.kind, &meta);
+    if observed.created_not_applied {
+        cluster.convert_ownership(child.kind, namespace, &child.name).await?;
+    }
+    let meta = cluster.apply(child.kind, namespace, child.object.clone(), &observed.uid).await?;
+    cache.record(child.kind, &meta);
     Ok(true)
 }
 
-/// Whether our watches see an object: they ask for its label.
+/// Whether our watches include an object: they select by its label.
 fn is_watched(meta: &ObjectMeta) -> bool {
     let label = meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY_LABEL));
     label.is_some_and(|manager| manager == FIELD_MANAGER)
 }
 
-/// A problem of a call on a child.
+/// The problem of a failed call for a child.
 pub fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
     Problem {
         kind,
@@ -211,7 +230,7 @@ pub fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
     }
 }
 
-/// The child of a deleted object of the same name: the garbage collector is on its way, and its deletion wakes us.
+/// The child of a deleted object of the same name: the garbage collector will delete it, and that enqueues the object.
 fn outlived(child: &Child) -> Problem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     Problem {
@@ -219,7 +238,21 @@ fn outlived(child: &Child) -> Problem {
         name: name.clone(),
         reason: reasons::PENDING,
         message: format!(
-            "{kind} {name} still belongs to a deleted RecommenderModel of the same name; it is made anew once it is gone"
+            "{kind} {name} still belongs to a deleted RecommenderModel of the same name; it is created again once that one is deleted"
+        ),
+        permanent: false,
+    }
+}
+
+/// An object of the child's name existed when the child was to be created, and was gone a moment later.
+fn vanished(child: &Child) -> Problem {
+    let (kind, name) = (child.kind.as_str(), &child.name);
+    Problem {
+        kind: child.kind,
+        name: name.clone(),
+        reason: reasons::PENDING,
+        message: format!(
+            "another {kind} {name} was deleted while this one was to be created; it is created with the next try"
         ),
         permanent: false,
     }
@@ -232,7 +265,7 @@ fn name_conflict(child: &Child) -> Problem {
         name: name.clone(),
         reason: reasons::NAME_CONFLICT,
         message: format!(
-            "{kind} {name} exists and is not owned by this RecommenderModel; it is left alone: delete or rename it, or \
+            "{kind} {name} exists and is not owned by this RecommenderModel; it is not changed: delete or rename it, or \
              give the RecommenderModel another name"
         ),
         permanent: true,
@@ -246,9 +279,9 @@ fn field_conflict(child: &Child) -> Problem {
         name: name.clone(),
         reason: reasons::FIELD_CONFLICT,
         message: format!(
-            "{kind} {name}: somebody else keeps changing fields that this RecommenderModel sets, so they are put right \
-             only now and then; see who does it with kubectl get {} {name} -o yaml --show-managed-fields, and make them \
-             leave those fields alone",
+            "{kind} {name}: another field manager keeps changing fields that this RecommenderModel sets, so they are \
+             corrected with a back-off; find it with kubectl get {} {name} -o yaml --show-managed-fields, and stop it \
+             from setting them",
             kind.to_lowercase()
         ),
         permanent: false,
@@ -262,10 +295,10 @@ fn api_missing(child: &Child) -> Problem {
         name: child.name.clone(),
         reason: reasons::API_MISSING,
         message: format!(
-            "the cluster has no {}s ({}), or the operator may not list them: install prometheus-operator, it is picked \
-             up without a restart, or remove spec.monitoring",
+            "the cluster has no {}s ({}), or the operator may not list them: {}",
             kind.as_str(),
-            kind.resource().group
+            kind.resource().group,
+            kind.when_missing().unwrap_or("it has to have them")
         ),
         permanent: true,
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{api::HASH_ANNOTATION, telemetry::Metrics};
 
-/// An API server that has one object or none, takes every write, and keeps what it was asked.
+/// An API server that has one object or none, accepts every write, and records the requests.
 #[derive(Clone, Default)]
 struct Server {
     object: Option<ObjectMeta>,
@@ -42,7 +42,8 @@ impl Server {
         let force = if uri.query().unwrap_or_default().contains("force=true") { " by force" } else { "" };
         self.asked.lock().expect("no panic").push(format!("{method} {name}{force}"));
         let found = match (&self.object, method) {
-            (None, "GET") => return status(404),
+            (None, "GET") => return status(404, "NotFound"),
+            (Some(_), "POST") => return status(409, "AlreadyExists"),
             (None, _) => serde_json::from_value(meta(json!({}))).expect("metadata"),
             (Some(object), _) => object.clone(),
         };
@@ -55,8 +56,8 @@ impl Server {
     }
 }
 
-fn status(code: u16) -> Response<Body> {
-    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code});
+fn status(code: u16, reason: &str) -> Response<Body> {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason});
     Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).expect("a response")
 }
 
@@ -86,16 +87,22 @@ fn child(kind: Kind) -> Child {
     }
 }
 
-/// Applies one child in a world where the watch has shown `seen`.
-async fn apply_one(server: &Server, seen: Option<Value>, child: Child) -> Outcome {
-    apply_after(server, seen, child, &Heals::default(), Timestamp::UNIX_EPOCH).await
+/// Applies one child with a cache that contains `observed`, if there is one.
+async fn apply_one(server: &Server, observed: Option<Value>, child: Child) -> Outcome {
+    apply_after(server, observed, child, &Corrections::default(), Timestamp::UNIX_EPOCH).await
 }
 
-/// Applies one child at `now`, after it was put right before.
-async fn apply_after(server: &Server, seen: Option<Value>, child: Child, heals: &Heals, now: Timestamp) -> Outcome {
-    let world = World::default();
-    if let Some(seen) = seen {
-        world.record(child.kind, &serde_json::from_value(seen).expect("metadata"));
+/// Applies one child at `now`, after these corrections.
+async fn apply_after(
+    server: &Server,
+    observed: Option<Value>,
+    child: Child,
+    corrections: &Corrections,
+    now: Timestamp,
+) -> Outcome {
+    let cache = Cache::default();
+    if let Some(observed) = observed {
+        cache.record(child.kind, &serde_json::from_value(observed).expect("metadata"));
     }
     let meta = ObjectMeta {
         name: Some("a".into()),
@@ -104,63 +111,100 @@ async fn apply_after(server: &Server, seen: Option<Value>, child: Child, heals: 
         ..ObjectMeta::default()
     };
     let identity = Identity::of(&meta, Timestamp::UNIX_EPOCH);
-    let wanted = Wanted { identity: &identity, uid: "uid", children: &[child], serving_decided: false, heals, now };
-    let family = world.family("shop", "a");
-    apply(&server.cluster(), &world, &wanted, &family).await
+    let desired =
+        Desired { identity: &identity, uid: "uid", children: &[child], serving_decided: false, corrections, now };
+    let children = cache.children("shop", "a");
+    apply(&server.cluster(), &cache, &desired, &children).await
 }
 
 #[tokio::test]
-async fn a_new_child_takes_nothing_from_an_object_that_was_made_meanwhile() {
+async fn a_new_child_is_created_with_one_request() {
     let server = Server::default();
     assert_eq!(apply_one(&server, None, child(Kind::Service)).await, Outcome::default());
-    assert_eq!(server.asked(), ["GET a", "PATCH a"]);
+    assert_eq!(server.asked(), ["POST services"]);
 }
 
 #[tokio::test]
-async fn what_is_ours_is_put_right_by_force() {
+async fn an_object_of_another_owner_that_was_created_meanwhile_is_not_changed() {
+    let theirs = meta(json!({"ownerReferences": []}));
+    let server = Server::with(theirs);
+    let outcome = apply_one(&server, None, child(Kind::Service)).await;
+    let reasons: Vec<_> = outcome.problems.iter().map(|problem| problem.reason).collect();
+    assert_eq!(reasons, [reasons::NAME_CONFLICT]);
+    assert_eq!(server.asked(), ["POST services", "GET a"]);
+}
+
+#[test]
+fn a_scaled_deployment_is_created_with_replicas_and_applied_without_them() {
+    let scaled = Child { seed_replicas: Some(3), ..child(Kind::Deployment) };
+    assert_eq!(created(&scaled)["spec"], json!({"replicas": 3}));
+    assert_eq!(scaled.object["spec"], json!({}));
+}
+
+#[tokio::test]
+async fn the_first_apply_of_a_child_converts_the_ownership_of_its_creation_so_that_fields_can_be_removed() {
+    let fields = |operation: &str| {
+        json!([{
+            "manager": FIELD_MANAGER, "operation": operation, "fieldsType": "FieldsV1", "apiVersion": "v1",
+            "fieldsV1": {"f:spec": {"f:ports": {}}},
+        }])
+    };
+    let created = meta(json!({"managedFields": fields("Update")}));
+    let server = Server::with(created.clone());
+    assert_eq!(apply_one(&server, Some(created), child(Kind::Service)).await.problems, []);
+    assert_eq!(server.asked(), ["GET a", "PATCH a", "PATCH a by force"]);
+
+    let applied = meta(json!({"managedFields": fields("Apply")}));
+    let server = Server::with(applied.clone());
+    assert_eq!(apply_one(&server, Some(applied), child(Kind::Service)).await.problems, []);
+    assert_eq!(server.asked(), ["PATCH a by force"]);
+}
+
+#[tokio::test]
+async fn a_child_of_ours_is_corrected_by_force() {
     let server = Server::with(meta(json!({})));
     assert_eq!(apply_one(&server, Some(meta(json!({}))), child(Kind::Service)).await.problems, []);
     assert_eq!(server.asked(), ["PATCH a by force"]);
 }
 
 #[tokio::test]
-async fn a_child_that_somebody_keeps_changing_is_left_for_a_while_then_put_right_and_told_of_all_the_time() {
+async fn a_field_conflict_is_corrected_with_a_back_off_and_reported_all_the_time() {
     let at = |seconds| Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds);
     let edited = || meta(json!({"annotations": {HASH_ANNOTATION: "h"}}));
-    let healed = [(Kind::Service, "a".to_owned())];
+    let corrected = [(Kind::Service, "a".to_owned())];
     let conflict = |outcome: &Outcome| outcome.problems.iter().map(|problem| problem.reason).collect::<Vec<_>>();
 
-    let (server, mut heals) = (Server::with(edited()), Heals::default());
+    let (server, mut corrections) = (Server::with(edited()), Corrections::default());
     for second in 0..3 {
-        let outcome = apply_after(&server, Some(edited()), child(Kind::Service), &heals, at(second)).await;
-        assert_eq!((conflict(&outcome), &outcome.healed[..]), (vec![], &healed[..]), "{second}");
-        heals.add(Kind::Service, "a", at(second));
+        let outcome = apply_after(&server, Some(edited()), child(Kind::Service), &corrections, at(second)).await;
+        assert_eq!((conflict(&outcome), &outcome.corrected[..]), (vec![], &corrected[..]), "{second}");
+        corrections.add(Kind::Service, "a", at(second));
     }
-    let rests = apply_after(&server, Some(edited()), child(Kind::Service), &heals, at(3)).await;
-    assert_eq!((conflict(&rests), &rests.healed[..]), (vec![reasons::FIELD_CONFLICT], &[][..]));
+    let waits = apply_after(&server, Some(edited()), child(Kind::Service), &corrections, at(3)).await;
+    assert_eq!((conflict(&waits), &waits.corrected[..]), (vec![reasons::FIELD_CONFLICT], &[][..]));
     assert_eq!(server.asked().len(), 3, "{:?}", server.asked());
 
-    let again = apply_after(&server, Some(edited()), child(Kind::Service), &heals, at(60)).await;
-    assert_eq!((conflict(&again), &again.healed[..]), (vec![reasons::FIELD_CONFLICT], &healed[..]));
+    let again = apply_after(&server, Some(edited()), child(Kind::Service), &corrections, at(60)).await;
+    assert_eq!((conflict(&again), &again.corrected[..]), (vec![reasons::FIELD_CONFLICT], &corrected[..]));
 
     let ours = Child { hash: "a new spec".into(), ..child(Kind::Service) };
-    let changed = apply_after(&server, Some(edited()), ours, &heals, at(3)).await;
+    let changed = apply_after(&server, Some(edited()), ours, &corrections, at(3)).await;
     assert_eq!(changed, Outcome::default(), "a change of the spec does not wait");
     assert_eq!(server.asked().len(), 5, "{:?}", server.asked());
 }
 
 #[tokio::test]
-async fn a_job_without_our_label_gets_it_back_because_nobody_would_see_its_end() {
+async fn a_job_without_our_label_gets_it_back_because_the_watch_would_not_deliver_its_end() {
     let server = Server::with(meta(json!({"labels": {}})));
     assert_eq!(apply_one(&server, None, child(Kind::Job)).await.problems, []);
-    assert_eq!(server.asked(), ["GET a", "PATCH a"]);
+    assert_eq!(server.asked(), ["POST jobs", "GET a", "PATCH a"]);
     let labelled = Server::with(meta(json!({})));
     assert_eq!(apply_one(&labelled, None, child(Kind::Job)).await.problems, []);
-    assert_eq!(labelled.asked(), ["GET a"], "the watch is only late");
+    assert_eq!(labelled.asked(), ["POST jobs", "GET a"], "the watch is only late");
 }
 
 #[tokio::test]
-async fn the_child_of_a_deleted_object_of_the_same_name_is_waited_for_and_a_foreign_one_is_a_conflict() {
+async fn a_child_of_a_deleted_object_of_the_same_name_is_pending_and_one_of_another_owner_is_a_conflict() {
     let of = |name: &str, kind: &str| {
         let owner = json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": "other", "controller": true});
         json!([owner])
@@ -173,20 +217,20 @@ async fn the_child_of_a_deleted_object_of_the_same_name_is_waited_for_and_a_fore
         let theirs = meta(json!({"ownerReferences": owners}));
         let server = Server::with(theirs.clone());
         let outcome = apply_one(&server, Some(theirs), child(Kind::Service)).await;
-        let told: Vec<_> = outcome.problems.iter().map(|problem| (problem.reason, problem.permanent)).collect();
-        assert_eq!(told, [(reason, permanent)], "{owners}");
+        let reported: Vec<_> = outcome.problems.iter().map(|problem| (problem.reason, problem.permanent)).collect();
+        assert_eq!(reported, [(reason, permanent)], "{owners}");
         assert!(!server.asked().iter().any(|asked| asked.starts_with("PATCH")), "{:?}", server.asked());
     }
 }
 
 #[tokio::test]
-async fn replicas_are_not_let_go_before_it_is_known_how_many_there_are() {
+async fn the_replicas_field_is_not_given_up_before_the_current_number_is_known() {
     let server = Server::with(meta(json!({})));
     let fields = json!([{
         "manager": FIELD_MANAGER, "operation": "Apply", "fieldsType": "FieldsV1", "apiVersion": "apps/v1",
         "fieldsV1": {"f:spec": {"f:replicas": {}}},
     }]);
-    let seen = meta(json!({"managedFields": fields}));
-    assert_eq!(apply_one(&server, Some(seen), child(Kind::Deployment)).await, Outcome::default());
-    assert_eq!(server.asked(), [""; 0], "the state of the Deployment was not seen yet");
+    let observed = meta(json!({"managedFields": fields}));
+    assert_eq!(apply_one(&server, Some(observed), child(Kind::Deployment)).await, Outcome::default());
+    assert_eq!(server.asked(), [""; 0], "the state of the Deployment was not observed yet");
 }

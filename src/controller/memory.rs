@@ -1,4 +1,4 @@
-//! What is remembered of objects between two looks. All of it may be lost: a restart only costs a little.
+//! The state kept in memory of each object between two reconciles. It may be lost: a restart costs little.
 
 use std::{
     collections::HashMap,
@@ -8,35 +8,36 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{api::RecommenderModelStatus, apply::Heals, render::Kind};
+use crate::{api::RecommenderModelStatus, apply::Corrections, kinds::Kind};
 
-/// First pause after a failure; it doubles with each further one.
+/// Pause after a first failure: 1 s. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause.
+/// Longest pause after a failure: 300 s.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// How long other words for the same failure wait to be told.
+/// Minimum time since the last write of the status before another message of the same failure is written: 60 s.
 const REWORDING_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
+/// The state of one object.
 #[derive(Debug, Default)]
-struct Remembered {
-    /// What we last wrote, and the resource version it gave: while the watch has not shown it yet, and as long as the
-    /// object cannot be read.
+struct ObjectState {
+    /// The status we wrote last, and the resource version that gave. Kept until the watch has delivered it, and as long as
+    /// the object cannot be read.
     written: Option<(u64, RecommenderModelStatus)>,
     /// Failures in a row.
     failures: u32,
     /// When we last wrote the status.
-    told_at: Option<Timestamp>,
-    /// Children that were put right.
-    heals: Heals,
+    reported_at: Option<Timestamp>,
+    /// Corrections of its children.
+    corrections: Corrections,
 }
 
-/// By object UID.
+/// The state of all objects, by UID.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<String, Remembered>>);
+pub struct Memory(Mutex<HashMap<String, ObjectState>>);
 
 impl Memory {
-    /// The newest status there is: what the watch showed at `version`, or what we have written since. An object that
-    /// cannot be read shows none; what we wrote of it, if anything, is all that is known.
+    /// The newest status: the one the watch delivered with `version`, or the one we have written since. `shown` is none for
+    /// an object that cannot be read; then only the one we wrote is known, if there is one.
     pub fn newest_status(
         &self,
         uid: &str,
@@ -44,10 +45,10 @@ impl Memory {
         shown: Option<&RecommenderModelStatus>,
     ) -> RecommenderModelStatus {
         let mut objects = self.lock();
-        let remembered = objects.get_mut(uid);
-        match (shown, remembered.as_ref().and_then(|remembered| remembered.written.as_ref())) {
+        let object = objects.get_mut(uid);
+        match (shown, object.as_ref().and_then(|object| object.written.as_ref())) {
             (Some(shown), Some((written, _))) if *written <= version => {
-                remembered.map(|remembered| remembered.written.take());
+                object.map(|object| object.written.take());
                 shown.clone()
             }
             (_, Some((_, status))) => status.clone(),
@@ -55,57 +56,57 @@ impl Memory {
         }
     }
 
-    /// Takes note of a status that was written.
+    /// Records a written status.
     pub fn wrote(&self, uid: &str, version: u64, status: &RecommenderModelStatus, now: Timestamp) {
         let mut objects = self.lock();
-        let remembered = objects.entry(uid.to_owned()).or_default();
-        remembered.written = Some((version, status.clone()));
-        remembered.told_at = Some(now);
+        let object = objects.entry(uid.to_owned()).or_default();
+        object.written = Some((version, status.clone()));
+        object.reported_at = Some(now);
     }
 
-    /// Whether the status was written so recently that other words for the same failure can wait.
-    pub fn was_told_lately(&self, uid: &str, now: Timestamp) -> bool {
-        let told_at = self.lock().get(uid).and_then(|remembered| remembered.told_at);
-        told_at.is_some_and(|at| now.duration_since(at) < REWORDING_PAUSE)
+    /// Whether the status was written so recently that another message of the same failure can wait.
+    pub fn was_reported_lately(&self, uid: &str, now: Timestamp) -> bool {
+        let reported_at = self.lock().get(uid).and_then(|object| object.reported_at);
+        reported_at.is_some_and(|at| now.duration_since(at) < REWORDING_PAUSE)
     }
 
-    /// The children of an object that were put right.
-    pub fn heals(&self, uid: &str) -> Heals {
-        self.lock().get(uid).map(|remembered| remembered.heals.clone()).unwrap_or_default()
+    /// The corrections of an object's children.
+    pub fn corrections(&self, uid: &str) -> Corrections {
+        self.lock().get(uid).map(|object| object.corrections.clone()).unwrap_or_default()
     }
 
-    /// Takes note that a child was put right. Returns whether it is the first time of a series.
-    pub fn healed(&self, uid: &str, kind: Kind, name: &str, now: Timestamp) -> bool {
-        self.lock().entry(uid.to_owned()).or_default().heals.add(kind, name, now)
+    /// Records a correction of a child. Returns whether it is the first of a series.
+    pub fn corrected(&self, uid: &str, kind: Kind, name: &str, now: Timestamp) -> bool {
+        self.lock().entry(uid.to_owned()).or_default().corrections.add(kind, name, now)
     }
 
-    /// Takes note that an object was worked on without a failure.
+    /// Records a reconcile without failure.
     pub fn succeeded(&self, uid: &str) {
-        if let Some(remembered) = self.lock().get_mut(uid) {
-            remembered.failures = 0;
+        if let Some(object) = self.lock().get_mut(uid) {
+            object.failures = 0;
         }
     }
 
-    /// Takes note of a failure. Returns the pause before the next try.
+    /// Records a failure. Returns the pause before the retry.
     pub fn failed(&self, uid: &str) -> Duration {
         let mut objects = self.lock();
-        let remembered = objects.entry(uid.to_owned()).or_default();
-        remembered.failures = remembered.failures.saturating_add(1);
-        pause(uid, remembered.failures)
+        let object = objects.entry(uid.to_owned()).or_default();
+        object.failures = object.failures.saturating_add(1);
+        pause(uid, object.failures)
     }
 
-    /// Forgets an object that is gone.
+    /// Removes the state of an object that is gone.
     pub fn forget(&self, uid: &str) {
         self.lock().remove(uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, ObjectState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Doubles with each failure. Objects that failed together are spread over a quarter of the pause, each always at the
-/// same place in it.
+/// The pause after so many failures in a row; it doubles with each. It is shortened by up to a quarter, by a share that
+/// depends on the UID only, so that objects that failed together are not retried together.
 fn pause(uid: &str, failures: u32) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE);
     let spread: u32 = uid.bytes().map(u32::from).sum::<u32>() % 256;
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_five_minutes_and_start_anew_after_a_success() {
+    fn pauses_double_up_to_five_minutes_and_start_again_after_a_success() {
         let memory = Memory::default();
         let pauses: Vec<u64> = (0..12).map(|_| memory.failed("\0").as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_that_fail_together_do_not_come_back_together() {
+    fn objects_that_fail_together_are_not_retried_together() {
         assert_ne!(pause("a", 9), pause("b", 9));
         for uid in ["a", "zzzz", "f00"] {
             assert!(pause(uid, 9) <= Duration::from_secs(256) && pause(uid, 9) >= Duration::from_secs(192));
@@ -143,26 +144,26 @@ mod tests {
         memory.wrote("u", 10, &status(2), Timestamp::UNIX_EPOCH);
         assert_eq!(memory.newest_status("u", 9, Some(&status(1))), status(2));
         assert_eq!(memory.newest_status("u", 10, Some(&status(2))), status(2));
-        assert_eq!(memory.newest_status("u", 9, Some(&status(3))), status(3), "what was caught up with is forgotten");
+        assert_eq!(memory.newest_status("u", 9, Some(&status(3))), status(3), "the watch had caught up before");
     }
 
     #[test]
-    fn what_was_written_of_an_object_that_cannot_be_read_counts_on() {
+    fn the_status_written_for_an_unreadable_object_stays_the_newest() {
         let memory = Memory::default();
         assert_eq!(memory.newest_status("u", 9, None), RecommenderModelStatus::default());
-        let told = RecommenderModelStatus { observed_generation: Some(2), ..RecommenderModelStatus::default() };
-        memory.wrote("u", 10, &told, Timestamp::UNIX_EPOCH);
-        assert_eq!(memory.newest_status("u", 10, None), told);
-        assert_eq!(memory.newest_status("u", 11, None), told);
+        let reported = RecommenderModelStatus { observed_generation: Some(2), ..RecommenderModelStatus::default() };
+        memory.wrote("u", 10, &reported, Timestamp::UNIX_EPOCH);
+        assert_eq!(memory.newest_status("u", 10, None), reported);
+        assert_eq!(memory.newest_status("u", 11, None), reported);
     }
 
     #[test]
-    fn other_words_for_the_same_failure_wait_a_minute() {
+    fn another_message_of_the_same_failure_waits_a_minute() {
         let memory = Memory::default();
         let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
-        assert!(!memory.was_told_lately("u", at(0)), "nothing was told yet");
+        assert!(!memory.was_reported_lately("u", at(0)), "nothing was written yet");
         memory.wrote("u", 10, &RecommenderModelStatus::default(), at(0));
-        assert!(memory.was_told_lately("u", at(59)));
-        assert!(!memory.was_told_lately("u", at(60)));
+        assert!(memory.was_reported_lately("u", at(59)));
+        assert!(!memory.was_reported_lately("u", at(60)));
     }
 }

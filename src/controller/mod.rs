@@ -1,4 +1,4 @@
-//! Watches, the queue, and what surrounds every look at an object: deadline, panics, back-off, metrics.
+//! Watches, the queue, and what surrounds every reconcile: deadline, panics, back-off, metrics.
 
 mod memory;
 mod queue;
@@ -29,48 +29,49 @@ use crate::{
     api::RecommenderModel,
     apply::{self, CallError, Cluster},
     leader::Fence,
-    observe::{Scope, Touched, WATCH_SECONDS, World, watch, watch_children},
+    observe::{Cache, Enqueue, Scope, WATCH_SECONDS, watch, watch_children},
     signals::{Kubelets, SourceConfig},
     status,
     telemetry::{Health, Metrics},
 };
 
-/// An object that may be unreadable: one that is does not keep the others from being listed.
+/// An object that may be unreadable. One that is must not keep the others from being listed.
 pub type Guarded = DeserializeGuard<RecommenderModel>;
 
-/// No look at an object takes longer.
+/// Deadline of a reconcile: 60 s.
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Changes within this time are looked at together: the echoes of our own writes, and the pods of one rollout.
+/// Changes of an object within this time are one reconcile: 250 ms. This merges the watch events of our own
+/// writes, and those of the pods of one rollout.
 const GATHER: Duration = Duration::from_millis(250);
 
-/// What is under way may take this long after the signal to stop: less than the 30 s a pod has by default, so that the
-/// lease can still be given back.
+/// Time that running reconciles have after the signal to stop: 20 s. Less than the 30 s a pod has by default, so that the
+/// lease can still be released.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// What every look needs.
+/// What every reconcile needs.
 pub struct Context {
     objects: Store<Guarded>,
     cluster: Cluster,
-    world: Arc<World>,
+    cache: Arc<Cache>,
     memory: Memory,
     scaler: Scaler,
     kubelets: Kubelets,
-    /// Objects to look at for other reasons than a change in the cluster.
-    touch: mpsc::UnboundedSender<ObjectRef<Guarded>>,
+    /// Enqueues objects for other reasons than a change in the cluster.
+    enqueue: mpsc::UnboundedSender<ObjectRef<Guarded>>,
     /// Objects of all scopes that wait to be reconciled.
     waiting: Arc<Waiting>,
-    /// How many more reconciles may run, of all scopes together.
+    /// Permits of concurrent reconciles, of all scopes together.
     permits: Arc<Semaphore>,
     metrics: Metrics,
     fence: Option<Fence>,
 }
 
 impl Context {
-    /// Has an object looked at.
-    fn touch(&self, object: ObjectRef<Guarded>) {
-        // An error says that the queue is gone, which ends everything.
-        let _ = self.touch.send(object);
+    /// Enqueues an object.
+    fn enqueue(&self, object: ObjectRef<Guarded>) {
+        // An error means that the queue is gone, and with it the controller.
+        let _ = self.enqueue.send(object);
     }
 
     /// Whether the lease, if there is one, is still ours.
@@ -79,21 +80,21 @@ impl Context {
     }
 }
 
-/// Why a look is to be repeated, by stage.
+/// Why a reconcile is retried, by stage.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A child could not be brought to what is wanted.
+    /// A child could not be brought to its desired state.
     #[error("{}", .problem.message)]
     Child {
-        /// The first of them.
+        /// The first problem.
         problem: apply::Problem,
-        /// After which time to look again in any case, as something else is due then.
+        /// The time after which to reconcile in any case, because something else is due.
         due: Option<Duration>,
     },
     /// The status could not be written.
     #[error("the status could not be written: {0}")]
     Status(#[from] CallError),
-    /// It took too long.
+    /// It exceeded the deadline.
     #[error("not done within {} s", RECONCILE_DEADLINE.as_secs())]
     Deadline,
     /// A defect of the operator.
@@ -116,24 +117,24 @@ impl Error {
     }
 }
 
-/// How the controller works.
+/// Settings of the controller.
 pub struct Settings {
-    /// Where it looks.
+    /// The namespaces to work in.
     pub scopes: Vec<Scope>,
     /// Reconciles at the same time, of all scopes together, at most.
     pub concurrency: u16,
     /// Whether we may still write; none without leader election.
     pub fence: Option<Fence>,
-    /// Where the signals come from that replicas are decided on.
+    /// Where the signals are read from that replicas are decided on.
     pub sources: Vec<SourceConfig>,
 }
 
-/// Reconciles until `stop` resolves; then finishes what is under way, within [`DRAIN`].
+/// Reconciles until `stop` resolves; then finishes the running reconciles, within [`DRAIN`].
 ///
-/// Each scope is worked on by itself, so that the list of one namespace never replaces that of another.
+/// Each scope has its own watches and cache, so that the list of one namespace never replaces that of another.
 ///
 /// # Errors
-/// When a queue ended without being told to, which is a defect.
+/// When a queue ended before `stop` resolved, which is a defect.
 pub async fn run(
     client: Client,
     settings: Settings,
@@ -141,30 +142,30 @@ pub async fn run(
     health: Health,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    metrics.announce_failures(Error::CLASSES);
+    metrics.initialize_failures(Error::CLASSES);
     let stop = stop.boxed().shared();
     let (waiting, permits) = (Arc::default(), Arc::new(Semaphore::new(settings.concurrency.into())));
     let (mut caches, mut contexts, mut work) = (Vec::new(), Vec::new(), Vec::new());
     for scope in &settings.scopes {
         let (store, writer) = reflector::store();
-        let (touch, mut touched) = mpsc::unbounded_channel();
+        let (enqueue, mut enqueued) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
             objects: store.clone(),
             cluster: Cluster::new(client.clone(), metrics.clone(), settings.fence.clone()),
-            world: Arc::new(World::default()),
+            cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
             kubelets: Kubelets::new(client.clone(), scope.clone()),
-            touch,
+            enqueue,
             waiting: Arc::clone(&waiting),
             permits: Arc::clone(&permits),
             metrics: metrics.clone(),
             fence: settings.fence.clone(),
         });
         contexts.push(context.clone());
-        let touched = stream::poll_fn(move |poll| touched.poll_recv(poll));
-        let objects = stream::select(objects(&client, scope, &context, writer), touched);
-        caches.push((store.clone(), context.world.clone()));
+        let enqueued = stream::poll_fn(move |poll| enqueued.poll_recv(poll));
+        let objects = stream::select(objects(&client, scope, &context, writer), enqueued);
+        caches.push((store.clone(), context.cache.clone()));
         work.push(work_off(&client, scope, settings.concurrency, store, objects, context, stop.clone()));
     }
     let too_long = stop.clone().then(|()| tokio::time::sleep(DRAIN));
@@ -172,13 +173,13 @@ pub async fn run(
         _ = futures::future::join_all(work) => {}
         () = beat(&health, &metrics, caches) => {}
         () = scaler::run(settings.sources, contexts, metrics.clone()) => {}
-        () = too_long => tracing::warn!("broke off what was still under way"),
+        () = too_long => tracing::warn!("aborted the reconciles that were still running"),
     }
     anyhow::ensure!(stop.peek().is_some(), "the work queue ended by itself");
     Ok(())
 }
 
-/// Looks at every object of a scope whenever it or one of its children changed.
+/// Reconciles every object of a scope whenever it or one of its children changed.
 async fn work_off(
     client: &Client,
     scope: &Scope,
@@ -190,36 +191,36 @@ async fn work_off(
 ) {
     let known = store.clone();
     let children =
-        watch_children(client, scope, &context.world).flat_map(move |touched| stream::iter(refs(&known, touched)));
-    let touched = stream::select(objects, children).inspect({
+        watch_children(client, scope, &context.cache).flat_map(move |enqueued| stream::iter(refs(&known, enqueued)));
+    let enqueued = stream::select(objects, children).inspect({
         let context = context.clone();
         move |object| context.metrics.set_queue_length(context.waiting.enter(object))
     });
     let queued = context.clone();
-    let queue = queue::gather(touched, GATHER).map(Ok::<_, watcher::Error>).take_until(stop);
+    let queue = queue::gather(enqueued, GATHER).map(Ok::<_, watcher::Error>).take_until(stop);
     let config = Config::default().concurrency(concurrency);
     let results = applier(
-        |object, context| Box::pin(look(object, context)),
+        |object, context| Box::pin(reconcile_one(object, context)),
         |object, error, context| back_off(&object, error, &context),
         context,
         store,
         queue,
         config,
     );
-    // Failed looks are logged where they failed; what else comes is an object that vanished while it was queued, or one
-    // whose children are deleted after it.
+    // Failed reconciles are logged where they failed. Any other error is an object that vanished while it was queued, or
+    // one whose children are deleted after it.
     results
         .for_each(|result| {
             if let Err(controller::Error::ObjectNotFound(object)) = &result {
                 let gone = ObjectRef::new(&object.name).within(object.namespace.as_deref().unwrap_or_default());
                 queued.metrics.set_queue_length(queued.waiting.leave(&gone));
             }
-            async move { tracing::debug!(failed = result.is_err(), "looked at an object") }
+            async move { tracing::debug!(failed = result.is_err(), "reconciled an object") }
         })
         .await;
 }
 
-/// The objects themselves: fills the store, and is the stream of those that changed.
+/// Watches the objects themselves: fills the store and yields those that changed.
 fn objects(
     client: &Client,
     scope: &Scope,
@@ -227,13 +228,13 @@ fn objects(
     writer: Writer<Guarded>,
 ) -> impl Stream<Item = ObjectRef<Guarded>> + use<> {
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    // Who wrote which field is of no use here, and often more than the object itself.
+    // The managed fields are not used here, and are often larger than the object itself.
     let watch = watch(scope.api::<Guarded>(client.clone()), config)
         .modify(|object| kube::Resource::meta_mut(object).managed_fields = None);
     let context = context.clone();
     let mut before_list = Vec::new();
     reflector::reflector(writer, watch).filter_map(move |event| {
-        let touched = match event {
+        let enqueued = match event {
             Ok(Event::Apply(object) | Event::InitApply(object)) => Some(ObjectRef::from_obj(&object)),
             Ok(Event::Delete(object)) => {
                 forget(&context, &object);
@@ -244,7 +245,7 @@ fn objects(
                 None
             }
             Ok(Event::InitDone) => {
-                // What was deleted while we did not watch.
+                // Objects that were deleted while there was no watch.
                 before_list
                     .drain(..)
                     .filter(|object| is_gone(&context, object))
@@ -252,15 +253,15 @@ fn objects(
                 None
             }
             Err(error) => {
-                tracing::warn!(%error, "watch of RecommenderModels failed; trying again");
+                tracing::warn!(%error, "watch of RecommenderModels failed; retrying");
                 None
             }
         };
-        std::future::ready(touched)
+        std::future::ready(enqueued)
     })
 }
 
-/// Whether an object is not there any more, or another one has its name.
+/// Whether an object does not exist any more, or another one has its name.
 fn is_gone(context: &Context, object: &Guarded) -> bool {
     let uid = |object: &Guarded| kube::Resource::meta(object).uid.clone();
     context.objects.get(&ObjectRef::from_obj(object)).is_none_or(|now| uid(&now) != uid(object))
@@ -280,48 +281,58 @@ fn forget(context: &Context, object: &Guarded) {
     context.metrics.remove_model(&name(&meta.namespace), &name(&meta.name));
 }
 
-fn refs(store: &Store<Guarded>, touched: Touched) -> Vec<ObjectRef<Guarded>> {
-    match touched {
-        Touched::Model { namespace, name } => vec![ObjectRef::new(&name).within(&namespace)],
-        Touched::Everything => store.state().iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect(),
+fn refs(store: &Store<Guarded>, enqueued: Enqueue) -> Vec<ObjectRef<Guarded>> {
+    match enqueued {
+        Enqueue::Model { namespace, name } => vec![ObjectRef::new(&name).within(&namespace)],
+        Enqueue::Everything => store.state().iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect(),
     }
 }
 
-/// One look, contained: it ends in time, and a panic in it harms no other object.
-async fn look(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+/// Reconciles an object once it has a permit.
+async fn reconcile_one(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
     let span = tracing::info_span!(
         "reconcile",
         object = reconcile::display_name(&object),
         reconcile_id = format!("{:08x}", Timestamp::now().as_microsecond() as u32),
     );
     async move {
-        // An error would say that the semaphore was closed, which nothing does.
+        // An error would mean that the semaphore was closed, which never happens.
         let _permit = context.permits.acquire().await;
-        let _timer = context.metrics.reconcile_timer();
-        leave_queue(&context, &object);
         let now = Timestamp::now();
-        let result = contained(reconcile::reconcile(&context, object.clone(), now)).await;
-        let uid = kube::Resource::meta(object.as_ref()).uid.clone().unwrap_or_default();
-        match &result {
-            Ok(_) => context.memory.succeeded(&uid),
-            Err(error @ (Error::Panic(_) | Error::Deadline)) => {
-                let told = contained(tell_interrupted(&context, &object, &uid, error, now).map(Ok)).await;
-                told.unwrap_or_else(|error| tracing::warn!(%error, "the status could not be written"));
-            }
-            Err(_) => {}
-        }
-        if is_gone(&context, &object) {
-            forget(&context, &object); // what this look took note of would stay for ever
-            return Ok(Action::await_change());
-        }
-        context.metrics.reconciled(result.as_ref().map(drop).map_err(Error::class));
-        result
+        supervised(&context, &object, now, reconcile::reconcile(&context, object.clone(), now)).await
     }
     .instrument(span)
     .await
 }
 
-/// Ends work at the deadline, and makes an error of a panic in it.
+/// Runs the work of one reconcile with a deadline, contains its panics, and counts it.
+async fn supervised(
+    context: &Context,
+    object: &Guarded,
+    now: Timestamp,
+    work: impl Future<Output = Result<Action, Error>>,
+) -> Result<Action, Error> {
+    let _timer = context.metrics.reconcile_timer();
+    leave_queue(context, object);
+    let result = contained(work).await;
+    let uid = kube::Resource::meta(object).uid.clone().unwrap_or_default();
+    match &result {
+        Ok(_) => context.memory.succeeded(&uid),
+        Err(error @ (Error::Panic(_) | Error::Deadline)) => {
+            let reported = contained(report_interrupted(context, object, &uid, error, now).map(Ok)).await;
+            reported.unwrap_or_else(|error| tracing::warn!(%error, "the status could not be written"));
+        }
+        Err(_) => {}
+    }
+    if is_gone(context, object) {
+        forget(context, object); // what this reconcile recorded would stay for ever
+        return Ok(Action::await_change());
+    }
+    context.metrics.reconciled(result.as_ref().map(drop).map_err(Error::class));
+    result
+}
+
+/// Ends work at the deadline, and turns a panic in it into an error.
 async fn contained<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match tokio::time::timeout(RECONCILE_DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => result,
@@ -330,8 +341,8 @@ async fn contained<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T,
     }
 }
 
-/// The look broke off before it could write a status of its own.
-async fn tell_interrupted(context: &Context, object: &Guarded, uid: &str, error: &Error, now: Timestamp) {
+/// Reports a reconcile that ended before it could write a status of its own.
+async fn report_interrupted(context: &Context, object: &Guarded, uid: &str, error: &Error, now: Timestamp) {
     let Ok(model) = &object.0 else { return };
     let shown = model.status.clone().unwrap_or_default();
     let prior = context.memory.newest_status(uid, 0, Some(&shown));
@@ -351,18 +362,18 @@ fn back_off(object: &Guarded, error: &Error, context: &Context) -> Action {
     let uid = kube::Resource::meta(object).uid.clone().unwrap_or_default();
     let due = if let Error::Child { due, .. } = error { *due } else { None };
     let pause = context.memory.failed(&uid).min(due.unwrap_or(Duration::MAX));
-    tracing::warn!(object = reconcile::display_name(object), %error, again_in_seconds = pause.as_secs(), "not as wanted");
+    tracing::warn!(object = reconcile::display_name(object), %error, again_in_seconds = pause.as_secs(), "the reconcile failed");
     Action::requeue(pause)
 }
 
-/// Tells the health endpoints that the loop is alive and whether everything was listed.
-async fn beat(health: &Health, metrics: &Metrics, caches: Vec<(Store<Guarded>, Arc<World>)>) {
+/// Reports to the health endpoints that the loop is alive and whether everything was listed.
+async fn beat(health: &Health, metrics: &Metrics, caches: Vec<(Store<Guarded>, Arc<Cache>)>) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
         health.beat();
-        let loaded = caches.iter().all(|(store, world)| {
-            world.is_loaded() && store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+        let loaded = caches.iter().all(|(store, cache)| {
+            cache.is_loaded() && store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
         });
         health.set_loaded(loaded);
         let objects: Vec<_> = caches.iter().flat_map(|(store, _)| store.state()).collect();
@@ -371,23 +382,4 @@ async fn beat(health: &Health, metrics: &Metrics, caches: Vec<(Store<Guarded>, A
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_in_a_look_becomes_an_error_with_its_message() {
-        let error = contained(async { panic!("object {} is odd", "x") as Result<(), Error> }).await.unwrap_err();
-        assert_eq!((error.class(), error.to_string().as_str()), ("panic", "internal error: object x is odd"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_look_that_hangs_ends_at_the_deadline() {
-        let error = contained(std::future::pending::<Result<(), Error>>()).await.unwrap_err();
-        assert_eq!((error.class(), error.to_string().as_str()), ("deadline", "not done within 60 s"));
-    }
-
-    #[tokio::test]
-    async fn what_goes_well_is_passed_through() {
-        assert_eq!(contained(async { Ok::<_, Error>(7) }).await.unwrap(), 7);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Which objects wait for a look.
+//! The objects that wait to be reconciled.
 
 use std::{
     collections::HashSet,
@@ -11,17 +11,17 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Guarded;
 
-/// Objects that were touched and not looked at since.
+/// Objects that were enqueued and not reconciled since.
 #[derive(Debug, Default)]
 pub struct Waiting(Mutex<HashSet<ObjectRef<Guarded>>>);
 
 impl Waiting {
-    /// An object was touched. Returns how many wait.
+    /// Records that an object was enqueued. Returns how many wait.
     pub fn enter(&self, object: &ObjectRef<Guarded>) -> usize {
         self.with(|waiting| waiting.insert(object.clone()))
     }
 
-    /// An object is looked at, or gone. Returns how many wait.
+    /// Records that an object is being reconciled, or is gone. Returns how many wait.
     pub fn leave(&self, object: &ObjectRef<Guarded>) -> usize {
         self.with(|waiting| waiting.remove(object))
     }
@@ -33,22 +33,22 @@ impl Waiting {
     }
 }
 
-/// Holds the first touch of an object back for `delay` and lets those that come meanwhile go with it: the echoes of our
-/// own writes, the pods of one rollout. Unlike kube's debounce the delay does not start anew with every touch, so that an
-/// object under steady change is still looked at.
+/// Delays an enqueued object by `delay` and merges further enqueues in that time: the watch events of our own writes, the
+/// pods of one rollout. Unlike in kube's debounce, a further enqueue does not restart the delay, so that an object under
+/// steady change is still reconciled.
 pub fn gather(
-    touched: impl Stream<Item = ObjectRef<Guarded>> + Send,
+    enqueued: impl Stream<Item = ObjectRef<Guarded>> + Send,
     delay: Duration,
 ) -> impl Stream<Item = ObjectRef<Guarded>> + Send {
-    let state = (Box::pin(touched), HashSet::new(), FuturesUnordered::new());
-    stream::unfold(state, move |(mut touched, mut held, mut timers)| async move {
+    let state = (Box::pin(enqueued), HashSet::new(), FuturesUnordered::new());
+    stream::unfold(state, move |(mut enqueued, mut held, mut timers)| async move {
         loop {
             tokio::select! {
                 Some(object) = timers.next() => {
                     held.remove(&object);
-                    return Some((object, (touched, held, timers)));
+                    return Some((object, (enqueued, held, timers)));
                 }
-                object = touched.next() => {
+                object = enqueued.next() => {
                     let object = object?;
                     if held.insert(object.clone()) {
                         timers.push(async move {
@@ -68,6 +68,7 @@ mod tests {
 
     use super::*;
 
+    /// The delay of [`gather`] in these tests.
     const DELAY: Duration = Duration::from_millis(250);
 
     fn object(name: &str) -> ObjectRef<Guarded> {
@@ -75,29 +76,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn touches_within_the_delay_are_one_look_and_the_next_one_is_another() {
-        let touched = stream::iter(["a", "b", "a", "a"]).map(object).chain(stream::once(async {
+    async fn enqueues_within_the_delay_are_one_reconcile_and_a_later_one_is_another() {
+        let enqueued = stream::iter(["a", "b", "a", "a"]).map(object).chain(stream::once(async {
             sleep(DELAY * 2).await;
             object("a")
         }));
-        let never_ends = touched.chain(stream::pending());
-        let looks: Vec<_> = gather(never_ends, DELAY).take(3).map(|look| look.name).collect().await;
-        assert_eq!(looks, ["a", "b", "a"]);
+        let never_ends = enqueued.chain(stream::pending());
+        let reconciled: Vec<_> = gather(never_ends, DELAY).take(3).map(|object| object.name).collect().await;
+        assert_eq!(reconciled, ["a", "b", "a"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_object_under_steady_change_is_still_looked_at() {
+    async fn an_object_under_steady_change_is_still_reconciled() {
         let steady = stream::unfold((), |()| async {
             sleep(DELAY / 5).await;
             Some((object("a"), ()))
         });
         let start = Instant::now();
-        let looks = gather(steady, DELAY).take(4).count().await;
-        assert!(looks == 4 && start.elapsed() < DELAY * 6, "{:?}", start.elapsed());
+        let reconciled = gather(steady, DELAY).take(4).count().await;
+        assert!(reconciled == 4 && start.elapsed() < DELAY * 6, "{:?}", start.elapsed());
     }
 
     #[test]
-    fn an_object_waits_once_until_it_is_looked_at() {
+    fn an_object_waits_once_until_it_is_reconciled() {
         let waiting = Waiting::default();
         assert_eq!([waiting.enter(&object("a")), waiting.enter(&object("a")), waiting.enter(&object("b"))], [1, 1, 2]);
         assert_eq!([waiting.leave(&object("a")), waiting.leave(&object("a"))], [1, 1]);

@@ -1,4 +1,4 @@
-//! One look at one object, as a table of contents.
+//! One reconcile of one object, step by step.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,16 +8,17 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{Context, Error, Guarded, report, runs, scaler};
 use crate::{
     api::{RecommenderModel, RecommenderModelStatus, conditions::reasons},
-    apply::{self, Outcome, Wanted},
+    apply::{self, Desired, Outcome},
+    kinds::Kind,
     model::{Identity, Model, Workload},
-    observe::{Facts, Family},
-    render::{self, Child, Decided, Kind},
-    status::{self, FIRST_METRICS, Note, Scaling},
+    observe::{ChildState, Children},
+    render::{self, Child, Decided},
+    status::{self, Event, FIRST_METRICS, Scaling},
     training::{self, Decision, ObservedRun, Plan},
 };
 
-/// Everything known at the beginning of a look.
-struct Look {
+/// Everything known at the beginning of a reconcile.
+struct Reconcile {
     object: Arc<Guarded>,
     identity: Identity,
     uid: String,
@@ -27,42 +28,42 @@ struct Look {
 
 /// Brings the cluster in line with an object:
 ///
-/// 1. read what is known of it, and check that it can be worked with (no request)
-/// 2. decide what to train and what to serve (pure), and take over what the last tick decided on replicas
+/// 1. read the object and its cached children, and validate the object (no request)
+/// 2. decide what to train and what to serve (pure), and take over what the last scaling tick decided on replicas
 /// 3. render the children (pure, cannot fail)
-/// 4. apply what is not as wanted, delete what is not wanted any more, order the replicas that were newly decided
+/// 4. apply what is not as desired, delete what is no longer desired, order the replicas that were newly decided
 /// 5. compute the status (pure) and write it if it changed
 ///
 /// # Errors
-/// Whatever could not be done and is to be tried again.
+/// What could not be done and is retried.
 pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) -> Result<Action, Error> {
-    let Some(look) = Look::at(context, object, now) else {
+    let Some(reconcile) = Reconcile::at(context, object, now) else {
         return Ok(Action::await_change());
     };
-    let model = match look.validate() {
+    let model = match reconcile.validate() {
         Ok(model) => model,
-        Err(message) => return look.refuse(context, &message).await,
+        Err(message) => return reconcile.refuse(context, &message).await,
     };
-    let family = look.family(context);
+    let children = reconcile.children(context);
 
-    let training = look.decide(&model, &family);
-    let scaling = look.scaling(context, &model, &family);
-    let children = look.render(&model, &training, &scaling, &family);
-    let mut outcome = look.apply(context, &training, &children, &family).await;
-    look.order(context, &model, &scaling, &family, &mut outcome.problems).await;
+    let training = reconcile.decide(&model, &children);
+    let scaling = reconcile.scaling(context, &model, &children);
+    let desired = reconcile.render(&model, &training, &scaling, &children);
+    let mut outcome = reconcile.apply(context, &training, &desired, &children).await;
+    reconcile.order(context, &model, &scaling, &children, &mut outcome.problems).await;
 
-    let family = look.family(context);
-    let status = look.status(&model, &training, &scaling, &family, &outcome);
-    look.tell(context, &status, &outcome).await?;
-    look.next(&model, &training, &family, outcome)
+    let children = reconcile.children(context);
+    let status = reconcile.status(&model, &training, &scaling, &children, &outcome);
+    reconcile.report(context, &status, &outcome).await?;
+    reconcile.next(&model, &training, &children, outcome)
 }
 
-impl Look {
-    /// None when there is nothing to do: it is being deleted, or not everything was listed yet.
+impl Reconcile {
+    /// None when there is nothing to do: the object is being deleted, not everything was listed yet, or the lease is lost.
     fn at(context: &Context, object: Arc<Guarded>, now: Timestamp) -> Option<Self> {
         let meta = kube::Resource::meta(object.as_ref());
         let uid = meta.uid.clone()?;
-        if meta.deletion_timestamp.is_some() || !context.world.is_loaded() || !context.may_write() {
+        if meta.deletion_timestamp.is_some() || !context.cache.is_loaded() || !context.may_write() {
             return None;
         }
         let shown = object.0.as_ref().ok().map(|model| model.status.clone().unwrap_or_default());
@@ -80,7 +81,7 @@ impl Look {
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
-    /// The object cannot be worked with. What serves is left alone, and there is nothing to do until it is changed.
+    /// Reports an object that is invalid or unreadable. Its children stay, and there is nothing to do until it is changed.
     async fn refuse(&self, context: &Context, message: &str) -> Result<Action, Error> {
         let generation = self.identity.generation;
         let next = status::stalled(&self.prior, generation, reasons::INVALID_SPEC, message, self.now);
@@ -92,11 +93,11 @@ impl Look {
         Ok(Action::await_change())
     }
 
-    fn family(&self, context: &Context) -> Family {
-        context.world.family(&self.identity.namespace, &self.identity.base)
+    fn children(&self, context: &Context) -> Children {
+        context.cache.children(&self.identity.namespace, &self.identity.base)
     }
 
-    fn decide(&self, model: &Model, family: &Family) -> Decision {
+    fn decide(&self, model: &Model, children: &Children) -> Decision {
         let serving = self.prior.serving.clone().unwrap_or_default();
         let in_use: Vec<String> = serving.version.into_iter().chain(serving.rolling_out).collect();
         let plan = Plan {
@@ -113,73 +114,74 @@ impl Look {
             prior: self.prior.training.as_ref(),
             versions: &self.prior.versions,
             in_use: &in_use,
-            runs: &runs::observed(family, &self.uid, self.now),
+            runs: &runs::observed(children, &self.uid, self.now),
             now: self.now,
-            // Only looked at when every list was delivered, and our own writes are recorded at once.
+            // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
             settled: true,
         })
     }
 
-    /// What the last tick decided on replicas, and who else moves them.
-    fn scaling(&self, context: &Context, model: &Model, family: &Family) -> Scaling {
-        let decided = context.scaler.look(model, family, &self.prior, context.metrics.scaling(), self.now);
+    /// What the last scaling tick decided on replicas, and the external autoscalers.
+    fn scaling(&self, context: &Context, model: &Model, children: &Children) -> Scaling {
+        let decided = context.scaler.reconcile(model, children, &self.prior, context.metrics.scaling(), self.now);
         let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
-        let foreign = scaled.filter_map(|workload| {
-            let foreign = context.world.foreign_autoscaler(&self.identity.namespace, &workload.deployment)?;
-            Some((workload.deployment, foreign))
+        let external = scaled.filter_map(|workload| {
+            let external = context.cache.external_autoscaler(&self.identity.namespace, &workload.deployment)?;
+            Some((workload.deployment, external))
         });
-        Scaling { decided, foreign: foreign.collect() }
+        Scaling { decided, external: external.collect() }
     }
 
-    fn render(&self, model: &Model, training: &Decision, scaling: &Scaling, family: &Family) -> Vec<Child> {
-        // Until something is decided, the replicas there are stay.
+    fn render(&self, model: &Model, training: &Decision, scaling: &Scaling, children: &Children) -> Vec<Child> {
+        // Until something is decided, the current replicas stay.
         let replicas = |workload: Workload| {
             let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
-            let there = || family.deployment(&workload.deployment, &self.uid).map(|facts| facts.desired);
-            Some((decided.or_else(there)?, workload.deployment))
+            let current = || children.deployment(&workload.deployment, &self.uid).map(|state| state.desired);
+            Some((decided.or_else(current)?, workload.deployment))
         };
         let decided = Decided {
             serve: training.versions.first(),
             train: training.start.as_ref(),
             replicas: model.workloads().into_iter().filter_map(replicas).map(|(count, name)| (name, count)).collect(),
             open: scaling.open(model),
-            left_alone: scaling.foreign.keys().cloned().collect(),
+            externally_scaled: scaling.external.keys().cloned().collect(),
         };
         render::children(model, &decided)
     }
 
-    /// Orders what was newly decided; see [`scaler::to_order`].
+    /// Orders the replicas that were newly decided; see [`scaler::replicas_to_order`].
     async fn order(
         &self,
         context: &Context,
         model: &Model,
         scaling: &Scaling,
-        family: &Family,
+        children: &Children,
         problems: &mut Vec<apply::Problem>,
     ) {
         for workload in model.workloads() {
             let name = &workload.deployment;
-            // An autoscaler that was not changed would undo it, and that of somebody else has the word.
-            let contested = scaling.foreign.contains_key(name);
+            // Our autoscaler would undo the order if it could not be changed, and an external one takes precedence.
+            let external = scaling.external.contains_key(name);
             let unchanged = problems.iter().any(|of| of.kind == Kind::HorizontalPodAutoscaler && of.name == *name);
-            let there = family.deployment(name, &self.uid).filter(|_| !contested && !unchanged);
-            let to_order = |there| scaler::to_order(&self.prior, &workload, &scaling.decided, there);
-            let Some(ordered) = there.and_then(|facts| to_order(facts.desired)) else { continue };
+            let current = children.deployment(name, &self.uid).filter(|_| !external && !unchanged);
+            let replicas_to_order =
+                |current| scaler::replicas_to_order(&self.prior, &workload, &scaling.decided, current);
+            let Some(ordered) = current.and_then(|state| replicas_to_order(state.desired)) else { continue };
             let written = context.cluster.set_replicas(&self.identity.namespace, name, ordered).await;
             problems.extend(written.err().map(|error| apply::failed(Kind::Deployment, name, &error)));
         }
     }
 
-    async fn apply(&self, context: &Context, training: &Decision, children: &[Child], family: &Family) -> Outcome {
-        let wanted = Wanted {
+    async fn apply(&self, context: &Context, training: &Decision, desired: &[Child], children: &Children) -> Outcome {
+        let desired = Desired {
             identity: &self.identity,
             uid: &self.uid,
-            children,
+            children: desired,
             serving_decided: !training.versions.is_empty(),
-            heals: &context.memory.heals(&self.uid),
+            corrections: &context.memory.corrections(&self.uid),
             now: self.now,
         };
-        let mut outcome = apply::apply(&context.cluster, &context.world, &wanted, family).await;
+        let mut outcome = apply::apply(&context.cluster, &context.cache, &desired, children).await;
         for run in training.replace.iter().chain(&training.remove) {
             outcome.problems.extend(self.delete_job(context, run).await);
         }
@@ -196,7 +198,7 @@ impl Look {
         model: &Model,
         training: &Decision,
         scaling: &Scaling,
-        family: &Family,
+        children: &Children,
         outcome: &Outcome,
     ) -> RecommenderModelStatus {
         status::compute(&status::Inputs {
@@ -204,32 +206,34 @@ impl Look {
             prior: &self.prior,
             training,
             scaling,
-            family,
+            children,
             problems: &outcome.problems,
             now: self.now,
         })
     }
 
-    async fn tell(&self, context: &Context, next: &RecommenderModelStatus, outcome: &Outcome) -> Result<(), Error> {
+    async fn report(&self, context: &Context, next: &RecommenderModelStatus, outcome: &Outcome) -> Result<(), Error> {
         let failed =
             next.training.as_ref().and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded);
         let serves = !next.versions.is_empty();
         context.metrics.set_model(&self.identity.namespace, &self.identity.name, failed, serves);
-        // Counted before anything can fail. Of a series only the first is told; if it goes on, a condition tells.
-        let is_first = |(kind, name): &&(Kind, String)| context.memory.healed(&self.uid, *kind, name, self.now);
-        let healed: Vec<_> = outcome.healed.iter().filter(is_first).map(|(kind, name)| restored(*kind, name)).collect();
+        // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a
+        // condition reports it.
+        let is_first = |(kind, name): &&(Kind, String)| context.memory.corrected(&self.uid, *kind, name, self.now);
+        let corrected: Vec<_> =
+            outcome.corrected.iter().filter(is_first).map(|(kind, name)| restored(*kind, name)).collect();
         report::report(context, &self.identity, &self.uid, &self.prior, next, self.now).await?;
-        report::announce(context, &self.identity, &self.uid, &healed, self.now).await;
+        report::emit(context, &self.identity, &self.uid, &corrected, self.now).await;
         Ok(())
     }
 
-    /// When to look again although nothing happens.
-    fn next(&self, model: &Model, training: &Decision, family: &Family, outcome: Outcome) -> Result<Action, Error> {
+    /// When to reconcile again without a change.
+    fn next(&self, model: &Model, training: &Decision, children: &Children, outcome: Outcome) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
         let schedule = training.wake_at.map(until);
-        let later = [self.report_due(family), self.first_metrics_due(model, family), self.blocked_due(family)];
+        let later = [self.report_due(children), self.first_metrics_due(model, children), self.blocked_due(children)];
         let wakes = later.into_iter().map(|due| due.map(until)).chain([schedule]);
-        // A second later than due, so that what is due is due.
+        // One second late, so that what is due then is due for certain.
         let due = wakes.flatten().min().map(|wake| wake + Duration::from_secs(1));
         match outcome.problems.into_iter().find(|problem| problem.reason != reasons::API_MISSING) {
             Some(problem) => Err(Error::Child { problem, due }),
@@ -237,32 +241,33 @@ impl Look {
         }
     }
 
-    /// When a Job that is complete and whose report was not seen is judged to have none.
-    fn report_due(&self, family: &Family) -> Option<Timestamp> {
-        let ends = family.of_kind(Kind::Job).filter_map(|(_, seen)| match &seen.facts {
-            Facts::Job(job) => job.end.as_ref().map(|end| end.seen_at + runs::POD_LAG),
+    /// When a complete Job whose report was not observed counts as one without a report.
+    fn report_due(&self, children: &Children) -> Option<Timestamp> {
+        let is_reported = |job: &str| children.pods().any(|pod| pod.job.as_deref() == Some(job) && pod.end.is_some());
+        let ends = children.of_kind(Kind::Job).filter_map(|(name, observed)| match &observed.state {
+            ChildState::Job(job) if !is_reported(name) => Some(job.end.as_ref()?.observed_at + runs::POD_LAG),
             _ => None,
         });
         ends.filter(|due| *due > self.now).min()
     }
 
-    /// When a pod that does not start, or a Job that gets no pod, becomes news.
-    fn blocked_due(&self, family: &Family) -> Option<Timestamp> {
-        let pods = family.pods().filter_map(|pod| Some(pod.blocked.as_ref()?.counts_from));
-        let jobs = family.of_kind(Kind::Job).filter_map(|(_, seen)| match &seen.facts {
-            Facts::Job(job) if job.end.is_none() => Some(job.pod_due),
+    /// When a pod that does not start, or a Job that gets no pod, is to be reported.
+    fn blocked_due(&self, children: &Children) -> Option<Timestamp> {
+        let pods = children.pods().filter_map(|pod| Some(pod.blocked.as_ref()?.counts_from));
+        let jobs = children.of_kind(Kind::Job).filter_map(|(_, observed)| match &observed.state {
+            ChildState::Job(job) if job.end.is_none() => Some(job.pod_due),
             _ => None,
         });
         pods.chain(jobs).filter(|due| *due > self.now).min()
     }
 
-    /// When an autoscaler without metrics becomes news.
-    fn first_metrics_due(&self, model: &Model, family: &Family) -> Option<Timestamp> {
+    /// When an autoscaler without metrics is to be reported.
+    fn first_metrics_due(&self, model: &Model, children: &Children) -> Option<Timestamp> {
         let by_cpu = |workload: Workload| workload.scaling.is_some_and(|scaling| !scaling.is_decided());
         model.workloads().into_iter().any(by_cpu).then_some(())?;
-        let due = family.of_kind(Kind::HorizontalPodAutoscaler).filter_map(|(_, seen)| match &seen.facts {
-            Facts::Autoscaler(facts) => match &facts.active {
-                Some((false, _)) => Some(facts.created_at + FIRST_METRICS),
+        let due = children.of_kind(Kind::HorizontalPodAutoscaler).filter_map(|(_, observed)| match &observed.state {
+            ChildState::Autoscaler(state) => match &state.active {
+                Some((false, _)) => Some(state.created_at + FIRST_METRICS),
                 _ => None,
             },
             _ => None,
@@ -271,11 +276,11 @@ impl Look {
     }
 }
 
-fn restored(kind: Kind, name: &str) -> Note {
-    Note {
+fn restored(kind: Kind, name: &str) -> Event {
+    Event {
         warning: false,
         reason: reasons::CHILD_RESTORED.into(),
-        message: format!("{} {name} was changed by somebody else and put right", kind.as_str()),
+        message: format!("{} {name} was changed by another field manager and corrected", kind.as_str()),
     }
 }
 

@@ -1,25 +1,27 @@
-//! Training Jobs and their pods, as the training decides on them.
+//! Training Jobs and their pods, as inputs of the training's decisions.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::TrainingKind,
-    observe::{Facts, Family, JobEnd, JobFacts, PodFacts, Seen},
-    render::Kind,
+    kinds::Kind,
+    observe::{ChildState, Children, JobEnd, JobState, ObservedChild, PodState},
     training::{ObservedRun, RunState},
 };
 
-/// Jobs and pods are watched apart from each other: how long after the end of a Job its pod may still be unseen.
+/// How long after the end of a Job the end of its pod may not be observed yet: 20 s. Jobs and pods have separate watches.
 pub const POD_LAG: SignedDuration = SignedDuration::from_secs(20);
 
-/// All training runs of the object of a UID, oldest first. Jobs of an earlier object of the same name, and Jobs that
-/// were orphaned, are none of its runs: they give it no version, and they are not its to delete.
-pub fn observed(family: &Family, uid: &str, now: Timestamp) -> Vec<ObservedRun> {
-    let mut runs: Vec<_> = family
+/// All training runs of the object with the UID `uid`, oldest first. Jobs of an earlier object of the same name, and
+/// orphaned Jobs, are not its runs: they give it no version, and it must not delete them.
+pub fn observed(children: &Children, uid: &str, now: Timestamp) -> Vec<ObservedRun> {
+    let mut runs: Vec<_> = children
         .owned(Kind::Job, uid)
-        .filter_map(|(name, seen)| match &seen.facts {
-            // One that is being deleted still runs until it is gone; only then may it be started again.
-            Facts::Job(job) if !seen.deleting || job.end.is_none() => Some(run(family, name, seen, job, now)),
+        .filter_map(|(name, observed)| match &observed.state {
+            // A Job that is being deleted counts as running until it is gone; only then may it be started again.
+            ChildState::Job(job) if !observed.deleting || job.end.is_none() => {
+                Some(run(children, name, observed, job, now))
+            }
             _ => None,
         })
         .collect();
@@ -27,11 +29,11 @@ pub fn observed(family: &Family, uid: &str, now: Timestamp) -> Vec<ObservedRun> 
     runs
 }
 
-fn run(family: &Family, name: &str, seen: &Seen, job: &JobFacts, now: Timestamp) -> ObservedRun {
-    let newest = family.pods().filter(|pod| pod.job.as_deref() == Some(name)).max_by_key(|pod| pod.created_at);
+fn run(children: &Children, name: &str, observed: &ObservedChild, job: &JobState, now: Timestamp) -> ObservedRun {
+    let newest = children.pods().filter(|pod| pod.job.as_deref() == Some(name)).max_by_key(|pod| pod.created_at);
     ObservedRun {
         job: name.into(),
-        uid: seen.uid.clone(),
+        uid: observed.uid.clone(),
         version: job.version.clone(),
         kind: TrainingKind::Full,
         trigger: job.trigger,
@@ -39,30 +41,30 @@ fn run(family: &Family, name: &str, seen: &Seen, job: &JobFacts, now: Timestamp)
         template: job.template.clone(),
         request: job.request.clone(),
         state: match &job.end {
-            None if seen.deleting => RunState::Running,
+            None if observed.deleting => RunState::Running,
             None => under_way(newest, name, job, now),
-            Some(end) => ended(end, newest, family, name, now),
+            Some(end) => ended(end, newest, children, name, now),
         },
     }
 }
 
-fn under_way(newest: Option<&PodFacts>, name: &str, job: &JobFacts, now: Timestamp) -> RunState {
+fn under_way(newest: Option<&PodState>, name: &str, job: &JobState, now: Timestamp) -> RunState {
     let no_pod = || format!("its Job has no pod; kubectl describe job {name} tells why, often a ResourceQuota");
     match newest {
-        Some(PodFacts { blocked: None, .. }) => RunState::Running,
+        Some(PodState { blocked: None, .. }) => RunState::Running,
         Some(pod) => RunState::Pending { blocked: pod.blocked_at(now).map(Into::into) },
         None => RunState::Pending { blocked: (job.pod_due <= now).then(no_pod) },
     }
 }
 
-fn ended(end: &JobEnd, newest: Option<&PodFacts>, family: &Family, job: &str, now: Timestamp) -> RunState {
+fn ended(end: &JobEnd, newest: Option<&PodState>, children: &Children, job: &str, now: Timestamp) -> RunState {
     if end.succeeded {
-        let report = family
+        let report = children
             .pods()
             .filter(|pod| pod.job.as_deref() == Some(job))
             .find_map(|pod| pod.end.as_ref().filter(|end| end.exit_code == 0));
-        if report.is_none() && now.duration_since(end.seen_at) < POD_LAG {
-            return RunState::Running; // its pod has ended, we have only not heard of it yet
+        if report.is_none() && now.duration_since(end.observed_at) < POD_LAG {
+            return RunState::Running; // its pod has ended, but the watch has not delivered that yet
         }
         return RunState::Succeeded {
             finished_at: end.at,
@@ -74,7 +76,7 @@ fn ended(end: &JobEnd, newest: Option<&PodFacts>, family: &Family, job: &str, no
     RunState::Failed {
         finished_at: end.at,
         reason: end.reason.clone(),
-        // A Job that ran out of time before its pod could start: what kept the pod is the news.
+        // If the Job ran out of time before its pod could start, the message is what blocked the pod.
         message: blocked.unwrap_or_else(|| end.message.clone()),
         termination_message: container.and_then(|end| end.message.clone()),
         exit_code: container.map(|end| end.exit_code),
@@ -88,9 +90,9 @@ mod tests {
     use crate::{api::Trigger, observe::Watched};
 
     #[test]
-    fn jobs_of_an_earlier_object_of_the_same_name_are_none_of_its_runs() {
+    fn jobs_of_an_earlier_object_of_the_same_name_are_not_its_runs() {
         let now = Timestamp::UNIX_EPOCH;
-        let job = JobFacts {
+        let job = JobState {
             version: "full-1".into(),
             due: now,
             trigger: Trigger::Initial,
@@ -99,29 +101,31 @@ mod tests {
             end: None,
             pod_due: now,
         };
-        let family = Family::default().with(Watched::Child(Kind::Job), "packages-full-1", Facts::Job(job), None);
-        assert_eq!(observed(&family, "uid", now).len(), 1);
-        assert_eq!(observed(&family, "uid of a later object", now), []);
+        let children =
+            Children::default().with(Watched::Child(Kind::Job), "packages-full-1", ChildState::Job(job), None);
+        assert_eq!(observed(&children, "uid", now).len(), 1);
+        assert_eq!(observed(&children, "uid of a later object", now), []);
     }
 
     #[test]
     fn the_report_of_a_run_is_waited_for_by_our_own_clock() {
-        let seen_at = Timestamp::UNIX_EPOCH;
-        let later = |seconds| seen_at + SignedDuration::from_secs(seconds);
+        let observed_at = Timestamp::UNIX_EPOCH;
+        let later = |seconds| observed_at + SignedDuration::from_secs(seconds);
         for skew in [-3600, 0, 3600] {
             let at = later(skew);
-            let job = JobFacts {
+            let job = JobState {
                 version: "full-1".into(),
                 due: at,
                 trigger: Trigger::Initial,
                 template: "t".into(),
                 request: None,
-                end: Some(JobEnd { succeeded: true, at, seen_at, reason: String::new(), message: String::new() }),
+                end: Some(JobEnd { succeeded: true, at, observed_at, reason: String::new(), message: String::new() }),
                 pod_due: at,
             };
-            let family = Family::default().with(Watched::Child(Kind::Job), "packages-full-1", Facts::Job(job), None);
-            let state = |now| observed(&family, "uid", now).remove(0).state;
-            assert_eq!(state(later(19)), RunState::Running, "its pod may not have been seen yet");
+            let children =
+                Children::default().with(Watched::Child(Kind::Job), "packages-full-1", ChildState::Job(job), None);
+            let state = |now| observed(&children, "uid", now).remove(0).state;
+            assert_eq!(state(later(19)), RunState::Running, "its pod may not have been observed yet");
             assert_eq!(state(later(20)), RunState::Succeeded { finished_at: at, termination_message: None });
         }
     }

@@ -1,4 +1,4 @@
-//! The protocol, pure: what a candidate may do about the record it read. No clock is asked and no request is made here.
+//! The protocol, pure: what a candidate may do about the record it read. It reads no clock and makes no request.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tokio::time::Instant;
 
 use super::timings::Timings;
 
-/// A released Lease has no holder and at most this duration, in seconds: what client-go writes on release.
+/// Lease duration of a released Lease in seconds, at most: what client-go writes on release. A released Lease has no holder.
 const RELEASED_SECONDS: i32 = 1;
 
-/// The two clocks of one moment.
+/// One moment, by two clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
-    /// What every decision is taken by.
+    /// All decisions are based on it.
     pub monotonic: Instant,
-    /// What is written into the Lease for people to read; nothing is decided by it.
+    /// Written into the Lease for people to read; no decision is based on it.
     pub wall: Timestamp,
 }
 
@@ -25,47 +25,52 @@ pub(super) struct Now {
 pub(super) enum Action {
     /// Write this, on condition that the record is still the one that was read.
     Write(LeaseSpec),
-    /// Somebody else may hold the lease until then, unless the record changes again.
+    /// Another candidate may hold the lease until then, unless the record changes again.
     Wait {
-        /// Whom the record names; empty when it names nobody.
+        /// The holder that the record names; empty when there is none.
         holder: String,
         /// By our own monotonic clock.
         until: Instant,
     },
 }
 
-/// The record as last seen, and until when it keeps us out.
+/// The record as last observed, and until when it blocks us.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct Observation {
     /// `None`: there is no Lease.
     record: Option<LeaseSpec>,
-    /// Counted from when the change was first seen.
+    /// Counted from when the change was first observed.
     blocked_until: Instant,
 }
 
-/// Takes note of a record. An unchanged one keeps its age, any change starts a new term for whoever holds it.
-pub(super) fn observe(seen: Option<Seen>, record: Option<&LeaseSpec>, timings: &Timings, now: Instant) -> Seen {
-    match seen {
-        Some(seen) if seen.record.as_ref() == record => seen,
+/// Records an observation. An unchanged record keeps its age; any change starts a new term of its holder.
+pub(super) fn observe(
+    observed: Option<Observation>,
+    record: Option<&LeaseSpec>,
+    timings: &Timings,
+    now: Instant,
+) -> Observation {
+    match observed {
+        Some(observed) if observed.record.as_ref() == record => observed,
         before => {
-            let term = term_of_others(before.as_ref().and_then(|seen| seen.record.as_ref()), record, timings);
-            Seen { record: record.cloned(), blocked_until: now + term }
+            let term = term_of_another(before.as_ref().and_then(|observed| observed.record.as_ref()), record, timings);
+            Observation { record: record.cloned(), blocked_until: now + term }
         }
     }
 }
 
-/// How long somebody else may still believe in a lease whose record has just become `record`.
+/// How long another candidate may still rely on a lease whose record has just become `record`.
 ///
-/// Never less than our own lease duration: a shorter one in the record may have been written by a third party, of which
-/// the holder knows nothing before its next renewal.
-fn term_of_others(before: Option<&LeaseSpec>, record: Option<&LeaseSpec>, timings: &Timings) -> Duration {
+/// Never less than our own lease duration: a shorter one in the record may have been written by a third party, which the
+/// holder does not detect before its next renewal.
+fn term_of_another(before: Option<&LeaseSpec>, record: Option<&LeaseSpec>, timings: &Timings) -> Duration {
     match (before, record) {
         (_, Some(record)) if is_free(record) => Duration::ZERO,
         (_, Some(record)) => {
             let seconds = record.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
             timings.lease_duration.max(Duration::from_secs(seconds))
         }
-        // Deleted under a holder, who will put it back.
+        // Deleted while it was held: the holder will create it again.
         (Some(before), None) if !is_free(before) => timings.lease_duration,
         (_, None) => Duration::ZERO,
     }
@@ -76,32 +81,33 @@ fn is_free(record: &LeaseSpec) -> bool {
     holder(Some(record)).is_empty() && record.lease_duration_seconds.is_none_or(|seconds| seconds <= RELEASED_SECONDS)
 }
 
-/// Whom a record names; empty when nobody.
+/// The holder that a record names; empty when there is none.
 pub(super) fn holder(record: Option<&LeaseSpec>) -> &str {
     record.and_then(|record| record.holder_identity.as_deref()).unwrap_or_default()
 }
 
-/// The decision. `holding` says whether our own term is running. A record that names us while it is not (the answer to a
-/// write was lost, or a third party wrote our name) proves nothing, and is waited for like anybody's.
+/// The decision. `holding`: whether our own term is running. A record that names us while it is not (the response to a
+/// write was lost, or a third party wrote our name) proves nothing, and is waited for like that of another candidate.
 ///
-/// | the record names | we hold | others' term over | action |
-/// |------------------|---------|-------------------|--------|
-/// | us, nobody       | yes     | any               | Write  |
-/// | another          | yes     | any               | Wait   |
-/// | anybody, nobody  | no      | yes               | Write  |
-/// | anybody, nobody  | no      | no                | Wait   |
-pub(super) fn step(seen: &Seen, identity: &str, holding: bool, timings: &Timings, now: Now) -> Action {
-    let record = seen.record.as_ref();
+/// | the record names | we hold | its term is over | action |
+/// |------------------|---------|------------------|--------|
+/// | us, none         | yes     | any              | Write  |
+/// | another          | yes     | any              | Wait   |
+/// | any, none        | no      | yes              | Write  |
+/// | any, none        | no      | no               | Wait   |
+pub(super) fn step(observed: &Observation, identity: &str, holding: bool, timings: &Timings, now: Now) -> Action {
+    let record = observed.record.as_ref();
     let holder = holder(record);
-    let may_write = if holding { holder == identity || holder.is_empty() } else { now.monotonic >= seen.blocked_until };
+    let may_write =
+        if holding { holder == identity || holder.is_empty() } else { now.monotonic >= observed.blocked_until };
     if may_write {
         Action::Write(term(record, identity, holding, timings, now.wall))
     } else {
-        Action::Wait { holder: holder.to_owned(), until: seen.blocked_until }
+        Action::Wait { holder: holder.to_owned(), until: observed.blocked_until }
     }
 }
 
-/// The record that begins our term, or continues it while we are `holding`. Foreign fields stay as they are.
+/// The record that begins our term, or continues it while we are `holding`. Fields that are not ours are kept.
 fn term(record: Option<&LeaseSpec>, identity: &str, holding: bool, timings: &Timings, wall: Timestamp) -> LeaseSpec {
     let before = record.cloned().unwrap_or_default();
     let transitions = before.lease_transitions.unwrap_or(0).max(0);
@@ -115,7 +121,7 @@ fn term(record: Option<&LeaseSpec>, identity: &str, holding: bool, timings: &Tim
     }
 }
 
-/// What a holder leaves behind on a clean stop, as client-go does: nobody's, free at once.
+/// The record that a holder writes on a clean stop, as client-go does: without a holder, free at once.
 pub(super) fn released(record: &LeaseSpec, wall: Timestamp) -> LeaseSpec {
     LeaseSpec {
         holder_identity: Some(String::new()),
@@ -126,35 +132,36 @@ pub(super) fn released(record: &LeaseSpec, wall: Timestamp) -> LeaseSpec {
     }
 }
 
-/// One process that wants the lease. `identity` is unique to the process, or two would believe in the same term.
+/// One process that competes for the lease. `identity` is unique to the process; otherwise two would share a term.
 #[derive(Debug)]
 pub(super) struct Candidate {
     identity: String,
     timings: Timings,
-    seen: Option<Seen>,
+    observed: Option<Observation>,
     valid_until: Option<Instant>,
 }
 
 impl Candidate {
     pub(super) fn new(identity: String, timings: Timings) -> Self {
-        Self { identity, timings, seen: None, valid_until: None }
+        Self { identity, timings, observed: None, valid_until: None }
     }
 
-    /// Decides about the record as it was when it was asked for; `now` is taken after the answer arrived.
+    /// Decides about the record as it was when it was requested; `now` is taken after the response arrived.
     pub(super) fn decide(&mut self, record: Option<&LeaseSpec>, now: Now) -> Action {
-        let seen = observe(self.seen.take(), record, &self.timings, now.monotonic);
-        let action = step(&seen, &self.identity, self.holds(now.monotonic), &self.timings, now);
+        let observed = observe(self.observed.take(), record, &self.timings, now.monotonic);
+        let action = step(&observed, &self.identity, self.holds(now.monotonic), &self.timings, now);
         if matches!(action, Action::Wait { .. }) {
             self.valid_until = None;
         }
-        self.seen = Some(seen);
+        self.observed = Some(observed);
         action
     }
 
-    /// Our write was accepted. The term counts from when it was *sent*: others may have seen it that early.
+    /// Records that our write was accepted. The term counts from when it was *sent*: other candidates may have observed it
+    /// that early.
     pub(super) fn accepted(&mut self, record: Option<&LeaseSpec>, sent: Instant) -> Instant {
         let valid_until = sent + self.timings.renew_deadline;
-        self.seen = Some(observe(self.seen.take(), record, &self.timings, sent));
+        self.observed = Some(observe(self.observed.take(), record, &self.timings, sent));
         self.valid_until = Some(valid_until);
         valid_until
     }
@@ -169,6 +176,7 @@ impl Candidate {
 mod tests {
     use super::*;
 
+    /// The default lease duration.
     const LEASE: Duration = Duration::from_secs(15);
 
     fn now(start: Instant, seconds: u64) -> Now {
@@ -179,16 +187,16 @@ mod tests {
         LeaseSpec { holder_identity: Some(holder.to_owned()), lease_duration_seconds: seconds, ..LeaseSpec::default() }
     }
 
-    /// How many seconds a change from `before` to `after` keeps others out.
+    /// How many seconds a change from `before` to `after` blocks other candidates.
     fn blocks(before: Option<&LeaseSpec>, after: Option<&LeaseSpec>) -> u64 {
         let (start, timings) = (Instant::now(), Timings::default());
-        let seen = before.map(|before| observe(None, Some(before), &timings, start));
-        let seen = observe(seen, after, &timings, start + Duration::from_secs(100));
-        (seen.blocked_until - start).as_secs() - 100
+        let observed = before.map(|before| observe(None, Some(before), &timings, start));
+        let observed = observe(observed, after, &timings, start + Duration::from_secs(100));
+        (observed.blocked_until - start).as_secs() - 100
     }
 
     #[test]
-    fn a_change_keeps_others_out_for_as_long_as_anybody_may_believe_in_it() {
+    fn a_change_blocks_other_candidates_for_as_long_as_a_holder_may_rely_on_it() {
         let theirs = record("b", Some(15));
         for (case, before, after, seconds) in [
             ("no lease yet", None, None, 0),
@@ -196,7 +204,7 @@ mod tests {
             ("held", None, Some(theirs.clone()), 15),
             ("held with a longer term than ours", None, Some(record("b", Some(60))), 60),
             ("shortened by a third party", Some(theirs.clone()), Some(record("b", Some(1))), 15),
-            ("a duration that is none", Some(theirs.clone()), Some(record("b", Some(-5))), 15),
+            ("a negative duration", Some(theirs.clone()), Some(record("b", Some(-5))), 15),
             ("no duration at all", None, Some(record("b", None)), 15),
             ("released", Some(theirs.clone()), Some(record("", Some(1))), 0),
             ("emptied by a third party", Some(theirs.clone()), Some(record("", Some(15))), 15),
@@ -208,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unchanged_record_gets_no_younger() {
+    fn an_unchanged_record_keeps_its_age() {
         let (start, timings, theirs) = (Instant::now(), Timings::default(), record("b", Some(15)));
         let first = observe(None, Some(&theirs), &timings, start);
         let later = observe(Some(first.clone()), Some(&theirs), &timings, start + Duration::from_secs(14));
@@ -225,20 +233,20 @@ mod tests {
             ("the same, but old", Some(record("a", Some(15))), false, old, true),
             ("deleted while we hold", None, true, young, true),
             ("emptied while we hold", Some(record("", Some(15))), true, young, true),
-            ("nobody's and young", Some(record("", Some(15))), false, young, false),
-            ("nobody's and old", Some(record("", Some(15))), false, old, true),
+            ("without a holder, and young", Some(record("", Some(15))), false, young, false),
+            ("without a holder, and old", Some(record("", Some(15))), false, old, true),
             ("another's and young", Some(record("b", Some(15))), false, young, false),
             ("another's and old", Some(record("b", Some(15))), false, old, true),
             ("another's while we believe we hold", Some(record("b", Some(15))), true, old, false),
         ] {
-            let seen = Seen { record, blocked_until: start + LEASE };
-            let action = step(&seen, "a", holding, &Timings::default(), at);
+            let observed = Observation { record, blocked_until: start + LEASE };
+            let action = step(&observed, "a", holding, &Timings::default(), at);
             assert_eq!(matches!(action, Action::Write(_)), writes, "{case}: {action:?}");
         }
     }
 
     #[test]
-    fn a_term_keeps_what_is_not_ours_to_change_and_counts_the_hand_overs() {
+    fn a_term_keeps_the_fields_that_are_not_ours_and_counts_the_transitions() {
         let wall: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let earlier = MicroTime("2026-11-21T11:00:00Z".parse().unwrap());
         let before = LeaseSpec {
@@ -261,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn a_term_counts_from_the_sending_and_ends_when_another_is_seen() {
+    fn a_term_counts_from_sending_the_write_and_ends_when_another_holder_is_observed() {
         let start = Instant::now();
         let mut candidate = Candidate::new("a".to_owned(), Timings::default());
-        let Action::Write(ours) = candidate.decide(None, now(start, 0)) else { panic!("nobody is in the way") };
-        assert!(!candidate.holds(start), "asking is not having");
+        let Action::Write(ours) = candidate.decide(None, now(start, 0)) else { panic!("the lease is free") };
+        assert!(!candidate.holds(start), "the decision to write starts no term");
         candidate.accepted(Some(&ours), start);
         assert!(candidate.holds(start + Duration::from_millis(9_999)));
-        assert!(!candidate.holds(start + Duration::from_secs(10)), "the deadline is the first moment without it");
+        assert!(!candidate.holds(start + Duration::from_secs(10)), "the term is over at its deadline");
         let taken = record("b", Some(15));
         assert!(matches!(candidate.decide(Some(&taken), now(start, 5)), Action::Wait { holder, .. } if holder == "b"));
         assert!(!candidate.holds(start + Duration::from_secs(5)));

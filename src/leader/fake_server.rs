@@ -56,7 +56,7 @@ impl FakeServer {
         self.stored().faults.extend(faults);
     }
 
-    /// Every request meets this fault until it is taken back.
+    /// Every request meets this fault until it is reset.
     pub(super) fn always(&self, fault: Option<Fault>) {
         self.stored().always = fault;
     }
@@ -157,7 +157,7 @@ fn failure(code: u16) -> Response<Body> {
         _ => "Injected",
     };
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
-                        "reason": reason, "message": format!("the test wants a {code}")});
+                        "reason": reason, "message": format!("injected status {code}")});
     let body = Body::from(serde_json::to_vec(&status).expect("a Status is JSON"));
     Response::builder().status(code).body(body).expect("the status code is one")
 }

@@ -1,5 +1,5 @@
-//! Property tests: candidates with clocks of their own, requests that arrive late, twice observed or never, edits by third
-//! parties; at no moment do two of them believe they hold the lease.
+//! Property tests: candidates with clocks of their own, requests that arrive late or never, a record that is read twice,
+//! edits by third parties. At no moment do two candidates hold the lease.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
     timings::Timings,
 };
 
-/// A write under way: what it says, and the version it is conditional on (`None`: the Lease must not exist).
+/// A write in flight: the record, and the version it is conditional on (`None`: the Lease must not exist).
 #[derive(Clone)]
 struct Write {
     record: LeaseSpec,
@@ -21,7 +21,7 @@ struct Write {
     sent: Instant,
 }
 
-/// Where a process stands with its current request.
+/// The state of a process's current request.
 #[derive(Default)]
 enum Request {
     #[default]
@@ -57,7 +57,7 @@ enum Event {
     Edit(Option<&'static str>, Option<i32>),
 }
 
-struct World {
+struct Simulation {
     timings: Timings,
     elapsed: Duration,
     version: u64,
@@ -67,10 +67,10 @@ struct World {
     names: usize,
 }
 
-impl World {
+impl Simulation {
     fn new(timings: Timings, clocks: &[(u64, u32)]) -> Self {
         let base = Instant::now();
-        let mut world = Self {
+        let mut simulation = Self {
             timings,
             elapsed: Duration::ZERO,
             version: 0,
@@ -80,11 +80,11 @@ impl World {
             names: 0,
         };
         for &(offset, rate) in clocks {
-            let candidate = world.new_candidate();
+            let candidate = simulation.new_candidate();
             let start = base + Duration::from_secs(offset);
-            world.processes.push(Process { candidate, start, rate, request: Request::Idle });
+            simulation.processes.push(Process { candidate, start, rate, request: Request::Idle });
         }
-        world
+        simulation
     }
 
     fn new_candidate(&mut self) -> Candidate {
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// As a process stops: it ends its term first, then gives the record back if it is its own.
+    /// A process stops: it ends its term first, then releases the record if it held the lease.
     fn release(&mut self, i: usize) {
         self.happen(&Event::GiveUp(i));
         let holding = self.processes[i].candidate.holds(self.clock(i));
@@ -182,8 +182,8 @@ impl World {
         }
     }
 
-    /// An absent Lease has no version, so nobody can tell one absence from the next, and a create on its way looks like
-    /// any other. Safe is a deletion that comes when everybody has seen the record and no request is under way.
+    /// Deletes the Lease when every process has read it and no request is in flight; only then is that safe. An absent
+    /// Lease has no version: one absence cannot be distinguished from the next, nor one create in flight from another.
     fn delete(&mut self) {
         for i in 0..self.processes.len() {
             self.happen(&Event::Read(i));
@@ -199,12 +199,12 @@ impl World {
     }
 }
 
-/// Runs the events and returns the most holders seen at once, and how many terms began.
-fn run(world: &mut World, events: &[Event]) -> (usize, usize) {
+/// Runs the events. Returns the maximum number of concurrent holders, and how many terms began.
+fn run(simulation: &mut Simulation, events: &[Event]) -> (usize, usize) {
     let (mut most, mut terms, mut before) = (0, 0, Vec::new());
     for event in events {
-        world.happen(event);
-        let holders = world.holders();
+        simulation.happen(event);
+        let holders = simulation.holders();
         most = most.max(holders.len());
         terms += holders.iter().filter(|holder| !before.contains(*holder)).count();
         before = holders;
@@ -230,7 +230,8 @@ fn honest(processes: usize) -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Adds a third party. Restarts are left out: a process that never saw the Lease cannot tell a deleted one from none.
+/// Adds a third party. Restarts and releases are left out: a process that never read the Lease cannot distinguish a
+/// deleted one from none.
 fn with_a_third_party(processes: usize) -> impl Strategy<Value = Event> {
     let honest =
         honest(processes).prop_filter("no newcomers", |event| !matches!(event, Event::Restart(_) | Event::Release(_)));
@@ -252,36 +253,36 @@ fn clocks(count: usize) -> impl Strategy<Value = Vec<(u64, u32)>> {
 proptest! {
     #[test]
     fn never_two_holders(clocks in clocks(3), events in proptest::collection::vec(honest(3), 0..120)) {
-        let (most, _) = run(&mut World::new(Timings::default(), &clocks), &events);
+        let (most, _) = run(&mut Simulation::new(Timings::default(), &clocks), &events);
         prop_assert!(most <= 1);
     }
 
     #[test]
-    fn never_two_holders_under_the_hands_of_a_third_party(
+    fn never_two_holders_with_edits_by_a_third_party(
         clocks in clocks(2),
         events in proptest::collection::vec(with_a_third_party(2), 0..120),
     ) {
-        let mut world = World::new(Timings::default(), &clocks);
-        // Both know the Lease before anybody meddles.
-        run(&mut world, &[Event::Round(0), Event::Round(1)]);
-        let (most, _) = run(&mut world, &events);
+        let mut simulation = Simulation::new(Timings::default(), &clocks);
+        // Both have read the Lease before the first edit.
+        run(&mut simulation, &[Event::Round(0), Event::Round(1)]);
+        let (most, _) = run(&mut simulation, &events);
         prop_assert!(most <= 1);
     }
 }
 
-/// The properties above say something only if terms begin, change hands, and an overlap would be seen.
+/// The properties above are meaningful only if terms begin, the holder changes, and an overlap would be detected.
 #[test]
-fn the_simulation_begins_terms_and_sees_overlaps() {
+fn the_simulation_begins_terms_and_detects_overlaps() {
     let hand_over = [Event::Round(0), Event::Round(1), Event::Pass(15_000), Event::Round(1)];
-    let (most, terms) = run(&mut World::new(Timings::default(), &[(0, 100), (900, 100)]), &hand_over);
+    let (most, terms) = run(&mut Simulation::new(Timings::default(), &[(0, 100), (900, 100)]), &hand_over);
     assert_eq!((most, terms), (1, 2));
 
     let too_long = Timings { renew_deadline: Duration::from_secs(20), ..Timings::default() };
-    let (most, _) = run(&mut World::new(too_long, &[(0, 100), (900, 100)]), &hand_over);
+    let (most, _) = run(&mut Simulation::new(too_long, &[(0, 100), (900, 100)]), &hand_over);
     assert_eq!(most, 2, "a renew deadline beyond the lease lets two hold it");
 
     let (most, _) = run(
-        &mut World::new(Timings::default(), &[(0, 70), (900, 130)]),
+        &mut Simulation::new(Timings::default(), &[(0, 70), (900, 130)]),
         &[Event::Round(0), Event::Round(1), Event::Pass(11_600), Event::Round(1)],
     );
     assert_eq!(most, 2, "a clock that is almost twice as fast is beyond what the timings allow");

@@ -1,4 +1,4 @@
-//! The requests and the renewing task: the thin part around `candidate`.
+//! The requests and the renewal task: the thin part around `candidate`.
 
 use std::{
     future::Future,
@@ -21,13 +21,13 @@ use super::{
     timings::{InvalidTimings, Timings},
 };
 
-/// Why a lease cannot be taken, or not be given back.
+/// Why a lease cannot be acquired, or not be released.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// The timings do not fit together.
     #[error(transparent)]
     Timings(#[from] InvalidTimings),
-    /// A record without a holder means "free".
+    /// The identity is empty: a record without a holder means that the lease is free.
     #[error("the identity of this replica is empty; set --identity, or POD_NAME to the pod's name")]
     NoIdentity,
     /// The client could not be built from the configuration.
@@ -44,7 +44,7 @@ pub enum LeaseError {
 /// Why a term ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Loss {
-    /// The record names somebody else.
+    /// The record names another holder.
     #[error("the lease is held by {0}")]
     TakenBy(String),
     /// No renewal succeeded in time; another replica may take over soon.
@@ -55,12 +55,12 @@ pub enum Loss {
         /// What went wrong last.
         why: String,
     },
-    /// We gave it back.
+    /// We released it.
     #[error("the lease was released")]
     Released,
 }
 
-/// A lease that can be waited for.
+/// A lease that can be acquired.
 #[derive(Debug)]
 pub struct Lease {
     requests: Requests,
@@ -69,7 +69,7 @@ pub struct Lease {
 
 impl Lease {
     /// Prepares a candidate with a client of its own, without kube's retries (up to 164 s inside one call) and with short
-    /// time-outs. Call it inside a tokio runtime. To `identity` a random suffix is added, because two processes with one
+    /// time-outs. Call it inside a tokio runtime. A random suffix is added to `identity`, because two processes with one
     /// identity (a container restarted in its pod) would share a term.
     ///
     /// # Errors
@@ -112,38 +112,38 @@ impl Lease {
         Ok(Self { requests, timings })
     }
 
-    /// What the Lease names as its holder while it is ours.
+    /// The holder that the Lease names while it is ours.
     pub fn identity(&self) -> &str {
         &self.requests.identity
     }
 
-    /// Waits until the lease is ours, however long that takes, and keeps it renewed from then on. Requests that fail are
-    /// logged and tried again. Dropping the future is safe at any time.
+    /// Waits until the lease is ours, without limit, and keeps it renewed from then on. Requests that fail are logged and
+    /// retried. Dropping the future is safe at any time.
     pub async fn acquire(&self) -> Held {
         let mut contender = Contender::new(self.requests.clone(), self.timings);
-        let (mut said, mut troubled) = (OnChange::default(), OnChange::default());
+        let (mut waiting, mut failing) = (OnChange::default(), OnChange::default());
         loop {
             let started = Instant::now();
             let mut next = started + self.timings.retry_period;
             match contender.contend().await {
                 Ok(Standing::Holding { until }) if Instant::now() < until => {
-                    tracing::info!(lease = %self.requests.name, identity = %self.identity(), "holding the lease");
+                    tracing::info!(lease = %self.requests.name, identity = %self.identity(), "acquired the lease");
                     return Held::keep(contender, until, started);
                 }
-                Ok(Standing::Holding { .. }) => troubled.say("the answer came after the end of the term", |why| {
-                    tracing::warn!(lease = %self.requests.name, why, "the lease was not taken");
+                Ok(Standing::Holding { .. }) => failing.report("the response came after the term ended", |why| {
+                    tracing::warn!(lease = %self.requests.name, why, "the lease was not acquired");
                 }),
                 Ok(Standing::Waiting { holder, until }) => {
                     next = next.min(until);
-                    troubled = OnChange::default();
-                    said.say(&holder, |holder| {
+                    failing = OnChange::default();
+                    waiting.report(&holder, |holder| {
                         let holder =
-                            if holder.is_empty() { "nobody any more: emptied or deleted by hand" } else { holder };
-                        tracing::info!(lease = %self.requests.name, holder, "standing by while the lease is another's");
+                            if holder.is_empty() { "none any more: emptied or deleted by hand" } else { holder };
+                        tracing::info!(lease = %self.requests.name, holder, "standing by until the lease is free");
                     });
                 }
-                Err(error) => troubled.say(&error.to_string(), |why| {
-                    tracing::warn!(lease = %self.requests.name, why, "the lease cannot be taken, trying again");
+                Err(error) => failing.report(&error.to_string(), |why| {
+                    tracing::warn!(lease = %self.requests.name, why, "the lease cannot be acquired; retrying");
                 }),
             }
             sleep_until(next).await;
@@ -151,7 +151,7 @@ impl Lease {
     }
 }
 
-/// The lease is ours, and a task renews it. Dropping it stops the renewals without giving the lease back.
+/// The lease is ours, and a task renews it. Dropping this stops the renewals without releasing the lease.
 #[derive(Debug)]
 pub struct Held {
     fence: Fence,
@@ -169,7 +169,7 @@ impl Held {
         Self { fence, state, task, requests }
     }
 
-    /// A view of this term to hand out to whoever writes.
+    /// A view of this term, for the code that writes.
     pub fn fence(&self) -> Fence {
         self.fence.clone()
     }
@@ -179,14 +179,14 @@ impl Held {
         self.fence.lost().await
     }
 
-    /// Gives the lease back, so that another replica can take it at once. Stop writing before. Takes at most half the
+    /// Releases the lease, so that another replica can acquire it at once. Stop writing before. Takes at most half the
     /// renew deadline.
     ///
     /// # Errors
-    /// When the API server refused or did not answer; others then wait for the end of the lease.
+    /// When the API server refused or did not answer. Other replicas then wait for the end of the lease.
     pub async fn release(mut self) -> Result<(), LeaseError> {
         self.end();
-        // The task ends at its next await point; a renewal on its way loses against the release by its version.
+        // The task ends at its next await point. A renewal in flight loses against the release by its resource version.
         let _ = (&mut self.task).await;
         let limit = self.requests.limit;
         timeout(limit, self.requests.release()).await.unwrap_or(Err(LeaseError::NoAnswer(limit)))
@@ -210,7 +210,7 @@ impl Drop for Held {
     }
 }
 
-/// Says whether the lease is still ours; cheap enough to be asked before every write.
+/// Reports whether the lease is still ours; cheap enough to be checked before every write.
 #[derive(Clone, Debug)]
 pub struct Fence {
     state: watch::Receiver<State>,
@@ -218,7 +218,14 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// False from the moment the term is over, also when the process was stopped and nothing else has run since.
+    /// Of a lease that was released.
+    #[cfg(test)]
+    pub(crate) fn lost_already() -> Self {
+        let (_, state) = watch::channel(State::Lost(Loss::Released));
+        Self { state, deadline: Duration::ZERO }
+    }
+
+    /// False from the moment the term is over, also when the process was suspended and nothing else has run since.
     pub fn is_valid(&self) -> bool {
         matches!(*self.state.borrow(), State::Held { until } if Instant::now() < until)
     }
@@ -232,10 +239,10 @@ impl Fence {
                 State::Lost(loss) => return loss.clone(),
             };
             tokio::select! {
-                // The task's own reason comes first where both are there.
+                // If both are ready, the task's own reason takes precedence.
                 biased;
                 changed = state.changed() => if changed.is_err() { return Loss::Released },
-                // The task marks the end itself; this is for the case that it cannot.
+                // The task reports the end itself; this is for the case that it did not run.
                 () = sleep_until(until + Duration::from_millis(50)) => return Loss::Deadline {
                     deadline: self.deadline,
                     why: "the renewing task did not run".to_owned(),
@@ -272,7 +279,7 @@ async fn renew(mut contender: Contender, state: Arc<watch::Sender<State>>, mut u
             Ok(Err(error)) => {
                 why = error.to_string();
                 let left = until.saturating_duration_since(Instant::now());
-                tracing::warn!(lease = %contender.requests.name, why, ?left, "the lease was not renewed, trying again");
+                tracing::warn!(lease = %contender.requests.name, why, ?left, "the lease was not renewed; retrying");
             }
             // The term ended during the round.
             Ok(Ok(Standing::Waiting { .. })) | Err(_) => {}
@@ -282,7 +289,7 @@ async fn renew(mut contender: Contender, state: Arc<watch::Sender<State>>, mut u
     state.send_replace(State::Lost(loss));
 }
 
-/// Where a round of requests left us.
+/// The result of a round of requests.
 #[derive(Debug)]
 enum Standing {
     Holding { until: Instant },
@@ -295,8 +302,8 @@ struct Contender {
     requests: Requests,
     timings: Timings,
     candidate: Candidate,
-    /// The Lease as we wrote it last, which saves the read. Taken before each round: after an error or a round that was
-    /// cut short nobody knows what the server has.
+    /// The Lease as we wrote it last, which saves the read. Taken out before each round: after an error or an aborted round
+    /// it is not known what the server has.
     ours: Option<LeaseObject>,
 }
 
@@ -306,7 +313,7 @@ impl Contender {
         Self { requests, timings, candidate, ours: None }
     }
 
-    /// One round, and a second one at once when the record was not the one we knew.
+    /// One round, and a second one at once when the record was not the one we expected.
     async fn contend(&mut self) -> Result<Standing, LeaseError> {
         match self.attempt().await {
             Err(error) if is_outdated(&error) => self.attempt().await,
@@ -353,7 +360,7 @@ impl Requests {
         self.limited(self.api.get_opt(&self.name)).await
     }
 
-    /// Creates the Lease, or replaces the version that `current` is.
+    /// Creates the Lease, or replaces it if its version is still that of `current`.
     async fn write(&self, current: Option<LeaseObject>, record: LeaseSpec) -> Result<LeaseObject, LeaseError> {
         let params = PostParams::default();
         let Some(mut lease) = current else {
@@ -387,14 +394,14 @@ impl Requests {
     }
 }
 
-/// Says a thing once, until it changes.
+/// Reports a text once, until it changes.
 #[derive(Debug, Default)]
 struct OnChange(Option<String>);
 
 impl OnChange {
-    fn say(&mut self, what: &str, say: impl FnOnce(&str)) {
+    fn report(&mut self, what: &str, report: impl FnOnce(&str)) {
         if self.0.as_deref() != Some(what) {
-            say(what);
+            report(what);
             self.0 = Some(what.to_owned());
         }
     }

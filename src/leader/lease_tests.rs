@@ -1,4 +1,4 @@
-//! The renewing task against a server with faults, on a clock that only moves when everybody waits.
+//! The renewal task against a server with faults, on a clock that only advances when all tasks wait.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn a_second_candidate_waits_for_as_long_as_the_first_renews() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_holder_is_followed_after_its_term_and_not_before() {
+async fn the_lease_of_a_dead_holder_is_acquired_after_its_term_and_not_before() {
     let server = FakeServer::default();
     let (_, held) = held(&server).await;
     let second = candidate(&server, "b");
@@ -57,7 +57,7 @@ async fn a_dead_holder_is_followed_after_its_term_and_not_before() {
     sleep(SECOND).await;
     drop(held);
     timeout(60 * SECOND, taking).await.expect("taken over").expect("no panic");
-    // Seen at 0 s for the last time as changed, so free at 15 s.
+    // The last change was observed at 0 s, so the lease is free at 15 s.
     assert_eq!(start.elapsed().as_secs(), 15);
     assert_eq!(server.record().lease_transitions, Some(1));
 }
@@ -98,11 +98,11 @@ async fn slow_answers_lost_answers_and_refusals_do_not_end_a_term() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_gone_ends_the_term_with_the_renew_deadline() {
+async fn an_unreachable_server_ends_the_term_at_the_renew_deadline() {
     for (fault, why) in [
         (Fault::LostAnswer, "no answer from the API server within 5s"),
         (Fault::SlowAnswer(20 * SECOND), "no answer from the API server within 5s"),
-        (Fault::Status(503), "ApiError: the test wants a 503: Injected"),
+        (Fault::Status(503), "ApiError: injected status 503: Injected"),
     ] {
         let server = FakeServer::default();
         let start = Instant::now();
@@ -117,7 +117,7 @@ async fn a_server_that_is_gone_ends_the_term_with_the_renew_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_term_counts_from_the_sending_of_a_renewal_not_from_its_slow_answer() {
+async fn a_term_counts_from_sending_a_renewal_not_from_its_slow_answer() {
     let server = FakeServer::default();
     server.next_faults([Fault::SlowAnswer(4 * SECOND); 2]);
     let start = Instant::now();
@@ -129,7 +129,7 @@ async fn a_term_counts_from_the_sending_of_a_renewal_not_from_its_slow_answer() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_was_stopped_knows_it_before_anything_else_runs() {
+async fn the_fence_of_a_suspended_process_is_invalid_before_anything_else_runs() {
     let server = FakeServer::default();
     let (_, held) = held(&server).await;
     let fence = held.fence();
@@ -137,11 +137,11 @@ async fn a_process_that_was_stopped_knows_it_before_anything_else_runs() {
     advance(40 * SECOND).await;
     assert!(!fence.is_valid());
     assert!(matches!(held.lost().await, Loss::Deadline { .. }));
-    assert_eq!(server.writes(), writes, "it does not renew what may be another's by now");
+    assert_eq!(server.writes(), writes, "it does not renew a lease that another replica may hold by now");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_given_to_another_by_hand_ends_the_term_with_the_next_renewal() {
+async fn a_lease_given_to_another_holder_by_hand_ends_the_term_at_the_next_renewal() {
     let server = FakeServer::default();
     let start = Instant::now();
     let (_, held) = held(&server).await;
@@ -153,7 +153,7 @@ async fn a_lease_given_to_another_by_hand_ends_the_term_with_the_next_renewal() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_an_emptied_and_a_shortened_lease_go_back_to_the_holder_and_to_nobody_else() {
+async fn a_deleted_an_emptied_and_a_shortened_lease_are_restored_by_the_holder_and_not_acquired_by_another() {
     let edits: [fn(&FakeServer); 3] = [
         FakeServer::delete,
         |server| server.edit(|record| record.holder_identity = None),
@@ -178,11 +178,11 @@ async fn a_deleted_an_emptied_and_a_shortened_lease_go_back_to_the_holder_and_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn taking_survives_an_unreachable_server_and_a_lost_answer() {
+async fn acquiring_survives_an_unreachable_server_and_a_lost_answer() {
     let server = FakeServer::default();
     server.next_faults([Fault::Status(403), Fault::LostAnswer, Fault::Status(404), Fault::LostAnswer]);
     let lease = candidate(&server, "a");
-    timeout(60 * SECOND, lease.acquire()).await.expect("taken in the end");
+    timeout(60 * SECOND, lease.acquire()).await.expect("acquired in the end");
     assert_eq!(server.record().holder_identity.as_deref(), Some(lease.identity()));
 }
 
@@ -199,7 +199,7 @@ async fn labels_and_owners_of_the_lease_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn releasing_leaves_anothers_lease_alone_and_gives_up_in_time() {
+async fn releasing_does_not_change_the_lease_of_another_holder_and_gives_up_in_time() {
     let server = FakeServer::default();
     let (_, first) = held(&server).await;
     server.edit(|record| record.holder_identity = Some("mallory".to_owned()));

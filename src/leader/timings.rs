@@ -5,11 +5,11 @@ use std::time::Duration;
 /// The three times of the protocol; the default is client-go's: 15 s, 10 s, 2 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// How long others wait after the last change they saw; written into the Lease, so whole seconds.
+    /// How long other candidates wait after the last change they observed; written into the Lease, so whole seconds.
     pub lease_duration: Duration,
-    /// How long the holder believes in its lease after it sent its last successful renewal.
+    /// How long the holder's term lasts after it sent its last successful renewal.
     pub renew_deadline: Duration,
-    /// The time between two renewals, or two looks at a lease that somebody else holds.
+    /// The time between two renewals, or two reads of a lease that another candidate holds.
     pub retry_period: Duration,
 }
 
@@ -29,7 +29,7 @@ pub enum InvalidTimings {
     /// The Lease object stores whole seconds.
     #[error("the lease duration is {0:?}; write whole seconds, from 1 s to an hour")]
     LeaseDuration(Duration),
-    /// The holder would still write while another already may.
+    /// The holder would still write while another candidate already may.
     #[error("the renew deadline is {deadline:?}; it has to be shorter than the lease duration of {lease:?}")]
     RenewDeadline {
         /// What was given.
@@ -44,7 +44,7 @@ pub enum InvalidTimings {
     RetryPeriod {
         /// What was given.
         retry: Duration,
-        /// What it has to fit into twice.
+        /// The renew deadline, which it has to fit into twice.
         deadline: Duration,
     },
 }
@@ -53,7 +53,7 @@ impl Timings {
     /// Accepts only timings under which terms cannot overlap and a single failed renewal is harmless.
     ///
     /// # Errors
-    /// Says which of the three is wrong and what it may be.
+    /// When one of the three is wrong; the error names it and what it may be.
     pub fn validate(&self) -> Result<(), InvalidTimings> {
         let &Self { lease_duration, renew_deadline, retry_period } = self;
         if lease_duration.subsec_nanos() != 0 || !(1..=3600).contains(&lease_duration.as_secs()) {
@@ -68,8 +68,8 @@ impl Timings {
         Ok(())
     }
 
-    /// The longest a single request may take: half the renew deadline as in client-go, so that one request without an
-    /// answer leaves time for a second one.
+    /// Time-out of a single request: half the renew deadline as in client-go, so that one request without a response leaves
+    /// time for a second one.
     pub(super) fn call_timeout(&self) -> Duration {
         self.renew_deadline / 2
     }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_with_the_reason() {
+    fn invalid_timings_are_refused_with_the_reason() {
         for (timings, message) in [
             (millis(1500, 1000, 200), "the lease duration is 1.5s; write whole seconds, from 1 s to an hour"),
             (millis(0, 0, 0), "the lease duration is 0ns; write whole seconds, from 1 s to an hour"),

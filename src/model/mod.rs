@@ -1,7 +1,8 @@
-//! The validated domain: what a `RecommenderModel` says, in a form that rendering cannot fail on.
+//! The validated model: the spec of a `RecommenderModel` in a form that rendering cannot fail on.
 //!
-//! The schema and its CEL rules refuse most mistakes at `kubectl apply`; here is what they cannot see (schedules and
-//! time zones), and again what rendering relies on, because an object may be older than the schema.
+//! The schema and its CEL rules refuse most mistakes at `kubectl apply`. Validated here is what they cannot check
+//! (schedules, time zones, PromQL). What rendering relies on is validated again, because an object may be older than the
+//! schema.
 
 pub mod names;
 pub mod scrapes;
@@ -22,10 +23,10 @@ use crate::{
     training::Schedule,
 };
 
-/// A `RecommenderModel` whose spec can be worked with.
+/// A `RecommenderModel` with a valid spec.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// Who it is.
+    /// Which object it is.
     pub identity: Identity,
     /// Where versions are stored.
     pub artifacts: ArtifactStore,
@@ -33,17 +34,17 @@ pub struct Model {
     pub training: Training,
     /// When it is trained.
     pub schedule: Option<Schedule>,
-    /// The value of the annotation that asks for training.
+    /// The value of the annotation `recommender.dev/train`, which requests a training run.
     pub request: Option<String>,
     /// How it is served.
     pub serving: Serving,
-    /// What works beside the servers.
+    /// The workers.
     pub workers: Vec<Worker>,
-    /// What it stands on.
+    /// Message queues and topics whose lag is measured.
     pub dependencies: Vec<Dependency>,
-    /// How it is watched.
+    /// How it is monitored.
     pub monitoring: Option<Monitoring>,
-    /// Names of the Secrets that both images are pulled with.
+    /// Names of the Secrets for pulling the images.
     pub image_pull_secrets: Vec<String>,
 }
 
@@ -54,18 +55,18 @@ pub struct Identity {
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// Its UID; none when it was read from a file.
+    /// Its UID; `None` when it was read from a file.
     pub uid: Option<String>,
     /// The generation of its spec.
     pub generation: i64,
     /// When it was created.
     pub created_at: Timestamp,
-    /// What the names of its children are built from.
+    /// Base of the names of its children, see [`names::base`].
     pub base: String,
 }
 
 impl Identity {
-    /// Reads the metadata. `now` stands in for a creation time that is missing (an object read from a file).
+    /// Reads the metadata. `now` replaces a missing creation time (an object read from a file).
     pub fn of(meta: &kube::core::ObjectMeta, now: Timestamp) -> Self {
         let name = meta.name.clone().unwrap_or_default();
         Self {
@@ -89,11 +90,11 @@ pub enum ArtifactStore {
 }
 
 impl ArtifactStore {
-    /// Where pods find the volume.
+    /// Mount path of the volume in pods.
     pub const MOUNT: &str = "/artifacts";
 
-    /// The URI below which an object's versions are, without a slash at its end. Objects that share a volume or a
-    /// bucket's prefix stay apart by namespace and name.
+    /// The URI below which an object's versions are stored, without a trailing slash. It contains namespace and name, so
+    /// that objects may share a volume or a bucket's prefix.
     pub fn base_uri(&self, identity: &Identity) -> String {
         let root = match self {
             Self::S3(s3) => s3.uri.trim_end_matches('/').to_owned(),
@@ -103,7 +104,7 @@ impl ArtifactStore {
     }
 }
 
-/// Something in a spec that cannot work.
+/// An error in a spec.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     /// Path of the field, as in `spec.training.full.schedule`.
@@ -149,12 +150,12 @@ impl Model {
         }
     }
 
-    /// The servers, as far as their number of replicas goes.
+    /// The servers, as a workload with replicas.
     pub fn serving_workload(&self) -> Workload {
         Workload::serving(&self.serving, &self.identity.base)
     }
 
-    /// The servers and the workers, as far as their numbers of replicas go.
+    /// The servers and the workers, as workloads with replicas.
     pub fn workloads(&self) -> Vec<Workload> {
         let workers = self.workers.iter().map(|worker| Workload::worker(worker, &self.identity.base));
         std::iter::once(self.serving_workload()).chain(workers).collect()
@@ -181,7 +182,7 @@ fn schedule(training: &Training) -> Result<Option<Schedule>, Problem> {
     })
 }
 
-/// Numbers of replicas that contradict each other.
+/// Contradicting numbers of replicas.
 fn replicas(spec: &RecommenderModelSpec) -> Vec<Problem> {
     let serving = ("spec.serving", spec.serving.replicas, spec.serving.autoscaling.as_ref().map(Scaling::from));
     let worker = |of: &Worker| ("spec.workers", of.replicas, of.autoscaling.as_ref().map(Scaling::from));
@@ -200,7 +201,7 @@ fn replicas(spec: &RecommenderModelSpec) -> Vec<Problem> {
     all.filter_map(problem).collect()
 }
 
-/// What scaling on recorded signals needs.
+/// Missing prerequisites of scaling on recorded signals.
 fn signals(spec: &RecommenderModelSpec) -> Vec<Problem> {
     let serving = spec.serving.autoscaling.as_ref().map(Scaling::from);
     let workers = spec.workers.iter().filter_map(|worker| worker.autoscaling.as_ref().map(Scaling::from));
@@ -209,7 +210,7 @@ fn signals(spec: &RecommenderModelSpec) -> Vec<Problem> {
     all.filter_map(|(field, scaling)| Some(Problem { field, message: unreadable(spec, &scaling)? })).collect()
 }
 
-/// Why the signals that a number of replicas is to follow cannot be read.
+/// Why the signals of an autoscaled workload cannot be read; `None` if they can.
 fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> {
     if scaling.is_decided() && spec.monitoring.is_none() {
         return Some("autoscaling on latency or lag reads recording rules: set spec.monitoring".into());
@@ -218,11 +219,11 @@ fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> 
     let Some(dependency) = spec.dependencies.iter().find(|dependency| dependency.name == lag.dependency) else {
         return Some(format!("lag.dependency: there is no {:?} among spec.dependencies", lag.dependency));
     };
-    let told_by_consumers =
+    let reported_by_consumers =
         dependency.kafka.as_ref().is_some_and(|kafka| kafka.exporter == KafkaExporter::ConsumerClient);
-    (scaling.min == 0 && told_by_consumers).then(|| {
+    (scaling.min == 0 && reported_by_consumers).then(|| {
         format!(
-            "minReplicas: without replicas nobody tells the lag of {:?}, because its consumers themselves do: write 1, or \
+            "minReplicas: with 0 replicas nobody reports the lag of {:?}, because its consumers themselves do: write 1, or \
              take another exporter",
             lag.dependency
         )
@@ -232,14 +233,14 @@ fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> 
 #[cfg(test)]
 mod tests;
 
-/// What the object says of the servers' front that cannot be put into a rule.
+/// PromQL of the servers' front that cannot be embedded in a rule.
 fn front(monitoring: &Monitoring) -> Option<Problem> {
     let custom = monitoring.front.as_ref()?.custom.as_ref()?;
     let message = format!("custom.requests: {}", custom::problem(&custom.requests)?);
     Some(Problem { field: "spec.monitoring.front", message })
 }
 
-/// PromQL that cannot be put into a rule.
+/// PromQL of a dependency that cannot be embedded in a rule.
 fn promql(dependency: &Dependency) -> Vec<Problem> {
     let Some(custom) = &dependency.custom else { return Vec::new() };
     let expressions = [

@@ -1,19 +1,20 @@
-//! Names of children. Deterministic, never over 63 characters, and different for different objects.
+//! Names of children. Deterministic, at most 63 characters, and different for different objects.
 
 use sha2::{Digest, Sha256};
 
-/// Longest base name. The longest suffix put behind it is a Job's `-full-YYYYMMDD-HHMM` (19 characters), and a Job's
-/// name is a label value of its pods, so at most 63 characters.
+/// Longest base name, in characters. The longest suffix appended to it is a Job's `-full-YYYYMMDD-HHMM` (19 characters).
+/// A Job's name is a label value of its pods, which is limited to 63 characters.
 const BASE_MAX: usize = 40;
-/// What stands between the base name and the name of a worker.
+/// Separator between the base name and the name of a worker; a dash follows.
 const WORKER: &str = "-worker";
-/// Names of objects that every namespace, or the namespace `default`, has already.
+/// Names of objects that exist already: the ServiceAccount `default` in every namespace and the Service `kubernetes` in
+/// the namespace `default`.
 const TAKEN: [&str; 2] = ["default", "kubernetes"];
-/// Hex digits of the hash that tells shortened names apart.
+/// Length of the hash that distinguishes shortened names, in hex digits.
 const HASH_LENGTH: usize = 8;
 
-/// The name all children of an object are built from: the object's own name where that is a plain DNS label, else a
-/// readable rest of it and a hash of the whole.
+/// The base of the names of all children of an object: the object's own name if that is a plain DNS label, else a
+/// readable part of it and a hash of the whole name.
 ///
 /// | object's name | base name |
 /// |---|---|
@@ -21,9 +22,9 @@ const HASH_LENGTH: usize = 8;
 /// | `shop.packages` | `shop-packages-` + hash (no dots in a Service's name) |
 /// | `7days` | `r-7days-` + hash (a Service's name starts with a letter) |
 /// | 253 times `a` | 31 times `a` + `-` + hash |
-/// | `a-0123abcd` | `a-0123abcd-` + hash (it looks like a hashed one) |
-/// | `a-worker`, `a-worker-b` | `a-`, `a-b-` + hash (its workers could be called like those of `a`) |
-/// | `default`, `kubernetes` | itself, `-` and hash (a ServiceAccount of each namespace, a Service of the first one) |
+/// | `a-0123abcd` | `a-0123abcd-` + hash (it has the form of a hashed name) |
+/// | `a-worker`, `a-worker-b` | `a-`, `a-b-` + hash (its workers could have the same names as those of `a`) |
+/// | `default`, `kubernetes` | itself, `-` and hash (a ServiceAccount of each namespace, a Service in `default`) |
 pub fn base(object_name: &str) -> String {
     if is_plain(object_name) {
         return object_name.to_owned();
@@ -40,32 +41,32 @@ pub fn base(object_name: &str) -> String {
     format!("{}-{}", readable.trim_end_matches('-'), short_hash(object_name.as_bytes()))
 }
 
-/// The serving Deployment, its autoscaler and its disruption budget.
+/// Name of the serving Deployment, its autoscaler and its disruption budget.
 pub fn serving(base: &str) -> String {
     format!("{base}-serving")
 }
 
-/// The Deployment of a worker and its autoscaler.
+/// Name of the Deployment of a worker and its autoscaler.
 pub fn worker(base: &str, worker: &str) -> String {
     format!("{base}{WORKER}-{worker}")
 }
 
-/// Whether the Deployment of servers or of a worker can have this name.
+/// Whether a serving Deployment or the Deployment of a worker can have this name.
 pub fn is_deployment(name: &str) -> bool {
     name.ends_with("-serving") || name.contains("-worker-")
 }
 
-/// Where a base name could be taken for the beginning of a worker's name, `a-worker` or `a-worker-b`.
+/// Position of `-worker` in a base name that could be confused with a worker's name, such as `a-worker` or `a-worker-b`.
 fn workers_name(base: &str) -> Option<usize> {
     base.find("-worker-").or_else(|| base.strip_suffix(WORKER).map(str::len))
 }
 
-/// Base names that a child or pod of this name can be built from: its name up to each dash, and all of it.
+/// Candidates for the base name of a child or pod: its name up to each dash, and the whole name.
 pub fn bases(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('-').map(|(dash, _)| &name[..dash]).chain([name])
 }
 
-/// The Job that trains a version.
+/// Name of the Job that trains a version.
 pub fn job(base: &str, version: &str) -> String {
     format!("{base}-{version}")
 }
@@ -84,7 +85,7 @@ fn is_plain(name: &str) -> bool {
     label && !looks_hashed(name) && workers_name(name).is_none() && !TAKEN.contains(&name)
 }
 
-/// Whether a name could be the result of shortening another one; such names are hashed as well.
+/// Whether a name has the form of a shortened one. Such names are hashed as well, so that they cannot collide.
 fn looks_hashed(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(|(_, end)| {
         end.len() == HASH_LENGTH && end.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
@@ -99,11 +100,13 @@ mod tests {
 
     use super::*;
 
+    /// A version name of the maximum length.
     const LONGEST_VERSION: &str = "full-20261121-0300";
+    /// A worker name of the maximum length.
     const LONGEST_WORKER: &str = "a-worker-of-all";
 
     fn object_name() -> impl Strategy<Value = String> {
-        // RFC 1123 subdomains of 1 to 253 characters, as the API server takes them for custom resources.
+        // RFC 1123 subdomains of 1 to 253 characters, as the API server accepts them for custom resources.
         prop_oneof![
             "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?){0,5}",
             "[a-z0-9]{1,63}",
@@ -116,7 +119,7 @@ mod tests {
         .prop_filter("at most 253 characters", |name| name.len() <= 253)
     }
 
-    /// Names that are put together from what names of children are put together from.
+    /// Names composed of the parts of which names of children are composed.
     fn worker_name() -> impl Strategy<Value = String> {
         "[ab](-(a|b|worker|serving|full)){0,4}"
     }
@@ -143,13 +146,13 @@ mod tests {
         fn children_of_different_objects_never_share_a_name(
             objects in prop::collection::hash_map(prop_oneof![object_name(), worker_name()], prop::collection::hash_set(worker_name(), 0..4), 2..40),
         ) {
-            let mut seen = HashMap::new();
+            let mut owners = HashMap::new();
             for (object, workers) in &objects {
                 let base = base(object);
                 let deployments = workers.iter().map(|name| worker(&base, name)).chain([serving(&base)]);
                 let services = [base.clone()];
                 for child in deployments.map(|name| ("Deployment", name)).chain(services.map(|name| ("Service", name))) {
-                    if let Some(other) = seen.insert(child.clone(), object) {
+                    if let Some(other) = owners.insert(child.clone(), object) {
                         prop_assert!(false, "{object} and {other} share {child:?}");
                     }
                 }
@@ -159,9 +162,9 @@ mod tests {
 
         #[test]
         fn different_objects_never_share_a_base_name(names in prop::collection::hash_set(object_name(), 2..200)) {
-            let mut seen = HashMap::new();
+            let mut owners = HashMap::new();
             for name in names {
-                if let Some(other) = seen.insert(base(&name), name.clone()) {
+                if let Some(other) = owners.insert(base(&name), name.clone()) {
                     prop_assert!(false, "{name} and {other} share {}", base(&name));
                 }
             }
@@ -169,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn plain_names_are_kept_as_they_are() {
+    fn plain_names_are_kept_unchanged() {
         assert_eq!(base("packages"), "packages");
         assert_eq!(base("a"), "a");
         assert_eq!(base(&"a".repeat(40)), "a".repeat(40));
     }
 
     #[test]
-    fn names_that_no_service_could_have_get_a_readable_rest_and_a_hash() {
+    fn names_that_are_invalid_for_a_service_or_ambiguous_are_shortened_and_hashed() {
         assert_eq!(base("shop.packages"), format!("shop-packages-{}", short_hash(b"shop.packages")));
         assert_eq!(base("7days"), format!("r-7days-{}", short_hash(b"7days")));
         assert_eq!(base("a-0123abcd"), format!("a-0123abcd-{}", short_hash(b"a-0123abcd")));

@@ -1,11 +1,12 @@
-//! How often an object's pods are scraped. What is recorded of them, and what is decided from that, follows.
+//! How often an object's pods are scraped. The windows of recording rules and of scaling decisions depend on it.
 
 use super::Model;
 use crate::api::Worker;
 
-/// Seconds between two scrapes of what scales on latency or lag: a decision is as good as its newest sample.
+/// Seconds between two scrapes of workloads that scale on latency or lag: a decision is only as current as its newest
+/// sample.
 const SCALING_SECONDS: i32 = 5;
-/// Seconds between two scrapes otherwise.
+/// Seconds between two scrapes of all other workloads.
 const DEFAULT_SECONDS: i32 = 15;
 
 /// Seconds between two scrapes of the servers.
@@ -15,13 +16,13 @@ pub fn of_servers(model: &Model) -> i32 {
     asked.unwrap_or(default_of(scaled))
 }
 
-/// Seconds between two scrapes of a worker; none when it exposes nothing.
+/// Seconds between two scrapes of a worker; `None` if it exposes no metrics.
 pub fn of_worker(worker: &Worker) -> Option<i32> {
     let scaled = worker.autoscaling.as_ref().is_some_and(|autoscaling| autoscaling.lag.is_some());
     Some(worker.metrics.as_ref()?.interval_seconds.unwrap_or(default_of(scaled)))
 }
 
-/// Seconds between two scrapes of the worker that is scraped least often. Without any it does not matter.
+/// Seconds between two scrapes of the worker that is scraped least often. Without scraped workers the value is unused.
 pub fn of_workers(model: &Model) -> i32 {
     model.workers.iter().filter_map(of_worker).max().unwrap_or(DEFAULT_SECONDS)
 }

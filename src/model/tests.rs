@@ -31,7 +31,7 @@ fn monitoring() -> Value {
     json!({"metrics": {"profile": "FastApiInstrumentator"}})
 }
 
-/// Something to read a lag of, by the name `events`.
+/// Dependencies with one entry: Kafka, by the name `events`.
 fn kafka(exporter: &str) -> Value {
     json!([{"name": "events", "kafka": {"consumerGroup": "g", "topics": ["t"], "exporter": exporter}}])
 }
@@ -54,7 +54,7 @@ fn servers_and_workers_have_names_components_and_deployments_of_their_own() {
 }
 
 #[test]
-fn what_does_not_scale_has_the_replicas_that_are_written_and_what_does_starts_with_the_fewest() {
+fn replicas_are_as_specified_without_autoscaling_and_start_at_min_replicas_with_it() {
     let model = model(json!({
         "serving": serving(json!({"minReplicas": 3, "maxReplicas": 9})),
         "workers": [
@@ -72,7 +72,7 @@ fn what_does_not_scale_has_the_replicas_that_are_written_and_what_does_starts_wi
 }
 
 #[test]
-fn the_cpu_use_is_followed_where_it_is_asked_for_or_nothing_else_is() {
+fn cpu_is_a_target_if_it_is_set_or_if_there_is_no_other_signal() {
     let latency = json!({"targetMilliseconds": 75});
     let lag = json!({"dependency": "events"});
     let cpu = json!({"targetUtilizationPercent": 60});
@@ -95,7 +95,7 @@ fn the_cpu_use_is_followed_where_it_is_asked_for_or_nothing_else_is() {
 }
 
 #[test]
-fn what_is_decided_moves_replicas_unless_it_is_advisory() {
+fn decisions_on_latency_or_lag_are_applied_unless_advisory() {
     for (autoscaling, decided, acted_on) in [
         (json!({"maxReplicas": 9, "advisory": false}), false, false),
         (json!({"maxReplicas": 9, "advisory": true}), false, false),
@@ -110,7 +110,7 @@ fn what_is_decided_moves_replicas_unless_it_is_advisory() {
 }
 
 #[test]
-fn signals_that_nothing_records_are_refused() {
+fn signals_without_monitoring_or_without_their_dependency_are_refused() {
     let latency = || serving(json!({"maxReplicas": 9, "latency": {"targetMilliseconds": 75}}));
     let worker = || json!([{"name": "w", "autoscaling": {"maxReplicas": 9, "lag": {"dependency": "events"}}}]);
     let unrecorded = "autoscaling on latency or lag reads recording rules: set spec.monitoring";
@@ -130,7 +130,7 @@ fn signals_that_nothing_records_are_refused() {
 }
 
 #[test]
-fn scaling_to_zero_needs_somebody_else_than_the_consumers_to_tell_the_lag() {
+fn scaling_to_zero_is_refused_if_the_lag_is_reported_by_the_consumers() {
     let of = |least: i32, exporter: &str| {
         let autoscaling = json!({"minReplicas": least, "maxReplicas": 9, "lag": {"dependency": "events"}});
         let workers = json!([{"name": "w", "autoscaling": autoscaling}]);
@@ -139,7 +139,7 @@ fn scaling_to_zero_needs_somebody_else_than_the_consumers_to_tell_the_lag() {
     assert_eq!(
         of(0, "ConsumerClient"),
         [
-            "spec.workers: minReplicas: without replicas nobody tells the lag of \"events\", because its consumers themselves \
+            "spec.workers: minReplicas: with 0 replicas nobody reports the lag of \"events\", because its consumers themselves \
          do: write 1, or take another exporter"
         ]
     );
@@ -147,20 +147,20 @@ fn scaling_to_zero_needs_somebody_else_than_the_consumers_to_tell_the_lag() {
 }
 
 #[test]
-fn replicas_that_contradict_each_other_are_refused_of_servers_and_workers() {
+fn contradicting_replica_settings_are_refused_for_servers_and_workers() {
     let both = "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load";
     let upside_down = "autoscaling: minReplicas must not be above maxReplicas";
     let autoscaling = json!({"minReplicas": 4, "maxReplicas": 3});
     let fixed = json!({"image": "s", "name": "w", "replicas": 2, "autoscaling": {"maxReplicas": 3}});
     let scaled = json!({"image": "s", "name": "w", "autoscaling": autoscaling});
-    for (replicas, says) in [(fixed, both), (scaled, upside_down)] {
-        assert_eq!(problems(json!({"workers": [replicas]})), [format!("spec.workers: {says}")]);
-        assert_eq!(problems(json!({"serving": replicas})), [format!("spec.serving: {says}")]);
+    for (replicas, message) in [(fixed, both), (scaled, upside_down)] {
+        assert_eq!(problems(json!({"workers": [replicas]})), [format!("spec.workers: {message}")]);
+        assert_eq!(problems(json!({"serving": replicas})), [format!("spec.serving: {message}")]);
     }
 }
 
 #[test]
-fn expressions_that_would_leave_their_place_in_a_rule_are_refused() {
+fn expressions_that_would_close_the_parentheses_around_them_in_a_rule_are_refused() {
     let custom = |lag: &str| json!({"dependencies": [{"name": "own", "custom": {"lag": "up", "arrivals": lag}}]});
     assert_eq!(problems(custom("sum(rate(shop_orders_total[1m])) # per second")), Vec::<String>::new());
     assert_eq!(

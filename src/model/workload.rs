@@ -1,4 +1,4 @@
-//! What has replicas of its own: the servers and the workers, in one form.
+//! Workloads, one type for all Deployments of an object: the servers and the workers.
 
 use std::collections::BTreeMap;
 
@@ -13,75 +13,77 @@ use crate::{
     cores, monitoring,
 };
 
-/// A Deployment of an object, as far as its number of replicas goes.
+/// A Deployment of an object and the settings of its number of replicas.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
-    /// Its name: `serving`, or that of the worker. The label `workload` of its series.
+    /// Its name: `serving`, or the name of the worker. Value of the label `workload` of its series.
     pub name: String,
     /// The component label of its pods: `serving`, or `worker-` and the worker's name.
     pub component: String,
     /// Name of its Deployment and of its autoscaler.
     pub deployment: String,
-    /// Replicas it has without autoscaling, and starts with otherwise.
+    /// Number of replicas without autoscaling; with autoscaling, the initial number.
     pub replicas: i32,
-    /// How the number of replicas follows the load, if it does.
+    /// Autoscaling settings, if it is autoscaled.
     pub scaling: Option<Scaling>,
 }
 
-/// Bounds and signals of a number of replicas.
+/// Bounds and signals of an autoscaled workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaling {
-    /// Fewest replicas.
+    /// Minimum number of replicas.
     pub min: i32,
-    /// Most replicas.
+    /// Maximum number of replicas.
     pub max: i32,
-    /// CPU use to aim at, in per cent of what is requested.
+    /// Target CPU utilization, in per cent of the request.
     pub cpu: Option<i32>,
-    /// Latency to keep.
+    /// Latency target.
     pub latency: Option<LatencyTarget>,
-    /// Requests per second that one replica is expected to carry.
+    /// Expected capacity of one replica, in requests per second.
     pub requests_per_replica: Option<i32>,
-    /// How much is kept in hand.
+    /// How much headroom is kept.
     pub headroom: Headroom,
-    /// Lag to catch up with.
+    /// Lag target.
     pub lag: Option<LagTarget>,
-    /// Seconds until a replica is ready; none: as measured.
+    /// Seconds until a replica is ready; `None`: as measured.
     pub startup_seconds: Option<i32>,
-    /// Limits on how the number moves.
+    /// Limits on changes of the number of replicas.
     pub behavior: Option<ScalingBehavior>,
-    /// Only tell.
+    /// Decisions are reported, but not applied.
     pub advisory: bool,
-    /// CPU use, in per cent of what is requested, from which the autoscaler adds replicas while the signals that are decided on
-    /// are missing. None where no CPU is requested, or something else is followed.
+    /// Target CPU utilization, in per cent of the request, that the autoscaler follows while the operator's signals are
+    /// missing. Set only for servers that scale on latency without a CPU target and have a CPU request or limit.
     pub backstop: Option<i32>,
 }
 
-/// Share of its CPU limit, in per cent. An autoscaler adds replicas from a tenth above its target on, so at 83 % of the limit,
-/// which a server does not reach in normal work; and a throttled one shows some per cent less than all of it.
+/// CPU utilization for [`Scaling::backstop`], in per cent of the CPU limit. An autoscaler adds replicas from 10 % above its
+/// target, so from 83 % of the limit, which a server does not reach in normal operation. The measured use of a throttled
+/// server is some per cent below its limit.
 const BACKSTOP_PERCENT: f64 = 75.0;
-/// The same for servers without a limit, in per cent of the request: what a node has to spare may be used in normal work.
+/// CPU utilization for [`Scaling::backstop`] of servers without a limit, in per cent of the request. In normal operation
+/// they may use spare CPU of the node.
 const UNLIMITED_BACKSTOP_PERCENT: i32 = 200;
 
 impl Scaling {
-    /// Whether the operator decides, from recorded signals, and not the autoscaler alone.
+    /// Whether the operator decides on the replicas from recorded signals, in place of the autoscaler alone.
     pub const fn is_decided(&self) -> bool {
         self.latency.is_some() || self.lag.is_some()
     }
 
-    /// Whether the operator's decision moves the autoscaler's window.
+    /// Whether the operator's decision is applied to the bounds of the autoscaler.
     pub const fn is_acted_on(&self) -> bool {
         self.is_decided() && !self.advisory
     }
 
-    /// CPU use, in per cent of what is requested, that the autoscaler follows. `open`: whether more may be added on CPU use,
-    /// because the signals that are decided on are missing.
+    /// Target CPU utilization of the autoscaler, in per cent of the request. `open`: whether it may add replicas on CPU
+    /// use, because the signals for latency or lag are missing.
     pub fn cpu_target(&self, open: bool) -> Option<i32> {
         self.cpu.or(self.backstop.filter(|_| open))
     }
 }
 
 impl Workload {
-    /// Whether it is the servers, and not a worker.
+    /// Whether this is the serving workload.
     pub fn is_serving(&self) -> bool {
         self.name == monitoring::Workload::Serving.label()
     }
@@ -118,43 +120,43 @@ impl Workload {
 }
 
 impl From<&Autoscaling> for Scaling {
-    fn from(wanted: &Autoscaling) -> Self {
-        let signals = wanted.latency.is_some() || wanted.lag.is_some();
+    fn from(desired: &Autoscaling) -> Self {
+        let signals = desired.latency.is_some() || desired.lag.is_some();
         Self {
-            min: wanted.min_replicas,
-            max: wanted.max_replicas,
-            cpu: cpu(wanted.cpu.as_ref(), signals),
-            latency: wanted.latency.clone(),
-            requests_per_replica: wanted.requests_per_replica,
-            headroom: wanted.headroom,
-            lag: wanted.lag.clone(),
-            startup_seconds: wanted.startup_seconds,
-            behavior: wanted.behavior.clone(),
-            advisory: wanted.advisory,
+            min: desired.min_replicas,
+            max: desired.max_replicas,
+            cpu: cpu(desired.cpu.as_ref(), signals),
+            latency: desired.latency.clone(),
+            requests_per_replica: desired.requests_per_replica,
+            headroom: desired.headroom,
+            lag: desired.lag.clone(),
+            startup_seconds: desired.startup_seconds,
+            behavior: desired.behavior.clone(),
+            advisory: desired.advisory,
             backstop: None,
         }
     }
 }
 
 impl From<&WorkerAutoscaling> for Scaling {
-    fn from(wanted: &WorkerAutoscaling) -> Self {
+    fn from(desired: &WorkerAutoscaling) -> Self {
         Self {
-            min: wanted.min_replicas,
-            max: wanted.max_replicas,
-            cpu: cpu(wanted.cpu.as_ref(), wanted.lag.is_some()),
+            min: desired.min_replicas,
+            max: desired.max_replicas,
+            cpu: cpu(desired.cpu.as_ref(), desired.lag.is_some()),
             latency: None,
             requests_per_replica: None,
             headroom: Headroom::default(),
-            lag: wanted.lag.clone(),
-            startup_seconds: wanted.startup_seconds,
-            behavior: wanted.behavior.clone(),
-            advisory: wanted.advisory,
+            lag: desired.lag.clone(),
+            startup_seconds: desired.startup_seconds,
+            behavior: desired.behavior.clone(),
+            advisory: desired.advisory,
             backstop: None,
         }
     }
 }
 
-/// See [`Scaling::backstop`]. A limit without a request is the request, as the API server has it.
+/// The value of [`Scaling::backstop`]. Without a request, the limit is the request, as defaulted by the API server.
 fn backstop(resources: &Resources) -> Option<i32> {
     let of = |map: &BTreeMap<String, Quantity>| map.get("cpu").and_then(|cpu| cores::parse(&cpu.0));
     match (of(&resources.requests), of(&resources.limits)) {
@@ -164,7 +166,7 @@ fn backstop(resources: &Resources) -> Option<i32> {
     }
 }
 
-/// Something has to be followed: without any signal it is the CPU use.
+/// The CPU target. Without any other signal, the default CPU target applies.
 fn cpu(target: Option<&CpuTarget>, signals: bool) -> Option<i32> {
     let default = (!signals).then(CpuTarget::default);
     target.cloned().or(default).map(|target| target.target_utilization_percent)

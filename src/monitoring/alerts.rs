@@ -1,6 +1,6 @@
-//! The alerts, as data: expressions over canonical series only, so they hold for every profile.
+//! The alerts, as data. Their expressions read canonical series only, so they are valid for every profile.
 //!
-//! `critical` means that somebody is to be woken up: users get no or wrong answers. `warning` can wait for the morning.
+//! Severity `critical` pages a person at any time: users get no or wrong answers. `warning` can wait for working hours.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use super::Watched;
 use super::Workload::{self, Serving, Training};
 use crate::api::monitoring_coreos::Rule;
 
-/// An alert on every object.
+/// An alert that every monitored object has.
 pub struct Alert {
-    /// Name, in Alertmanager's label `alertname`.
+    /// Name: the value of Alertmanager's label `alertname`.
     pub name: &'static str,
-    /// Whose series `expr` reads.
+    /// The workload whose series `expr` reads.
     pub workload: Workload,
     /// When it fires: PromQL where `{@}` stands for the selector of the object's series.
     pub expr: &'static str,
-    /// How long that must hold, as in "5m"; none for at once.
-    pub hold: Option<&'static str>,
+    /// How long `expr` must be true before the alert fires, as in "5m"; `None`: fires at once.
+    pub for_: Option<&'static str>,
     /// `critical` or `warning`.
     pub severity: &'static str,
-    /// What is wrong, without values, so that it stays the same while the alert fires.
+    /// What is wrong. Contains no values, so that it does not change while the alert fires.
     pub summary: &'static str,
     /// What was measured, and where to look; a template of Prometheus.
     pub description: &'static str,
@@ -32,7 +32,7 @@ pub const ALERTS: &[Alert] = &[
         name: "RecommenderLatencyHigh",
         workload: Serving,
         expr: "recommender:request_latency_seconds:p99{@} > 1",
-        hold: Some("5m"),
+        for_: Some("5m"),
         severity: "warning",
         summary: "A recommender answers slowly.",
         description: "99 % of the requests to {{ $labels.recommender }} in {{ $labels.namespace }} take up to \
@@ -42,23 +42,23 @@ pub const ALERTS: &[Alert] = &[
     Alert {
         name: "RecommenderErrorRatioHigh",
         workload: Serving,
-        // Sums of rates are divided, not ratios averaged: a quiet minute weighs as little as its requests do. Below one
-        // request in ten seconds a single error would be enough.
+        // The quotient of averaged rates, not an average of ratios: each minute is weighted by its requests. Below one
+        // request in ten seconds a single error would exceed the threshold.
         expr: "avg_over_time(recommender:request_errors:rate1m{@}[5m]) / avg_over_time(recommender:requests:rate1m{@}[5m]) \
                > 0.05 and avg_over_time(recommender:requests:rate1m{@}[5m]) > 0.1",
-        hold: Some("5m"),
+        for_: Some("5m"),
         severity: "critical",
         summary: "A recommender fails to answer many of its requests.",
         description: "{{ $value | humanizePercentage }} of the requests to {{ $labels.recommender }} in \
                       {{ $labels.namespace }} end in an error of the server; more than 5% is too much. Refusals (503) count: \
-                      with ScalingActive Overloaded or MaxReplicas the servers refuse what they cannot carry; otherwise \
+                      with ScalingActive Overloaded or MaxReplicas the servers refuse requests above their capacity; otherwise \
                       look at the logs of its serving pods.",
     },
     Alert {
         name: "RecommenderNoHealthyTarget",
         workload: Serving,
         expr: "recommender:targets{@} and recommender:targets_up{@} == 0 unless recommender:serving_expected{@} == 0",
-        hold: Some("2m"),
+        for_: Some("2m"),
         severity: "critical",
         summary: "No server of a recommender answers.",
         description: "None of the {{ $value | humanize }} servers that Prometheus knows of {{ $labels.recommender }} in \
@@ -69,9 +69,9 @@ pub const ALERTS: &[Alert] = &[
         name: "RecommenderMetricsMissing",
         workload: Serving,
         expr: "recommender:targets_up{@} > 0 unless recommender:requests:rate1m{@}",
-        hold: Some("10m"),
+        for_: Some("10m"),
         severity: "warning",
-        summary: "A recommender runs unwatched: its metrics are not those of its profile.",
+        summary: "A recommender is not monitored: its metrics are not those of its profile.",
         description: "{{ $value | humanize }} servers of {{ $labels.recommender }} in {{ $labels.namespace }} are scraped, \
                       but expose no request metrics under the names of spec.monitoring.metrics.profile: the alerts on \
                       latency and errors cannot fire. Correct the profile or the server's instrumentation.",
@@ -80,7 +80,7 @@ pub const ALERTS: &[Alert] = &[
         name: "RecommenderRestarting",
         workload: Serving,
         expr: "recommender:restarts:increase1h{@} > 3",
-        hold: None,
+        for_: None,
         severity: "warning",
         summary: "Servers of a recommender restart again and again.",
         description: "The servers of {{ $labels.recommender }} in {{ $labels.namespace }} restarted \
@@ -91,18 +91,18 @@ pub const ALERTS: &[Alert] = &[
         name: "RecommenderTrainingFailed",
         workload: Training,
         expr: "recommender:training_failed{@} == 1",
-        hold: None,
-        // The previous version still serves.
+        for_: None,
+        // The previous version is still served.
         severity: "warning",
         summary: "The last training run of a recommender failed.",
         description: "The last training run of {{ $labels.recommender }} in {{ $labels.namespace }} failed. It keeps serving \
-                      the version it has, if any. The object's condition TrainingReady says why; once that is cured, a new \
+                      the version it has, if any. The object's condition TrainingReady shows the reason; once that is fixed, a new \
                       value of the annotation recommender.dev/train that starts with full starts a run.",
     },
 ];
 
-/// The alerting rules of an object. They carry the labels of the series they read (`namespace`, `recommender`,
-/// `workload`); nothing of the object's is put into a template.
+/// The alerting rules of an object. Alerts have the labels of the series they read (`namespace`, `recommender`,
+/// `workload`). No text of the object is inserted into a template.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     ALERTS.iter().map(|alert| rule(alert, &watched.matchers(alert.workload))).collect()
 }
@@ -111,7 +111,7 @@ fn rule(alert: &Alert, matchers: &str) -> Rule {
     Rule {
         alert: Some(alert.name.into()),
         expr: alert.expr.replace("{@}", &format!("{{{matchers}}}")),
-        for_: alert.hold.map(Into::into),
+        for_: alert.for_.map(Into::into),
         labels: BTreeMap::from([("severity".into(), alert.severity.into())]),
         annotations: BTreeMap::from([
             ("summary".into(), alert.summary.into()),

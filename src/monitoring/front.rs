@@ -1,22 +1,23 @@
-//! The requests that arrive in front of the servers, by whoever counts them there. They are known even while the servers
-//! answer nothing.
+//! The requests that arrive in front of the servers, as counted by an ingress, a mesh or another proxy. They are known even
+//! while no server answers its scrapes.
 
 use super::{
     Watched,
     promql::{equals, series},
 };
 
-/// Seconds over which these are counted. Ingresses and meshes are scraped as their owner likes it, mostly every 15 to 30 s.
+/// Window of the rate, as a PromQL duration. The scrape interval of ingresses and meshes is not known here; it is mostly 15
+/// to 30 s.
 const WINDOW: &str = "1m";
 
-/// Requests per second to the object's Service; None when the object names no front.
+/// Requests per second to the object's Service; `None` if the spec has no front.
 pub(super) fn requests(watched: &Watched) -> Option<String> {
     let front = watched.front?;
     if let Some(custom) = &front.custom {
         return Some(format!("sum((\n{}\n))", custom.requests));
     }
     let counters = match &front.istio {
-        // As the clients' side counts it: the servers' own proxies may be as overloaded as they are.
+        // As counted by the clients' proxies: the servers' own proxies may be as overloaded as the servers.
         Some(_) => vec![series(
             "istio_requests_total",
             &[
@@ -25,7 +26,8 @@ pub(super) fn requests(watched: &Watched) -> Option<String> {
                 &equals("destination_service_name", watched.service),
             ],
         )],
-        // Scraped without `honorLabels`, its labels of that name are the controller's own.
+        // Without `honorLabels`, `namespace` and `service` are those of the controller, and the Service's are in
+        // `exported_namespace` and `exported_service`.
         None => [("namespace", "service", r#"exported_service="""#), ("exported_namespace", "exported_service", "")]
             .map(|(namespace, service, honoured)| {
                 let (namespace, service) = (equals(namespace, watched.namespace), equals(service, watched.service));

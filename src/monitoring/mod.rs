@@ -1,10 +1,10 @@
-//! What Prometheus computes of an object and when it raises an alert. Pure.
+//! Recording and alerting rules of an object. Pure.
 //!
 //! ```text
 //! metric profile (what the server exposes) -> recording rules -> canonical series -> alerts
 //! ```
 //!
-//! A new kind of server is a file in [`profiles`], a new exporter of a dependency one in [`dependencies`]; a new alert is an
+//! A new kind of server is a file in [`profiles`], a new exporter of a dependency a file in [`dependencies`], a new alert an
 //! entry in [`alerts::ALERTS`].
 
 pub mod alerts;
@@ -17,38 +17,38 @@ pub mod scaling;
 
 use crate::api::{Dependency, Front, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup};
 
-/// What has to be known of an object to watch it.
+/// The settings of an object that its rules depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Watched<'a> {
     /// Namespace of the object.
     pub namespace: &'a str,
     /// Name of the object: the label `recommender` of all its series.
     pub recommender: &'a str,
-    /// Name of the Deployment that serves.
+    /// Name of the serving Deployment.
     pub serving_deployment: &'a str,
-    /// Name of the Service in front of them.
+    /// Name of the Service of the servers.
     pub service: &'a str,
-    /// What is in front of that, if the object says so.
+    /// The proxy in front of the Service that counts requests, if the spec names one.
     pub front: Option<&'a Front>,
-    /// The names the servers expose.
+    /// The metric names of the servers.
     pub profile: MetricProfile,
     /// Seconds between two scrapes of the servers.
     pub interval_seconds: i32,
     /// Seconds between two scrapes of the worker that is scraped least often.
     pub workers_interval_seconds: i32,
-    /// Path of the metrics on the servers.
+    /// HTTP path of the servers' metrics.
     pub metrics_path: &'a str,
-    /// Path of the probes on the servers.
+    /// HTTP path of the servers' probes.
     pub health_path: &'a str,
-    /// The quantile of the latency that the servers scale on, if they do.
+    /// The quantile of the latency target, if the servers scale on latency.
     pub scaled_on: Option<Quantile>,
-    /// CPU and memory of each server.
+    /// Compute resources of each server.
     pub resources: Option<&'a Resources>,
-    /// What it stands on.
+    /// Message queues and topics whose lag is measured.
     pub dependencies: &'a [Dependency],
 }
 
-/// What of an object a series is about: its label `workload`.
+/// The part of an object that a series belongs to: the value of its label `workload`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
     /// The servers.
@@ -68,7 +68,8 @@ impl Workload {
 }
 
 impl Watched<'_> {
-    /// Matchers for the object's canonical series, and for those of its servers: the ServiceMonitor adds the same labels.
+    /// Matchers for the object's canonical series. They select the series of its servers as well, because the
+    /// ServiceMonitor adds the same labels.
     fn matchers(&self, workload: Workload) -> String {
         [
             promql::equals("namespace", self.namespace),
@@ -78,28 +79,28 @@ impl Watched<'_> {
         .join(",")
     }
 
-    /// What stands behind `pod=~` for the pods that serve. The dash goes missing where Kubernetes shortens the name of a
-    /// ReplicaSet to generate that of a pod.
+    /// The value for `pod=~` that matches the serving pods. The second dash is optional: it is missing where Kubernetes
+    /// truncates the name of a ReplicaSet to generate the name of a pod.
     fn serving_pods(&self) -> String {
         let deployment = promql::quote_regex(self.serving_deployment);
         promql::quote(&format!("{deployment}-[a-z0-9]{{1,10}}-?[a-z0-9]{{5}}"))
     }
 
-    /// Routes that machines ask and that say nothing about users. Labels hold paths without their query.
+    /// Routes of probes and scrapes, which are no requests of users. Labels contain paths without their query.
     fn unmeasured_routes(&self) -> [&str; 2] {
         [self.metrics_path, self.health_path].map(|path| path.split('?').next().unwrap_or(path))
     }
 }
 
-/// Seconds between two evaluations of what is scaled on: a decision is as good as its newest sample.
+/// Seconds between two evaluations of the rules that scaling reads: a decision is only as current as its newest sample.
 const SCALING_SECONDS: i32 = 5;
 
-/// The rules of an object's PrometheusRule, in one group or two. The rules of a group are evaluated one after the other, so
-/// alerts see what was just recorded; groups are evaluated independently of each other, so what is scaled on can be
-/// evaluated more often than the rest.
+/// The rules of an object's PrometheusRule, in one or two groups. The rules of a group are evaluated sequentially, so that
+/// alerts read what was just recorded. Groups are evaluated independently, so that the rules for scaling can be evaluated
+/// more often than the others.
 pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let name = format!("recommender/{}/{}", watched.namespace, watched.recommender);
-    // Prometheus looks back five minutes for a sample, so recorded series must not be sparser than the scrapes are.
+    // Prometheus looks back five minutes for a sample, so recorded series must not be too sparse: at most 60 s apart.
     let seconds = watched.interval_seconds.min(60);
     let watching = [recording::rules(watched), alerts::rules(watched)].concat();
     let scaling = [scaling::rules(watched), dependencies::rules(watched)].concat();

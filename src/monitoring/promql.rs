@@ -1,4 +1,4 @@
-//! The little PromQL that everything here is put together from. Whatever comes from an object goes through [`quote`].
+//! Building blocks of PromQL expressions. Every text from an object is escaped by [`quote`].
 
 /// `name{matcher,matcher}`.
 pub fn series(name: &str, matchers: &[&str]) -> String {
@@ -10,12 +10,12 @@ pub fn equals(label: &str, value: &str) -> String {
     format!("{label}={}", quote(value))
 }
 
-/// `label!~"a|b"`: the label has none of these values. Series without the label match.
+/// `label!~"a|b"`: the label has none of these values. Series without the label match too.
 pub fn none_of(label: &str, values: &[&str]) -> String {
     format!("{label}!~{}", any_of(values.iter().copied()))
 }
 
-/// A string literal with the regular expression for any of these texts: what stands behind `label=~`.
+/// A string literal with the regular expression for any of these texts: the value for `label=~`.
 pub fn any_of<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
     let alternatives: Vec<String> = values.into_iter().map(quote_regex).collect();
     quote(&alternatives.join("|"))
@@ -36,7 +36,7 @@ pub fn quote(value: &str) -> String {
     quoted
 }
 
-/// A regular expression (RE2, as Prometheus has) that matches exactly this text. Still to be quoted as a string.
+/// A regular expression (RE2, as in Prometheus) that matches exactly this text. It is not yet quoted as a string.
 pub fn quote_regex(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -53,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_cannot_end_early() {
+    fn quotes_backslashes_and_line_breaks_cannot_end_a_string() {
         assert_eq!(quote(r#"a"b\"#), r#""a\"b\\""#);
         assert_eq!(quote("a\nb"), r#""a\u000ab""#);
     }
 
     #[test]
-    fn text_in_a_regular_expression_means_itself() {
+    fn metacharacters_in_a_regular_expression_are_escaped() {
         assert_eq!(none_of("handler", &["/metrics", "/a.b"]), r#"handler!~"/metrics|/a\\.b""#);
     }
 }

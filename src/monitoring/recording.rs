@@ -1,7 +1,7 @@
-//! The canonical series: one vocabulary for whatever a server exposes. Alerts, dashboards and the scaler use only these.
+//! The canonical series: the same names for every metric profile. Alerts, dashboards and the scaler use only these.
 //!
-//! Each has the labels `namespace`, `recommender` and `workload`. Where nothing is known a series is absent; zero is
-//! only said when zero was seen.
+//! Each has the labels `namespace`, `recommender` and `workload`. A series is absent if its value is unknown; it is zero only
+//! if zero was measured.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use super::{
 };
 use crate::api::monitoring_coreos::Rule;
 
-/// The operator's gauge: 1 while an object's last training run has failed, 0 otherwise.
+/// Gauge of the operator: 1 while an object's last training run has failed, 0 otherwise.
 pub const OPERATOR_TRAINING_FAILED: &str = "recommender_operator_training_failed";
-/// The operator's gauge: 1 once an object has a version to serve, 0 before. Keeps the alert on missing servers quiet
-/// during the first training.
+/// Gauge of the operator: 1 once an object has a version to serve, 0 before. Silences the alert on missing servers during
+/// the first training.
 pub const OPERATOR_SERVING_EXPECTED: &str = "recommender_operator_serving_expected";
 
-/// All recording rules, in the order in which they build on each other.
+/// All recording rules. A rule comes after the rules whose series it reads.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
     let mut rules = vec![
@@ -50,15 +50,15 @@ fn labels(watched: &Watched, workload: Workload) -> BTreeMap<String, String> {
     ])
 }
 
-/// The expressions for one object. Each gives at most one element, without labels; the rule adds them.
+/// The expressions for one object. Each returns at most one element, without labels; the rule adds the labels.
 pub(super) struct Source<'a> {
     watched: &'a Watched<'a>,
     pub(super) profile: &'static Profile,
     /// The matchers that select the object's servers, by the labels their ServiceMonitor adds.
     servers: String,
-    /// The matcher that keeps health checks and scrapes out.
+    /// The matcher that excludes health checks and scrapes.
     pub(super) measured: String,
-    /// The range of rates. A rate needs two samples, and four intervals survive a failed scrape or two.
+    /// The window of rates: four scrape intervals, at least 60 s. A rate needs two samples, so one or two scrapes may fail.
     window: String,
 }
 
@@ -82,31 +82,34 @@ impl<'a> Source<'a> {
         series(name, &[&[self.servers.as_str()], matchers].concat())
     }
 
-    /// `>= 0` drops the NaN that a quantile of no requests is: no sample instead of one that compares with nothing.
+    /// The quantile of no requests is NaN, for which every comparison is false. `>= 0` drops it, so that the series is
+    /// absent.
     pub(super) fn latency(&self, quantile: &str, window: &str) -> String {
         let buckets = self.of_servers(&format!("{}_bucket", self.profile.latency), &[]);
         format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{window}]))) >= 0")
     }
 
-    /// The counter is born with the first request. Zero is said of servers that were seen twice, as a rate needs two
-    /// samples: right after an outage of Prometheus there is one, and what was asked is not known.
+    /// The counter exists only after the first request. Before, the rate is 0 for servers that were scraped at least twice
+    /// in the window, because a rate needs two samples. Right after an outage of Prometheus there is only one, and the rate
+    /// is unknown.
     pub(super) fn requests(&self, window: &str) -> String {
         let all = self.of_servers(self.profile.requests, &[&self.measured]);
         let presence = self.of_servers(self.profile.presence, &[]);
         format!("{} or 0 * count(count_over_time({presence}[{window}]) > 1)", self.rate_from_zero(&all, window))
     }
 
-    /// The counter of errors is born with the first error: until then there are none of the `recorded` requests.
+    /// The counter of errors exists only after the first error. Before, the rate is 0 where the series `recorded` of
+    /// requests exists.
     pub(super) fn errors(&self, window: &str, recorded: &str) -> String {
         let errors = self.of_servers(self.profile.requests, &[&self.measured, self.profile.errors]);
         let requests = self.of_servers(recorded, &[]);
         format!("{} or 0 * sum({requests})", self.rate_from_zero(&errors, window))
     }
 
-    /// The rate of a counter with labels, which is born with what it first counts. `rate` needs two samples and does not
-    /// know that the first one came from zero: a crowd would be seen a scrape late, and its first errors never. What was
-    /// not there a window ago, and has fewer samples in the window than its server was scraped, was born in the window: all
-    /// that it counts is of the window.
+    /// The rate of a counter with labels, which exists only after the first event it counts. `rate` needs two samples and
+    /// does not know that the counter started from zero: a flash crowd would be measured one scrape late, and its first
+    /// errors never. A counter was created within the window if it did not exist one window ago and has fewer samples in
+    /// the window than its server was scraped. Then its whole value was counted within the window.
     fn rate_from_zero(&self, counter: &str, window: &str) -> String {
         let presence = self.of_servers(self.profile.presence, &[]);
         let scrapes = format!("max by (instance) (count_over_time({presence}[{window}]))");
@@ -121,9 +124,9 @@ impl<'a> Source<'a> {
         self.profile.in_flight.map(|gauge| format!("sum({})", self.of_servers(gauge, &[&self.measured])))
     }
 
-    /// Restarts of pods that still exist, so that a roll-out that cures them also ends the alert. Two sources, the larger
-    /// counts: the start time that Prometheus' client libraries expose misses servers that die before they are scraped;
-    /// kube-state-metrics counts these, but not every cluster has it.
+    /// Restarts of pods that still exist, so that a rollout that fixes the cause also resolves the alert. The larger of two
+    /// sources. The start time exposed by Prometheus' client libraries misses servers that die before they are scraped.
+    /// kube-state-metrics counts these, but is not installed in every cluster.
     fn restarts(&self) -> String {
         let started = self.of_servers("process_start_time_seconds", &[]);
         let up = self.of_servers("up", &[]);
@@ -137,13 +140,13 @@ impl<'a> Source<'a> {
         ])
     }
 
-    /// Without the operator's word, servers are expected.
+    /// Without the operator's gauge, servers are expected.
     fn serving_expected(&self) -> String {
         format!("{} or vector(1)", self.operator_gauge(OPERATOR_SERVING_EXPECTED))
     }
 
-    /// The operator knows; when it is away or not scraped, the Jobs tell, if kube-state-metrics is there: the last run
-    /// failed when the newest failed Job started after the newest complete one.
+    /// The operator's gauge. If the operator is down or not scraped, the Jobs as reported by kube-state-metrics: the last
+    /// run failed if the newest failed Job started after the newest complete one.
     fn training_failed(&self) -> String {
         let namespace = equals("namespace", self.watched.namespace);
         let owner = equals("owner_name", self.watched.recommender);
@@ -161,8 +164,8 @@ impl<'a> Source<'a> {
         )
     }
 
-    /// A gauge of the operator about this object. Scraped without `honorLabels` its `namespace` is the operator's own and
-    /// the object's is called `exported_namespace`.
+    /// A gauge of the operator for this object. Scraped without `honorLabels`, its label `namespace` is the namespace of the
+    /// operator, and the object's namespace is in `exported_namespace`.
     fn operator_gauge(&self, name: &str) -> String {
         let object = equals("recommender", self.watched.recommender);
         let namespace = equals("namespace", self.watched.namespace);
@@ -172,7 +175,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The largest of several values of which any may be missing. The label keeps `or` from dropping all but the first.
+/// The largest of several values, any of which may be absent. The label `source` makes them distinct: `or` would keep only
+/// the first.
 pub(super) fn largest(sources: &[(&str, String)]) -> String {
     let labelled: Vec<String> = sources
         .iter()

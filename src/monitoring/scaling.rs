@@ -1,33 +1,37 @@
-//! The series that the scaler reads of servers that scale on a latency, recorded every 5 s.
+//! The series that the scaler reads for servers that scale on latency, recorded every 5 s.
 //!
-//! | Series | Unit | What |
+//! | Series | Unit | Meaning |
 //! |---|---|---|
 //! | `recommender:requests:rate20s` | requests/s | over four scrapes |
 //! | `recommender:requests:rate10s` | requests/s | over the last two scrapes |
 //! | `recommender:scaling_latency_seconds:rate20s` | s | the quantile of the latency target |
-//! | `recommender:cpu_use:rate20s` | 1 | cores used over cores allowed, the mean of the pods |
-//! | `recommender:request_errors:rate20s` | requests/s | those that failed, over four scrapes |
-//! | `recommender:targets_unanswered` | targets | those that did not answer their last scrape |
-//! | `recommender:container_cpu_use` | 1 | of the limit, as the kubelet measures it, where Prometheus scrapes kubelets; no answer of the servers is needed for it |
-//! | `recommender:front_requests:rate1m` | requests/s | in front of the servers, where the object names a front |
+//! | `recommender:cpu_use:rate20s` | 1 | cores used divided by cores allowed, mean of the pods |
+//! | `recommender:request_errors:rate20s` | requests/s | failed requests, over four scrapes |
+//! | `recommender:targets_unanswered` | targets | targets that did not answer their last scrape |
+//! | `recommender:container_cpu_use` | 1 | cores used divided by the limit, or the share of throttled periods (1) |
+//! | `recommender:front_requests:rate1m` | requests/s | in front of the servers, if the spec has a front |
 //!
-//! `recommender:requests_in_flight` is not among them: it is no rate, and [`recording`](super::recording) has it with every
-//! scrape.
+//! (1) The larger of the two, as measured by the kubelet. Recorded only where Prometheus scrapes kubelets. It does not need
+//! an answer of the servers.
 //!
-//! The names are those of scrapes every 5 s, the default of objects that scale on latency. Where `intervalSeconds` says
-//! otherwise, the windows are four and two intervals long, and the names stay; they never get shorter than 20 and 10 s.
+//! `recommender:requests_in_flight` is recorded by [`recording`](super::recording) at the scrape interval: it is a gauge, so
+//! it needs no window.
 //!
-//! Where no server answers, everything that comes from their answers is absent at once. Without that, a rate would go on for a window over what it has,
-//! and fall while it does. Where servers answer and nobody asks, the rates are 0 and the latency is absent.
+//! The suffixes of the names refer to scrapes every 5 s, the default of objects that scale on latency. With another
+//! `intervalSeconds` the windows are four and two intervals, but at least 20 and 10 s, and the names do not change.
+//!
+//! If no server answers, all series computed from their metrics are absent at once. Otherwise a rate would still be computed
+//! for the length of its window from the samples left, and would fall meanwhile. If servers answer and there are no
+//! requests, the rates are 0 and the latency is absent.
 
 use super::{Watched, front, promql::equals, promql::series, recording::Source};
 use crate::api::{Quantile, monitoring_coreos::Rule};
 use crate::cores;
 
-/// How far back the two newest samples of a kubelet may lie: they are scraped every 10 to 60 s.
+/// Largest age of the two newest samples of a kubelet, as a PromQL duration. Kubelets are scraped every 10 to 60 s.
 const KUBELET_WINDOW: &str = "2m";
 
-/// None when the servers do not scale on a latency.
+/// The recording rules for scaling; empty if the servers do not scale on latency.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let Some(quantile) = watched.scaled_on else { return Vec::new() };
     let source = Source::new(watched);
@@ -56,7 +60,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     rules
 }
 
-/// Seconds of the longer window: four scrapes. The scaler assumes it of what it reads.
+/// Length of the longer window in seconds: four scrapes. The scaler assumes the same window for the series it reads.
 pub fn window_seconds(interval_seconds: i32) -> i32 {
     interval_seconds.saturating_mul(4).max(20)
 }
@@ -69,9 +73,9 @@ fn in_promql(quantile: Quantile) -> &'static str {
     }
 }
 
-/// The larger of the mean use and of the share of periods in which the pods were throttled: one that is throttled all the
-/// time has too little CPU even where its use does not quite reach the limit. Where not even half of the limit is used the
-/// periods say nothing: only those count in which there was work, and a single long request is throttled in most of its own.
+/// The larger of the mean use and the share of CFS periods in which the pods were throttled. A pod that is throttled all the
+/// time has too little CPU, even if its use does not quite reach the limit. Below half of the limit the share is ignored:
+/// the kernel counts only periods with work, and a single long request is throttled in most of its periods.
 fn container_cpu_use(watched: &Watched, cores: f64) -> String {
     let pods = format!("pod=~{}", watched.serving_pods());
     let of_server = |name: &str| {
@@ -87,8 +91,8 @@ fn container_cpu_use(watched: &Watched, cores: f64) -> String {
     super::recording::largest(&[("use", used), ("throttled", throttled)])
 }
 
-/// Pods that got requests count: one that is not ready yet gets none, and what it burns while it starts says nothing
-/// about what requests cost. When nobody asks, all count.
+/// Mean of the pods that got requests. A pod that is not ready yet gets none, and the CPU it uses during start-up is not
+/// the cost of requests. Without any requests, the mean of all pods.
 fn cpu_use(source: &Source, cores: f64, window: &str) -> String {
     let used = format!("rate({}[{window}])", source.of_servers("process_cpu_seconds_total", &[]));
     let requests = source.of_servers(source.profile.requests, &[&source.measured]);

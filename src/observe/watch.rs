@@ -1,5 +1,5 @@
-//! The watches that fill the [`World`]. One per kind and namespace, and each ends up as a stream of the objects whose
-//! children changed.
+//! The watches that fill the [`Cache`], one per kind and scope. Each yields a stream of the objects whose children
+//! changed.
 
 use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
 
@@ -22,20 +22,21 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Facts, PodFacts, Seen, Watched, World, facts};
+use super::{Cache, ChildState, ObservedChild, PodState, Watched, state};
 use crate::{
     api::{
         FIELD_MANAGER, MANAGED_BY_LABEL,
         monitoring_coreos::{PodMonitor, PrometheusRule, ServiceMonitor},
     },
-    render::Kind,
+    kinds::Kind,
 };
 
-/// Seconds after which the API server ends a watch and we start it again: a connection that silently died is noticed
-/// within this time.
+/// Duration of a watch in seconds: the API server ends it then, and we start it again. A connection that died silently is
+/// detected within this time.
 pub const WATCH_SECONDS: u32 = 60;
 
-/// Before everything is listed anew.
+/// Pause before everything is listed again because the API server refused to resume a watch: 1 s. A new watcher has no
+/// back-off yet.
 const RELIST_PAUSE: Duration = Duration::from_secs(1);
 
 /// One namespace, or all.
@@ -48,7 +49,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// An API of the scope.
+    /// The API of a kind in this scope.
     pub fn api<K>(&self, client: Client) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
@@ -60,40 +61,40 @@ impl Scope {
     }
 }
 
-/// Something that calls for a look at objects.
+/// What a change enqueues.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Touched {
-    /// One object's children changed.
+pub enum Enqueue {
+    /// One object, because its children changed.
     Model {
         /// Its namespace.
         namespace: String,
         /// Its name.
         name: String,
     },
-    /// A kind appeared in the cluster or vanished from it.
+    /// All objects, because a kind appeared in the cluster or vanished from it, or because the cache is loaded.
     Everything,
 }
 
-/// Watches all kinds in a scope, fills `world`, and tells which objects to look at. The stream never ends.
-pub fn watch_children(client: &Client, scope: &Scope, world: &Arc<World>) -> impl Stream<Item = Touched> + use<> {
-    let one = One { client: client.clone(), scope: scope.clone(), world: world.clone() };
+/// Watches all kinds in a scope, fills `cache`, and yields the objects to enqueue. The stream never ends.
+pub fn watch_children(client: &Client, scope: &Scope, cache: &Arc<Cache>) -> impl Stream<Item = Enqueue> + use<> {
+    let one = One { client: client.clone(), scope: scope.clone(), cache: cache.clone() };
     stream::select_all([
-        one.full::<Deployment>(Kind::Deployment, facts::deployment),
-        one.full::<Job>(Kind::Job, facts::job),
-        one.full::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, facts::autoscaler),
+        one.full::<Deployment>(Kind::Deployment, state::deployment),
+        one.full::<Job>(Kind::Job, state::job),
+        one.full::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, state::autoscaler),
         one.metadata::<ServiceAccount>(Kind::ServiceAccount),
         one.metadata::<Service>(Kind::Service),
         one.metadata::<PodDisruptionBudget>(Kind::PodDisruptionBudget),
         one.metadata::<ServiceMonitor>(Kind::ServiceMonitor),
         one.metadata::<PodMonitor>(Kind::PodMonitor),
         one.metadata::<PrometheusRule>(Kind::PrometheusRule),
-        one.watch::<Pod>(Watched::Pod, |pod| (Facts::Nothing, Some(facts::pod(pod)))),
+        one.watch::<Pod>(Watched::Pod, |pod| (ChildState::Nothing, Some(state::pod(pod)))),
     ])
 }
 
-/// Watches a kind without end. kube's watcher goes on from where it stopped; where the API server refuses just that,
-/// because the kind was gone in between or a proxy answers 410 as a status, it would ask for the same for ever. So then
-/// everything is listed anew.
+/// Watches a kind; the stream never ends. kube's watcher resumes a watch where it stopped. If the API server refuses that,
+/// because the kind was gone meanwhile or a proxy responds with status 410, it would repeat the same request for ever. In
+/// that case everything is listed again.
 pub fn watch<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -107,7 +108,7 @@ where
             let refused =
                 matches!(&event, Err(watcher::Error::WatchStartFailed(error)) if has_code(error, &[404, 410]));
             if refused {
-                tokio::time::sleep(RELIST_PAUSE).await; // a new watcher starts without a pause of its own
+                tokio::time::sleep(RELIST_PAUSE).await; // a new watcher starts without back-off
             }
             Some((event, (!refused).then_some(running)))
         }
@@ -118,11 +119,11 @@ where
 struct One {
     client: Client,
     scope: Scope,
-    world: Arc<World>,
+    cache: Arc<Cache>,
 }
 
 impl One {
-    fn full<K>(&self, kind: Kind, facts: fn(&K) -> Facts) -> BoxStream<'static, Touched>
+    fn full<K>(&self, kind: Kind, state: fn(&K) -> ChildState) -> BoxStream<'static, Enqueue>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -131,21 +132,21 @@ impl One {
             + Send
             + 'static,
     {
-        self.watch::<K>(Watched::Child(kind), move |object| (facts(object), None))
+        self.watch::<K>(Watched::Child(kind), move |object| (state(object), None))
     }
 
-    fn metadata<K>(&self, kind: Kind) -> BoxStream<'static, Touched>
+    fn metadata<K>(&self, kind: Kind) -> BoxStream<'static, Enqueue>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     {
-        self.watch::<PartialObjectMeta<K>>(Watched::Child(kind), |_| (Facts::Nothing, None))
+        self.watch::<PartialObjectMeta<K>>(Watched::Child(kind), |_| (ChildState::Nothing, None))
     }
 
     fn watch<K>(
         &self,
         watched: Watched,
-        facts: impl Fn(&K) -> (Facts, Option<PodFacts>) + Send + 'static,
-    ) -> BoxStream<'static, Touched>
+        state: impl Fn(&K) -> (ChildState, Option<PodState>) + Send + 'static,
+    ) -> BoxStream<'static, Enqueue>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -155,12 +156,12 @@ impl One {
             + 'static,
     {
         let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
-        // Of the autoscalers also those of others are watched: they may move our Deployments.
+        // External autoscalers are watched too: they may scale our Deployments.
         if watched != Watched::Child(Kind::HorizontalPodAutoscaler) {
             config = config.labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}"));
         }
-        self.world.expect_list();
-        let mut fill = Fill { watched, world: self.world.clone(), facts, listed: HashSet::new(), loaded: false };
+        self.cache.expect_list();
+        let mut fill = Fill { watched, cache: self.cache.clone(), state, listed: HashSet::new(), loaded: false };
         watch(self.scope.api::<K>(self.client.clone()), config)
             .map(move |event| stream::iter(fill.take(event)))
             .flatten()
@@ -168,21 +169,22 @@ impl One {
     }
 }
 
-/// Fills the world from one watch.
+/// Fills the cache from one watch.
 struct Fill<F> {
     watched: Watched,
-    world: Arc<World>,
-    facts: F,
-    /// UIDs of the list that is coming in.
+    cache: Arc<Cache>,
+    state: F,
+    /// UIDs of the list being received.
     listed: HashSet<String>,
+    /// Whether the first list has arrived, or is known not to come.
     loaded: bool,
 }
 
 impl<F> Fill<F> {
-    fn take<K>(&mut self, event: Result<Event<K>, watcher::Error>) -> Vec<Touched>
+    fn take<K>(&mut self, event: Result<Event<K>, watcher::Error>) -> Vec<Enqueue>
     where
         K: Resource<DynamicType = ()>,
-        F: Fn(&K) -> (Facts, Option<PodFacts>),
+        F: Fn(&K) -> (ChildState, Option<PodState>),
     {
         match event {
             Ok(Event::Init) => {
@@ -195,85 +197,85 @@ impl<F> Fill<F> {
             }
             Ok(Event::InitDone) => self.list_done(),
             Ok(Event::Apply(object)) => {
-                self.world.tells(self.watched, object.meta());
+                self.cache.record_progress(self.watched, object.meta());
                 self.put(&object)
             }
             Ok(Event::Delete(object)) => {
-                self.world.tells(self.watched, object.meta());
-                let mut models = self.world.forget_mover(object.meta());
-                models.extend(self.world.remove(self.watched, object.meta()));
-                touched(models)
+                self.cache.record_progress(self.watched, object.meta());
+                let mut models = self.cache.forget_external(object.meta());
+                models.extend(self.cache.remove(self.watched, object.meta()));
+                enqueued(models)
             }
             Err(error) => self.failed(&error),
         }
     }
 
-    fn put<K: Resource>(&self, object: &K) -> Vec<Touched>
+    fn put<K: Resource>(&self, object: &K) -> Vec<Enqueue>
     where
-        F: Fn(&K) -> (Facts, Option<PodFacts>),
+        F: Fn(&K) -> (ChildState, Option<PodState>),
     {
-        let (facts, pod) = (self.facts)(object);
-        let mut models = match &facts {
-            Facts::Autoscaler(_) => self.world.note_mover(object.meta(), &facts),
+        let (state, pod) = (self.state)(object);
+        let mut models = match &state {
+            ChildState::Autoscaler(_) => self.cache.record_external(object.meta(), &state),
             _ => Vec::new(),
         };
-        match Seen::new(object.meta(), facts, pod) {
-            Some(seen) => {
-                let model = (object.meta().namespace.clone().unwrap_or_default(), seen.model.clone());
-                let is_news = self.world.put(self.watched, object.meta(), seen, Timestamp::now());
-                models.extend(is_news.then_some(model));
+        match ObservedChild::new(object.meta(), state, pod) {
+            Some(observed) => {
+                let model = (object.meta().namespace.clone().unwrap_or_default(), observed.model.clone());
+                let changed = self.cache.put(self.watched, object.meta(), observed, Timestamp::now());
+                models.extend(changed.then_some(model));
             }
-            None => models.extend(self.world.disown(self.watched, object.meta())),
+            None => models.extend(self.cache.disown(self.watched, object.meta())),
         }
-        touched(models)
+        enqueued(models)
     }
 
-    fn list_done(&mut self) -> Vec<Touched> {
-        let mut touched = touched(self.world.retain(self.watched, &self.listed));
+    fn list_done(&mut self) -> Vec<Enqueue> {
+        let mut enqueued = enqueued(self.cache.retain(self.watched, &self.listed));
         self.listed = HashSet::new();
         if let Watched::Child(kind) = self.watched
-            && self.world.set_missing(kind, false)
+            && self.cache.set_missing(kind, false)
         {
-            tracing::info!(kind = kind.as_str(), "the kind appeared in the cluster");
-            touched.push(Touched::Everything);
+            tracing::info!(kind = kind.as_str(), "the kind is now in the cluster");
+            enqueued.push(Enqueue::Everything);
         }
-        touched.extend(self.loaded());
-        touched
+        enqueued.extend(self.loaded());
+        enqueued
     }
 
-    fn failed(&mut self, error: &watcher::Error) -> Vec<Touched> {
+    fn failed(&mut self, error: &watcher::Error) -> Vec<Enqueue> {
         match self.watched {
             Watched::Child(kind) if kind.is_optional() && is_absent(error) => {
-                // What was of that kind went with it.
-                self.world.retain(self.watched, &HashSet::new());
-                let mut touched = Vec::new();
-                if self.world.set_missing(kind, true) {
+                // All objects of the kind were removed with it.
+                self.cache.retain(self.watched, &HashSet::new());
+                let mut enqueued = Vec::new();
+                if self.cache.set_missing(kind, true) {
                     tracing::info!(
                         kind = kind.as_str(),
-                        "the kind is not in the cluster or may not be listed; trying again"
+                        "the kind is not in the cluster or may not be listed; retrying"
                     );
-                    touched.push(Touched::Everything);
+                    enqueued.push(Enqueue::Everything);
                 }
-                touched.extend(self.loaded());
-                touched
+                enqueued.extend(self.loaded());
+                enqueued
             }
             watched => {
-                tracing::warn!(?watched, %error, "watch failed; trying again");
+                tracing::warn!(?watched, %error, "watch failed; retrying");
                 Vec::new()
             }
         }
     }
 
-    /// The first list is there, or will not come: everything may be looked at.
-    fn loaded(&mut self) -> Option<Touched> {
-        (!std::mem::replace(&mut self.loaded, true)).then(|| self.world.list_arrived())?;
-        self.world.is_loaded().then_some(Touched::Everything)
+    /// Records that the first list has arrived or will not come. Enqueues everything once that is so for all watches.
+    fn loaded(&mut self) -> Option<Enqueue> {
+        (!std::mem::replace(&mut self.loaded, true)).then(|| self.cache.list_arrived())?;
+        self.cache.is_loaded().then_some(Enqueue::Everything)
     }
 }
 
-/// From namespaces and names.
-fn touched(models: Vec<(String, String)>) -> Vec<Touched> {
-    models.into_iter().map(|(namespace, name)| Touched::Model { namespace, name }).collect()
+/// One object per namespace and name.
+fn enqueued(models: Vec<(String, String)>) -> Vec<Enqueue> {
+    models.into_iter().map(|(namespace, name)| Enqueue::Model { namespace, name }).collect()
 }
 
 /// Whether the cluster has no such kind, or does not let us list it.
@@ -302,7 +304,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers lists, or refuses them with `list`, and refuses watches with `watch`.
+    /// Responds to lists with the status code `list`, and to watches with the status code `watch`.
     fn client(list: Arc<AtomicU16>, watch: u16) -> Client {
         let service = tower::service_fn(move |request: Request<Body>| {
             let watches = request.uri().query().unwrap_or_default().contains("watch=true");
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_that_cannot_go_on_lists_anew() {
+    async fn a_watch_that_cannot_be_resumed_lists_again() {
         for (code, lists) in [(410, 2), (404, 2), (500, 1)] {
             let api = Api::<Pod>::all(client(Arc::new(200.into()), code));
             let events = watch(api, watcher::Config::default()).take(6).collect::<Vec<_>>().await;
@@ -328,31 +330,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_optional_kind_that_may_not_be_listed_is_missing_until_it_may() {
+    async fn an_optional_kind_is_missing_until_it_may_be_listed() {
         for code in [403, 404] {
-            let (list, world) = (Arc::new(AtomicU16::new(code)), Arc::new(World::default()));
-            let one = One { client: client(list.clone(), 500), scope: Scope::All, world: world.clone() };
-            let mut touched = one.metadata::<ServiceMonitor>(Kind::ServiceMonitor);
-            assert_eq!(touched.next().await, Some(Touched::Everything), "{code}");
-            assert!(world.is_loaded() && !world.has_kind(Kind::ServiceMonitor), "all else goes on");
+            let (list, cache) = (Arc::new(AtomicU16::new(code)), Arc::new(Cache::default()));
+            let one = One { client: client(list.clone(), 500), scope: Scope::All, cache: cache.clone() };
+            let mut enqueued = one.metadata::<ServiceMonitor>(Kind::ServiceMonitor);
+            assert_eq!(enqueued.next().await, Some(Enqueue::Everything), "{code}");
+            assert!(cache.is_loaded() && !cache.has_kind(Kind::ServiceMonitor), "a missing kind blocks nothing");
             list.store(200, Ordering::Relaxed);
-            while !world.has_kind(Kind::ServiceMonitor) {
-                touched.next().await;
+            while !cache.has_kind(Kind::ServiceMonitor) {
+                enqueued.next().await;
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_kind_that_every_object_needs_is_waited_for() {
-        let world = Arc::new(World::default());
-        let one = One { client: client(Arc::new(403.into()), 500), scope: Scope::All, world: world.clone() };
-        let mut touched = one.full::<Job>(Kind::Job, facts::job);
-        let waited = tokio::time::timeout(Duration::from_secs(600), touched.next()).await;
-        assert!(waited.is_err() && !world.is_loaded());
+    async fn the_cache_is_not_loaded_while_a_required_kind_may_not_be_listed() {
+        let cache = Arc::new(Cache::default());
+        let one = One { client: client(Arc::new(403.into()), 500), scope: Scope::All, cache: cache.clone() };
+        let mut enqueued = one.full::<Job>(Kind::Job, state::job);
+        let waited = tokio::time::timeout(Duration::from_secs(600), enqueued.next()).await;
+        assert!(waited.is_err() && !cache.is_loaded());
     }
 
     #[tokio::test]
-    async fn all_autoscalers_are_asked_for_and_of_other_kinds_only_ours() {
+    async fn autoscalers_are_listed_without_our_label_selector_and_other_kinds_with_it() {
         let queries = Arc::new(std::sync::Mutex::new(Vec::new()));
         let asked = queries.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -360,9 +362,9 @@ mod tests {
             async { Ok::<_, Infallible>(Response::builder().status(403).body(Body::empty()).expect("a response")) }
         });
         let client = Client::new(service, "default");
-        let one = One { client, scope: Scope::All, world: Arc::new(World::default()) };
-        let autoscalers = one.full::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, facts::autoscaler);
-        let deployments = one.full::<Deployment>(Kind::Deployment, facts::deployment);
+        let one = One { client, scope: Scope::All, cache: Arc::new(Cache::default()) };
+        let autoscalers = one.full::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, state::autoscaler);
+        let deployments = one.full::<Deployment>(Kind::Deployment, state::deployment);
         for mut stream in [autoscalers, deployments] {
             let _ = tokio::time::timeout(Duration::from_millis(100), stream.next()).await;
         }
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn an_autoscaler_of_somebody_else_calls_for_a_look_when_it_comes_and_when_it_goes() {
+    fn an_external_autoscaler_enqueues_the_object_when_it_appears_and_when_it_is_deleted() {
         let meta = |name: &str, owner: &str, of: &str| {
             let owner = json!({"apiVersion": "v1", "kind": owner, "name": of, "uid": "u", "controller": true});
             json!({
@@ -388,21 +390,22 @@ mod tests {
         let deployment = json!({"metadata": meta("a-serving", "RecommenderModel", "a")});
         let deployment: Deployment = serde_json::from_value(deployment).expect("a Deployment");
 
-        let world = Arc::new(World::default());
-        let seen = Seen::new(&deployment.metadata, Facts::Nothing, None).expect("the Deployment is a child");
-        world.put(Watched::Child(Kind::Deployment), &deployment.metadata, seen, Timestamp::UNIX_EPOCH);
-        let facts = |autoscaler: &HorizontalPodAutoscaler| (facts::autoscaler(autoscaler), None);
+        let cache = Arc::new(Cache::default());
+        let observed =
+            ObservedChild::new(&deployment.metadata, ChildState::Nothing, None).expect("the Deployment is a child");
+        cache.put(Watched::Child(Kind::Deployment), &deployment.metadata, observed, Timestamp::UNIX_EPOCH);
+        let state = |autoscaler: &HorizontalPodAutoscaler| (state::autoscaler(autoscaler), None);
         let watched = Watched::Child(Kind::HorizontalPodAutoscaler);
-        let mut fill = Fill { watched, world: world.clone(), facts, listed: HashSet::new(), loaded: true };
-        let model = vec![Touched::Model { namespace: "shop".into(), name: "a".into() }];
+        let mut fill = Fill { watched, cache: cache.clone(), state, listed: HashSet::new(), loaded: true };
+        let model = vec![Enqueue::Model { namespace: "shop".into(), name: "a".into() }];
         assert_eq!(fill.take(Ok(Event::Apply(autoscaler.clone()))), model);
-        assert!(world.foreign_autoscaler("shop", "a-serving").is_some());
+        assert!(cache.external_autoscaler("shop", "a-serving").is_some());
         assert_eq!(fill.take(Ok(Event::Delete(autoscaler.clone()))), model);
-        assert_eq!(world.foreign_autoscaler("shop", "a-serving"), None);
+        assert_eq!(cache.external_autoscaler("shop", "a-serving"), None);
 
         fill.take(Ok(Event::Apply(autoscaler)));
         assert_eq!(fill.take(Ok(Event::Init)), []);
         assert_eq!(fill.take(Ok(Event::InitDone)), model);
-        assert_eq!(world.foreign_autoscaler("shop", "a-serving"), None, "the new list did not have it");
+        assert_eq!(cache.external_autoscaler("shop", "a-serving"), None, "the new list did not have it");
     }
 }

@@ -1,35 +1,39 @@
-//! The autoscaler of a Deployment, which keeps its number of replicas within what was decided.
+//! The HorizontalPodAutoscaler of a Deployment. Its bounds keep the number of replicas within the operator's decision.
 //!
-//! | signals | wanted: bounds, metric |
+//! | Signals | Desired bounds and metric |
 //! |---|---|
-//! | CPU only | the object's bounds, CPU |
-//! | latency or lag, and CPU | from what was decided to the object's maximum, CPU |
-//! | latency or lag | exactly what was decided |
-//! | latency, and its metrics are missing or the servers overloaded | from what was decided to the object's maximum, CPU near its limit |
-//! | latency or lag, advisory | as without them; no autoscaler when nothing else is followed |
+//! | CPU only | bounds of the spec, CPU |
+//! | latency or lag, and CPU | from the decision to the maximum of the spec, CPU |
+//! | latency or lag | exactly the decision |
+//! | latency, if its metrics are missing or the servers overloaded | from the decision to the maximum of the spec, CPU (1) |
+//! | latency or lag, advisory | as without latency and lag; no autoscaler without a CPU target |
 //!
-//! An autoscaler looks every 15 s, and rests while there are no replicas. So what is new is also ordered at once:
+//! (1) The CPU target is near the CPU limit, see [`Scaling::backstop`].
 //!
-//! | replicas | ordered |
+//! An autoscaler reconciles every 15 s, and is disabled while there are 0 replicas. A new decision is therefore also written
+//! to the Deployment's scale at once:
+//!
+//! | Current replicas | Replicas set |
 //! |---|---|
-//! | none are there or wanted, and the object allows none | what was decided |
-//! | as many as a new decision allows | nothing |
-//! | fewer or more than that | the nearest that it allows |
-//! | any, and the decision is not new | nothing: who keeps it is the autoscaler, and two would fight over it twice as hard |
+//! | 0, or 0 decided, and the spec allows 0 | the decision |
+//! | within the bounds of a new decision | none |
+//! | outside the bounds of a new decision | the nearest bound |
+//! | any, and the decision is not new | none: keeping it is left to the autoscaler, so that there are not two writers |
 
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscaler,
     HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget, ResourceMetricSource,
 };
 
-use super::child::{self, Child, Kind};
+use super::child::{self, Child};
 use crate::{
     api::{ScalingPolicyType, ScalingRules, ScalingStatus, SelectPolicy, conditions::reasons},
+    kinds::Kind,
     model::{Identity, Scaling, Workload},
 };
 
-/// None with a fixed number of replicas. `decided`: what was decided on latency or lag, or as long as nothing was, the
-/// replicas there are. `open`: whether more may be added on CPU use, because what is decided on is missing.
+/// The autoscaler; `None` for a fixed number of replicas. `decided`: the replicas decided on latency or lag; before the first
+/// decision, the current replicas. `open`: whether it may add replicas on CPU use, because the signals are missing.
 pub fn render(identity: &Identity, workload: &Workload, decided: Option<i32>, open: bool) -> Option<Child> {
     let scaling = workload.scaling.as_ref()?;
     let target = scaling.cpu_target(open);
@@ -37,7 +41,7 @@ pub fn render(identity: &Identity, workload: &Workload, decided: Option<i32>, op
     let spec = HorizontalPodAutoscalerSpec {
         min_replicas: Some(min),
         max_replicas: max,
-        // Without metrics the API server would put a CPU target of its own here; with equal bounds it moves nothing.
+        // Without metrics the API server sets a default CPU target. With equal bounds it has no effect.
         metrics: target.map(|percent| vec![cpu(percent)]),
         scale_target_ref: CrossVersionObjectReference {
             api_version: Some("apps/v1".into()),
@@ -54,34 +58,34 @@ pub fn render(identity: &Identity, workload: &Workload, decided: Option<i32>, op
     Some(Child::new(Kind::HorizontalPodAutoscaler, object))
 }
 
-/// Whether a decision is made without its signals, so that the autoscaler may add replicas on CPU use.
+/// Whether a decision was made without its signals, so that the autoscaler may add replicas on CPU use.
 pub fn is_open(decided: &ScalingStatus) -> bool {
     [reasons::METRICS_MISSING, reasons::OVERLOADED].contains(&decided.reason.as_str())
 }
 
-/// Fewest and most replicas; none when nothing is to move them. `cpu`: the CPU use that moves them between these.
+/// `minReplicas` and `maxReplicas`; `None` if no autoscaler is needed. `cpu`: the CPU target followed between the bounds.
 fn window(scaling: &Scaling, decided: Option<i32>, cpu: Option<i32>) -> Option<(i32, i32)> {
     let bounds = (scaling.min.max(1), scaling.max);
     if !scaling.is_acted_on() {
         return cpu.map(|_| bounds);
     }
-    // No replicas at all is written by the operator itself: an autoscaler rests while there are none.
+    // 0 replicas are set by the operator itself: an autoscaler is disabled while there are none.
     let decided = decided.unwrap_or(scaling.min).clamp(bounds.0, bounds.1);
     Some((decided, if cpu.is_some() { bounds.1 } else { decided }))
 }
 
-/// What to order beside the autoscaler. `there`: the replicas of the Deployment; `is_new`: whether the decision was not
-/// known at the last look.
-pub fn replicas_to_order(scaling: &Scaling, decided: i32, there: i32, is_new: bool, open: bool) -> Option<i32> {
+/// The replicas to set in addition to the autoscaler's bounds, if any. `current`: the replicas of the Deployment; `is_new`:
+/// whether the last status written does not contain the decision yet.
+pub fn replicas_to_order(scaling: &Scaling, decided: i32, current: i32, is_new: bool, open: bool) -> Option<i32> {
     if !scaling.is_acted_on() {
         return None;
     }
-    if decided == 0 || there == 0 {
-        return (scaling.min == 0 && decided != there).then_some(decided);
+    if decided == 0 || current == 0 {
+        return (scaling.min == 0 && decided != current).then_some(decided);
     }
-    let (least, most) = window(scaling, Some(decided), scaling.cpu_target(open))?;
-    let ordered = there.clamp(least, most);
-    (is_new && ordered != there).then_some(ordered)
+    let (min, max) = window(scaling, Some(decided), scaling.cpu_target(open))?;
+    let nearest = current.clamp(min, max);
+    (is_new && nearest != current).then_some(nearest)
 }
 
 fn cpu(percent: i32) -> MetricSpec {
@@ -124,7 +128,7 @@ fn rules(rules: &ScalingRules) -> HPAScalingRules {
 mod tests {
     use super::*;
 
-    /// From 0 or 1 to 10 on latency; with CPU beside it or without.
+    /// From `min` to 10 replicas on latency, with a CPU target or without.
     fn scaling(min: i32, cpu: Option<i32>) -> Scaling {
         let latency = crate::api::LatencyTarget { quantile: crate::api::Quantile::P95, target_milliseconds: 75 };
         Scaling {
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_decision_is_ordered_at_once_and_an_old_one_is_the_autoscalers() {
+    fn a_new_decision_sets_the_replicas_at_once_and_an_old_one_is_left_to_the_autoscaler() {
         let exact = scaling(1, None);
         assert_eq!(replicas_to_order(&exact, 5, 3, true, false), Some(5));
         assert_eq!(replicas_to_order(&exact, 2, 3, true, false), Some(2));
@@ -153,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn beside_the_cpu_use_a_decision_is_the_least() {
+    fn with_a_cpu_target_a_decision_is_only_the_minimum() {
         let least = scaling(1, Some(70));
         assert_eq!(replicas_to_order(&least, 5, 3, true, false), Some(5));
         assert_eq!(replicas_to_order(&least, 2, 3, true, false), None);
     }
 
     #[test]
-    fn while_signals_are_missing_more_replicas_than_decided_stay() {
+    fn while_signals_are_missing_replicas_above_the_decision_are_kept() {
         let exact = scaling(1, None);
         assert_eq!(replicas_to_order(&exact, 3, 5, true, true), None);
         assert_eq!(replicas_to_order(&exact, 5, 3, true, true), Some(5));
@@ -169,17 +173,17 @@ mod tests {
     }
 
     #[test]
-    fn none_and_back_is_ordered_until_it_is_so_where_it_is_allowed() {
+    fn scaling_to_zero_and_back_is_set_until_reached_if_min_replicas_is_zero() {
         let to_zero = scaling(0, None);
         assert_eq!(replicas_to_order(&to_zero, 0, 3, false, false), Some(0));
         assert_eq!(replicas_to_order(&to_zero, 4, 0, false, false), Some(4));
         assert_eq!(replicas_to_order(&to_zero, 0, 0, true, false), None);
-        // Somebody stopped it by hand.
+        // Scaled to zero manually.
         assert_eq!(replicas_to_order(&scaling(1, None), 4, 0, true, false), None);
     }
 
     #[test]
-    fn advice_orders_nothing() {
+    fn an_advisory_decision_sets_no_replicas() {
         assert_eq!(replicas_to_order(&Scaling { advisory: true, ..scaling(0, None) }, 0, 3, true, false), None);
     }
 }

@@ -1,113 +1,37 @@
-//! One wanted object and the kinds there are.
+//! A desired object.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::core::ApiResource;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
     api::{FIELD_MANAGER, HASH_ANNOTATION, MANAGED_BY_LABEL, MODEL_LABEL},
+    kinds::Kind,
     model::Identity,
 };
 
-/// The kinds of children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// The account of the pods, without a token.
-    ServiceAccount,
-    /// A training run.
-    Job,
-    /// The address of the servers.
-    Service,
-    /// The servers, or a worker.
-    Deployment,
-    /// The autoscaler of a Deployment.
-    HorizontalPodAutoscaler,
-    /// How many servers may be drained at once.
-    PodDisruptionBudget,
-    /// How the servers are scraped.
-    ServiceMonitor,
-    /// How workers are scraped.
-    PodMonitor,
-    /// Recording rules and alerts.
-    PrometheusRule,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::ServiceAccount,
-        Self::Job,
-        Self::Service,
-        Self::Deployment,
-        Self::HorizontalPodAutoscaler,
-        Self::PodDisruptionBudget,
-        Self::ServiceMonitor,
-        Self::PodMonitor,
-        Self::PrometheusRule,
-    ];
-
-    /// Kind, API version and plural, as the API server names them.
-    const fn names(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::ServiceAccount => ("ServiceAccount", "v1", "serviceaccounts"),
-            Self::Job => ("Job", "batch/v1", "jobs"),
-            Self::Service => ("Service", "v1", "services"),
-            Self::Deployment => ("Deployment", "apps/v1", "deployments"),
-            Self::HorizontalPodAutoscaler => ("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
-            Self::PodDisruptionBudget => ("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
-            Self::ServiceMonitor => ("ServiceMonitor", "monitoring.coreos.com/v1", "servicemonitors"),
-            Self::PodMonitor => ("PodMonitor", "monitoring.coreos.com/v1", "podmonitors"),
-            Self::PrometheusRule => ("PrometheusRule", "monitoring.coreos.com/v1", "prometheusrules"),
-        }
-    }
-
-    /// The kind's name.
-    pub const fn as_str(self) -> &'static str {
-        self.names().0
-    }
-
-    /// What a dynamic client needs to know of the kind.
-    pub fn resource(self) -> ApiResource {
-        let (kind, api_version, plural) = self.names();
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        ApiResource {
-            group: group.into(),
-            version: version.into(),
-            api_version: api_version.into(),
-            kind: kind.into(),
-            plural: plural.into(),
-        }
-    }
-
-    /// Whether clusters may lack the kind.
-    pub const fn is_optional(self) -> bool {
-        matches!(self, Self::ServiceMonitor | Self::PodMonitor | Self::PrometheusRule)
-    }
-}
-
-/// An object as it is to be applied.
+/// A desired object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Child {
     /// Its kind.
     pub kind: Kind,
     /// Its name.
     pub name: String,
-    /// What is applied, complete.
+    /// The complete object to apply.
     pub object: Value,
-    /// Hash of what is applied; the object carries it as an annotation.
+    /// Hash of the object without its hash; stored in its annotation [`HASH_ANNOTATION`].
     pub hash: String,
-    /// Replicas of a Deployment that is made without a number, because an autoscaler is to write it.
+    /// Initial replicas of an autoscaled Deployment. Its `spec.replicas` is not applied, because an autoscaler writes it.
     pub seed_replicas: Option<i32>,
 }
 
 impl Child {
-    /// Seals an object: adds its API version, kind and the hash of all of it.
+    /// Completes an object: adds its API version, its kind and the hash of the whole.
     ///
-    /// Our types serialize to JSON objects by construction, so this does not fail.
+    /// Cannot fail, because our types serialize to JSON objects by construction.
     pub fn new<T: Serialize>(kind: Kind, object: T) -> Self {
         let mut object = serde_json::to_value(object).unwrap_or_default();
         let resource = kind.resource();
@@ -126,7 +50,7 @@ pub fn hash<T: Serialize>(value: &T) -> String {
     Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Labels every child has.
+/// The labels of every child.
 pub fn labels(identity: &Identity, component: &str) -> BTreeMap<String, String> {
     let mut labels = selector(identity, component);
     labels.insert(MANAGED_BY_LABEL.into(), FIELD_MANAGER.into());
@@ -135,8 +59,8 @@ pub fn labels(identity: &Identity, component: &str) -> BTreeMap<String, String> 
     labels
 }
 
-/// Labels that tell the pods of a component. One of them is ours alone, because charts give everything the others. They
-/// can never change: a Deployment's selector is immutable.
+/// Labels that select the pods of a component. One of them has a key of our own, because Helm charts set the common labels
+/// on their objects as well. They must never change: a Deployment's selector is immutable.
 pub fn selector(identity: &Identity, component: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (MODEL_LABEL.into(), identity.base.clone()),

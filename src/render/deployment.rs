@@ -17,37 +17,39 @@ use k8s_openapi::{
 };
 
 use super::{
-    child::{self, Child, Kind},
+    child::{self, Child},
     pod::{self, Access},
 };
 use crate::{
     api::{MODEL_NAME_ANNOTATION, VERSION_LABEL, Version},
+    kinds::Kind,
     model::Model,
 };
 
-/// Component label of serving.
+/// Component label of the servers.
 pub const COMPONENT: &str = "serving";
 /// Name of the container.
 pub const CONTAINER: &str = "server";
 /// Name of the container's port.
 pub const PORT_NAME: &str = "http";
 
-/// Seconds between a pod's removal from the Service and its SIGTERM, so that no request meets a closed port.
+/// Seconds between a pod's removal from the Service and its SIGTERM, so that no request is sent to a closed port.
 const DRAIN_SECONDS: i64 = 5;
-/// Seconds a server has to end after its SIGTERM.
+/// Seconds a server has to exit after its SIGTERM.
 const GRACE_SECONDS: i64 = 30;
-/// Seconds between two start-up probes: a server that is needed at once is not to wait for its probe.
+/// Seconds between two startup probes. Short, because a new server may be needed at once and should not wait for its probe.
 const STARTUP_PERIOD_SECONDS: i32 = 1;
-/// Readiness probes in a row that have to fail before a server leaves the Service: a busy one may miss one or two.
+/// Number of consecutive failures of the readiness probe before a server leaves the Service: a busy server may miss one or
+/// two.
 const READINESS_FAILURES: i32 = 3;
-/// Seconds for scheduling and pulling the image before a rollout counts as stuck, beside the server's own start-up.
+/// Seconds for scheduling and pulling the image before a rollout counts as stuck, in addition to the server's own start-up.
 const ROLLOUT_SLACK_SECONDS: i32 = 300;
 
 pub fn render(model: &Model, version: &Version) -> Child {
     let identity = &model.identity;
     let workload = model.serving_workload();
     let spec = DeploymentSpec {
-        // With an autoscaler this field is the autoscaler's alone.
+        // With an autoscaler this field is written by the autoscaler.
         replicas: workload.scaling.is_none().then_some(workload.replicas),
         selector: LabelSelector {
             match_labels: Some(child::selector(identity, COMPONENT)),
@@ -64,7 +66,7 @@ pub fn render(model: &Model, version: &Version) -> Child {
     Child { seed_replicas: workload.scaling.is_some().then_some(workload.replicas), ..child }
 }
 
-/// The previous version's pods stay until as many of the new one are ready.
+/// The pods of the previous version are kept until as many of the new version are ready.
 fn never_fewer() -> DeploymentStrategy {
     DeploymentStrategy {
         type_: Some("RollingUpdate".into()),
@@ -151,7 +153,7 @@ fn startup_probe(model: &Model) -> Probe {
         http_get: answers(model),
         period_seconds: Some(STARTUP_PERIOD_SECONDS),
         timeout_seconds: Some(probes.timeout_seconds),
-        // Rounded up: nobody gets less time than they asked for.
+        // Rounded up: a server gets at least the specified time.
         failure_threshold: Some((probes.startup_seconds + STARTUP_PERIOD_SECONDS - 1) / STARTUP_PERIOD_SECONDS),
         ..Probe::default()
     }
@@ -168,7 +170,7 @@ fn readiness_probe(model: &Model) -> Probe {
     }
 }
 
-/// Only asks whether the port is open: a server that answers slowly under load must not be killed for it.
+/// Checks only whether the port is open: a server that answers slowly under load must not be killed for it.
 fn liveness_probe() -> Probe {
     Probe {
         tcp_socket: Some(TCPSocketAction { port: IntOrString::String(PORT_NAME.into()), ..TCPSocketAction::default() }),

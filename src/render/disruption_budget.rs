@@ -1,4 +1,4 @@
-//! How many serving pods a drain may take at once.
+//! The PodDisruptionBudget of the servers.
 
 use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
@@ -6,21 +6,24 @@ use k8s_openapi::{
 };
 
 use super::{
-    child::{self, Child, Kind},
+    child::{self, Child},
     deployment::COMPONENT,
 };
-use crate::model::{Model, names};
+use crate::{
+    kinds::Kind,
+    model::{Model, names},
+};
 
 pub fn render(model: &Model) -> Child {
     let identity = &model.identity;
     let spec = PodDisruptionBudgetSpec {
-        // One at a time works with any number of replicas; a minimum would block every drain of a single replica.
+        // One pod at a time works with any number of replicas. `minAvailable` would block every drain of a single replica.
         max_unavailable: Some(IntOrString::Int(1)),
         selector: Some(LabelSelector {
             match_labels: Some(child::selector(identity, COMPONENT)),
             ..LabelSelector::default()
         }),
-        // A pod that is not healthy anyway must not block a drain.
+        // An unhealthy pod must not block a drain.
         unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
         ..PodDisruptionBudgetSpec::default()
     };

@@ -1,4 +1,4 @@
-//! A training run: the Job.
+//! The Job of a training run.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    child::{self, Child, Kind},
+    child::{self, Child},
     pod::{self, Access},
 };
 use crate::{
@@ -17,16 +17,17 @@ use crate::{
         DUE_ANNOTATION, MODEL_NAME_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION,
         TrainingKind, VERSION_LABEL,
     },
+    kinds::Kind,
     model::{Model, names},
     training::NewRun,
 };
 
-/// Component label of training.
+/// Component label of training pods.
 pub const COMPONENT: &str = "training";
 /// Name of the container whose termination message is the report.
 pub const CONTAINER: &str = "trainer";
 
-/// Seconds a trainer has to end by itself when it is told to.
+/// Seconds a trainer has to exit after its SIGTERM.
 const GRACE_SECONDS: i64 = 30;
 
 pub fn render(model: &Model, run: &NewRun) -> Child {
@@ -42,7 +43,7 @@ pub fn template_hash(model: &Model) -> String {
     child::hash(&spec(model, "", TrainingKind::Full))
 }
 
-/// What must be known of a run when nothing but its Job is left.
+/// Properties of a run that must be known even if only its Job exists.
 fn annotations(model: &Model, run: &NewRun) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::from([
         (MODEL_NAME_ANNOTATION.into(), model.identity.name.clone()),
@@ -59,7 +60,7 @@ fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {
     let mut labels = child::labels(&model.identity, COMPONENT);
     labels.insert(VERSION_LABEL.into(), version.into());
     let mut pod = pod::spec(model, container(model, version, kind));
-    // Each attempt is a pod of its own, so that the message of the one that failed can still be read.
+    // Each attempt is a pod of its own, so that the termination message of a failed attempt can still be read.
     pod.restart_policy = Some("Never".into());
     pod.termination_grace_period_seconds = Some(GRACE_SECONDS);
     JobSpec {
@@ -93,7 +94,7 @@ fn container(model: &Model, version: &str, kind: TrainingKind) -> Container {
         resources: pod::resources(training.resources.as_ref()),
         volume_mounts: Some(pod::mounts(model, Access::ReadWrite)),
         security_context: Some(pod::security_context()),
-        // The report comes from the file alone: the end of the log is not a report.
+        // The report is read from the file only: the end of the log is not a report.
         termination_message_policy: Some("File".into()),
         ..Container::default()
     }

@@ -1,5 +1,5 @@
-//! Model and decisions -> the objects wanted in the cluster. Pure, and it cannot fail: whatever could be wrong was
-//! refused by [`crate::model`].
+//! Renders the model and the decisions to the desired objects. Pure, and it cannot fail: invalid specs were refused by
+//! [`crate::model`].
 
 mod autoscaler;
 mod child;
@@ -15,7 +15,7 @@ mod service_account;
 mod worker;
 
 pub use autoscaler::{is_open, replicas_to_order};
-pub use child::{Child, Kind};
+pub use child::Child;
 pub use offline::{as_yaml, offline};
 pub use rule_file::rule_file;
 
@@ -27,24 +27,26 @@ use crate::{
     training::NewRun,
 };
 
-/// What was decided and goes into the children.
+/// The decisions that the children are rendered from.
 #[derive(Clone, Debug)]
 pub struct Decided<'a> {
-    /// The version to serve; none before the first training.
+    /// The version to serve; `None` before the first successful training.
     pub serve: Option<&'a Version>,
     /// The training run to start.
     pub train: Option<&'a NewRun>,
-    /// Replicas by Deployment: what was decided on latency or lag, or as long as nothing was, the replicas there are.
+    /// Replicas by Deployment, as decided on latency or lag; before the first decision, the current replicas.
     pub replicas: BTreeMap<String, i32>,
-    /// Deployments whose signals are missing or silenced by an overload: their autoscaler may add replicas on CPU use.
+    /// Deployments whose signals are missing, also because of an overload. Their autoscaler may add replicas on CPU use.
     pub open: BTreeSet<String>,
-    /// Deployments that somebody else's autoscaler moves: they get none of ours, as two would stop each other.
-    pub left_alone: BTreeSet<String>,
+    /// Deployments scaled by an external autoscaler. They get no autoscaler of the operator, because two autoscalers of the
+    /// same Deployment stop each other.
+    pub externally_scaled: BTreeSet<String>,
 }
 
-/// All children that are wanted now, in the order they are to be applied: what others refer to comes first.
+/// All children that are desired now, in the order in which they are applied: an object comes before objects that refer
+/// to it.
 ///
-/// Training Jobs are wanted only at the moment they are started; afterwards they are history.
+/// A training Job is desired only when it is started. Afterwards it is a record of the run.
 pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     let mut children = vec![service_account::render(model)];
     children.extend(decided.train.map(|run| job::render(model, run)));
@@ -65,15 +67,14 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
 }
 
 fn autoscaler(model: &Model, workload: &Workload, decided: &Decided<'_>) -> Option<Child> {
-    if decided.left_alone.contains(&workload.deployment) {
+    if decided.externally_scaled.contains(&workload.deployment) {
         return None;
     }
     let replicas = decided.replicas.get(&workload.deployment).copied();
     autoscaler::render(&model.identity, workload, replicas, decided.open.contains(&workload.deployment))
 }
 
-/// A hash of everything a training run is made from, except what differs from run to run. A failed run is tried again
-/// when it changes.
+/// Hash of the settings of a training run, without what differs from run to run. When it changes, a failed run is repeated.
 pub fn training_template(model: &Model) -> String {
     job::template_hash(model)
 }

@@ -1,9 +1,9 @@
-//! How the serving pods are scraped, and the rules over what they tell.
+//! The scrape configuration of the pods, and the rules over their metrics.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::{
-    child::{self, Child, Kind},
+    child::{self, Child},
     deployment::{COMPONENT, PORT_NAME},
     worker::METRICS_PORT,
 };
@@ -15,14 +15,15 @@ use crate::{
             ServiceMonitor, ServiceMonitorSpec,
         },
     },
+    kinds::Kind,
     model::{Identity, Model, Workload, names, scrapes},
     monitoring::{self, Watched},
 };
 
-/// Longest time-out of a scrape, in seconds.
+/// Longest timeout of a scrape, in seconds.
 const SCRAPE_TIMEOUT_SECONDS: i32 = 10;
 
-/// None when monitoring is not asked for.
+/// The ServiceMonitor of the servers; `None` without `spec.monitoring`.
 pub fn service_monitor(model: &Model) -> Option<Child> {
     let monitoring = model.monitoring.as_ref()?;
     let identity = &model.identity;
@@ -38,7 +39,7 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
     Some(Child::new(Kind::ServiceMonitor, ServiceMonitor { metadata, spec }))
 }
 
-/// None when monitoring is not asked for, or the worker exposes nothing.
+/// The PodMonitor of a worker; `None` without `spec.monitoring`, or if the worker exposes no metrics.
 pub fn pod_monitor(model: &Model, worker: &Worker) -> Option<Child> {
     let (monitoring, metrics) = (model.monitoring.as_ref()?, worker.metrics.as_ref()?);
     let identity = &model.identity;
@@ -55,7 +56,7 @@ pub fn pod_monitor(model: &Model, worker: &Worker) -> Option<Child> {
     Some(Child::new(Kind::PodMonitor, PodMonitor { metadata, spec }))
 }
 
-/// How a port is scraped, and the labels that name its series' object and workload.
+/// The scrape endpoint of a port. Adds labels for object and workload to its series.
 fn endpoint(identity: &Identity, port: &str, path: &str, seconds: i32, workload: &str) -> Endpoint {
     Endpoint {
         port: port.into(),
@@ -67,7 +68,7 @@ fn endpoint(identity: &Identity, port: &str, path: &str, seconds: i32, workload:
     }
 }
 
-/// None when monitoring is not asked for.
+/// The PrometheusRule; `None` without `spec.monitoring`.
 pub fn prometheus_rule(model: &Model) -> Option<Child> {
     let monitoring = model.monitoring.as_ref()?;
     let identity = &model.identity;
@@ -76,7 +77,7 @@ pub fn prometheus_rule(model: &Model) -> Option<Child> {
     Some(Child::new(Kind::PrometheusRule, PrometheusRule { metadata, spec }))
 }
 
-/// What Prometheus is to compute of an object. None when monitoring is not asked for.
+/// The recording and alerting rules of an object; `None` without `spec.monitoring`.
 pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
     let monitoring = model.monitoring.as_ref()?;
     let identity = &model.identity;
@@ -104,7 +105,7 @@ fn label(name: &str, value: &str) -> Relabeling {
     Relabeling { action: "replace".into(), target_label: name.into(), replacement: value.replace('$', "$$") }
 }
 
-/// Metadata with the labels the user's Prometheus selects by.
+/// Metadata with the additional labels by which the user's Prometheus selects objects.
 fn meta(identity: &Identity, monitoring: &Monitoring, name: String, component: &str) -> ObjectMeta {
     let mut meta = child::meta(identity, name, component);
     let labels = meta.labels.get_or_insert_default();

@@ -1,20 +1,21 @@
-//! The children of an object that is only a file: what they will be once the first training has succeeded.
+//! The children of an object read from a file, as they will be once the first training has succeeded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Child, Decided, Kind, children, training_template};
+use super::{Child, Decided, children, training_template};
 use crate::{
     api::{TrainingKind, Version},
+    kinds::Kind,
     model::Model,
     training::{self, Inputs, NewRun, Plan},
 };
 
-/// What a digest looks like as long as nothing was trained.
+/// Placeholder for the digest of a version that is not trained yet.
 const NO_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// All children, the first training Job included, as if that Job had given a version.
+/// All children, including the first training Job, as if that Job had produced a version.
 pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
     let plan = Plan {
         uid: model.identity.uid.clone().unwrap_or_default(),
@@ -33,7 +34,7 @@ pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
         train: run.as_ref(),
         replicas: BTreeMap::new(),
         open: BTreeSet::new(),
-        left_alone: BTreeSet::new(),
+        externally_scaled: BTreeSet::new(),
     };
     children(model, &decided)
 }
@@ -56,7 +57,7 @@ fn trained(model: &Model, run: &NewRun, now: Timestamp) -> Version {
 /// Children as YAML documents.
 ///
 /// # Errors
-/// When a value cannot be written as YAML, which none of ours is.
+/// If a value cannot be serialized as YAML, which does not happen with our types.
 pub fn as_yaml(children: &[Child]) -> anyhow::Result<String> {
     let mut text = String::new();
     for child in children {

@@ -1,4 +1,4 @@
-//! What training and serving pods share: security, storage, environment.
+//! The common parts of all pods: security, storage, environment.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,11 @@ use crate::{
     model::{ArtifactStore, Model},
 };
 
-/// The group that owns volumes, so that a pod of any user can write to them.
+/// ID of the group that owns volumes (`fsGroup`), so that a pod of any user can write to them.
 const VOLUME_GROUP: i64 = 65532;
+/// Name of the artifact volume.
 const ARTIFACTS: &str = "artifacts";
+/// Name of the volume for /tmp.
 const TMP: &str = "tmp";
 
 /// Whether a pod may write to the artifact volume.
@@ -28,14 +30,14 @@ pub enum Access {
     ReadOnly,
 }
 
-/// A pod around one container, within what Pod Security's `restricted` level allows and without an API token.
+/// The spec of a pod with one container. It conforms to the Pod Security level `restricted` and has no API token.
 pub fn spec(model: &Model, container: Container) -> PodSpec {
     let mut volumes =
         vec![Volume { name: TMP.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }];
     if let ArtifactStore::Volume(claim) = &model.artifacts {
         volumes.push(Volume {
             name: ARTIFACTS.into(),
-            // Not read_only here: the claim is shared by trainer and server, and the mount says it.
+            // Not read_only here: the claim is shared by trainers and servers, and the mount sets it.
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: claim.claim_name.clone(),
                 read_only: None,
@@ -48,7 +50,7 @@ pub fn spec(model: &Model, container: Container) -> PodSpec {
         volumes: Some(volumes),
         service_account_name: Some(model.identity.base.clone()),
         automount_service_account_token: Some(false),
-        // Environment variables for every Service of the namespace only slow the start down.
+        // Environment variables for every Service of the namespace are not used and slow down the start.
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
@@ -61,7 +63,7 @@ pub fn spec(model: &Model, container: Container) -> PodSpec {
     }
 }
 
-/// The security context of the container.
+/// The security context of a container.
 pub fn security_context() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
@@ -71,7 +73,7 @@ pub fn security_context() -> SecurityContext {
     }
 }
 
-/// Where the container finds /tmp and the artifacts.
+/// The volume mounts of /tmp and the artifacts.
 pub fn mounts(model: &Model, access: Access) -> Vec<VolumeMount> {
     let mut mounts = vec![VolumeMount { name: TMP.into(), mount_path: "/tmp".into(), ..VolumeMount::default() }];
     if let ArtifactStore::Volume(_) = model.artifacts {
@@ -85,8 +87,8 @@ pub fn mounts(model: &Model, access: Access) -> Vec<VolumeMount> {
     mounts
 }
 
-/// The environment: first the contract, then access to the bucket, then what the user set. Empty values are left out
-/// of what is applied, because the API server does not keep them.
+/// The environment variables: first those of the contract, then those for the bucket, then the user's. Empty values are
+/// not applied, because the API server does not keep them.
 pub fn env(model: &Model, contract: Vec<(&str, String)>, user: &[EnvVar]) -> Vec<PodEnvVar> {
     let mut env: Vec<PodEnvVar> = contract.into_iter().map(|(name, value)| plain(name, value)).collect();
     if let ArtifactStore::S3(s3) = &model.artifacts {
@@ -97,7 +99,7 @@ pub fn env(model: &Model, contract: Vec<(&str, String)>, user: &[EnvVar]) -> Vec
         env.extend(s3.endpoint.clone().map(|endpoint| plain("AWS_ENDPOINT_URL", endpoint)));
         env.extend(s3.region.clone().map(|region| plain("AWS_REGION", region)));
     }
-    // The user's own value wins over ours for the bucket; names of the contract are refused by the schema.
+    // The user's value takes precedence over ours for the bucket. Names of the contract are refused by the schema.
     env.retain(|ours| !user.iter().any(|theirs| theirs.name == ours.name));
     env.extend(user.iter().map(|variable| match &variable.value_from {
         Some(source) => from_source(&variable.name, source),
@@ -130,7 +132,7 @@ fn from_source(name: &str, source: &EnvVarSource) -> PodEnvVar {
     }
 }
 
-/// The container's resources.
+/// The resources of a container.
 pub fn resources(resources: Option<&Resources>) -> Option<ResourceRequirements> {
     let resources = resources?;
     let some = |map: &BTreeMap<_, _>| (!map.is_empty()).then(|| map.clone());
@@ -141,7 +143,7 @@ pub fn resources(resources: Option<&Resources>) -> Option<ResourceRequirements> 
     })
 }
 
-/// A list as Kubernetes wants it: absent rather than empty.
+/// `None` for an empty list, because the API server does not store empty lists.
 pub fn non_empty(list: &[String]) -> Option<Vec<String>> {
     (!list.is_empty()).then(|| list.to_vec())
 }

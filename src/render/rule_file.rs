@@ -1,12 +1,13 @@
-//! The rules of objects as a file for a Prometheus that no prometheus-operator configures.
+//! The rules of objects as a file for a Prometheus that is not configured by prometheus-operator.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Child, Kind, monitoring};
-use crate::model::Model;
+use super::{Child, monitoring};
+use crate::{kinds::Kind, model::Model};
 
+/// Comment at the beginning of the file.
 const HEAD: &str = "\
 # Rules of RecommenderModels for a Prometheus without prometheus-operator: name this file under rule_files.
 #
@@ -19,13 +20,13 @@ const HEAD: &str = "\
 /// One rule file for all objects, with the scrape configuration that it needs as a comment at its beginning.
 ///
 /// # Errors
-/// When there is nothing to record, or an object is there twice: Prometheus takes no two groups of one name.
+/// If there are no rules, or an object occurs twice: Prometheus does not accept two groups of the same name.
 pub fn rule_file(models: &[Model]) -> anyhow::Result<String> {
-    let (mut groups, mut jobs, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut groups, mut jobs, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
     for model in models {
         let identity = &model.identity;
         let name = format!("{}/{}", identity.namespace, identity.name);
-        anyhow::ensure!(seen.insert(name.clone()), "{name} is in these files twice: leave one of them out");
+        anyhow::ensure!(names.insert(name.clone()), "{name} is in these files twice: leave one of them out");
         groups.extend(monitoring::rule_groups(model).unwrap_or_default());
         let workers = model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker));
         jobs.extend(monitoring::service_monitor(model).into_iter().chain(workers).map(|monitor| job(&name, &monitor)));
@@ -36,7 +37,7 @@ pub fn rule_file(models: &[Model]) -> anyhow::Result<String> {
     Ok(format!("{HEAD}{comment}\n{}", serde_saphyr::to_string(&json!({ "groups": groups }))?))
 }
 
-/// What a ServiceMonitor or PodMonitor of ours says, in Prometheus' own words. `object` tells jobs apart.
+/// A ServiceMonitor or PodMonitor of ours as a scrape configuration of Prometheus. `object` makes the job name unique.
 fn job(object: &str, monitor: &Child) -> Value {
     let spec = &monitor.object["spec"];
     let endpoints = if monitor.kind == Kind::PodMonitor { "podMetricsEndpoints" } else { "endpoints" };

@@ -6,12 +6,12 @@ use k8s_openapi::{
 };
 
 use super::{
-    child::{self, Child, Kind},
+    child::{self, Child},
     deployment::{COMPONENT, PORT_NAME},
 };
-use crate::model::Model;
+use crate::{kinds::Kind, model::Model};
 
-/// The port the Service offers.
+/// Port of the Service.
 const PORT: i32 = 80;
 
 pub fn render(model: &Model) -> Child {

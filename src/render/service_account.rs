@@ -1,9 +1,9 @@
-//! The account of training and serving pods. It has no token and no rights.
+//! The ServiceAccount of the pods. It has no token and no permissions.
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, ServiceAccount};
 
-use super::child::{self, Child, Kind};
-use crate::model::Model;
+use super::child::{self, Child};
+use crate::{kinds::Kind, model::Model};
 
 pub fn render(model: &Model) -> Child {
     let identity = &model.identity;

@@ -11,17 +11,18 @@ use k8s_openapi::{
 };
 
 use super::{
-    child::{self, Child, Kind},
+    child::{self, Child},
     pod::{self, Access},
 };
 use crate::{
     api::{MODEL_NAME_ANNOTATION, Worker},
+    kinds::Kind,
     model::{Model, Workload},
 };
 
 /// Name of the container.
 pub const CONTAINER: &str = "worker";
-/// Name of the port of its metrics.
+/// Name of the metrics port.
 pub const METRICS_PORT: &str = "metrics";
 
 pub fn render(model: &Model, worker: &Worker) -> Child {
@@ -31,7 +32,7 @@ pub fn render(model: &Model, worker: &Worker) -> Child {
     let mut pod = pod::spec(model, container(model, worker));
     pod.termination_grace_period_seconds = Some(worker.termination_grace_seconds);
     let spec = DeploymentSpec {
-        // With an autoscaler this field is the autoscaler's alone.
+        // With an autoscaler this field is written by the autoscaler.
         replicas: workload.scaling.is_none().then_some(workload.replicas),
         selector: LabelSelector { match_labels: Some(selector), ..LabelSelector::default() },
         revision_history_limit: Some(2),

@@ -1,41 +1,54 @@
-//! What one replica carries at the target, learned from its load and its latency.
+//! The capacity of one replica at the target, learned from its load and its latency.
 //!
-//! A replica with c workers, saturated at X requests per second, whose latency quantile is L0 without load, shows
+//! # Model
+//!
+//! The latency quantile L of a replica at a load of x requests/s is
 //! ```text
 //! L(x) = L0 * (1 + rho^(sqrt(2 (c + 1)) - 1) / (c (1 - rho)))        rho = x / X
 //! ```
-//! (H. Sakasegawa, "An approximation formula Lq = a rho^b / (1 - rho)", Ann. Inst. Statist. Math. 29, 1977; exact for c = 1).
-//! For each of three c (1, 4, 16) an extended Kalman filter follows (ln L0, ln X), so a sample teaches as much as the
-//! curve is steep where it was taken; the c whose surprises are smallest is believed. The load at which L(x) reaches the
-//! target is the capacity: it takes latency into account without chasing it, and a target below L0 is seen to be
-//! impossible. When the CPU per request changes (a new model version), L0 and X move with it at once.
+//! with L0 the latency quantile without load, X the load at saturation in requests/s, and c the number of workers.
+//! (H. Sakasegawa, "An approximation formula Lq = a rho^b / (1 - rho)", Ann. Inst. Statist. Math. 29, 1977; exact for
+//! c = 1.)
 //!
-//! Example: L0 = 600 ms, X = 20/s, c = 4: 18/s at a target of 1.5 s, 8/s at 640 ms; none at 600 ms. Never more than 0.97 of a replica's CPU
-//! serves, whatever the curve says.
+//! The capacity is the load at which L(x) reaches the target. So it accounts for the latency without following each change
+//! of it. A target below L0 is detected as impossible. The capacity never exceeds 0.97 of the CPU of a replica, whatever
+//! the curve gives.
+//!
+//! Example: L0 = 600 ms, X = 20/s, c = 4: 18/s at a target of 1.5 s, 8/s at 640 ms, none at 600 ms.
+//!
+//! # Learning
+//!
+//! For each of three c (1, 4, 16) an extended Kalman filter, the track, estimates (ln L0, ln X). The steeper the curve at the
+//! load of a sample, the more the sample teaches about X. The track with the smallest prediction errors is used. When the
+//! CPU per request changes, as with a new model version, L0 and X change with it at once.
 
 use serde::{Deserialize, Serialize};
 
-/// Workers per replica that are considered; the middle one is believed unless another explains clearly more.
+/// Numbers of workers per replica, one per track.
 const WORKERS: [f64; 3] = [1.0, 4.0, 16.0];
+/// The first or last track is used only when its mean negative log-likelihood is lower than that of the middle one by more
+/// than this.
 const CLEARLY: f64 = 0.08;
-/// Variance of ln(latency) that is not from counting: histogram buckets.
+/// Variance of ln(latency) from histogram buckets. It does not depend on the number of requests.
 const MEASUREMENT: f64 = 0.01;
-/// Variance of ln(latency) from counting, times the requests: that of the p95 of exponential times, q / (1 - q) / ln(1 -
-/// q)^2 = 2.1, and of three samples in a row, whose windows overlap, only one tells something new.
+/// Variance of ln(latency) from counting, times the requests. For the p95 of exponentially distributed times this is
+/// `q / (1 - q) / ln(1 - q)^2` = 2.1. The value is about three times that because windows overlap: of three samples in a row
+/// only one is new information.
 const COUNTING: f64 = 6.0;
-/// Variance that ln L0 and ln X gain per sample, because everything changes.
+/// Variance that ln L0 and ln X gain per sample, because both may drift.
 const DRIFT: f64 = 1.6e-5;
-/// CPU below this share of a replica says little about the cost of a request: a process that does nothing uses some too,
-/// and a quiet night must not make requests look dear.
+/// CPU use of a replica, 0 to 1, below which the CPU per request is not learned. An idle process uses some CPU too, which
+/// would make requests seem expensive after a quiet night.
 const IDLE: f64 = 0.2;
-/// Utilisation beyond which the curve is not followed.
+/// Utilisation, 0 to 1, above which the curve is not followed. Also the largest share of the CPU of a replica that is planned
+/// with.
 const SATURATED: f64 = 0.97;
-/// A target less than this times L0 cannot be kept.
+/// A target below this times L0 is impossible.
 const FEASIBLE: f64 = 1.02;
-/// Fewer requests than this in a window teach nothing.
+/// Fewest requests within a window for a sample to count.
 const FEWEST: f64 = 10.0;
 
-/// L(x) / L0 at a utilisation and its elasticity, dln L / dln rho.
+/// L(x) / L0 at a utilisation, and its elasticity d ln L / d ln rho.
 fn curve(workers: f64, utilisation: f64) -> (f64, f64) {
     let rho = utilisation.clamp(1e-3, SATURATED);
     let power = (2.0 * (workers + 1.0)).sqrt() - 1.0;
@@ -56,16 +69,16 @@ pub struct Sample {
     pub cpu: Option<f64>,
 }
 
-/// The belief for one number of workers.
+/// The estimate for one number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Track {
     /// ln L0, ln seconds.
     unloaded: f64,
     /// ln X, ln requests per second.
     saturation: f64,
-    /// Variance of the first, covariance, variance of the second.
+    /// Variance of ln L0, covariance, variance of ln X.
     variance: [f64; 3],
-    /// Mean of the negative log-likelihood of the samples.
+    /// Exponentially weighted mean of the negative log-likelihood of the samples.
     surprise: f64,
 }
 
@@ -77,26 +90,25 @@ impl Track {
         let variance = row[0] - steep * row[1] + MEASUREMENT + COUNTING / sample.requests;
         let error = sample.latency.ln() - self.unloaded - factor.ln();
         self.surprise += 0.005 * ((error * error / variance).min(25.0) + variance.ln() - self.surprise);
-        // An outlier moves the belief by three deviations at most.
+        // An outlier counts as at most three standard deviations.
         let limit = 3.0 * variance.sqrt();
         let error = error.clamp(-limit, limit);
         let gain = [row[0] / variance, row[1] / variance];
         let moved = gain[0] * error;
         self.unloaded += moved;
-        // What follows from a light load alone, X moves with L0 at most: far from where the curve was taken, the tangent
-        // would overshoot.
+        // At a light load X changes at most as much as L0: it is far from that load, so the tangent would overshoot.
         let most = (moved.abs() + 0.3 * steep.min(1.0)).min(0.3);
         self.saturation += (gain[1] * error).clamp(-most, most);
         self.variance = [aa - gain[0] * row[0], ab - gain[0] * row[1], bb - gain[1] * row[1]];
     }
 
-    /// ln of the load at the target and its standard deviation; None when no load keeps it.
+    /// ln of the load at the target, and its standard deviation. None when no load meets the target.
     fn at(&self, workers: f64, target: f64) -> Option<(f64, f64)> {
         let ratio = target / self.unloaded.exp();
         if ratio < FEASIBLE {
             return None;
         }
-        // Halved until the curve in between is as good as a line.
+        // Bisected until the curve is nearly linear within the interval.
         let (mut low, mut high) = ((1e-3, 1.0), (SATURATED, curve(workers, SATURATED).0));
         for _ in 0..5 {
             let middle = f64::midpoint(low.0, high.0);
@@ -105,7 +117,7 @@ impl Track {
         }
         let share = ((ratio - low.1) / (high.1 - low.1)).clamp(0.0, 1.0);
         let utilisation = low.0 + share * (high.0 - low.0);
-        // On a flat curve an error of L0 would move the load without end: the elasticity is bounded below.
+        // On a flat curve a small error of L0 is a large error of the load, so the elasticity is bounded below.
         let steep = curve(workers, utilisation).1.max(0.3);
         let [aa, ab, bb] = self.variance;
         let variance = (bb - 2.0 * ab / steep + aa / (steep * steep)).max(0.0);
@@ -113,17 +125,17 @@ impl Track {
     }
 }
 
-/// What is known of one replica: 20 numbers, kept over restarts.
+/// The model of one replica: about 20 numbers, kept over restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Capacity {
     tracks: Option<[Track; 3]>,
-    /// ln of the CPU share of a replica per request per second, smoothed.
+    /// ln of the CPU of a replica (0 to 1) per request per second, smoothed.
     cost: Option<f64>,
 }
 
 impl Capacity {
-    /// Learns from a steady sample. The first one starts low: from `prior` (requests per second and replica at the
-    /// target) when there is one, else 0.9 of what the CPU says, else the load times 1.7.
+    /// Learns from a steady sample. The first one starts with a low estimate: from `prior` (requests per second per replica
+    /// at the target) if it is given, else 0.9 of the capacity by CPU, else 1.7 times the load.
     pub fn learn(&mut self, sample: &Sample, prior: Option<f64>, target: f64) {
         let numbers = [sample.load, sample.latency];
         if numbers.iter().any(|number| !number.is_finite() || *number <= 0.0) || sample.requests < FEWEST {
@@ -137,21 +149,22 @@ impl Capacity {
         }
     }
 
-    /// Learns what a request costs, and nothing of its latency: that of replicas which come, go or warm up tells of them.
+    /// Learns the CPU per request only. The latency is not learned, because it is affected by replicas that are added, removed
+    /// or warming up.
     pub fn costs(&mut self, load: f64, cpu: Option<f64>) {
         if let Some(cpu) = cpu.filter(|cpu| *cpu > IDLE && load > 0.0) {
             self.follow_cost((cpu / load).ln());
         }
     }
 
-    /// Learns from a steady state in which requests queue up without end: latency then tells of the queue, but the CPU
-    /// still tells when a request has become dearer (cheaper it may only seem, because users give up).
+    /// Learns from a steady state in which the queue grows without limit. The latency is then that of the queue. The CPU per
+    /// request is still learned if it rose. A fall is ignored: it may come from clients that give up.
     pub fn overloaded(&mut self, load: f64, cpu: Option<f64>) {
-        let dearer = cpu.filter(|cpu| self.cost.is_some_and(|before| (cpu / load).ln() > before));
-        self.costs(load, dearer);
+        let risen = cpu.filter(|cpu| self.cost.is_some_and(|before| (cpu / load).ln() > before));
+        self.costs(load, risen);
     }
 
-    /// A request that takes more CPU takes longer and fills a replica sooner, by the same factor.
+    /// Smooths the CPU per request. A change of it raises L0 and lowers X by the same factor.
     fn follow_cost(&mut self, cost: f64) {
         let before = self.cost.unwrap_or(cost);
         let after = before + 0.1 * (cost - before);
@@ -162,37 +175,38 @@ impl Capacity {
         }
     }
 
-    /// Requests per second one replica carries at the target, half a deviation below the best guess.
+    /// The capacity of one replica at the target: half a standard deviation below the estimate.
     #[must_use]
     pub fn at(&self, target: f64) -> Known {
-        let Some(tracks) = &self.tracks else { return Known::Nothing };
+        let Some(tracks) = &self.tracks else { return Known::Unknown };
         let best = self.best(tracks);
         match tracks[best].at(WORKERS[best], target) {
             Some((load, deviation)) => {
                 let by_cpu = self.cost.map_or(f64::INFINITY, |cost| SATURATED / cost.exp());
-                Known::Carries((load - 0.5 * deviation).exp().min(by_cpu))
+                Known::Capacity((load - 0.5 * deviation).exp().min(by_cpu))
             }
             None => Known::Impossible { unloaded: tracks[best].unloaded.exp() },
         }
     }
 
-    /// The latency without load as believed, seconds.
+    /// The estimated latency without load, seconds.
     #[must_use]
     pub fn unloaded(&self) -> Option<f64> {
         self.tracks.as_ref().map(|tracks| tracks[self.best(tracks)].unloaded.exp())
     }
 
-    /// Whether what is believed differs by more than a tenth.
+    /// Whether an estimate differs by more than a tenth.
     #[must_use]
     pub(super) fn differs_from(&self, other: &Self) -> bool {
-        let believed = |capacity: &Self| {
+        let estimates = |capacity: &Self| {
             let track = capacity.tracks.as_ref().map(|tracks| tracks[capacity.best(tracks)]);
             let exp = |logarithm: Option<f64>| logarithm.map(f64::exp);
             [exp(track.map(|track| track.unloaded)), exp(track.map(|track| track.saturation)), exp(capacity.cost)]
         };
-        believed(self).into_iter().zip(believed(other)).any(|(own, others)| differs(own, others))
+        estimates(self).into_iter().zip(estimates(other)).any(|(own, others)| differs(own, others))
     }
 
+    /// Index of the track that is used.
     fn best(&self, tracks: &[Track; 3]) -> usize {
         let other = if tracks[0].surprise < tracks[2].surprise { 0 } else { 2 };
         if tracks[other].surprise + CLEARLY < tracks[1].surprise { other } else { 1 }
@@ -207,23 +221,24 @@ pub(super) fn differs(a: Option<f64>, b: Option<f64>) -> bool {
     }
 }
 
-/// The answer of [`Capacity::at`].
+/// The result of [`Capacity::at`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Known {
     /// No sample yet.
-    Nothing,
-    /// Requests per second and replica.
-    Carries(f64),
-    /// The latency is above the target without any load.
+    Unknown,
+    /// The capacity of one replica, requests per second.
+    Capacity(f64),
+    /// The latency is above the target even without load.
     Impossible {
         /// Latency without load, seconds.
         unloaded: f64,
     },
 }
 
+/// The track to start with at the first sample.
 fn first(sample: &Sample, cpu: Option<f64>, prior: Option<f64>, target: f64) -> Track {
     let full = prior.map(|prior| prior * 1.2).or(cpu.map(|cpu| sample.load / cpu * 0.9));
-    // One worker answers at least a request per latency quantile.
+    // Even one worker serves at least one request per latency quantile.
     let guess = full.unwrap_or((sample.load / 0.6).max(1.5 / sample.latency));
     Track {
         unloaded: sample.latency.min(target).ln() - 0.1,
@@ -252,18 +267,18 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_documentation_hold() {
+    fn the_example_of_the_module_documentation_is_exact() {
         let exact = Track { unloaded: 0.6f64.ln(), saturation: 20f64.ln(), variance: [0.0; 3], surprise: 0.0 };
-        let carries = |target| exact.at(4.0, target).map(|(load, _)| load.exp());
-        assert!((carries(1.5).unwrap() - 17.6).abs() < 0.5, "{:?}", carries(1.5));
-        assert!((carries(0.64).unwrap() - 8.4).abs() < 0.5, "{:?}", carries(0.64));
-        assert_eq!(carries(0.6), None);
+        let capacity = |target| exact.at(4.0, target).map(|(load, _)| load.exp());
+        assert!((capacity(1.5).unwrap() - 17.6).abs() < 0.5, "{:?}", capacity(1.5));
+        assert!((capacity(0.64).unwrap() - 8.4).abs() < 0.5, "{:?}", capacity(0.64));
+        assert_eq!(capacity(0.6), None);
     }
 
     #[test]
-    fn the_capacity_is_found_from_loads_that_come_near_it_whatever_the_workers() {
+    fn the_capacity_is_learned_from_loads_close_to_it_for_any_number_of_workers() {
         for (workers, truth) in [(1.0, 0.6), (4.0, 0.87), (16.0, 0.965)] {
-            let Known::Carries(found) = learned(workers, 0.1, 100.0, wave(3000, 20.0, 90.0 * truth)).at(0.25) else {
+            let Known::Capacity(found) = learned(workers, 0.1, 100.0, wave(3000, 20.0, 90.0 * truth)).at(0.25) else {
                 panic!("nothing learned");
             };
             assert!((0.8..1.15).contains(&(found / (100.0 * truth))), "{workers}: {found}");
@@ -271,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn light_load_alone_never_promises_much_more_than_the_cpu_allows() {
-        let Known::Carries(found) = learned(4.0, 0.1, 100.0, wave(3000, 10.0, 30.0)).at(0.25) else { panic!() };
+    fn a_light_load_alone_never_gives_a_capacity_far_above_what_the_cpu_allows() {
+        let Known::Capacity(found) = learned(4.0, 0.1, 100.0, wave(3000, 10.0, 30.0)).at(0.25) else { panic!() };
         assert!((50.0..110.0).contains(&found), "{found}");
     }
 
@@ -285,45 +300,45 @@ mod tests {
     #[test]
     fn requests_that_cost_more_cpu_lower_the_capacity_within_a_minute() {
         let mut capacity = learned(4.0, 0.1, 100.0, wave(2000, 30.0, 80.0));
-        let Known::Carries(before) = capacity.at(0.25) else { panic!() };
+        let Known::Capacity(before) = capacity.at(0.25) else { panic!() };
         for _ in 0..24 {
             let latency = 0.143 * curve(4.0, 50.0 / 70.0).0;
             capacity.learn(&Sample { load: 50.0, requests: 1000.0, latency, cpu: Some(50.0 / 70.0) }, None, 0.25);
         }
-        let Known::Carries(after) = capacity.at(0.25) else { panic!() };
+        let Known::Capacity(after) = capacity.at(0.25) else { panic!() };
         assert!((0.5..0.75).contains(&(after / before)), "{before} {after}");
     }
 
     #[test]
-    fn a_quiet_hour_does_not_make_replicas_look_weak() {
-        // One worker, 30 ms without load, saturated at 100/s: 60/s at 75 ms. The tangent alone comes to 33.
+    fn a_quiet_hour_does_not_lower_the_capacity_much() {
+        // One worker, 30 ms without load, saturated at 100/s: 60/s at 75 ms. The tangent alone gives 33/s.
         let busy = std::iter::repeat_n(55.0, 300);
         let mut capacity = Capacity::default();
         for load in busy.chain(std::iter::repeat_n(5.0, 700)) {
             let (latency, cpu) = (0.03 / (1.0 - load / 100.0), Some(load / 100.0));
             capacity.learn(&Sample { load, requests: 20.0 * load, latency, cpu }, None, 0.075);
         }
-        let Known::Carries(found) = capacity.at(0.075) else { panic!() };
+        let Known::Capacity(found) = capacity.at(0.075) else { panic!() };
         assert!((40.0..70.0).contains(&found), "{found}");
     }
 
     #[test]
-    fn a_restart_forgets_nothing() {
+    fn the_capacity_is_the_same_after_serialization() {
         let capacity = learned(4.0, 0.1, 100.0, wave(500, 20.0, 80.0));
         let text = serde_json::to_string(&capacity).unwrap();
         let back: Capacity = serde_json::from_str(&text).unwrap();
-        let (Known::Carries(a), Known::Carries(b)) = (capacity.at(0.25), back.at(0.25)) else { panic!() };
+        let (Known::Capacity(a), Known::Capacity(b)) = (capacity.at(0.25), back.at(0.25)) else { panic!() };
         assert!((a / b - 1.0).abs() < 1e-9 && text.len() < 900, "{}", text.len());
     }
 
     #[test]
-    fn invalid_samples_teach_nothing() {
+    fn nothing_is_learned_from_invalid_samples() {
         let mut capacity = Capacity::default();
         for (load, latency, requests) in
             [(0.0, 0.1, 50.0), (5.0, f64::NAN, 50.0), (5.0, 0.1, 3.0), (f64::INFINITY, 0.1, 50.0)]
         {
             capacity.learn(&Sample { load, requests, latency, cpu: None }, None, 0.25);
         }
-        assert_eq!(capacity.at(0.25), Known::Nothing);
+        assert_eq!(capacity.at(0.25), Known::Unknown);
     }
 }

@@ -1,61 +1,61 @@
-//! What is decided, and the one sentence that says why.
+//! A scaling decision, its reason and its inputs, displayed as one sentence.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use super::overload::Silence;
 
-/// Why the number of replicas is what it is.
+/// The reason for the number of replicas.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
-    /// The load, and nothing else.
+    /// The load needs this many.
     Load,
-    /// A load that is over, and may come back.
+    /// The load was higher within the last 20 minutes and may come back.
     RecentPeak,
-    /// Nothing is known yet of what a replica carries.
+    /// The capacity of a replica is not known yet.
     Learning,
-    /// A rise within the last seconds that the plan did not have: how a flash crowd begins.
+    /// The load began to rise within the last seconds and exceeds the plan, as at the start of a flash crowd.
     Rising,
-    /// Requests or messages wait already, because more arrive than the replicas work off.
+    /// Requests or messages are waiting, because more arrive than the replicas serve.
     Backlog,
     /// Servers that use all of their CPU do not answer any more.
     Overloaded(Silence),
-    /// They did not until a moment ago.
+    /// Servers were overloaded until a moment ago.
     Recovering,
-    /// Some servers do not answer, for whatever reason: what the others do is not all there is.
+    /// Some servers do not answer, for any reason, so the load is not measured in full.
     Silent,
-    /// Latency above the target although the load alone asks for no more.
+    /// The latency is above the target although the load alone does not need more replicas.
     Latency,
-    /// More messages wait than there may ever be: everything works that may.
+    /// The lag is above its maximum, so as many replicas run as bounds and partitions allow.
     LagAboveMaximum,
-    /// Something else was wanted lately.
+    /// Another number was recommended within the stabilisation window.
     Stabilising,
-    /// The fewest allowed.
+    /// The minimum of the replicas.
     Minimum,
-    /// The most allowed.
+    /// The maximum of the replicas.
     Maximum,
-    /// Steps are limited.
+    /// A step limit of `behavior`.
     Step,
-    /// A replica beyond the partitions would be idle.
+    /// The number of partitions: more replicas would be idle.
     Partitions(u32),
-    /// Signals are missing or old.
+    /// Signals are missing or old. The text names them.
     NoData(&'static str),
-    /// Signals are back, but for less than a window.
+    /// Signals are fresh again, but for less than a window.
     Outage,
     /// A version is being rolled out.
     RollingOut,
-    /// Without any load the latency is above the target (seconds).
+    /// The latency without load (seconds) is above the target.
     Impossible(f64),
-    /// More replicas did not lower the latency, or consumed nothing.
+    /// More replicas did not lower the latency, or the replicas consume nothing.
     DoesNotHelp,
-    /// Consumers are being rebalanced.
+    /// A rebalance of the consumers is in progress.
     Rebalance,
-    /// Nothing to do: no replicas.
+    /// There are no messages, so no replicas are needed.
     Idle,
 }
 
 impl Limit {
-    /// A short name for a condition's reason or a metric's label.
+    /// A short name for the reason of a condition or the label of a metric.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -84,16 +84,20 @@ impl Limit {
         }
     }
 
-    /// Whether the promise is in danger and only a person can help: by a higher maximum or more partitions, another
-    /// target, or a look at what the replicas depend on.
+    /// Whether the objective is at risk and only a person can help: with a higher maximum, more partitions, another target,
+    /// or a check of the dependencies of the replicas.
     ///
-    /// | trouble | none |
-    /// |---|---|
-    /// | `Maximum`, `Partitions`: more would be needed than there may be | `Load`, `RecentPeak`, `Learning`, `Rising`, `Backlog`, `Overloaded`, `Recovering`, `Latency`: being dealt with |
-    /// | `LagAboveMaximum`: more waits than ever should | `Stabilising`, `Minimum`, `Step`, `Rebalance`, `RollingOut`, `Idle`: as asked for |
-    /// | `Impossible`, `DoesNotHelp`: replicas are not the answer | `NoData`, `Outage`, `Silent`: a trouble of the metrics or the servers, which have conditions of their own |
+    /// Limiting reasons:
+    /// - `Maximum`, `Partitions`: more replicas are needed than are allowed.
+    /// - `LagAboveMaximum`: more messages wait than allowed.
+    /// - `Impossible`, `DoesNotHelp`: more replicas do not help.
+    ///
+    /// No limiting reasons:
+    /// - `Load`, `RecentPeak`, `Learning`, `Rising`, `Backlog`, `Overloaded`, `Recovering`, `Latency`: scaling handles them.
+    /// - `Stabilising`, `Minimum`, `Step`, `Rebalance`, `RollingOut`, `Idle`: as configured.
+    /// - `NoData`, `Outage`, `Silent`: problems of the metrics or the servers, which have conditions of their own.
     #[must_use]
-    pub const fn is_trouble(&self) -> bool {
+    pub const fn is_limiting_reason(&self) -> bool {
         matches!(
             self,
             Self::Maximum | Self::Partitions(_) | Self::LagAboveMaximum | Self::Impossible(_) | Self::DoesNotHelp
@@ -107,9 +111,9 @@ impl fmt::Display for Limit {
         match self {
             Self::Load => write!(f, "that is what the load needs"),
             Self::RecentPeak => write!(f, "the load was higher a while ago and may come back"),
-            Self::Learning => write!(f, "what one replica carries is still being learned"),
-            Self::Rising => write!(f, "the load has just begun to rise faster than was planned for"),
-            Self::Backlog => write!(f, "more has arrived than could be worked off"),
+            Self::Learning => write!(f, "the capacity of one replica is still being learned"),
+            Self::Rising => write!(f, "the load rises faster than planned"),
+            Self::Backlog => write!(f, "more arrives than the replicas serve"),
             Self::Overloaded(silence) => write!(f, "{silence}"),
             Self::Recovering => write!(f, "the servers were overloaded only a moment ago"),
             Self::Silent => write!(f, "some servers do not answer their scrapes or readiness probes"),
@@ -126,74 +130,75 @@ impl fmt::Display for Limit {
             Self::Impossible(unloaded) => {
                 write!(f, "the target cannot be kept: a request takes {} ms even without load", short(unloaded * 1e3))
             }
-            Self::DoesNotHelp => write!(f, "more replicas did not help: look at what they depend on"),
+            Self::DoesNotHelp => write!(f, "more replicas did not help: check what they depend on"),
             Self::Rebalance => write!(f, "partitions are being reassigned"),
             Self::Idle => write!(f, "there is nothing to do"),
         }
     }
 }
 
-/// The numbers a decision came from.
+/// The numbers that a decision is based on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Inputs {
     /// For a latency target.
     Serving {
-        /// Requests per second now, None when unknown.
+        /// Requests per second now; None when unknown.
         rate: Option<f64>,
-        /// Requests per second that are provided for.
-        safe: f64,
-        /// Requests per second one replica is believed to carry at the target.
+        /// The provisioned rate, requests per second.
+        provisioned: f64,
+        /// Estimated capacity of one replica at the target, requests per second; 0 when unknown.
         capacity: f64,
-        /// The latency quantile, seconds.
+        /// The latency quantile, seconds; None when unknown.
         latency: Option<f64>,
-        /// Its target, seconds.
+        /// The target of the latency, seconds.
         target: f64,
     },
     /// For a lag.
     Lag {
-        /// Messages waiting, None when unknown.
+        /// Messages waiting; None when unknown.
         lag: Option<f64>,
         /// Messages arriving per second.
         arrivals: f64,
-        /// Messages one replica consumes per second.
+        /// Messages one replica consumes per second; 0 when unknown.
         capacity: f64,
-        /// Seconds in which the lag is to be gone.
+        /// Seconds within which the lag is to be worked off.
         catch_up: f64,
     },
 }
 
-/// How many replicas, and why.
+/// The number of replicas, and the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// Wanted from now on.
+    /// Desired replicas.
     pub replicas: u32,
-    /// There are now.
+    /// Current replicas.
     pub current: u32,
-    /// What it would have been without the limit.
-    pub without: u32,
-    /// What limited it.
+    /// Replicas before stabilisation, steps and bounds.
+    pub unclamped: u32,
+    /// The reason for `replicas`.
     pub limit: Limit,
-    /// What it came from.
+    /// The numbers that the decision is based on.
     pub inputs: Inputs,
-    /// Decisions for other signals of the same replicas, which asked for no more.
+    /// Decisions for other signals of the same replicas, none of which needs more replicas.
     pub others: Vec<Decision>,
 }
 
 impl Decision {
-    /// The trouble a person should know of, of whichever signal.
+    /// The first limiting reason among this decision and the others.
     #[must_use]
-    pub fn trouble(&self) -> Option<Limit> {
+    pub fn limiting_reason(&self) -> Option<Limit> {
         let limits = std::iter::once(self.limit).chain(self.others.iter().map(|other| other.limit));
-        limits.into_iter().find(Limit::is_trouble)
+        limits.into_iter().find(Limit::is_limiting_reason)
     }
 }
 
-/// One decision for the replicas of several signals: the most replicas win. A signal that is missing holds the replicas
-/// there are, so it keeps the others from lowering them and not from raising them. Among equals a trouble wins, then the
-/// first. None without any decision.
+/// Combines the decisions for several signals into one: the decision with the most replicas.
+///
+/// Among decisions with the same number, one with a limiting reason wins, then the first. A missing signal keeps the
+/// current replicas, so the other signals may raise them but not lower them. None without any decision.
 #[must_use]
 pub fn combine(mut decisions: Vec<Decision>) -> Option<Decision> {
-    let rank = |decision: &Decision| (decision.replicas, decision.limit.is_trouble());
+    let rank = |decision: &Decision| (decision.replicas, decision.limit.is_limiting_reason());
     let best = (0..decisions.len()).rev().max_by_key(|index| rank(&decisions[*index]))?;
     let mut winner = decisions.remove(best);
     winner.others.append(&mut decisions);
@@ -209,12 +214,12 @@ impl fmt::Display for Decision {
         }
         let replicas = if self.replicas == 1 { "replica" } else { "replicas" };
         write!(f, "{} {replicas} because {}", self.replicas, self.limit)?;
-        if self.without != self.replicas {
-            write!(f, " (otherwise {})", self.without)?;
+        if self.unclamped != self.replicas {
+            write!(f, " (otherwise {})", self.unclamped)?;
         }
         write!(f, "; {}", self.inputs)?;
         if self.limit == Limit::Maximum {
-            write!(f, "; raise maxReplicas, or what one replica can do")?;
+            write!(f, "; raise maxReplicas, or the capacity of one replica")?;
         }
         for other in &self.others {
             write!(f, "; the {} alone asks for {}", other.inputs.name(), other.replicas)?;
@@ -224,7 +229,7 @@ impl fmt::Display for Decision {
 }
 
 impl Inputs {
-    /// What is scaled on, in a word.
+    /// The kind of signal, as one word.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -237,7 +242,7 @@ impl Inputs {
 impl fmt::Display for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Serving { rate, safe, capacity, latency, target } => {
+            Self::Serving { rate, provisioned, capacity, latency, target } => {
                 match rate {
                     Some(rate) => write!(f, "{} requests/s", short(*rate))?,
                     None => write!(f, "unknown requests/s")?,
@@ -247,12 +252,12 @@ impl fmt::Display for Inputs {
                     None => write!(f, " at an unknown latency")?,
                 }
                 write!(f, " (target {} ms)", short(target * 1e3))?;
-                if rate.is_some() || *safe > 0.0 {
-                    write!(f, ", ready for {}/s", short(*safe))?;
+                if rate.is_some() || *provisioned > 0.0 {
+                    write!(f, ", provisioned for {}/s", short(*provisioned))?;
                 }
                 match *capacity > 0.0 {
                     true => write!(f, " with {}/s per replica", short(*capacity)),
-                    false => write!(f, ", and nothing is known of what one replica carries"),
+                    false => write!(f, ", and the capacity of one replica is unknown"),
                 }
             }
             Self::Lag { lag, arrivals, capacity, catch_up } => {
@@ -263,14 +268,14 @@ impl fmt::Display for Inputs {
                 write!(f, " (to be gone in {} s), {}/s arriving", short(*catch_up), short(*arrivals))?;
                 match *capacity > 0.0 {
                     true => write!(f, " with {}/s per replica", short(*capacity)),
-                    false => write!(f, ", and nothing is known of what one replica consumes"),
+                    false => write!(f, ", and the capacity of one replica is unknown"),
                 }
             }
         }
     }
 }
 
-/// A number as people want to read it: two digits at least, and no more behind the point than tell anything.
+/// Formats a number with two significant digits or all digits before the point, and at most two decimals.
 fn short(number: f64) -> String {
     let digits = match number {
         _ if number >= 10.0 || number == 0.0 => 0,
@@ -285,9 +290,14 @@ mod tests {
     use super::*;
 
     fn serving(replicas: u32, limit: Limit) -> Decision {
-        let inputs =
-            Inputs::Serving { rate: Some(120.0), safe: 150.0, capacity: 18.0, latency: Some(0.064), target: 0.075 };
-        Decision { replicas, current: 4, without: replicas, limit, inputs, others: vec![] }
+        let inputs = Inputs::Serving {
+            rate: Some(120.0),
+            provisioned: 150.0,
+            capacity: 18.0,
+            latency: Some(0.064),
+            target: 0.075,
+        };
+        Decision { replicas, current: 4, unclamped: replicas, limit, inputs, others: vec![] }
     }
 
     fn lag(replicas: u32, limit: Limit) -> Decision {
@@ -296,17 +306,17 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_is_one_sentence_with_inputs_limit_and_what_it_would_have_been() {
-        let decision = Decision { without: 9, ..serving(6, Limit::Maximum) };
+    fn a_decision_displays_its_reason_the_unclamped_replicas_and_the_inputs_as_one_sentence() {
+        let decision = Decision { unclamped: 9, ..serving(6, Limit::Maximum) };
         assert_eq!(
             decision.to_string(),
             "up from 4 to 6 replicas because that is the maximum (otherwise 9); 120 requests/s at 64 ms (target 75 ms), \
-             ready for 150/s with 18/s per replica; raise maxReplicas, or what one replica can do"
+             provisioned for 150/s with 18/s per replica; raise maxReplicas, or the capacity of one replica"
         );
     }
 
     #[test]
-    fn what_is_unknown_is_said_to_be() {
+    fn an_unknown_input_is_displayed_as_unknown() {
         let inputs = Inputs::Lag { lag: None, arrivals: 3.25, capacity: 10.0, catch_up: 120.0 };
         let decision = Decision { inputs, ..lag(4, Limit::NoData("the lag is missing")) };
         assert_eq!(
@@ -317,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_signals_the_most_replicas_win_and_the_others_are_told() {
+    fn the_signal_with_the_most_replicas_wins_and_the_others_are_displayed() {
         let both = combine(vec![serving(3, Limit::Load), lag(5, Limit::Backlog)]).unwrap();
         assert_eq!((both.replicas, both.limit, both.others.len()), (5, Limit::Backlog, 1));
         assert!(both.to_string().ends_with("with 10/s per replica; the latency alone asks for 3"), "{both}");
@@ -326,20 +336,20 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_signal_keeps_the_others_from_lowering_and_not_from_raising() {
+    fn a_missing_signal_prevents_a_scale_down_and_allows_a_scale_up() {
         let missing = || serving(4, Limit::NoData("the requests per second are missing"));
         assert_eq!(combine(vec![missing(), lag(2, Limit::Load)]).unwrap().replicas, 4);
         assert_eq!(combine(vec![missing(), lag(7, Limit::Load)]).unwrap().replicas, 7);
     }
 
     #[test]
-    fn among_equals_a_trouble_wins_and_no_trouble_is_lost() {
+    fn among_equal_numbers_a_limiting_reason_wins_and_none_is_lost() {
         let equal = combine(vec![serving(5, Limit::Load), lag(5, Limit::DoesNotHelp)]).unwrap();
         assert_eq!(equal.limit, Limit::DoesNotHelp);
         let first = combine(vec![serving(5, Limit::Load), lag(5, Limit::Backlog)]).unwrap();
         assert_eq!(first.limit, Limit::Load);
         let hidden = combine(vec![serving(3, Limit::Impossible(0.1)), lag(5, Limit::Load)]).unwrap();
-        assert_eq!(hidden.trouble(), Some(Limit::Impossible(0.1)));
-        assert_eq!(first.trouble(), None);
+        assert_eq!(hidden.limiting_reason(), Some(Limit::Impossible(0.1)));
+        assert_eq!(first.limiting_reason(), None);
     }
 }

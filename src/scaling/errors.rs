@@ -1,17 +1,20 @@
-//! How wrong a forecast usually is: a histogram of its errors that forgets.
+//! The distribution of the errors of a forecast: a histogram with exponentially decaying weights.
 
+/// Number of bins.
 const BINS: usize = 64;
-/// ln(load / forecast) of the first bin's lower edge and the width of one: from a half to almost twice.
+/// Lower edge of the first bin as ln(load / forecast): the load is about half of the forecast. The bins end at 0.64, where
+/// the load is almost twice the forecast.
 const LOWEST: f64 = -0.64;
+/// Width of a bin, in ln(load / forecast).
 const WIDTH: f64 = 0.02;
-/// A bin's weight before all are made small again.
+/// Weight of an error above which all weights are scaled down, so that they stay finite.
 const RESCALE: f32 = 1e6;
 
-/// Errors as ln(load / forecast). Those outside -0.64..0.64 count as the outermost bin.
+/// Errors as ln(load / forecast). Those outside -0.64..0.64 count in the outermost bin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Errors {
     bins: [f32; BINS],
-    /// What the next error weighs: newer ones weigh more instead of all older ones being made less each time.
+    /// Weight of the latest error. It grows with each error, instead of lowering the weights of all older ones.
     weight: f32,
     total: f32,
 }
@@ -23,9 +26,9 @@ impl Default for Errors {
 }
 
 impl Errors {
-    /// Adds an error; earlier ones lose 1/`memory` of their weight (`memory` in errors).
-    pub fn add(&mut self, error: f64, memory: f32) {
-        self.weight *= 1.0 + 1.0 / memory;
+    /// Adds an error. The relative weight of earlier ones decays with a time constant of `kept` errors.
+    pub fn add(&mut self, error: f64, kept: f32) {
+        self.weight *= 1.0 + 1.0 / kept;
         let index = ((error - LOWEST) / WIDTH).clamp(0.0, (BINS - 1) as f64) as usize;
         self.bins[index] += self.weight;
         self.total += self.weight;
@@ -36,7 +39,7 @@ impl Errors {
         }
     }
 
-    /// The quantiles of the errors; `levels` fall. 0 before there are any.
+    /// The quantiles of the errors at `levels`, which must be in falling order. 0 without any error.
     #[must_use]
     pub fn quantiles<const N: usize>(&self, levels: &[f64; N]) -> [f64; N] {
         let mut found = [0.0; N];
@@ -62,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_of_known_errors_are_found_to_within_a_bin() {
+    fn quantiles_are_exact_to_within_one_bin() {
         let mut errors = Errors::default();
         (0..1000).for_each(|i| errors.add(-0.5 + f64::from(i * 619 % 1000) / 1000.0, 1e9));
         let [high, middle] = errors.quantiles(&[0.9, 0.5]);
@@ -70,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn old_errors_are_forgotten_and_weights_stay_finite() {
+    fn old_errors_decay_and_weights_stay_finite() {
         let mut errors = Errors::default();
         (0..5000).for_each(|_| errors.add(0.3, 100.0));
         (0..1000).for_each(|_| errors.add(0.0, 100.0));
@@ -90,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn without_errors_nothing_is_added() {
+    fn without_errors_a_quantile_is_zero() {
         assert_eq!(Errors::default().quantiles(&[0.9]), [0.0]);
     }
 }

@@ -1,87 +1,102 @@
-//! The load when a replica ordered now would be warm, and how much more to provide for.
+//! Forecasts the load for the time when a replica ordered now is warm, and the rate to provision for it.
 //!
-//! There are [`WAYS`] ways to guess that load, in requests per second `H` seconds ahead:
+//! # Ways
+//!
+//! [`WAYS`] ways guess the load, in requests/s, one horizon `H` (seconds) ahead:
 //!
 //! | way | guess |
 //! |---|---|
 //! | last | the rate of the last scrape interval |
 //! | lines | least-squares lines through the last 30, 60, 120 and 300 s, extended by H, at most to twice the load |
-//! | mean | the mean of about 5 minutes, for loads that are noise and no trend |
-//! | between | 0.4 of the load and 0.6 of the mean, for noise of which a part will still be there |
-//! | peaks | the highest of 10 and 60 minutes: steps and flash crowds come back |
-//! | season | the highest of the same quarter of an hour yesterday and a week ago |
+//! | mean | the mean of about 5 minutes, for a load with noise and no trend |
+//! | between | 0.4 * load + 0.6 * mean, for noise of which a part lasts until the horizon |
+//! | peaks | the highest load of 10 and of 60 minutes, for steps and flash crowds that recur |
+//! | season | the highest load of the same quarter of an hour yesterday and a week ago |
 //!
-//! Each way's errors are kept ([`Errors`], half a day's memory), so a way times e^(quantile of its errors) is a **plan**:
-//! five quantiles per way. A plan falls to 1/e at most in the time of the knob ([`super::Headroom::hold`]). Every plan is
-//! judged by what it would have cost, had it been followed in the way [`super::serving`] follows the best one (a replica is
-//! only given up when something is left over, and the load is compared with what was believed of a replica at that time):
+//! # Plans
+//!
+//! The errors of each way are kept in a histogram ([`Errors`]) with a time constant of half a day. A **plan** is the guess of
+//! a way times e^(quantile of its errors); each way has five plans, one per quantile. A plan falls by at most a factor of e
+//! within [`super::Headroom::hold`] seconds.
+//!
+//! Each plan has a cost: what it would have cost if [`super::serving`] had followed it.
 //! ```text
-//! cost = replicas + price * (1 when the load was more than the replicas carry + 0.02 per replica started)
-//!                                                                                   per tick, forgotten over about 14 h
+//! cost = replicas + price * ((1 if the load was above the capacity of the replicas) + 0.02 per replica started)
+//!        per tick, as an exponentially weighted mean over about 14 h
 //! ```
-//! and the cheapest is followed, up to 1.5 times the highest load of an hour. Never less than the line through 20 s says,
-//! as far as its rise is more than the noise of the differences from tick to tick explains: flash crowds are too rare to be
-//! learned, and this is the fast window that sees them begin (as the panic mode of Knative's autoscaler does, with a
-//! measure of noise instead of a threshold). So noise and trend, steps and slopes are told apart by results and hardly by
-//! rules, and headroom is bought where it pays, with the same price everywhere ([`super::Headroom::price`]). This is
-//! prediction with expert advice, "follow the leader" (Cesa-Bianchi, Lugosi: Prediction, Learning, and Games, 2006,
-//! chapters 2 and 3).
+//! As in `serving`, a replica is removed only when some capacity is spare without it. The load is compared with the
+//! capacity of a replica that was estimated when the plan was made. `price` is [`super::Headroom::price`], the same for all
+//! workloads with the same headroom.
+//!
+//! The cheapest plan is followed, up to 1.5 times the highest load of the last hour. So results and not rules distinguish
+//! noise from trend and steps from slopes, and headroom is added where it pays. This is prediction with expert advice,
+//! "follow the leader" (Cesa-Bianchi, Lugosi: Prediction, Learning, and Games, 2006, chapters 2 and 3).
+//!
+//! # Rises
+//!
+//! Flash crowds are too rare to be learned. So the provisioned rate is never less than the line through the last 20 s,
+//! extended by H. Only the part of its slope counts that exceeds the noise of the differences between ticks. This is a fast
+//! window like the panic mode of Knative's autoscaler, with a measure of noise instead of a threshold.
 
 use super::errors::Errors;
 use super::memory::{Peak, Season};
 use super::steps::{SPARE, SPARE_SHARE};
 
-/// Ticks kept: the longest horizon is one less.
+/// Ticks that are kept. The longest horizon is one tick less.
 const KEPT: usize = 64;
-/// Ticks that the lines go through.
+/// Ticks that each line is fitted to: 30, 60, 120 and 300 s at a tick of 5 s.
 const LINES: [usize; 4] = [6, 12, 24, 60];
 /// Spans of the peaks, seconds.
 const PEAKS: [f64; 2] = [600.0, 3600.0];
-/// The way that is the highest of an hour.
+/// Index of the way "highest load of 60 minutes".
 const HOUR: usize = 1 + LINES.len() + 2 + 1;
-/// Ways to guess.
+/// Number of ways to guess the load.
 pub const WAYS: usize = 1 + LINES.len() + 2 + PEAKS.len() + 2;
-/// Ticks in which a rise is seen to begin, and deviations that it has to be above the noise.
+/// Ticks of the line that detects the start of a rise: 20 s at a tick of 5 s.
 const RISE: usize = 4;
+/// Standard deviations of noise that are subtracted from the slope of a rise.
 const DOUBT: f64 = 2.0;
-/// A rise is followed up to so many times the load.
+/// A rise is followed up to this many times the load.
 const RISE_MOST: f64 = 2.0;
-/// The rate of the last scrape interval is flat when it grew by no more than this share since the last tick.
+/// The rate of the last scrape interval is flat when it grew by at most this share since the last tick.
 const FLAT: f64 = 0.05;
-/// A load that was less than this share of what it is now when the line began came in a step.
+/// A rise is a step when the load at the start of the line was less than this share of the current one.
 const STEP: f64 = 0.5;
-/// A load that is less than this share of what it was within five minutes is hardly there.
+/// The load has collapsed when it is less than this share of its highest value within five minutes.
 const COLLAPSE: f64 = 0.3;
-/// No plan is for more than so many times the highest load of the last hour.
+/// No plan is for more than this many times the highest load of the last hour.
 const PLAN_MOST: f64 = 1.5;
 /// Ticks over which the noise is averaged: five minutes.
 const NOISE: f64 = 60.0;
-/// Quantiles of the errors, falling.
+/// Quantiles of the errors, in falling order.
 const LEVELS: [f64; 5] = [0.995, 0.98, 0.92, 0.8, 0.6];
+/// Number of plans: one per way and quantile.
 const PLANS: usize = WAYS * LEVELS.len();
-/// The plan followed before there is experience: the line through 60 s with the quantile 0.92.
+/// Index of the plan that is followed before any cost is known: the line through 60 s with the quantile 0.92.
 const FIRST: usize = 2 * LEVELS.len() + 2;
-/// Errors that are remembered: half a day at a tick of 5 s.
-const MEMORY: f32 = 8640.0;
-/// What a replica that is started costs, in ticks above the target: too little to matter but among plans that are as good,
-/// of which it favours the calm one.
+/// Time constant of the error histograms, in errors: half a day at a tick of 5 s.
+const ERRORS_KEPT: f32 = 8640.0;
+/// Cost of starting a replica, in ticks above the target. So small that it only decides between plans that are otherwise
+/// equal, in favour of the one that changes the replicas less.
 const START: f32 = 0.02;
-/// How fast costs are forgotten per tick: 10,000 ticks, about 14 hours.
+/// Weight of one tick in the mean cost. The time constant is 10,000 ticks, about 14 hours.
 const LEARN: f32 = 1e-4;
-/// Seconds over which the mean forgets, and what the load counts between load and mean.
+/// Time constant of the way "mean", seconds.
 const MEAN_SECONDS: f64 = 300.0;
+/// Weight of the load in the way "between", 0 to 1. The mean has the rest.
 const BETWEEN: f64 = 0.4;
 
-/// Loads, guesses, plans and their costs: about 15 KB.
+/// The recent loads and guesses, and the plans with their costs: about 15 KB.
 #[derive(Debug, Clone)]
 pub struct Forecast {
+    /// Rates of the last scrape interval, requests per second.
     loads: [f32; KEPT],
     guesses: [[f32; WAYS]; KEPT],
-    /// The replicas that each plan would have ordered.
+    /// Replicas that each plan would have ordered.
     orders: [[u16; PLANS]; KEPT],
-    /// Requests per second per replica that they were made with.
+    /// Requests per second per replica that the orders were made with.
     capacities: [f32; KEPT],
-    /// What each plan says now, requests per second.
+    /// The rate of each plan now, requests per second.
     plans: [f32; PLANS],
     costs: [f32; PLANS],
     errors: [Errors; WAYS],
@@ -95,15 +110,15 @@ pub struct Forecast {
     /// The rate of the last scrape interval at the last tick and at this one.
     latest: [f64; 2],
     best: usize,
-    seen: usize,
+    observed: usize,
 }
 
-/// What one tick is planned with.
+/// The inputs of one tick.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tick {
-    /// Seconds.
+    /// Seconds on the clock of decisions.
     pub now: f64,
-    /// Seconds since the tick before.
+    /// Seconds since the previous tick.
     pub interval: f64,
     /// Requests per second over the window.
     pub load: f64,
@@ -111,28 +126,28 @@ pub struct Tick {
     pub latest: f64,
     /// Seconds from the sample until a replica ordered now is warm.
     pub horizon: f64,
-    /// Requests per second that are planned with per replica.
+    /// Requests per second per replica that are planned with.
     pub capacity: f64,
-    /// Replica-seconds that a second above the target costs.
+    /// Price of one second above the target, replica-seconds.
     pub price: f64,
-    /// Seconds in which a plan falls to 1/e at most.
+    /// Seconds within which a plan falls at most to 1/e.
     pub hold: f64,
-    /// Fewest replicas.
+    /// Minimum of the replicas.
     pub least: u32,
 }
 
-/// What is expected.
+/// The forecast of one tick.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Expected {
-    /// The guess, requests per second.
+    /// The guessed load at the horizon, requests per second.
     pub load: f64,
-    /// What to provide for, requests per second.
-    pub safe: f64,
-    /// Whether that is for a rise that has just begun, and more than what was planned.
+    /// The rate to provision for, requests per second.
+    pub provisioned: f64,
+    /// Whether `provisioned` is for a rise that has just begun and exceeds the plan.
     pub rising: bool,
 }
 
-/// Beyond the largest u16 it stays that.
+/// Rounds up; saturates at `u16::MAX`.
 fn rounded_up(replicas: f32) -> u16 {
     (replicas as u16).saturating_add(u16::from(replicas > f32::from(replicas as u16)))
 }
@@ -154,39 +169,41 @@ impl Default for Forecast {
             noise: 0.0,
             latest: [0.0; 2],
             best: FIRST,
-            seen: 0,
+            observed: 0,
         }
     }
 }
 
 impl Forecast {
-    /// Takes the load of this tick and says what to provide for.
+    /// Records the load of this tick and returns the forecast.
     pub fn next(&mut self, tick: &Tick) -> Expected {
         let ticks = (tick.horizon / tick.interval.max(0.1)).clamp(1.0, (KEPT - 1) as f64);
-        let before = if self.seen > 0 { self.load(0) } else { tick.latest };
+        let before = if self.observed > 0 { self.load(0) } else { tick.latest };
         let change = (tick.latest - before).abs() / tick.latest.max(before).max(1e-9);
         self.noise += (change * change - self.noise) / NOISE;
-        self.loads[self.seen % KEPT] = tick.latest as f32;
-        self.seen += 1;
+        self.loads[self.observed % KEPT] = tick.latest as f32;
+        self.observed += 1;
         self.latest = [self.latest[1], tick.latest];
-        // The plan is chosen before this tick is judged, so that more load never means fewer replicas.
+        // The plan of the previous tick is used: this tick may change the best plan, and then more load could mean fewer
+        // replicas.
         let best = self.best;
         self.judge(tick, ticks.ceil() as usize);
         let guesses = self.guess(tick, ticks);
         self.plan(tick, &guesses);
         let planned = f64::from(self.plans[best]).min(PLAN_MOST * guesses[HOUR]);
-        // A rise that has just begun is never in a plan that was cheap so far.
+        // A plan that was cheap so far does not contain a rise that has just begun.
         let risen = self.rising(tick, ticks);
-        Expected { load: guesses[best / LEVELS.len()], safe: planned.max(risen), rising: risen > planned }
+        Expected { load: guesses[best / LEVELS.len()], provisioned: planned.max(risen), rising: risen > planned }
     }
 
-    /// Takes over the highest load of a quarter of an hour that lies before all that it knows; `now`: its middle.
-    pub fn remember(&mut self, now: f64, highest: f64) {
+    /// Backfills the highest load of a quarter of an hour, in order of time and before the first call of [`Self::next`].
+    /// `now`: the middle of the quarter.
+    pub fn replay(&mut self, now: f64, highest: f64) {
         self.season.next(now, highest, 0.0);
     }
 
     fn plan(&mut self, tick: &Tick, guesses: &[f64; WAYS]) {
-        let at = (self.seen - 1) % KEPT;
+        let at = (self.observed - 1) % KEPT;
         let kept = (-tick.interval / tick.hold).exp() as f32;
         let per_load = (1.0 / tick.capacity) as f32;
         self.capacities[at] = tick.capacity as f32;
@@ -196,32 +213,33 @@ impl Forecast {
         for (index, ((plan, factor), order)) in plans.enumerate() {
             *plan = (self.guesses[at][index / LEVELS.len()] * factor).max(*plan * kept);
             let need = *plan * per_load;
-            // As `decide` would: what a plan keeps because little is left over, it has, and has paid for.
+            // Like `decide`, a plan keeps a replica while little capacity is spare without it, and pays for it.
             let spared = need + (SPARE as f32).max(SPARE_SHARE as f32 * need);
             *order = rounded_up(need).max(rounded_up(spared).min(ordered[index]));
         }
     }
 
-    /// Adds to the errors of every way and to the costs of every plan what they said for now, then picks the cheapest.
+    /// Updates the errors of every way and the costs of every plan with the load of this tick, then picks the cheapest
+    /// plan. The guesses and orders are those of `ticks` ago.
     fn judge(&mut self, tick: &Tick, ticks: usize) {
-        if self.seen <= ticks + 3 {
+        if self.observed <= ticks + 3 {
             return;
         }
-        let at = (self.seen - 1 - ticks) % KEPT;
-        // A thousandth of a request per second keeps silence from being an infinite error.
+        let at = (self.observed - 1 - ticks) % KEPT;
+        // 0.001 requests/s on both sides: a load of 0 would be an infinite error.
         for (errors, guess) in self.errors.iter_mut().zip(self.guesses[at]) {
-            errors.add(f64::from(((tick.load as f32 + 1e-3) / (guess + 1e-3)).ln()), MEMORY);
+            errors.add(f64::from(((tick.load as f32 + 1e-3) / (guess + 1e-3)).ln()), ERRORS_KEPT);
         }
-        // Half a day's quantiles move slowly: one way per tick is looked at.
-        let way = self.seen % WAYS;
+        // Quantiles of half a day move slowly, so the factors of one way per tick are updated.
+        let way = self.observed % WAYS;
         let quantiles = self.errors[way].quantiles(&LEVELS);
         for (factor, quantile) in self.factors[way * LEVELS.len()..].iter_mut().zip(quantiles) {
             *factor = quantile.exp() as f32;
         }
-        // What was believed of a replica then is not the plan's fault.
+        // With the capacity of that time: a wrong estimate of it is not an error of the plan.
         let needed = tick.load as f32 / self.capacities[at];
         let (price, least) = (tick.price as f32, tick.least as f32);
-        let learn = LEARN.max(1.0 / self.seen as f32);
+        let learn = LEARN.max(1.0 / self.observed as f32);
         let before = self.orders[(at + KEPT - 1) % KEPT];
         for ((cost, ordered), before) in self.costs.iter_mut().zip(self.orders[at]).zip(before) {
             let replicas = f32::from(ordered).max(least);
@@ -239,8 +257,8 @@ impl Forecast {
             let most = 2.0 * tick.load.max(end);
             (end + slope * ticks).clamp(0.5 * end, most)
         });
-        // At first the mean is that of what was seen.
-        let span = MEAN_SECONDS.min(self.seen as f64 * tick.interval).max(tick.interval);
+        // Until there are five minutes of loads, this is the plain mean of all of them.
+        let span = MEAN_SECONDS.min(self.observed as f64 * tick.interval).max(tick.interval);
         self.mean += (tick.load - self.mean) * tick.interval / span;
         let between = BETWEEN * tick.load + (1.0 - BETWEEN) * self.mean;
         let highest = tick.load.max(tick.latest);
@@ -253,11 +271,12 @@ impl Forecast {
         [tick.latest, l0, l1, l2, l3, self.mean, between, peaks[0], peaks[1], season[0], season[1]]
     }
 
-    /// Where the line through the last [`RISE`] ticks will be, its slope less what the noise explains: the variance of a
-    /// difference is twice that of a sample, and that of a slope is a sample's over the sum of the squared distances from
-    /// the middle.
+    /// The line through the last [`RISE`] ticks, extended by `ticks`, requests per second.
+    ///
+    /// The slope is reduced by [`DOUBT`] standard deviations of noise. The variance of a difference is twice that of a
+    /// sample. The variance of a slope is that of a sample over the sum of the squared distances from the middle.
     fn rising(&self, tick: &Tick, ticks: f64) -> f64 {
-        let n = RISE.min(self.seen);
+        let n = RISE.min(self.observed);
         let (count, middle) = (n as f64, (n - 1) as f64 / 2.0);
         let (mut sum, mut weighted) = (0.0, 0.0);
         for back in 0..n {
@@ -269,11 +288,10 @@ impl Forecast {
         let deviation = (self.noise / 2.0 / squares).sqrt() * end;
         let rising =
             (end + (slope - DOUBT * deviation).max(0.0) * ticks).min(RISE_MOST * tick.latest.max(tick.load).max(end));
-        // A load that is back where it was after it was hardly there, as after a restart of all pods, goes no higher for
-        // that.
-        let highest = (n..self.seen.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);
+        // A load that recovers from a collapse, such as a restart of all pods, is not extended above its earlier level.
+        let highest = (n..self.observed.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);
         let lowest = (0..n).map(|back| self.load(back)).fold(f64::INFINITY, f64::min);
-        // After a step the window goes on filling: a trend that the last scrape interval does not have is none.
+        // After a step the rate over the window still rises, but a trend shows in the last scrape interval too.
         let is_step = self.load(n - 1) < STEP * tick.latest;
         let is_flat = is_step && self.latest[1] <= (1.0 + FLAT) * self.latest[0];
         let rising = if is_flat { rising.min(tick.latest.max(tick.load)) } else { rising };
@@ -282,15 +300,16 @@ impl Forecast {
         if is_back { rising.min(highest) } else { rising }
     }
 
+    /// The load of `back` ticks ago, requests per second.
     fn load(&self, back: usize) -> f64 {
-        f64::from(self.loads[(self.seen - 1 - back) % KEPT])
+        f64::from(self.loads[(self.observed - 1 - back) % KEPT])
     }
 
-    /// The least-squares lines through the last samples: their values now (not negative) and their slopes per tick.
+    /// The least-squares lines through the last [`LINES`] ticks: their values now (not negative) and slopes per tick.
     fn lines(&self) -> [(f64, f64); LINES.len()] {
         let (mut taken, mut sum, mut weighted) = (0, 0.0, 0.0);
         LINES.map(|samples| {
-            let n = samples.min(self.seen);
+            let n = samples.min(self.observed);
             while taken < n {
                 let load = self.load(taken);
                 sum += load;
@@ -323,35 +342,35 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_load_is_provided_for_without_a_margin() {
+    fn a_steady_load_is_provisioned_without_a_margin() {
         let expected = run(&mut Forecast::default(), 0, std::iter::repeat_n(100.0, 2000), 200.0);
         let last = expected[1999];
-        assert!((last.load - 100.0).abs() < 1.0 && (99.0..104.0).contains(&last.safe), "{last:?}");
+        assert!((last.load - 100.0).abs() < 1.0 && (99.0..104.0).contains(&last.provisioned), "{last:?}");
     }
 
     #[test]
-    fn a_slope_is_met_where_it_will_be() {
+    fn a_rising_load_is_provisioned_for_its_value_at_the_horizon() {
         let mut forecast = Forecast::default();
         run(&mut forecast, 0, std::iter::repeat_n(100.0, 200), 200.0);
         let expected = run(&mut forecast, 1000, (0..60).map(|tick| 100.0 + f64::from(tick)), 200.0);
         // 10 ticks ahead of 159 the load is 169.
-        assert!((165.0..190.0).contains(&expected[59].safe), "{:?}", expected[59]);
+        assert!((165.0..190.0).contains(&expected[59].provisioned), "{:?}", expected[59]);
     }
 
     #[test]
-    fn a_spike_every_ten_minutes_is_held_when_the_price_is_high_and_not_when_it_is_low() {
+    fn a_spike_every_ten_minutes_stays_provisioned_at_a_high_price_and_not_at_a_low_one() {
         let spiky = |price| {
             let loads = (0..4000).map(|tick| if tick % 120 < 12 { 300.0 } else { 50.0 });
             let expected = run(&mut Forecast::default(), 0, loads, price);
-            expected[3900..].iter().map(|expected| expected.safe).sum::<f64>() / 100.0
+            expected[3900..].iter().map(|expected| expected.provisioned).sum::<f64>() / 100.0
         };
         assert!(spiky(1000.0) > 250.0 && spiky(1.0) < 150.0, "{} {}", spiky(1000.0), spiky(1.0));
     }
 
     #[test]
-    fn a_plan_keeps_what_would_be_kept_if_it_were_followed() {
+    fn a_plan_keeps_the_replicas_that_decide_would_keep() {
         let mut forecast = Forecast::default();
-        // The first plan is that of the last rate: 9.5 and its 12 % are still 11, 8.8 and its 12 % are 10.
+        // Plan 0 is the last rate. A need of 9.5 plus 12 % keeps 11 replicas, a need of 8.8 plus 12 % keeps 10.
         for (load, replicas) in [(105.0, 11), (95.0, 11), (88.0, 10), (110.0, 11)] {
             let tick = Tick {
                 now: 0.0,
@@ -365,28 +384,30 @@ mod tests {
                 least: 2,
             };
             forecast.next(&tick);
-            assert_eq!(forecast.orders[(forecast.seen - 1) % KEPT][0], replicas, "at {load}");
+            assert_eq!(forecast.orders[(forecast.observed - 1) % KEPT][0], replicas, "at {load}");
         }
     }
 
     #[test]
-    fn that_more_was_believed_of_a_replica_does_not_make_the_highest_plan_look_cheap() {
-        // Found as a steady load that went between 8 and 9 replicas where 7 were enough: when a replica turned out to carry
-        // less, all plans but the highest seemed to have missed, and the highest was followed for hours.
+    fn a_capacity_that_was_overestimated_does_not_make_the_highest_plan_the_cheapest() {
+        // Found as a steady load with 8 or 9 replicas where 7 were enough. The estimated capacity of a replica fell, so all
+        // plans but the highest seemed too low, and the highest was followed for hours.
         let mut forecast = Forecast::default();
         let mut next = |tick: u32, capacity| {
             let load = 325.0 + f64::from(tick * 31 % 997 % 36);
             let (now, interval, horizon, price, hold, least) = (f64::from(tick) * 5.0, 5.0, 50.0, 500.0, 300.0, 2);
-            forecast.next(&Tick { now, interval, load, latest: load, horizon, capacity, price, hold, least }).safe
+            forecast
+                .next(&Tick { now, interval, load, latest: load, horizon, capacity, price, hold, least })
+                .provisioned
         };
         (0..200).for_each(|tick| _ = next(tick, 70.0));
         let highest = (200..1400).map(|tick| next(tick, 54.0)).skip(400).fold(0.0, f64::max);
-        assert!(highest < 378.0, "{highest} for a load of at most 360: 7 replicas carry 378");
+        assert!(highest < 378.0, "{highest} for a load of at most 360: 7 replicas serve 378");
     }
 
     #[test]
-    fn silence_is_no_error_and_the_first_tick_has_an_answer() {
+    fn a_load_of_zero_is_no_infinite_error_and_the_first_tick_returns_a_forecast() {
         let expected = run(&mut Forecast::default(), 0, std::iter::repeat_n(0.0, 300), 200.0);
-        assert!(expected.iter().all(|expected| expected.safe.is_finite() && expected.safe < 1.0));
+        assert!(expected.iter().all(|expected| expected.provisioned.is_finite() && expected.provisioned < 1.0));
     }
 }

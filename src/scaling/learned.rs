@@ -1,12 +1,16 @@
-//! What is learned of one replica: what it carries at the target, and what is usual.
+//! The estimates of one replica: its capacity at the target, and its baseline capacity.
 //!
-//! | state | what a sample teaches |
+//! What a sample teaches depends on the state of the replicas. The first row that applies counts:
+//!
+//! | state | what is learned |
 //! |---|---|
-//! | steady: all warm, none came or went for a window | latency over load; the usual capacity |
-//! | steady, latency over twice the target | that so much load is too much |
-//! | all warm, some went | a little |
-//! | a few come, go or warm up | what a request costs in CPU |
-//! | many of them, or requests wait, or fail | nothing: the latency is not that of the load |
+//! | many requests failed, or some servers are not measured | nothing: the sample is not that of all requests, served |
+//! | steady, latency above twice the target (after a first sample) | the CPU per request if it rose: there is too much load |
+//! | steady: all replicas warm, none added or removed for one window | latency over load, and the baseline capacity |
+//! | no sample yet, requests wait, or latency above twice the target | nothing: the latency is not that of the load |
+//! | many replicas were added, removed or warm up | nothing, for the same reason |
+//! | all replicas warm, some were removed | latency over load, with less weight |
+//! | a few replicas were added, removed or warm up | the CPU per request |
 
 use serde::{Deserialize, Serialize};
 
@@ -15,40 +19,46 @@ use super::{
     serving::{Policy, Replicas},
 };
 
-/// A sample from replicas of which some went lately teaches as much as one with so many requests.
+/// Requests that a sample counts for at most when replicas were removed within the window. It limits the weight of the
+/// sample.
 const UNSTEADY_REQUESTS: f64 = 20.0;
-/// The CPU that a request costs is followed as long as at most this share of the replicas came, went or is warming up.
+/// Largest share of replicas that were just added or removed, or are warming up, with which a sample still counts.
 const UNREST: f64 = 0.2;
-/// Ticks over which the usual capacity is averaged: about an hour.
-const USUAL: f64 = 720.0;
-/// A latency of so many times the target says that there is too much load, and hardly how much too much.
+/// Time constant of the baseline capacity, in ticks: about an hour.
+const BASELINE: f64 = 720.0;
+/// A latency above this many times the target shows that the load is too high, but hardly by how much.
 const OVERLOADED: f64 = 2.0;
 
-/// What was learned of one replica; a few numbers that are kept over restarts.
+/// The estimates of one replica: a few numbers that are kept over restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Learned {
-    /// Latency over load.
+    /// The model of latency over load.
     pub capacity: Capacity,
-    /// What a replica has usually carried at the target, requests per second.
-    pub usual: Option<f64>,
+    /// Mean capacity of one replica at the target over about an hour, requests per second.
+    pub baseline: Option<f64>,
 }
 
-/// A measured state that decisions are made from.
+/// The measured state of one tick.
 pub(super) struct Now {
+    /// Seconds on the clock of decisions.
     pub at: f64,
+    /// Requests per second over the window, all replicas.
     pub rate: f64,
+    /// The latency quantile over the window, seconds.
     pub latency: Option<f64>,
     pub replicas: Replicas,
-    /// All replicas warm, and none came or went for a window.
+    /// All replicas were warm and none was added or removed for one window.
     pub steady: bool,
-    /// All replicas warm for a window, although some may have gone.
+    /// All replicas were warm for one window, although some may have been removed.
     pub warm: bool,
-    /// Replicas as if at full speed, on average over about a window.
+    /// Replicas at full speed, see [`Replicas::at_full_speed`], averaged over about a window.
     pub speed: f64,
+    /// How many times the mean over the window the load of the last interval was, at least 1.
+    pub rise: f64,
 }
 
 impl Now {
-    /// Which share of the replicas came or went lately, or is warming up.
+    /// Share of the replicas that were added or removed lately, or are warming up.
     fn unrest(&self) -> f64 {
         let full = self.replicas.at_full_speed();
         let warming = f64::from(self.replicas.ready) - full;
@@ -61,29 +71,29 @@ impl Now {
     }
 }
 
-/// What a sample is taken in.
+/// The circumstances of a sample.
 pub(super) struct Circumstances {
-    /// What was known before it.
+    /// What was known before the sample.
     pub known: Known,
-    /// Whether more replicas were seen not to help.
+    /// Whether more replicas did not help.
     pub frozen: bool,
-    /// Requests that wait.
+    /// Waiting requests.
     pub waiting: f64,
-    /// CPU of the replicas, 0 to 1 of what each may use.
+    /// Mean CPU use of the replicas, 0 to 1 of what each may use.
     pub cpu: Option<f64>,
-    /// Whether latency, load and CPU are not those of all requests, each of them served: many failed, or some servers are not
-    /// measured.
+    /// Whether many requests failed or some servers are not measured. Latency, load and CPU are then not those of all
+    /// requests, or not of served ones.
     pub partial: bool,
 }
 
 impl Learned {
-    /// Whether it is worth keeping instead of `other`: some number differs by more than a tenth.
+    /// Whether some number differs from `other` by more than a tenth. The estimates are worth writing only then.
     #[must_use]
     pub fn differs_from(&self, other: &Self) -> bool {
-        differs(self.usual, other.usual) || self.capacity.differs_from(&other.capacity)
+        differs(self.baseline, other.baseline) || self.capacity.differs_from(&other.capacity)
     }
 
-    /// Takes over what a measured state says of a replica.
+    /// Learns from a measured state.
     pub(super) fn learn(&mut self, policy: &Policy, state: &Now, around: &Circumstances) {
         let Some(latency) = state.latency.filter(|_| !around.partial) else { return };
         let requests = state.rate * policy.common.window;
@@ -97,12 +107,12 @@ impl Learned {
             self.capacity.overloaded(sample.load, sample.cpu);
         } else if state.steady {
             learn(&mut self.capacity, &sample);
-            if let (Known::Carries(carries), false) = (around.known, around.frozen) {
-                let usual = self.usual.get_or_insert(carries);
-                *usual += (carries - *usual) / USUAL;
+            if let (Known::Capacity(capacity), false) = (around.known, around.frozen) {
+                let baseline = self.baseline.get_or_insert(capacity);
+                *baseline += (capacity - *baseline) / BASELINE;
             }
         } else if !knows || overloaded || around.waiting > 0.0 || state.unrest() > UNREST {
-            // Nothing: how slow they are is not the load's doing.
+            // Nothing is learned: the latency is not that of the load.
         } else if state.warm {
             learn(&mut self.capacity, &Sample { requests: requests.min(UNSTEADY_REQUESTS), ..sample });
         } else {

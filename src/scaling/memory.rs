@@ -1,6 +1,6 @@
-//! Maxima over the last while, in fixed memory.
+//! Maxima over a sliding span of time, in fixed memory.
 
-/// The maximum of the last while, in `N` slots of time.
+/// The maximum over a sliding span of time, in `N` slots.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Peak<const N: usize> {
     slots: [f32; N],
@@ -14,8 +14,8 @@ impl<const N: usize> Default for Peak<N> {
 }
 
 impl<const N: usize> Peak<N> {
-    /// Notes `value` at `now` and returns the maximum of the last `span` seconds (at least, and `span / (N - 1)` more at
-    /// most). A clock that goes back, or a jump longer than the span, begins anew.
+    /// Records `value` at `now` and returns the maximum of the last `span` seconds. The span may be longer by up to
+    /// `span / (N - 1)`. A clock that goes back, or jumps forward by more than the span, clears the record.
     pub fn max(&mut self, now: f64, value: f64, span: f64) -> f64 {
         let slot = (now / (span.max(1.0) / (N - 1) as f64)).floor() as i64;
         let current = self.current.unwrap_or(slot);
@@ -35,15 +35,18 @@ impl<const N: usize> Peak<N> {
     }
 }
 
-/// Seconds of a slot of [`Season`].
+/// Length of a slot of [`Season`], seconds.
 pub(super) const QUARTER: f64 = 900.0;
+/// Slots of a day.
 const DAY: i64 = 96;
+/// Slots of a week.
 const WEEK: i64 = 7 * DAY;
 
-/// The highest load of every quarter of an hour of the last week: what the same hour brought yesterday and a week ago.
+/// The highest load of every quarter of an hour of the last week.
 #[derive(Debug, Clone)]
 pub struct Season {
     slots: Box<[f32; WEEK as usize]>,
+    /// The first slot with a recorded load.
     first: Option<i64>,
     current: i64,
 }
@@ -55,8 +58,8 @@ impl Default for Season {
 }
 
 impl Season {
-    /// Notes the load at `now`; returns the highest load of the same quarter of an hour as `now + ahead` one day and one
-    /// week before, each None when it was not seen.
+    /// Records the load at `now`. Returns the highest load in the quarter of an hour of `now + ahead` one day and one week
+    /// earlier, each None when it was not recorded.
     pub fn next(&mut self, now: f64, load: f64, ahead: f64) -> [Option<f64>; 2] {
         let slot = (now / QUARTER).floor() as i64;
         if self.first.is_none() || slot < self.current || slot - self.current >= WEEK {
@@ -65,7 +68,7 @@ impl Season {
         }
         let first = self.first.unwrap_or(slot);
         let then = ((now + ahead) / QUARTER).floor() as i64;
-        // The slot of a week ago is the one that is overwritten now, so it is read before.
+        // The slot of a week ago is overwritten below, so it is read first.
         let before = [DAY, WEEK].map(|back| {
             (then - back >= first && then - back > self.current - WEEK)
                 .then(|| f64::from(self.slots[(then - back).rem_euclid(WEEK) as usize]))
@@ -85,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peak_is_kept_for_its_span_and_then_forgotten() {
+    fn a_peak_is_kept_for_its_span_and_then_dropped() {
         let mut peak = Peak::<11>::default();
         assert_eq!(peak.max(0.0, 5.0, 100.0), 5.0);
         assert_eq!(peak.max(95.0, 1.0, 100.0), 5.0);
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_begins_anew() {
+    fn a_clock_that_jumps_clears_the_record() {
         let mut peak = Peak::<11>::default();
         peak.max(1000.0, 9.0, 100.0);
         assert_eq!(peak.max(0.0, 2.0, 100.0), 2.0);
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_hour_of_yesterday_is_known_and_no_other() {
+    fn only_the_same_quarter_of_an_hour_of_yesterday_is_returned() {
         let mut season = Season::default();
         let day = 86_400.0;
         for quarter in 0..96 {

@@ -1,17 +1,18 @@
-//! How many replicas there should be: for a latency target ([`serving`]) and for a lag to catch up with ([`lag`]).
+//! Computes the number of replicas for a latency target ([`serving`]) and for a consumer lag ([`lag`]).
 //!
-//! Pure: no clock, no I/O. Time is `now` in seconds since any fixed point; what has to be remembered between two ticks is
-//! in a history that the caller keeps, and what was learned of one replica ([`serving::Learned`], [`lag::Learned`]) is a
-//! few numbers that survive a restart.
+//! Pure functions: no clock, no I/O. Time is `now`, in seconds since any fixed point. The caller keeps the state between two
+//! ticks, a `History`. The estimates of one replica ([`serving::Learned`], [`lag::Learned`]) are a few numbers that are kept
+//! over restarts.
 //!
-//! The rules that hold everywhere:
-//! - **No data is not zero.** Only [`Signal::Fresh`] values lower anything; stale ones may raise; missing ones hold.
-//! - **Latency is not proportional to replicas**, so latency corrects what a replica is believed to carry
-//!   ([`capacity`]), and load over that is what decides.
-//! - **Headroom is bought where it pays**: a plan is chosen by what it would have cost ([`forecast`]), with one price for
-//!   a second above the target, the knob [`Headroom`].
-//! - **Every decision explains itself**: a [`Decision`] displays as one sentence with its inputs, what limited it, and
-//!   what it would have been otherwise.
+//! Rules for all signals:
+//! - **No data is not zero.** Only [`Signal::Fresh`] values lower the replicas. Stale values may raise them. Missing values
+//!   keep them.
+//! - **Latency is not proportional to replicas.** The latency corrects the estimated capacity of a replica ([`capacity`]),
+//!   and load over capacity gives the replicas.
+//! - **Headroom is added where it pays.** A plan is chosen by what it would have cost ([`forecast`]). One second above the
+//!   target has the same price everywhere, set by [`Headroom`].
+//! - **Every decision explains itself.** A [`Decision`] displays as one sentence with its reason, its inputs and the
+//!   unclamped replicas.
 
 pub mod capacity;
 pub mod decision;

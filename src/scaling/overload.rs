@@ -1,69 +1,73 @@
-//! Servers that do not answer because they have too much to do.
+//! Servers that do not answer because they are overloaded.
 //!
-//! An overloaded server answers neither its scrapes nor its readiness probe, so the signals that would raise replicas are
-//! missing just when they are needed. What is observed from outside tells overload from every other silence: above all the
-//! CPU use that the kubelet measures.
+//! An overloaded server answers neither its scrapes nor its readiness probe. So the signals that would raise the replicas
+//! are missing just when they are needed. Observations from outside distinguish an overload from other causes of silence,
+//! above all the CPU use that the kubelet measures.
 //!
-//! | silent | CPU use from outside, or the last one seen | assessment |
+//! | silent | CPU use from outside, else the last measured one | assessment |
 //! |---|---|---|
 //! | none, or fewer than [`SILENT`] of them | any | answering |
 //! | readiness probes time out, or scrapes are not answered | full | overloaded |
 //! | readiness probes time out, or scrapes are not answered | not full, measured since | not the load |
-//! | readiness probes time out | unknown, and requests queued up when last seen | overloaded |
-//! | readiness probes or scrapes | unknown, or from before | unknown |
+//! | readiness probes time out | unknown, and requests queued up when last measured | overloaded |
+//! | readiness probes or scrapes | unknown, or measured before | unknown |
 //! | readiness probes are answered with an error or refused | any | not the load |
 //! | nothing measured: the metric source does not answer | full | overloaded |
 //! | nothing measured: the metric source does not answer | not full or unknown | unknown |
 //! | nothing measured, as no server is ready | any | unknown |
 //!
-//! CPU use counts where it has a limit: a server that may use what its node has to spare does so in normal work.
+//! CPU use counts only where it has a limit. A server without a limit may use the spare CPU of its node in normal work.
 //!
-//! Only "overloaded" moves anything, and only up. Where no server answers there are four times as many replicas at once: fewer
-//! would be overloaded one after the other as they start. Where some answer there are as many more as are silent. It is repeated
-//! once the new ones had time to start, while it lasts. There are never more than [`MOST_PER_PROVEN`] times as many as were ready
-//! at the same time since the operator started, so that replicas that never start are not ordered without end. It has to
-//! last [`PERSISTS_SECONDS`] first, because one scrape in a few hundred is lost anyway.
+//! Only the assessment "overloaded" changes the replicas, and only raises them:
+//! - No server answers: the replicas are multiplied by [`NONE_ANSWERS`] at once. With fewer, each new replica would be
+//!   overloaded as it starts.
+//! - Some servers answer: as many replicas are added as servers are silent.
+//! - While the overload lasts, this is repeated whenever the new replicas had time to start.
+//! - The limit is [`MOST_PER_PROVEN`] times the most replicas that were ready at the same time since the operator started.
+//!   So replicas that never start are not ordered without end.
+//! - An overload has to last [`PERSISTS_SECONDS`] first, because one scrape in a few hundred is lost anyway.
 
 use std::fmt;
 
 use super::observed::SILENT;
 use super::signal::Signal;
 
-/// Share of the CPU a server may use from which on it is full, 0 to 1. A server within its latency target uses less, and
-/// one that is throttled at its limit shows some per cent less than all of it.
+/// CPU use, as a share of the limit, from which on a server is full, 0 to 1. A server within its latency target uses less.
+/// One that is throttled at its limit shows a few per cent less than 1.
 const FULL: f64 = 0.85;
-/// Seconds for which a CPU use is evidence: metrics-server has a new one every 15 s, of a window of as much, and may miss
-/// one.
+/// Seconds for which a CPU measurement is evidence. metrics-server measures every 15 s over a window of 15 s, and may miss
+/// one measurement.
 const CPU_SECONDS: f64 = 60.0;
-/// Seconds for which it counts that requests queued up when the servers were last seen.
+/// Seconds for which queued requests count after the servers were last measured.
 const QUEUED_SECONDS: f64 = 60.0;
-/// Seconds that an overload has to be observed before replicas are ordered for it: two ticks in a row.
+/// Seconds for which an overload has to last before replicas are ordered for it: two ticks in a row.
 const PERSISTS_SECONDS: f64 = 4.0;
-/// A start-up counts as so many seconds at least: less than a tick, so that two ticks in a row may order.
+/// Shortest pause between two orders, seconds: less than a tick, so that two ticks in a row may order.
 const SHORTEST_STARTUP: f64 = 4.5;
-/// Replicas are ordered up to so many times those that were ready once.
+/// Largest factor of the most replicas that were ready at the same time.
 const MOST_PER_PROVEN: u32 = 4;
-/// So many times the replicas there are, where no server answers.
+/// Factor of the current replicas where no server answers.
 const NONE_ANSWERS: u32 = 4;
-/// At least so many times, where what arrives is counted in front of them: that rate is over a minute, and late.
+/// Smallest factor of the current replicas where requests are counted in front of the servers. That rate is a mean over a
+/// minute, and late.
 const COUNTED: u32 = 2;
-/// Share of the CPU from which on servers are full that pass their probes, where the metric source does not answer: nothing else
-/// says that they are overloaded, and one that works at its limit is close to 1.
+/// CPU use, as a share of the limit, from which on servers are full while only the metric source is silent, 0 to 1. It is
+/// higher than [`FULL`] because no other sign of an overload exists, and a server at its limit is close to 1.
 const FULL_ALONE: f64 = 0.93;
 
 /// Why readiness probes fail, as the kubelet reports it in Events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeFailure {
-    /// No answer within the probe's time-out.
+    /// No answer within the timeout of the probe.
     TimedOut,
-    /// An answer with an error, or a connection that is refused: the server says no, and does so in time.
+    /// An answer with an error, or a refused connection: the server responds in time.
     Answered,
 }
 
-/// The CPU use of servers as their kubelets measure it.
+/// The CPU use of servers as measured by their kubelets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MeasuredCpu {
-    /// Share of what they may use, mean of the servers that run, 0 to 1.
+    /// Mean CPU use of the running servers, as a share of what each may use, 0 to 1.
     pub share: f64,
     /// Seconds since the end of the measurement.
     pub age: f64,
@@ -71,34 +75,34 @@ pub struct MeasuredCpu {
     pub window: f64,
 }
 
-/// What is observed of the servers without any answer of theirs.
+/// What is observed of the servers from outside, without an answer of theirs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outside {
     /// Servers that run without a restart, were ready, and do not pass their readiness probe any more.
     pub unready: u32,
-    /// Why they do not pass it; None when that is not known.
+    /// Why their probes fail; None when unknown.
     pub probe: Option<ProbeFailure>,
     /// Servers that were ready and did not answer their last scrape.
     pub unscraped: u32,
     /// CPU use; None when it is not measured.
     pub cpu: Option<MeasuredCpu>,
-    /// Whether the CPU use of a server has a limit, by which it can be full.
+    /// Whether the servers have a CPU limit. Only then can they be full.
     pub limited: bool,
-    /// Whether the metric source did not answer when it was last read: what it said before counts on for a while, and is not of
-    /// now.
+    /// Whether the last read of the metric source failed. Its earlier samples count as fresh for a while, but do not show the current
+    /// load.
     pub source_failed: bool,
-    /// Requests per second that arrive in front of the servers: at an ingress, a gateway, a mesh; optional.
+    /// Requests per second that arrive in front of the servers, at an ingress, gateway or mesh; optional.
     pub front: Signal,
 }
 
 impl Outside {
-    /// Whether so many servers are silent that the others are not all there is, where `ready` ones are ready.
+    /// Whether so many servers are silent that the signals of the others are not the whole load. `ready`: ready servers.
     pub(super) fn some_are_silent(&self, ready: u32) -> bool {
         let all = f64::from(ready.saturating_add(self.unready));
         self.silent() > 0 && f64::from(self.silent()) >= SILENT * all
     }
 
-    /// How many servers are silent at least: one may be it in both ways.
+    /// Silent servers, at least: one server may be both unready and not scraped.
     pub(super) fn silent(&self) -> u32 {
         self.unready.max(self.unscraped)
     }
@@ -119,16 +123,16 @@ impl Default for Outside {
     }
 }
 
-/// What servers do not do any more.
+/// What servers do not answer any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
-    /// They do not answer their scrapes.
+    /// Scrapes.
     Scrapes,
-    /// They do not pass their readiness probes.
+    /// Readiness probes.
     Probes,
-    /// Neither.
+    /// Scrapes and readiness probes.
     Both,
-    /// Whether they answer is not known: the metric source does not answer.
+    /// Unknown, because the metric source does not answer.
     Source,
 }
 
@@ -145,63 +149,65 @@ impl fmt::Display for Silence {
     }
 }
 
-/// What a silence means.
+/// The assessment of a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Assessment {
-    /// There is none.
+    /// No silence.
     Answering,
-    /// The servers have too much to do.
+    /// The servers are overloaded.
     Overloaded(Silence),
-    /// Another cause, or one that is not known: no reason for more replicas.
+    /// Another cause, or an unknown one: no reason for more replicas.
     NotKnown,
 }
 
-/// What is known of the replicas that an overload needs.
+/// The replicas that an overload needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needed {
-    /// So many for the requests that are counted in front of the servers.
+    /// This many, for the requests that are counted in front of the servers.
     Counted(u32),
-    /// So many more than there are: as many are silent, and others answer.
+    /// This many more than the current ones: as many servers are silent, and others answer.
     More(u32),
-    /// Many more than there are: no server answers.
+    /// [`NONE_ANSWERS`] times the current ones: no server answers.
     NoneAnswers,
 }
 
-/// What was last seen while the servers still answered.
+/// The last measurement while the servers still answered. Times are seconds on the clock of decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct LastSeen {
-    /// When their CPU use was full, and until when requests queued up; seconds on the clock of decisions.
+pub(super) struct LastMeasured {
+    /// When the CPU use was last measured, if it was full.
     pub full: Option<f64>,
+    /// When requests last queued up.
     pub queued: Option<f64>,
 }
 
-/// What is remembered of a silence.
+/// The state of a silence between ticks. Times are seconds on the clock of decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Overload {
-    /// Since when some servers are silent, and when that was last an overload.
+    /// Since when some servers are silent.
     silent_since: Option<f64>,
+    /// When the assessment was last an overload.
     overloaded_at: Option<f64>,
-    /// The most replicas that were ready once.
+    /// The most replicas that were ready at the same time.
     proven: u32,
-    /// When replicas were last ordered for it, and how many.
+    /// When replicas were last ordered for an overload, and how many.
     stepped: Option<(f64, u32)>,
-    /// What was seen while they still answered.
-    pub last_seen: LastSeen,
+    /// The last measurement while the servers still answered.
+    pub last_measured: LastMeasured,
 }
 
 impl Overload {
-    /// Takes over what is seen of servers that answer, `ready` of them; `cpu`: their CPU use, if it has a limit.
-    pub fn seen(&mut self, ready: u32, cpu: Option<f64>, waiting: f64, now: f64) {
+    /// Records a measurement of servers that answer. `ready`: ready servers; `cpu`: their CPU use, if it has a limit;
+    /// `waiting`: waiting requests.
+    pub fn observed(&mut self, ready: u32, cpu: Option<f64>, waiting: f64, now: f64) {
         self.proven = self.proven.max(ready);
-        self.last_seen.full = match cpu {
+        self.last_measured.full = match cpu {
             Some(cpu) => (cpu >= FULL).then_some(now),
-            None => self.last_seen.full,
+            None => self.last_measured.full,
         };
-        self.last_seen.queued = if waiting > 0.0 { Some(now) } else { self.last_seen.queued };
+        self.last_measured.queued = if waiting > 0.0 { Some(now) } else { self.last_measured.queued };
     }
 
-    /// Assesses what is observed at `now`. `ready`: servers that are ready; `measured`: whether there is a fresh sample of
-    /// some of them.
+    /// Assesses the observations at `now`. `ready`: ready servers; `measured`: whether a fresh sample of some of them exists.
     pub fn assess(&mut self, outside: &Outside, ready: u32, measured: bool, now: f64) -> Assessment {
         let silence = match (outside.unready > 0, outside.unscraped > 0) {
             _ if measured && !outside.some_are_silent(ready) => {
@@ -219,17 +225,17 @@ impl Overload {
         let cpu = outside.cpu.filter(MeasuredCpu::is_fresh);
         let is_alone = silence == Silence::Source;
         let full = match cpu {
-            // Servers that pass their probes are silent since the source is: only what was measured since then counts.
+            // The servers pass their probes and only the source is silent: only a measurement since then counts.
             Some(cpu) if is_alone => Some(cpu.share >= FULL_ALONE && now - cpu.age >= silent_since + PERSISTS_SECONDS),
             None if is_alone => None,
             Some(cpu) if cpu.share >= FULL => Some(true),
             Some(cpu) if now - cpu.age - cpu.window >= silent_since => Some(false),
-            _ if within(self.last_seen.full, CPU_SECONDS) => Some(true),
+            _ if within(self.last_measured.full, CPU_SECONDS) => Some(true),
             _ => None,
         };
-        let queued = within(self.last_seen.queued, QUEUED_SECONDS);
+        let queued = within(self.last_measured.queued, QUEUED_SECONDS);
         let timed_out = outside.unready > 0 && outside.probe == Some(ProbeFailure::TimedOut);
-        // Of servers that are ready again it does not matter why their probes failed.
+        // Why the probes failed does not matter once the servers are ready again.
         let refused = outside.unready > 0 && outside.probe == Some(ProbeFailure::Answered);
         let overloaded = !refused && (full == Some(true) || full.is_none() && timed_out && queued);
         if !overloaded {
@@ -239,13 +245,14 @@ impl Overload {
         Assessment::Overloaded(silence)
     }
 
-    /// Whether there was an overload within `seconds` before `now`: what is measured then is of the servers that were left.
+    /// Whether an overload was assessed within `seconds` before `now`. The signals may then be only those of the servers that
+    /// were left.
     pub fn is_recent(&self, seconds: f64, now: f64) -> bool {
         self.overloaded_at.is_some_and(|at| now - at <= seconds)
     }
 
-    /// Replicas for an overload at `now`: never fewer than `current`. `started`: those that started and were ready once, among
-    /// those there are; `needed`: what to order, see [`Needed`]; `startup`: seconds until what is ordered is ready.
+    /// Replicas for an overload at `now`, never fewer than `current`. `started`: those of the current replicas that have been
+    /// ready; `needed`: what to order; `startup`: seconds until an ordered replica is ready.
     pub fn step(&mut self, current: u32, started: u32, needed: Needed, startup: f64, now: f64) -> u32 {
         let proven = self.proven.max(started);
         let lasts = self.silent_since.is_some_and(|since| now - since >= PERSISTS_SECONDS);
@@ -260,7 +267,7 @@ impl Overload {
         if !lasts {
             return current;
         }
-        // What was ordered stays wanted while it starts, also where it is not acted on or comes in smaller steps.
+        // An order stays desired for a start-up, also where it is not followed or only in smaller steps.
         if let Some((_, ordered)) = self.stepped.filter(|(at, _)| (0.0..pause).contains(&(now - at))) {
             return ordered.max(current);
         }

@@ -1,8 +1,8 @@
-//! What the past teaches: a forecast that has lived through the loads that were recorded before its process began.
+//! Backfill: a forecast from the loads that were recorded before this process began to decide.
 //!
-//! What was learned of one replica is a few numbers, and they are in the status. What was learned of the load is half a day
-//! of errors, the costs of plans and a week's seasons; but all of it follows from the loads, and the metric source has
-//! those. So they are read from there once and lived through again, in some 20 ms.
+//! The estimates of one replica are a few numbers, kept in the status. The state of the forecast is larger: half a day of
+//! errors, the costs of the plans and the seasons of a week. It follows from the loads alone, and the metric source has
+//! recorded those. So they are read from there once and replayed, which takes about 20 ms.
 
 use super::{
     forecast::Forecast,
@@ -11,23 +11,24 @@ use super::{
     serving::{PEAK_SECONDS, Policy, RecentPeak},
 };
 
-/// Seconds between two ticks, when the past does not tell, and at most.
+/// Assumed seconds between two ticks, where the recorded loads do not determine it.
 const INTERVAL: f64 = 5.0;
+/// Longest interval between two ticks that is replayed, seconds. A longer gap counts as this.
 const LONGEST_INTERVAL: f64 = 60.0;
 
-/// What was recorded of the load, oldest first. Times are seconds before now, so not above 0.
+/// Recorded loads, oldest first. Times are seconds relative to now, so at most 0.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past {
-    /// The highest load of quarters of an hour, and when each ended.
+    /// When each quarter of an hour ended, and its highest load in requests per second.
     pub quarters: Vec<(f64, f64)>,
-    /// The loads of ticks.
+    /// The load of each tick.
     pub loads: Vec<PastLoad>,
 }
 
-/// Requests per second at a time of the past.
+/// The recorded load of one tick, requests per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PastLoad {
-    /// Seconds before now, so not above 0.
+    /// Seconds relative to now, so at most 0.
     pub at: f64,
     /// Over the window.
     pub load: f64,
@@ -35,24 +36,26 @@ pub struct PastLoad {
     pub latest: f64,
 }
 
-/// What follows from a past, for [`super::serving::History::remember`].
+/// The result of a backfill, for [`super::serving::History::replay`].
 #[derive(Debug, Clone)]
-pub struct Memories {
+pub struct Replayed {
     pub(super) forecast: Box<Forecast>,
     pub(super) peak: RecentPeak,
 }
 
-impl Memories {
-    /// Lives through a past that ends at `now` on the clock of decisions. None when nothing was recorded, or when nobody
-    /// knows what a replica carries: then plans cannot be compared.
+impl Replayed {
+    /// Replays recorded loads that end at `now` on the clock of decisions.
+    ///
+    /// None when no loads were recorded. Also None when the capacity of a replica is neither learned nor configured: then
+    /// plans cannot be compared.
     #[must_use]
     pub fn of(past: &Past, policy: &Policy, learned: &Learned, now: f64) -> Option<Self> {
-        let capacity = learned.usual.or(policy.requests_per_replica).filter(|capacity| *capacity > 0.0)?;
+        let capacity = learned.baseline.or(policy.requests_per_replica).filter(|capacity| *capacity > 0.0)?;
         let first = now + past.loads.first()?.at;
-        let mut memories = Self { forecast: Box::default(), peak: RecentPeak::default() };
+        let mut replayed = Self { forecast: Box::default(), peak: RecentPeak::default() };
         let middles = past.quarters.iter().map(|(at, highest)| (now + at - QUARTER / 2.0, *highest));
         for (at, highest) in middles.filter(|(at, _)| *at < first) {
-            memories.forecast.remember(at, highest);
+            replayed.forecast.replay(at, highest);
         }
         let mut before = first - INTERVAL;
         for PastLoad { at, load, latest } in past.loads.iter().copied() {
@@ -62,13 +65,13 @@ impl Memories {
                 continue;
             }
             before = at;
-            // A sample was half as old as the next, on average, when somebody decided with it.
+            // Mean age of a sample when it was decided on: half an interval.
             let interval = interval.min(LONGEST_INTERVAL);
             let tick = policy.tick((at, interval), (load, latest), INTERVAL / 2.0, capacity);
-            memories.forecast.next(&tick);
-            memories.peak.max(at, load, PEAK_SECONDS);
+            replayed.forecast.next(&tick);
+            replayed.peak.max(at, load, PEAK_SECONDS);
         }
-        Some(memories)
+        Some(replayed)
     }
 }
 
@@ -81,6 +84,7 @@ mod tests {
         serving::{History, Replicas, Signals, decide},
     };
 
+    /// Seconds of a day.
     const DAY: u32 = 86_400;
 
     fn policy() -> Policy {
@@ -95,7 +99,7 @@ mod tests {
         }
     }
 
-    /// A day that has a crowd of ten minutes every two hours, and a wave with a little noise.
+    /// Load of a second: a wave with a little noise, and a crowd of ten minutes every two hours. Requests per second.
     fn load(second: u32) -> f64 {
         let wave = (f64::from(second % 5400) / 5400.0 * std::f64::consts::TAU).sin();
         let crowd = if second % 7200 < 600 { 3.0 } else { 1.0 };
@@ -116,10 +120,10 @@ mod tests {
             replicas,
             rolling_out: false,
         };
-        decide(&policy(), &signals, history, f64::from(second)).without
+        decide(&policy(), &signals, history, f64::from(second)).unclamped
     }
 
-    /// What is recorded at a time: a day of loads and a week of quarters.
+    /// The recorded loads at second `now`: the loads of one day and all quarters so far.
     fn recorded(now: u32) -> Past {
         let from = now.saturating_sub(DAY);
         let ago = |second: u32| f64::from(second) - f64::from(now);
@@ -135,43 +139,43 @@ mod tests {
     }
 
     #[test]
-    fn who_remembers_decides_as_if_there_had_been_no_restart() {
-        // Until shortly before a crowd of the third day.
+    fn a_backfilled_history_decides_as_if_the_process_had_not_restarted() {
+        // Shortly before a crowd of the third day.
         let restart = 2 * DAY + 43_200 - 200;
-        let mut lived = History::default();
-        (4..=restart / 5).for_each(|step| _ = tick(&mut lived, step * 5));
-        let learned = lived.learned;
-        let (mut remembers, mut forgot) = (History::resume(learned), History::resume(learned));
-        let memories = Memories::of(&recorded(restart), &policy(), &learned, f64::from(restart)).expect("a past");
-        remembers.remember(memories);
-        let (mut differs, mut differed) = (0, 0);
+        let mut running = History::default();
+        (4..=restart / 5).for_each(|step| _ = tick(&mut running, step * 5));
+        let learned = running.learned;
+        let (mut backfilled, mut empty) = (History::resume(learned), History::resume(learned));
+        let replayed = Replayed::of(&recorded(restart), &policy(), &learned, f64::from(restart)).expect("a past");
+        backfilled.replay(replayed);
+        let (mut with, mut without) = (0, 0);
         for step in restart / 5 + 1..restart / 5 + 80 {
-            let [lives, remembers, forgot] =
-                [&mut lived, &mut remembers, &mut forgot].map(|history| tick(history, step * 5));
-            differs = differs.max(lives.abs_diff(remembers));
-            differed = differed.max(lives.abs_diff(forgot));
+            let [running, backfilled, empty] =
+                [&mut running, &mut backfilled, &mut empty].map(|history| tick(history, step * 5));
+            with = with.max(running.abs_diff(backfilled));
+            without = without.max(running.abs_diff(empty));
         }
-        assert!(differs <= 1, "{differs} replicas");
-        assert!(differed > 5, "the next crowd is nothing to who forgot: {differed}");
+        assert!(with <= 1, "differs by {with} replicas after a backfill");
+        assert!(without > 5, "differs by only {without} replicas without a backfill");
     }
 
     #[test]
-    fn no_past_and_no_capacity_are_no_memories() {
+    fn without_recorded_loads_or_a_capacity_nothing_is_replayed() {
         let unknown = Policy { requests_per_replica: None, ..policy() };
         let learned = Learned::default();
-        assert!(Memories::of(&Past::default(), &policy(), &learned, 0.0).is_none());
-        assert!(Memories::of(&recorded(DAY), &unknown, &learned, 0.0).is_none());
-        assert!(Memories::of(&recorded(DAY), &policy(), &learned, 0.0).is_some());
+        assert!(Replayed::of(&Past::default(), &policy(), &learned, 0.0).is_none());
+        assert!(Replayed::of(&recorded(DAY), &unknown, &learned, 0.0).is_none());
+        assert!(Replayed::of(&recorded(DAY), &policy(), &learned, 0.0).is_some());
     }
 
     #[test]
-    fn times_that_stand_still_or_go_back_are_left_out() {
+    fn loads_whose_time_does_not_advance_are_skipped() {
         let mut past = recorded(3600);
         past.loads.extend(past.loads.clone());
         past.loads.push(PastLoad { at: 0.0, load: 1e9, latest: 1e9 });
-        let memories = Memories::of(&past, &policy(), &Learned::default(), 3600.0).expect("a past");
+        let replayed = Replayed::of(&past, &policy(), &Learned::default(), 3600.0).expect("a past");
         let mut history = History::default();
-        history.remember(memories);
+        history.replay(replayed);
         assert!(tick(&mut history, 3605) < 30);
     }
 }

@@ -1,27 +1,27 @@
-//! What the user asked for, as far as all workloads have it in common.
+//! The configuration that all workloads have in common.
 
 use serde::{Deserialize, Serialize};
 
-/// The one knob: what a second above the target may cost.
+/// How much spare capacity to keep: what a second above the target may cost. The only setting of that kind.
 ///
-/// | knob | price of a second above the target | share of a replica's capacity planned with | seconds in which a plan falls to 1/e |
+/// | headroom | [`price`](Self::price) | [`utilisation`](Self::utilisation) | [`hold`](Self::hold) |
 /// |---|---|---|---|
-/// | Economy | 60 replica-seconds | 1.0 | 100 |
-/// | Balanced | 500 replica-seconds | 1.0 | 300 |
-/// | Reliable | 700 replica-seconds | 0.97 | 400 |
+/// | Economy | 60 replica-seconds | 1.0 | 100 s |
+/// | Balanced | 500 replica-seconds | 1.0 | 300 s |
+/// | Reliable | 700 replica-seconds | 0.97 | 400 s |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Headroom {
-    /// Fewest replicas; what cannot be foreseen is felt.
+    /// Fewest replicas. The latency may exceed its target when the load rises unexpectedly.
     Economy,
     /// The default.
     #[default]
     Balanced,
-    /// Most in hand.
+    /// Most spare capacity.
     Reliable,
 }
 
 impl Headroom {
-    /// Replica-seconds that are worth one second above the target.
+    /// Price of one second above the target, replica-seconds.
     #[must_use]
     pub const fn price(self) -> f64 {
         match self {
@@ -31,7 +31,7 @@ impl Headroom {
         }
     }
 
-    /// Seconds in which what is provided for falls to 1/e at most.
+    /// Seconds within which a plan falls at most to 1/e.
     #[must_use]
     pub const fn hold(self) -> f64 {
         match self {
@@ -41,7 +41,7 @@ impl Headroom {
         }
     }
 
-    /// The share of what a replica carries at the target that is planned with, 0 to 1.
+    /// Share of the capacity of a replica at the target that is planned with, 0 to 1.
     #[must_use]
     pub const fn utilisation(self) -> f64 {
         match self {
@@ -51,56 +51,56 @@ impl Headroom {
     }
 }
 
-/// Fewest and most replicas.
+/// Minimum and maximum of the replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Fewest.
+    /// Minimum.
     pub min: u32,
-    /// Most; taken as `min` when it is less.
+    /// Maximum; counts as `min` when it is less.
     pub max: u32,
 }
 
 impl Bounds {
-    /// The number within the bounds.
+    /// The nearest number within the bounds.
     #[must_use]
     pub fn clamp(self, replicas: u32) -> u32 {
         replicas.clamp(self.min, self.max.max(self.min))
     }
 }
 
-/// How the number of replicas may move, in the words of the HPA (`behavior` of `autoscaling/v2`).
+/// How fast the replicas may change, like `behavior` of the HPA (`autoscaling/v2`).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Behavior {
-    /// On the way up. By default as fast as the signals are.
+    /// Scale-up. By default without limits.
     pub scale_up: Direction,
-    /// On the way down. By default without a limit of steps: the plan already remembers what was needed lately.
+    /// Scale-down. By default without step limits, because the plan already falls slowly after a high load.
     pub scale_down: Direction,
 }
 
-/// How the number may move in one direction; [`super::steps`] follows it.
+/// How fast the replicas may change in one direction; see [`super::steps`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Direction {
-    /// Up only to the fewest, down only to the most that was wanted within so many seconds. None: at once on the way up,
-    /// what suits the workload on the way down.
+    /// Stabilisation window, seconds: up only to the fewest, down only to the most replicas recommended within it. Default:
+    /// 0 for a scale-up, and for a scale-down a window that depends on the workload.
     pub stabilization_seconds: Option<f64>,
-    /// Limits of the steps; without any there is none.
+    /// Step limits. Without any the steps are not limited.
     pub policies: Vec<StepPolicy>,
-    /// Which of several policies counts.
+    /// Which of several policies applies.
     pub select: Select,
 }
 
-/// At most so much change in so much time.
+/// The largest change within a period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepPolicy {
-    /// What `value` counts.
+    /// The unit of `value`.
     pub kind: StepKind,
-    /// Replicas, or per cent of the replicas at the start of the period.
+    /// The largest change, in replicas or per cent of the replicas at the start of the period.
     pub value: u32,
     /// The period, seconds.
     pub period_seconds: f64,
 }
 
-/// What a [`StepPolicy`] counts.
+/// The unit of a [`StepPolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepKind {
     /// Replicas.
@@ -109,26 +109,26 @@ pub enum StepKind {
     Percent,
 }
 
-/// Which of several policies counts.
+/// Which of several policies applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Select {
-    /// The one that allows most change.
+    /// The policy that allows the largest change.
     #[default]
     Max,
-    /// The one that allows least change.
+    /// The policy that allows the smallest change.
     Min,
     /// No change in this direction.
     Disabled,
 }
 
-/// What all workloads have in common.
+/// The configuration that all workloads have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Common {
-    /// Fewest and most replicas.
+    /// Minimum and maximum of the replicas.
     pub bounds: Bounds,
     /// Window of the measured rates, seconds.
     pub window: f64,
-    /// How the number moves.
+    /// How fast the replicas may change.
     pub behavior: Behavior,
 }
 
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_that_contradict_keep_the_minimum() {
+    fn a_maximum_below_the_minimum_counts_as_the_minimum() {
         assert_eq!(Bounds { min: 5, max: 2 }.clamp(9), 5);
     }
 }

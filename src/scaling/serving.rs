@@ -1,42 +1,66 @@
 //! Replicas for a latency target.
 //!
-//! With x the load, H the time until a replica ordered now is warm, k what one replica carries at the target:
 //! ```text
-//! H        = start-up + warm-up + window / 2 + age of the sample + delay                                seconds
-//! safe     = max(plan(x, H), 0.3 of the highest of 20 min) + surge                                      requests/s
-//! replicas = ceil(safe / (k * utilisation))        then guard, stabilisation, steps and bounds
+//! H           = start-up + warm-up + window / 2 + age of the sample + delay                              seconds
+//! provisioned = max(plan(x, H), 0.3 * highest x of the last 20 min) + surge                              requests/s
+//! replicas    = ceil(provisioned / (k * utilisation))      then guard, stabilisation, steps and bounds
 //! ```
-//! `plan` is [`super::forecast`], k is [`super::capacity`], never below half of what it has been of late: what latency
-//! alone can do is to double the replicas. k is learned while no replica comes, goes or warms up for a window. A sample
-//! teaches a little when some only went, and while few come or warm up (the slowest twentieth is theirs) what a request
-//! costs in CPU is followed at least: a capacity that fell during a long rise would not be seen otherwise.
-//! `surge` is for replicas that are overloaded already: twice what they cannot carry, because new ones are slow at
-//! first, and what waits within 2 s, at most twice the rest. Overloaded: more arrives than they carry, and some of it
-//! waits or, as with servers that count a request only when they get to it, the latency is above the target. What waits
-//! is what is in flight beyond k * T per ready replica (Little's law). What joins it has arrived too, because under
-//! overload the rate of answers is not that of requests; but not while replicas warm up, which are slow without any
-//! load.
+//! - `x`: the load, requests/s.
+//! - `H`: the horizon, the time until a replica ordered now is warm.
+//! - `plan`: the rate to provision for a load `x` and a horizon `H`, see [`super::forecast`].
+//! - `k`: the capacity of one replica at the target, requests/s, see [`super::capacity`].
+//! - `utilisation`: the share of `k` that is planned with, see [`Headroom::utilisation`].
 //!
-//! | rate | latency | what follows |
+//! # Capacity
+//!
+//! `k` is never less than half of the baseline capacity, which is `k` averaged over about an hour. So the latency alone
+//! can at most double the replicas. `super::learned` lists what a sample teaches. `k` is learned in full only when no
+//! replica was added, removed or warming up for one window. After a removal a sample gets less weight. While a few
+//! replicas are added or warm up, only the CPU per request is learned, because the slowest twentieth of the requests is
+//! theirs. Without that, a capacity that falls during a long rise would not be noticed.
+//!
+//! # Surge
+//!
+//! `surge` is for replicas that are already overloaded. It is the sum of two rates, at most twice the rest of
+//! `provisioned`:
+//! - twice the load beyond the capacity of the ready replicas, because new replicas are slow at first;
+//! - the rate that works off the waiting requests within 2 s.
+//!
+//! It raises `provisioned` to at most 2.5 times the load.
+//!
+//! Replicas are overloaded when more arrives than their capacity and requests wait, requests fail, or the latency is above
+//! the target while no replica warms up. The latency counts because some servers count a request only when they start on it.
+//!
+//! The waiting requests are those in flight beyond `k * T` per ready replica, with T the target (Little's law). An increase
+//! of the waiting requests is added to the load, because under overload the rate of responses is less than the rate of
+//! requests. It is not added while replicas warm up: those are slow without any load.
+//!
+//! # Signals
+//!
+//! | rate | latency | scaling |
 //! |---|---|---|
 //! | fresh | fresh | up and down |
-//! | fresh, none (less than a request per window) | missing | up and down: without requests there is no latency |
+//! | fresh, less than one request per window | missing | up and down: without requests there is no latency |
 //! | fresh | stale or missing | up only |
-//! | one of them fresh again, less than a window | | up only |
+//! | fresh for less than a window, after an outage of either signal | | up only |
 //! | fresh, while a version is rolled out | any | up only |
 //! | fresh, of a part of the servers | any | up only |
 //! | stale | any | up only, from the last value |
-//! | missing or invalid | any | held, and raised for an overload that is observed from outside |
+//! | missing or invalid | any | none, except up for an overload that is observed from outside |
 //!
-//! Latency above the target in a steady state for 30 s, which load over capacity does not explain, adds replicas by
-//! `(1 - L0/L) / (1 - L0/T)`, at most twice as many (M/M/1: L = L0 / (1 - rho)). When more replicas and no more load leave
-//! the latency where it was, nothing is added for ten minutes (then twenty, and so on): it is not the replicas. Unless
-//! they use up their CPU: then there are too few.
+//! # Guard
 //!
-//! A target that seems impossible keeps the replicas there are, and adds some only while requests queue up (1.3 times the
-//! latency without load): what is believed of a replica after an overload may be wrong, and more replicas show it.
+//! The guard adds replicas for a latency that is above the target for 30 s in a steady state, although the load is within
+//! the capacity. It multiplies them by `(1 - L0/L) / (1 - L0/T)`, at most by 2. This is the M/M/1 queue,
+//! `L = L0 / (1 - rho)`, with L the latency and L0 the latency without load. Example: L0 = 40 ms, T = 80 ms, L = 160 ms give
+//! 1.5 times the replicas; the ratio of the latencies would give 2.
 //!
-//! Example: L0 = 40 ms, T = 80 ms, L = 160 ms: 1.5 times the replicas; a ratio of latencies would say 2.
+//! When more replicas and no more load leave the latency where it was, the replicas are not the cause. The guard then adds
+//! none for 10 minutes, the next time for 20, and so on. Replicas that use up their CPU are an exception: they are too few.
+//!
+//! While the target seems impossible, the replicas are not lowered, and the load raises them only if a baseline capacity
+//! is known. The guard then adds replicas only while requests queue up, which means a latency above 1.3 * L0. The estimates
+//! may be wrong after an overload, and more replicas correct them.
 
 use super::capacity::Known;
 use super::decision::{Decision, Inputs, Limit};
@@ -47,59 +71,67 @@ use super::memory::Peak;
 use super::observed::BUSY;
 pub use super::observed::{Replicas, Signals};
 use super::overload::{Assessment, Needed, Overload, Silence};
-use super::past::Memories;
+use super::past::Replayed;
 use super::policy::{Common, Headroom};
-use super::steps::{SPARE, SPARE_SHARE, Steps, Wish};
+use super::steps::{Recommendation, SPARE, SPARE_SHARE, Steps};
 
-/// Share of the highest load of the last [`PEAK_SECONDS`] that is always provided for.
+/// Share of the highest load of the last [`PEAK_SECONDS`] that is always provisioned, 0 to 1.
 const PEAK_SHARE: f64 = 0.3;
+/// Span of the recent peak, seconds.
 pub(super) const PEAK_SECONDS: f64 = 1200.0;
-/// What is provided for is that of a peak when it is this many times the load, and not this many times the peak.
-const REMEMBERED: f64 = 1.5;
-/// While replicas are overloaded, what they cannot carry is provided for so many times more, because replicas that have
-/// just started are slow, and what waits is to be gone in so many seconds; both at most so many times the rest.
+/// The reason is [`Limit::RecentPeak`] when the provisioned rate is more than this many times the load and less than
+/// this many times the recent peak. A surge is not counted.
+const RECENT_PEAK_RATIO: f64 = 1.5;
+/// Factor of the load beyond the capacity in a surge. Above 1 because replicas that have just started are slow.
 const SURGE: f64 = 2.0;
+/// Time in which a surge works off the waiting requests, seconds.
 const DRAIN: f64 = 2.0;
+/// Largest surge, as a factor of the rate that is provisioned without it.
 const SURGE_MOST: f64 = 2.0;
-/// A surge never asks for more than so many times the load.
+/// A surge raises the provisioned rate to at most this many times the load.
 const MOST: f64 = 2.5;
-/// Latency above the target for so long without a change is acted on, seconds.
+/// Seconds for which the latency has to be above the target before the guard acts. It is also added to the start-up for
+/// the time that an order of the guard stays in force.
 const GUARD_SECONDS: f64 = 30.0;
-/// Latency over so many times what it is believed to be without load is a queue, whatever the target.
+/// A latency above this many times the latency without load means that requests queue up, whatever the target is.
 const QUEUED: f64 = 1.3;
-/// While nothing is learned, a replica is believed to carry this share of what its CPU would allow.
+/// Share of the capacity by CPU that is assumed before anything is learned, 0 to 1.
 const CAUTIOUS: f64 = 0.9;
-/// More replicas that lower the latency by less than this share do not help; believed for so many seconds.
+/// More replicas that lower the latency by less than this share did not help, 0 to 1.
 const HELPS: f64 = 0.1;
+/// Seconds for which the guard adds no replicas after more of them did not help. Doubled each time, at most five times.
 const FROZEN_SECONDS: f64 = 600.0;
-/// What was wanted is kept for so many seconds and this share of a start-up at least, unless the user says something else:
-/// what goes too soon takes so long to come back.
+/// Shortest default stabilisation of the way down, seconds.
 const STABLE_SECONDS: f64 = 10.0;
+/// Default stabilisation of the way down, as a share of the start-up: a replica that is removed too early takes a whole
+/// start-up to come back.
 const STABLE_STARTUP: f64 = 0.4;
 
-/// What is promised and what it takes.
+/// The latency target and how to reach it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// Bounds, window and behaviour; latencies have the same window as rates.
     pub common: Common,
     /// The target of the latency quantile, seconds.
     pub target: f64,
-    /// Requests per second that one replica is said to carry at the target: where learning starts.
+    /// Capacity of one replica at the target as configured, requests per second. Learning starts from it.
     pub requests_per_replica: Option<f64>,
-    /// How much is kept in hand.
+    /// How much spare capacity to keep.
     pub headroom: Headroom,
-    /// From the order of a replica to its being ready, seconds.
+    /// Time from ordering a replica until it is ready, seconds.
     pub startup: f64,
-    /// From ready to full speed, seconds.
+    /// Time from ready to full speed, seconds.
     pub warmup: f64,
-    /// What passes between a scrape and the order of a replica beside the measured age of the sample, seconds on average:
-    /// until rules make a sample of the scrape, until the next tick, and the order itself.
+    /// Mean delay between a scrape and the order of a replica, without the measured age of the sample, seconds. It covers
+    /// the evaluation of the recording rules, the wait for the next tick, and the order itself.
     pub delay: f64,
 }
 
 impl Policy {
-    /// What is planned with at a time and seconds since the tick before, for a load and that of the last scrape interval,
-    /// from a sample of some age, when a replica carries `capacity`.
+    /// The inputs of the forecast at `now`, `interval` seconds after the previous tick.
+    ///
+    /// `load` and `latest` are requests per second, over the window and over the last scrape interval. `age` is the age of
+    /// the sample in seconds, `capacity` that of one replica in requests per second.
     pub(super) fn tick(
         &self,
         (now, interval): (f64, f64),
@@ -121,7 +153,7 @@ impl Policy {
     }
 }
 
-/// Latency before replicas were added, to see whether they help.
+/// The state before replicas were added, to check whether they lower the latency.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
     ready: u32,
@@ -132,49 +164,52 @@ struct Trial {
 /// The highest load of [`PEAK_SECONDS`].
 pub(super) type RecentPeak = Peak<21>;
 
-/// What is remembered from tick to tick.
+/// State kept between ticks.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// Kept over restarts.
+    /// Estimates of one replica, kept over restarts.
     pub learned: Learned,
     forecast: Forecast,
     peak: RecentPeak,
     steps: Steps,
     tick: Option<f64>,
+    /// Ready replicas, and when they last changed or warmed up.
     ready: (u32, f64),
-    /// When a replica was warming up for the last time.
+    /// When a replica was last warming up.
     warming: f64,
-    /// Replicas as if at full speed, on average over about a window.
+    /// Replicas at full speed, see [`Replicas::at_full_speed`], averaged over about a window.
     speed: Option<f64>,
-    /// Replicas that were ready, are no more, and are still wanted.
+    /// Replicas that were ready, are not any more, and still belong to the current replicas.
     lost: u32,
-    /// Requests that waited at the last tick.
+    /// The request rate at the last tick.
+    rate: Option<f64>,
+    /// Waiting requests at the last tick.
     waiting: f64,
     overload: Overload,
     fresh_since: Option<f64>,
     above_since: Option<f64>,
-    /// Until when so many replicas are wanted for the latency's sake: replicas take their time to come.
+    /// Until when an order of the guard stays in force, and its replicas: they take a start-up to become ready.
     guarded: (f64, u32),
     trial: Option<Trial>,
     frozen_until: Option<f64>,
-    /// How often it was frozen since the latency was last within the target.
+    /// How often the guard was frozen since the latency was last within the target.
     freezes: i32,
 }
 
 impl History {
-    /// A history that knows what was learned before a restart.
+    /// A history with the estimates from before a restart.
     #[must_use]
     pub fn resume(learned: Learned) -> Self {
         Self { learned, ..Self::default() }
     }
 
-    /// Takes over what was recorded while somebody else decided, instead of what it saw of the loads itself.
-    pub fn remember(&mut self, memories: Memories) {
-        (self.forecast, self.peak) = (*memories.forecast, memories.peak);
+    /// Replaces the forecast and the recent peak with those of a backfill.
+    pub fn replay(&mut self, replayed: Replayed) {
+        (self.forecast, self.peak) = (*replayed.forecast, replayed.peak);
     }
 }
 
-/// How many replicas there should be at `now` (seconds). Call it every tick, about every 5 s.
+/// The desired replicas at `now` (seconds). Call it every tick, about every 5 s.
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.steps.observe(&policy.common.behavior, signals.replicas.current, now);
     let interval = history.tick.replace(now).map_or(5.0, |before| (now - before).clamp(1.0, 60.0));
@@ -191,36 +226,38 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
 
     history.check_trial(policy, &state, signals.cpu.value());
     let (capacity, known) = history.capacity(policy, signals, &state);
-    let (safe, mut limit) = history.provide(policy, signals, &state, (capacity, known), interval);
-    let need = safe / (capacity * policy.headroom.utilisation());
-    // A replica is only given up when something is left over.
-    let mut wanted = count(need).max(count(need + SPARE.max(SPARE_SHARE * need)).min(replicas.current));
+    let (provisioned, mut limit) = history.provide(policy, signals, &state, (capacity, known), interval);
+    let need = provisioned / (capacity * policy.headroom.utilisation());
+    // A replica is removed only when some capacity is spare without it.
+    let mut desired = count(need).max(count(need + SPARE.max(SPARE_SHARE * need)).min(replicas.current));
     match known {
-        // Whatever a replica carries, these carry no more.
-        Known::Nothing if limit == Limit::Backlog => {}
-        Known::Nothing => {
+        // These replicas are at the end of their CPU, whatever their capacity is.
+        Known::Unknown if limit == Limit::Backlog => {}
+        Known::Unknown => {
             limit = Limit::Learning;
-            let prior = history.learned.usual.or(policy.requests_per_replica);
-            // Without a prior there is only a guess. Replicas well within the target are enough, whatever it says.
+            let prior = history.learned.baseline.or(policy.requests_per_replica);
+            // Without a prior the capacity is only a guess. Replicas well within the target are enough all the same.
             let idle = signals.limited_cpu().is_none_or(|cpu| cpu < BUSY);
             let comfortable = idle && state.latency.is_some_and(|latency| latency <= policy.target / 2.0);
             let most = replicas.current.max(1).saturating_mul(if comfortable { 1 } else { 2 });
-            wanted = if prior.is_none() { wanted.min(most) } else { wanted };
+            desired = if prior.is_none() { desired.min(most) } else { desired };
         }
-        // What follows from a guess would chase itself.
-        Known::Impossible { .. } if history.learned.usual.is_none() => wanted = replicas.current,
-        // What a replica usually carries may be what it does no more.
-        Known::Impossible { .. } if wanted < replicas.current => (wanted, limit) = (replicas.current, Limit::Learning),
+        // The guess of the capacity depends on the current replicas: following it would feed back on itself.
+        Known::Impossible { .. } if history.learned.baseline.is_none() => desired = replicas.current,
+        // The baseline capacity may be out of date, so it does not lower the replicas.
+        Known::Impossible { .. } if desired < replicas.current => {
+            (desired, limit) = (replicas.current, Limit::Learning)
+        }
         _ => {}
     }
-    (wanted, limit) = history.guard(policy, &state, known, signals.some_are_silent(), (wanted, limit));
-    history.overload.seen(replicas.ready, signals.limited_cpu(), history.waiting, now - signals.rate.age());
+    (desired, limit) = history.guard(policy, &state, known, signals.some_are_silent(), (desired, limit));
+    history.overload.observed(replicas.ready, signals.limited_cpu(), history.waiting, now - signals.rate.age());
     if let Assessment::Overloaded(silence) = assessment {
-        // The rate of before is fresh for a while when no server answers any more.
+        // The last rate stays fresh for a while after all servers have stopped answering.
         let silent = signals.outside.silent();
         let needed = if silent >= signals.proven() { Needed::NoneAnswers } else { Needed::More(silent) };
         let raised = history.overload.step(replicas.current, signals.proven(), needed, policy.startup, now);
-        (wanted, limit) = if raised > wanted { (raised, Limit::Overloaded(silence)) } else { (wanted, limit) };
+        (desired, limit) = if raised > desired { (raised, Limit::Overloaded(silence)) } else { (desired, limit) };
     }
     let frozen = history.frozen_until.is_some();
     history.learned.learn(
@@ -251,15 +288,17 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     } else {
         Ok(())
     };
-    let inputs = Inputs::Serving { rate: Some(rate), safe, capacity, latency: state.latency, target: policy.target };
-    // Counted from the newest sample: one that does not come may have said that all of it is needed still.
+    let inputs =
+        Inputs::Serving { rate: Some(rate), provisioned, capacity, latency: state.latency, target: policy.target };
+    // The window starts at the newest sample: a sample that is late might still have asked for all replicas.
     let stabilization = STABLE_SECONDS.max(STABLE_STARTUP * policy.startup) + signals.rate.age();
-    let wish = Wish { current: replicas.current, replicas: wanted, limit, lowers, stabilization };
-    let (settled, limit) = history.steps.settle(&policy.common, &wish, now);
-    Decision { replicas: settled, current: replicas.current, without: wanted, limit, inputs, others: vec![] }
+    let recommendation = Recommendation { current: replicas.current, replicas: desired, limit, lowers, stabilization };
+    let (stabilized, limit) = history.steps.apply_limits(&policy.common, &recommendation, now);
+    Decision { replicas: stabilized, current: replicas.current, unclamped: desired, limit, inputs, others: vec![] }
 }
 
-/// Holds; a stale rate may raise, and so may an overload that is observed from outside.
+/// The decision without a fresh rate: keeps the current replicas. A stale rate may raise them, and so may an overload that
+/// is observed from outside.
 fn without_data(
     policy: &Policy,
     signals: &Signals,
@@ -269,8 +308,8 @@ fn without_data(
 ) -> Decision {
     history.fresh_since = None;
     let current = signals.replicas.current;
-    let (rate, usual) = (signals.rate.last(), history.learned.usual.or(policy.requests_per_replica));
-    let capacity = usual.unwrap_or(0.0);
+    let (rate, baseline) = (signals.rate.last(), history.learned.baseline.or(policy.requests_per_replica));
+    let capacity = baseline.unwrap_or(0.0);
     let needed = |rate: Option<f64>| rate.filter(|_| capacity > 0.0).map(|rate| count(rate / capacity));
     let mut raised = needed(rate).map_or(current, |needed| needed.max(current));
     let why = if rate.is_some() { "the requests per second are old" } else { "the requests per second are missing" };
@@ -281,29 +320,36 @@ fn without_data(
         limit = Limit::Overloaded(silence);
     }
     let replicas = policy.common.bounds.clamp(history.steps.step(&policy.common.behavior, current, raised, now));
-    // A step that is limited is no reason of its own: what is missing is what people have to know of.
+    // A step limit is not reported here: the missing signal or the overload matters more.
     let at_most = current >= policy.common.bounds.max && matches!(assessment, Assessment::Overloaded(_));
     if at_most || replicas < raised && replicas == policy.common.bounds.max {
         limit = Limit::Maximum;
     }
     let inputs = Inputs::Serving {
         rate: None,
-        safe: rate.unwrap_or(0.0),
+        provisioned: rate.unwrap_or(0.0),
         capacity,
         latency: signals.latency.value(),
         target: policy.target,
     };
-    Decision { replicas, current, without: raised, limit, inputs, others: vec![] }
+    Decision { replicas, current, unclamped: raised, limit, inputs, others: vec![] }
 }
 
-/// Replicas as a whole number; anything beyond the range of u32 is its maximum.
+/// How many times the mean over the window the load of the last interval was, at least 1. Of a load that begins on idle
+/// servers all requests in the window are of the last interval: the mean over the window is small, however large the load is.
+fn rise(before: f64, rate: f64, interval: f64, window: f64) -> f64 {
+    let share = (1.0 - before / rate.max(f64::MIN_POSITIVE)).max(0.0);
+    (share * window / interval).max(1.0)
+}
+
+/// Rounds up to a whole number of replicas; saturates at `u32::MAX`.
 fn count(replicas: f64) -> u32 {
-    // A billionth forgives the error of floating point, so that 6.0000000001 is 6.
+    // 1e-9 absorbs rounding errors, so that 6.0000000001 is 6.
     (replicas - 1e-9).ceil().clamp(0.0, f64::from(u32::MAX)) as u32
 }
 
 impl History {
-    /// Takes over which replicas there are, and since when.
+    /// Records the replicas of this tick and how long they have been unchanged and warm.
     fn observe(&mut self, policy: &Policy, signals: &Signals, rate: f64, interval: f64, now: f64) -> Now {
         let replicas = signals.replicas;
         let were_ready = self.lost.saturating_add(self.ready.0);
@@ -319,31 +365,37 @@ impl History {
         let full = replicas.at_full_speed();
         let speed = self.speed.get_or_insert(full);
         *speed += (full - *speed) * (2.0 * interval / policy.common.window).min(1.0);
-        Now { at: now, rate, latency: signals.latency.value(), replicas, steady, warm, speed: *speed }
+        let before = self.rate.replace(rate).unwrap_or(rate);
+        let rise = rise(before, rate, interval, policy.common.window);
+        Now { at: now, rate, latency: signals.latency.value(), replicas, steady, warm, speed: *speed, rise }
     }
 
-    /// What one replica carries: as learned, at least half of the usual; the usual when the target is impossible or more
-    /// replicas do not help. When nothing is known: what its CPU would allow, if it is at its end, or its current load.
+    /// The capacity of one replica, requests per second, and what is known of it.
+    ///
+    /// - Learned: the estimate, at least half of the baseline.
+    /// - The target is impossible, or more replicas did not help: the baseline, else its current load.
+    /// - Nothing is learned: the baseline, else the capacity by CPU if the CPU is used up, else its current load.
+    ///
+    /// The configured capacity stands in for a baseline that is not known.
     fn capacity(&self, policy: &Policy, signals: &Signals, state: &Now) -> (f64, Known) {
         let known = self.learned.capacity.at(policy.target);
-        let usual = self.learned.usual.or(policy.requests_per_replica).filter(|usual| *usual > 0.0);
-        // As if the replicas that are there just manage.
+        let baseline = self.learned.baseline.or(policy.requests_per_replica).filter(|baseline| *baseline > 0.0);
+        // Assumes that the current replicas are just enough for the current load.
         let guess = || {
             let per_replica = state.rate / f64::from(state.replicas.current.max(1)) / policy.headroom.utilisation();
             per_replica.max(1.0 / policy.target.max(1e-3))
         };
         let capacity = match known {
-            Known::Carries(_) if self.frozen_until.is_some() => usual.unwrap_or_else(guess),
-            Known::Carries(carries) => usual.map_or(carries, |usual| carries.max(usual / 2.0)),
-            Known::Impossible { .. } => usual.unwrap_or_else(guess),
-            Known::Nothing => {
-                usual.unwrap_or_else(|| signals.carries_by_cpu().map_or_else(guess, |most| CAUTIOUS * most))
-            }
+            Known::Capacity(_) if self.frozen_until.is_some() => baseline.unwrap_or_else(guess),
+            Known::Capacity(learned) => baseline.map_or(learned, |baseline| learned.max(baseline / 2.0)),
+            Known::Impossible { .. } => baseline.unwrap_or_else(guess),
+            Known::Unknown => baseline
+                .unwrap_or_else(|| signals.capacity_by_cpu(state.rise).map_or_else(guess, |most| CAUTIOUS * most)),
         };
         (capacity.max(1e-6), known)
     }
 
-    /// The load to provide for, requests per second, and which part of it was the highest.
+    /// The provisioned rate, requests per second, and the reason for it.
     fn provide(
         &mut self,
         policy: &Policy,
@@ -352,10 +404,10 @@ impl History {
         (capacity, known): (f64, Known),
         interval: f64,
     ) -> (f64, Limit) {
-        // Replicas that are being replaced come back: what waits for them is no load.
+        // Replicas that are being replaced come back: requests that wait for them are no additional load.
         let ready = f64::from(state.replicas.ready.saturating_add(self.lost));
-        // What they usually carry: a capacity that fell for the latency's sake is no overload.
-        let ready = ready * self.learned.usual.map_or(capacity, |usual| usual.max(capacity));
+        // At least the baseline: a capacity that was lowered because of the latency is not an overload.
+        let ready = ready * self.learned.baseline.map_or(capacity, |baseline| baseline.max(capacity));
         let waiting = (signals.in_flight.value().unwrap_or(0.0) - ready * policy.target).max(0.0);
         let warms = self.lost > 0 || state.replicas.warm < state.replicas.ready;
         let joining = if warms { 0.0 } else { (waiting - self.waiting).max(0.0) / interval };
@@ -363,67 +415,67 @@ impl History {
         let latest = signals.latest_rate().unwrap_or(state.rate) + joining;
         let age = signals.rate.age();
         let tick = policy.tick((state.at, interval), (state.rate, latest), age, capacity);
-        let Expected { safe, rising, .. } = self.forecast.next(&tick);
+        let Expected { provisioned, rising, .. } = self.forecast.next(&tick);
         let peak = self.peak.max(state.at, state.rate, PEAK_SECONDS);
-        let needed = safe.max(PEAK_SHARE * peak);
-        // Slow answers alone are no overload: more must arrive than the replicas carry, too.
-        let carries = match known {
-            Known::Carries(_) => self.frozen_until.is_none(),
-            Known::Nothing => signals.carries_by_cpu().is_some(),
+        let needed = provisioned.max(PEAK_SHARE * peak);
+        // A high latency alone is not an overload: the load must be above the capacity too, which has to be known for that.
+        let is_known = match known {
+            Known::Capacity(_) => self.frozen_until.is_none(),
+            Known::Unknown => signals.capacity_by_cpu(state.rise).is_some(),
             Known::Impossible { .. } => false,
         };
         let above = state.latency.is_some_and(|latency| latency > policy.target);
-        let overloaded = carries && (waiting > 0.0 || signals.failing() || above && !warms) && latest > ready;
+        let overloaded = is_known && (waiting > 0.0 || signals.failing() || above && !warms) && latest > ready;
         let surge = if overloaded { SURGE * (latest - ready) + waiting / DRAIN } else { 0.0 };
         let surge = surge.min(SURGE_MOST * needed);
-        let remembered = needed > REMEMBERED * state.rate.max(latest) && needed < REMEMBERED * peak;
-        let limit = match (surge > 0.1 * needed, rising && safe >= needed) {
+        let is_recent_peak = needed > RECENT_PEAK_RATIO * state.rate.max(latest) && needed < RECENT_PEAK_RATIO * peak;
+        let limit = match (surge > 0.1 * needed, rising && provisioned >= needed) {
             (true, _) => Limit::Backlog,
             (false, true) => Limit::Rising,
-            (false, false) if remembered => Limit::RecentPeak,
+            (false, false) if is_recent_peak => Limit::RecentPeak,
             (false, false) => Limit::Load,
         };
         ((needed + surge).min(MOST * state.rate.max(latest)).max(needed), limit)
     }
 
-    /// Adds replicas for a latency that the load does not explain, unless they would not help. `partial`: the load is that of
-    /// a part of the servers.
+    /// Adds replicas for a latency above the target that the load does not explain, unless more replicas did not help.
+    /// `partial`: the load is that of a part of the servers.
     fn guard(
         &mut self,
         policy: &Policy,
         state: &Now,
         known: Known,
         partial: bool,
-        (wanted, limit): (u32, Limit),
+        (desired, limit): (u32, Limit),
     ) -> (u32, Limit) {
         let current = state.replicas.current;
         let above = state.latency.filter(|latency| *latency > policy.target);
-        // Requests that take much longer than without load wait for one another: more replicas do help then.
+        // Requests that take much longer than without load queue up: then more replicas do help.
         if let (Known::Impossible { unloaded }, Some(latency)) = (known, above)
             && latency <= QUEUED * unloaded
         {
             self.above_since = None;
-            return (wanted, Limit::Impossible(unloaded));
+            return (desired, Limit::Impossible(unloaded));
         }
         let Some(latency) = above.filter(|_| state.steady) else {
             self.above_since = None;
-            return (wanted, limit);
+            return (desired, limit);
         };
         let since = *self.above_since.get_or_insert(state.at);
         if self.frozen_until.is_some() {
-            return (wanted.max(current), if wanted > current { limit } else { Limit::DoesNotHelp });
+            return (desired.max(current), if desired > current { limit } else { Limit::DoesNotHelp });
         }
         let (until, guarded) = self.guarded;
-        if state.at < until && guarded > wanted {
+        if state.at < until && guarded > desired {
             return (guarded, Limit::Latency);
         }
-        if state.at - since < GUARD_SECONDS || wanted > current || state.replicas.ready < current {
-            return (wanted, limit);
+        if state.at - since < GUARD_SECONDS || desired > current || state.replicas.ready < current {
+            return (desired, limit);
         }
         self.above_since = Some(state.at);
-        // Whatever was usual, it is less than what makes them slow now.
+        // The current load is too much for a replica, so it bounds the baseline capacity.
         if !partial {
-            self.learned.usual = self.learned.usual.map(|usual| usual.min(state.load()));
+            self.learned.baseline = self.learned.baseline.map(|baseline| baseline.min(state.load()));
         }
         let unloaded = self.learned.capacity.unloaded().unwrap_or(0.0).min(0.95 * policy.target);
         let factor = (1.0 - unloaded / latency) / (1.0 - unloaded / policy.target);
@@ -432,7 +484,7 @@ impl History {
         (more, Limit::Latency)
     }
 
-    /// Sees whether replicas that were added while the latency was above the target lowered it.
+    /// Checks whether replicas that were added while the latency was above the target lowered it. Freezes the guard if not.
     fn check_trial(&mut self, policy: &Policy, state: &Now, cpu: Option<f64>) {
         let Some(latency) = state.latency else { return };
         if latency <= policy.target || cpu.is_some_and(|cpu| cpu >= BUSY) {

@@ -1,13 +1,13 @@
-//! Measurements and their quality: no data is not zero.
+//! A measurement and its quality: no data is not zero.
 
-/// A measurement.
+/// A measurement. A valid value is a finite number that is not negative.
 ///
-/// | signal | [`Signal::value`] (may lower) | [`Signal::last`] (may raise) |
+/// | signal | [`Signal::value`] (may lower the replicas) | [`Signal::last`] (may raise the replicas) |
 /// |---|---|---|
-/// | fresh, a number that is not negative | it | it |
-/// | fresh, but NaN, infinite or negative (a lag of -1) | none | none |
-/// | stale | none | it |
-/// | missing | none | none |
+/// | fresh and valid | the value | the value |
+/// | fresh, but NaN, infinite or negative (a lag of -1) | None | None |
+/// | stale and valid | None | the value |
+/// | missing | None | None |
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Signal {
     /// Measured recently.
@@ -17,14 +17,14 @@ pub enum Signal {
         /// Seconds since it was measured.
         age: f64,
     },
-    /// The last value is too old to lower anything.
+    /// The last value, too old to lower the replicas.
     Stale {
         /// In the signal's unit.
         value: f64,
         /// Seconds since it was measured.
         age: f64,
     },
-    /// There is none, and why.
+    /// No value, and the reason.
     Missing(&'static str),
 }
 
@@ -44,7 +44,7 @@ impl Signal {
         }
     }
 
-    /// Seconds since it was measured; 0 when there is none.
+    /// Seconds since it was measured; 0 without a value.
     #[must_use]
     pub const fn age(&self) -> f64 {
         match self {
@@ -63,7 +63,7 @@ impl Signal {
     }
 }
 
-/// Larger than any rate, latency or lag there is; sums of such values stay finite.
+/// Largest valid value, in the unit of the signal: larger than any real rate, latency or lag. Sums of such values stay finite.
 const LARGEST: f64 = 1e15;
 
 fn valid(value: f64) -> bool {

@@ -1,94 +1,99 @@
-//! What one replica consumes, learned while it works.
+//! The consumption of one replica, learned while it consumes.
 //!
-//! What a replica is seen to consume is what it can *at least*: without a backlog it consumes what arrives, and more replicas
-//! share that. Only under a backlog it is what it can. A lag alone is no backlog: a client that commits every five seconds
-//! always shows five seconds of what it consumes. So a backlog is a lag of [`BUSY_SECONDS`] of consumption that lasts.
+//! The observed consumption of a replica is only a lower bound of its capacity. Without a backlog a replica consumes what
+//! arrives, and more replicas share that. Under a backlog the consumption is the capacity.
 //!
-//! | seen | `least` | `capacity` |
+//! A lag alone is not a backlog: a client that commits every five seconds always shows a lag of five seconds of consumption.
+//! So a backlog is a lag of more than [`BUSY_SECONDS`] of consumption that lasts.
+//!
+//! | observed | `least` | `capacity` |
 //! |---|---|---|
-//! | no backlog | the highest | never falls, rises with `least` once it is known |
-//! | a backlog for half a window, no change of replicas for a whole one | the highest | follows, down slowly |
-//! | replicas went within the last window | as it was: what went is still in the rate | as it was |
+//! | no backlog | the highest | never falls; rises with `least` once it is known |
+//! | a backlog for half a window, no change of replicas for a whole one | the capacity | follows; falls slowly |
+//! | replicas removed within the last window | unchanged: their consumption is still in the rate | unchanged |
 
 use serde::{Deserialize, Serialize};
 
 use super::capacity::differs;
 
-/// A lag of so many seconds of consumption is a backlog.
+/// A lag of more than this many seconds of consumption is a backlog.
 pub const BUSY_SECONDS: f64 = 15.0;
-/// Share of the difference by which the capacity falls at a tick.
+/// Share of the difference by which the capacity falls per tick, 0 to 1.
 const FALL: f64 = 0.1;
 
-/// What was learned of one replica; kept over restarts.
+/// The estimates of one replica, kept over restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Learned {
-    /// Messages one replica consumes per second when it has enough to do; None before that was seen.
+    /// Messages per second that one replica consumes under a backlog; None before a backlog was observed.
     pub capacity: Option<f64>,
-    /// Messages per second that one replica was seen to consume.
+    /// Messages per second that one replica consumes at least: the highest observed consumption.
     #[serde(default)]
     pub least: Option<f64>,
 }
 
 impl Learned {
-    /// Whether a number changed by more than a tenth: worth writing down.
+    /// Whether a number differs from `other` by more than a tenth. The estimates are worth writing only then.
     #[must_use]
     pub fn differs_from(&self, other: &Self) -> bool {
         differs(self.capacity, other.capacity) || differs(self.least, other.least)
     }
 }
 
-/// What is seen at a tick.
-pub(super) struct Seen {
+/// The observations of one tick.
+pub(super) struct Observation {
     /// Messages waiting.
     pub lag: f64,
     /// Messages consumed per second over the window.
     pub consumed: f64,
     /// Replicas that consume, at most one per partition.
     pub working: u32,
-    /// Window of the rate and pause after a change, seconds.
+    /// Window of the rate plus the pause after a change of the replicas, seconds.
     pub window: f64,
 }
 
-/// When replicas came and went, and since when there is a backlog.
+/// The state between ticks: changes of the replicas, and the backlog. Times are seconds on the clock of decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Watch {
     working: Option<u32>,
+    /// When `working` last changed.
     changed: f64,
+    /// When `working` last fell.
     fell: Option<f64>,
+    /// Since when the lag is a backlog.
     busy_since: Option<f64>,
 }
 
 impl Watch {
-    /// Takes note of what is seen at `now`, seconds.
-    pub fn note(&mut self, learned: &mut Learned, seen: &Seen, now: f64) {
-        if self.working != Some(seen.working) {
-            if self.working.is_some_and(|before| before > seen.working) {
+    /// Records the observations at `now` (seconds) and updates the estimates.
+    pub fn record(&mut self, learned: &mut Learned, observed: &Observation, now: f64) {
+        if self.working != Some(observed.working) {
+            if self.working.is_some_and(|before| before > observed.working) {
                 self.fell = Some(now);
             }
-            (self.working, self.changed) = (Some(seen.working), now);
+            (self.working, self.changed) = (Some(observed.working), now);
         }
-        let busy = seen.consumed > 0.0 && seen.lag > BUSY_SECONDS * seen.consumed;
+        let busy = observed.consumed > 0.0 && observed.lag > BUSY_SECONDS * observed.consumed;
         self.busy_since = busy.then(|| self.busy_since.unwrap_or(now));
-        let fell_lately = self.fell.is_some_and(|at| now - at <= seen.window);
-        if seen.working == 0 || seen.consumed <= 0.0 || fell_lately {
+        let fell_lately = self.fell.is_some_and(|at| now - at <= observed.window);
+        if observed.working == 0 || observed.consumed <= 0.0 || fell_lately {
             return;
         }
-        let each = seen.consumed / f64::from(seen.working);
+        let each = observed.consumed / f64::from(observed.working);
         learned.least = Some(learned.least.map_or(each, |least| least.max(each)));
-        let settled = now - self.changed > seen.window;
-        let proven = settled && self.busy_since.is_some_and(|since| now - since >= seen.window / 2.0);
+        let unchanged = now - self.changed > observed.window;
+        let proven = unchanged && self.busy_since.is_some_and(|since| now - since >= observed.window / 2.0);
         learned.capacity = match learned.capacity {
             Some(known) if proven && each < known => Some(known + FALL * (each - known)),
             Some(known) => Some(known.max(each)),
             None => proven.then_some(each),
         };
         if proven {
-            // What it could once is of no use when it cannot any more.
+            // An earlier, higher consumption is out of date.
             learned.least = learned.capacity;
         }
     }
 
-    /// Whether there has been a backlog for `seconds`.
+    /// Whether a backlog has lasted for `seconds`.
     pub fn is_behind(&self, now: f64, seconds: f64) -> bool {
         self.busy_since.is_some_and(|since| now - since >= seconds)
     }
@@ -98,29 +103,29 @@ impl Watch {
 mod tests {
     use super::*;
 
-    /// Notes the same for some seconds; returns what is known then.
-    fn watched(learned: &mut Learned, watch: &mut Watch, seen: (f64, f64, u32), seconds: std::ops::Range<i32>) {
-        let (lag, consumed, working) = seen;
+    /// Records the same observation every 5 s for a range of seconds.
+    fn watched(learned: &mut Learned, watch: &mut Watch, observed: (f64, f64, u32), seconds: std::ops::Range<i32>) {
+        let (lag, consumed, working) = observed;
         for second in seconds.step_by(5) {
-            watch.note(learned, &Seen { lag, consumed, working, window: 60.0 }, f64::from(second));
+            watch.record(learned, &Observation { lag, consumed, working, window: 60.0 }, f64::from(second));
         }
     }
 
     #[test]
-    fn a_lag_of_the_commit_interval_teaches_what_is_consumed_at_least_and_nothing_else() {
+    fn from_a_lag_of_the_commit_interval_only_the_least_consumption_is_learned() {
         let (mut learned, mut watch) = Default::default();
         watched(&mut learned, &mut watch, (100.0, 20.0, 1), 0..300);
         assert_eq!(learned, Learned { capacity: None, least: Some(20.0) });
-        // More replicas share what arrives; that makes none of them slower.
+        // More replicas share what arrives: a lower consumption of each does not lower the estimate.
         watched(&mut learned, &mut watch, (100.0, 20.0, 6), 300..900);
         assert_eq!(learned, Learned { capacity: None, least: Some(20.0) });
     }
 
     #[test]
-    fn under_a_backlog_what_is_consumed_is_what_a_replica_can() {
+    fn under_a_backlog_the_consumption_is_the_capacity() {
         let (mut learned, mut watch) = Default::default();
         watched(&mut learned, &mut watch, (9000.0, 100.0, 2), 0..60);
-        assert_eq!(learned.capacity, None, "not settled for a window");
+        assert_eq!(learned.capacity, None, "not unchanged for a window");
         watched(&mut learned, &mut watch, (9000.0, 100.0, 2), 60..120);
         assert_eq!(learned.capacity, Some(50.0));
         // A slower dependency.
@@ -130,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_replicas_that_went_still_count_in_the_rate_is_not_taken_for_that_of_the_others() {
+    fn the_consumption_of_removed_replicas_is_not_attributed_to_the_others() {
         let (mut learned, mut watch) = Default::default();
         watched(&mut learned, &mut watch, (10.0, 60.0, 6), 0..120);
         watched(&mut learned, &mut watch, (10.0, 60.0, 1), 120..180);

@@ -1,4 +1,4 @@
-//! A service that answers to the decisions on it, for tests.
+//! A simulated service that follows the decisions on it, for tests.
 
 use super::decision::Decision;
 use super::overload::Outside;
@@ -25,8 +25,8 @@ pub(super) fn policy() -> Policy {
     }
 }
 
-/// A service whose replicas answer within `unloaded / (1 - load / 100)` seconds and start within 20 s; `dependency` is
-/// added to every answer, whatever the replicas.
+/// A service whose latency is `unloaded / (1 - load / saturation) + dependency` seconds, with the load per ready replica.
+/// A new replica is ready after the start-up of its policy.
 pub(super) struct Toy {
     pub policy: Policy,
     pub history: History,
@@ -34,9 +34,11 @@ pub(super) struct Toy {
     pub current: u32,
     /// When each replica is ready.
     pub ready: Vec<f64>,
+    /// Latency without load, seconds.
     pub unloaded: f64,
-    /// What one replica serves at most, requests per second.
+    /// Requests per second that one replica serves at most.
     pub saturation: f64,
+    /// Latency of a dependency, seconds. It does not depend on the replicas.
     pub dependency: f64,
 }
 
@@ -79,7 +81,7 @@ impl Toy {
         decision
     }
 
-    /// Ticks with a load; the numbers of replicas that were changed to.
+    /// Runs ticks with a load. Returns the replicas after each change.
     pub fn run(&mut self, ticks: u32, rate: impl Fn(u32) -> f64) -> Vec<u32> {
         let mut before = self.current;
         (0..ticks)

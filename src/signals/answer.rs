@@ -1,4 +1,4 @@
-//! What Prometheus answers to a range of a series, read without a copy: 10,000 objects are 2 MB of JSON per series.
+//! Parses Prometheus' answer to a range query without copying it: 10,000 objects are 2 MB of JSON per series.
 
 use std::{borrow::Cow, fmt};
 
@@ -18,22 +18,22 @@ use crate::scaling::Signal;
 pub(super) struct Answer<'a> {
     /// The series that have a sample.
     pub series: Vec<Newest<'a>>,
-    /// Why it is not the whole answer, if it is not.
+    /// Why the answer is incomplete. None when it is complete.
     pub partial: Option<String>,
 }
 
 /// The newest sample of one series.
 #[derive(Debug)]
 pub(super) struct Newest<'a> {
-    /// Of which object.
+    /// The object.
     pub labels: Labels<'a>,
     /// When it was taken, seconds since 1970 by the server's clock.
     pub at: f64,
-    /// A number that was measured, or why it is none.
+    /// A valid number, or why it is not one.
     pub value: Result<f64, &'static str>,
 }
 
-/// The labels that matter; an empty one is one that is not there.
+/// The labels that identify an object. A missing label is empty.
 #[derive(Debug, Deserialize)]
 pub(super) struct Labels<'a> {
     #[serde(borrow, default)]
@@ -46,15 +46,15 @@ pub(super) struct Labels<'a> {
     pub dependency: Cow<'a, str>,
 }
 
-/// The newest samples of an answer of code 200.
+/// The newest samples of an answer with code 200.
 pub(super) fn parse(body: &[u8], max_series: usize) -> Result<Answer<'_>, Failure> {
     let (result, partial) = matrix::<Last>(body, max_series)?;
     Ok(Answer { series: result.into_iter().filter_map(newest).collect(), partial })
 }
 
-/// All samples of the one series of an answer of code 200, those that can have been measured: when, and the value. None
-/// when there is no series. Several are too many: nobody knows which one is meant. A part is none: what lacks may be the
-/// end.
+/// All valid samples of the one series of an answer with code 200: time and value. Empty when there is no series. Several
+/// series are an error, because it is not clear which one is meant. A partial answer is an error, because the newest samples
+/// may be missing.
 pub(super) fn samples(body: &[u8]) -> Result<Vec<(f64, f64)>, Failure> {
     let (result, partial) = matrix::<Vec<Sample>>(body, 1)?;
     if let Some(why) = partial {
@@ -64,7 +64,7 @@ pub(super) fn samples(body: &[u8]) -> Result<Vec<(f64, f64)>, Failure> {
     Ok(samples.filter_map(|Sample(at, text)| Some((at, number(&text).ok()?))).collect())
 }
 
-/// The series of an answer, and why it is not the whole answer, if it is not.
+/// The series of an answer, and why it is incomplete, if it is.
 type Matrix<'a, V> = (Vec<Element<'a, V>>, Option<String>);
 
 fn matrix<'a, V: Deserialize<'a> + Default>(body: &'a [u8], max_series: usize) -> Result<Matrix<'a, V>, Failure> {
@@ -84,13 +84,13 @@ fn matrix<'a, V: Deserialize<'a> + Default>(body: &'a [u8], max_series: usize) -
     Ok((data.result, partial))
 }
 
-/// The text of the error in an answer of any other code; empty when there is none for people.
+/// The error text of an answer with any other code. Empty when there is none that a user can read.
 pub(super) fn error_text(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Wire<Last>>(body) {
         Ok(wire) => wire.error.into_owned(),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
-    // A page is not for a status.
+    // HTML and JSON are not shown in a status.
     if text.trim_start().starts_with(['<', '{']) { String::new() } else { shorten(&text) }
 }
 
@@ -109,7 +109,7 @@ fn newest<'a>(element: Element<'a, Last<'a>>) -> Option<Newest<'a>> {
     Some(Newest { labels: element.metric, at, value: number(&text) })
 }
 
-/// A value as Prometheus writes it, `"0.25"`, `"NaN"` or `"+Inf"`, when it can have been measured.
+/// Parses a value as Prometheus writes it: `"0.25"`, `"NaN"` or `"+Inf"`. The error is why it cannot have been measured.
 fn number(text: &str) -> Result<f64, &'static str> {
     let value: f64 = text.parse().map_err(|_| reason::NO_NUMBER)?;
     match value {
@@ -129,9 +129,9 @@ struct Wire<'a, V> {
     error: Cow<'a, str>,
     #[serde(borrow)]
     data: Option<Data<'a, V>>,
-    /// Of Thanos, when a store did not answer, and of Prometheus, when a remote one did not.
+    /// Set by Thanos when a store did not answer, and by Prometheus when a remote one did not.
     warnings: Option<Vec<String>>,
-    /// Of VictoriaMetrics, when a storage node did not answer.
+    /// Set by VictoriaMetrics when a storage node did not answer.
     #[serde(default, rename = "isPartial")]
     is_partial: bool,
 }
@@ -154,11 +154,11 @@ struct Element<'a, V> {
     values: V,
 }
 
-/// Time in seconds, and the value as text.
+/// The time in seconds since 1970, and the value as text.
 #[derive(Deserialize)]
 struct Sample<'a>(f64, #[serde(borrow)] Cow<'a, str>);
 
-/// The newest of a list of samples.
+/// The newest sample of a list.
 #[derive(Default)]
 struct Last<'a>(Option<Sample<'a>>);
 
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_sample_counts_wherever_it_stands() {
+    fn the_newest_sample_counts_at_any_position() {
         let body = br#"{"status":"success","data":{"resultType":"matrix","result":[
             {"metric":{"namespace":"shop","recommender":"a\u0062","other":"x"},"values":[[30.5,"3"],[10,"1"],[20,"2"]]},
             {"metric":{"namespace":"shop","recommender":"empty"},"values":[]},
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_have_been_measured_is_a_number() {
+    fn only_values_that_can_have_been_measured_are_valid() {
         for (text, value) in [("0", 0.0), ("1e3", 1000.0), ("0.250", 0.25), ("-0", 0.0)] {
             assert_eq!(number(text), Ok(value), "{text}");
         }
@@ -225,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_says_what_it_is() {
-        let told = |body: &str| parse(body.as_bytes(), 10).expect_err(body).to_string();
+    fn the_error_for_an_invalid_answer_describes_it() {
+        let message = |body: &str| parse(body.as_bytes(), 10).expect_err(body).to_string();
         for (body, part) in [
             ("<!DOCTYPE html><p>Sign in", "(a page of HTML)"),
             ("", "(no JSON)"),
@@ -242,12 +242,12 @@ mod tests {
                 "refused the query: query timed out",
             ),
         ] {
-            assert!(told(body).contains(part), "{body}: {}", told(body));
+            assert!(message(body).contains(part), "{body}: {}", message(body));
         }
     }
 
     #[test]
-    fn pages_and_json_are_not_repeated() {
+    fn html_and_json_are_not_repeated_in_messages() {
         assert_eq!(error_text(br#"{"status":"error","error":"bad \"query\""}"#), r#"bad "query""#);
         assert_eq!(
             error_text(b"Client sent an HTTP request to an HTTPS server.\n"),

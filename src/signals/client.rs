@@ -1,4 +1,4 @@
-//! One HTTP call to a metric source: bounded in time and size, without retries, redirects or proxies.
+//! HTTP requests to a metric source, limited in time and size, without retries, redirects or proxies.
 
 use std::{
     path::Path,
@@ -26,41 +26,41 @@ use super::{
 };
 use crate::monitoring::promql;
 
-/// Far enough back for the newest sample of a series that is recorded every 5 s, and of one that has just missed some.
+/// Range of the query for the newest samples: series are recorded every 5 s, and some samples may be missing.
 const RANGE: &str = "30s";
-/// Two heads of a server whose clock was not set differ by this at most in how far it is ahead, seconds: by a second, and
-/// by what heads are under way.
-const WHOLE: f64 = 1.5;
-/// Of an answer that says no, so much is read, bytes.
+/// Largest difference between two measured offsets of the same clock, seconds: `Date` has whole seconds, and the network
+/// delay of responses varies. A larger one means that a clock was set.
+const OFFSET_TOLERANCE: f64 = 1.5;
+/// Bytes that are read of the body of an error response.
 const ERROR_BYTES: usize = 64 << 10;
 
-/// The body of an answer of code 200 and the time of its head.
+/// The body of a response with code 200, and the time of its headers.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub body: Vec<u8>,
     pub clock: Clock,
 }
 
-/// The connections to a source.
+/// The HTTP client of a source. Clones share its connections.
 #[derive(Clone)]
 pub(super) struct Client {
     http: kube::Client,
-    /// By how much the server's clock is ahead of ours, seconds, as far as that is known.
-    lead: Arc<Mutex<Option<f64>>>,
+    /// The server's time minus ours, seconds. None before the first response with a `Date`.
+    offset: Arc<Mutex<Option<f64>>>,
 }
 
-/// Makes the calls of one read, which share a start, a deadline and a token.
+/// Sends the queries of one read, which share the start, the deadline and the token.
 pub(super) struct Session<'a> {
     config: &'a SourceConfig,
     client: &'a Client,
     token: Option<HeaderValue>,
-    /// The same moment on two clocks.
+    /// The start of the read on the monotonic clock, and in seconds since 1970.
     started: (Instant, f64),
 }
 
 impl Client {
-    /// `kube::Client` serves for any HTTP API: the URL may have a path, only the certificates of `caFile` are trusted if
-    /// there is one (it is read again every minute), and proxies of the environment are not asked.
+    /// `kube::Client` works for any HTTP API. The URL may have a path. With a `caFile` only its certificates are trusted, and
+    /// the file is read again every minute. Proxies from the environment are not used.
     pub(super) fn new(config: &SourceConfig) -> Result<Self, Failure> {
         let mut kube = kube::Config::new(config.url.clone());
         kube.connect_timeout = Some(config.timeout);
@@ -69,7 +69,7 @@ impl Client {
         kube.headers = config.headers.clone();
         kube.root_cert_file.clone_from(&config.ca_file);
         if config.ca_file.is_some() || config.url.scheme_str() == Some("http") {
-            // Else kube wants the system's certificates, which an image may lack, also where nobody needs them.
+            // Otherwise kube loads the system's certificates even if they are not needed, and an image may lack them.
             kube.root_cert = Some(Vec::new());
         }
         let http = kube::Client::try_from(kube).map_err(|error| {
@@ -77,10 +77,10 @@ impl Client {
             let file = config.ca_file.as_deref();
             file.map_or_else(|| Failure::Setup(why.clone()), |file| unusable("caFile", file, &why))
         })?;
-        Ok(Self { http, lead: Arc::default() })
+        Ok(Self { http, offset: Arc::default() })
     }
 
-    /// Begins a read: takes the token out of its file anew, because tokens are renewed.
+    /// Begins a read. It reads the token from its file again, because tokens are renewed.
     pub(super) fn session<'a>(
         &'a self,
         config: &'a SourceConfig,
@@ -109,19 +109,19 @@ fn bearer(file: &Path) -> Result<HeaderValue, Failure> {
 }
 
 impl Session<'_> {
-    /// Asks for the last samples of a series of all objects.
+    /// Queries the last samples of a series for all objects.
     pub(super) async fn ask(&self, series: Series) -> Result<Reply, Failure> {
         self.query(&format!("{}[{RANGE}]", self.select(series, [r#"recommender!="""#.to_owned()]))).await
     }
 
-    /// A series with these matchers and those of the configuration.
+    /// The selector of a series with these matchers and those of the configuration.
     pub(super) fn select(&self, series: Series, matchers: impl IntoIterator<Item = String>) -> String {
         let configured = self.config.match_labels.iter().map(|(label, value)| promql::equals(label, value));
         let matchers: Vec<String> = matchers.into_iter().chain(configured).collect();
         promql::series(series.name(), &matchers.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Asks for what an expression says now.
+    /// Evaluates an expression at the current time.
     pub(super) async fn query(&self, query: &str) -> Result<Reply, Failure> {
         let deadline = self.started.0 + self.config.timeout;
         let call = async {
@@ -130,20 +130,20 @@ impl Session<'_> {
             let clock = self.clock(response.headers());
             let (code, body) = (response.status(), response.into_body());
             if code != StatusCode::OK {
-                // What was read of it is enough for an error.
+                // The part that was read is enough for an error message.
                 let (Ok(body) | Err((_, body))) = collect(body, ERROR_BYTES).await;
                 return Err(Failure::Status { code: code.as_u16(), text: error_text(&body) });
             }
             let body = collect(body, self.config.max_bytes).await.map_err(|(failure, _)| failure)?;
             Ok(Reply { body, clock })
         };
-        // The client logs each failure as an error of its own; ours are told once, in one sentence.
+        // The client logs each failure as an error. That is suppressed: the operator reports failures once, in one sentence.
         let call = timeout_at(deadline, call).with_subscriber(NoSubscriber::new());
         call.await.unwrap_or(Err(Failure::TimedOut(self.config.timeout.as_secs())))
     }
 
     fn request(&self, query: &str) -> Request<Body> {
-        // Some versions of VictoriaMetrics leave out the last 30 s when not told so.
+        // Without `nocache`, some versions of VictoriaMetrics omit the last 30 s.
         let options = format!("timeout={}s&nocache=1", self.config.timeout.as_secs());
         let path = format!("/api/v1/query?query={}&{options}", encode(query));
         let mut request = Request::new(Body::empty());
@@ -155,35 +155,37 @@ impl Session<'_> {
         request
     }
 
-    /// The time of a head that has just come. The server's has no fractions: of all heads, the one that came right after a
-    /// second began says how far its clock is ahead. One that says something else altogether tells of a clock that was set.
+    /// The time of response headers that have just arrived, by both clocks. `Date` has whole seconds, so the offset is most
+    /// exact in a response from right after the begin of a second. That is the largest offset, which is kept. A very
+    /// different offset replaces it: a clock was set.
     fn clock(&self, headers: &HeaderMap) -> Clock {
         let ours = self.started.1 + self.started.0.elapsed().as_secs_f64();
         let Some(server) = date(headers) else { return Clock { ours, server: ours } };
-        let mut known = self.client.lead.lock().unwrap_or_else(PoisonError::into_inner);
-        let lead = lead(*known, server - ours);
-        *known = Some(lead);
-        Clock { ours, server: ours + lead }
+        let mut known = self.client.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = updated_offset(*known, server - ours);
+        *known = Some(offset);
+        Clock { ours, server: ours + offset }
     }
 }
 
-/// By how much a clock is ahead that was known to be so far ahead, when its time without fractions is so far ahead.
-fn lead(known: Option<f64>, whole: f64) -> f64 {
-    known.filter(|known| (known - whole).abs() <= WHOLE).map_or(whole, |known| known.max(whole))
+/// The offset of a clock after another measurement, seconds. `known`: the offset before. `measured`: the offset from a time
+/// in whole seconds.
+fn updated_offset(known: Option<f64>, measured: f64) -> f64 {
+    known.filter(|known| (known - measured).abs() <= OFFSET_TOLERANCE).map_or(measured, |known| known.max(measured))
 }
 
-/// The server's time, also when its answer has been in a cache for a while.
+/// The server's time from `Date`, plus the `Age` of a response from a cache.
 fn date(headers: &HeaderMap) -> Option<f64> {
     let date = DateTimeParser::new().parse_timestamp(headers.get(DATE)?.to_str().ok()?).ok()?;
     let age: u32 = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or_default();
     Some(seconds(date) + f64::from(age))
 }
 
-/// A body of at most `most` bytes; what there was of it otherwise.
+/// Reads a body of at most `most` bytes. The error contains what was read until then.
 async fn collect(body: Body, most: usize) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(most);
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(most);
     let mut stream = axum::body::Body::new(body).into_data_stream();
-    let mut bytes = Vec::with_capacity(announced.min(most));
+    let mut bytes = Vec::with_capacity(expected.min(most));
     while let Some(chunk) = stream.next().await {
         match chunk {
             Ok(chunk) if bytes.len() + chunk.len() <= most => bytes.extend_from_slice(&chunk),
@@ -194,7 +196,7 @@ async fn collect(body: Body, most: usize) -> Result<Vec<u8>, (Failure, Vec<u8>)>
     Ok(bytes)
 }
 
-/// A text as a value in a URL's query.
+/// Percent-encodes a text for the query of a URL.
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len() * 2);
     for byte in text.bytes() {
@@ -211,23 +213,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_survive_the_url() {
+    fn queries_are_percent_encoded() {
         assert_eq!(encode("a:b{c!=\"\"}[30s]+é"), "a%3Ab%7Bc%21%3D%22%22%7D%5B30s%5D%2B%C3%A9");
     }
 
     #[test]
-    fn a_clock_without_fractions_is_known_better_with_every_head_and_anew_when_it_was_set() {
-        // Three seconds ahead, looked at 0.7, 0.1, 0.9 and 0.2 s after its seconds began.
-        let heads = [2.3, 2.9, 2.1, 2.8];
-        let after =
-            |before: Option<f64>, heads: &[f64]| heads.iter().fold(before, |known, head| Some(lead(known, *head)));
-        assert_eq!(after(None, &heads), Some(2.9));
+    fn the_clock_offset_gets_more_exact_with_each_response_and_is_replaced_when_a_clock_was_set() {
+        // The clock is three seconds ahead; the responses are from 0.7, 0.1, 0.9 and 0.2 s after the begin of a second.
+        let offsets = [2.3, 2.9, 2.1, 2.8];
+        let after = |before: Option<f64>, offsets: &[f64]| {
+            offsets.iter().fold(before, |known, offset| Some(updated_offset(known, *offset)))
+        };
+        assert_eq!(after(None, &offsets), Some(2.9));
         assert_eq!(after(Some(2.9), &[-7.3]), Some(-7.3), "set back by ten seconds");
         assert_eq!(after(Some(-7.3), &[2.4, 2.6]), Some(2.6), "and forward again");
     }
 
     #[test]
-    fn the_servers_time_is_that_of_its_head() {
+    fn the_servers_time_is_read_from_its_date_and_age_headers() {
         let at = |date: &'static str, age: &'static str| {
             let headers = [(DATE, HeaderValue::from_static(date)), (AGE, HeaderValue::from_static(age))];
             super::date(&headers.into_iter().collect())

@@ -1,16 +1,16 @@
-//! Where metrics are read from: the file of `--metric-sources`.
+//! Configuration of the metric sources: the file of `--metric-sources`.
 //!
 //! ```yaml
 //! sources:
-//!   - name: default                          # what an object's spec.monitoring.source names
+//!   - name: default                          # referenced by an object's spec.monitoring.source
 //!     url: https://mimir.monitoring:8080/prometheus
 //!     bearerTokenFile: /var/run/secrets/mimir/token      # read again for every tick
 //!     caFile: /etc/mimir/ca.crt              # instead of the system's certificates; read again every minute
 //!     headers: {X-Scope-OrgID: shop}         # the tenant
-//!     matchLabels: {cluster: prod}           # where one source has the series of several clusters
+//!     matchLabels: {cluster: prod}           # if one source has the series of several clusters
 //!     timeoutSeconds: 4                      # for all queries of a tick, 1 to 30
-//!     maxBytes: 16777216                     # of one answer
-//!     maxSeries: 50000                       # of one answer
+//!     maxBytes: 16777216                     # limit of one answer
+//!     maxSeries: 50000                       # limit of one answer
 //! ```
 
 use std::{
@@ -27,31 +27,34 @@ use axum::http::{
 };
 use serde::Deserialize;
 
-/// The source of objects that name none.
+/// Name of the source for objects that name none.
 pub const DEFAULT: &str = "default";
 
+/// Default of `timeoutSeconds`, seconds.
 const TIMEOUT_SECONDS: u64 = 4;
+/// Default of `maxBytes`, bytes.
 const MAX_BYTES: usize = 16 << 20;
+/// Default of `maxSeries`.
 const MAX_SERIES: usize = 50_000;
-/// Longest URL, and longest matchers, bytes: together, encoded, they are to fit into the URL of a query.
+/// Longest URL, and longest matchers, bytes: encoded, both have to fit into the URL of a query.
 const LONGEST: usize = 2048;
 
 /// A metric source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceConfig {
-    /// What objects name it by: a DNS label.
+    /// Name that objects refer to: a DNS label.
     pub name: String,
-    /// http or https, without credentials; what comes before `/api/v1`.
+    /// The part of the URL before `/api/v1`: http or https, without credentials.
     pub url: Uri,
-    /// Where the bearer token is.
+    /// File with the bearer token.
     pub bearer_token_file: Option<PathBuf>,
-    /// Where the certificates to trust are, in PEM.
+    /// File with the trusted certificates, in PEM.
     pub ca_file: Option<PathBuf>,
-    /// Sent with every query. The values are not shown by `Debug`.
+    /// Headers of every query. The values are not shown by `Debug`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Narrow every query.
+    /// Label matchers that are added to every query.
     pub match_labels: BTreeMap<String, String>,
-    /// For all queries of one read.
+    /// Time limit for all queries of one read together.
     pub timeout: Duration,
     /// Largest answer to one query, bytes.
     pub max_bytes: usize,
@@ -59,12 +62,12 @@ pub struct SourceConfig {
     pub max_series: usize,
 }
 
-/// What is wrong with the configuration, and what to write instead.
+/// An error in the configuration, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// Which part of the file it is about, as in `sources[1] ("mimir").url`.
+    /// The part of the file with the error, as in `sources[1] ("mimir").url`.
     pub place: String,
-    /// What is wrong there and what to write instead.
+    /// What is wrong and what to write instead.
     pub message: String,
 }
 
@@ -74,24 +77,24 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// What is wrong with a field.
+/// A field, and what is wrong with it.
 type Problem = (&'static str, String);
 
 impl SourceConfig {
-    /// The source named [`DEFAULT`] with nothing but a URL: the flag `--prometheus-url`.
+    /// The source named [`DEFAULT`] with only a URL: the flag `--prometheus-url`.
     ///
     /// # Errors
-    /// When the URL cannot be that of a Prometheus.
+    /// When the URL is not valid for a Prometheus.
     pub fn plain(url: &str) -> Result<Self, ConfigError> {
         let entry = Entry { name: Some(DEFAULT.into()), url: Some(url.trim().into()), ..Entry::default() };
         entry.check().map_err(|(_, message)| ConfigError { place: String::new(), message })
     }
 }
 
-/// The sources of a file.
+/// Parses the sources of a file.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first error in the file.
 pub fn parse(text: &str) -> Result<Vec<SourceConfig>, ConfigError> {
     let options = serde_saphyr::options! { with_snippet: false };
     let file: Option<File> = serde_saphyr::from_str_with_options(text, options).map_err(|error| unreadable(&error))?;
@@ -189,7 +192,7 @@ fn name(name: Option<String>) -> Result<String, Problem> {
     }
 }
 
-/// The URL, or what to write instead. Does not repeat it: there may be a password in it.
+/// Parses the URL. The error does not repeat it, because it may contain a password.
 fn url(url: Option<String>) -> Result<Uri, String> {
     let url = url.ok_or("missing; write where the source's HTTP API is, as in http://prometheus.monitoring:9090")?;
     let instead = "write it as in http://prometheus.monitoring:9090 or https://mimir.example.org/prometheus";
@@ -250,7 +253,7 @@ fn is_label(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A file with one source that has these lines.
+    /// Parses a file with one source of these lines.
     fn one(lines: &str) -> Result<Vec<SourceConfig>, ConfigError> {
         parse(&format!("sources:\n- {}\n", lines.replace('\n', "\n  ")))
     }
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_enough_and_the_flag_means_the_same() {
+    fn a_source_with_only_name_and_url_equals_that_of_the_flag() {
         let plain = SourceConfig::plain(" http://[::1]:9090").expect("valid");
         assert_eq!(one("{name: default, url: 'http://[::1]:9090'}"), Ok(vec![plain.clone()]));
         assert_eq!((plain.timeout.as_secs(), plain.max_bytes, plain.max_series), (4, 16_777_216, 50_000));
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_a_query_is_refused() {
+    fn urls_and_matchers_too_long_for_a_query_are_refused() {
         let long = "x".repeat(LONGEST);
         let error = one(&format!("{{name: a, url: 'http://a/{long}'}}")).expect_err("too long").to_string();
         assert!(error.contains("(\"a\").url: longer than 2048 bytes"), "{error}");
@@ -299,8 +302,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
-        for (text, told) in [
+    fn errors_state_their_place_and_what_to_write_instead() {
+        for (text, expected) in [
             ("", "sources: no source in it"),
             ("sources: []", "sources: no source in it; write at least one"),
             ("sources: [{url: 'http://a'}]", "sources[0].name: missing; write \"default\""),
@@ -344,7 +347,7 @@ mod tests {
             ("source: []", "unknown field"),
         ] {
             let error = parse(text).expect_err(text).to_string();
-            assert!(error.contains(told), "{text:?}: {error}");
+            assert!(error.contains(expected), "{text:?}: {error}");
         }
     }
 }

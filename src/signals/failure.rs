@@ -1,20 +1,20 @@
-//! Why a query has no usable answer: one sentence for people, with what to check.
+//! Why a query has no usable answer: one sentence for users, with what to check.
 
 use std::{error::Error, io};
 
 use super::{Series, SourceConfig};
 
-/// Longest text of a server that is repeated, in characters.
+/// Longest text of a server that is repeated in a message, characters.
 const LONGEST: usize = 200;
 
-/// Why a query has no usable answer. Displays without anything that changes from one try to the next, because it is
-/// shown in statuses.
+/// Why a query has no usable answer. The text must not change from one attempt to the next, because it is shown in object
+/// statuses.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// A file of the configuration cannot be used.
     #[error("its {field} {file:?} cannot be used: {why}; check what is mounted there")]
     File { field: &'static str, file: String, why: String },
-    /// The client could not be made.
+    /// The HTTP client could not be created.
     #[error("it cannot be connected to: {0}; without a CA of the system set caFile")]
     Setup(String),
     #[error("connection refused; is it running, is the port right?")]
@@ -23,14 +23,14 @@ pub(super) enum Failure {
     Dns,
     #[error("TLS failed: {0}; check caFile, the name in the certificate, its expiry, and http or https in the URL")]
     Tls(String),
-    #[error("no whole answer within {0} s; is it overloaded, does a network policy keep the operator out?")]
+    #[error("no complete answer within {0} s; is it overloaded, does a network policy keep the operator out?")]
     TimedOut(u64),
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// The server said no.
+    /// The server answered with an error code.
     #[error("HTTP {code}{text}; {advice}", text = of_server(text), advice = advice(*code))]
     Status { code: u16, text: String },
-    /// The server said no in JSON with a code of success.
+    /// The server answered with a success code and an error in the JSON.
     #[error("it refused the query{text}", text = of_server(.0))]
     Refusal(String),
     #[error("its answer is larger than {0} bytes; raise maxBytes, or have it record fewer series")]
@@ -39,13 +39,13 @@ pub(super) enum Failure {
     TooMany { found: usize, most: usize },
     #[error("its answer is not that of a Prometheus ({0}); does the URL point at a login page, or lack a path prefix?")]
     NotPrometheus(String),
-    /// Values there are, but not all.
-    #[error("its answer is only a part, so replicas are not lowered{text}", text = of_server(.0))]
+    /// The answer has values, but is incomplete.
+    #[error("its answer is incomplete, so replicas are not lowered{text}", text = of_server(.0))]
     Partial(String),
 }
 
 impl Failure {
-    /// Why a decision has no data, to come after "because".
+    /// Why a decision has no data, as text to follow "because".
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::TooLarge(_) => "the metric source's answer is larger than maxBytes",
@@ -59,7 +59,7 @@ impl Failure {
         }
     }
 
-    /// Which source this happened to, and to which series if not to all of them.
+    /// The failure with the source, and with the series unless all of them failed.
     pub(super) fn sentence(&self, source: &SourceConfig, series: Option<Series>) -> String {
         let (name, url) = (&source.name, source.url.to_string());
         let url = url.trim_end_matches('/');
@@ -67,7 +67,7 @@ impl Failure {
         format!("metric source {name:?} ({url}){series}: {self}")
     }
 
-    /// What the client's error means.
+    /// The failure that an error of the HTTP client stands for.
     pub(super) fn of_call(error: &kube::Error) -> Self {
         let chain: Vec<&dyn Error> =
             std::iter::successors(Some(error as &dyn Error), |&error| error.source()).collect();
@@ -75,16 +75,17 @@ impl Failure {
         if kind == Some(io::ErrorKind::ConnectionRefused) {
             return Self::Refused;
         }
-        // The types behind these are private to the client or those of a TLS stack that we do not name.
+        // These errors can only be recognised by their texts: their types are private to the client, or belong to a TLS stack
+        // that is not a direct dependency.
         let texts: Vec<String> = chain.iter().map(ToString::to_string).collect();
-        let says = |part: &str| texts.iter().any(|text| text.contains(part));
+        let has = |part: &str| texts.iter().any(|text| text.contains(part));
         let last = texts.last().map(String::as_str).unwrap_or_default();
-        if says("dns error") {
+        if has("dns error") {
             Self::Dns
-        } else if says("certificate") || says("corrupt message") || says("received fatal alert") || says("handshake") {
-            // What follows is a count of seconds.
-            let lasting = last.split(": verification time").next().unwrap_or_default();
-            Self::Tls(shorten(lasting))
+        } else if has("certificate") || has("corrupt message") || has("received fatal alert") || has("handshake") {
+            // The rest of the text is a number of seconds, which changes from one attempt to the next.
+            let constant = last.split(": verification time").next().unwrap_or_default();
+            Self::Tls(shorten(constant))
         } else {
             Self::Broken(shorten(last))
         }
@@ -107,7 +108,7 @@ fn of_server(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
-/// A text of somebody else, on one line and not too long.
+/// The text of another program, on one line and limited in length.
 pub(super) fn shorten(text: &str) -> String {
     let clean = text.replace(|c: char| c.is_control(), " ").split_whitespace().collect::<Vec<_>>().join(" ");
     let mut short: String = clean.chars().take(LONGEST).collect();
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_servers_say_is_one_short_line() {
+    fn texts_of_servers_become_one_short_line() {
         assert_eq!(shorten("a\n  b\u{7}\tc"), "a b c");
         let long = shorten(&"é ".repeat(1000));
         assert_eq!(long.chars().count(), LONGEST + 1);
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_what_to_check() {
+    fn an_error_code_is_shown_with_what_to_check() {
         let text = |code, text: &str| Failure::Status { code, text: text.into() }.to_string();
         assert_eq!(text(401, ""), "HTTP 401; check bearerTokenFile and what its account may read");
         assert_eq!(text(500, "tsdb: closed"), "HTTP 500: tsdb: closed; see its log");

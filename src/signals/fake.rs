@@ -1,4 +1,4 @@
-//! A Prometheus that answers what it is told to.
+//! A fake Prometheus with configurable answers.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -16,18 +16,18 @@ use tokio::{
 
 use super::{Quality, ReadStats, Reader, Readings, Series, SourceConfig, answer, readings::Clock};
 
-/// When tests happen, seconds since 1970.
+/// The current time in tests, seconds since 1970.
 pub const NOW: i64 = 1_800_000_000;
 
-/// So many seconds after [`NOW`].
+/// The time so many seconds after [`NOW`].
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(NOW + seconds).expect("in range")
 }
 
-/// What to answer to a request.
+/// The answer to a request.
 pub type Answer = Arc<dyn Fn(Request<Body>) -> Response + Send + Sync>;
 
-/// A server on a port of its own; gone when dropped.
+/// A server on its own port. It stops when dropped.
 pub struct Fake {
     pub url: String,
     address: SocketAddr,
@@ -45,8 +45,8 @@ impl Fake {
         Self::start_on(TcpListener::bind("127.0.0.1:0").await.expect("a free port"), answer)
     }
 
-    /// Stops listening. Returns the socket to listen on again, which keeps the port from others meanwhile. Connections that
-    /// there are live on, so a server that is to be stopped answers with `Connection: close`.
+    /// Stops listening. Returns the socket to listen on again, which keeps the port reserved. Open connections survive, so a
+    /// server that will be stopped has to answer with `Connection: close`.
     pub async fn stop(self) -> TcpSocket {
         self.server.abort();
         while !self.server.is_finished() {
@@ -66,50 +66,50 @@ impl Fake {
         Self { url, address, server }
     }
 
-    /// Answers every query with the same.
+    /// A server that answers every query in the same way.
     pub async fn always(answer: impl Fn() -> Response + Send + Sync + 'static) -> Self {
         Self::start(Arc::new(move |_| answer())).await
     }
 
-    /// A reader of it.
+    /// A reader of this server.
     pub fn reader(&self) -> Reader {
         reader(&self.url)
     }
 }
 
-/// A reader of a URL with the settings of the flag.
+/// A reader of a URL, with the settings of the flag `--prometheus-url`.
 pub fn reader(url: &str) -> Reader {
     Reader::new(SourceConfig::plain(url).expect("a URL"), Quality::default())
 }
 
-/// The series that is asked for.
+/// The series that a request queries.
 pub fn asked(request: &Request<Body>) -> Series {
     let query = request.uri().query().unwrap_or_default();
     let of = |series: &Series| query.contains(&format!("query={}%7B", series.name().replace(':', "%3A")));
     Series::ALL.into_iter().find(of).unwrap_or_else(|| panic!("{query}"))
 }
 
-/// An answer in the words of Prometheus, at [`NOW`] by its clock.
+/// An answer of a Prometheus whose clock is at [`NOW`].
 pub fn reply(code: u16, body: impl Into<Body>) -> Response {
     reply_at(0, code, body)
 }
 
-/// The same, so many seconds after [`NOW`].
+/// An answer of a Prometheus whose clock is so many seconds after [`NOW`].
 pub fn reply_at(seconds: i64, code: u16, body: impl Into<Body>) -> Response {
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at(seconds)).expect("a date");
     let code = StatusCode::from_u16(code).expect("a code");
     (code, [(DATE, date)], body.into()).into_response()
 }
 
-/// The answer with these series, each a pair of labels and samples in JSON.
+/// The body of an answer with these series, each a pair of labels and samples in JSON.
 pub fn matrix(series: &[(&str, &str)]) -> String {
     let elements: Vec<String> =
         series.iter().map(|(labels, values)| format!(r#"{{"metric":{{{labels}}},"values":[{values}]}}"#)).collect();
     format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{}]}}}}"#, elements.join(","))
 }
 
-/// What was read at a time when there were these samples: namespace and name of the object, series and what it is about,
-/// the value as Prometheus writes it, and its age in seconds.
+/// The readings of these samples, `seconds` after [`NOW`]. A sample has the namespace and name of the object, the series, the
+/// value of its label [`Series::about`], the value as Prometheus writes it, and the age in seconds.
 pub fn readings(samples: &[(&str, &str, Series, &str, String, i64)], seconds: i64) -> Readings {
     let now = (NOW + seconds) as f64;
     let known = Series::ALL.map(|series| {
@@ -130,16 +130,16 @@ pub fn readings(samples: &[(&str, &str, Series, &str, String, i64)], seconds: i6
     Readings::none(Quality::default()).next(known.into(), None, ReadStats::default())
 }
 
-/// The labels of the object that tests ask for, with both a workload and a dependency.
+/// The labels of the object in the tests, with both a workload and a dependency.
 pub const LABELS: &str =
     r#""namespace":"shop","recommender":"packages","workload":"serving","dependency":"serving","__name__":"x""#;
 
-/// A sample so many seconds after [`NOW`], in JSON.
+/// A sample from so many seconds after [`NOW`], in JSON.
 pub fn sample(seconds: i64, value: &str) -> String {
     format!(r#"[{}.0,"{value}"]"#, NOW + seconds)
 }
 
-/// The answer with samples of that object.
+/// The body of an answer with samples of the object in the tests.
 pub fn of_object(values: &str) -> String {
     matrix(&[(LABELS, values)])
 }

@@ -1,5 +1,5 @@
-//! What the kubelets report of pods that do not answer themselves: how much CPU they use (`metrics.k8s.io`), and why their
-//! readiness probes fail (Events). Asked for only while there are such pods.
+//! What the kubelets report about pods that do not answer: their CPU use (`metrics.k8s.io`), and why their readiness probes
+//! fail (Events). Queried only while there are such pods.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::{
     scaling::overload::ProbeFailure,
 };
 
-/// No answer is waited for longer: there is a new round every few seconds.
+/// Longest time to wait for an answer: there is a new round of queries every few seconds.
 const DEADLINE: Duration = Duration::from_secs(4);
-/// Most Events of one namespace that are read: what is new is among them, because the kubelet counts repetitions in one
-/// Event, and Events go after an hour.
+/// Most Events that are read from one namespace. The new ones are among them, because the kubelet counts repetitions in one
+/// Event, and Events are deleted after an hour.
 const MOST_EVENTS: u32 = 500;
-/// The pods' CPU use is asked for with the labels that all of our servers have.
+/// Label selector of the pods whose CPU use is queried: all of our servers have this label.
 const SERVERS: &str = "app.kubernetes.io/component=serving";
 
 /// The CPU use of one server.
@@ -33,7 +33,7 @@ pub struct PodCpu {
     pub namespace: String,
     /// Name of the pod.
     pub pod: String,
-    /// Cores, mean over the window.
+    /// Cores used, mean over the window.
     pub cores: f64,
     /// When the window ended.
     pub at: Timestamp,
@@ -46,13 +46,13 @@ pub struct PodCpu {
 pub struct FailedProbe {
     /// Name of the pod.
     pub pod: String,
-    /// How it failed last, and when.
+    /// How it last failed.
     pub failure: ProbeFailure,
-    /// When that was.
+    /// When it last failed.
     pub at: Timestamp,
 }
 
-/// Access to what kubelets report within a scope.
+/// Access to the kubelets' reports within a scope.
 #[derive(Clone)]
 pub struct Kubelets {
     client: Client,
@@ -60,15 +60,15 @@ pub struct Kubelets {
 }
 
 impl Kubelets {
-    /// Connects to nothing yet.
+    /// Does not connect yet.
     pub fn new(client: Client, scope: Scope) -> Self {
         Self { client, scope }
     }
 
-    /// The CPU use of all servers, in one request.
+    /// Reads the CPU use of all servers in one request.
     ///
     /// # Errors
-    /// A few words on why there is none, to come after "because".
+    /// Why it cannot be read, as text to follow "because".
     pub async fn cpu(&self) -> Result<Vec<PodCpu>, String> {
         let kind = pod_metrics();
         let api: Api<DynamicObject> = match &self.scope {
@@ -80,10 +80,10 @@ impl Kubelets {
         Ok(listed.items.iter().filter_map(pod_cpu).collect())
     }
 
-    /// The readiness probes that failed in a namespace, the newest failure of each pod.
+    /// Reads the newest readiness probe failure of each pod in a namespace.
     ///
     /// # Errors
-    /// A few words on why that is not known.
+    /// Why the Events cannot be read.
     pub async fn failed_probes(&self, namespace: &str) -> Result<Vec<FailedProbe>, String> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let of_probes = ListParams::default().fields("involvedObject.kind=Pod,reason=Unhealthy").limit(MOST_EVENTS);
@@ -120,7 +120,7 @@ fn pod_metrics() -> ApiResource {
     }
 }
 
-/// Of our own container: what is injected beside it has CPU of its own. None when it cannot be read.
+/// The CPU use of our own container; injected sidecars are not included. None when it cannot be parsed.
 fn pod_cpu(metrics: &DynamicObject) -> Option<PodCpu> {
     let containers = metrics.data["containers"].as_array()?;
     let ours = containers.iter().find(|container| container["name"] == SERVER_CONTAINER)?;
@@ -128,7 +128,7 @@ fn pod_cpu(metrics: &DynamicObject) -> Option<PodCpu> {
     Some(PodCpu {
         namespace: metrics.metadata.namespace.clone()?,
         pod: metrics.metadata.name.clone()?,
-        // A container that used nothing is reported with 0, which is no quantity above zero.
+        // An idle container is reported with 0, for which `cores::parse` returns None.
         cores: cores::parse(ours["usage"]["cpu"].as_str()?).unwrap_or(0.0),
         at: metrics.data["timestamp"].as_str()?.parse().ok()?,
         window: Duration::from(window).as_secs_f64(),
@@ -145,14 +145,14 @@ fn when(event: &Event) -> Timestamp {
 
 fn failed_probe(event: &Event) -> Option<FailedProbe> {
     let text = event.message.as_deref()?;
-    // From the eleventh text on, as of connections whose ports differ, client-go says so.
+    // From the eleventh different text on, client-go combines Events, for example for connections whose ports differ.
     let text =
         text.strip_prefix("(combined from similar events): ").unwrap_or(text).strip_prefix("Readiness probe ")?;
     let pod = event.involved_object.name.clone()?;
     Some(FailedProbe { pod, failure: failure(text), at: when(event) })
 }
 
-/// From the kubelet's text, such as `failed: Get "http://10.0.0.7:8000/health": context deadline exceeded
+/// The kind of failure in the kubelet's text, such as `failed: Get "http://10.0.0.7:8000/health": context deadline exceeded
 /// (Client.Timeout exceeded while awaiting headers)`, `failed: HTTP probe failed with statuscode: 503`,
 /// `failed: dial tcp 10.0.0.7:8000: connect: connection refused`.
 fn failure(text: &str) -> ProbeFailure {
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_use_of_our_own_container_is_read_with_its_window() {
+    fn the_cpu_use_of_our_own_container_is_read_with_its_window() {
         let metrics = |window: &str, cpu: &str| {
             let sidecar = json!({"name": "istio-proxy", "usage": {"cpu": "900m", "memory": "1Mi"}});
             let server = json!({"name": "server", "usage": {"cpu": cpu, "memory": "1Mi"}});
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_failure_of_a_readiness_probe_counts_and_says_whether_the_server_answered() {
+    fn the_event_of_a_failed_readiness_probe_shows_whether_the_server_answered() {
         for (text, failure) in [
             (
                 "Readiness probe failed: Get \"http://10.0.0.7:8000/health\": context deadline exceeded \

@@ -1,23 +1,24 @@
-//! Reading the canonical series from metric sources: Prometheus and what speaks its HTTP API (Thanos, Mimir,
-//! VictoriaMetrics). The only code that speaks PromQL over HTTP.
+//! Reads the canonical series from metric sources: Prometheus, and servers with the same HTTP API (Thanos, Mimir,
+//! VictoriaMetrics). No other code sends PromQL over HTTP.
 //!
 //! ```text
 //! source (config) -> one query per series for all objects (client) -> newest samples (answer) -> signals (readings)
 //! ```
 //!
-//! A query is a range of a plain series, as in `recommender:lag_messages{recommender!=""}[30s]`, because only ranges come
-//! with the samples' own times; an instant vector has the time of the evaluation. The newest sample of an object decides:
+//! A query is a range of a plain series, as in `recommender:lag_messages{recommender!=""}[30s]`: only ranges contain the
+//! samples' own times, while an instant vector has the time of the evaluation. An object's newest sample determines its
+//! signal:
 //!
-//! | newest sample known | signal |
+//! | newest sample | signal |
 //! |---|---|
-//! | a number of at most [`Quality::fresh_seconds`] | fresh: may raise and lower |
-//! | a number of at most [`Quality::stale_seconds`], of this or an earlier answer | stale: may raise |
-//! | a number in an answer that its server calls partial | stale, however new it is |
-//! | NaN, infinite, negative, above any measurement, no number at all, from the future | missing |
-//! | two series for the same thing (two clusters, or two Prometheus without de-duplication) | missing |
-//! | older, or none | missing, with the reason that the last answer gives |
+//! | a number not older than [`Quality::fresh_seconds`] | fresh: may raise and lower |
+//! | a number not older than [`Quality::stale_seconds`], from this or an earlier answer | stale: may raise |
+//! | a number in an answer that its server marks as partial | stale, regardless of its age |
+//! | NaN, infinite, negative, too large for a measurement, not a number, from the future | missing |
+//! | from two series of the same object (two clusters, or two Prometheus without de-duplication) | missing |
+//! | older, or none | missing, for the reason that the last answer gives |
 //!
-//! Age is the server's time less the sample's, so that the clocks of the operator and the server need not agree.
+//! The age is the server's time minus the sample's time, so the clocks of operator and server need not agree.
 
 mod answer;
 mod client;

@@ -1,4 +1,5 @@
-//! Reads what was recorded of one workload before its operator began: once for each, one after the other.
+//! Backfill queries: reads the load that was recorded for a workload before the operator started. They are sent one after
+//! the other.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -14,26 +15,30 @@ use crate::{
     scaling::past::{Past, PastLoad},
 };
 
-/// How far the loads of ticks and those of quarters of an hour go back. A Prometheus keeps 15 days if nobody says otherwise.
+/// Range of the query for the recorded samples of the load. By default Prometheus keeps 15 days.
 const LOADS: &str = "1d";
+/// Range and resolution of the subquery for the highest load of each quarter of an hour. By default Prometheus keeps 15
+/// days.
 const QUARTERS: &str = "7d:15m";
+/// Window of each maximum in [`QUARTERS`].
 const QUARTER: &str = "15m";
 
-/// A workload that scales on latency.
+/// The workload that is queried; it scales on latency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
-    /// Namespace of its object.
+    /// Namespace of the object.
     pub namespace: String,
-    /// Name of its object.
+    /// Name of the object.
     pub recommender: String,
-    /// Its own.
+    /// Name of the workload.
     pub workload: String,
 }
 
-/// What a source recorded of a workload until `now`; empty when that is nothing.
+/// The load that a source recorded for a workload up to `now`. Empty when it recorded none.
 ///
 /// # Errors
-/// One sentence, when the loads cannot be had. Without the quarters of the week there are just none.
+/// One sentence, when the load of the day cannot be read. A failed query for the week is not an error: its quarters of an
+/// hour are then empty.
 pub async fn past(source: &SourceConfig, of: &Subject, now: Timestamp) -> Result<Past, String> {
     ask(source, of, now).await.map_err(|failure| failure.sentence(source, None))
 }
@@ -50,20 +55,20 @@ async fn ask(source: &SourceConfig, of: &Subject, now: Timestamp) -> Result<Past
     }
     let (latest, _) = samples(&session, &format!("{latest}[{LOADS}]")).await?;
     let quarters = samples(&session, &format!("max_over_time({rate}[{QUARTER}])[{QUARTERS}]")).await;
-    let mut past = side_by_side(&loads, &latest);
+    let mut past = joined(&loads, &latest);
     past.iter_mut().for_each(|load| load.at = (load.at - now).min(0.0));
     let quarters = quarters.map(|(quarters, _)| quarters).unwrap_or_default();
     Ok(Past { quarters: quarters.into_iter().map(|(at, highest)| (at - now, highest)).collect(), loads: past })
 }
 
-/// The samples of one series, and now, both by the server's clock.
+/// The samples of one series, and the current time, both by the server's clock.
 async fn samples(session: &Session<'_>, query: &str) -> Result<(Vec<(f64, f64)>, f64), Failure> {
     let Reply { body, clock } = session.query(query).await?;
     Ok((answer::samples(&body)?, clock.server))
 }
 
-/// Two series that are recorded at the same times; `load` stands for a sample that the other does not have.
-fn side_by_side(loads: &[(f64, f64)], latest: &[(f64, f64)]) -> Vec<PastLoad> {
+/// Joins two series by their times. Where the series of latest rates has no sample, the load is used instead.
+fn joined(loads: &[(f64, f64)], latest: &[(f64, f64)]) -> Vec<PastLoad> {
     let mut others = latest.iter().copied().peekable();
     let pairs = loads.iter().map(|&(at, load)| {
         while others.next_if(|(other, _)| *other < at).is_some() {}
@@ -84,10 +89,10 @@ mod tests {
     };
 
     #[test]
-    fn series_are_paired_by_their_times() {
+    fn series_are_joined_by_their_times() {
         let loads = [(-20.0, 1.0), (-15.0, 2.0), (-5.0, 4.0), (0.0, 5.0)];
         let latest = [(-30.0, 9.0), (-15.0, 20.0), (-10.0, 30.0), (-5.0, 40.0)];
-        let found: Vec<(f64, f64)> = side_by_side(&loads, &latest).iter().map(|of| (of.load, of.latest)).collect();
+        let found: Vec<(f64, f64)> = joined(&loads, &latest).iter().map(|of| (of.load, of.latest)).collect();
         assert_eq!(found, [(1.0, 1.0), (2.0, 20.0), (4.0, 40.0), (5.0, 5.0)]);
     }
 
@@ -95,7 +100,7 @@ mod tests {
         Subject { namespace: "shop".into(), recommender: "packages".into(), workload: "serving".into() }
     }
 
-    /// Asks a server with this configuration. Returns what came of it, and the queries as they were.
+    /// Queries a server with additional fields of the configuration. Returns the result, and the queries that were sent.
     async fn asked(answer: fn(&str) -> (u16, String), more: &str) -> (Result<Past, String>, Vec<String>) {
         let queries: Arc<Mutex<Vec<String>>> = Arc::default();
         let sink = queries.clone();
@@ -139,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nothing_was_recorded_nothing_more_is_asked_and_a_week_that_is_refused_is_none() {
+    async fn without_a_recorded_load_no_further_query_is_sent_and_a_refused_week_is_empty() {
         let (found, queries) = asked(|_| (200, matrix(&[])), "").await;
         assert_eq!((found, queries.len()), (Ok(Past::default()), 1));
 
@@ -152,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_had_is_told_in_a_sentence() {
+    async fn an_error_is_reported_as_one_sentence() {
         let two = |_: &str| (200, matrix(&[(LABELS, &sample(-5, "6")), (LABELS, &sample(-5, "7"))]));
         let error = asked(two, "").await.0.expect_err("two clusters");
         assert!(error.contains("it has 2 series, more than 1") && error.contains("matchLabels"), "{error}");

@@ -1,4 +1,4 @@
-//! What holds whatever a server says, and however clocks go.
+//! Properties that hold for any answers of a server and any clocks.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::scaling::Signal;
 
-/// What is known after an answer, or after none.
+/// The readings after an answer, or after a failure.
 fn read(readings: &Readings, body: &[u8], ours: f64, server: f64) -> Readings {
     let known = Series::ALL.map(|series| {
         let before = &readings.series[series.index()];
@@ -26,7 +26,7 @@ fn signal(readings: &Readings, seconds: i64) -> Signal {
     readings.get(Series::Lag, "shop", "packages", "serving", at(seconds))
 }
 
-/// Values as servers write them, and as none should.
+/// Valid and invalid values of samples.
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<f64>().prop_map(|value| value.to_string()),
@@ -41,7 +41,7 @@ fn value() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_bytes_make_us_panic_or_believe(
+    fn arbitrary_bytes_cause_no_panic_and_no_invalid_fresh_value(
         bytes in prop::collection::vec(any::<u8>(), 0..300),
         place in any::<prop::sample::Index>(),
     ) {
@@ -58,10 +58,10 @@ proptest! {
         }
     }
 
-    /// After any sequence of answers and failures: what is fresh is a valid number that the last answers gave, taken no
-    /// more than twenty seconds ago by the time that went by on our clock.
+    /// After any sequence of answers and failures, a fresh value is a valid number from the latest successful answer. It was
+    /// taken no more than twenty seconds ago on our clock.
     #[test]
-    fn fresh_is_only_what_was_measured_lately(
+    fn only_recently_measured_values_are_fresh(
         answers in prop::collection::vec((value(), prop_oneof![-25_i64..8, -400_i64..60], any::<bool>(), 0_i64..100, -4000_i64..4000), 1..6),
         later in prop_oneof![0_i64..20, 0_i64..400],
     ) {
@@ -91,9 +91,9 @@ proptest! {
         }
     }
 
-    /// Texts of others stay on one line of bounded length, so that no status can be filled with them.
+    /// Texts of servers are on one line of limited length, so that they cannot fill a status.
     #[test]
-    fn sentences_are_short(text in ".{0,2000}") {
+    fn failure_messages_are_short(text in ".{0,2000}") {
         for failure in [Failure::Refusal(super::failure::shorten(&text)), Failure::Status { code: 500, text: answer::error_text(text.as_bytes()) }] {
             let sentence = failure.to_string();
             prop_assert!(sentence.chars().count() < 300 && !sentence.contains(char::is_control), "{}", sentence);

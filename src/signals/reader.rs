@@ -1,4 +1,4 @@
-//! Reads one source, all series at once.
+//! Reads all series from one source.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use super::{
     readings::{Known, seconds},
 };
 
-/// Queries at the same time: one or two that hang hold up no other, and no more bodies than this are in memory.
+/// Number of queries at the same time. One or two that hang do not delay the others, and only so many bodies are in memory.
 const AT_ONCE: usize = 3;
 
-/// A source and what it said last. One of each source, each in a task of its own: then none waits for another.
+/// A source and its latest readings. Each source has its own reader in its own task, so none waits for another.
 pub struct Reader {
     config: SourceConfig,
-    /// None until the first read, and after one in which nothing was answered.
+    /// None until the first read, and after a read in which every query failed.
     client: Option<Client>,
     latest: Arc<Readings>,
 }
 
-/// What became of one query.
+/// The outcome of one query.
 struct Outcome {
     series: Series,
     known: Known,
@@ -34,23 +34,23 @@ struct Outcome {
 }
 
 impl Reader {
-    /// Connects to nothing yet.
+    /// Does not connect yet.
     pub fn new(config: SourceConfig, quality: Quality) -> Self {
         Self { config, client: None, latest: Arc::new(Readings::none(quality)) }
     }
 
-    /// The source's name.
+    /// Name of the source.
     pub fn name(&self) -> &str {
         &self.config.name
     }
 
-    /// What the last read brought.
+    /// The readings of the last read.
     pub fn latest(&self) -> Arc<Readings> {
         self.latest.clone()
     }
 
-    /// Reads all series, within the source's time-out; `now` is the time as it begins. A series without an answer keeps
-    /// what it was, which becomes stale. A read that is dropped before its end has changed nothing.
+    /// Reads all series within the source's time-out. `now` is the time at the begin. A series without an answer keeps its
+    /// samples, which become stale. A read that is dropped before its end changes no readings.
     pub async fn read(&mut self, now: Timestamp) -> Arc<Readings> {
         let started = Instant::now();
         let mut readings = match self.outcomes(started, now).await {
@@ -59,7 +59,8 @@ impl Reader {
         };
         readings.stats.seconds = started.elapsed().as_secs_f64();
         if readings.stats.failed == Series::ALL.len() {
-            self.client = None; // with connections that may be dead, and with files that may have changed
+            // Its connections may be dead, and its files may have changed.
+            self.client = None;
         }
         self.latest = Arc::new(readings);
         self.latest()
@@ -91,6 +92,7 @@ impl Reader {
         Outcome { series, known, found, bytes, problem }
     }
 
+    /// The readings after a read.
     fn after(&self, outcomes: Vec<Outcome>) -> Readings {
         let problems = || outcomes.iter().filter_map(|outcome| Some((outcome.series, outcome.problem.as_ref()?)));
         let everywhere = problems().count() == Series::ALL.len();
@@ -106,7 +108,7 @@ impl Reader {
         self.latest.next(series, error, stats)
     }
 
-    /// Nothing could be asked.
+    /// The readings after a failure before the first query.
     fn after_failure(&self, failure: &Failure) -> Readings {
         let series = self.latest.series.iter().map(|known| known.after_failure(failure.reason())).collect();
         let stats = ReadStats { failed: Series::ALL.len(), ..ReadStats::default() };

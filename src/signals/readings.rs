@@ -1,4 +1,4 @@
-//! What is known of all objects' series after an answer, and how good it still is.
+//! The newest samples of all objects after an answer, and their quality as they age.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::scaling::Signal;
 
-/// Why there is no signal, to come after "because": each tells where to look.
+/// Why there is no signal, as text to follow "because". Each one hints at the cause.
 pub(super) mod reason {
     pub const NOT_READ: &str = "the metric source has not been read yet";
     pub const NO_SERIES: &str = "the metric source has this series of no object: no recording rule of ours is loaded, \
@@ -26,23 +26,24 @@ pub(super) mod reason {
         "the metric source has several such series of this object: narrow them with matchLabels";
 }
 
-/// A sample may be so many seconds ahead of the clock: HTTP's `Date` has no fractions, and clocks of two hosts differ.
+/// Seconds that a sample may be ahead of the clock: HTTP's `Date` has whole seconds, and the clocks of two hosts differ.
 const AHEAD: f64 = 5.0;
 
-/// Longest key that is kept. Kubernetes' names give no more than 63 + 253 + 63 bytes.
+/// Longest key, bytes. Names in Kubernetes have no more than 63 + 253 + 63 bytes.
 const LONGEST_KEY: usize = 512;
 
-/// How old a sample may be.
+/// The age limits of samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
-    /// Up to this age a sample is fresh, seconds.
+    /// Oldest fresh sample, seconds.
     pub fresh_seconds: f64,
-    /// Up to this age a sample is of some use, seconds.
+    /// Oldest stale sample, seconds. Older ones are not used.
     pub stale_seconds: f64,
 }
 
 impl Default for Quality {
-    /// Of samples every 5 s three may be missed; five minutes is as far as Prometheus itself looks back.
+    /// Fresh: three of the samples, which are recorded every 5 s, may be missing. Stale: five minutes, the default lookback of
+    /// Prometheus.
     fn default() -> Self {
         Self { fresh_seconds: 20.0, stale_seconds: 300.0 }
     }
@@ -51,30 +52,30 @@ impl Default for Quality {
 /// The newest sample of an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampled {
-    /// When it was taken, seconds since 1970 by its server's clock: the same sample has the same time.
+    /// When it was taken, seconds since 1970 by its server's clock. It identifies the sample.
     pub at: f64,
-    /// How old it is by ours, seconds.
+    /// Its age by our clock, seconds.
     pub age: f64,
 }
 
-/// What one read of a source took.
+/// Statistics of one read of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ReadStats {
-    /// Series that were found.
+    /// Number of series in all answers.
     pub series: usize,
-    /// From the first query to the last answer.
+    /// Seconds from the first query to the last answer.
     pub seconds: f64,
-    /// Of all bodies.
+    /// Size of all bodies, bytes.
     pub bytes: usize,
-    /// Queries without a usable answer, of as many as there are in [`Series::ALL`].
+    /// Number of queries without a usable answer. There is one query for each of [`Series::ALL`].
     pub failed: usize,
 }
 
-/// What is known of all objects of a source. Never changes; a read makes new ones.
+/// The newest samples of all objects of a source. Immutable; each read creates new ones.
 #[derive(Clone, Debug)]
 pub struct Readings {
     quality: Quality,
-    /// One for each of [`Series::ALL`].
+    /// One for each of [`Series::ALL`], in that order.
     pub(super) series: Vec<Known>,
     error: Option<String>,
     pub(super) stats: ReadStats,
@@ -87,15 +88,15 @@ impl Readings {
         Self { quality, series: vec![unread; Series::ALL.len()], error: None, stats: ReadStats::default() }
     }
 
-    /// The signal of an object. `about` is the value of the label [`Series::about`]: a workload or a dependency. `now` is
-    /// when it is used, by the same clock as that of the read: what is not read again becomes stale.
+    /// The signal of an object. `about`: the value of the label [`Series::about`], a workload or a dependency. `now`: the time
+    /// of use, by the same clock as the read; a sample that is not read again becomes stale.
     pub fn get(&self, series: Series, namespace: &str, recommender: &str, about: &str, now: Timestamp) -> Signal {
         let known = &self.series[series.index()];
         let sample = known.newest(namespace, recommender, about);
         sample.map_or(Signal::Missing(known.absent), |sample| sample.signal(self.quality, now, known.expired))
     }
 
-    /// The newest sample behind such a signal, whatever it says. None when there never was one.
+    /// The newest sample of such a signal, valid or not. None when there is none.
     pub fn sampled(
         &self,
         series: Series,
@@ -108,22 +109,22 @@ impl Readings {
         Some(Sampled { at: sample.at, age: (seconds(now) - sample.taken).max(0.0) })
     }
 
-    /// One sentence: which source, what happened, what to check. None when all queries were answered in full.
+    /// One sentence with the source, the failure, and what to check. None when all queries were answered completely.
     pub fn source_error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 
-    /// What the read took.
+    /// Statistics of the read.
     pub fn stats(&self) -> ReadStats {
         self.stats
     }
 
-    /// What comes after these.
+    /// The readings of the next read.
     pub(super) fn next(&self, series: Vec<Known>, error: Option<String>, stats: ReadStats) -> Self {
         Self { quality: self.quality, series, error, stats }
     }
 
-    /// The quality that was asked for.
+    /// The age limits of samples.
     pub(super) fn quality(&self) -> Quality {
         self.quality
     }
@@ -132,9 +133,9 @@ impl Readings {
 /// The time of an answer by both clocks, seconds since 1970.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    /// Ours.
+    /// By our clock.
     pub ours: f64,
-    /// The server's; ours when it does not tell.
+    /// By the server's clock; by ours when the server does not send its time.
     pub server: f64,
 }
 
@@ -143,22 +144,22 @@ pub(super) fn seconds(time: Timestamp) -> f64 {
     time.as_duration().as_secs_f64()
 }
 
-/// What is known of one series of all objects.
+/// The newest samples of one series, for all objects.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     samples: Arc<HashMap<Arc<str>, Sample>>,
-    /// Why there is nothing of an object of which there is nothing,
+    /// Why there is no signal for an object without a sample.
     absent: &'static str,
-    /// and of one of which there once was something.
+    /// Why there is no signal for an object whose sample is too old.
     expired: &'static str,
 }
 
-/// The newest sample of one object that was ever seen.
+/// The newest sample of one object.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// When it was taken, seconds since 1970: by the server's clock, to know it again,
+    /// When it was taken, seconds since 1970 by the server's clock. It identifies the sample.
     at: f64,
-    /// and by ours, to know its age.
+    /// When it was taken, seconds since 1970 by our clock. Its age is computed from it.
     taken: f64,
     value: Result<f64, &'static str>,
     partial: bool,
@@ -170,19 +171,19 @@ impl Known {
         key(&mut buffer, namespace, recommender, about).and_then(|key| self.samples.get(key))
     }
 
-    /// Of so many objects.
+    /// Number of objects with a sample.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.samples.len()
     }
 
-    /// The same, but there was no usable answer.
+    /// The same samples after a query without a usable answer.
     pub(super) fn after_failure(&self, reason: &'static str) -> Self {
         Self { samples: self.samples.clone(), absent: reason, expired: reason }
     }
 
-    /// What is known after an answer: its samples, and of the earlier ones those that it does not have and that are of
-    /// use still; no more than `most` in all.
+    /// The samples after an answer: those of the answer, and for other objects the earlier ones that are not too old. There
+    /// are no more than `most` in all.
     pub(super) fn after(&self, series: Series, answer: &Answer, clock: Clock, quality: Quality, most: usize) -> Self {
         let partial = answer.partial.is_some();
         let mut samples: HashMap<Arc<str>, Sample> =
@@ -200,10 +201,11 @@ impl Known {
             let sample = Sample::new(newest, clock, partial).or_as_old_as(earlier.map(|(_, sample)| sample));
             samples.insert(earlier.map_or_else(|| Arc::from(key), |(key, _)| key.clone()), sample);
         }
-        let of_use = |sample: &Sample| (clock.ours - sample.taken).abs() <= quality.stale_seconds;
-        for (key, sample) in self.samples.iter().filter(|(_, sample)| of_use(sample)) {
+        let is_usable = |sample: &Sample| (clock.ours - sample.taken).abs() <= quality.stale_seconds;
+        for (key, sample) in self.samples.iter().filter(|(_, sample)| is_usable(sample)) {
+            // The server may return new names with every answer.
             if samples.len() >= most {
-                break; // a server that makes up new names all the time
+                break;
             }
             samples.entry(key.clone()).or_insert(*sample);
         }
@@ -221,8 +223,8 @@ impl Sample {
         Self { at: newest.at, taken: clock.ours - age.max(0.0), value: newest.value, partial }
     }
 
-    /// A sample that was seen before does not get younger: its answer may come out of a cache, its server's clock stand
-    /// still.
+    /// A sample that was returned before does not become younger: the answer may come from a cache, or the server's clock may
+    /// have stopped.
     fn or_as_old_as(self, earlier: Option<&Self>) -> Self {
         match earlier {
             Some(earlier) if earlier.at == self.at => Self { taken: self.taken.min(earlier.taken), ..self },
@@ -235,7 +237,7 @@ impl Sample {
         match self.value {
             _ if age > quality.stale_seconds => Signal::Missing(expired),
             Err(reason) => Signal::Missing(reason),
-            // The operator's own clock was set back since.
+            // The operator's own clock was set back after the read.
             Ok(_) if age < -AHEAD => Signal::Missing(reason::FUTURE),
             Ok(value) if age <= quality.fresh_seconds && !self.partial => Signal::Fresh { value, age: age.max(0.0) },
             Ok(value) => Signal::Stale { value, age: age.max(0.0) },
@@ -243,7 +245,7 @@ impl Sample {
     }
 }
 
-/// One string for three labels. None when they are not the names of something in Kubernetes, which have no slash.
+/// One string for three labels. None when they cannot be names in Kubernetes, which are not empty and contain no slash.
 fn key<'b>(buffer: &'b mut String, namespace: &str, recommender: &str, about: &str) -> Option<&'b str> {
     let parts = [namespace, recommender, about];
     let length = parts.iter().map(|part| part.len() + 1).sum::<usize>();

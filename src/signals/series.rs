@@ -1,6 +1,6 @@
 //! The series that decisions on replicas are made from.
 
-/// A canonical series: recorded by our rules under one name for all objects, whatever their servers expose.
+/// A canonical series. Our rules record it under the same name for all objects, whatever their servers expose.
 ///
 /// | series | name | unit |
 /// |---|---|---|
@@ -11,7 +11,7 @@
 /// | CPU | `recommender:cpu_use:rate20s` | cores used over cores allowed, mean per pod |
 /// | failed | `recommender:request_errors:rate20s` | requests/s answered with 5xx |
 /// | unanswered | `recommender:targets_unanswered` | scrape targets that did not answer their last scrape |
-/// | container CPU | `recommender:container_cpu_use` | as CPU, by the kubelet |
+/// | container CPU | `recommender:container_cpu_use` | as CPU, measured by the kubelet |
 /// | front | `recommender:front_requests:rate1m` | requests/s in front of the servers |
 /// | lag | `recommender:lag_messages` | messages |
 /// | arrivals | `recommender:arrivals:rate1m` | messages/s |
@@ -48,7 +48,7 @@ pub enum Series {
 }
 
 impl Series {
-    /// Every series, in the order of their declaration.
+    /// All series, in the order of declaration.
     pub const ALL: [Self; 13] = [
         Self::RequestRate,
         Self::LatestRequestRate,
@@ -84,7 +84,7 @@ impl Series {
         }
     }
 
-    /// The label that says what of an object a series is about.
+    /// The label that identifies the part of an object: a workload or a dependency.
     pub const fn about(self) -> &'static str {
         match self {
             Self::Lag | Self::Arrivals | Self::Consumed | Self::Partitions => "dependency",
@@ -92,7 +92,7 @@ impl Series {
         }
     }
 
-    /// Its place in [`Series::ALL`].
+    /// Its index in [`Series::ALL`].
     pub(super) const fn index(self) -> usize {
         self as usize
     }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_holds_each_series_once_at_its_place() {
+    fn all_contains_each_series_once_at_its_index() {
         for (index, series) in Series::ALL.iter().enumerate() {
             assert_eq!(series.index(), index, "{series:?}");
         }

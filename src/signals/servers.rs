@@ -1,4 +1,4 @@
-//! What servers expose of themselves, read from them directly. Only while the metric source that scrapes them does not answer.
+//! Reads metrics from the servers directly. Used only while the metric source that scrapes them does not answer.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,14 +9,14 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-/// No server is waited for longer: there is a new round every few seconds.
+/// Longest time to wait for a server: there is a new round of queries every few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Longest answer that is read, bytes: a few thousand series.
 const LONGEST: usize = 1 << 20;
-/// Seconds of CPU that a process has used since it started: what Prometheus' client libraries expose of themselves.
+/// The metric of CPU seconds that a process has used since its start. Prometheus' client libraries expose it by default.
 const CPU_SECONDS: &str = "process_cpu_seconds_total";
 
-/// Access to the servers' own metrics, in plain HTTP as they are scraped.
+/// Access to the servers' own metrics over plain HTTP, as for scrapes.
 #[derive(Clone, Debug)]
 pub struct Servers(Client<HttpConnector, Empty<Bytes>>);
 
@@ -27,7 +27,7 @@ impl Default for Servers {
 }
 
 impl Servers {
-    /// Seconds of CPU that the process of a server has used. None when it does not answer in time, or does not say so.
+    /// CPU seconds that a server's process has used. None when the server does not answer in time, or does not expose them.
     pub async fn cpu_seconds(&self, server: SocketAddr, path: &str) -> Option<f64> {
         tokio::time::timeout(DEADLINE, self.read(server, path)).await.ok()?
     }
@@ -40,8 +40,8 @@ impl Servers {
     }
 }
 
-/// From the text format of <https://prometheus.io/docs/instrumenting/exposition_formats/>. A series with labels is not that of
-/// the process alone.
+/// Parses the text format of <https://prometheus.io/docs/instrumenting/exposition_formats/>. A series with labels is ignored:
+/// it does not cover exactly the process.
 fn cpu_seconds(text: &str) -> Option<f64> {
     let mut samples = text.lines().filter_map(|line| line.strip_prefix(CPU_SECONDS)?.strip_prefix(' '));
     samples.next()?.split_whitespace().next()?.parse().ok()
@@ -59,7 +59,7 @@ mod tests {
                         process_cpu_seconds_total_of_others 7\n";
 
     #[test]
-    fn the_seconds_are_read_whatever_else_is_exposed() {
+    fn cpu_seconds_are_found_among_other_metrics() {
         assert_eq!(cpu_seconds(TEXT), Some(12.5));
         assert_eq!(cpu_seconds("process_cpu_seconds_total 1.25e+02 1795000000000\n"), Some(125.0));
         assert_eq!(cpu_seconds("process_cpu_seconds_total{mode=\"user\"} 1\n"), None);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_is_asked_at_its_address_and_who_does_not_answer_is_not_waited_for() {
+    async fn a_server_is_queried_at_its_address_and_one_that_does_not_answer_times_out() {
         let app = Router::new().route("/metrics", routing::get(|| async { TEXT }));
         let app = app.route("/slow", routing::get(std::future::pending::<&str>));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -1,5 +1,5 @@
-//! Metric sources that fail, lie and dawdle: rows S16 to S19 of the fault matrix. Whatever they do, only a fresh number
-//! that was measured may come out as fresh.
+//! Metric sources that fail, return wrong data or are slow: rows S16 to S19 of the fault matrix. In every case, only a
+//! recently measured number may become a fresh signal.
 
 use std::{
     sync::{
@@ -19,12 +19,12 @@ use super::{
 };
 use crate::scaling::Signal;
 
-/// The signal of the object that the fake answers for.
+/// The signal of the object in the fake's answers.
 fn lag(readings: &Readings, seconds: i64) -> Signal {
     readings.get(Series::Lag, "shop", "packages", "serving", at(seconds))
 }
 
-/// What a signal is, without its exact age.
+/// A signal without its exact age.
 #[derive(Debug, PartialEq)]
 enum Is {
     Fresh(f64),
@@ -49,15 +49,15 @@ fn dripping() -> Response {
     reply(200, Body::from_stream(drops))
 }
 
-/// An answer of more than any cap.
+/// An endless answer, larger than any limit.
 fn flood() -> Response {
     let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 1 << 20]));
     reply(200, Body::from_stream(chunks))
 }
 
-/// What samples become that a server has of an object.
+/// The signal for each kind of samples of an object.
 #[tokio::test]
-async fn a_signal_is_fresh_only_when_it_was_measured_lately() {
+async fn a_signal_is_fresh_only_when_it_was_measured_recently() {
     let stale = Is::Stale(3.0);
     let cases: [(&str, String, Is); 18] = [
         ("new", sample(0, "3"), Is::Fresh(3.0)),
@@ -88,23 +88,23 @@ async fn a_signal_is_fresh_only_when_it_was_measured_lately() {
     }
 }
 
-/// A clock that differs from the server's by an hour changes nothing; without a date ours has to do.
+/// It does not matter that our clock differs from the server's by an hour.
 #[tokio::test]
-async fn age_is_told_by_the_servers_clock() {
+async fn the_age_of_a_sample_is_measured_by_the_servers_clock() {
     let fake = Fake::always(|| reply(200, of_object(&sample(-5, "3")))).await;
     for ours in [-3600, 0, 3600] {
         let readings = fake.reader().read(at(ours)).await;
         let Signal::Fresh { age, .. } = lag(&readings, ours) else { panic!("{:?}", lag(&readings, ours)) };
         assert!((4.0..=5.0).contains(&age), "{age}");
-        assert_eq!(kind(lag(&readings, ours + 30)), Is::Stale(3.0), "ages while nobody reads");
+        assert_eq!(kind(lag(&readings, ours + 30)), Is::Stale(3.0), "ages between reads");
         assert_eq!(kind(lag(&readings, ours - 60)), Is::Missing(reason::FUTURE), "our clock was set back");
     }
 }
 
-/// Of everything that can be wrong with a source: before any answer nothing is known; after one, what it said becomes
-/// stale and then goes. One sentence says which source, what happened, and what to check.
+/// For every kind of failure: before the first answer there are no signals; after one, signals become stale and then
+/// missing. One sentence has the source, the failure, and what to check.
 #[tokio::test]
-async fn a_source_that_fails_is_told_and_keeps_what_it_said() {
+async fn a_failing_source_is_reported_and_its_samples_are_kept_until_they_are_too_old() {
     const UNREACHABLE: &str = "the metric source cannot be reached";
     const NO_PROMETHEUS: &str = "the metric source does not answer as a Prometheus does";
     const REFUSES: &str = "the metric source refuses queries";
@@ -135,14 +135,14 @@ async fn a_source_that_fails_is_told_and_keeps_what_it_said() {
             "raise maxSeries",
         ),
         (flood, "the metric source's answer is larger than maxBytes", "raise maxBytes"),
-        (dripping, "the metric source does not answer in time", "no whole answer within 1 s"),
+        (dripping, "the metric source does not answer in time", "no complete answer within 1 s"),
         (
             || reply(200, Body::from_stream(futures::stream::iter([Ok("{"), Err(std::io::Error::other("gone"))]))),
             UNREACHABLE,
             "the connection broke",
         ),
     ];
-    for (answer, reason, told) in cases {
+    for (answer, reason, message) in cases {
         let good = Arc::new(AtomicUsize::new(Series::ALL.len()));
         let fake = Fake::start(Arc::new(move |_| {
             let first = good.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
@@ -152,55 +152,55 @@ async fn a_source_that_fails_is_told_and_keeps_what_it_said() {
         let mut config = SourceConfig::plain(&fake.url).expect("a URL");
         (config.timeout, config.max_bytes, config.max_series) = (Duration::from_secs(1), 3 << 20, 5);
         let mut known = Reader::new(config.clone(), Quality::default());
-        assert_eq!(kind(lag(&*known.read(at(0)).await, 0)), Is::Fresh(3.0), "{told}");
-        failed(&mut known, 5, told, &fake.url).await;
+        assert_eq!(kind(lag(&*known.read(at(0)).await, 0)), Is::Fresh(3.0), "{message}");
+        failed(&mut known, 5, message, &fake.url).await;
         let readings = known.latest();
         let ages = [(5, Is::Fresh(3.0)), (30, Is::Stale(3.0)), (299, Is::Stale(3.0)), (302, Is::Missing(reason))];
         for (seconds, expected) in ages {
-            assert_eq!(kind(lag(&readings, seconds)), expected, "{told} after {seconds} s");
+            assert_eq!(kind(lag(&readings, seconds)), expected, "{message} after {seconds} s");
         }
         let mut new = Reader::new(config, Quality::default());
         assert_eq!(lag(&new.latest(), 0), Signal::Missing(reason::NOT_READ));
-        failed(&mut new, 0, told, &fake.url).await;
-        assert_eq!(lag(&new.latest(), 0), Signal::Missing(reason), "{told}");
+        failed(&mut new, 0, message, &fake.url).await;
+        assert_eq!(lag(&new.latest(), 0), Signal::Missing(reason), "{message}");
     }
 }
 
-/// Reads from a source of which every query fails.
-async fn failed(reader: &mut Reader, seconds: i64, told: &str, url: &str) {
+/// Reads a source for which every query fails, and checks that the error contains this message.
+async fn failed(reader: &mut Reader, seconds: i64, message: &str, url: &str) {
     let started = Instant::now();
     let readings = reader.read(at(seconds)).await;
-    assert!(started.elapsed() < Duration::from_secs(3), "{told} took {:?}", started.elapsed());
-    assert_eq!(readings.stats().failed, Series::ALL.len(), "{told}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{message} took {:?}", started.elapsed());
+    assert_eq!(readings.stats().failed, Series::ALL.len(), "{message}");
     let sentence = readings.source_error().expect("an error");
     assert!(sentence.starts_with(&format!("metric source \"default\" ({url}): ")), "{sentence}");
-    assert!(sentence.contains(told) && !sentence.contains('\n'), "{sentence}");
+    assert!(sentence.contains(message) && !sentence.contains('\n'), "{sentence}");
 }
 
 #[tokio::test]
-async fn who_is_not_reached_is_told_from_who_does_not_resolve() {
+async fn refused_connections_dns_errors_and_tls_errors_are_distinguished() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
     let plain = Fake::always(|| reply(200, "")).await;
     let cases = [
         (format!("http://{closed}"), "connection refused; is it running, is the port right?"),
-        // No label is that long, so that nobody is asked for it.
+        // A DNS label cannot be that long, so no DNS server is queried.
         (format!("http://{}.invalid:9090", "a".repeat(64)), "its name does not resolve"),
         (
             plain.url.replace("http:", "https:"),
             "TLS failed: received corrupt message of type InvalidContentType; check",
         ),
     ];
-    for (url, told) in cases {
+    for (url, message) in cases {
         let readings = reader(&url).read(at(0)).await;
         let sentence = readings.source_error().expect("an error");
-        assert!(sentence.contains(told), "{sentence}");
+        assert!(sentence.contains(message), "{sentence}");
         assert_eq!(lag(&readings, 0), Signal::Missing("the metric source cannot be reached"), "{sentence}");
     }
 }
 
-/// One hanging series costs the time-out and nothing else; another source does not notice.
+/// A hanging series delays the read up to the time-out. Other series and other sources are not affected.
 #[tokio::test]
-async fn what_hangs_harms_no_other() {
+async fn a_hanging_query_affects_no_other_series_and_no_other_source() {
     let fake = Fake::start(Arc::new(|request| match asked(&request) {
         Series::RequestRate => dripping(),
         _ => reply(200, of_object(&sample(0, "3"))),
@@ -211,7 +211,7 @@ async fn what_hangs_harms_no_other() {
     config.timeout = Duration::from_secs(1);
     let mut hanging = Reader::new(config, Quality::default());
     let mut healthy = other.reader();
-    // Each in a task of its own, as they run in the operator.
+    // Each source has its own task, as in the operator.
     let healthy = tokio::spawn(async move {
         let started = Instant::now();
         (healthy.read(at(0)).await, started.elapsed())
@@ -228,11 +228,11 @@ async fn what_hangs_harms_no_other() {
     let rate = half.get(Series::RequestRate, "shop", "packages", "serving", at(0));
     assert_eq!(rate, Signal::Missing("the metric source does not answer in time"));
     let sentence = half.source_error().expect("an error");
-    assert!(sentence.contains(", recommender:requests:rate20s: no whole answer within 1 s"), "{sentence}");
+    assert!(sentence.contains(", recommender:requests:rate20s: no complete answer within 1 s"), "{sentence}");
 }
 
 #[tokio::test]
-async fn a_source_that_comes_back_is_believed_again() {
+async fn samples_of_a_recovered_source_are_fresh_again() {
     let calls = Arc::new(AtomicUsize::new(0));
     let fake = Fake::start(Arc::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) / Series::ALL.len() {
         0 => reply(200, of_object(&sample(-5, "3"))),
@@ -247,16 +247,16 @@ async fn a_source_that_comes_back_is_believed_again() {
     assert_eq!(reader.latest().source_error(), None);
 }
 
-/// Servers that lack a part of the data say so. What they have is true, but there may be more.
+/// Servers mark an answer from which data are missing. Its values are correct, but the actual ones may be higher.
 #[tokio::test]
-async fn a_partial_answer_lowers_nothing() {
+async fn values_of_a_partial_answer_are_stale_so_that_they_lower_nothing() {
     for mark in [r#""warnings":["No StoreAPIs matched\nfor this query"]"#, r#""isPartial":true"#] {
         let body = of_object(&sample(0, "3")).replacen('{', &format!("{{{mark},"), 1);
         let fake = Fake::always(move || reply(200, body.clone())).await;
         let readings = fake.reader().read(at(0)).await;
         assert_eq!(kind(lag(&readings, 0)), Is::Stale(3.0), "{mark}");
-        let sentence = readings.source_error().expect("told");
-        assert!(sentence.contains("only a part, so replicas are not lowered"), "{sentence}");
+        let sentence = readings.source_error().expect("reported");
+        assert!(sentence.contains("is incomplete, so replicas are not lowered"), "{sentence}");
         assert_eq!(readings.stats().failed, 0);
     }
     let none = of_object(&sample(0, "3")).replacen('{', r#"{"warnings":[],"isPartial":false,"#, 1);
@@ -264,9 +264,9 @@ async fn a_partial_answer_lowers_nothing() {
     assert_eq!(kind(lag(&*fake.reader().read(at(0)).await, 0)), Is::Fresh(3.0));
 }
 
-/// Two clusters in one Thanos, or two Prometheus without de-duplication: nobody knows which is meant.
+/// Two clusters in one Thanos, or two Prometheus without de-duplication: it is not clear which series is meant.
 #[tokio::test]
-async fn two_series_of_one_object_are_none() {
+async fn two_series_of_one_object_give_no_signal() {
     let mine = format!(r#"{LABELS},"cluster":"a""#);
     let theirs = format!(r#"{LABELS},"cluster":"b""#);
     let other = LABELS.replace("packages", "films");
@@ -279,9 +279,9 @@ async fn two_series_of_one_object_are_none() {
     assert_eq!(kind(readings.get(Series::Lag, "shop", "books", "serving", at(0))), Is::Missing(reason::NO_OBJECT));
 }
 
-/// A cache, or a server whose clock stands still, gives the same sample again and again, and its own time with it.
+/// A cache, or a server whose clock has stopped, returns the same sample repeatedly, together with the same server time.
 #[tokio::test]
-async fn a_sample_that_is_repeated_grows_old() {
+async fn a_repeated_sample_ages() {
     let fake = Fake::always(|| reply(200, of_object(&sample(-5, "3")))).await;
     let mut reader = fake.reader();
     for (seconds, expected) in
@@ -291,9 +291,9 @@ async fn a_sample_that_is_repeated_grows_old() {
     }
 }
 
-/// Objects come and go; a server that makes up names fills no memory.
+/// A server that returns new object names with every answer does not fill the memory.
 #[tokio::test]
-async fn what_is_remembered_is_bounded() {
+async fn the_number_of_kept_samples_is_bounded() {
     let calls = Arc::new(AtomicUsize::new(0));
     let fake = Fake::start(Arc::new(move |_| {
         let call = calls.fetch_add(1, Ordering::SeqCst);
@@ -314,9 +314,9 @@ async fn what_is_remembered_is_bounded() {
     assert!(readings.series.iter().all(|known| known.len() == 3));
 }
 
-/// Names without a slash cannot be mistaken for those of another object.
+/// Keys are joined with slashes, so a label with a slash could be mistaken for another object.
 #[tokio::test]
-async fn labels_that_are_no_names_are_passed_over() {
+async fn labels_that_are_not_valid_names_are_ignored() {
     let odd = [
         LABELS.replace("shop", "shop/packages"),
         LABELS.replace(r#""packages""#, r#""""#),

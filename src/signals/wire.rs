@@ -1,4 +1,4 @@
-//! What goes over the wire, and what does not go into the log.
+//! The HTTP requests that are sent, and the log lines that are not written.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,12 +10,12 @@ use super::{
 };
 use crate::scaling::Signal;
 
-/// The prefix, one query per series, the tenant, the token as it is in its file at that time.
+/// The path prefix, one query per series, the tenant, and the token that is in its file at that time.
 #[tokio::test]
-async fn every_query_carries_what_the_source_needs() {
-    type Seen = (String, Option<String>, Option<String>);
-    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-    let sink = seen.clone();
+async fn every_query_has_the_prefix_tenant_and_token_of_the_source() {
+    type Received = (String, Option<String>, Option<String>);
+    let received: Arc<Mutex<Vec<Received>>> = Arc::default();
+    let sink = received.clone();
     let fake = Fake::start(Arc::new(move |request| {
         let header = |name: &str| request.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned());
         let uri = request.uri().to_string();
@@ -37,12 +37,12 @@ async fn every_query_carries_what_the_source_needs() {
     assert!(sentence.contains("its bearerTokenFile \"") && sentence.contains("No such file"), "{sentence}");
     let signal = readings.get(Series::Lag, "shop", "packages", "events", at(0));
     assert_eq!(signal, Signal::Missing("the metric source is not set up as it should be"));
-    assert!(seen.lock().expect("sound").is_empty(), "nothing is asked without the token");
+    assert!(received.lock().expect("sound").is_empty(), "no query is sent without the token");
 
     for token in ["first", "second"] {
         std::fs::write(&file, format!("{token}\n")).expect("written");
         assert_eq!(reader.read(at(0)).await.source_error(), None);
-        let requests = std::mem::take(&mut *seen.lock().expect("sound"));
+        let requests = std::mem::take(&mut *received.lock().expect("sound"));
         assert_eq!(requests.len(), Series::ALL.len());
         let lag = "/prometheus/api/v1/query?query=recommender%3Alag_messages%7B\
              recommender%21%3D%22%22%2Ccluster%3D%22a%5C%22b%22%7D%5B30s%5D&timeout=4s&nocache=1";
@@ -58,9 +58,9 @@ async fn every_query_carries_what_the_source_needs() {
     std::fs::remove_file(&file).expect("removed");
 }
 
-/// An operator without its Prometheus for a night must not fill the log: the client's own lines are left out.
+/// An operator without its Prometheus for a night must not fill the log: the HTTP client's own lines are suppressed.
 #[tokio::test]
-async fn a_failing_source_logs_nothing_by_itself() {
+async fn the_http_client_logs_nothing_when_a_source_fails() {
     let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
     let sink = Sink(lines.clone());
     let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false).finish();

@@ -1,4 +1,4 @@
-//! Events: what changed between two statuses, one event per change.
+//! Events: what changed between two statuses, one Event per change.
 
 use crate::{
     api::{
@@ -8,33 +8,32 @@ use crate::{
     monitoring::Workload,
 };
 
-/// An event to be.
+/// An Event to be created.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Note {
-    /// Whether it is bad news.
+pub struct Event {
+    /// Whether its type is Warning, not Normal.
     pub warning: bool,
     /// Reason, as in the condition it comes from.
     pub reason: String,
-    /// What was done or found, for a person.
+    /// What was done or observed, as readable text.
     pub message: String,
 }
 
-impl Note {
-    fn good(reason: &str, message: String) -> Self {
+impl Event {
+    fn normal(reason: &str, message: String) -> Self {
         Self { warning: false, reason: reason.into(), message }
     }
 
-    fn bad(reason: &str, message: String) -> Self {
+    fn warning(reason: &str, message: String) -> Self {
         Self { warning: true, reason: reason.into(), message }
     }
 }
 
-/// Conditions whose turning bad is news of its own. Ready, Reconciling and Stalled only sum up; the end of a training
-/// run is told once, as a run.
-const NEWSWORTHY: [&str; 5] =
+/// Conditions that cause an Event when they become False. Ready, Reconciling and Stalled only summarize them.
+const REPORTED: [&str; 5] =
     [types::TRAINING_READY, types::SERVING_READY, types::WORKERS_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
 
-/// Reasons that are states on the way, or told as a run.
+/// Reasons without an Event: intermediate states, and ends of training runs, which have an Event of their own.
 const QUIET: [&str; 8] = [
     reasons::NOT_REQUESTED,
     reasons::NO_VERSION,
@@ -46,58 +45,62 @@ const QUIET: [&str; 8] = [
     reasons::PENDING,
 ];
 
-/// What is new in `next`.
-pub fn notes(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Note> {
-    let mut notes = Vec::new();
-    notes.extend(run_started(prior, next));
-    notes.extend(run_ended(prior, next));
-    notes.extend(version_serves(prior, next));
-    notes.extend(scaled(prior, next));
-    notes.extend(spec_refused(prior, next));
-    notes.extend(turned_bad(prior, next));
-    notes
+/// The Events for the changes from `prior` to `next`.
+pub fn events(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    events.extend(run_started(prior, next));
+    events.extend(run_ended(prior, next));
+    events.extend(version_serves(prior, next));
+    events.extend(scaled(prior, next));
+    events.extend(spec_refused(prior, next));
+    events.extend(became_false(prior, next));
+    events
 }
 
-fn run_started(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Note> {
+fn run_started(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
     let active = |status: &RecommenderModelStatus| status.training.as_ref()?.active.clone();
     let run = active(next)?;
     let new = active(prior).is_none_or(|before| before.version != run.version);
     let text = || format!("started Job {} ({}) for version {}", run.job, run.trigger.as_str(), run.version);
-    new.then(|| Note::good(reasons::TRAINING, text()))
+    new.then(|| Event::normal(reasons::TRAINING, text()))
 }
 
-fn run_ended(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Note> {
+fn run_ended(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
     let last = |status: &RecommenderModelStatus| status.training.as_ref()?.last.clone();
     let run = last(next)?;
     if last(prior).is_some_and(|before| before.version == run.version && before.finished_at == run.finished_at) {
         return None;
     }
-    Some(if run.succeeded { Note::good(reasons::TRAINED, run.message) } else { Note::bad(&run.reason, run.message) })
+    Some(if run.succeeded {
+        Event::normal(reasons::TRAINED, run.message)
+    } else {
+        Event::warning(&run.reason, run.message)
+    })
 }
 
-fn version_serves(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Note> {
+fn version_serves(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
     let version = |status: &RecommenderModelStatus| status.serving.as_ref()?.version.clone();
     let now = version(next)?;
     (version(prior).as_ref() != Some(&now))
-        .then(|| Note::good(reasons::SERVING, format!("version {now} answers requests")))
+        .then(|| Event::normal(reasons::SERVING, format!("version {now} answers requests")))
 }
 
-/// Decisions on replicas, and promises that cannot be kept.
-fn scaled(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Note> {
-    let mut notes = Vec::new();
+/// Decisions on replicas, and limiting reasons.
+fn scaled(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Event> {
+    let mut events = Vec::new();
     for (workload, now) in scaling(next) {
         let before = scaling(prior).find(|(name, _)| *name == workload).map(|(_, before)| before);
-        let troubled = reasons::SCALING_TROUBLES.contains(&now.reason.as_str());
+        let is_limited = reasons::LIMITING_REASONS.contains(&now.reason.as_str());
         let decided = now.decisions.first();
-        if troubled && before.is_none_or(|before| before.reason != now.reason) {
-            // It tells of the number as well.
-            notes.push(Note::bad(&now.reason, format!("{workload}: {}", now.message)));
+        if is_limited && before.is_none_or(|before| before.reason != now.reason) {
+            // Its message contains the number of replicas as well.
+            events.push(Event::warning(&now.reason, format!("{workload}: {}", now.message)));
         } else if let Some(decided) = decided.filter(|_| before.and_then(|before| before.decisions.first()) != decided)
         {
-            notes.push(Note::good(reasons::SCALED, format!("{workload}: {}", decided.message)));
+            events.push(Event::normal(reasons::SCALED, format!("{workload}: {}", decided.message)));
         }
     }
-    notes
+    events
 }
 
 /// What was decided, by workload.
@@ -107,30 +110,30 @@ fn scaling(status: &RecommenderModelStatus) -> impl Iterator<Item = (&str, &Scal
     serving.chain(workers).filter_map(|(name, scaling)| Some((name, scaling?)))
 }
 
-fn spec_refused(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Note> {
+fn spec_refused(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
     let refused = |status: &RecommenderModelStatus| {
         let ready = status.conditions.iter().find(|condition| condition.type_ == types::READY)?;
         (ready.reason == reasons::INVALID_SPEC).then(|| ready.message.clone())
     };
     let message = refused(next)?;
-    (refused(prior).as_ref() != Some(&message)).then(|| Note::bad(reasons::INVALID_SPEC, message))
+    (refused(prior).as_ref() != Some(&message)).then(|| Event::warning(reasons::INVALID_SPEC, message))
 }
 
-fn turned_bad(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Note> {
-    let news = |condition: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-        NEWSWORTHY.contains(&condition.type_.as_str())
+fn became_false(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Event> {
+    let changed = |condition: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+        REPORTED.contains(&condition.type_.as_str())
             && condition.status == "False"
             && !QUIET.contains(&condition.reason.as_str())
             && !prior.conditions.iter().any(|before| {
                 before.type_ == condition.type_ && before.status == "False" && before.reason == condition.reason
             })
     };
-    let mut notes: Vec<_> = next
+    let mut events: Vec<_> = next
         .conditions
         .iter()
-        .filter(news)
-        .map(|condition| Note::bad(&condition.reason, condition.message.clone()))
+        .filter(changed)
+        .map(|condition| Event::warning(&condition.reason, condition.message.clone()))
         .collect();
-    notes.dedup();
-    notes
+    events.dedup();
+    events
 }

@@ -1,4 +1,4 @@
-//! What is told of scaling and of workers: each row of the verdicts, and the events.
+//! What is reported of scaling and of workers: each row of the conditions, and the Events.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -6,19 +6,22 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::{RecommenderModel, ScalingDecision},
-    observe::{AutoscalerFacts, Blocked, Facts, PodFacts, Watched},
+    observe::{AutoscalerState, Blocked, ChildState, PodState, Watched},
     training::{Outcome, Truth},
 };
 
+/// The time of every reconcile.
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+/// Name of the servers' Deployment.
 const SERVING: &str = "packages-serving";
+/// Name of the worker's Deployment.
 const WORKER: &str = "packages-worker-events";
 
-/// An object with these servers and workers.
+/// An object with servers and one worker, and the inputs of its status.
 struct Case {
     model: Model,
     prior: RecommenderModelStatus,
-    family: Family,
+    children: Children,
     problems: Vec<Problem>,
     scaling: Scaling,
 }
@@ -59,15 +62,15 @@ impl Case {
             },
         });
         let object: RecommenderModel = serde_json::from_value(object).expect("an object");
-        let family = Family::default()
-            .with(Watched::Child(Kind::Deployment), SERVING, Facts::Deployment(deployment(2, 2)), None)
-            .with(Watched::Child(Kind::Deployment), WORKER, Facts::Deployment(deployment(2, 2)), None);
+        let children = Children::default()
+            .with(Watched::Child(Kind::Deployment), SERVING, ChildState::Deployment(deployment(2, 2)), None)
+            .with(Watched::Child(Kind::Deployment), WORKER, ChildState::Deployment(deployment(2, 2)), None);
         let prior = RecommenderModelStatus::default();
         let model = Model::new(&object, NOW).expect("a valid object");
-        Self { model, prior, family, problems: Vec::new(), scaling: Scaling::default() }
+        Self { model, prior, children, problems: Vec::new(), scaling: Scaling::default() }
     }
 
-    fn told(mut self, workload: &str, reason: &str, message: &str) -> Self {
+    fn reported(mut self, workload: &str, reason: &str, message: &str) -> Self {
         self.scaling.decided.insert(workload.into(), status(4, reason, message));
         self
     }
@@ -78,22 +81,22 @@ impl Case {
         self
     }
 
-    fn contested(mut self, deployment: &str, owner: Option<&str>) -> Self {
-        let foreign = ForeignAutoscaler { name: "theirs".into(), owner: owner.map(Into::into) };
-        self.scaling.foreign.insert(deployment.into(), foreign);
+    fn with_external(mut self, deployment: &str, owner: Option<&str>) -> Self {
+        let external = ExternalAutoscaler { name: "theirs".into(), owner: owner.map(Into::into) };
+        self.scaling.external.insert(deployment.into(), external);
         self
     }
 
     fn with_autoscaler(mut self, name: &str, active: Option<(bool, &str)>, minutes: i64) -> Self {
         let created_at = NOW - SignedDuration::from_mins(minutes);
         let active = active.map(|(active, message)| (active, message.to_owned()));
-        let facts = Facts::Autoscaler(AutoscalerFacts { created_at, target: None, active });
-        self.family = self.family.with(Watched::Child(Kind::HorizontalPodAutoscaler), name, facts, None);
+        let state = ChildState::Autoscaler(AutoscalerState { created_at, target: None, active });
+        self.children = self.children.with(Watched::Child(Kind::HorizontalPodAutoscaler), name, state, None);
         self
     }
 
-    fn with_worker(mut self, facts: Facts) -> Self {
-        self.family = self.family.with(Watched::Child(Kind::Deployment), WORKER, facts, None);
+    fn with_worker(mut self, state: ChildState) -> Self {
+        self.children = self.children.with(Watched::Child(Kind::Deployment), WORKER, state, None);
         self
     }
 
@@ -102,7 +105,7 @@ impl Case {
             model: &self.model,
             prior: &self.prior,
             training: &trained(),
-            family: &self.family,
+            children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,
             now: NOW,
@@ -139,8 +142,8 @@ fn trained() -> Decision {
     }
 }
 
-fn deployment(ready: i32, desired: i32) -> DeploymentFacts {
-    DeploymentFacts {
+fn deployment(ready: i32, desired: i32) -> DeploymentState {
+    DeploymentState {
         version: None,
         observed: true,
         observed_generation: 1,
@@ -158,13 +161,13 @@ fn status(replicas: i32, reason: &str, message: &str) -> ScalingStatus {
 }
 
 #[test]
-fn fixed_replicas_are_no_scaling() {
+fn without_autoscaling_scaling_is_not_requested() {
     Case::new(None, None).scales("False", reasons::NOT_REQUESTED, "the number of replicas is fixed");
 }
 
 #[test]
-fn what_is_followed_is_named() {
-    let load = |case: Case, workload| case.told(workload, "Load", "kept");
+fn the_signals_that_replicas_follow_are_named() {
+    let load = |case: Case, workload| case.reported(workload, "Load", "kept");
     load(Case::new(Some(latency()), None), "serving").scales("True", "AsSpecified", "the replicas follow the latency");
     load(Case::new(None, Some(lag())), "events").scales("True", "AsSpecified", "the replicas follow the lag");
     let mut both = latency();
@@ -173,8 +176,8 @@ fn what_is_followed_is_named() {
     load(Case::new(Some(both), None), "serving").scales("True", "AsSpecified", all);
     let mut advisory = latency();
     advisory["advisory"] = json!(true);
-    let told = "decisions on replicas are told and not acted on, as asked for";
-    load(Case::new(Some(advisory), None), "serving").scales("True", reasons::ADVISORY, told);
+    let reported = "advisory: decisions on replicas are reported and not applied";
+    load(Case::new(Some(advisory), None), "serving").scales("True", reasons::ADVISORY, reported);
 }
 
 #[test]
@@ -184,48 +187,48 @@ fn before_the_first_decision_scaling_is_pending() {
 }
 
 #[test]
-fn missing_metrics_are_told_in_the_decisions_own_words() {
+fn missing_metrics_are_reported_with_the_message_of_the_decision() {
     let message = "kept at 4 replicas because the lag is missing";
-    let case = Case::new(None, Some(lag())).told("events", reasons::METRICS_MISSING, message);
+    let case = Case::new(None, Some(lag())).reported("events", reasons::METRICS_MISSING, message);
     case.scales("False", reasons::METRICS_MISSING, message);
     let (status, ..) = case.condition(types::STALLED);
     assert_eq!(status, "False", "nothing of the object has to be changed");
 }
 
 #[test]
-fn a_promise_that_cannot_be_kept_is_told_while_scaling_works() {
-    for reason in reasons::SCALING_TROUBLES {
-        let case = Case::new(Some(latency()), None).told("serving", reason, "because");
+fn a_limiting_reason_is_reported_while_scaling_is_active() {
+    for reason in reasons::LIMITING_REASONS {
+        let case = Case::new(Some(latency()), None).reported("serving", reason, "because");
         case.scales("True", reason, "because");
     }
 }
 
 #[test]
-fn an_autoscaler_that_is_not_as_wanted_comes_first() {
-    let case = Case::new(Some(latency()), None).told("serving", reasons::METRICS_MISSING, "missing");
-    let case = case.contested(SERVING, None).with_problem(Kind::HorizontalPodAutoscaler, SERVING);
+fn a_problem_of_the_autoscaler_takes_precedence() {
+    let case = Case::new(Some(latency()), None).reported("serving", reasons::METRICS_MISSING, "missing");
+    let case = case.with_external(SERVING, None).with_problem(Kind::HorizontalPodAutoscaler, SERVING);
     case.scales("False", reasons::APPLY_FAILED, "HorizontalPodAutoscaler packages-serving: forbidden");
-    // One of a worker is told with the worker's name only when there are several.
-    let other = Case::new(Some(latency()), None).told("serving", "Load", "kept");
+    // A problem of the autoscaler of a workload without autoscaling does not count. A single workload is not named.
+    let other = Case::new(Some(latency()), None).reported("serving", "Load", "kept");
     let other = other.with_problem(Kind::HorizontalPodAutoscaler, WORKER);
     other.scales("True", "AsSpecified", "the replicas follow the latency");
 }
 
 #[test]
-fn somebody_elses_autoscaler_is_named_with_what_made_it_and_what_to_do() {
-    let case = || Case::new(Some(latency()), None).told("serving", reasons::METRICS_MISSING, "missing");
-    case().contested(SERVING, Some("ScaledObject shop-scaler")).scales(
+fn an_external_autoscaler_is_named_with_its_owner_and_what_to_do() {
+    let case = || Case::new(Some(latency()), None).reported("serving", reasons::METRICS_MISSING, "missing");
+    case().with_external(SERVING, Some("ScaledObject shop-scaler")).scales(
         "False",
         reasons::SCALING_CONFLICT,
-        "HorizontalPodAutoscaler theirs (of ScaledObject shop-scaler) moves Deployment packages-serving too, so this one's \
-         is taken away meanwhile: delete that one, or remove autoscaling here",
+        "HorizontalPodAutoscaler theirs (of ScaledObject shop-scaler) also scales Deployment packages-serving, so this \
+         object's is deleted until that one is gone: delete that one, or remove autoscaling here",
     );
-    let (.., message) = case().contested(SERVING, None).condition(types::SCALING_ACTIVE);
-    assert!(message.starts_with("HorizontalPodAutoscaler theirs moves Deployment packages-serving too"), "{message}");
+    let (.., message) = case().with_external(SERVING, None).condition(types::SCALING_ACTIVE);
+    assert!(message.starts_with("HorizontalPodAutoscaler theirs also scales Deployment packages-serving"), "{message}");
 }
 
 #[test]
-fn on_the_cpu_it_is_what_the_autoscaler_says() {
+fn scaling_on_cpu_is_as_the_autoscaler_reports() {
     let case = || Case::new(Some(cpu()), None);
     let wait = "the autoscaler has no metrics of the pods yet";
     case().scales("Unknown", reasons::PENDING, wait);
@@ -239,21 +242,22 @@ fn on_the_cpu_it_is_what_the_autoscaler_says() {
     );
 }
 
-/// Of two workloads the worse one is told, with its name.
+/// Of two workloads the worse one is reported, with its name.
 #[test]
-fn the_worst_workload_is_told_by_name() {
+fn the_worst_workload_is_reported_by_name() {
     let case = || Case::new(Some(latency()), Some(lag()));
-    let good = |case: Case, workload| case.told(workload, "Load", "kept");
+    let good = |case: Case, workload| case.reported(workload, "Load", "kept");
     good(good(case(), "serving"), "events").scales("True", "AsSpecified", "serving: the replicas follow the latency");
     good(case(), "serving").scales(
         "Unknown",
         reasons::PENDING,
         "events: nothing is decided yet, because the first signals are awaited",
     );
-    let limited = good(case(), "serving").told("events", reasons::PARTITIONS, "there are only 3 partitions to share");
+    let limited =
+        good(case(), "serving").reported("events", reasons::PARTITIONS, "there are only 3 partitions to share");
     limited.scales("True", reasons::PARTITIONS, "events: there are only 3 partitions to share");
-    let missing = case().told("serving", reasons::MAX_REPLICAS, "the maximum");
-    let missing = missing.told("events", reasons::METRICS_MISSING, "the lag is missing");
+    let missing = case().reported("serving", reasons::MAX_REPLICAS, "the maximum");
+    let missing = missing.reported("events", reasons::METRICS_MISSING, "the lag is missing");
     missing.scales("False", reasons::METRICS_MISSING, "events: the lag is missing");
 }
 
@@ -263,18 +267,18 @@ fn workers_are_ready_when_their_pods_are() {
     let case = || Case::new(None, None);
     ready(case(), "True", reasons::AS_SPECIFIED, "the workers' pods are ready");
     let missing = "worker events: 1 of at least 2 pods are ready";
-    let one = Facts::Deployment(deployment(1, 2));
+    let one = ChildState::Deployment(deployment(1, 2));
     ready(case().with_worker(one.clone()), "False", reasons::ROLLING_OUT, missing);
     let mut once_ready = case();
     once_ready.prior = once_ready.compute();
     ready(once_ready.with_worker(one), "False", reasons::REPLICAS_MISSING, missing);
-    let half = DeploymentFacts { total: 3, updated: 1, ..deployment(2, 2) };
+    let half = DeploymentState { total: 3, updated: 1, ..deployment(2, 2) };
     let rolling = "worker events is being rolled out";
-    ready(case().with_worker(Facts::Deployment(half)), "False", reasons::ROLLING_OUT, rolling);
-    ready(case().with_worker(Facts::Nothing), "False", reasons::ROLLING_OUT, rolling);
-    let stuck = DeploymentFacts { stuck: Some("deadline".into()), ..deployment(1, 2) };
-    let told = "worker events does not get ready: deadline";
-    ready(case().with_worker(Facts::Deployment(stuck)), "False", reasons::ROLLOUT_STUCK, told);
+    ready(case().with_worker(ChildState::Deployment(half)), "False", reasons::ROLLING_OUT, rolling);
+    ready(case().with_worker(ChildState::Nothing), "False", reasons::ROLLING_OUT, rolling);
+    let stuck = DeploymentState { stuck: Some("deadline".into()), ..deployment(1, 2) };
+    let reported = "worker events does not get ready: deadline";
+    ready(case().with_worker(ChildState::Deployment(stuck)), "False", reasons::ROLLOUT_STUCK, reported);
     let refused = "Deployment packages-worker-events: forbidden";
     ready(case().with_problem(Kind::Deployment, WORKER), "False", reasons::APPLY_FAILED, refused);
     let mut none = case();
@@ -282,20 +286,20 @@ fn workers_are_ready_when_their_pods_are() {
     ready(none, "False", reasons::NOT_REQUESTED, "spec.workers is empty");
 }
 
-/// A worker that scaled down to nothing, as it may, is ready; one that gets more pods than the fewest is, too.
+/// A worker that scaled down to zero, as its minimum allows, is ready. So is one that scales up from its minimum.
 #[test]
-fn workers_without_replicas_are_ready_when_none_are_wanted() {
+fn workers_without_replicas_are_ready_when_none_are_desired() {
     let mut to_zero = lag();
     to_zero["minReplicas"] = json!(0);
-    let case = || Case::new(None, Some(to_zero.clone())).told("events", "Idle", "there is nothing to do");
-    let with = |ready, desired| case().with_worker(Facts::Deployment(deployment(ready, desired)));
+    let case = || Case::new(None, Some(to_zero.clone())).reported("events", "Idle", "there is nothing to do");
+    let with = |ready, desired| case().with_worker(ChildState::Deployment(deployment(ready, desired)));
     with(0, 0).is(types::WORKERS_READY, "True", reasons::AS_SPECIFIED, "the workers' pods are ready");
     with(1, 6).is(types::WORKERS_READY, "True", reasons::AS_SPECIFIED, "the workers' pods are ready");
 }
 
 #[test]
-fn what_keeps_a_workers_pod_from_starting_is_told() {
-    let pod = PodFacts {
+fn the_reason_why_the_pod_of_a_worker_does_not_start_is_reported() {
+    let pod = PodState {
         job: None,
         component: "worker-events".into(),
         version: String::new(),
@@ -304,20 +308,21 @@ fn what_keeps_a_workers_pod_from_starting_is_told() {
         started_after: None,
         blocked: Some(Blocked { why: "image s cannot be pulled".into(), counts_from: NOW }),
         end: None,
-        ..PodFacts::default()
+        ..PodState::default()
     };
-    let mut case = Case::new(None, None).with_worker(Facts::Deployment(deployment(0, 2)));
-    case.family = case.family.with(Watched::Pod, "p", Facts::Nothing, Some(pod));
-    let told = "worker events: 0 of at least 2 pods are ready: image s cannot be pulled";
-    case.is(types::WORKERS_READY, "False", reasons::REPLICAS_MISSING, told);
+    let mut case = Case::new(None, None).with_worker(ChildState::Deployment(deployment(0, 2)));
+    case.children = case.children.with(Watched::Pod, "p", ChildState::Nothing, Some(pod));
+    let reported = "worker events: 0 of at least 2 pods are ready: image s cannot be pulled";
+    case.is(types::WORKERS_READY, "False", reasons::REPLICAS_MISSING, reported);
 }
 
 #[test]
-fn what_was_decided_stands_in_the_status_of_its_workload() {
-    let case = Case::new(Some(latency()), Some(lag())).told("serving", "Load", "kept").told("events", "Idle", "idle");
+fn a_decision_is_in_the_status_of_its_workload() {
+    let case =
+        Case::new(Some(latency()), Some(lag())).reported("serving", "Load", "kept").reported("events", "Idle", "idle");
     let status = case.compute();
-    let serving = status.serving.and_then(|serving| serving.scaling).expect("told");
-    let events = status.workers[0].scaling.clone().expect("told");
+    let serving = status.serving.and_then(|serving| serving.scaling).expect("it was decided");
+    let events = status.workers[0].scaling.clone().expect("it was decided");
     assert_eq!((serving.reason.as_str(), events.reason.as_str()), ("Load", "Idle"));
     assert_eq!((status.workers[0].replicas, status.workers[0].desired_replicas), (2, 2));
 }
@@ -332,40 +337,42 @@ fn history(serving: (&str, &[i64]), events: (&str, &[i64])) -> RecommenderModelS
             reason: "Load".into(),
             message: format!("up from 2 to 4 at {seconds}"),
         };
-        let mut told = status(4, reason, &format!("because of {reason}"));
-        told.decisions = times.iter().map(decision).collect();
-        case.scaling.decided.insert(workload.into(), told);
+        let mut reported = status(4, reason, &format!("because of {reason}"));
+        reported.decisions = times.iter().map(decision).collect();
+        case.scaling.decided.insert(workload.into(), reported);
         case
     };
     with(with(Case::new(Some(latency()), Some(lag())), "serving", serving), "events", events).compute()
 }
 
-fn told(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<String> {
-    let told = notes(prior, next).into_iter();
-    told.map(|note| format!("{}{}: {}", if note.warning { "!" } else { "" }, note.reason, note.message)).collect()
+fn reported(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<String> {
+    let reported = events(prior, next).into_iter();
+    reported
+        .map(|event| format!("{}{}: {}", if event.warning { "!" } else { "" }, event.reason, event.message))
+        .collect()
 }
 
 #[test]
 fn each_decision_is_an_event_once_and_names_its_workload() {
     let before = history(("Load", &[0]), ("Load", &[]));
-    assert_eq!(told(&before, &before), [] as [&str; 0]);
+    assert_eq!(reported(&before, &before), [] as [&str; 0]);
     let after = history(("Load", &[60, 0]), ("Load", &[60]));
     let scaled = ["Scaled: serving: up from 2 to 4 at 60", "Scaled: events: up from 2 to 4 at 60"];
-    assert_eq!(told(&before, &after), scaled);
-    assert_eq!(told(&after, &after), [] as [&str; 0]);
+    assert_eq!(reported(&before, &after), scaled);
+    assert_eq!(reported(&after, &after), [] as [&str; 0]);
     let reworded = history(("Burst", &[60, 0]), ("Idle", &[60]));
-    assert_eq!(told(&after, &reworded), [] as [&str; 0], "another reason for the same number is no event");
+    assert_eq!(reported(&after, &reworded), [] as [&str; 0], "another reason for the same number is no event");
 }
 
 #[test]
-fn a_trouble_is_an_event_once_as_it_begins() {
+fn a_limiting_reason_is_an_event_once_as_it_begins() {
     let fine = history(("Load", &[0]), ("Load", &[0]));
     let full = history(("MaxReplicas", &[0]), ("Load", &[0]));
-    assert_eq!(told(&fine, &full), ["!MaxReplicas: serving: because of MaxReplicas"]);
-    assert_eq!(told(&full, &full), [] as [&str; 0]);
-    assert_eq!(told(&full, &fine), [] as [&str; 0]);
+    assert_eq!(reported(&fine, &full), ["!MaxReplicas: serving: because of MaxReplicas"]);
+    assert_eq!(reported(&full, &full), [] as [&str; 0]);
+    assert_eq!(reported(&full, &fine), [] as [&str; 0]);
     let other = history(("TargetImpossible", &[0]), ("Load", &[0]));
-    assert_eq!(told(&full, &other), ["!TargetImpossible: serving: because of TargetImpossible"]);
+    assert_eq!(reported(&full, &other), ["!TargetImpossible: serving: because of TargetImpossible"]);
 }
 
 #[test]
@@ -373,16 +380,16 @@ fn missing_metrics_are_an_event_once_also_when_both_workloads_miss_them() {
     let fine = history(("Load", &[0]), ("Load", &[0]));
     let one = history(("Load", &[0]), ("MetricsMissing", &[0]));
     let both = history(("MetricsMissing", &[0]), ("MetricsMissing", &[0]));
-    assert_eq!(told(&fine, &one), ["!MetricsMissing: events: because of MetricsMissing"]);
-    assert_eq!(told(&one, &both), [] as [&str; 0], "the condition was False for this reason and is");
-    assert_eq!(told(&both, &fine), [] as [&str; 0]);
+    assert_eq!(reported(&fine, &one), ["!MetricsMissing: events: because of MetricsMissing"]);
+    assert_eq!(reported(&one, &both), [] as [&str; 0], "the condition was False for this reason before");
+    assert_eq!(reported(&both, &fine), [] as [&str; 0]);
 }
 
 #[test]
-fn a_worker_that_does_not_get_ready_waits_for_a_person() {
-    // Seen on a real cluster: an image that cannot be pulled, while kstatus, Flux and helm --wait called it done.
-    let stuck = DeploymentFacts { stuck: Some("image w cannot be pulled".into()), ..deployment(0, 1) };
-    let case = Case::new(None, None).with_worker(Facts::Deployment(stuck));
+fn a_worker_whose_rollout_is_stuck_waits_for_a_person() {
+    // Observed on a real cluster: an image could not be pulled, while kstatus, Flux and helm --wait reported success.
+    let stuck = DeploymentState { stuck: Some("image w cannot be pulled".into()), ..deployment(0, 1) };
+    let case = Case::new(None, None).with_worker(ChildState::Deployment(stuck));
     let message = "worker events does not get ready: image w cannot be pulled";
     case.is(types::STALLED, "True", reasons::ROLLOUT_STUCK, message);
     case.is(types::RECONCILING, "False", reasons::ROLLOUT_STUCK, "waits for a person, see Stalled");

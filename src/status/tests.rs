@@ -3,11 +3,12 @@ use serde_json::json;
 use super::*;
 use crate::{
     api::{RecommenderModel, TrainingKind, TrainingStatus, Version},
-    observe::{Blocked, Facts, PodFacts, Watched},
-    render::Kind,
+    kinds::Kind,
+    observe::{Blocked, ChildState, PodState, Watched},
     training::{Decision, Outcome, Truth},
 };
 
+/// The time of every reconcile.
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
 fn model(serving: serde_json::Value) -> Model {
@@ -54,8 +55,8 @@ fn training(status: Truth, reason: &'static str, versions: &[&str]) -> Decision 
     }
 }
 
-fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentFacts {
-    DeploymentFacts {
+fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentState {
+    DeploymentState {
         version: Some(version.into()),
         observed: true,
         observed_generation: 2,
@@ -68,8 +69,8 @@ fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentFacts {
     }
 }
 
-fn family(facts: DeploymentFacts) -> Family {
-    Family::default().with(Watched::Child(Kind::Deployment), "packages-serving", Facts::Deployment(facts), None)
+fn children(state: DeploymentState) -> Children {
+    Children::default().with(Watched::Child(Kind::Deployment), "packages-serving", ChildState::Deployment(state), None)
 }
 
 fn serving(version: &str) -> RecommenderModelStatus {
@@ -81,18 +82,18 @@ struct Case {
     model: Model,
     prior: RecommenderModelStatus,
     training: Decision,
-    family: Family,
+    children: Children,
     problems: Vec<Problem>,
     scaling: Scaling,
 }
 
 impl Case {
-    fn new(prior: RecommenderModelStatus, training: Decision, family: Family) -> Self {
+    fn new(prior: RecommenderModelStatus, training: Decision, children: Children) -> Self {
         Self {
             model: model(json!({"replicas": 2})),
             prior,
             training,
-            family,
+            children,
             problems: Vec::new(),
             scaling: Scaling::default(),
         }
@@ -109,7 +110,7 @@ impl Case {
             model: &self.model,
             prior: &self.prior,
             training: &self.training,
-            family: &self.family,
+            children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,
             now: NOW,
@@ -128,14 +129,14 @@ impl Case {
 
 #[test]
 fn while_the_first_model_trains_the_object_is_in_progress() {
-    let case = Case::new(Default::default(), training(Truth::Unknown, reasons::TRAINING, &[]), Family::default());
+    let case = Case::new(Default::default(), training(Truth::Unknown, reasons::TRAINING, &[]), Children::default());
     assert_eq!(case.summary(), ["False Training", "True Training", "False AsSpecified", "False NoVersion"]);
 }
 
 #[test]
 fn a_first_training_that_failed_waits_for_a_person() {
     let failed = training(Truth::False, reasons::TRAINING_FAILED, &[]);
-    let case = Case::new(Default::default(), failed, Family::default());
+    let case = Case::new(Default::default(), failed, Children::default());
     assert_eq!(
         case.summary(),
         ["False TrainingFailed", "False TrainingFailed", "True TrainingFailed", "False NoVersion"]
@@ -145,17 +146,17 @@ fn a_first_training_that_failed_waits_for_a_person() {
 #[test]
 fn a_version_serves_when_all_its_pods_are_ready() {
     let trained = || training(Truth::True, reasons::TRAINED, &["v1"]);
-    let starting = Case::new(Default::default(), trained(), family(deployment("v1", 1, 2)));
+    let starting = Case::new(Default::default(), trained(), children(deployment("v1", 1, 2)));
     assert_eq!(starting.summary(), ["False RollingOut", "True RollingOut", "False AsSpecified", "False RollingOut"]);
-    let ready = Case::new(Default::default(), trained(), family(deployment("v1", 2, 2)));
+    let ready = Case::new(Default::default(), trained(), children(deployment("v1", 2, 2)));
     assert_eq!(ready.summary(), ["True Serving", "False AsSpecified", "False AsSpecified", "True Serving"]);
     assert_eq!(ready.compute().serving.and_then(|serving| serving.version).as_deref(), Some("v1"));
 }
 
 #[test]
-fn a_model_that_cannot_be_trained_anew_still_serves() {
+fn a_model_that_cannot_be_trained_again_still_serves() {
     let failed = training(Truth::False, reasons::TRAINING_FAILED, &["v1"]);
-    let case = Case::new(serving("v1"), failed, family(deployment("v1", 2, 2)));
+    let case = Case::new(serving("v1"), failed, children(deployment("v1", 2, 2)));
     assert_eq!(case.summary(), ["True Serving", "False AsSpecified", "False AsSpecified", "True Serving"]);
 }
 
@@ -163,7 +164,7 @@ fn a_model_that_cannot_be_trained_anew_still_serves() {
 fn the_old_version_is_named_until_the_new_one_is_rolled_out() {
     let mut half = deployment("v2", 3, 2);
     (half.total, half.updated) = (3, 1);
-    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v2", "v1"]), family(half));
+    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v2", "v1"]), children(half));
     assert_eq!(case.summary(), ["True Serving", "True RollingOut", "False AsSpecified", "False RollingOut"]);
     let status = case.compute().serving.expect("a serving status");
     assert_eq!((status.version.as_deref(), status.rolling_out.as_deref()), (Some("v1"), Some("v2")));
@@ -172,15 +173,15 @@ fn the_old_version_is_named_until_the_new_one_is_rolled_out() {
 #[test]
 fn a_deployment_that_still_has_the_old_template_is_not_taken_for_the_new_version() {
     let trained = training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
-    let case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2)));
+    let case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2)));
     assert_eq!(case.compute().serving.and_then(|serving| serving.version).as_deref(), Some("v1"));
 }
 
 #[test]
-fn a_rollout_that_is_stuck_waits_for_a_person_and_says_why() {
-    let stuck = DeploymentFacts { stuck: Some("deadline".into()), ready: 2, ..deployment("v2", 2, 2) };
-    let facts = DeploymentFacts { updated: 1, total: 3, ..stuck };
-    let pod = PodFacts {
+fn a_rollout_that_is_stuck_waits_for_a_person_and_reports_why() {
+    let stuck = DeploymentState { stuck: Some("deadline".into()), ready: 2, ..deployment("v2", 2, 2) };
+    let state = DeploymentState { updated: 1, total: 3, ..stuck };
+    let pod = PodState {
         job: None,
         component: "serving".into(),
         version: "v2".into(),
@@ -189,61 +190,62 @@ fn a_rollout_that_is_stuck_waits_for_a_person_and_says_why() {
         started_after: None,
         blocked: Some(Blocked { why: "image s cannot be pulled".into(), counts_from: NOW }),
         end: None,
-        ..PodFacts::default()
+        ..PodState::default()
     };
-    let family = family(facts).with(Watched::Pod, "p", Facts::Nothing, Some(pod));
-    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v2", "v1"]), family);
+    let children = children(state).with(Watched::Pod, "p", ChildState::Nothing, Some(pod));
+    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v2", "v1"]), children);
     assert_eq!(case.summary(), ["True Serving", "False RolloutStuck", "True RolloutStuck", "False RolloutStuck"]);
     let status = case.compute();
     let message = &status.conditions.iter().find(|c| c.type_ == types::STALLED).expect("Stalled").message;
-    assert_eq!(message, "version v2 does not get ready: image s cannot be pulled; v1 goes on serving");
+    assert_eq!(message, "version v2 does not get ready: image s cannot be pulled; v1 continues to serve");
 }
 
 #[test]
 fn new_settings_of_the_same_version_are_a_rollout_from_the_moment_they_are_applied() {
     let trained = || training(Truth::True, reasons::TRAINED, &["v1"]);
-    let applied = DeploymentFacts { applied_generation: 3, ..deployment("v1", 2, 2) };
-    let half = DeploymentFacts { total: 3, updated: 1, ..deployment("v1", 2, 2) };
-    for facts in [applied, half] {
-        let case = Case::new(serving("v1"), trained(), family(facts));
+    let applied = DeploymentState { applied_generation: 3, ..deployment("v1", 2, 2) };
+    let half = DeploymentState { total: 3, updated: 1, ..deployment("v1", 2, 2) };
+    for state in [applied, half] {
+        let case = Case::new(serving("v1"), trained(), children(state));
         assert_eq!(case.summary(), ["True Serving", "True RollingOut", "False AsSpecified", "False RollingOut"]);
         let status = case.compute();
-        let message = &status.conditions.iter().find(|c| c.type_ == types::SERVING_READY).expect("there").message;
-        assert_eq!(message, "version v1 is being rolled out; its earlier pods go on serving");
+        let message = &status.conditions.iter().find(|c| c.type_ == types::SERVING_READY).expect("a condition").message;
+        assert_eq!(message, "version v1 is being rolled out; its earlier pods continue to serve");
     }
 }
 
 #[test]
-fn too_few_ready_pods_are_told_and_none_at_all_is_not_ready() {
+fn too_few_ready_pods_are_reported_and_without_any_the_object_is_not_ready() {
     let trained = || training(Truth::True, reasons::TRAINED, &["v1"]);
-    let one = Case::new(serving("v1"), trained(), family(deployment("v1", 1, 2)));
+    let one = Case::new(serving("v1"), trained(), children(deployment("v1", 1, 2)));
     assert_eq!(one.summary()[0], "True Serving");
     assert_eq!(one.summary()[1..], ["True ReplicasMissing", "False AsSpecified", "False ReplicasMissing"]);
-    let none = Case::new(serving("v1"), trained(), family(deployment("v1", 0, 2)));
+    let none = Case::new(serving("v1"), trained(), children(deployment("v1", 0, 2)));
     assert_eq!(none.summary()[0], "False ReplicasMissing");
 }
 
 #[test]
-fn the_deployment_of_an_earlier_object_of_the_same_name_serves_nothing_of_this_one() {
+fn the_deployment_of_an_earlier_object_of_the_same_name_does_not_count() {
     let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
-    let mut case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2)));
+    let mut case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2)));
     case.model.identity.uid = Some("later".into());
     assert_eq!(case.summary()[0], "False ReplicasMissing");
 }
 
 #[test]
-fn a_deployment_whose_state_was_not_seen_yet_is_as_it_was() {
+fn the_status_stays_while_the_state_of_the_deployment_is_not_observed() {
     let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
-    let mut case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2)));
+    let mut case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2)));
     case.prior = case.compute();
-    case.family = Family::default().with(Watched::Child(Kind::Deployment), "packages-serving", Facts::Nothing, None);
+    case.children =
+        Children::default().with(Watched::Child(Kind::Deployment), "packages-serving", ChildState::Nothing, None);
     assert_eq!(case.compute(), case.prior);
 }
 
 #[test]
 fn scaling_up_is_no_rollout() {
     let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
-    let mut case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 4)));
+    let mut case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 4)));
     case.model = model(json!({
         "autoscaling": {"minReplicas": 2, "maxReplicas": 4}, "resources": {"requests": {"cpu": "1"}},
     }));
@@ -253,7 +255,7 @@ fn scaling_up_is_no_rollout() {
 #[test]
 fn a_name_conflict_waits_for_a_person() {
     let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
-    let case = Case::new(Default::default(), trained, Family::default()).with_problem(
+    let case = Case::new(Default::default(), trained, Children::default()).with_problem(
         Kind::Service,
         reasons::NAME_CONFLICT,
         true,
@@ -262,9 +264,9 @@ fn a_name_conflict_waits_for_a_person() {
 }
 
 #[test]
-fn a_missing_monitoring_kind_keeps_nothing_from_being_ready() {
+fn a_missing_monitoring_kind_does_not_affect_readiness() {
     let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
-    let case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2))).with_problem(
+    let case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2))).with_problem(
         Kind::ServiceMonitor,
         reasons::API_MISSING,
         true,
@@ -273,9 +275,9 @@ fn a_missing_monitoring_kind_keeps_nothing_from_being_ready() {
 }
 
 #[test]
-fn a_failed_apply_is_in_progress_because_it_is_tried_again() {
+fn a_failed_apply_is_in_progress_because_it_is_retried() {
     let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
-    let case = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2))).with_problem(
+    let case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2))).with_problem(
         Kind::Deployment,
         reasons::APPLY_FAILED,
         false,
@@ -284,26 +286,26 @@ fn a_failed_apply_is_in_progress_because_it_is_tried_again() {
 }
 
 #[test]
-fn the_status_of_its_own_status_is_the_same_so_that_converged_means_silent() {
+fn computing_the_status_again_changes_nothing_and_has_no_events() {
     let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
-    let mut case = Case::new(Default::default(), trained, family(deployment("v1", 2, 2)));
+    let mut case = Case::new(Default::default(), trained, children(deployment("v1", 2, 2)));
     let first = case.compute();
     case.prior = first.clone();
     assert_eq!(case.compute(), first);
-    assert_eq!(notes(&first, &case.compute()), []);
+    assert_eq!(events(&first, &case.compute()), []);
 }
 
 #[test]
 fn the_time_of_transition_stays_while_only_the_reason_changes() {
     let earlier = Time(NOW - jiff::SignedDuration::from_hours(1));
     let training_now = training(Truth::Unknown, reasons::TRAINING, &[]);
-    let mut case = Case::new(Default::default(), training_now, Family::default());
+    let mut case = Case::new(Default::default(), training_now, Children::default());
     case.prior = case.compute();
     for condition in &mut case.prior.conditions {
         condition.last_transition_time = earlier.clone();
     }
     case.training = training(Truth::True, reasons::TRAINED, &["v1"]);
-    case.family = family(deployment("v1", 1, 2));
+    case.children = children(deployment("v1", 1, 2));
     let status = case.compute();
     let condition = |type_: &str| status.conditions.iter().find(|c| c.type_ == type_).expect("a condition").clone();
     assert_eq!(condition(types::READY).last_transition_time, earlier, "it was and is False");
@@ -311,31 +313,31 @@ fn the_time_of_transition_stays_while_only_the_reason_changes() {
 }
 
 #[test]
-fn an_invalid_spec_keeps_all_that_is_known_and_says_so_once() {
+fn an_invalid_spec_keeps_all_that_is_known_and_has_one_event() {
     let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
-    let good = Case::new(serving("v1"), trained, family(deployment("v1", 2, 2))).compute();
+    let good = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2))).compute();
     let bad = stalled(&good, 4, reasons::INVALID_SPEC, "spec.x: wrong", NOW);
     assert_eq!(bad.versions, good.versions);
     assert_eq!(bad.serving, good.serving);
     assert_eq!(bad.observed_generation, Some(4));
-    let told = notes(&good, &bad);
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!((told[0].warning, told[0].reason.as_str()), (true, reasons::INVALID_SPEC));
-    assert_eq!(notes(&bad, &stalled(&bad, 4, reasons::INVALID_SPEC, "spec.x: wrong", NOW)), []);
+    let reported = events(&good, &bad);
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert_eq!((reported[0].warning, reported[0].reason.as_str()), (true, reasons::INVALID_SPEC));
+    assert_eq!(events(&bad, &stalled(&bad, 4, reasons::INVALID_SPEC, "spec.x: wrong", NOW)), []);
 }
 
 #[test]
-fn messages_are_cut_at_what_a_condition_may_hold() {
+fn messages_are_cut_at_the_longest_that_a_condition_may_have() {
     let long = "x".repeat(5000);
     let status = stalled(&RecommenderModelStatus::default(), 1, reasons::INVALID_SPEC, &long, NOW);
     assert!(status.conditions.iter().all(|condition| condition.message.len() <= 1024));
 }
 
 #[test]
-fn other_words_for_the_same_failure_are_told_apart_from_news() {
+fn another_message_of_the_same_failure_is_distinguished_from_a_change() {
     let refused = |message: &str| {
         let trained = training(Truth::True, reasons::TRAINED, &["full-1"]);
-        let case = Case::new(serving("full-1"), trained, family(deployment("full-1", 2, 2)));
+        let case = Case::new(serving("full-1"), trained, children(deployment("full-1", 2, 2)));
         let mut case = case.with_problem(Kind::Service, reasons::APPLY_FAILED, false);
         case.problems[0].message = message.into();
         case
@@ -348,17 +350,17 @@ fn other_words_for_the_same_failure_are_told_apart_from_news() {
 
     let mut other = refused("read tcp 10.0.0.1:48214: connection reset");
     other.training.condition.message = "training: under way".into();
-    assert!(!is_rewording(&first, &other.compute()), "the words of what did not fail are news");
-    let mut mended = refused("");
-    mended.problems.clear();
-    assert!(!is_rewording(&first, &mended.compute()));
+    assert!(!is_rewording(&first, &other.compute()), "another message of a condition that did not fail is a change");
+    let mut recovered = refused("");
+    recovered.problems.clear();
+    assert!(!is_rewording(&first, &recovered.compute()));
 }
 
-/// All that a condition of pods can be, and whether it waits for a person or passes by itself.
-fn of_pods() -> Vec<(Verdict, bool, bool)> {
-    let no = |reason: &str| Verdict::no(reason, format!("pods: {reason}"));
+/// All values of ServingReady and WorkersReady, and for each whether it waits for a person and whether it passes by itself.
+fn of_pods() -> Vec<(ConditionValue, bool, bool)> {
+    let no = |reason: &str| ConditionValue::no(reason, format!("pods: {reason}"));
     vec![
-        (Verdict::yes(reasons::AS_SPECIFIED, "pods"), false, false),
+        (ConditionValue::yes(reasons::AS_SPECIFIED, "pods"), false, false),
         (no(reasons::NOT_REQUESTED), false, false),
         (no(reasons::ROLLOUT_STUCK), true, false),
         (no(reasons::ROLLING_OUT), false, true),
@@ -368,21 +370,21 @@ fn of_pods() -> Vec<(Verdict, bool, bool)> {
 }
 
 #[test]
-fn servers_and_workers_count_alike_in_the_summary_whatever_the_other_is() {
-    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), Family::default());
+fn servers_and_workers_count_alike_in_the_summary() {
+    let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), Children::default());
     let inputs = Inputs {
         model: &case.model,
         prior: &case.prior,
         training: &case.training,
-        family: &case.family,
+        children: &case.children,
         problems: &case.problems,
         scaling: &case.scaling,
         now: NOW,
     };
-    let (ready, trained) = (Verdict::yes(reasons::SERVING, ""), Verdict::yes(reasons::TRAINED, ""));
+    let (ready, trained) = (ConditionValue::yes(reasons::SERVING, ""), ConditionValue::yes(reasons::TRAINED, ""));
     for (servers, servers_wait, servers_pass) in of_pods() {
         for (workers, workers_wait, workers_pass) in of_pods() {
-            let (stalled, reconciling) = verdict::summary(&inputs, &ready, &trained, &[&servers, &workers]);
+            let (stalled, reconciling) = condition::summary(&inputs, &ready, &trained, &[&servers, &workers]);
             let waits = servers_wait || workers_wait;
             assert_eq!(stalled.is_yes(), waits, "{servers:?} {workers:?}");
             assert_eq!(reconciling.is_yes(), !waits && (servers_pass || workers_pass), "{servers:?} {workers:?}");

@@ -1,4 +1,5 @@
-//! What the probes ask for. Written from the controller's loop with single atomic stores; nothing here blocks.
+//! The state behind the liveness and readiness probes. The controller's loop writes it with single atomic stores; nothing here
+//! blocks.
 
 use std::{
     sync::{
@@ -10,15 +11,17 @@ use std::{
 
 use tokio::time::Instant;
 
-/// A loop that did not come round for this long is stuck: it beats every second or so.
+/// Time without a heartbeat after which the controller's loop counts as stuck. It sends one about every second.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Why the operator is not ready, in the words of the answer to `/readyz`.
+/// What `/readyz` reports as missing before the leader election.
 const STARTING: &str = "the decision whether this replica leads or stands by";
+/// What `/readyz` reports as missing while the leader's caches are not complete.
 const LISTS: &str = "the first lists of RecommenderModels and their children";
+/// What `/readyz` reports as missing during shutdown.
 const STOPPING: &str = "a running process: this one is stopping";
 
-/// What a replica is doing.
+/// The role of this replica of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Role {
@@ -44,9 +47,9 @@ impl Role {
 /// The answer to `/livez`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Liveness {
-    /// The process answers, and its loop, if one is running, comes round.
+    /// The process answers, and the controller's loop sends heartbeats if it runs.
     Alive,
-    /// The loop last came round that long ago. Only a restart helps.
+    /// The last heartbeat of the loop was so long ago. Only a restart helps.
     Stuck(Duration),
 }
 
@@ -55,11 +58,11 @@ pub enum Liveness {
 pub struct Readiness {
     /// `starting`, `standing by`, `leading` or `stopping`.
     pub role: &'static str,
-    /// What is still missing; ready when nothing is.
+    /// What is still missing. The replica is ready when this is empty.
     pub missing: Vec<&'static str>,
 }
 
-/// The state of this replica, shared by all who report to it. Starts as neither leading nor standing by.
+/// The state of this replica. Clones share it. Initially the replica neither leads nor stands by.
 #[derive(Clone, Debug)]
 pub struct Health(Arc<State>);
 
@@ -89,33 +92,33 @@ impl Health {
         }))
     }
 
-    /// Another replica holds the lease: ready, and alive as long as it answers.
+    /// Another replica holds the lease: this one is ready, and alive as long as it answers.
     pub fn stand_by(&self) {
         self.set_role(Role::StandingBy);
     }
 
-    /// The loop starts: from here on it has to beat, and readiness waits for the lists.
+    /// The loop starts: from now on it has to send heartbeats, and readiness waits for the caches.
     pub fn lead(&self) {
         self.beat();
         self.set_role(Role::Leading);
     }
 
-    /// Asked to stop: no longer ready.
+    /// The process is stopping: it is not ready any more.
     pub fn stop(&self) {
         self.set_role(Role::Stopping);
     }
 
-    /// The controller's loop came round.
+    /// A heartbeat of the controller's loop.
     pub fn beat(&self) {
         self.beat_at(Instant::now());
     }
 
-    /// Whether everything that is watched was listed once.
+    /// Whether every watch has completed its first list.
     pub fn set_loaded(&self, loaded: bool) {
         self.0.loaded.store(loaded, Ordering::Relaxed);
     }
 
-    /// Whether the process is of any use, at `now`.
+    /// Whether the process works at `now`, or has to be restarted.
     pub fn liveness(&self, now: Instant) -> Liveness {
         let last = self.0.start + Duration::from_millis(self.0.last_beat.load(Ordering::Relaxed));
         let silent = now.saturating_duration_since(last);
@@ -125,7 +128,7 @@ impl Health {
         }
     }
 
-    /// Whether the replica does what it is there for: it leads with its lists complete, or stands by.
+    /// Whether the replica is ready: it leads with complete caches, or stands by.
     pub fn readiness(&self) -> Readiness {
         let role = self.role();
         let missing = match role {
@@ -156,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_survive_their_way_through_a_number() {
+    fn each_role_converts_to_its_index_and_back() {
         for (number, role) in Role::ALL.into_iter().enumerate() {
             assert_eq!(usize::from(role as u8), number);
         }
@@ -174,13 +177,13 @@ mod tests {
         health.set_loaded(true);
         assert_eq!(missing(), [""; 0]);
         health.set_loaded(false);
-        assert_eq!(missing(), [LISTS], "a list that was lost counts again");
+        assert_eq!(missing(), [LISTS], "a list that has to be repeated counts as missing again");
         health.stop();
         assert_eq!(missing(), [STOPPING]);
     }
 
     #[test]
-    fn only_a_leader_has_to_beat() {
+    fn only_a_leader_has_to_send_heartbeats() {
         let start = Instant::now();
         let health = Health::new(start);
         let after = |seconds| health.liveness(start + Duration::from_secs(seconds));
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_the_loop_counts_as_its_first_beat() {
+    fn the_start_of_the_loop_counts_as_its_first_heartbeat() {
         let health = Health::new(Instant::now().checked_sub(Duration::from_secs(600)).expect("up for ten minutes"));
         health.lead();
         assert_eq!(health.liveness(Instant::now()), Liveness::Alive);

@@ -18,10 +18,10 @@ use tokio::{
 
 use super::{Health, Liveness, Metrics};
 
-/// How long answers under way are waited for after the stop.
+/// Time that responses in progress have to finish after the stop.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What the routes need.
+/// The state of the routes.
 #[derive(Clone)]
 struct Shared {
     health: Health,
@@ -30,11 +30,11 @@ struct Shared {
 
 /// The three routes:
 ///
-/// | path       | 200                                       | else                                       |
-/// |------------|-------------------------------------------|--------------------------------------------|
-/// | `/livez`   | the controller's loop comes round         | 500, says for how long it did not          |
-/// | `/readyz`  | leading with complete lists, or standing by | 503, JSON with `role` and a list `missing` |
-/// | `/metrics` | Prometheus text                           | 500 when a metric cannot be encoded        |
+/// | path       | 200                                          | otherwise                                  |
+/// |------------|----------------------------------------------|--------------------------------------------|
+/// | `/livez`   | the controller's loop sends heartbeats       | 500, with the time since the last one      |
+/// | `/readyz`  | leading with complete caches, or standing by | 503, JSON with `role` and a list `missing` |
+/// | `/metrics` | Prometheus text                              | 500 when a metric cannot be encoded        |
 pub fn router(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(livez))
@@ -43,7 +43,7 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
         .with_state(Shared { health, metrics })
 }
 
-/// Serves until `stop` resolves, then lets answers under way finish for at most two seconds.
+/// Serves until `stop` resolves. Responses in progress then have two seconds to finish.
 ///
 /// # Errors
 /// When the listener fails.
@@ -52,14 +52,14 @@ pub async fn serve(
     router: Router,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let (stopped, told) = oneshot::channel();
+    let (stopped, on_stop) = oneshot::channel();
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         stop.await;
-        // Nobody listens any more when the server has ended by itself.
+        // An error means that the server has already ended by itself.
         let _ = stopped.send(());
     });
     let too_late = async {
-        let _ = told.await;
+        let _ = on_stop.await;
         sleep(GRACE).await;
     };
     tokio::select! {
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(get(&Health::default(), "/elsewhere").await.0, 404);
     }
 
-    /// A client that keeps its connection, or sends half a request, does not keep the process.
+    /// A client that keeps its connection open, or sends half a request, does not keep the process running.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn serving_stops_although_clients_stay_connected() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -13,43 +13,44 @@ use tracing_subscriber::{
 
 use super::Metrics;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One JSON object per line; `spans` names the object and the reconcile it belongs to.
     Json,
-    /// For people.
+    /// Plain text.
     Text,
 }
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter is not understood.
+    /// The filter cannot be parsed.
     #[error(
         "the log filter {filter:?} is not understood: {why}; write a level (error, warn, info, debug, trace), or pairs as in info,kube=debug"
     )]
     Filter {
-        /// What was given.
+        /// The given filter.
         filter: String,
-        /// What the parser said.
+        /// The parser's error.
         why: ParseError,
     },
-    /// Logging was set up before.
+    /// Logging is already set up.
     #[error("logging was set up before")]
     Twice,
 }
 
-/// Sets up logging for the whole process. `filter` is what `EnvFilter` takes, for example `info,kube=debug`; an empty one
+/// Sets up logging for the whole process. `filter` has the syntax of `EnvFilter`, for example `info,kube=debug`; an empty one
 /// means `info`.
 ///
 /// # Errors
-/// When the filter is not understood, or logging was set up before.
+/// When the filter cannot be parsed, or logging is already set up.
 pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), LogError> {
     subscriber(format, filter, io::stderr)?.try_init().map_err(|_| LogError::Twice)
 }
 
-/// From now on a panic is counted and logged as one line of the chosen format. It still unwinds to whoever contains it.
+/// From now on panics are counted, and logged as one line of the chosen format. They still unwind to the code that catches
+/// them.
 pub fn log_panics(metrics: Metrics) {
     panic::set_hook(Box::new(move |info| {
         metrics.panicked();
@@ -78,7 +79,7 @@ where
 {
     let layer = FmtLayer::default().with_writer(writer);
     match format {
-        // The list of spans, not the current one only: the object is named by the outermost.
+        // The list of all spans, because the outermost one names the object.
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(true).boxed(),
         LogFormat::Text => layer.with_ansi(false).boxed(),
     }
@@ -112,7 +113,7 @@ mod tests {
         }
     }
 
-    /// What one reconcile writes.
+    /// The log of one reconcile.
     fn logged(format: LogFormat, filter: &str) -> String {
         let captured = Captured::default();
         let writer = captured.clone();
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_line_has_the_same_and_no_control_characters() {
+    fn a_text_line_names_the_object_and_the_reconcile_without_control_characters() {
         let line = logged(LogFormat::Text, "");
         assert!(line.contains(r#"reconcile{object="shop/packages" id="4f2a"}:apply:"#), "{line}");
         assert!(line.contains("applied"), "{line}");
@@ -147,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_decides_what_is_written() {
+    fn the_filter_selects_the_log_lines() {
         assert!(logged(LogFormat::Text, "debug").contains("too much"));
         assert_eq!(logged(LogFormat::Text, "info,recommender_operator=warn"), "");
     }
 
     #[test]
-    fn a_wrong_filter_says_what_to_write() {
+    fn the_error_for_an_invalid_filter_states_what_to_write() {
         let error = subscriber(LogFormat::Json, "recommender_operator=loud", io::sink).err().expect("refused");
         let text = error.to_string();
         assert!(text.starts_with(r#"the log filter "recommender_operator=loud" is not understood: "#), "{text}");

@@ -1,5 +1,5 @@
-//! The operator's own metrics. Every label is bounded, except that `training_failed` and `serving_expected` have one series
-//! per object, and those of [`super::scaling`] one per workload.
+//! The operator's own metrics. The number of series is bounded, except that `training_failed` and `serving_expected` have one
+//! series per object, and the metrics of [`super::scaling`] one per workload.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::scaling::ScalingMetrics;
 
-/// Seconds. From a look that changes nothing to the deadline of a reconcile.
+/// Buckets of the duration of a reconcile, seconds: from one without changes to its deadline.
 const RECONCILE_BUCKETS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 20.0, 60.0];
-/// Seconds. From a cached read to the deadline of a call.
+/// Buckets of the duration of an API request, seconds: from a cached read to its deadline.
 const API_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
 
-/// All metrics, in a registry of their own. Clones share them.
+/// All metrics, in their own registry. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
 
@@ -62,21 +62,21 @@ impl Metrics {
         metrics
     }
 
-    /// Makes the failure series of these classes exist at zero, so that the first failure is an increase Prometheus sees.
-    pub fn announce_failures(&self, classes: impl IntoIterator<Item = &'static str>) {
+    /// Creates the failure series of these classes with the value zero, so that Prometheus sees the first failure as an
+    /// increase.
+    pub fn initialize_failures(&self, classes: impl IntoIterator<Item = &'static str>) {
         for class in classes {
             self.0.reconcile_failures.with_label_values(&[class]);
         }
     }
 
-    /// A reconcile begins: it counts as in flight until the timer is dropped, which also records how long it took, however
-    /// it ended.
+    /// A reconcile begins. It counts as in flight until the timer is dropped, which also records its duration for any outcome.
     pub fn reconcile_timer(&self) -> ReconcileTimer {
         self.0.reconciles_in_flight.inc();
         ReconcileTimer { metrics: self.clone(), started: Instant::now() }
     }
 
-    /// A reconcile ended, well or with an error of this class.
+    /// A reconcile ended, successfully or with an error of this class.
     pub fn reconciled(&self, result: Result<(), &'static str>) {
         let label = if result.is_ok() { "success" } else { "failure" };
         self.0.reconciles.with_label_values(&[label]).inc();
@@ -85,39 +85,39 @@ impl Metrics {
         }
     }
 
-    /// A request to the API server ended after `seconds`. `code` is the HTTP status or a short word such as `ok` or `none`;
-    /// whatever is neither counts as `other`.
+    /// A request to the API server ended after `seconds`. `code` is the HTTP status, `ok` or `none`; anything else counts as
+    /// `other`.
     pub fn api_request(&self, verb: &'static str, kind: &'static str, code: &str, seconds: f64) {
         self.0.api_requests.with_label_values(&[verb, kind, bounded(code)]).inc();
         self.0.api_seconds.with_label_values(&[verb, kind]).observe(seconds);
     }
 
-    /// How many objects are known, and how many of them cannot be decoded.
+    /// The number of objects in the cache, and of those that cannot be decoded.
     pub fn set_objects(&self, known: usize, undecodable: usize) {
         self.0.objects.set(whole(known));
         self.0.undecodable_objects.set(whole(undecodable));
     }
 
-    /// How many objects were touched and wait for a reconcile.
+    /// The number of enqueued objects that wait for a reconcile.
     pub fn set_queue_length(&self, waiting: usize) {
         self.0.queue_length.set(whole(waiting));
     }
 
-    /// Whether the newest training run of an object failed, and whether it has a version that is to be served.
+    /// Whether the newest training run of an object failed, and whether it has a version to serve.
     pub fn set_model(&self, namespace: &str, name: &str, training_failed: bool, serving_expected: bool) {
         self.0.training_failed.with_label_values(&[namespace, name]).set(i64::from(training_failed));
         self.0.serving_expected.with_label_values(&[namespace, name]).set(i64::from(serving_expected));
     }
 
-    /// The object is gone, and with it its series.
+    /// The object was deleted: removes its series.
     pub fn remove_model(&self, namespace: &str, name: &str) {
         for gauge in [&self.0.training_failed, &self.0.serving_expected] {
-            // An error says that there was no such series: fine.
+            // An error means that there was no such series.
             let _ = gauge.remove_label_values(&[namespace, name]);
         }
     }
 
-    /// Those of scaling.
+    /// The metrics of scaling.
     pub fn scaling(&self) -> &ScalingMetrics {
         &self.0.scaling
     }
@@ -127,12 +127,12 @@ impl Metrics {
         self.0.leader.set(i64::from(leads));
     }
 
-    /// A panic happened, contained or not.
+    /// A panic happened, caught or not.
     pub fn panicked(&self) {
         self.0.panics.inc();
     }
 
-    /// All metrics in Prometheus' text format.
+    /// All metrics in the text format of Prometheus.
     ///
     /// # Errors
     /// When a metric cannot be encoded, which is a defect.
@@ -179,7 +179,7 @@ impl Inner {
                 &registry,
                 IntCounter::with_opts(opts("panics_total", "Panics: defects of the operator.")),
             ),
-            queue_length: gauge("queue_length", "Objects that were touched and wait for a reconcile."),
+            queue_length: gauge("queue_length", "Enqueued objects that wait for a reconcile."),
             leader: gauge("leader", "1 while this replica holds the lease, else 0."),
             training_failed: per_model(
                 "training_failed",
@@ -218,7 +218,7 @@ pub(super) fn histogram(name: &str, help: &str) -> HistogramOpts {
     HistogramOpts::new(name, help).namespace("recommender_operator")
 }
 
-/// Names and labels are constants of this file, so neither step fails once the tests have run.
+/// Names and labels are constants, so a failure would be found by the tests.
 pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
     let collector = collector.expect("a valid metric");
     registry.register(Box::new(collector.clone())).expect("a metric of its own name");
@@ -231,7 +231,7 @@ fn register_build_info(registry: &Registry) {
     info.set(1);
 }
 
-/// Keeps a foreign text from making series without end.
+/// Limits the values of a label, so that unexpected codes do not create more and more series.
 fn bounded(code: &str) -> &str {
     let is_status = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
     if is_status || matches!(code, "ok" | "none") { code } else { "other" }
@@ -260,14 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn names_carry_our_prefix_and_process_metrics_are_there() {
+    fn names_have_our_prefix_and_process_metrics_are_included() {
         let metrics = Metrics::new();
         metrics.api_request("get", "Service", "ok", 0.1);
-        metrics.announce_failures(["child"]);
+        metrics.initialize_failures(["child"]);
         metrics.set_model("shop", "packages", false, true);
         metrics.scaling().read("default", 0.1, true);
         let inputs = Inputs::Lag { lag: None, arrivals: 0.0, capacity: 1.0, catch_up: 60.0 };
-        let decision = Decision { replicas: 1, current: 1, without: 1, limit: Limit::Idle, inputs, others: Vec::new() };
+        let decision =
+            Decision { replicas: 1, current: 1, unclamped: 1, limit: Limit::Idle, inputs, others: Vec::new() };
         metrics.scaling().decided(["shop", "packages", "events"], &decision, Some(0.5));
         let text = text(&metrics);
         let names: BTreeSet<_> =
@@ -283,7 +284,7 @@ mod tests {
     #[test]
     fn reconciles_are_counted_by_result_and_failures_by_class() {
         let metrics = Metrics::new();
-        metrics.announce_failures(["child", "status"]);
+        metrics.initialize_failures(["child", "status"]);
         let success = "recommender_operator_reconciles_total{result=\"success\"}";
         let failure = "recommender_operator_reconciles_total{result=\"failure\"}";
         assert_eq!((value(&metrics, success), value(&metrics, failure)), (Some(0.0), Some(0.0)));
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_timer_records_reconciles_that_were_cut_short() {
+    async fn the_timer_records_reconciles_that_were_cancelled() {
         let metrics = Metrics::new();
         let in_flight = "recommender_operator_reconciles_in_flight";
         let work = async {
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_series_of_an_object_go_with_it() {
+    fn the_series_of_an_object_are_removed_with_it() {
         let metrics = Metrics::new();
         let both = || {
             ["training_failed", "serving_expected"].map(|name| {
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn gauges_say_what_is() {
+    fn gauges_report_the_current_state() {
         let metrics = Metrics::new();
         metrics.set_leader(true);
         metrics.set_objects(7, 2);
@@ -374,6 +375,6 @@ mod tests {
         assert_eq!(all, [Some(1.0), Some(7.0), Some(2.0), Some(3.0), Some(1.0)]);
         metrics.set_leader(false);
         assert_eq!(gauge("leader"), Some(0.0));
-        assert_eq!(value(&Metrics::new(), "recommender_operator_objects"), Some(0.0), "no state is shared by chance");
+        assert_eq!(value(&Metrics::new(), "recommender_operator_objects"), Some(0.0), "no state is shared by accident");
     }
 }

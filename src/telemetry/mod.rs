@@ -1,4 +1,4 @@
-//! What the operator says about itself: logs, metrics, and whether it lives and is ready. One HTTP port serves all of it.
+//! Telemetry of the operator: logs, metrics, liveness and readiness. Metrics and probes are served on one HTTP port.
 
 mod health;
 mod http;

@@ -1,20 +1,21 @@
-//! Metrics of the decisions on replicas and of the metric sources they are made from. One series per workload that scales
-//! on latency or lag.
+//! Metrics of scaling decisions and of metric sources. Metrics of decisions have one series per workload that scales on latency
+//! or lag.
 
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntGaugeVec, Registry};
 
 use super::metrics::{histogram, opts, register};
 use crate::scaling::{Decision, Limit, decision::Inputs};
 
-/// Seconds. From a near source to the longest time-out.
+/// Buckets of the duration of a read, seconds: from a nearby source to the longest time-out.
 const READ_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.25, 1.0, 4.0, 10.0, 30.0];
-/// Seconds. From one workload to tens of thousands.
+/// Buckets of the duration of a tick, seconds: from one workload to tens of thousands.
 const TICK_BUCKETS: [f64; 7] = [0.000_1, 0.001, 0.005, 0.025, 0.1, 0.5, 5.0];
-/// Seconds. Of samples that come every 5 s.
+/// Buckets of the age of a sample, seconds. Samples are recorded every 5 s.
 const AGE_BUCKETS: [f64; 8] = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0];
+/// Labels that identify a workload.
 const WORKLOAD: [&str; 3] = ["namespace", "recommender", "workload"];
 
-/// All of them.
+/// The metrics of scaling.
 #[derive(Clone, Debug)]
 pub struct ScalingMetrics {
     replicas: IntGaugeVec,
@@ -39,10 +40,7 @@ impl ScalingMetrics {
             capacity: register(
                 registry,
                 GaugeVec::new(
-                    opts(
-                        "scaling_replica_capacity",
-                        "What one replica is believed to carry: requests/s, or messages/s.",
-                    ),
+                    opts("scaling_replica_capacity", "Estimated capacity of one replica: requests/s, or messages/s."),
                     &WORKLOAD,
                 ),
             ),
@@ -79,7 +77,7 @@ impl ScalingMetrics {
         }
     }
 
-    /// What was decided on a workload, with a sample of this age in seconds.
+    /// A decision was made for a workload. `age`: age of its sample, seconds.
     pub fn decided(&self, workload: [&str; 3], decision: &Decision, age: Option<f64>) {
         age.into_iter().for_each(|age| self.sample_age.observe(age));
         self.replicas.with_label_values(&workload).set(i64::from(decision.replicas));
@@ -89,21 +87,21 @@ impl ScalingMetrics {
         self.capacity.with_label_values(&workload).set(capacity);
     }
 
-    /// The workload is gone, or not decided on any more.
+    /// The workload was deleted, or does not scale on latency or lag any more: removes its series.
     pub fn remove(&self, workload: [&str; 3]) {
-        // An error says that there was no such series: fine.
+        // An error means that there was no such series.
         let _ = self.replicas.remove_label_values(&workload);
         let _ = self.held.remove_label_values(&workload);
         let _ = self.capacity.remove_label_values(&workload);
     }
 
-    /// A source was read.
+    /// A source was read in so many seconds. `complete`: whether every query was answered completely.
     pub fn read(&self, source: &str, seconds: f64, complete: bool) {
         self.source_up.with_label_values(&[source]).set(i64::from(complete));
         self.read_seconds.with_label_values(&[source]).observe(seconds);
     }
 
-    /// All workloads of a source were decided on.
+    /// The decisions for all workloads of a source were made in so many seconds.
     pub fn ticked(&self, seconds: f64) {
         self.tick_seconds.observe(seconds);
     }

@@ -1,4 +1,4 @@
-//! The decision: what is under way, what is due, what may go, and what the status says of it.
+//! The decision: the active run, the run that is due, the Jobs to delete, and the resulting status.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -9,14 +9,14 @@ use crate::{
     model::names,
 };
 
-/// What the one run that may be under way is doing.
+/// State of the active run. There is at most one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Activity {
-    /// Nothing is under way.
+    /// No run is active.
     Idle,
-    /// A run is under way, or is started now.
+    /// A run is active, or is started now.
     Run(ActiveRun),
-    /// A run is started again because its Job is gone.
+    /// A run is started again because its Job was deleted.
     Again(ActiveRun),
     /// The pod of a run cannot start.
     Blocked {
@@ -24,7 +24,7 @@ pub enum Activity {
         run: ActiveRun,
         /// Why.
         why: String,
-        /// The settings have changed since: the Job is deleted and the run started anew.
+        /// The settings have changed since the Job was created: the Job is deleted and the run started again.
         replaced: bool,
     },
 }
@@ -38,7 +38,7 @@ impl Activity {
     }
 }
 
-/// Decides what to train, what to delete, and what to tell.
+/// Decides which run to start, which Jobs to delete, and what the status reports.
 pub fn decide(inputs: &Inputs<'_>) -> Decision {
     let history = History::of(inputs);
     let mut done = Done::of(inputs);
@@ -71,7 +71,8 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     }
 }
 
-/// One run at a time: what is under way goes on, what got lost is started again, and only then what is due is started.
+/// One run at a time. An active run continues; else a run whose Job was lost is started again; else the run that is due
+/// is started.
 fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<NewRun>, Activity) {
     let under_way = inputs.runs.iter().filter(|run| run.state.finished_at().is_none());
     if let Some(run) = under_way.min_by_key(|run| (run.due, &run.job)) {
@@ -79,7 +80,7 @@ fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<New
     }
     match missing(inputs) {
         Some(active) if inputs.settled => (Some(again(inputs, active)), Activity::Again(active.clone())),
-        // The Job may just not be seen yet.
+        // The Job may exist, but not be in the cache yet.
         Some(active) => (None, Activity::Run(active.clone())),
         None => match due::run(inputs, done, history) {
             Some(run) => {
@@ -101,13 +102,13 @@ fn activity(inputs: &Inputs<'_>, run: &ObservedRun) -> Activity {
     }
 }
 
-/// The run that the status says is under way, but of which there is no Job.
+/// The run that the status shows as active but that has no Job.
 fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a ActiveRun> {
     let active = inputs.prior?.active.as_ref()?;
     inputs.runs.iter().all(|run| run.job != active.job).then_some(active)
 }
 
-/// The same run under the same name: nothing of it was recorded, so it can be repeated.
+/// The same run under the same name. It can be repeated because no outcome of it was recorded.
 fn again(inputs: &Inputs<'_>, lost: &ActiveRun) -> NewRun {
     let prior = |field: fn(&TrainingStatus) -> Option<Timestamp>| inputs.prior.and_then(field);
     let instant = match lost.trigger {
@@ -136,15 +137,15 @@ fn last_success(inputs: &Inputs<'_>, history: &History) -> Option<Timestamp> {
     history.versions.iter().map(|version| version.trained_at.0).max().max(before)
 }
 
-/// The first instant that still needs a run: in the past while another run is under way. It does not follow the clock
-/// then, so that a long run does not make the status change at every instant.
+/// The first scheduled time that still needs a run. While another run is active it may be in the past: it does not
+/// advance with the clock, so that the status does not change at every scheduled time during a long run.
 fn next_instant(inputs: &Inputs<'_>, done: &Done, start: Option<&NewRun>) -> Option<Timestamp> {
     let schedule = inputs.plan.schedule.as_ref()?;
     let from = due::latest_due(inputs, done).max(start.map_or(Timestamp::MIN, |run| run.due));
     match due::instant(inputs, from) {
         Some(_) => {
-            let announced = inputs.prior.and_then(|status| status.next_schedule_time.as_ref()).map(|time| time.0);
-            schedule.next_after(from).max(announced)
+            let reported = inputs.prior.and_then(|status| status.next_schedule_time.as_ref()).map(|time| time.0);
+            schedule.next_after(from).max(reported)
         }
         None => schedule.next_after(inputs.now),
     }

@@ -1,25 +1,25 @@
-//! What is due: requests, the first training, and instants of the schedule.
+//! What is due: requests, the first training, and scheduled times.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Inputs, NewRun, history, ids};
 use crate::api::{FinishedRun, TrainingKind, Trigger};
 
-/// Longest value of the annotation that is acted on, in characters.
+/// Longest accepted value of the annotation `recommender.dev/train`, in characters.
 const REQUEST_MAX: usize = 128;
 
-/// What was acted on so far.
+/// The scheduled time and the request handled last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Done {
-    /// The last instant of the schedule that needs no run any more.
+    /// The last scheduled time that needs no run any more.
     pub schedule: Option<Timestamp>,
-    /// The last value of the annotation that was acted on.
+    /// The last value of the annotation for which a run was started.
     pub request: Option<String>,
 }
 
 impl Done {
-    /// What the status says, and what Jobs say that the status does not know yet: their creation was the last thing
-    /// done before a crash.
+    /// Combines the status with the Jobs that are not yet recorded in it. Such Jobs exist after a crash between the
+    /// creation of a Job and the write of the status.
     pub fn of(inputs: &Inputs<'_>) -> Self {
         let mut done = Self {
             schedule: inputs.prior.and_then(|status| status.last_schedule_time.as_ref()).map(|time| time.0),
@@ -33,7 +33,7 @@ impl Done {
         done
     }
 
-    /// A run was started: it does for every instant up to its own, and for its request.
+    /// Adds a run that was started. It covers every scheduled time up to its own due time, and its request.
     pub fn add(&mut self, inputs: &Inputs<'_>, trigger: Trigger, due: Timestamp, request: Option<&String>) {
         let from = self.schedule.max(Some(inputs.plan.created_at)).unwrap_or(due);
         let passed = inputs.plan.schedule.as_ref().and_then(|schedule| schedule.latest_within(from, due));
@@ -43,8 +43,8 @@ impl Done {
     }
 }
 
-/// The run that is due, if any: asked for, the first one, or scheduled, in this order. One run does for all that is due
-/// at the same time.
+/// The run that is due, if any: requested, initial or scheduled, in this order of precedence. One run covers everything
+/// that is due at the same time.
 pub fn run(inputs: &Inputs<'_>, done: &Done, history: &history::History) -> Option<NewRun> {
     let plan = inputs.plan;
     let request = plan.request.clone().filter(|value| is_request(value) && done.request.as_ref() != Some(value));
@@ -62,28 +62,29 @@ pub fn run(inputs: &Inputs<'_>, done: &Done, history: &history::History) -> Opti
     Some(NewRun { version: ids::version(plan, kind, trigger, due, last), kind, trigger, due, request })
 }
 
-/// Without a version, training starts by itself, but does not repeat what has just failed.
+/// Without a version, training starts without a request, unless the last run failed with the same settings.
 fn may_start_by_itself(inputs: &Inputs<'_>, last: Option<&FinishedRun>) -> bool {
     last.is_none_or(|last| last.succeeded || last.template != inputs.plan.template)
 }
 
-/// The latest instant of the schedule that came after `after` and was announced: one that an edit of the schedule put
-/// into the past is not caught up.
+/// The latest scheduled time after `after`, if the status had reported it or an earlier one as `nextScheduleTime`.
+/// A time that an edit of the schedule put into the past is not caught up.
 pub fn instant(inputs: &Inputs<'_>, after: Timestamp) -> Option<Timestamp> {
     let latest = inputs.plan.schedule.as_ref()?.latest_within(after, inputs.now)?;
-    let announced = match inputs.prior {
+    let reported = match inputs.prior {
         Some(prior) => prior.next_schedule_time.as_ref().is_some_and(|next| next.0 <= latest),
         None => true,
     };
-    announced.then_some(latest)
+    reported.then_some(latest)
 }
 
-/// No instant up to this one is due: the creation, the last instant done, and the newest run of whatever trigger.
+/// The latest of the object's creation, the last scheduled time that was handled, and the due time of the newest run of
+/// any trigger. No scheduled time up to it is due.
 pub fn latest_due(inputs: &Inputs<'_>, done: &Done) -> Timestamp {
     done.schedule.max(newest_run(inputs)).max(Some(inputs.plan.created_at)).unwrap_or(inputs.now)
 }
 
-/// When a run that starts now is due: after every other, also when the clock was put back.
+/// The due time of a run that starts now: later than that of every other run, even if the clock was set back.
 pub fn fresh(inputs: &Inputs<'_>) -> Timestamp {
     let after = newest_run(inputs).and_then(|due| due.checked_add(SignedDuration::from_secs(1)).ok());
     history::whole_seconds(inputs.now).max(after.unwrap_or(Timestamp::MIN))
@@ -94,9 +95,10 @@ fn newest_run(inputs: &Inputs<'_>) -> Option<Timestamp> {
     inputs.runs.iter().map(|run| run.due).chain(versions).max()
 }
 
-/// Whether a value of the annotation asks for a full training: `full`, alone or with a text behind it.
+/// Whether a value of the annotation requests a full training: `full`, optionally followed by a text that does not
+/// begin with a letter or digit.
 pub fn is_request(value: &str) -> bool {
     let rest = value.strip_prefix("full");
-    let told_apart = rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
-    told_apart && value.chars().count() <= REQUEST_MAX
+    let is_full = rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
+    is_full && value.chars().count() <= REQUEST_MAX
 }

@@ -1,7 +1,7 @@
-//! What has ended: outcomes of runs, and the versions they gave.
+//! Finished runs: their outcomes and the versions they produced.
 //!
-//! Each run is judged once. What the status already tells of a run stands, even if the settings it was judged by have
-//! changed since (the place of the artifacts, for example).
+//! Each run is evaluated once. An outcome recorded in the status stands, even if the settings it was evaluated against
+//! (the artifact URI, for example) have changed since.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -9,14 +9,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{Inputs, ObservedRun, Plan, RunState, outcome, report, text::MESSAGE_MAX, text::one_line};
 use crate::api::{FinishedRun, Version, conditions::reasons};
 
-/// Versions that are kept, as long as no more are in use.
+/// Number of versions kept in the status. Exceeded only when more versions are in use.
 const VERSIONS_KEPT: usize = 5;
-/// Finished Jobs that are kept, so that people can look at their logs.
+/// Number of finished Jobs kept, so that their logs can be read.
 const JOBS_KEPT: usize = 3;
-/// Reason of a run that gave a valid version.
+/// Reason of a run that produced a valid version.
 pub const SUCCEEDED: &str = "Succeeded";
 
-/// What has ended.
+/// Finished runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
     /// The run that ended last.
@@ -26,16 +26,17 @@ pub struct History {
 }
 
 impl History {
-    /// The status and the observed Jobs taken together.
+    /// Combines the prior status with the observed Jobs.
     pub fn of(inputs: &Inputs<'_>) -> Self {
         let mut last = inputs.prior.and_then(|status| status.last.clone());
         let last_is_observed = inputs.runs.iter().any(|run| is_of(run, last.as_ref()));
         let mut versions = inputs.versions.to_vec();
         let mut ended: Vec<_> = inputs.runs.iter().filter(|run| !is_recorded(inputs, run)).collect();
         ended.sort_by_key(|run| run.due);
-        for (run, version) in ended.into_iter().filter_map(|run| judge(run, inputs.plan)) {
+        for (run, version) in ended.into_iter().filter_map(|run| evaluate(run, inputs.plan)) {
             versions.extend(version);
-            // Runs that are not recorded came after the last one. Only when its Job is gone we cannot be sure.
+            // Runs that are not recorded are newer than the recorded last run. If its Job is gone that is not certain:
+            // then the end times are compared.
             if last_is_observed || last.as_ref().is_none_or(|last| last.finished_at < run.finished_at) {
                 last = Some(run);
             }
@@ -45,16 +46,16 @@ impl History {
     }
 }
 
-/// Finished Jobs older than the newest three whose outcome is in the status that was written last, so that a crash loses
-/// nothing.
+/// Finished Jobs that can be deleted: all but the newest three, if their outcome is in the status that was written last.
+/// A crash therefore loses no outcome.
 pub fn removable(inputs: &Inputs<'_>) -> Vec<ObservedRun> {
     let mut finished: Vec<_> = inputs.runs.iter().filter(|run| run.state.finished_at().is_some()).collect();
     finished.sort_by_key(|run| std::cmp::Reverse(run.due));
     finished.into_iter().skip(JOBS_KEPT).filter(|run| is_recorded(inputs, run)).cloned().collect()
 }
 
-/// Whether the status tells how a run ended, or told it once. Runs do not overlap, so what was due no later than a run
-/// that is recorded is recorded as well.
+/// Whether the status records, or once recorded, how a run ended. Runs do not overlap: every run due no later than a
+/// recorded run is recorded as well.
 pub fn is_recorded(inputs: &Inputs<'_>, run: &ObservedRun) -> bool {
     let last = inputs.prior.and_then(|status| status.last.as_ref());
     let last_due = inputs.runs.iter().filter(|run| is_of(run, last)).map(|run| run.due);
@@ -85,16 +86,16 @@ fn bounded(versions: Vec<Version>, in_use: &[String]) -> Vec<Version> {
         .collect()
 }
 
-/// How a run ended and which version it gave; none while it is under way.
-fn judge(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Version>)> {
+/// How a run ended and which version it produced; `None` while it is active.
+fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Version>)> {
     let finished_at = whole_seconds(run.state.finished_at()?);
-    let verdict = match &run.state {
+    let result = match &run.state {
         RunState::Succeeded { termination_message, .. } => {
             version(run, plan, finished_at, termination_message.as_deref())
         }
         failed => Err(failure(failed)),
     };
-    let (reason, message) = match &verdict {
+    let (reason, message) = match &result {
         Ok(version) => (SUCCEEDED, outcome::describe(version)),
         Err((reason, problem)) => (*reason, format!("Training run {} failed: {problem}", run.version)),
     };
@@ -104,12 +105,12 @@ fn judge(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Version>
         kind: run.kind,
         trigger: run.trigger,
         template: run.template.clone(),
-        succeeded: verdict.is_ok(),
+        succeeded: result.is_ok(),
         reason: reason.into(),
         message: one_line(&message, MESSAGE_MAX),
         finished_at: Time(finished_at),
     };
-    Some((finished, verdict.ok()))
+    Some((finished, result.ok()))
 }
 
 fn version(
@@ -142,7 +143,7 @@ fn failure(state: &RunState) -> (&'static str, String) {
     let (class, how) = match (reason.as_str(), container_reason.as_deref(), exit_code) {
         ("DeadlineExceeded", ..) => (
             reasons::DEADLINE_EXCEEDED,
-            "it was ended at its deadline; if it needs more time, raise training.full.deadlineSeconds".into(),
+            "it exceeded its deadline; if it needs more time, raise training.full.deadlineSeconds".into(),
         ),
         (_, Some("OOMKilled"), _) => (
             reasons::TRAINING_FAILED,
@@ -154,19 +155,21 @@ fn failure(state: &RunState) -> (&'static str, String) {
         (.., None) => (reasons::TRAINING_FAILED, "no end of the trainer was seen".into()),
     };
     let job = format!("{reason}: {message}");
-    let wrote = termination_message.as_deref().map(said).map(|text| one_line(&text, 240));
+    let wrote = termination_message.as_deref().map(error_text).map(|text| one_line(&text, 240));
     let wrote = wrote.filter(|text| !text.is_empty());
     let wrote = wrote.map(|text| format!(". It wrote: {text}")).unwrap_or_default();
     (class, format!("{how} ({}){wrote}", one_line(job.trim_end_matches([':', ' ']), 120)))
 }
 
-/// What a trainer that failed has to say: the text of `{"error": "..."}`, or whatever else it wrote.
-fn said(termination_message: &str) -> String {
+/// The error text of a failed trainer: the value of `error` if the termination message is JSON, as in
+/// `{"error": "..."}`, else the whole termination message.
+fn error_text(termination_message: &str) -> String {
     let json: serde_json::Value = serde_json::from_str(termination_message).unwrap_or_default();
     json["error"].as_str().unwrap_or(termination_message).to_owned()
 }
 
-/// As the API keeps it; with fractions the status would differ from what is read back.
+/// Truncates to whole seconds, the precision of timestamps in the API. With fractions, the status would differ from
+/// what is read back.
 pub fn whole_seconds(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }

@@ -1,5 +1,5 @@
-//! Names of versions. They follow from the cause of a run alone, so that a run whose Job was created just before a crash
-//! gets the same name again, and the API server refuses the second one.
+//! Names of versions. They depend only on the cause of a run. A run whose Job was created just before a crash therefore
+//! gets the same name again, and the API server rejects the second Job.
 
 use jiff::{Timestamp, tz::TimeZone};
 use sha2::{Digest, Sha256};
@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 use super::Plan;
 use crate::api::{TrainingKind, Trigger};
 
-/// The version of a run: `full-YYYYMMDD-HHMM` (UTC) for an instant of the schedule, else `full-` with `i` (initial) or
-/// `r` (request) and eight hex digits. At most 18 characters, fit for names and labels.
+/// The version of a run: `full-YYYYMMDD-HHMM` (UTC) for a scheduled time, else `full-` with `i` (initial) or `r`
+/// (request) and eight hex digits. At most 18 characters, valid in names and labels.
 ///
-/// `last` is the version of the run that ended last: it tells apart two runs for the same reason, such as a request
-/// whose value has come back.
+/// `last` is the version of the run that ended last. It distinguishes two runs with the same cause, such as a request
+/// whose value is set again later.
 pub fn version(plan: &Plan, kind: TrainingKind, trigger: Trigger, due: Timestamp, last: Option<&str>) -> String {
     let kind = kind.as_str().to_ascii_lowercase();
     match trigger {
@@ -27,7 +27,7 @@ pub fn version(plan: &Plan, kind: TrainingKind, trigger: Trigger, due: Timestamp
 fn hash(parts: &[&str]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
-        // The length keeps "ab", "c" and "a", "bc" apart.
+        // The length makes "ab", "c" and "a", "bc" hash differently.
         hasher.update(part.len().to_be_bytes());
         hasher.update(part);
     }

@@ -1,9 +1,9 @@
-//! What to train next, what a trainer's report means, which versions exist, and which Jobs may go. Pure: no client and
-//! no clock; the same inputs give the same decision.
+//! Decides what to train next, how a trainer's report is evaluated, which versions exist, and which Jobs are deleted.
+//! Pure: no client and no clock; the same inputs give the same decision.
 //!
 //! ```text
 //! observed Jobs ─┐
-//! prior status  ─┼─> history (what has ended) ─> decide (what is due) ─> outcome (what to tell)
+//! prior status  ─┼─> history (finished runs) ─> decide (what is due) ─> outcome (condition TrainingReady)
 //! the plan      ─┘
 //! ```
 
@@ -27,16 +27,16 @@ pub use schedule::{Schedule, ScheduleError};
 
 use crate::api::{TrainingKind, TrainingStatus, Trigger, Version};
 
-/// What is asked for, taken from the validated model.
+/// The desired training, taken from the validated model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// UID of the object.
     pub uid: String,
-    /// What the names of its Jobs begin with: a Job is named `<base>-<version>`.
+    /// Prefix of the Job names: a Job is named `<base>-<version>`.
     pub base: String,
-    /// When the object was created; no instant of the schedule before it counts.
+    /// When the object was created; scheduled times before it do not count.
     pub created_at: Timestamp,
-    /// When to train by itself.
+    /// When to train without a request.
     pub schedule: Option<Schedule>,
     /// Hash of the training settings: a failed run is not repeated before it changes.
     pub template: String,
@@ -46,14 +46,14 @@ pub struct Plan {
     pub output_base: String,
 }
 
-/// A training Job as it was seen.
+/// A training Job as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservedRun {
     /// Name of the Job.
     pub job: String,
-    /// UID of the Job, so that only this very Job is deleted.
+    /// UID of the Job; a precondition of its deletion, so that a newer Job of the same name is not deleted.
     pub uid: String,
-    /// The version it gives.
+    /// The version it produces.
     pub version: String,
     /// Full or partial.
     pub kind: TrainingKind,
@@ -61,29 +61,29 @@ pub struct ObservedRun {
     pub trigger: Trigger,
     /// When it was due.
     pub due: Timestamp,
-    /// Hash of the training settings it was made from.
+    /// Hash of the training settings it was created from.
     pub template: String,
-    /// The request it answers.
+    /// The value of the annotation `recommender.dev/train` that it was started for.
     pub request: Option<String>,
-    /// How far it is.
+    /// Its current state.
     pub state: RunState,
 }
 
-/// How far a run is.
+/// State of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunState {
-    /// Its pod does not run yet.
+    /// Its pod is not running yet.
     Pending {
         /// Why the pod cannot start, such as the message of `ErrImagePull`.
         blocked: Option<String>,
     },
-    /// Its pod runs.
+    /// Its pod is running.
     Running,
     /// Its Job is complete.
     Succeeded {
         /// When it ended.
         finished_at: Timestamp,
-        /// What the trainer wrote to its termination log: the report.
+        /// Termination message of the trainer's container: the report.
         termination_message: Option<String>,
     },
     /// Its Job has failed.
@@ -94,17 +94,17 @@ pub enum RunState {
         reason: String,
         /// Message of the Job's condition.
         message: String,
-        /// What the trainer of the last attempt wrote to its termination log.
+        /// Termination message of the trainer's container in the last attempt.
         termination_message: Option<String>,
         /// Exit code of the last attempt.
         exit_code: Option<i32>,
-        /// Why the container of the last attempt ended, such as `OOMKilled`.
+        /// Reason of the terminated container state in the last attempt, such as `OOMKilled`.
         container_reason: Option<String>,
     },
 }
 
 impl RunState {
-    /// When the run ended; none while it is under way.
+    /// When the run ended; `None` while it is active.
     pub fn finished_at(&self) -> Option<Timestamp> {
         match self {
             Self::Pending { .. } | Self::Running => None,
@@ -113,33 +113,33 @@ impl RunState {
     }
 }
 
-/// Everything a decision is made from.
+/// All inputs of a decision.
 #[derive(Clone, Debug)]
 pub struct Inputs<'a> {
-    /// What is asked for.
+    /// The desired training.
     pub plan: &'a Plan,
     /// The training status that was written last.
     pub prior: Option<&'a TrainingStatus>,
     /// The versions in the status that was written last.
     pub versions: &'a [Version],
-    /// Ids of versions that are served or rolled out; they are never dropped.
+    /// Ids of versions that are served or being rolled out; they are never dropped.
     pub in_use: &'a [String],
     /// All Jobs of the object.
     pub runs: &'a [ObservedRun],
-    /// The present.
+    /// The current time.
     pub now: Timestamp,
-    /// Whether `runs` is known to contain every Job that was created before: only then a missing Job is lost.
+    /// Whether `runs` is known to contain every Job created so far. Only then is a Job missing from it taken for lost.
     pub settled: bool,
 }
 
-/// What is to be done, and what the status is to say.
+/// The actions to take and the resulting status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// The run to start now. Creating its Job again is harmless: the name is the same each time.
+    /// The run to start now. Creating its Job twice is harmless: the name is the same each time.
     pub start: Option<NewRun>,
     /// Jobs to delete because the settings changed before they could start.
     pub replace: Vec<ObservedRun>,
-    /// Finished Jobs to delete: older than the newest three, and their outcome is in the status that was written last.
+    /// Finished Jobs to delete: not among the newest three, and their outcome is in the status that was written last.
     pub remove: Vec<ObservedRun>,
     /// The training status.
     pub status: TrainingStatus,
@@ -147,38 +147,39 @@ pub struct Decision {
     pub versions: Vec<Version>,
     /// The condition `TrainingReady`.
     pub condition: Outcome,
-    /// When to decide anew even if nothing happens: the next instant of the schedule.
+    /// When to decide again even without a watch event: the next scheduled time.
     pub wake_at: Option<Timestamp>,
 }
 
 /// A run to start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewRun {
-    /// The version it gives.
+    /// The version it produces.
     pub version: String,
     /// Full or partial.
     pub kind: TrainingKind,
     /// Why it is started.
     pub trigger: Trigger,
-    /// When it was due, in whole seconds; orders versions. The Job must carry it, it cannot be found out later.
+    /// When it was due, in whole seconds; orders versions. Stored in the Job, because it cannot be determined later.
     pub due: Timestamp,
-    /// The request it answers. The Job must carry it, so that a crash before the status is written repeats nothing.
+    /// The value of the annotation `recommender.dev/train` that it is started for. Stored in the Job, so that a crash
+    /// before the status is written does not repeat the run.
     pub request: Option<String>,
 }
 
 /// Status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Truth {
-    /// It holds.
+    /// The condition is met.
     True,
-    /// It does not.
+    /// The condition is not met.
     False,
-    /// It cannot be told yet.
+    /// Not known yet.
     Unknown,
 }
 
 impl Truth {
-    /// The value as it stands in a condition.
+    /// The value of the field `status` of a condition.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -191,10 +192,10 @@ impl Truth {
 /// Status, reason and message of a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Whether the last run gave a valid version.
+    /// Whether the last run produced a valid version.
     pub status: Truth,
     /// One of [`crate::api::conditions::reasons`].
     pub reason: &'static str,
-    /// What happened and what to do; without any age, so that it only changes when something happens.
+    /// What happened and what to do. Contains no age, so that it changes only when something happens.
     pub message: String,
 }

@@ -1,14 +1,14 @@
-//! The condition `TrainingReady`: what happened and what to do, in words.
+//! The condition `TrainingReady`: its status, reason and message.
 
 use super::{Outcome, Plan, Truth, decide::Activity, due, history::History, text::one_line};
 use crate::api::{FinishedRun, TRAIN_ANNOTATION, Version, conditions::reasons};
 
-/// Metrics that a message names.
+/// Number of metrics named in a message.
 const HIGHLIGHTS: usize = 4;
-/// How much of what others wrote a message shows, in characters.
+/// Longest part of a message that quotes why a pod cannot start, in characters.
 const SHOWN: usize = 320;
 
-/// The condition for what is under way and what has ended.
+/// The condition for the active run and the finished ones.
 pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome {
     let outcome = match (activity, &history.last, history.versions.first()) {
         (Activity::Blocked { run, why, replaced }, ..) => blocked(&run.version, why, *replaced, history),
@@ -29,7 +29,7 @@ pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome
     with_request(plan, outcome)
 }
 
-/// A version and what was measured of it, as a sentence.
+/// A version and its metrics, as a sentence.
 pub fn describe(version: &Version) -> String {
     let mut metrics: Vec<_> =
         version.metrics.iter().take(HIGHLIGHTS).map(|(name, value)| format!("{name} {value}")).collect();
@@ -42,7 +42,7 @@ pub fn describe(version: &Version) -> String {
 fn blocked(version: &str, why: &str, replaced: bool, history: &History) -> Outcome {
     let then = match replaced {
         true => "The training settings have changed since: it is deleted and started anew.",
-        false => "It starts by itself once that is mended; after a change of the training settings it is started anew.",
+        false => "It starts by itself once that is fixed; after a change of the training settings it is started anew.",
     };
     let what = format!("Training run {version} cannot start: {}", full_stop(&one_line(why, SHOWN)));
     Outcome {
@@ -89,12 +89,12 @@ fn under_way(activity: &Activity) -> String {
 
 fn served(history: &History) -> String {
     match history.versions.first() {
-        Some(version) => format!("Version {} goes on being served.", version.id),
+        Some(version) => format!("Version {} is still served.", version.id),
         None => "There is no version to serve yet.".into(),
     }
 }
 
-/// An annotation that cannot be understood changes nothing, but is told of.
+/// Appends a message if the value of the annotation is invalid. Such a value has no other effect.
 fn with_request(plan: &Plan, outcome: Outcome) -> Outcome {
     let Some(value) = plan.request.as_ref().filter(|value| !due::is_request(value)) else {
         return outcome;
@@ -106,7 +106,7 @@ fn with_request(plan: &Plan, outcome: Outcome) -> Outcome {
     );
     let reason = match outcome.status {
         Truth::True => reasons::INVALID_REQUEST,
-        // What is wrong otherwise is more urgent.
+        // The other problem is more urgent.
         Truth::False | Truth::Unknown => outcome.reason,
     };
     Outcome { message: sentences([outcome.message, problem]), reason, ..outcome }

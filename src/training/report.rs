@@ -5,7 +5,7 @@
 //!  "artifact": {"uri": "s3://models/shop/full-20261121-0300/model.npz", "digest": "sha256:<64 hex>", "bytes": 123},
 //!  "dataThrough": "2026-11-21T03:00:00Z"}
 //! ```
-//! Fields that are not known are ignored, so that a trainer may say more than this operator reads.
+//! Unknown fields are ignored, so that a trainer may report more than this operator reads.
 
 use std::collections::BTreeMap;
 
@@ -14,31 +14,31 @@ use serde_json::{Map, Value};
 
 use super::text::one_line;
 
-/// The kubelet keeps this many bytes of a termination message.
+/// Length to which the kubelet truncates a termination message, in bytes.
 const KUBELET_KEEPS: usize = 4096;
-/// Most metrics of a report.
+/// Most metrics in a report.
 const METRICS_MAX: usize = 32;
-/// Longest name of a metric.
+/// Longest name of a metric, in characters (only ASCII is accepted).
 const METRIC_NAME_MAX: usize = 63;
-/// Longest value of a metric.
+/// Longest value of a metric, in characters.
 const METRIC_VALUE_MAX: usize = 32;
-/// Longest URI of an artifact.
+/// Longest URI of an artifact, in bytes.
 const URI_MAX: usize = 1024;
-/// How much of a wrong value an error shows.
+/// Longest quote of an invalid value in an error, in characters.
 const SHOWN: usize = 48;
 
 /// What a trainer reports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// What it measured, as decimal numbers.
+    /// The metrics, as decimal numbers.
     pub metrics: BTreeMap<String, String>,
-    /// Where the artifact is.
+    /// URI of the artifact.
     pub uri: String,
     /// SHA-256 of the artifact, as sha256:<hex>, in lower case.
     pub digest: String,
     /// Size of the artifact in bytes.
     pub bytes: i64,
-    /// The training data reaches up to here.
+    /// Time up to which the training data reaches.
     pub data_through: Option<Timestamp>,
 }
 
@@ -48,13 +48,13 @@ pub enum ReportError {
     /// The termination message is empty.
     #[error("nothing was reported: write the JSON report to /dev/termination-log before the trainer exits")]
     Nothing,
-    /// The message is as long as the kubelet lets it be, and not JSON.
+    /// The message is as long as the kubelet permits, and is not JSON.
     #[error("the report was cut at {KUBELET_KEEPS} bytes by the kubelet: report fewer metrics or shorter values")]
     Cut,
     /// Not JSON.
     #[error("the report is not JSON: {problem} at line {line}, column {column}: {text:?}")]
     NotJson {
-        /// What the parser says.
+        /// The parser's message.
         problem: String,
         /// Line, from 1.
         line: usize,
@@ -68,15 +68,15 @@ pub enum ReportError {
     NotANumber {
         /// The metric.
         name: String,
-        /// What stands there.
+        /// The value found.
         value: String,
     },
-    /// A field is not there.
+    /// A field is missing.
     #[error("the report has no {path}: write {expected}")]
     Missing {
         /// Path of the field.
         path: String,
-        /// What belongs there.
+        /// What to write there.
         expected: &'static str,
     },
     /// A field has a value that cannot be used.
@@ -84,7 +84,7 @@ pub enum ReportError {
     Invalid {
         /// Path of the field.
         path: String,
-        /// What stands there.
+        /// The value found.
         found: String,
         /// What to write instead.
         expected: String,
@@ -92,16 +92,16 @@ pub enum ReportError {
     /// Too many metrics.
     #[error("the report has {found} metrics: report at most {METRICS_MAX}")]
     TooManyMetrics {
-        /// How many there are.
+        /// Number of metrics in the report.
         found: usize,
     },
 }
 
-/// Reads a report. The artifact's URI must be `expected_prefix` or below it, so that no version can pass off another
-/// one's artifact as its own.
+/// Parses a report. The artifact's URI must be `expected_prefix` or below it, so that no version can report the artifact
+/// of another version.
 ///
 /// # Errors
-/// The first thing that is wrong, and what to write instead.
+/// The first problem found, and what to write instead.
 pub fn parse(termination_message: Option<&str>, expected_prefix: &str) -> Result<Report, ReportError> {
     let text = termination_message.map(str::trim).filter(|text| !text.is_empty()).ok_or(ReportError::Nothing)?;
     let whole = termination_message.unwrap_or_default();
@@ -131,10 +131,10 @@ fn not_json(whole: &str, text: &str, error: &serde_json::Error) -> ReportError {
     ReportError::NotJson { problem, line: error.line(), column: error.column(), text: one_line(text, SHOWN) }
 }
 
-/// The name and the value where the parser stumbled over NaN or an infinity.
+/// Name and value of the metric, if the parser failed at NaN or an infinity without quotes.
 fn bare_number(text: &str, error: &serde_json::Error) -> Option<(String, String)> {
     let line = text.lines().nth(error.line().checked_sub(1)?)?;
-    // The parser stops inside of the value: at its first or second character.
+    // The parser stops at the first or second character of the value.
     let (before, after) = line.split_at_checked(line.get(..error.column())?.rfind(':')? + 1)?;
     let value =
         ["NaN", "-NaN", "Infinity", "-Infinity"].into_iter().find(|value| after.trim_start().starts_with(value))?;
@@ -173,7 +173,7 @@ fn metric_name(name: &str) -> Result<String, ReportError> {
     if valid { Ok(name.to_owned()) } else { Err(invalid("the name of a metric", &Value::from(name), expected)) }
 }
 
-/// A decimal number without an exponent. What is written without one is kept as it is.
+/// A decimal number without an exponent. A string without an exponent is kept unchanged.
 fn metric_value(name: &str, value: &Value) -> Result<String, ReportError> {
     let path = format!("metrics.{name}");
     let decimal = match value {
@@ -196,7 +196,7 @@ fn plain(number: &serde_json::Number) -> String {
     match (number.as_i64(), number.as_u64(), number.as_f64()) {
         (Some(whole), ..) => whole.to_string(),
         (_, Some(whole), _) => whole.to_string(),
-        // Rust writes floats without an exponent.
+        // Rust formats floats without an exponent.
         (.., Some(float)) => float.to_string(),
         _ => number.to_string(),
     }
@@ -226,7 +226,7 @@ fn uri(artifact: &Map<String, Value>, prefix: &str) -> Result<String, ReportErro
     }
 }
 
-/// Whether it is `/part/part...`, with no part that leads elsewhere when the URI is resolved.
+/// Whether `rest` is `/part/part...`, without a part that changes the path when the URI is resolved.
 fn is_path(rest: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c);
     let part = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(plain);
@@ -251,12 +251,12 @@ fn bytes(artifact: &Map<String, Value>) -> Result<i64, ReportError> {
         .ok_or_else(|| invalid("artifact.bytes", value, format!("write {EXPECTED}")))
 }
 
-/// Whole seconds, as the status keeps them.
+/// In whole seconds, the precision of the status.
 fn data_through(value: &Value) -> Result<Timestamp, ReportError> {
     let instant: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
     instant
         .and_then(|instant| Timestamp::from_second(instant.as_second()).ok())
-        // The API server takes no date before the year 0; nobody has data from before 1970.
+        // The API server rejects dates before the year 0. Training data from before 1970 is not expected.
         .filter(|instant| *instant >= Timestamp::UNIX_EPOCH)
         .ok_or_else(|| {
             invalid(

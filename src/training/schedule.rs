@@ -1,10 +1,11 @@
-//! When to train: cron's five fields in a time zone.
+//! The training schedule: the five fields of cron in a time zone.
 //!
-//! The rules are those of Vixie cron, which Kubernetes' own CronJobs follow in all but the clock changes:
-//! - Restricted day-of-month and day-of-week mean "either"; when one of them begins with a star, both must match.
-//! - Without a star in minute and hour, the times are fixed times of the day: one that the clock skips in spring runs at
-//!   the first instant after the gap, one that the clock repeats in autumn runs once, the first time.
-//! - With a star, the times are an interval: what the clock skips does not run, what it repeats runs twice.
+//! The rules are those of Vixie cron. The CronJobs of Kubernetes follow them too, except at clock changes:
+//! - If day-of-month and day-of-week are both restricted, either has to match. If one of them begins with a star, both
+//!   have to match.
+//! - Without a star in minute and hour, the times are fixed times of the day. A time that the clock skips in spring runs
+//!   at the first instant after the gap. A time that the clock repeats in autumn runs once, at its first occurrence.
+//! - With a star, the times are an interval. A time that the clock skips does not run, one that it repeats runs twice.
 
 use jiff::{
     SignedDuration, Timestamp,
@@ -12,11 +13,11 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-/// A day that never comes within this many days never comes: the rarest, a leap day on a given weekday, comes at least
-/// once in 40 years.
+/// How far to search for a matching day, in days (41 years). The rarest day, a leap day on a given weekday, occurs at
+/// least once in 40 years; a day that does not occur within this horizon never occurs.
 const HORIZON_DAYS: usize = 41 * 366;
 
-/// A schedule that was checked: it fires again and again.
+/// A valid schedule: it fires an unlimited number of times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     minutes: u64,
@@ -63,7 +64,7 @@ pub enum ScheduleError {
     TimeZone {
         /// The name as written.
         name: String,
-        /// Names that could be meant.
+        /// Names that may have been intended.
         example: String,
     },
 }
@@ -75,27 +76,37 @@ impl ScheduleError {
     }
 }
 
+/// One of the five fields of cron.
 struct Field {
+    /// Name of the field in errors.
     name: &'static str,
+    /// Smallest value.
     min: u8,
+    /// Largest value.
     max: u8,
+    /// Names of values, from `min` on.
     names: &'static [&'static str],
 }
 
+/// Minute of the hour.
 const MINUTE: Field = Field { name: "minute", min: 0, max: 59, names: &[] };
+/// Hour of the day.
 const HOUR: Field = Field { name: "hour", min: 0, max: 23, names: &[] };
+/// Day of the month.
 const DAY: Field = Field { name: "day-of-month", min: 1, max: 31, names: &[] };
+/// Month, by number or name.
 const MONTH: Field = Field {
     name: "month",
     min: 1,
     max: 12,
     names: &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
 };
+/// Day of the week, by number or name; Sunday is both 0 and 7.
 const WEEKDAY: Field =
     Field { name: "day-of-week", min: 0, max: 7, names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"] };
 
 impl Schedule {
-    /// Reads a schedule; without a time zone it is in UTC.
+    /// Parses a schedule; the default time zone is UTC.
     ///
     /// # Errors
     /// What is wrong, in which field, and what to write instead.
@@ -120,14 +131,14 @@ impl Schedule {
         if fires { Ok(schedule) } else { Err(ScheduleError::NeverFires { text: cron.into() }) }
     }
 
-    /// The first instant after the given one.
+    /// The first scheduled time after the given instant.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         days_from(self.date(after))
             .filter(|date| self.has_day(*date))
             .find_map(|date| self.instants(date).filter(|instant| *instant > after).min())
     }
 
-    /// The latest instant that is after `after` and not after `until`.
+    /// The latest scheduled time that is after `after` and not after `until`.
     pub fn latest_within(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let oldest = self.date(after);
         std::iter::successors(Some(self.date(until)), |date| date.yesterday().ok())
@@ -146,7 +157,7 @@ impl Schedule {
         has(self.months, date.month()) && if self.both_day_fields { day && weekday } else { day || weekday }
     }
 
-    /// All instants of a day, in no particular order.
+    /// All scheduled times of a day, in no particular order.
     fn instants(&self, date: Date) -> impl Iterator<Item = Timestamp> {
         let times = (0..24_i8)
             .filter(|hour| has(self.hours, *hour))
@@ -154,8 +165,8 @@ impl Schedule {
         times.flat_map(move |(hour, minute)| self.resolve(date, hour, minute)).flatten()
     }
 
-    /// The instants at which clocks show a time: one; none or the end of the gap when it is skipped; one or two when it
-    /// is repeated.
+    /// The instants of a local time: normally one. If the clock skips it, none or the end of the gap; if the clock
+    /// repeats it, one or two.
     fn resolve(&self, date: Date, hour: i8, minute: i8) -> [Option<Timestamp>; 2] {
         let shown = self.zone.to_ambiguous_timestamp(date.at(hour, minute, 0, 0));
         let (earlier, later) = (shown.earlier().ok(), shown.later().ok());
@@ -167,7 +178,7 @@ impl Schedule {
         }
     }
 
-    /// When the clock was put forward; `within` is at or after it, by no more than the gap.
+    /// The instant at which the clock was set forward. `within` is at or after it, by no more than the gap.
     fn end_of_gap(&self, within: Timestamp) -> Timestamp {
         let just_after = within.saturating_add(SignedDuration::from_secs(1)).unwrap_or(within);
         self.zone.preceding(just_after).next().map_or(within, |transition| transition.timestamp())
@@ -183,7 +194,7 @@ fn days_from(first: Date) -> impl Iterator<Item = Date> {
 }
 
 impl Field {
-    /// The values that a field names, as a set of bits.
+    /// The values of a field, as a bit set.
     fn parse(&self, text: &str) -> Result<u64, ScheduleError> {
         text.split(',')
             .try_fold(0, |set, item| Ok(set | self.item(item)?))
@@ -270,14 +281,14 @@ fn zone(name: &str) -> Result<TimeZone, ScheduleError> {
         .ok_or_else(|| ScheduleError::TimeZone { name: name.into(), example: examples(name) })
 }
 
-/// The first zone whose city has the given name, else general advice.
+/// The first zone whose city has the given name, else two examples.
 fn examples(name: &str) -> String {
     let city = |zone: &str| zone.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let wanted = city(&name.trim().replace(' ', "_"));
+    let desired = city(&name.trim().replace(' ', "_"));
     let mut meant: Vec<String> = jiff::tz::db()
         .available()
         .map(|zone| zone.to_string())
-        .filter(|zone| zone.contains('/') && city(zone) == wanted)
+        .filter(|zone| zone.contains('/') && city(zone) == desired)
         .collect();
     meant.sort();
     match meant.first() {

@@ -1,9 +1,9 @@
-//! Text that others wrote, made fit for a status.
+//! Sanitizes text from outside of the operator (trainers, kubelets, annotations) for the status.
 
-/// Most characters of a message that is kept.
+/// Longest message stored in the status, in characters.
 pub const MESSAGE_MAX: usize = 512;
 
-/// One line without control characters, at most `max` characters long.
+/// One line without control characters, truncated to `max` characters.
 pub fn one_line(text: &str, max: usize) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c }).collect();
     let line = clean.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -13,7 +13,7 @@ pub fn one_line(text: &str, max: usize) -> String {
     }
 }
 
-/// Characters that turn the direction of text or take no room: in a status they could make it read as something else.
+/// Zero-width characters and characters that change the text direction. They could disguise the text of a status.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

@@ -1,5 +1,5 @@
-//! What happens to an object before it is validated: unknown fields are refused, `null` means absent, defaults are
-//! filled in, and a status is not taken from users.
+//! The steps before validation: unknown fields are refused, `null` means absent, defaults are filled in, and the status of a
+//! manifest is dropped.
 
 use std::sync::LazyLock;
 
@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 
 use super::{Problem, schema::child};
 
+/// The schema of Kubernetes' metadata.
 static METADATA: LazyLock<Schema> = LazyLock::new(|| schema_for!(ObjectMeta));
 
-/// What keeps the object from being decoded.
+/// Problems that prevent the object from being decoded.
 pub(super) fn check(schema: &Value, object: &Value) -> Vec<Problem> {
     let Some(fields) = object.as_object() else {
         return vec![Problem::undecodable(
@@ -27,7 +28,7 @@ pub(super) fn check(schema: &Value, object: &Value) -> Vec<Problem> {
     problems
 }
 
-/// The object as the API server stores it, apart from what it adds to the metadata.
+/// The object as the API server stores it, except for the metadata fields that it adds.
 pub(super) fn complete(schema: &Value, object: &Value) -> Value {
     let mut object = object.clone();
     drop_nulls(schema, &mut object);
@@ -38,7 +39,7 @@ pub(super) fn complete(schema: &Value, object: &Value) -> Value {
     object
 }
 
-/// Labels and annotations are texts: a number or a `yes` that is not quoted is not.
+/// Labels and annotations must be strings. A number or a `yes` without quotes is not a string.
 fn metadata_types(metadata: &Value) -> Vec<Problem> {
     let wrong = |field: &'static str| {
         let values = metadata[field].as_object().into_iter().flatten().map(|(_, value)| value);
@@ -62,8 +63,8 @@ fn go_kind(value: &Value) -> &'static str {
     }
 }
 
-/// Paths of the fields that neither the schema nor Kubernetes' metadata knows: those of the metadata first, as the API
-/// server lists them.
+/// Paths of the fields that exist neither in the schema nor in Kubernetes' metadata. Those of the metadata come first, as in
+/// the API server's message.
 fn unknown_fields(schema: &Value, object: &Map<String, Value>) -> Vec<String> {
     let mut unknown = Vec::new();
     for name in object.get("metadata").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name) {
@@ -107,7 +108,7 @@ fn field_schema<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
     own.or_else(|| Some(&schema["additionalProperties"]).filter(|values| values.is_object()))
 }
 
-/// Removes `null`s that no default takes the place of.
+/// Removes `null`s of fields without a default.
 fn drop_nulls(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(values) => {
@@ -125,7 +126,7 @@ fn drop_nulls(schema: &Value, value: &mut Value) {
     }
 }
 
-/// Fills in what is absent and has a default, also within a default.
+/// Sets absent fields to their defaults, also within a default.
 fn fill_in_defaults(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(values) => {
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_all_named_at_once() {
+    fn all_unknown_fields_are_reported_in_one_message() {
         let object = json!({
             "kind": "X", "metadata": { "name": "x", "nam": "y" },
             "spec": { "z": 1, "list": [{ "b": 1, "c": 2 }], "map": { "any": "thing" }, "a": { "d": 1 } }
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_texts() {
+    fn labels_must_be_strings() {
         assert_eq!(
             texts(json!({ "metadata": { "labels": { "a": true } } })),
             ["json: cannot unmarshal bool into Go struct field ObjectMeta.labels of type string"]
@@ -200,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_no_object() {
+    fn a_list_is_refused_as_an_object() {
         assert_eq!(texts(json!([1])), ["a RecommenderModel is a map with apiVersion, kind, metadata and spec"]);
     }
 
     #[test]
-    fn null_means_absent_and_defaults_are_filled_in_also_below_a_default() {
+    fn null_means_absent_and_defaults_are_filled_in_also_within_a_default() {
         let object =
             json!({ "spec": { "a": null, "port": null, "list": [null, { "b": null }] }, "status": { "x": 1 } });
         assert_eq!(
@@ -215,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_there_is_kept() {
+    fn a_value_that_is_set_is_not_replaced_by_the_default() {
         let object = json!({ "spec": { "port": 0, "probe": { "path": "" } } });
         assert_eq!(complete(&schema(), &object), object);
     }
 
     #[test]
-    fn the_status_of_an_exported_object_is_known() {
+    fn an_exported_object_with_a_status_is_accepted() {
         let object = json!({ "status": { "observedGeneration": 1, "conditions": [] } });
         assert!(check(&crd::schema(), &object).is_empty());
     }

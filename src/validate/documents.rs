@@ -1,4 +1,4 @@
-//! Finds `RecommenderModel`s in a file of YAML documents, as `kubectl` reads it.
+//! Finds `RecommenderModel`s in a file of YAML documents, parsed as by `kubectl`.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use serde_json::{Number, Value};
 
 use crate::api::RecommenderModel;
 
-/// An object that was found in a file.
+/// An object found in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     /// The line its document starts at, from 1.
     pub line: usize,
-    /// What it says.
+    /// Its content.
     pub object: Value,
 }
 
@@ -23,7 +23,7 @@ pub struct DocumentError {
     pub line: usize,
     /// The column, from 1.
     pub column: usize,
-    /// What is wrong there.
+    /// The parser's message.
     pub message: String,
 }
 
@@ -35,10 +35,10 @@ impl fmt::Display for DocumentError {
 
 impl std::error::Error for DocumentError {}
 
-/// All `RecommenderModel`s in `text`, also those in a `List`; objects of other kinds are passed over.
+/// All `RecommenderModel`s in `text`, also those in a `List`; objects of other kinds are ignored.
 ///
 /// # Errors
-/// The first place that is not YAML. To name the file is left to the caller: `{file}:{error}`.
+/// The first place that is not YAML. The caller adds the name of the file: `{file}:{error}`.
 pub fn documents(text: &str) -> Result<Vec<Document>, DocumentError> {
     let mut found = Vec::new();
     for (line, text) in split(text) {
@@ -55,7 +55,7 @@ fn split(text: &str) -> Vec<(usize, &str)> {
     let (mut start, mut first_line, mut offset) = (0, 1, 0);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         offset += line.len();
-        // Comments after the dashes are allowed, a document that begins on their line is not worth supporting.
+        // A comment after the dashes is supported, a document that begins on the same line is not.
         if line.trim_end() == "---" || line.starts_with("--- #") {
             documents.push((first_line, &text[start..offset - line.len()]));
             (start, first_line) = (offset, index + 2);
@@ -66,7 +66,7 @@ fn split(text: &str) -> Vec<(usize, &str)> {
 }
 
 fn parse(first_line: usize, text: &str) -> Result<Value, DocumentError> {
-    // YAML as kubectl reads it: `yes` is a boolean and 0777 is octal.
+    // YAML as parsed by kubectl: `yes` is a boolean and 0777 is octal.
     let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
     serde_saphyr::from_str_with_options::<Option<Value>>(text, options).map(Option::unwrap_or_default).map_err(
         |error| {
@@ -81,13 +81,13 @@ fn parse(first_line: usize, text: &str) -> Result<Value, DocumentError> {
     )
 }
 
-/// The text of `error` without its location, which is relative to the document.
+/// The message of `error` without its location, which is relative to the document.
 fn message(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::MessageFormatter;
     serde_saphyr::DefaultMessageFormatter.format_message(error).escape_debug().to_string()
 }
 
-/// A number without a fraction is an integer however it is written: 1e3 is 1000.
+/// Converts numbers without a fraction to integers, regardless of their notation: 1e3 is 1000.
 fn integers(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {
@@ -107,7 +107,7 @@ fn collect(line: usize, object: Value, found: &mut Vec<Document>) {
     let ours = object["kind"] == RecommenderModel::kind(&()).as_ref()
         || object["apiVersion"].as_str().and_then(|version| version.split_once('/')).is_some_and(|(g, _)| g == group);
     match object {
-        // Also with a wrong version or kind: it is meant for us, and is told so.
+        // Also with a wrong version or kind: it is meant as a RecommenderModel, and validation reports the error.
         object if ours => found.push(Document { line, object }),
         Value::Object(mut fields) if fields.get("kind").is_some_and(|kind| kind == "List") => {
             if let Some(Value::Array(items)) = fields.remove("items") {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_our_group_is_ours_whatever_its_version() {
+    fn an_object_of_our_api_group_is_found_whatever_its_version_and_kind() {
         let found = documents("apiVersion: recommender.dev/v9\nkind: Recommender\n").expect("the text is YAML");
         assert_eq!(found.len(), 1);
     }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn scalars_are_read_as_kubectl_reads_them() {
-        // What `kubectl create --dry-run=client -o json` makes of them.
+        // Expected values as printed by `kubectl create --dry-run=client -o json`.
         let read = "[y, n, Y, on, off, ~, 1_000, 0b11, 0o17, 017, +1, .5, 1e3, 12e03, 0x1F, 190:20:30, 2026-11-21, \
                     !!str 5, TRUE, -0, 1., 08]";
         let expected = serde_json::json!([

@@ -1,14 +1,17 @@
-//! Kubernetes' own rules for names, labels and annotations.
+//! Kubernetes' rules for names, labels and annotations.
 
 use regex::Regex;
 use serde_json::Value;
 
 use super::Problem;
 
+/// Pattern of a DNS subdomain, as Kubernetes prints it in errors.
 const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+/// Pattern of the name part of a label or annotation key, as Kubernetes prints it in errors.
 const LABEL_NAME: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
+/// Pattern of a label value, as Kubernetes prints it in errors.
 const LABEL_VALUE: &str = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?";
-/// Bytes of all keys and values of the annotations together.
+/// Largest total size of all keys and values of the annotations, in bytes: Kubernetes' limit.
 const ANNOTATIONS_SIZE: i64 = 262_144;
 
 /// Checks the metadata of `object`.
@@ -39,14 +42,14 @@ fn report(field: &str, value: &str, details: Vec<String>, problems: &mut Vec<Pro
     problems.extend(details.into_iter().map(|detail| Problem::invalid(field, &value.into(), detail)));
 }
 
-/// What is wrong with a domain name. Kubernetes has this check twice, with a different `unit` in the text.
+/// Errors of a domain name. Kubernetes has this check twice, with a different `unit` in the message.
 fn subdomain(name: &str, unit: &str) -> Vec<String> {
     let rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
                 start and end with an alphanumeric character";
     [too_long(name, 253, unit), mismatch(name, SUBDOMAIN, rule, &["example.com"])].into_iter().flatten().collect()
 }
 
-/// What is wrong with a key of a label or annotation.
+/// Errors of a key of a label or annotation.
 fn label_key(key: &str) -> Vec<String> {
     let rule = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric \
                 character";
@@ -72,7 +75,7 @@ fn label_key(key: &str) -> Vec<String> {
     of_prefix.chain(of_name.map(|detail| format!("name part {detail}"))).collect()
 }
 
-/// What is wrong with the value of a label.
+/// Errors of the value of a label.
 fn label_value(value: &str) -> Vec<String> {
     let rule = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
                 start and end with an alphanumeric character";
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_are_bounded_together() {
+    fn the_total_size_of_annotations_is_bounded() {
         let annotations = json!({ "a": "x".repeat(200_000), "b": "x".repeat(100_000) });
         assert_eq!(
             texts_of(json!({ "name": "x", "annotations": annotations })),

@@ -1,12 +1,12 @@
-//! Offline validation of a `RecommenderModel`: what `kubectl apply` would be told by the API server, without one.
+//! Offline validation of a `RecommenderModel`: the errors that the API server would return to `kubectl apply`.
 //!
-//! It walks the schema of the CRD in the API server's own order, so that a field added there is checked here:
+//! It walks the schema of the CRD in the API server's order, so that a field added to the CRD is checked here as well:
 //!
 //! ```text
 //! decode (unknown fields) -> prune nulls, fill in defaults -> metadata -> schema -> unique list keys -> CEL rules
 //! ```
 //!
-//! The texts are those of Kubernetes 1.36; a test compares them with a real API server's.
+//! The messages are those of Kubernetes 1.36; a test compares them with those of a real API server.
 
 mod decode;
 mod documents;
@@ -27,10 +27,12 @@ use serde_json::Value;
 
 use crate::api::{RecommenderModel, crd};
 
+/// The schema of the CRD.
 static SCHEMA: LazyLock<Value> = LazyLock::new(crd::schema);
+/// The compiled CEL rules of the schema.
 static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::of(&SCHEMA));
 
-/// Everything the API server would object to in `object`, which is what a manifest says. Empty when it would take it.
+/// All problems for which the API server would reject `object`, the content of a manifest. Empty if it would accept it.
 pub fn validate(object: &Value) -> Vec<Problem> {
     let schema = &*SCHEMA;
     let mut problems = decode::check(schema, object);
@@ -49,18 +51,18 @@ pub fn validate(object: &Value) -> Vec<Problem> {
     } else {
         RULES.check(&object, "", &mut problems);
     }
-    let mut said = HashSet::new();
-    problems.retain(|problem| said.insert(problem.to_string()));
+    let mut reported = HashSet::new();
+    problems.retain(|problem| reported.insert(problem.to_string()));
     problems
 }
 
-/// A valid `object` as the API server would store it: without `null`s and status, with defaults. Only this decodes into
-/// the Rust type for certain.
+/// A valid `object` as the API server would store it: without `null`s and status, with defaults. Only in this form it is
+/// certain to deserialize into the Rust type.
 pub fn stored(object: &Value) -> Value {
     decode::complete(&SCHEMA, object)
 }
 
-/// `problems` of the object called `name` in the words and the layout of `kubectl apply`.
+/// `problems` of the object `name` in the format of `kubectl apply`.
 pub fn report(name: &str, problems: &[Problem]) -> String {
     let head = format!("The {} {name:?} is invalid: ", RecommenderModel::kind(&()));
     match problems {
@@ -71,8 +73,8 @@ pub fn report(name: &str, problems: &[Problem]) -> String {
 
 fn type_meta(object: &Value) -> Vec<Problem> {
     let expected = [("kind", RecommenderModel::kind(&())), ("apiVersion", RecommenderModel::api_version(&()))];
-    let wrong = expected.into_iter().filter(|(field, wanted)| object[field] != wanted.as_ref());
-    wrong.map(|(field, wanted)| Problem::invalid(field, &object[field], format!("must be {wanted}"))).collect()
+    let wrong = expected.into_iter().filter(|(field, value)| object[field] != value.as_ref());
+    wrong.map(|(field, value)| Problem::invalid(field, &object[field], format!("must be {value}"))).collect()
 }
 
 #[cfg(test)]
@@ -81,7 +83,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The smallest object that is valid.
+    /// The smallest valid object.
     pub(crate) fn minimal() -> Value {
         json!({
             "apiVersion": "recommender.dev/v1alpha1",
@@ -105,7 +107,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_the_kind_and_version_that_is_served_is_taken() {
+    fn only_the_served_kind_and_version_are_accepted() {
         let mut object = minimal();
         object["apiVersion"] = json!("recommender.dev/v1");
         assert_eq!(
@@ -115,7 +117,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn rules_are_not_checked_on_what_the_schema_refuses() {
+    fn rules_are_not_checked_on_an_object_that_the_schema_refuses() {
         let mut object = minimal();
         object["spec"]["serving"] = json!({ "autoscaling": { "minReplicas": 3, "maxReplicas": 2 } });
         let texts = texts(&object);
@@ -128,7 +130,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn rules_see_the_defaults() {
+    fn rules_are_evaluated_with_defaults_filled_in() {
         let mut object = minimal();
         object["spec"]["serving"]["resources"] = json!({ "requests": { "cpu": 1 } });
         object["spec"]["serving"]["autoscaling"] = json!({ "maxReplicas": 2 });

@@ -1,17 +1,17 @@
-//! One thing that is wrong, in the words of the API server.
+//! A validation error with the API server's message.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// Something the API server would refuse.
+/// An error for which the API server would reject the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Path of the field, as `spec.serving.port`. Empty when the object cannot be decoded at all.
     pub field: String,
     /// What is wrong with it.
     pub message: String,
-    /// Whether CEL rules could stumble over it, so that the API server does not evaluate them.
+    /// Whether CEL rules could fail because of it, so that the API server does not evaluate them.
     blocks_rules: bool,
 }
 
@@ -39,12 +39,12 @@ impl Problem {
         Self::new("", message)
     }
 
-    /// The value is of the right type, but wrong.
+    /// The value has the right type, but is invalid.
     pub(super) fn invalid(field: &str, value: &Value, detail: String) -> Self {
         Self::new(field, format!("Invalid value: {}: {detail}", quote(value)))
     }
 
-    /// A rule on an object or list does not hold: the value would be too long to repeat.
+    /// A rule on an object or list is violated. The message does not contain the value, which could be long.
     pub(super) fn rule(field: &str, detail: &str) -> Self {
         Self::new(field, format!("Invalid value: {detail}"))
     }
@@ -60,12 +60,12 @@ impl Problem {
         Self::blocking(field, "Required value".to_owned())
     }
 
-    /// The name is missing. Rules are not checked then either.
+    /// The name is missing. CEL rules are not checked in this case either.
     pub(super) fn name_required(field: &str) -> Self {
         Self::blocking(field, "Required value: name or generateName is required".to_owned())
     }
 
-    /// The text is longer than `maximum`.
+    /// The string is longer than `maximum`.
     pub(super) fn too_long(field: &str, maximum: i64) -> Self {
         Self::blocking(field, format!("Too long: may not be more than {}", count(maximum, "byte")))
     }
@@ -75,7 +75,7 @@ impl Problem {
         Self::blocking(field, format!("Too many: {actual}: must have at most {}", count(maximum, "item")))
     }
 
-    /// The value is not one of those that are `supported`.
+    /// The value is not one of `supported`.
     pub(super) fn unsupported(field: &str, value: &Value, supported: &[Value]) -> Self {
         let supported: Vec<String> = supported
             .iter()
@@ -90,12 +90,12 @@ impl Problem {
         Self::new(field, format!("Duplicate value: {}", quote(key)))
     }
 
-    /// A number does not fit its format. The API server knows no field for it.
+    /// A number does not fit its format. The API server reports it without a field.
     pub(super) fn out_of_range(detail: String) -> Self {
         Self::new("<nil>", format!("Invalid value: \"\": {detail}"))
     }
 
-    /// What the API server adds when a problem kept it from evaluating the CEL rules.
+    /// The message that the API server adds if it did not evaluate the CEL rules because of another problem.
     pub(super) fn rules_unchecked() -> Self {
         let detail = "some validation rules were not checked because the object was invalid; \
                       correct the existing errors to complete validation";
@@ -111,17 +111,17 @@ fn count(number: i64, unit: &str) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A value as Go prints it in an error: texts with `%q`, the rest as JSON.
+/// A value as Go prints it in an error: strings with `%q`, all others as JSON.
 fn quote(value: &Value) -> String {
     match value {
         Value::String(text) => quote_text(text),
         Value::Number(number) if number.is_f64() => go_float(number.as_f64().unwrap_or_default(), 1e21),
-        // Go escapes what could end a script element in HTML.
+        // Go escapes the characters that could end a script element in HTML.
         value => value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"),
     }
 }
 
-/// Go turns to exponents where Rust does not: below 0.0001, and from `large` on, which is 1e21 in JSON and 1e6 in `%v`.
+/// A float as Go prints it. Unlike Rust, Go uses an exponent below 0.0001 and from `large` on: 1e21 in JSON, 1e6 in `%v`.
 pub(super) fn go_float(float: f64, large: f64) -> String {
     if float == 0.0 || (1e-4..large).contains(&float.abs()) {
         return float.to_string();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_singular() {
+    fn a_unit_is_singular_for_one() {
         assert_eq!(Problem::too_long("a", 1).to_string(), "a: Too long: may not be more than 1 byte");
         assert_eq!(Problem::too_many("a", 3, 2).to_string(), "a: Too many: 3: must have at most 2 items");
     }

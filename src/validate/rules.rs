@@ -1,4 +1,4 @@
-//! The CEL rules of the schema (`x-kubernetes-validations`), each on the value it is written at.
+//! Evaluates the CEL rules of the schema (`x-kubernetes-validations`), each on the value it is defined at.
 
 use std::collections::HashMap;
 
@@ -7,15 +7,19 @@ use serde_json::Value;
 
 use super::{Problem, schema::child};
 
+/// Keyword of the rules in a schema.
 const RULES: &str = "x-kubernetes-validations";
 
 /// The rules of a schema, compiled.
 pub(super) struct Rules {
-    /// Those on the value itself. Those below are apart: their paths would be those of the library, not of the API server.
+    /// Rules on the value itself. Rules below it are compiled separately: otherwise the library would report them with
+    /// paths that differ from the API server's.
     own: Option<CompiledSchema>,
+    /// Rules of the fields of an object.
     properties: HashMap<String, Rules>,
+    /// Rules of the entries of a list.
     items: Option<Box<Rules>>,
-    /// Of the entries of a map.
+    /// Rules of the entries of a map.
     entries: Option<Box<Rules>>,
 }
 
@@ -39,7 +43,7 @@ impl Rules {
 
     fn walk(&self, validator: &Validator, value: &Value, path: &str, problems: &mut Vec<Problem>) {
         if let Some(rules) = &self.own {
-            here(validator, rules, value, path, problems);
+            evaluate(validator, rules, value, path, problems);
         }
         match value {
             Value::Object(fields) => {
@@ -62,7 +66,7 @@ impl Rules {
     }
 }
 
-/// The rules of a schema without those below it.
+/// The rules of a schema, without the rules below it.
 fn own(schema: &Value) -> CompiledSchema {
     let mut schema = schema.clone();
     let own = schema[RULES].take();
@@ -71,7 +75,7 @@ fn own(schema: &Value) -> CompiledSchema {
     compile_schema(&schema)
 }
 
-fn here(validator: &Validator, rules: &CompiledSchema, value: &Value, path: &str, problems: &mut Vec<Problem>) {
+fn evaluate(validator: &Validator, rules: &CompiledSchema, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let Err(failed) = validator.validate_compiled(rules, value, None) else { return };
     for failure in failed {
         let path = format!("{path}{}", failure.field_path);
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_on_an_object_names_the_object() {
+    fn a_rule_on_an_object_reports_the_path_of_the_object() {
         let schema = json!({ "type": "object", RULES: rule("self.a < self.b"), "properties": {
             "a": { "type": "integer" }, "b": { "type": "integer" }
         } });
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_on_a_scalar_repeats_its_value() {
+    fn a_rule_on_a_scalar_reports_its_value() {
         let schema = json!({ "type": "string", RULES: rule("self != 'x'") });
         assert_eq!(texts(schema, json!("x")), [r#"spec: Invalid value: "x": say it differently"#]);
     }
@@ -139,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_cannot_be_evaluated_is_not_passed_over() {
+    fn a_rule_that_cannot_be_evaluated_is_reported() {
         let schema = json!({ "type": "object", RULES: rule("self.missing == 1") });
         assert_eq!(texts(schema, json!({})).len(), 1);
     }

@@ -1,5 +1,5 @@
-//! The keywords of an OpenAPI schema, one function each. A keyword looks only at values it applies to; that a value is
-//! of the wrong type is said once, by [`types`].
+//! The keywords of an OpenAPI schema, one function each. A keyword checks only values of types it applies to; a wrong type
+//! is reported once, by [`types`].
 
 use regex::bytes::RegexBuilder;
 use serde_json::{Map, Value};
@@ -8,6 +8,7 @@ use super::{Problem, problem::go_float};
 
 type Keyword = fn(&Value, &Value, &str, &mut Vec<Problem>);
 
+/// All keywords, in the order in which they are checked.
 const KEYWORDS: [Keyword; 10] =
     [types, text, number_format, maximum, minimum, list_size, map_size, enumeration, items, properties];
 
@@ -18,7 +19,7 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, problems: &mut Ve
     }
 }
 
-/// The types a schema allows: one, or both of a quantity.
+/// The types a schema allows: one, or two for a quantity.
 fn expected_types(schema: &Value) -> Vec<&str> {
     if schema["x-kubernetes-int-or-string"] == true {
         return vec!["integer", "string"];
@@ -26,7 +27,7 @@ fn expected_types(schema: &Value) -> Vec<&str> {
     schema["type"].as_str().into_iter().collect()
 }
 
-/// `type`, and `format` of a number as far as the API server takes it for a type.
+/// `type`, and `format` of a number where the API server reports the format as the expected type.
 fn types(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let expected = expected_types(schema);
     let actual = type_of(value);
@@ -53,15 +54,15 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Whether a fractionless number such as 3.0 stands where an integer may.
+/// Whether a number without a fraction, such as 3.0, is accepted because an integer is expected.
 fn fits_integer(schema: &Value, value: &Value) -> bool {
-    /// The largest integer that a float holds without loss.
+    /// The largest integer (2^53 - 1) up to which a float represents every integer exactly.
     const LOSSLESS: f64 = 9_007_199_254_740_991.0;
     let whole = value.as_f64().is_some_and(|float| float.fract() == 0.0 && float.abs() <= LOSSLESS);
     whole && expected_types(schema).contains(&"integer")
 }
 
-/// `maxLength`, `minLength` and `pattern`: the first that fails.
+/// `maxLength`, `minLength` and `pattern`: only the first violation is reported.
 fn text(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let Some(text) = value.as_str() else { return };
     let length = text.chars().count() as i64;
@@ -76,7 +77,7 @@ fn text(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) 
     }
 }
 
-/// Go's classes (`\s`, `\d`, `\w`) know ASCII only.
+/// Whether a text matches a pattern. Go's classes (`\s`, `\d`, `\w`) contain ASCII characters only.
 fn matches(pattern: &str, text: &str) -> bool {
     let regex = RegexBuilder::new(pattern).unicode(false).build();
     regex.expect("patterns of the schema are valid").is_match(text.as_bytes())
@@ -179,17 +180,18 @@ mod tests {
 
     use super::*;
 
-    /// What `schema` says of `value` at `spec.a`.
+    /// The problems that `schema` reports for `value` at `spec.a`.
     fn texts(schema: Value, value: Value) -> Vec<String> {
         let mut problems = Vec::new();
         check(&schema, &value, "spec.a", &mut problems);
         problems.iter().map(Problem::to_string).collect()
     }
 
+    /// No problems.
     const NONE: [&str; 0] = [];
 
     #[test]
-    fn a_value_of_another_type_is_named_by_its_type() {
+    fn a_value_of_the_wrong_type_is_reported_with_its_type() {
         let integer = json!({ "type": "integer" });
         assert_eq!(
             texts(integer.clone(), json!("80")),
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_with_a_format_is_expected_in_that_format() {
+    fn a_number_must_fit_its_format() {
         let port = json!({ "type": "integer", "format": "int32" });
         assert_eq!(
             texts(port.clone(), json!(true)),
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantity_is_a_number_or_a_text() {
+    fn a_quantity_is_an_integer_or_a_string() {
         let quantity = json!({ "x-kubernetes-int-or-string": true, "pattern": "^[0-9]+m?$" });
         assert_eq!(texts(quantity.clone(), json!(1)), NONE);
         assert_eq!(texts(quantity.clone(), json!("500m")), NONE);
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_breaks_its_first_bound_only() {
+    fn only_the_first_violated_bound_of_a_string_is_reported() {
         let schema = json!({ "type": "string", "minLength": 2, "maxLength": 3, "pattern": "^[a-z]+$" });
         assert_eq!(texts(schema.clone(), json!("ABCD")), ["spec.a: Too long: may not be more than 3 bytes"]);
         assert_eq!(
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_count_characters_and_classes_know_ascii_only() {
+    fn lengths_count_characters_and_classes_contain_ascii_only() {
         assert_eq!(texts(json!({ "type": "string", "maxLength": 2 }), json!("äö")), NONE);
         assert_eq!(texts(json!({ "type": "string", "pattern": r"^\S+$" }), json!("a\u{a0}b")), NONE);
     }
@@ -272,13 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn a_large_bound_is_printed_as_what_the_value_is() {
+    fn a_large_bound_is_printed_as_integer_or_float_like_the_value() {
         let schema = json!({ "type": "integer", "maximum": 1_000_000 });
-        let says = |value, bound| {
+        let expected = |value, bound| {
             [format!("spec.a: Invalid value: {value}: spec.a in body should be less than or equal to {bound}")]
         };
-        assert_eq!(texts(schema.clone(), json!(2_000_000)), says("2000000", "1000000"));
-        assert_eq!(texts(schema, json!(2e6)), says("2000000", "1e+06"));
+        assert_eq!(texts(schema.clone(), json!(2_000_000)), expected("2000000", "1000000"));
+        assert_eq!(texts(schema, json!(2e6)), expected("2000000", "1e+06"));
     }
 
     #[test]
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn required_fields_are_missed_and_others_are_not() {
+    fn only_missing_required_fields_are_reported() {
         let schema = json!({ "type": "object", "required": ["b"], "properties": { "b": {}, "c": {} } });
         assert_eq!(texts(schema, json!({ "c": 1 })), ["spec.a.b: Required value"]);
     }

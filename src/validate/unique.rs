@@ -1,4 +1,4 @@
-//! Lists that are maps by a key (`x-kubernetes-list-type: map`): no key twice.
+//! Lists of type map (`x-kubernetes-list-type: map`): no key may occur twice.
 
 use serde_json::{Map, Value};
 
@@ -42,7 +42,7 @@ fn keys(fields: &Value, entries: &[Value], path: &str, problems: &mut Vec<Proble
     };
     let keys: Vec<Map<String, Value>> = entries.iter().map(key).collect();
     for (index, key) in keys.iter().enumerate() {
-        // A key that is there three times is one mistake, reported where it is repeated first.
+        // A key that occurs three times is reported once, at its first repetition.
         if keys[..index].iter().filter(|other| *other == key).count() == 1 {
             problems.push(Problem::duplicate(&format!("{path}[{index}]"), &Value::Object(key.clone())));
         }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn different_keys_are_fine_and_a_missing_key_is_a_key() {
+    fn different_keys_are_accepted_and_two_missing_keys_are_equal() {
         assert_eq!(texts(json!([{ "name": "a" }, { "name": "b" }, {}])), Vec::<String>::new());
         assert_eq!(texts(json!([{}, { "value": "x" }])), ["env[1]: Duplicate value: {}"]);
     }

@@ -26,7 +26,7 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 |
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* app.kubernetes.io/managed-by is Helm here: the operator only prunes what says recommender-operator. */}}
+{{/* app.kubernetes.io/managed-by is Helm here: the operator prunes only objects with recommender-operator there. */}}
 {{- define "recommender-operator.labels" -}}
 {{ include "recommender-operator.selectorLabels" . }}
 app.kubernetes.io/component: operator

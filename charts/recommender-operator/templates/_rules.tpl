@@ -1,13 +1,13 @@
 {{/*
-What the operator may do where it watches. One list for the ClusterRole and for the Roles of the namespaced mode, so
-that both modes are the same by construction. Never here: secrets, wildcards, escalate, bind, impersonate, pods/exec.
+What the operator may do in the namespaces it watches. One list for the ClusterRole and for the Roles of the namespaced
+mode, so that both modes grant the same. Never here: secrets, wildcards, escalate, bind, impersonate, pods/exec.
 */}}
 {{- define "recommender-operator.rules" -}}
-# The objects this operator exists for. It never writes their metadata or spec.
+# The RecommenderModels. Their metadata and spec are never written.
 - apiGroups: [recommender.dev]
   resources: [recommendermodels]
   verbs: [list, watch]
-# The outcome is written by server-side apply to the status subresource, which is a patch.
+# The status is written by server-side apply, which is a patch.
 - apiGroups: [recommender.dev]
   resources: [recommendermodels/status]
   verbs: [patch]
@@ -16,31 +16,31 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
 - apiGroups: [recommender.dev]
   resources: [recommendermodels/finalizers]
   verbs: [update]
-# One Job per training run. Get: whose is a name that is taken; create and patch: server-side apply, here and below;
-# delete: runs that are no longer wanted.
+# One Job per training run. Get: the owner of an object with the name of a child. Create and patch: server-side apply, here
+# and below. Delete: runs that are no longer desired.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
-# The Deployments of a model's servers and workers. Delete: workers that are no longer wanted; what serves only goes with
-# its owner, by garbage collection.
+# The Deployments of a model's servers and workers. Delete: workers that are no longer desired. The servers are deleted only
+# with their owner, by garbage collection.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
-# A Deployment whose replicas belong to an autoscaler starts with the number the autoscaler would come to; what is newly
-# decided is ordered at once, because an autoscaler looks every 15 s, and no replicas at all, because it does not do that.
+# Replicas after a new decision on latency or lag: set at once, because an autoscaler reconciles only every 15 s. From and to
+# zero replicas they are always set here, because an autoscaler is disabled at zero.
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [patch]
 # The Service in front of the serving pods, and a service account without rights or token for the pods of a model.
-# Delete, here and below: pruning of what is no longer wanted.
+# Delete, here and below: children that are no longer desired.
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
-# Scaling of the Deployments. List and watch: also autoscalers of others, which may move the same Deployments.
+# Scaling of the Deployments. List and watch: also external autoscalers, which may scale the same Deployments.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
-# Node drains must not take all serving pods at once.
+# Node drains must not evict all serving pods at once.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
@@ -48,17 +48,17 @@ that both modes are the same by construction. Never here: secrets, wildcards, es
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors, podmonitors, prometheusrules]
   verbs: [get, list, watch, create, patch, delete]
-# A training run's report is the termination message of its pod, and why a pod does not start is told by its status.
+# The report of a training run is the termination message of its pod, and the status of a pod shows why it does not start.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
-# How much CPU servers use that do not answer their scrapes or probes: with the reason below, the only signs of an overload
-# that do not come from the overloaded servers. Asked for only while there are such servers.
+# The CPU use of servers that do not answer their scrapes or probes. With the reason below, it is the only sign of an overload
+# that does not come from the overloaded servers. Listed only while there are such servers.
 - apiGroups: [metrics.k8s.io]
   resources: [pods]
   verbs: [list]
-# What changed is reported as Events on the RecommenderModel; and why the probes of such servers fail is read from those of
-# their kubelets.
+# Create: Events on the RecommenderModel about what changed. List: the kubelets' Events about why the probes of such servers
+# fail.
 - apiGroups: [""]
   resources: [events]
   verbs: [create, list]

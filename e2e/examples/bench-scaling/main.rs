@@ -1,4 +1,4 @@
-//! Judges the scaling decision on load traces: `cargo bench-scaling --help`.
+//! Evaluates the scaling decision on load traces: `cargo bench-scaling --help`.
 
 mod judge;
 
@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Parser;
 use judge::plot;
-use judge::suite::{self, LagRow, Options, Trails, VariantReport};
+use judge::suite::{self, LagRow, Options, Timelines, VariantReport};
 use judge::trace::{Trace, Variant};
 use judge::world::{Balancing, Servers};
 
+/// Text after the options in `--help`.
 const COLUMNS: &str = "\
 What is printed, for each variant:
   s above    seconds in which more than 5 % of the requests took longer than the target
@@ -113,7 +114,7 @@ fn main() -> Result<()> {
     };
     if let Some(range) = &arguments.tell {
         for (trace, variant) in traces.iter().flat_map(|trace| variants.iter().map(move |variant| (trace, *variant))) {
-            tell(&options, trace, variant, range);
+            print_timeline(&options, trace, variant, range);
         }
         return Ok(());
     }
@@ -196,35 +197,36 @@ fn show_workers(rows: &[LagRow]) {
     }
 }
 
-/// Second by second: the load in replicas' worth, the replicas, what fails, and each decision when it is another one.
-fn tell(options: &Options, trace: &Trace, variant: Variant, range: &Range<usize>) {
-    let Some(Trails { load, capacity, lives }) = suite::trails(options, trace, variant) else { return };
+/// Prints our run second by second: the load in replicas, the replicas, failures, and each changed decision.
+fn print_timeline(options: &Options, trace: &Trace, variant: Variant, range: &Range<usize>) {
+    let Some(Timelines { load, capacity, runs }) = suite::timelines(options, trace, variant) else { return };
     println!(
         "\n{}, {variant:?}: seconds, load over what one replica carries, replicas, ready, unready, slow, failed",
         trace.name
     );
-    let (mut shown, mut said) = (String::new(), None::<String>);
-    for (_, points) in lives.iter().filter(|(family, _)| *family == "ours") {
+    let (mut printed_line, mut printed_decision) = (String::new(), None::<String>);
+    for (_, points) in runs.iter().filter(|(family, _)| *family == "ours") {
         let range = range.start.min(points.len())..range.end.min(points.len());
         for (second, point) in range.clone().zip(&points[range]) {
             let (slow, failed) = (100.0 * point.above, 100.0 * point.failed);
             let (needs, replicas, ready, unready) =
                 (load[second] / capacity, point.replicas, point.ready, point.unready);
             let line = format!("{needs:5.1} {replicas:3} {ready:3} {unready:3} {slow:4.0}% {failed:4.0}%");
-            if line != shown {
+            if line != printed_line {
                 println!("{second:7} {line}");
             }
-            // The numbers after the semicolon are others in every sentence.
-            let sentence = point.said.as_deref().unwrap_or_default();
+            // The numbers after the semicolon change every second.
+            let sentence = point.explanation.as_deref().unwrap_or_default();
             let decision = sentence.split(';').next().map(str::to_owned);
-            if decision != said {
+            if decision != printed_decision {
                 println!("{second:7} {:25} {sentence}", "");
             }
-            (shown, said) = (line, decision);
+            (printed_line, printed_decision) = (line, decision);
         }
     }
 }
 
+/// Colour of each family in plots.
 const COLOURS: [(&str, &str); 6] = [
     ("clairvoyant", "#888888"),
     ("ours", "#0066cc"),
@@ -248,7 +250,9 @@ fn draw(directory: &std::path::Path, options: &Options, traces: &[Trace], report
     let svg = plot::panels(&[("log10 of net seconds above the target over replica-hours", fronts)], true);
     fs::write(directory.join(format!("front-{name}.svg")), svg)?;
     for trace in traces {
-        let Some(Trails { load, capacity, lives }) = suite::trails(options, trace, report.variant) else { continue };
+        let Some(Timelines { load, capacity, runs }) = suite::timelines(options, trace, report.variant) else {
+            continue;
+        };
         // One point a minute is enough for two days.
         let minutes = |value: &dyn Fn(usize) -> f64| -> Vec<(f64, f64)> {
             (0..load.len() / 60).map(|minute| (minute as f64 / 60.0, value(minute * 60))).collect()
@@ -256,7 +260,7 @@ fn draw(directory: &std::path::Path, options: &Options, traces: &[Trace], report
         let colour = |family: &str| COLOURS.iter().find(|(name, _)| *name == family).map_or("#000000", |pair| pair.1);
         let mut replicas = vec![("load", "#000000", minutes(&|second| load[second] / capacity))];
         let mut above = Vec::new();
-        for (family, points) in &lives {
+        for (family, points) in &runs {
             replicas.push((*family, colour(family), minutes(&|second| f64::from(points[second].replicas))));
             let worst = |second: usize| points[second..second + 60].iter().map(|point| point.above).fold(0.0, f64::max);
             above.push((*family, colour(family), minutes(&|second| 100.0 * worst(second))));

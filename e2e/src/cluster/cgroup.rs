@@ -1,4 +1,4 @@
-//! The control group below which all pods run, in either version of the kernel's interface.
+//! The cgroup of all pods, for cgroup v1 and v2.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,18 @@ use anyhow::{Context, Result};
 
 use crate::process;
 
-/// The group, in every hierarchy.
+/// The path of the cgroup in every hierarchy.
 pub const ROOT: &str = "/recommender-e2e";
 
+/// The mount point of cgroup v2, or the parent of the mounts of cgroup v1.
 const MOUNT: &str = "/sys/fs/cgroup";
 
-/// Makes the group; kubelet wants to find it.
+/// Creates the cgroup, which kubelet requires.
 pub fn create() -> Result<()> {
     let unified = Path::new(MOUNT).join("cgroup.controllers");
     if let Ok(controllers) = fs::read_to_string(&unified) {
         for controller in controllers.split_whitespace() {
-            // Some cannot be delegated on some hosts. Kubelet says so if it misses one.
+            // Some controllers cannot be delegated on some hosts. kubelet reports a missing one that it needs.
             let _ = fs::write(Path::new(MOUNT).join("cgroup.subtree_control"), format!("+{controller}"));
         }
     }
@@ -31,7 +32,7 @@ pub fn create() -> Result<()> {
     Ok(())
 }
 
-/// Kills everything that runs in the group.
+/// Kills all processes in the cgroup.
 pub fn kill() {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -43,12 +44,12 @@ pub fn kill() {
     }
 }
 
-/// Removes the group, which must be empty of processes.
+/// Removes the cgroup, which must not contain processes.
 pub fn remove() {
     let deadline = Instant::now() + Duration::from_secs(5);
     for hierarchy in hierarchies() {
         let group = hierarchy.join(&ROOT[1..]);
-        // The kernel may need a moment to see that the last process is gone.
+        // The kernel may need a moment after the last process has ended.
         while group.exists() && !remove_tree(&group) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(50));
         }
@@ -60,13 +61,13 @@ fn is_inside(pid: i32) -> bool {
     groups.lines().any(is_line_inside)
 }
 
-/// A line of `/proc/PID/cgroup`: `4:memory:/recommender-e2e/kubepods/...`.
+/// Whether a line of `/proc/PID/cgroup` is about our cgroup: `4:memory:/recommender-e2e/kubepods/...`.
 fn is_line_inside(line: &str) -> bool {
     let path = line.splitn(3, ':').nth(2).unwrap_or_default();
     path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Directories of files that cannot be deleted: only `rmdir`, deepest first.
+/// Removes a cgroup and its children, deepest first. The files in them cannot be deleted, so only `rmdir` works.
 fn remove_tree(group: &Path) -> bool {
     for entry in fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -76,8 +77,8 @@ fn remove_tree(group: &Path) -> bool {
     fs::remove_dir(group).is_ok()
 }
 
-/// The mount itself with version 2; one directory for each controller with version 1 or both. A hierarchy
-/// may be mounted under several names through symbolic links; each is taken once.
+/// The hierarchies: the mount with v2, one directory for each controller with v1 or both. Symbolic links are other
+/// names of the same hierarchy and are skipped.
 fn hierarchies() -> Vec<PathBuf> {
     if Path::new(MOUNT).join("cgroup.controllers").exists() {
         return vec![MOUNT.into()];
@@ -87,7 +88,7 @@ fn hierarchies() -> Vec<PathBuf> {
     directories.map(|entry| entry.path()).collect()
 }
 
-/// In version 1 a new group may use no CPU and no memory node until told which.
+/// With v1 a new cgroup has no CPUs and no memory nodes until they are set. Copies those of the parent.
 fn inherit_cpuset(hierarchy: &Path, group: &Path) {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         if let Ok(value) = fs::read_to_string(hierarchy.join(file))
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_paths_below_the_group_are_inside() {
+    fn only_paths_below_the_cgroup_are_inside() {
         assert!(is_line_inside("4:memory:/recommender-e2e/kubepods/pod1"));
         assert!(is_line_inside("0::/recommender-e2e"));
         assert!(!is_line_inside("4:memory:/recommender-e2e-other/x"));

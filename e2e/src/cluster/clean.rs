@@ -1,4 +1,4 @@
-//! Removing every trace of a cluster: also of one that crashed, or that a reboot left half.
+//! Removes every trace of a cluster, also of one that crashed or that was interrupted by a reboot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use super::{DAEMONS, cgroup, network, node};
 use crate::progress::Progress;
 use crate::{paths, process};
 
-/// Ends all processes and containers and removes mounts, devices, rules, addresses and files. What is not
-/// there is no error; what cannot be removed is.
+/// Stops all processes and containers, and removes mounts, devices, firewall rules, addresses and files. Fails if
+/// something cannot be removed. Ignores what does not exist.
 pub fn everything(progress: &Progress) -> Result<()> {
     progress.detail("processes and containers");
-    // Kubelet first, so that it starts nothing again; its containers before what they hang on.
+    // kubelet first, so that it does not restart containers. Containers before the processes on which they depend.
     process::stop(&["kubelet", "kube-proxy"]);
     cgroup::kill();
     process::kill_all(&process::find(is_shim_of_ours));
@@ -29,7 +29,8 @@ pub fn everything(progress: &Progress) -> Result<()> {
     remove_files()
 }
 
-/// Shims are not our children and have no record: they name our containerd's socket.
+/// Whether a process is a containerd shim of ours. Shims are not our children and have no record, but our containerd
+/// socket is among their arguments.
 fn is_shim_of_ours(pid: i32) -> bool {
     let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
     let socket = node::containerd_socket();
@@ -40,14 +41,14 @@ fn is_shim_of_ours(pid: i32) -> bool {
 
 fn unmount_all() -> Result<()> {
     let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?;
-    // Later mounts may lie on top of earlier ones.
+    // Later mounts may be on top of earlier ones.
     for mount in mounts_below(&table, &[paths::state(), paths::run()]).iter().rev() {
         unmount(mount, UnmountFlags::DETACH).with_context(|| format!("cannot unmount {}", mount.display()))?;
     }
     Ok(())
 }
 
-/// The mount points below these directories, as `/proc/self/mountinfo` lists them: in order of mounting.
+/// The mount points below these directories, in the order of `/proc/self/mountinfo`, which is the order of mounting.
 fn mounts_below(mountinfo: &str, directories: &[PathBuf]) -> Vec<PathBuf> {
     let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
     let points = points.map(|point| PathBuf::from(point.replace("\\040", " ")));
@@ -60,7 +61,7 @@ fn remove_files() -> Result<()> {
     remove_device_plugins();
     let table = fs::read_to_string("/proc/self/mountinfo")?;
     for directory in [paths::run(), paths::state()] {
-        // Never delete through a mount: it may be something else's data.
+        // Never delete through a mount: the data may belong to another program.
         if let Some(mount) = mounts_below(&table, std::slice::from_ref(&directory)).first() {
             bail!("{} is still mounted: unmount it, then run `cargo demo down` again", mount.display());
         }
@@ -74,7 +75,7 @@ fn remove_files() -> Result<()> {
     Ok(())
 }
 
-/// Kubelet links each container's log in /var/log/containers, wherever the log itself is.
+/// kubelet links the log of each container in /var/log/containers, wherever the log itself is.
 fn remove_pod_log_links() {
     let links = Path::new("/var/log/containers");
     for entry in fs::read_dir(links).into_iter().flatten().flatten() {
@@ -82,10 +83,10 @@ fn remove_pod_log_links() {
             let _ = fs::remove_file(entry.path());
         }
     }
-    let _ = fs::remove_dir(links); // only goes when it is empty
+    let _ = fs::remove_dir(links); // fails unless it is empty
 }
 
-/// The plugins' library keeps what it did for each pod under the network's name.
+/// The library of the CNI plugins keeps its result for each pod in a file that starts with the name of the network.
 fn remove_cni_results() {
     let results = Path::new("/var/lib/cni/results");
     for entry in fs::read_dir(results).into_iter().flatten().flatten() {
@@ -95,18 +96,18 @@ fn remove_cni_results() {
         }
     }
     for directory in ["/var/lib/cni/results", "/var/lib/cni/cache", "/var/lib/cni"] {
-        let _ = fs::remove_dir(directory); // only goes when it is empty
+        let _ = fs::remove_dir(directory); // fails unless it is empty
     }
 }
 
-/// Kubelet's place for device plugins is the same wherever its own directory is.
+/// The directory of device plugins does not depend on the root directory of kubelet.
 fn remove_device_plugins() {
     let directory = Path::new("/var/lib/kubelet/device-plugins");
     for file in ["kubelet.sock", "kubelet_internal_checkpoint"] {
         let _ = fs::remove_file(directory.join(file));
     }
     for directory in [directory, Path::new("/var/lib/kubelet")] {
-        let _ = fs::remove_dir(directory); // only goes when it is empty
+        let _ = fs::remove_dir(directory); // fails unless it is empty
     }
 }
 

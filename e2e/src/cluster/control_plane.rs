@@ -13,9 +13,10 @@ use crate::pki::Pki;
 use crate::process::{self, Daemon};
 use crate::{command, paths, tools};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a process may take to get ready.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// All certificates, keys and kubeconfigs of the cluster.
+/// Creates all certificates, keys and kubeconfigs of the cluster.
 pub fn make_certificates() -> Result<()> {
     let directory = paths::state().join("pki");
     let pki = Pki::create(&directory)?;
@@ -53,24 +54,24 @@ pub fn make_certificates() -> Result<()> {
     Ok(())
 }
 
-/// The kubeconfig of one of the cluster's own clients.
+/// The kubeconfig of a component of the cluster.
 pub fn kubeconfig_of(client: &str) -> std::path::PathBuf {
     paths::state().join("pki").join(format!("{client}.kubeconfig"))
 }
 
-/// A file of the cluster's certificates.
+/// The path of a certificate or key.
 pub fn pki_file(name: &str) -> String {
     paths::state().join("pki").join(name).display().to_string()
 }
 
-/// Starts etcd and the API server and waits until it is ready.
+/// Starts etcd and the API server, and waits until the API server is ready.
 pub fn start_api_server() -> Result<()> {
     process::start(etcd()?)?;
     write_api_server_files()?;
     let mut server = process::start(api_server()?)?;
     let kubectl = tools::program("kubectl")?;
-    server.wait_ready(PATIENCE, || {
-        // Ended or not, etcd is what an API server that never gets ready waits for.
+    server.wait_ready(TIMEOUT, || {
+        // An API server that does not get ready often waits for etcd.
         ensure!(process::is_running("etcd"), "etcd ended. {}", process::log_tail("etcd"));
         let mut ready = Command::new(&kubectl);
         ready.arg("--kubeconfig").arg(paths::kubeconfig()).args(["get", "--raw", "/readyz"]);
@@ -78,15 +79,15 @@ pub fn start_api_server() -> Result<()> {
     })
 }
 
-/// Starts the controller manager and the scheduler, which exit when the API server is not ready.
+/// Starts the controller manager and the scheduler. The API server must be ready, otherwise they exit.
 pub fn start_controllers() -> Result<()> {
     let mut manager = process::start(controller_manager()?)?;
     let mut scheduler = process::start(scheduler()?)?;
-    manager.wait_ready(PATIENCE, || listens(10257))?;
-    scheduler.wait_ready(PATIENCE, || listens(10259))
+    manager.wait_ready(TIMEOUT, || listens(10257))?;
+    scheduler.wait_ready(TIMEOUT, || listens(10259))
 }
 
-/// Whether something accepts connections on this port of the node.
+/// Fails unless a process accepts connections on this port of the node.
 pub fn listens(port: u16) -> Result<()> {
     let address = std::net::SocketAddr::new(NODE_ADDRESS.parse()?, port);
     std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1))
@@ -99,7 +100,7 @@ fn etcd() -> Result<Daemon> {
     let peer = format!("https://{NODE_ADDRESS}:2380");
     let data = paths::state().join("etcd").display().to_string();
     let mut args = vec![
-        "--unsafe-no-fsync".to_owned(), // nothing of it outlives this boot anyway
+        "--unsafe-no-fsync".to_owned(), // its data need not survive a reboot
         format!("--data-dir={data}"),
         format!("--listen-client-urls={client}"),
         format!("--advertise-client-urls={client}"),
@@ -118,13 +119,13 @@ fn etcd() -> Result<Daemon> {
 }
 
 fn write_api_server_files() -> Result<()> {
-    // Nobody is let in without a name, but anybody may ask whether the server is well.
+    // Anonymous requests are refused, except for health checks.
     let authentication = json!({
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "AuthenticationConfiguration",
         "anonymous": {"enabled": true, "conditions": [{"path": "/livez"}, {"path": "/readyz"}, {"path": "/healthz"}]},
     });
-    // Who asked for what, so that tests can count; not the components' own heartbeats.
+    // Lets tests count requests by user. Heartbeats of the components are omitted.
     let audit = json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
@@ -156,8 +157,8 @@ fn api_server() -> Result<Daemon> {
         format!("--client-ca-file={}", pki_file("ca.crt")),
         format!("--authentication-config={}", in_state("authentication.json")),
         "--authorization-mode=Node,RBAC".into(),
-        "--enable-admission-plugins=NodeRestriction".into(), // beside the defaults: PodSecurity, quota, limits, ...
-        "--allow-privileged=true".into(),                    // as everywhere: Pod Security decides who may
+        "--enable-admission-plugins=NodeRestriction".into(), // in addition to the defaults: PodSecurity, quota, limits, ...
+        "--allow-privileged=true".into(),                    // usual: Pod Security decides which pods may be
         format!("--etcd-servers=https://{NODE_ADDRESS}:2379"),
         format!("--etcd-cafile={}", pki_file("ca.crt")),
         format!("--etcd-certfile={}", pki_file("etcd-client.crt")),
@@ -170,7 +171,7 @@ fn api_server() -> Result<Daemon> {
         format!("--kubelet-client-key={}", pki_file("kubelet-client.key")),
         "--kubelet-preferred-address-types=InternalIP".into(),
         format!("--requestheader-client-ca-file={}", pki_file("ca.crt")),
-        // One authority signs for clients and the front proxy: only this name may speak for others.
+        // One authority signs for clients and the front proxy: only this name may impersonate users by headers.
         "--requestheader-allowed-names=front-proxy".into(),
         "--requestheader-extra-headers-prefix=X-Remote-Extra-".into(),
         "--requestheader-group-headers=X-Remote-Group".into(),
@@ -187,7 +188,7 @@ fn api_server() -> Result<Daemon> {
     Ok(Daemon { name: "kube-apiserver", program: tools::program("kube-apiserver")?, args, env: vec![] })
 }
 
-/// What the controller manager and the scheduler have in common.
+/// Arguments that the controller manager and the scheduler share.
 fn controller_args(name: &str, port: u16) -> Vec<String> {
     let kubeconfig = kubeconfig_of(name).display().to_string();
     vec![
@@ -196,11 +197,11 @@ fn controller_args(name: &str, port: u16) -> Vec<String> {
         format!("--authorization-kubeconfig={kubeconfig}"),
         format!("--bind-address={NODE_ADDRESS}"),
         format!("--secure-port={port}"),
-        // Any certificate for the node will do; without one they would make their own in /var/run.
+        // Any certificate for the node will do. Without one they would create their own in /var/run.
         format!("--tls-cert-file={}", pki_file("kubelet.crt")),
         format!("--tls-private-key-file={}", pki_file("kubelet.key")),
         "--leader-elect=false".into(),
-        // The defaults protect big clusters; here they would only make tests wait.
+        // The default limits protect large clusters. Here they would only slow tests down.
         "--kube-api-qps=300".into(),
         "--kube-api-burst=600".into(),
     ]

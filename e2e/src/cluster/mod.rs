@@ -1,7 +1,7 @@
-//! Starting and stopping the cluster. There is one per host; everybody who needs it shares it.
+//! Starts and stops the cluster. There is one per host, shared by all tests and the demo.
 //!
-//! Two locks guard it: whoever changes it holds the first, whoever uses it holds the second
-//! together with the other users, so that nobody stops a cluster under somebody else's tests.
+//! Two locks protect it. A process that changes the cluster holds the first one exclusively. All processes that use it
+//! share the second one, so that the cluster is not stopped while another test uses it.
 
 pub mod cgroup;
 mod clean;
@@ -22,17 +22,18 @@ use crate::lock::{self, Lock, Mode};
 use crate::progress::Progress;
 use crate::{addons, command, debian, digest, paths, process, tools};
 
-/// The one node.
+/// The name of the only node.
 pub const NODE_NAME: &str = "local";
 
-/// The processes of the cluster, in the order in which they start.
+/// The processes of the cluster, in start order.
 const DAEMONS: &[&str] =
     &["etcd", "kube-apiserver", "containerd", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"];
 
-/// To be raised when flags or files of the cluster change in a way that a running one must not keep.
+/// Part of the fingerprint. Raise it when flags or files of the cluster change so that a running cluster must be
+/// replaced.
 const REVISION: u32 = 2;
 
-/// The steps that [`up`] shows.
+/// The steps of [`up`] that are displayed.
 pub const UP_STEPS: [&str; 5] = [
     "Debian packages",
     "cluster programs (Go)",
@@ -41,31 +42,33 @@ pub const UP_STEPS: [&str; 5] = [
     "prometheus-operator and Prometheus",
 ];
 
+/// Path of the lock of the process that changes the cluster.
 fn change_lock() -> PathBuf {
     PathBuf::from("/run/lock/recommender-e2e.change")
 }
 
+/// Path of the lock that all users of the cluster share.
 fn use_lock() -> PathBuf {
     PathBuf::from("/run/lock/recommender-e2e.use")
 }
 
-/// Starts the cluster with its add-ons, or finds that it runs. The returned lock says that it is in use;
-/// `down` is refused until it is dropped.
+/// Starts the cluster with its add-ons if it does not run. While the returned lock exists, the cluster is in use and
+/// `down` is refused.
 pub fn up(progress: &Progress) -> Result<Lock> {
     require_root()?;
     let [packages, programs, control_plane, base, monitoring] = UP_STEPS;
     let _changing = lock_for_change(progress)?;
     progress.step(packages, || debian::ensure(progress))?;
     if let Some(forecast) = tools::forecast()? {
-        progress.say(&forecast);
+        progress.println(&forecast);
     }
     progress.step(programs, || tools::build_all(progress))?;
     progress.step(control_plane, || {
         let fingerprint = fingerprint()?;
         match (health(), read_fingerprint() == fingerprint) {
             (Ok(()), true) => return Ok(()),
-            (Ok(()), false) => stop_if_unused("it was started by another version of e2e/")?,
-            (Err(problem), _) => stop_if_unused(&problem.to_string())?,
+            (Ok(()), false) => ensure_unused("it was started by another version of e2e/")?,
+            (Err(problem), _) => ensure_unused(&problem.to_string())?,
         }
         start(progress, &fingerprint)
     })?;
@@ -74,11 +77,11 @@ pub fn up(progress: &Progress) -> Result<Lock> {
     in_use()
 }
 
-/// Stops the cluster and removes every trace of it. Refused while somebody uses it, unless forced.
+/// Stops the cluster and removes every trace of it. Refused while it is in use, unless forced.
 pub fn down(progress: &Progress, force: bool) -> Result<()> {
     require_root()?;
     let _changing = lock_for_change(progress)?;
-    let _used_by_nobody = match lock::try_lock(&use_lock(), Mode::Exclusive)? {
+    let _unused = match lock::try_lock(&use_lock(), Mode::Exclusive)? {
         Ok(lock) => Some(lock),
         Err(_) if force => None,
         Err(holder) => bail!("the cluster is in use by {holder}: stop that first, or use --force"),
@@ -90,24 +93,24 @@ pub fn down(progress: &Progress, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Says that this process uses the cluster, for as long as the lock lives.
+/// Marks the cluster as in use by this process until the lock is dropped.
 pub fn in_use() -> Result<Lock> {
     lock::lock(&use_lock(), Mode::Shared, |_| ())
 }
 
-/// Takes the lock under which the cluster is changed.
+/// Takes the lock for changes of the cluster.
 pub fn lock_for_change(progress: &Progress) -> Result<Lock> {
     lock::lock(&change_lock(), Mode::Exclusive, |holder| {
-        progress.say(&format!("waiting for {holder}, which is working on the cluster"));
+        progress.println(&format!("waiting for {holder}, which is working on the cluster"));
     })
 }
 
-/// What keeps the cluster from being used.
+/// Fails with the reason if the cluster cannot be used.
 fn health() -> Result<()> {
     for name in DAEMONS {
         ensure!(process::is_running(name), "{name} does not run. {}", process::log_tail(name));
     }
-    // A busy host is slow to answer; that is no reason to think that nobody is there.
+    // A busy host may answer late, so this is retried.
     let deadline = Instant::now() + Duration::from_secs(30);
     while let Err(error) = kubectl(&["get", "--raw", "/readyz"]) {
         ensure!(Instant::now() < deadline, "the API server is not ready: {error:#}");
@@ -116,20 +119,20 @@ fn health() -> Result<()> {
     Ok(())
 }
 
-/// A cluster that cannot be used as it is may go, unless others use it: then they decide when.
-fn stop_if_unused(problem: &str) -> Result<()> {
+/// Refuses to replace a cluster that cannot be used as it is while other processes use it.
+fn ensure_unused(problem: &str) -> Result<()> {
     if let Err(holder) = lock::try_lock(&use_lock(), Mode::Exclusive)? {
         bail!("the cluster cannot be used: {problem}\nIt is in use by {holder}. When that has ended: cargo demo down");
     }
     Ok(())
 }
 
-/// Runs kubectl against our cluster.
+/// Runs kubectl with our cluster.
 pub fn kubectl(arguments: &[&str]) -> Result<String> {
     command::output(kubectl_command()?.args(arguments))
 }
 
-/// Applies manifests on the server's side.
+/// Applies manifests with server-side apply.
 pub fn kubectl_apply(manifests: &str) -> Result<()> {
     let mut apply = kubectl_command()?;
     apply.args(["apply", "--server-side", "--force-conflicts", "--field-manager=e2e", "-f", "-"]);
@@ -142,7 +145,7 @@ fn kubectl_command() -> Result<Command> {
     Ok(kubectl)
 }
 
-/// Starts from nothing, removing whatever is left of an earlier cluster.
+/// Removes what is left of an earlier cluster, and starts a new one.
 fn start(progress: &Progress, fingerprint: &str) -> Result<()> {
     progress.detail("removing what is left of an earlier one");
     clean::everything(progress)?;
@@ -168,7 +171,7 @@ fn create_private(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o711) // pods' processes pass through to their volumes, nobody else reads
+        .mode(0o711) // processes of pods traverse it to their volumes, but only root may list it
         .create(directory)
         .with_context(|| format!("cannot create {}", directory.display()))
 }
@@ -183,11 +186,11 @@ fn require_root() -> Result<()> {
     Ok(())
 }
 
-/// Differs when a running cluster is not what this version of the crate would start.
+/// A hash of everything that requires another cluster when it changes.
 fn fingerprint() -> Result<String> {
     let mut inputs = format!("revision {REVISION}\n");
-    for family in ["etcd", "kubernetes", "containerd"] {
-        inputs += &format!("{family} {}\n", tools::family(family)?.hash()?);
+    for component in ["etcd", "kubernetes", "containerd"] {
+        inputs += &format!("{component} {}\n", tools::component(component)?.hash()?);
     }
     Ok(digest::hex(inputs.as_bytes()))
 }

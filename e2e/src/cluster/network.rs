@@ -1,5 +1,5 @@
-//! Addresses of the cluster and the host's side of its network. All of it is from 198.18.0.0/15, which is
-//! set aside for tests (RFC 2544) and routed nowhere.
+//! Addresses of the cluster and the host's side of its network. All addresses are from 198.18.0.0/15, which is reserved
+//! for benchmarks (RFC 2544) and not routed on the Internet.
 
 use std::fs;
 use std::process::Command;
@@ -8,23 +8,24 @@ use anyhow::{Context, Result};
 
 use crate::{command, paths};
 
-/// The node and everything that listens on it. On `lo`, yet no loopback address: pods reach it.
+/// The node and everything that listens on it. The address is on the device `lo`, but it is no loopback address: pods
+/// reach it.
 pub const NODE_ADDRESS: &str = "198.18.0.1";
-/// The API server.
+/// URL of the API server.
 pub const API_SERVER: &str = "https://198.18.0.1:6443";
-/// Pods.
+/// Addresses of pods.
 pub const POD_SUBNET: &str = "198.18.64.0/18";
-/// Services.
+/// Cluster IPs of Services.
 pub const SERVICE_SUBNET: &str = "198.19.0.0/16";
-/// The first address of [`SERVICE_SUBNET`]: `kubernetes.default`.
+/// Cluster IP of `kubernetes.default`: the first address of [`SERVICE_SUBNET`].
 pub const API_SERVICE: &str = "198.19.0.1";
-/// `kube-dns.kube-system`.
+/// Cluster IP of `kube-dns.kube-system`.
 pub const DNS_SERVICE: &str = "198.19.0.10";
 
 /// The name of the pod network in the CNI plugins' files.
 pub const CNI_NETWORK: &str = "recommender-e2e";
 
-/// What the cluster's programs change in the kernel's settings; `down` puts the values back.
+/// Kernel parameters that the programs of the cluster change. `down` restores the values.
 const SYSCTLS: &[&str] = &[
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
@@ -35,16 +36,16 @@ const SYSCTLS: &[&str] = &[
     "vm/overcommit_memory",
 ];
 
-/// Puts the node's address on `lo` and lets the kernel forward between pods.
+/// Adds the address of the node to `lo`, and enables forwarding between pods.
 pub fn set_up() -> Result<()> {
-    remember_sysctls()?;
+    save_sysctls()?;
     ip(&["address", "replace", &format!("{NODE_ADDRESS}/32"), "dev", "lo"])?;
-    // Without a route the host could not even try to reach a Service: kube-proxy redirects what is sent.
+    // Without a route the host rejects packets to a Service before kube-proxy can redirect them.
     ip(&["route", "replace", SERVICE_SUBNET, "dev", "lo", "src", NODE_ADDRESS])?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot switch on IP forwarding")
 }
 
-/// Takes away what [`set_up`], the CNI plugins and kube-proxy left. What is not there is no error.
+/// Removes what [`set_up`], the CNI plugins and kube-proxy created. Ignores what does not exist.
 pub fn tear_down() {
     for device in pod_devices() {
         let _ = ip(&["link", "delete", &device]);
@@ -55,7 +56,7 @@ pub fn tear_down() {
     restore_sysctls();
 }
 
-/// Routes to pods name the devices of the pods.
+/// The network devices of pods, from the routes to them.
 fn pod_devices() -> Vec<String> {
     let routes = ip(&["route", "show", "root", POD_SUBNET]).unwrap_or_default();
     routes.lines().filter_map(device_of_route).map(str::to_owned).collect()
@@ -67,7 +68,7 @@ fn device_of_route(route: &str) -> Option<&str> {
     fields.next().filter(|device| device.starts_with("veth"))
 }
 
-/// kube-proxy's tables, if they are ours: another cluster on this host would have other Services.
+/// Removes the tables of kube-proxy if they are ours. Those of another cluster on this host have other addresses.
 fn remove_proxy_rules() {
     let list = |family| command::output(Command::new("nft").args(["list", "table", family, "kube-proxy"]));
     if !list("ip").is_ok_and(|rules| rules.contains(API_SERVICE) || rules.contains(POD_SUBNET)) {
@@ -78,10 +79,11 @@ fn remove_proxy_rules() {
     }
 }
 
-fn remember_sysctls() -> Result<()> {
+/// Saves the host's values of [`SYSCTLS`].
+fn save_sysctls() -> Result<()> {
     let path = paths::state().join("sysctls.json");
     if path.exists() {
-        return Ok(()); // of a start that did not finish: these are the host's own values
+        return Ok(()); // saved by an earlier start that did not finish; they are the host's values
     }
     let read = |name: &&str| Some(((*name).to_owned(), fs::read_to_string(format!("/proc/sys/{name}")).ok()?));
     let values: std::collections::BTreeMap<String, String> = SYSCTLS.iter().filter_map(read).collect();
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_pods_own_devices_are_taken_from_the_routes() {
+    fn only_routes_of_pods_have_pod_devices() {
         assert_eq!(device_of_route("198.18.64.5 dev veth1a2b scope host src 198.18.64.1"), Some("veth1a2b"));
         assert_eq!(device_of_route("198.18.0.0/15 via 10.0.0.1 dev eth0"), None);
     }

@@ -13,7 +13,9 @@ use super::network::{CNI_NETWORK, DNS_SERVICE, NODE_ADDRESS, POD_SUBNET};
 use crate::process::{self, Daemon};
 use crate::{command, paths, tools};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a process may take to get ready.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The directory of the CNI plugins, from Debian's package.
 const CNI_PROGRAMS: &str = "/usr/lib/cni";
 
 /// The socket of our containerd.
@@ -28,7 +30,7 @@ pub fn ctr() -> Result<Command> {
     Ok(command)
 }
 
-/// Starts containerd; images can be loaded then. `pause` is the image that holds each pod's namespaces.
+/// Starts containerd, after which images can be loaded. `pause` is the image that keeps the namespaces of a pod.
 pub fn start_containerd(pause: &str) -> Result<()> {
     write_cni_config()?;
     let config = paths::state().join("containerd.toml");
@@ -42,7 +44,7 @@ pub fn start_containerd(pause: &str) -> Result<()> {
         args: vec![format!("--config={}", config.display())],
         env: vec![("PATH", format!("{path}:/usr/sbin:/sbin"))],
     })?;
-    containerd.wait_ready(PATIENCE, || command::output(ctr()?.args(["images", "list", "-q"])).map(drop))
+    containerd.wait_ready(TIMEOUT, || command::output(ctr()?.args(["images", "list", "-q"])).map(drop))
 }
 
 /// Starts kubelet and kube-proxy and waits until the node is ready.
@@ -51,7 +53,7 @@ pub fn start_kubelet() -> Result<()> {
     let state = paths::state();
     fs::write(state.join("kubelet.json"), serde_json::to_vec_pretty(&kubelet_config())?)?;
     fs::write(state.join("kube-proxy.json"), serde_json::to_vec_pretty(&proxy_config())?)?;
-    // Pods that ask for the host's resolver get none: nothing here may depend on the outside.
+    // Pods with `dnsPolicy: Default` get no nameserver: nothing here may depend on the Internet.
     fs::write(state.join("resolv.conf"), "")?;
     let config = |name: &str| format!("--config={}", state.join(name).display());
     process::start(Daemon {
@@ -70,18 +72,18 @@ pub fn start_kubelet() -> Result<()> {
             format!("--cert-dir={}", state.join("pki").display()),
             format!("--hostname-override={NODE_NAME}"),
             format!("--node-ip={NODE_ADDRESS}"),
-            // Deprecated, but cAdvisor knows no other way to a socket that is not in the usual place, and without
-            // it container metrics carry no container, pod and namespace.
+            // Deprecated, but cAdvisor has no other option for a socket at another path than the default. Without it,
+            // container metrics have no labels for container, pod and namespace.
             format!("--containerd={}", containerd_socket().display()),
         ],
         env: vec![],
     })?;
-    kubelet.wait_ready(PATIENCE, || {
+    kubelet.wait_ready(TIMEOUT, || {
         ensure!(process::is_running("kube-proxy"), "kube-proxy ended. {}", process::log_tail("kube-proxy"));
         listens(10256).context("kube-proxy")?;
         let status = r#"jsonpath={.status.conditions[?(@.type=="Ready")]}"#;
         let ready = super::kubectl(&["get", "node", NODE_NAME, "-o", status])?;
-        ensure!(ready.contains(r#""status":"True""#), "the node says {ready}");
+        ensure!(ready.contains(r#""status":"True""#), "the node is not ready: {ready}");
         Ok(())
     })
 }
@@ -89,8 +91,8 @@ pub fn start_kubelet() -> Result<()> {
 fn write_cni_config() -> Result<()> {
     let directory = paths::state().join("cni");
     fs::create_dir_all(&directory)?;
-    // Point to point: all of a pod's traffic is routed through the host, so Services work between pods
-    // without the bridge netfilter module, and there is no bridge to leave behind.
+    // Point to point: all traffic of a pod is routed through the host. So Services work between pods without the bridge
+    // netfilter module, and there is no bridge to remove.
     let network = json!({
         "cniVersion": "1.0.0",
         "name": CNI_NETWORK,
@@ -178,7 +180,7 @@ fn kubelet_config() -> serde_json::Value {
         "clusterDomain": "cluster.local",
         "resolvConf": paths::state().join("resolv.conf"),
         "containerRuntimeEndpoint": format!("unix://{}", containerd_socket().display()),
-        // All pods below a control group of ours, by which `down` finds what is left of them.
+        // All pods are below a cgroup of ours, in which `down` finds their processes.
         "cgroupRoot": super::cgroup::ROOT,
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": false,
@@ -187,7 +189,7 @@ fn kubelet_config() -> serde_json::Value {
         "makeIPTablesUtilChains": false,
         "volumePluginDir": paths::state().join("volume-plugins"),
         "podLogsDir": paths::state().join("pod-logs"),
-        // A developer's disk is always nearly full; images are ours and are never collected.
+        // The disk of a developer is often nearly full. Images are ours and never collected.
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%",
                          "nodefs.inodesFree": "1%"},
         "imageGCHighThresholdPercent": 100,
@@ -195,7 +197,7 @@ fn kubelet_config() -> serde_json::Value {
         "serializeImagePulls": false,
         "kubeAPIQPS": 100,
         "kubeAPIBurst": 200,
-        // Small, so that a Secret or ConfigMap that changes is seen by tests before they give up.
+        // Short, so that pods get changes of Secrets and ConfigMaps before tests time out.
         "syncFrequency": "10s",
     })
 }

@@ -1,4 +1,4 @@
-//! The docker-archive format: a tar of the layers' tars, a configuration and a manifest.
+//! The docker-archive format: a tar with the tars of the layers, a configuration and a manifest.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,10 +11,10 @@ use tar::{Builder, EntryType, Header};
 
 use crate::digest;
 
-/// The user of all our images. It has no name and owns nothing.
+/// The user of all our images. It has no name and owns no files.
 pub const USER: &str = "65532:65532";
 
-/// How containers of the image run unless their pod says otherwise.
+/// The configuration of the containers, unless their pod overrides it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Config {
     /// The program and its first arguments.
@@ -26,16 +26,16 @@ pub struct Config {
     /// `uid:gid`.
     #[serde(rename = "User")]
     pub user: String,
-    /// Where the program starts.
+    /// The working directory of the program.
     #[serde(rename = "WorkingDir")]
     pub working_directory: String,
 }
 
 /// One layer: an uncompressed tar.
 pub enum Layer {
-    /// Made now, in memory.
+    /// In memory.
     Bytes(Vec<u8>),
-    /// Kept in a file.
+    /// In a file.
     File(PathBuf),
 }
 
@@ -90,7 +90,7 @@ pub fn write(out: impl Write, reference: &str, config: &Config, layers: &[Layer]
     Ok(())
 }
 
-/// A layer that holds these files, given by their absolute path in the image, readable by everyone.
+/// A layer with these files, given as (absolute path in the image, path on the host). Everyone may read them.
 pub fn layer_of_files(files: &[(&str, &Path)]) -> Result<Layer> {
     let mut layer = Builder::new(Vec::new());
     for (name, source) in files {
@@ -107,7 +107,7 @@ fn append_bytes(to: &mut Builder<impl Write>, name: &str, content: &[u8]) -> Res
     append_file(to, name, 0o644, content.len() as u64, content)
 }
 
-/// Times and owners are always the same, so that the same content makes the same layer.
+/// Appends a file. Times and owners are constant, so that the same content gives the same layer.
 fn append_file(to: &mut Builder<impl Write>, name: &str, mode: u32, size: u64, content: impl Read) -> Result<()> {
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::Regular);
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_content_makes_the_same_archive_and_the_manifest_names_its_parts() {
+    fn archives_are_reproducible_and_the_manifest_names_their_files() {
         let make = || {
             let mut out = Vec::new();
             let layer = Layer::Bytes(b"not really a tar".to_vec());

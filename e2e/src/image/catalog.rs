@@ -11,22 +11,22 @@ use super::archive::{Config, USER, layer_of_files};
 use crate::progress::Progress;
 use crate::{command, digest, paths, tools};
 
-/// Holds a pod's namespaces and reaps what dies in them.
+/// The pause image, which keeps the namespaces of a pod and reaps its processes.
 pub fn pause() -> Result<Recipe> {
     let program = Path::new("/usr/bin/catatonit");
     let content = std::fs::read(program).context("cannot read /usr/bin/catatonit (Debian package catatonit)")?;
     Ok(single("pause", "/catatonit", program.into(), digest::hex(&content), &["-P"]))
 }
 
-/// An image with one of the Go programs, where prometheus-operator expects its own: in `/bin`.
-pub fn go_program(name: &'static str, family: &str) -> Result<Recipe> {
-    let hash = tools::family(family)?.hash()?;
+/// The image of a Go program, with the program in `/bin`, where prometheus-operator expects its own.
+pub fn go_program(name: &'static str, component: &str) -> Result<Recipe> {
+    let hash = tools::component(component)?.hash()?;
     Ok(single(name, &format!("/bin/{name}"), tools::program(name)?, hash, &[]))
 }
 
-/// The operator, built from this checkout, on an empty root. Not the release build, which takes several times as long to
-/// compile: the same code without optimisation, as `cargo build` makes it, with the few libraries of the host that it is linked
-/// with. The Dockerfile makes the image for users.
+/// The operator, built from this checkout, on an empty root with the host's shared libraries that it is linked with. It
+/// is the debug build of `cargo build`: the release build takes several times as long to compile. The image for users
+/// is built by the Dockerfile.
 pub fn operator(progress: Option<&Progress>) -> Result<Recipe> {
     let program = build_operator(progress)?;
     let content = std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
@@ -45,7 +45,7 @@ pub fn operator(progress: Option<&Progress>) -> Result<Recipe> {
     Ok(Recipe { repository: "recommender-operator", inputs: digest::hex(&content), config, layers })
 }
 
-/// The shared libraries of a program and what loads them, where the program looks for them.
+/// The shared libraries of a program and its dynamic loader, with the paths at which the program looks for them.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let listed = command::output(Command::new("ldd").arg(program))?;
     // `libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x...)`, `/lib64/ld-linux-x86-64.so.2 (0x...)`
@@ -68,7 +68,7 @@ pub fn workers(progress: Option<&Progress>) -> Result<Recipe> {
     super::workers::recipe(progress)
 }
 
-/// One static program on an empty root.
+/// An image with one static program on an empty root.
 fn single(repository: &'static str, path: &str, program: PathBuf, inputs: String, args: &[&str]) -> Recipe {
     let path = path.to_owned();
     let mut entrypoint = vec![path.clone()];
@@ -78,11 +78,13 @@ fn single(repository: &'static str, path: &str, program: PathBuf, inputs: String
     Recipe { repository, inputs, config, layers }
 }
 
-/// Cargo knows best whether there is anything to do; it also says where the program is.
+/// Builds the operator and returns the path of the program. Cargo decides whether anything has to be built.
 fn build_operator(progress: Option<&Progress>) -> Result<PathBuf> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut child = Command::new(cargo)
-        .args(["build", "--locked", "--package", "recommender-operator", "--bin", "recommender-operator"])
+        // With e2e selected too, its features are those that the demo and the tests were compiled with.
+        .args(["build", "--locked", "--package", "recommender-operator", "--package", "e2e"])
+        .args(["--bin", "recommender-operator"])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(paths::repository())
         .stdin(Stdio::null())
@@ -91,7 +93,7 @@ fn build_operator(progress: Option<&Progress>) -> Result<PathBuf> {
         .spawn()
         .context("cannot run cargo")?;
     let stderr = child.stderr.take().context("stderr is piped")?;
-    let said = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
+    let output = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
     let mut executable = None;
     let stdout = child.stdout.take().context("stdout is piped")?;
     for (count, line) in BufReader::new(stdout).lines().map_while(Result::ok).enumerate() {
@@ -104,9 +106,9 @@ fn build_operator(progress: Option<&Progress>) -> Result<PathBuf> {
         }
     }
     let status = child.wait()?;
-    let said = said.join().unwrap_or_default();
+    let output = output.join().unwrap_or_default();
     if !status.success() {
-        bail!("the operator does not build ({status}):\n{}", command::last_lines(&said, 40));
+        bail!("the operator does not build ({status}):\n{}", command::last_lines(&output, 40));
     }
     executable.context("cargo built no program recommender-operator")
 }

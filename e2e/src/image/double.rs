@@ -1,5 +1,5 @@
-//! A stand-in for trainers and servers: Debian's static busybox on an empty root, so that a test says in a few lines
-//! of shell what its trainer does.
+//! The test double for trainers and servers: Debian's static busybox on an empty root. Tests state in a few lines of
+//! shell what a trainer or server does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,14 @@ use super::Recipe;
 use super::archive::{Config, Layer, USER};
 use crate::{command, digest, paths};
 
+/// The Debian package with the static busybox.
 const PACKAGE: &str = "busybox-static";
 
-/// The commands that scripts may use.
+/// The commands of busybox that scripts may use.
 const COMMANDS: &[&str] =
     &["cat", "echo", "env", "head", "httpd", "mkdir", "printf", "sh", "sha256sum", "sleep", "test", "tr", "wget"];
 
-/// The image: its entrypoint is a shell.
+/// The image. Its entrypoint is a shell.
 pub fn recipe() -> Result<Recipe> {
     let program = busybox()?;
     let content = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
@@ -32,7 +33,7 @@ pub fn recipe() -> Result<Recipe> {
     Ok(Recipe { repository: "test-double", inputs, config, layers: Box::new(move || Ok(vec![layer(&content)?])) })
 }
 
-/// The program out of Debian's package, which is only unpacked: the host may have another busybox.
+/// The program from Debian's package, which is only unpacked and not installed: the host may have another busybox.
 fn busybox() -> Result<PathBuf> {
     let directory = paths::cache().join(PACKAGE);
     let program = directory.join("bin/busybox");
@@ -47,7 +48,7 @@ fn busybox() -> Result<PathBuf> {
 
 fn unpack_package(directory: &Path) -> Result<()> {
     if directory.exists() {
-        fs::remove_dir_all(directory)?; // of a run that was interrupted
+        fs::remove_dir_all(directory)?; // left by an interrupted run
     }
     fs::create_dir_all(directory)?;
     let download = || command::output(Command::new("apt-get").args(["-q", "download", PACKAGE]).current_dir(directory));
@@ -69,7 +70,7 @@ fn layer(busybox: &[u8]) -> Result<Layer> {
     Ok(Layer::Bytes(layer.into_inner()?))
 }
 
-/// Times and owners are always the same, so that the same content makes the same layer.
+/// A tar header with constant times and owners, so that the same content gives the same layer.
 fn header(kind: EntryType, size: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);

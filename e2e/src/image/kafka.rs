@@ -1,4 +1,4 @@
-//! A Kafka broker: Debian's Java runtime, and the jars that `e2e/images/kafka/pom.xml` asks Maven for.
+//! A Kafka broker: the Java runtime of Debian, and the jars of `e2e/images/kafka/pom.xml` from Maven.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,19 +9,21 @@ use anyhow::{Context, Result, ensure};
 
 use super::Recipe;
 use super::archive::{Config, USER};
-use super::kept::{REVISION, kept, layer_of_directory, layered, root};
+use super::cache::{REVISION, cached, layer_of_directory, layered, root};
 use crate::progress::Progress;
 use crate::{command, debian, digest, paths};
 
+/// The Debian packages of the root, in addition to the essential ones.
 const PACKAGES: &str = "openjdk-17-jre-headless";
-/// Where the jars and the broker's configuration are in the image.
+/// The directory of the jars in the image.
 const JARS: &str = "opt/kafka";
+/// The path of the broker's configuration in the image.
 const CONFIGURATION: &str = "/etc/kafka/server.properties";
 
-/// The image. Java finds all jars; which of their programs runs is said by the pod, as is customary with
-/// `kafka.tools.StorageTool`, which prepares the broker's directory, and `kafka.Kafka`, the broker.
+/// The image. All jars are on the class path. The pod names the main class: `kafka.tools.StorageTool`, which formats
+/// the broker's directory, or `kafka.Kafka`, the broker.
 pub fn recipe(progress: Option<&Progress>) -> Result<Recipe> {
-    let tell = |text: &str| {
+    let show = |text: &str| {
         if let Some(progress) = progress {
             progress.detail(text);
         }
@@ -30,10 +32,10 @@ pub fn recipe(progress: Option<&Progress>) -> Result<Recipe> {
     let list = context.join("jars.sha256");
     let listed = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let expected = parse(&listed).with_context(|| format!("in {}", list.display()))?;
-    tell("a Debian root with Java");
+    show("a Debian root with Java");
     let root = root(PACKAGES)?;
-    tell("Kafka's jars");
-    let jars = kept("kafka", &[&digest::hex(listed.as_bytes()), REVISION], "tar", |path| {
+    show("Kafka's jars");
+    let jars = cached("kafka", &[&digest::hex(listed.as_bytes()), REVISION], "tar", |path| {
         debian::ensure_maven(progress.unwrap_or(&Progress::quiet()))?;
         make_jars(&context.join("pom.xml"), &expected, path)
     })?;
@@ -47,7 +49,7 @@ pub fn recipe(progress: Option<&Progress>) -> Result<Recipe> {
     layered("kafka", vec![root, jars], vec![configuration], config)
 }
 
-/// Fetches the jars and checks that they are those that are listed, all of them and no others.
+/// Downloads the jars and checks that they are exactly those of the list.
 fn make_jars(pom: &Path, expected: &BTreeMap<String, String>, path: &Path) -> Result<()> {
     let directory = path.with_extension("directory");
     let _ = fs::remove_dir_all(&directory);
@@ -65,13 +67,13 @@ fn make_jars(pom: &Path, expected: &BTreeMap<String, String>, path: &Path) -> Re
         found.insert(entry.file_name().to_string_lossy().into_owned(), digest);
     }
     for name in found.keys().chain(expected.keys()) {
-        let (got, wanted) = (found.get(name), expected.get(name));
-        ensure!(got == wanted, "the jar {name} has the SHA-256 {got:?}, jars.sha256 says {wanted:?}");
+        let (got, listed) = (found.get(name), expected.get(name));
+        ensure!(got == listed, "the jar {name} has the SHA-256 {got:?}, jars.sha256 has {listed:?}");
     }
     layer_of_directory(&directory, JARS, path)
 }
 
-/// The list as `sha256sum` writes it: the digest by the name.
+/// Parses the output of `sha256sum` into digests by name.
 fn parse(list: &str) -> Result<BTreeMap<String, String>> {
     let entry = |line: &str| {
         let (digest, name) = line.split_once("  ").with_context(|| format!("no digest and name: {line:?}"))?;
@@ -85,10 +87,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_jars_has_the_version_that_the_pom_asks_for() {
+    fn the_list_of_jars_has_the_version_of_the_pom() {
         let pom = include_str!("../../images/kafka/pom.xml");
         let jars = parse(include_str!("../../images/kafka/jars.sha256")).expect("is a list");
-        let version = pom.split("<artifactId>kafka_2.13</artifactId>").nth(1).expect("asks for Kafka");
+        let version = pom.split("<artifactId>kafka_2.13</artifactId>").nth(1).expect("depends on Kafka");
         let version = version.split(['<', '>']).nth(2).expect("has a version");
         assert!(jars.contains_key(&format!("kafka_2.13-{version}.jar")), "{version} is not in {jars:?}");
         assert!(jars.values().all(|digest| digest.len() == 64), "{jars:?}");

@@ -1,12 +1,11 @@
-//! Container images without a container engine: built as docker-archives and loaded into the
-//! cluster's containerd. A tag is derived from what goes into the image, so what has not changed is
-//! neither built nor loaded again.
+//! Container images without a container engine. They are built as docker-archives and loaded into the containerd of the
+//! cluster. A tag is derived from the inputs of the image, so an unchanged image is neither built nor loaded again.
 
 pub mod archive;
+mod cache;
 pub mod catalog;
 pub mod double;
 mod kafka;
-mod kept;
 mod python;
 mod workers;
 
@@ -19,27 +18,27 @@ use crate::cluster::node;
 use crate::{command, digest};
 use archive::{Config, Layer};
 
-/// How to make an image, if it is not there yet.
+/// How to build an image that is not loaded yet.
 pub struct Recipe {
-    /// The name before the colon.
+    /// The repository, which is the name before the colon.
     pub repository: &'static str,
-    /// Identifies all that goes into the layers.
+    /// Identifies the content of the layers.
     pub inputs: String,
-    /// How containers of it run.
+    /// The configuration of its containers.
     pub config: Config,
-    /// Makes the layers, lowest first.
+    /// Builds the layers, lowest first.
     pub layers: Box<dyn FnOnce() -> Result<Vec<Layer>>>,
 }
 
 impl Recipe {
-    /// `repository:tag`; the tag changes when the image would.
+    /// `repository:tag`. The tag depends on the inputs and the configuration.
     pub fn reference(&self) -> Result<String> {
         let config = serde_json::to_string(&self.config)?;
         let tag = &digest::hex(format!("{}\n{config}", self.inputs).as_bytes())[..12];
         Ok(format!("{}:{tag}", self.repository))
     }
 
-    /// Makes the image and loads it into the cluster unless it is there. Returns its reference.
+    /// Builds the image and loads it into the cluster unless it is there. Returns its reference.
     pub fn load(self) -> Result<String> {
         let reference = self.reference()?;
         if is_loaded(&reference)? {
@@ -67,7 +66,7 @@ impl Recipe {
     }
 }
 
-/// Gives a loaded image another name.
+/// Tags a loaded image with another name.
 pub fn tag(reference: &str, name: &str) -> Result<()> {
     let mut ctr = node::ctr()?;
     ctr.args(["images", "tag", "--force", &canonical(reference), &canonical(name)]);
@@ -79,7 +78,7 @@ fn is_loaded(reference: &str) -> Result<bool> {
     Ok(listed.lines().any(|line| line == canonical(reference)))
 }
 
-/// The name under which the runtime looks for a short name.
+/// The canonical name of a short name, as the runtime resolves it.
 pub fn canonical(reference: &str) -> String {
     format!("docker.io/library/{reference}")
 }

@@ -1,5 +1,5 @@
-//! The example recommender's image: a Debian root with Python, its libraries, and the program with Debian's package index
-//! as data.
+//! The image of the example recommender: a Debian root with Python, its libraries, the program, and Debian's package
+//! index as training data.
 
 use std::fs;
 use std::path::Path;
@@ -9,18 +9,21 @@ use anyhow::{Result, bail};
 
 use super::Recipe;
 use super::archive::{Config, USER};
-use super::kept::{REVISION, kept, layered, libraries, root, sources};
+use super::cache::{REVISION, cached, layered, libraries, root, sources};
 use crate::progress::Progress;
 use crate::{command, digest, paths};
 
-/// What the root has beside the essential packages. NumPy is C++, and implicit computes with GNU OpenMP.
+/// The Debian packages of the root, in addition to the essential ones. NumPy needs libstdc++, and implicit uses GNU
+/// OpenMP.
 const PACKAGES: &str = "python3,libstdc++6,libgomp1";
+/// The path of the training data in the image.
 const DATA: &str = "/data/packages.jsonl.gz";
+/// The Python module of the program.
 const MODULE: &str = "packages_recommender";
 
 /// The image of `examples/packages`.
 pub fn example(progress: Option<&Progress>) -> Result<Recipe> {
-    let tell = |text: &str| {
+    let show = |text: &str| {
         if let Some(progress) = progress {
             progress.detail(text);
         }
@@ -29,13 +32,13 @@ pub fn example(progress: Option<&Progress>) -> Result<Recipe> {
     let requirements = context.join("requirements.txt");
     let mut program = sources(&context.join(MODULE), &format!("/app/{MODULE}"))?;
 
-    tell("a Debian root with Python");
+    show("a Debian root with Python");
     let root = root(PACKAGES)?;
-    tell("Python libraries");
+    show("Python libraries");
     let libraries = libraries(&requirements)?;
     let indexer = digest::hex(&fs::read(context.join(MODULE).join("index.py"))?);
-    let data = kept("index", &[&indexer, &apt_lists()?, REVISION], "gz", |path| {
-        tell("Debian's package index");
+    let data = cached("index", &[&indexer, &apt_lists()?, REVISION], "gz", |path| {
+        show("Debian's package index");
         make_index(&context, path)
     })?;
 
@@ -56,7 +59,7 @@ fn make_index(context: &Path, path: &Path) -> Result<()> {
     command::output(indexer.env("PYTHONDONTWRITEBYTECODE", "1")).map(drop)
 }
 
-/// Identifies the package lists of this host, from which the index is made. Fetches them if there are none.
+/// Identifies the package lists of this host, from which the index is built. Downloads them if there are none.
 fn apt_lists() -> Result<String> {
     let lists = list_package_files()?;
     if !lists.is_empty() {

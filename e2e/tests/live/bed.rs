@@ -1,4 +1,4 @@
-//! What every live test begins with: the operator, a namespace with a claim for model versions, and one object in it.
+//! The test bed of the live tests: the operator, a namespace with a claim for model versions, and one object.
 
 use std::time::Duration;
 
@@ -17,27 +17,28 @@ use recommender_operator::api::{RecommenderModel, ScalingStatus};
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// How long anything may take that comes before the load: pods of a busy host start, Prometheus is told of them.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+/// Timeout of everything before the load: pods start on a busy host, and Prometheus discovers them.
+pub const TIMEOUT: Duration = Duration::from_secs(240);
 
-/// The object of each test.
+/// Name of the object of each test.
 pub const NAME: &str = "packages";
 
-/// One installation for all tests of this process.
+/// The installation of the operator, once per process.
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
+/// Held by [`Turn`].
 static TURNS: RwLock<()> = RwLock::const_new(());
 
-/// Whether other tests run at the same time: not while Prometheus is stopped, nor where a latency is measured.
+/// Whether other tests may run at the same time. They may not while Prometheus is stopped or a latency is measured.
 pub enum Turn {
-    /// Others may run.
+    /// Other tests may run.
     Shared { _guard: RwLockReadGuard<'static, ()> },
     /// No other test runs.
     Alone { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 impl Turn {
-    /// Waits until no test runs that wants to be alone.
+    /// Waits until no test runs alone.
     pub async fn shared() -> Self {
         Self::Shared { _guard: TURNS.read().await }
     }
@@ -48,7 +49,7 @@ impl Turn {
     }
 }
 
-/// A place for a test.
+/// The test bed of a test.
 pub struct Bed {
     /// The cluster.
     pub cluster: Cluster,
@@ -58,7 +59,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// A bed in a new namespace; `hint` is part of its name.
+    /// Creates a test bed with a new namespace; `hint` is part of its name.
     pub async fn new(turn: Turn, hint: &str) -> Result<Self> {
         let cluster = e2e::cluster().await?;
         INSTALLED.get_or_try_init(async || cluster.operator().await).await?;
@@ -86,7 +87,7 @@ impl Bed {
         self.create_with(serving, json!([]), json!([])).await
     }
 
-    /// Creates the object: the example recommender, idle, with a worker and what it depends on.
+    /// Creates the object: the example recommender without load, a worker and its dependency.
     pub async fn create_worker(&self, worker: Value, dependency: Value) -> Result<()> {
         let image = self.cluster.example_image().await?;
         let serving = json!({"image": image, "args": ["serve"], "probes": {"path": "/health"}, "replicas": 1});
@@ -112,7 +113,7 @@ impl Bed {
         Ok(())
     }
 
-    /// Objects of a kind.
+    /// The API of a kind.
     pub fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
@@ -120,9 +121,9 @@ impl Bed {
         Api::namespaced(self.cluster.client(), &self.namespace.name)
     }
 
-    /// Waits until a Deployment has as many ready pods as it wants, and at least one.
+    /// Waits until all desired pods of a Deployment are ready, at least one.
     pub async fn ready(&self, deployment: &str) -> Result<()> {
-        e2e::until(&self.api::<Deployment>(), deployment, "is ready", PATIENCE, |deployment| {
+        e2e::until(&self.api::<Deployment>(), deployment, "is ready", TIMEOUT, |deployment| {
             let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas);
             ready.is_some() && ready == deployment.spec.as_ref().and_then(|spec| spec.replicas)
         })
@@ -130,8 +131,8 @@ impl Bed {
         .map(drop)
     }
 
-    /// The one value that a query gives, with the namespace for `$namespace` and the labels of the object's series for
-    /// `$labels`. None when there is no series.
+    /// The single value of a query, in which `$namespace` is replaced by the namespace and `$labels` by the labels of
+    /// the object's series. None when there is no series.
     pub async fn query(&self, query: &str) -> Result<Option<f64>> {
         let labels = format!("namespace=\"{}\",recommender=\"{NAME}\"", self.namespace.name);
         let query = query.replace("$labels", &labels).replace("$namespace", &self.namespace.name);
@@ -142,20 +143,21 @@ impl Bed {
         Ok(value.is_finite().then_some(value))
     }
 
-    /// Waits until there is such a series: the object's monitors and rules have reached Prometheus.
+    /// Waits until the query has a value, which means that the monitors and rules of the object have reached
+    /// Prometheus.
     pub async fn measured(&self, query: &str) -> Result<f64> {
         let what = format!("Prometheus answers {query} in {}", self.namespace);
-        eventually(&what, PATIENCE, async || self.query(query).await?.context("no series")).await
+        eventually(&what, TIMEOUT, async || self.query(query).await?.context("no series")).await
     }
 
-    /// What the status says of the scaling of the servers, or of the worker of this name.
+    /// The scaling status of the servers, or of the worker with this name.
     pub async fn scaling(&self, worker: Option<&str>) -> Result<ScalingStatus> {
         let status = self.api::<RecommenderModel>().get(NAME).await?.status.context("there is a status")?;
         let found = match worker {
             Some(name) => status.workers.into_iter().find(|worker| worker.name == name).and_then(|own| own.scaling),
             None => status.serving.and_then(|serving| serving.scaling),
         };
-        found.context("the status says nothing of the scaling")
+        found.context("the status has no scaling")
     }
 
     /// A condition of the object.
@@ -166,23 +168,27 @@ impl Bed {
     }
 
     /// The messages of all Events about the object, oldest first.
-    pub async fn told(&self) -> Result<Vec<String>> {
+    pub async fn event_messages(&self) -> Result<Vec<String>> {
         let mut events: Vec<Event> = self.api::<Event>().list(&ListParams::default()).await?.items;
         events.retain(|event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some(NAME));
         events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
         Ok(events.into_iter().filter_map(|event| event.note).collect())
     }
 
-    /// Fails unless every change of the number of replicas is told: in the status, newest first, and in an Event each.
-    pub async fn every_change_is_told(&self, worker: Option<&str>, numbers: &[i32]) -> Result<ScalingStatus> {
+    /// Fails unless every change of the number of replicas is reported: in the decisions of the status, newest first,
+    /// and in one Event each.
+    pub async fn every_change_is_reported(&self, worker: Option<&str>, numbers: &[i32]) -> Result<ScalingStatus> {
         let scaling = self.scaling(worker).await?;
-        let told: Vec<i32> = scaling.decisions.iter().rev().map(|decision| decision.to).collect();
-        ensure!(numbers[1..].iter().all(|number| told.contains(number)), "{numbers:?}, but told was {told:?}");
-        let events = self.told().await?;
+        let reported: Vec<i32> = scaling.decisions.iter().rev().map(|decision| decision.to).collect();
+        ensure!(
+            numbers[1..].iter().all(|number| reported.contains(number)),
+            "{numbers:?}, but reported were {reported:?}"
+        );
+        let messages = self.event_messages().await?;
         for decision in &scaling.decisions {
             let message = &decision.message;
             ensure!(!message.is_empty() && !decision.reason.is_empty(), "no reason is given: {decision:?}");
-            ensure!(events.iter().any(|event| event.contains(message)), "no event says {message:?}: {events:#?}");
+            ensure!(messages.iter().any(|text| text.contains(message)), "no Event has {message:?}: {messages:#?}");
         }
         Ok(scaling)
     }

@@ -11,7 +11,7 @@ use crate::{
     lag::{Backlog, WORKER, catches_up},
 };
 
-/// Six partitions, and 50 messages a second from each worker: six of them work off 300.
+/// Six partitions and 50 messages per second and worker: six workers process 300 messages per second.
 pub async fn workers_catch_up_with_a_topic() -> Result<()> {
     let bed = Bed::new(Turn::shared().await, "kafka").await?;
     let worker = json!({
@@ -41,7 +41,7 @@ pub async fn workers_catch_up_with_a_topic() -> Result<()> {
             messages: 9000.0,
             gone: 150.0,
             catch_up: Duration::from_secs(60),
-            // One for each partition, although ten are allowed.
+            // One worker per partition, although the maximum is ten.
             replicas: 6..=6,
         },
     )

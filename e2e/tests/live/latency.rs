@@ -1,4 +1,4 @@
-//! Servers with a latency to keep.
+//! Servers with a latency target.
 
 use std::time::Duration;
 
@@ -12,25 +12,27 @@ use crate::{
     watch::{Source, Watch, turns},
 };
 
-/// From little to twice what one replica can do, and back to little, where it stays to the end of the test.
+/// From a low load to twice the capacity of one replica, and back to a low load until the end of the test.
 fn stages(machine: Machine) -> [Stage; 6] {
-    let (little, much) = ((machine.carries / 5).max(2), machine.carries * 2);
-    [(little, 0), (little, 90), (much, 5), (much, 145), (little / 2, 0), (little / 2, 450)]
+    let (low, high) = ((machine.capacity / 5).max(2), machine.capacity * 2);
+    [(low, 0), (low, 90), (high, 5), (high, 145), (low / 2, 0), (low / 2, 450)]
         .map(|(per_second, seconds)| Stage { per_second, seconds })
 }
 
-/// Until when little comes, less than a look before the load rises; seconds.
-const CALM: f64 = 85.0;
-/// When the load ends, and since when all is to be well again, seconds.
-const ENDS: f64 = 240.0;
-const WELL: f64 = 210.0;
+/// A time a few observations before the load rises, seconds.
+const BEFORE_RISE: f64 = 85.0;
+/// End of the high load, seconds.
+const HIGH_LOAD_ENDS: f64 = 240.0;
+/// Time from which the latency must be at its target again, seconds.
+const RECOVERED: f64 = 210.0;
 
 pub async fn servers_keep_their_latency_under_load() -> Result<()> {
     let machine = serving::machine().await?;
     let stages = stages(machine);
-    // What others do on the same host would be measured as latency.
+    // Other tests on the same host would increase the latency.
     let bed = Bed::new(Turn::alone().await, "latency").await?;
-    // With `Economy` what is provided for falls to a third in two minutes; the default takes five, almost as long as a test waits.
+    // With `Economy` the provisioned rate falls to a third in two minutes. The default takes five minutes, almost as
+    // long as the test waits.
     serving::create(&bed, machine, json!({"minReplicas": 1, "maxReplicas": 5, "headroom": "Economy"})).await?;
     let load = serving::load(&bed, &stages).await?;
     let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&stages), P95);
@@ -38,7 +40,9 @@ pub async fn servers_keep_their_latency_under_load() -> Result<()> {
 
     watch.until("one replica keeps the latency", seconds(90), |rows| kept_for(rows, machine, seconds(20))).await?;
     watch
-        .until("the load is about to rise", seconds(90), |rows| rows.last().is_some_and(|row| row.seconds >= CALM))
+        .until("the load is about to rise", seconds(90), |rows| {
+            rows.last().is_some_and(|row| row.seconds >= BEFORE_RISE)
+        })
         .await?;
     ensure!(watch.numbers() == [1], "one replica was enough:\n{}\n{}", watch.table(), watch.state().await);
     let above = |p95: Option<f64>| p95.is_some_and(|p95| p95 > f64::from(machine.target));
@@ -47,23 +51,25 @@ pub async fn servers_keep_their_latency_under_load() -> Result<()> {
         .await?;
     watch.until("more are ready", seconds(60), |rows| rows.last().is_some_and(|row| row.ready > 1)).await?;
     watch.until("the latency is kept", seconds(90), |rows| kept_for(rows, machine, seconds(15))).await?;
-    watch.until("the load ends", seconds(240), |rows| rows.last().is_some_and(|row| row.seconds >= ENDS)).await?;
+    watch
+        .until("the load ends", seconds(240), |rows| rows.last().is_some_and(|row| row.seconds >= HIGH_LOAD_ENDS))
+        .await?;
     let most = watch.numbers().into_iter().max().context("there were replicas")?;
-    // What came once without a warning may come again: a third of it is given up after twenty minutes only.
+    // A peak without warning may come again: a third of it is released only after twenty minutes.
     watch
         .until("fewer are left", seconds(420), |rows| {
-            rows.last().is_some_and(|row| row.wanted < most && row.ready < most)
+            rows.last().is_some_and(|row| row.desired < most && row.ready < most)
         })
         .await?;
     println!("\n{}", watch.table());
 
-    // A busy host makes single looks late; a quarter of them is more than that.
-    let looks: Vec<_> = watch.rows.iter().filter(|row| (WELL..ENDS).contains(&row.seconds)).collect();
-    let late = looks.iter().filter(|row| above(row.signal)).count();
-    ensure!(late * 4 < looks.len(), "the latency was above its target again while the load lasted");
+    // A busy host causes single outliers, but not in a quarter of the observations.
+    let rows: Vec<_> = watch.rows.iter().filter(|row| (RECOVERED..HIGH_LOAD_ENDS).contains(&row.seconds)).collect();
+    let above_target = rows.iter().filter(|row| above(row.signal)).count();
+    ensure!(above_target * 4 < rows.len(), "the latency was above its target again while the load lasted");
     let numbers = watch.numbers();
     ensure!(turns(&numbers) == 1, "the replicas went up and down more than once: {numbers:?}");
-    let scaling = bed.every_change_is_told(None, &numbers).await?;
+    let scaling = bed.every_change_is_reported(None, &numbers).await?;
     println!("{}", serde_json::to_string_pretty(&scaling)?);
     println!("{:?}", load.stop().await?);
     Ok(())

@@ -11,7 +11,7 @@ use crate::{
     lag::{Backlog, WORKER, catches_up},
 };
 
-/// Half a second for each job: not quite two a second from each worker.
+/// Each job takes half a second, so a worker processes almost two jobs per second.
 pub async fn workers_catch_up_with_a_queue() -> Result<()> {
     let bed = Bed::new(Turn::shared().await, "rq").await?;
     let worker = json!({
@@ -38,7 +38,7 @@ pub async fn workers_catch_up_with_a_queue() -> Result<()> {
             messages: 250.0,
             gone: 5.0,
             catch_up: Duration::from_secs(60),
-            // How many depends on what was learned until then.
+            // The number depends on the capacity that was learned before.
             replicas: 3..=5,
         },
     )

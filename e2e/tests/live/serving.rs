@@ -1,4 +1,4 @@
-//! Servers that compute: the example recommender with a limit of CPU, so that its latency depends on its load.
+//! Servers that use CPU: the example recommender with a CPU limit, so that its latency depends on its load.
 
 use std::time::Duration;
 
@@ -15,34 +15,36 @@ use crate::{
 /// The servers' Deployment.
 pub const DEPLOYMENT: &str = "packages-serving";
 
-/// As the pods themselves measure it, in milliseconds, whatever the operator's rules make of it.
+/// The p95 that the pods measure, in milliseconds, independent of the recording rules of the operator.
 pub const P95: Signal = Signal {
     title: "p95, ms",
     query: "1000 * histogram_quantile(0.95, sum by (le) (\
             rate(http_request_duration_highr_seconds_bucket{namespace=\"$namespace\"}[20s])))",
 };
 
-/// What one replica does on this machine. Machines differ by a factor of two and more, so every load and limit of these tests
-/// follows from it.
+/// The capacity of one replica on this machine. Machines differ by a factor of two and more, so all loads and limits of
+/// the tests are derived from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// Requests per second that one replica can serve with all of its CPU.
-    pub carries: u32,
-    /// What is promised, milliseconds: 95 % of the requests are answered within it. A bound of the server's histogram, well
-    /// above what a request takes without load, and below what it takes when the CPU is used up.
+    pub capacity: u32,
+    /// Latency target, milliseconds: 95 % of the requests must be answered within it. It is a bound of the server's
+    /// histogram, well above the latency without load, and below the latency with exhausted CPU.
     pub target: u32,
 }
 
-/// Bounds of the server's histogram that a target may be, milliseconds.
+/// Possible targets, milliseconds: bounds of the server's histogram.
 const TARGETS: [u32; 5] = [50, 75, 100, 250, 500];
-/// A target is at least so many times the p95 without load.
+/// Minimum ratio of the target to the p95 without load.
 const ABOVE_UNLOADED: f64 = 2.5;
-/// A replica that has used up its CPU stands still to the end of a period of the kernel's, seconds; where fewer requests than
-/// these fit into its share of a period, that happens to more than one in twenty, so the target is a period at least.
+/// CFS period of the kernel, seconds. A replica with exhausted quota is throttled until the end of a period. If fewer
+/// than [`MIN_REQUESTS_PER_PERIOD`] requests fit into its quota of a period, more than one request in twenty is
+/// throttled, so the target must be at least a period.
 const PERIOD_SECONDS: f64 = 0.1;
-const SEVERAL: f64 = 4.0;
+/// Requests per period from which throttling does not determine the p95.
+const MIN_REQUESTS_PER_PERIOD: f64 = 4.0;
 
-/// Creates the object with these fields beside its latency target, and waits until Prometheus measures it.
+/// Creates the object with these fields in addition to its latency target, and waits until Prometheus has its metrics.
 pub async fn create(bed: &Bed, machine: Machine, mut autoscaling: Value) -> Result<()> {
     autoscaling["latency"] = json!({"quantile": "P95", "targetMilliseconds": machine.target});
     create_with(bed, autoscaling).await?;
@@ -61,51 +63,52 @@ pub async fn create_with(bed: &Bed, autoscaling: Value) -> Result<()> {
     bed.measured("sum(up{namespace=\"$namespace\"} == 1)").await.map(drop)
 }
 
-/// Milliseconds of CPU per second that a replica may use. `LIVE_CPU_LIMIT` says another number, to see the tests pass on
-/// a machine of another speed.
+/// CPU limit of a replica, millicores. `LIVE_CPU_LIMIT` overrides it, to run the tests as on a machine of another
+/// speed.
 fn cpu_limit() -> u32 {
     std::env::var("LIVE_CPU_LIMIT").ok().and_then(|limit| limit.parse().ok()).unwrap_or(150)
 }
 
-/// Measures the machine, once. Waits until no other test runs, so that it must not be called by one that keeps its turn.
+/// Measures the machine, once per process. It waits until no other test runs, so a caller must not hold a [`Turn`].
 pub async fn machine() -> Result<Machine> {
     static MACHINE: OnceCell<Machine> = OnceCell::const_new();
     MACHINE.get_or_try_init(measure).await.copied()
 }
 
-/// A load that a replica with so little CPU serves on any machine.
+/// A load that one replica with this CPU limit serves on any machine.
 const LIGHT: Stage = Stage { per_second: 6, seconds: 40 };
-/// So many times what the CPU use under it lets expect fill a replica, for so many seconds.
+/// The full load, relative to the capacity that the CPU use under [`LIGHT`] predicts.
 const FULL: f64 = 1.25;
+/// Duration of the full load, seconds.
 const FULL_SECONDS: u32 = 40;
-/// What a request costs under it, over all but the time that a scrape may be behind.
+/// CPU use of a replica, cores. The window is [`LIGHT`] without the time by which a scrape may be behind.
 const CPU: &str = "sum(rate(process_cpu_seconds_total{namespace=\"$namespace\"}[30s]))";
 
 async fn measure() -> Result<Machine> {
     let bed = Bed::new(Turn::alone().await, "machine").await?;
-    // Follows the CPU use from one replica to one: there is nothing to decide.
+    // Scales on CPU from one replica to one, so there is nothing to decide.
     create_with(&bed, json!({"minReplicas": 1, "maxReplicas": 1, "cpu": {}})).await?;
     let light = load(&bed, &[Stage { seconds: 0, ..LIGHT }, LIGHT]).await?;
     tokio::time::sleep(Duration::from_secs(LIGHT.seconds.into())).await;
     let cores = bed.query(CPU).await?.context("no CPU use was scraped")?;
     let report = light.stop().await?;
     let by_cpu = f64::from(LIGHT.per_second) * f64::from(cpu_limit()) / 1e3 / cores;
-    // Somewhat more than that: what is served then is what it can do.
+    // Slightly more than the prediction: the served rate is then the capacity.
     let per_second = (FULL * by_cpu) as u32;
     let full = load(&bed, &[0, FULL_SECONDS].map(|seconds| Stage { per_second, seconds })).await?;
     tokio::time::sleep(Duration::from_secs(FULL_SECONDS.into())).await;
     let full = full.stop().await?;
-    let carries = u32::try_from((full.requests - full.failed) / u64::from(FULL_SECONDS))?;
+    let capacity = u32::try_from((full.requests - full.failed) / u64::from(FULL_SECONDS))?;
     let per_period = f64::from(cpu_limit()) * PERIOD_SECONDS / 1e3 / (cores / f64::from(LIGHT.per_second));
-    let waits = if per_period < SEVERAL { 1e3 * PERIOD_SECONDS } else { 0.0 };
+    let waits = if per_period < MIN_REQUESTS_PER_PERIOD { 1e3 * PERIOD_SECONDS } else { 0.0 };
     let least = waits.max(ABOVE_UNLOADED * report.p95_milliseconds);
     let target = TARGETS.into_iter().find(|target| f64::from(*target) >= least);
     println!(
-        "one replica carries {carries} requests/s, and its target is {target:?} ms: {cores:.3} cores at {report:?}"
+        "one replica serves {capacity} requests/s, and its target is {target:?} ms: {cores:.3} cores at {report:?}"
     );
-    ensure!(carries >= 10, "this machine is too slow or too busy for a load test: {cores} cores at {report:?}");
+    ensure!(capacity >= 10, "this machine is too slow or too busy for a load test: {cores} cores at {report:?}");
     let target = target.with_context(|| format!("this machine is too slow or too busy for a latency: {report:?}"))?;
-    Ok(Machine { carries, target })
+    Ok(Machine { capacity, target })
 }
 
 /// Sends load to the servers' Service.
@@ -114,7 +117,7 @@ pub async fn load(bed: &Bed, stages: &[Stage]) -> Result<Load> {
     Load::start(&bed.cluster, &bed.namespace.name, NAME, path, stages).await
 }
 
-/// Whether the latency is known and kept for so long until now.
+/// Whether the latency has been known and at most the target for this time.
 pub fn kept_for(rows: &[Row], machine: Machine, length: Duration) -> bool {
     let Some(now) = rows.last().map(|row| row.seconds) else { return false };
     let since = now - length.as_secs_f64();

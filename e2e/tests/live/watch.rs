@@ -1,4 +1,4 @@
-//! What happened during a test, looked at every two seconds, and what must be true of it.
+//! Observations during a test, every two seconds, and checks on them.
 
 use std::time::Duration;
 
@@ -9,78 +9,80 @@ use tokio::time::{Instant, sleep};
 
 use crate::bed::Bed;
 
+/// Time between two observations.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// One look.
+/// One observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
-    /// Since the beginning.
+    /// Seconds since the start.
     pub seconds: f64,
-    /// What comes in, per second.
+    /// The load, per second.
     pub load: Option<f64>,
-    /// What the replicas are there for: a latency in milliseconds, or messages that wait. None while it is unknown.
+    /// The signal: a latency in milliseconds, or the number of waiting messages. None while it is unknown.
     pub signal: Option<f64>,
-    /// Replicas that the Deployment wants.
-    pub wanted: i32,
-    /// Replicas that are ready.
+    /// Replicas of the spec of the Deployment.
+    pub desired: i32,
+    /// Ready replicas.
     pub ready: i32,
 }
 
-/// Where the load of a row comes from.
+/// The source of the load of a row.
 pub enum Source<'a> {
     /// A query to Prometheus.
     Query(&'static str),
-    /// It is known: these stages began with the watch.
+    /// These stages, which began with the watch.
     Sent(&'a [Stage]),
 }
 
-/// What the replicas are there for: a word for the table, and a query to Prometheus.
+/// The signal on which the replicas scale: a table header and a query to Prometheus.
 #[derive(Clone, Copy)]
 pub struct Signal {
-    /// What the number is.
+    /// The table header.
     pub title: &'static str,
-    /// Where it comes from.
+    /// The query.
     pub query: &'static str,
 }
 
-/// A Deployment and what it is there for, over time.
+/// Observes a Deployment and its signal over time.
 pub struct Watch<'a> {
     bed: &'a Bed,
     deployment: String,
     load: Source<'a>,
     signal: Signal,
     started: Instant,
-    /// Everything that was seen, oldest first.
+    /// All observations, oldest first.
     pub rows: Vec<Row>,
-    notes: Vec<(f64, String)>,
+    /// Lines to insert into the table: seconds since the start, and text.
+    annotations: Vec<(f64, String)>,
 }
 
 impl<'a> Watch<'a> {
-    /// Begins.
+    /// Starts the clock.
     pub fn new(bed: &'a Bed, deployment: &str, load: Source<'a>, signal: Signal) -> Self {
         let started = Instant::now();
-        Self { bed, deployment: deployment.into(), load, signal, started, rows: vec![], notes: vec![] }
+        Self { bed, deployment: deployment.into(), load, signal, started, rows: vec![], annotations: vec![] }
     }
 
-    /// Says in the table what begins now.
-    pub fn note(&mut self, text: impl Into<String>) {
-        self.notes.push((self.seconds(), text.into()));
+    /// Adds a line to the table, at the current time.
+    pub fn annotate(&mut self, text: impl Into<String>) {
+        self.annotations.push((self.seconds(), text.into()));
     }
 
-    /// Seconds since the beginning.
+    /// Seconds since the start.
     pub fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// Looks until the rows since now are as wanted. Returns the seconds that it took.
-    pub async fn until(&mut self, what: &str, within: Duration, wanted: impl Fn(&[Row]) -> bool) -> Result<f64> {
+    /// Observes until the rows since this call are as desired. Returns the seconds that it took.
+    pub async fn until(&mut self, what: &str, within: Duration, is_desired: impl Fn(&[Row]) -> bool) -> Result<f64> {
         let (first, begun) = (self.rows.len(), self.seconds());
         loop {
-            let row = self.look().await?;
+            let row = self.observe().await?;
             self.rows.push(row);
             let took = self.seconds() - begun;
-            if wanted(&self.rows[first..]) {
-                self.note(format!("{what}, after {took:.0} s"));
+            if is_desired(&self.rows[first..]) {
+                self.annotate(format!("{what}, after {took:.0} s"));
                 return Ok(took);
             }
             if took > within.as_secs_f64() {
@@ -90,7 +92,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Looks for so long.
+    /// Observes for this time.
     pub async fn during(&mut self, length: Duration) -> Result<()> {
         let end = self.seconds() + length.as_secs_f64();
         self.until(&format!("{} s are over", length.as_secs()), length * 2, |rows| {
@@ -100,8 +102,9 @@ impl<'a> Watch<'a> {
         .map(drop)
     }
 
-    /// A Prometheus that does not answer is part of the story; an API server that does not is none.
-    async fn look(&self) -> Result<Row> {
+    /// Takes one observation. A Prometheus that does not answer leaves values unknown; an API server that does not
+    /// answer is an error.
+    async fn observe(&self) -> Result<Row> {
         let deployment = self.bed.api::<Deployment>().get(&self.deployment).await?;
         let load = match &self.load {
             Source::Query(query) => self.bed.query(query).await.ok().flatten(),
@@ -111,13 +114,13 @@ impl<'a> Watch<'a> {
             seconds: self.seconds(),
             load,
             signal: self.bed.query(self.signal.query).await.ok().flatten(),
-            wanted: deployment.spec.and_then(|spec| spec.replicas).context("a Deployment has replicas")?,
+            desired: deployment.spec.and_then(|spec| spec.replicas).context("a Deployment has replicas")?,
             ready: deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0),
         })
     }
 
-    /// What the cluster says now, for a person who has to find out why something did not happen: the object's status with
-    /// its last decisions, its conditions, its Events, and its pods.
+    /// The state of the cluster for failure messages: conditions and last decisions of the object, pods, autoscalers
+    /// and Events.
     pub async fn state(&self) -> String {
         let namespace = self.bed.namespace.name.as_str();
         let mut text = String::new();
@@ -143,52 +146,52 @@ impl<'a> Watch<'a> {
                 "custom-columns=LAST:.lastTimestamp,COUNT:.count,REASON:.reason,OBJECT:.involvedObject.name,MESSAGE:.message",
             ],
         ] {
-            let said = self.bed.cluster.kubectl(&[&["-n", namespace], arguments].concat()).await;
+            let output = self.bed.cluster.kubectl(&[&["-n", namespace], arguments].concat()).await;
             text += &format!(
                 "-- kubectl {}\n{}\n",
                 arguments[..2].join(" "),
-                said.unwrap_or_else(|error| format!("{error:#}"))
+                output.unwrap_or_else(|error| format!("{error:#}"))
             );
         }
         text
     }
 
-    /// The numbers of replicas that were wanted one after the other.
+    /// The sequence of desired replicas.
     pub fn numbers(&self) -> Vec<i32> {
         numbers(&self.rows)
     }
 
-    /// What happened, for a person: a line whenever the replicas changed, and at least every ten seconds.
+    /// The observations as a table: a line for each change of the replicas, and at least one every ten seconds.
     pub fn table(&self) -> String {
         let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
         let title = self.signal.title;
-        let mut text = format!("{:>6} {:>8} {title:>9} {:>7} {:>6}\n", "second", "load/s", "wanted", "ready");
+        let mut text = format!("{:>6} {:>8} {title:>9} {:>7} {:>6}\n", "second", "load/s", "desired", "ready");
         let mut last: Option<&Row> = None;
-        let mut notes = self.notes.iter().peekable();
+        let mut annotations = self.annotations.iter().peekable();
         for row in &self.rows {
-            while let Some((_, note)) = notes.next_if(|(seconds, _)| *seconds <= row.seconds) {
-                text += &format!("       -- {note}\n");
+            while let Some((_, line)) = annotations.next_if(|(seconds, _)| *seconds <= row.seconds) {
+                text += &format!("       -- {line}\n");
             }
-            let changed = last.is_none_or(|last| (last.wanted, last.ready) != (row.wanted, row.ready));
+            let changed = last.is_none_or(|last| (last.desired, last.ready) != (row.desired, row.ready));
             if changed || last.is_some_and(|last| row.seconds - last.seconds >= 10.0) {
                 let (load, signal) = (shown(row.load), shown(row.signal));
-                text += &format!("{:6.0} {load:>8} {signal:>9} {:>7} {:>6}\n", row.seconds, row.wanted, row.ready);
+                text += &format!("{:6.0} {load:>8} {signal:>9} {:>7} {:>6}\n", row.seconds, row.desired, row.ready);
                 last = Some(row);
             }
         }
-        notes.for_each(|(_, note)| text += &format!("       -- {note}\n"));
+        annotations.for_each(|(_, line)| text += &format!("       -- {line}\n"));
         text
     }
 }
 
-/// The numbers that were wanted one after the other.
+/// The sequence of desired replicas, without repetitions.
 fn numbers(rows: &[Row]) -> Vec<i32> {
-    let mut numbers: Vec<i32> = rows.iter().map(|row| row.wanted).collect();
+    let mut numbers: Vec<i32> = rows.iter().map(|row| row.desired).collect();
     numbers.dedup();
     numbers
 }
 
-/// How often the numbers went the other way than before: 1 when they went up and then down.
+/// Number of changes of direction: 1 for up and then down.
 pub fn turns(numbers: &[i32]) -> usize {
     let directions: Vec<bool> = numbers.windows(2).map(|pair| pair[1] > pair[0]).collect();
     directions.windows(2).filter(|pair| pair[0] != pair[1]).count()

@@ -1,4 +1,4 @@
-//! Who asked the API server for what: its audit log, and its own counters to hold against it.
+//! Requests to the API server: its audit log, and its metrics to verify that the log is complete.
 
 use std::{
     fs::File,
@@ -13,36 +13,36 @@ use serde::Deserialize;
 
 use crate::bed::OPERATOR;
 
-/// The audit log from an instant on.
+/// The audit log from a point in time.
 pub struct Audit {
     path: PathBuf,
     offset: u64,
 }
 
-/// A request, as far as tests look at it.
+/// A request, with the fields that tests use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// Who.
+    /// The user.
     pub user: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
-    /// Plural of the kind, with the subresource behind a slash.
+    /// Plural of the kind, followed by the subresource after a slash.
     pub resource: String,
     /// Namespace; empty for requests on all namespaces.
     pub namespace: String,
     /// Name of the object; empty for lists.
     pub name: String,
-    /// Status code of the answer.
+    /// Status code of the response.
     pub code: u16,
 }
 
 impl Request {
-    /// Whether it changes something.
+    /// Whether it is a write.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
 
-    /// Whether it is the operator's.
+    /// Whether it is a request of the operator.
     pub fn is_operators(&self) -> bool {
         self.user == OPERATOR
     }
@@ -80,33 +80,33 @@ struct ResponseStatus {
 }
 
 impl Audit {
-    /// Requests from now on.
+    /// The audit log from now on.
     pub fn from_now(cluster: &Cluster) -> Result<Self> {
         let path = cluster.audit_log()?;
         let offset = path.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
         Ok(Self { path, offset })
     }
 
-    /// The requests since then whose line in the log has `text` in it.
+    /// The requests since then whose log line contains `text`.
     pub fn requests(&self, text: &str) -> Result<Vec<Request>> {
         let mut file = File::open(&self.path)?;
-        ensure!(file.metadata()?.len() >= self.offset, "{} was started anew", self.path.display());
+        ensure!(file.metadata()?.len() >= self.offset, "{} was rotated", self.path.display());
         file.seek(SeekFrom::Start(self.offset))?;
         let mut log = String::new();
         file.read_to_string(&mut log)?;
-        let whole = log.rfind('\n').map_or("", |end| &log[..end]); // the last line may still be written
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]); // the last line may be incomplete
         let lines = whole.lines().filter(|line| line.contains(text));
         lines.filter_map(|line| request(line).transpose()).collect()
     }
 
-    /// The operator's requests about objects of a namespace.
+    /// The requests of the operator about objects of a namespace.
     pub fn of_operator_in(&self, namespace: &str) -> Result<Vec<Request>> {
         let requests = self.requests(namespace)?;
         Ok(requests.into_iter().filter(|request| request.is_operators() && request.namespace == namespace).collect())
     }
 }
 
-/// Each request once: watches when they start, all others when they are answered.
+/// Counts each request once: watches when they start, all others when they are answered.
 fn request(line: &str) -> Result<Option<Request>> {
     let entry: Entry = serde_json::from_str(line).with_context(|| format!("no audit entry: {line}"))?;
     let counts = if entry.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
@@ -122,31 +122,30 @@ fn request(line: &str) -> Result<Option<Request>> {
     }))
 }
 
-/// What the API server counted of the requests on some resources, watches left out, at a moment when its audit log had
-/// just as many.
+/// The number of requests for some resources, watches excluded, by the counters of the API server and by its audit log.
 pub struct Counted {
     /// `apiserver_request_total`.
     pub counter: u64,
-    /// Lines in the audit log.
+    /// Number of lines in the audit log.
     pub logged: u64,
-    /// `apiserver_request_total`, of writes to the status of `RecommenderModel`s alone.
+    /// `apiserver_request_total` for the status of `RecommenderModel`s only.
     pub status: u64,
 }
 
-/// Counts requests on `resources`, by everybody, whatever their answer.
+/// Counts requests for `resources`, by all users and with any response.
 ///
-/// The counters and the log are two sources that are read one after the other: the reading counts only if no such
-/// request came in meanwhile.
-pub async fn count(cluster: &Cluster, audit: &Audit, resources: &[&str]) -> Result<Counted> {
+/// The counters and the log are read one after the other. The result is valid only if no such request is logged in
+/// between; otherwise this is retried.
+pub async fn count(cluster: &Cluster, audit: &Audit, resources: &[String]) -> Result<Counted> {
     let logged = || -> Result<u64> {
         let requests = audit.requests("")?;
         let counts = |request: &&Request| {
             let resource = request.resource.split('/').next().unwrap_or_default();
-            request.verb != "watch" && resources.contains(&resource)
+            request.verb != "watch" && resources.iter().any(|of| of == resource)
         };
         Ok(requests.iter().filter(counts).count() as u64)
     };
-    eventually("the API server is at rest for a moment", Duration::from_secs(60), async || {
+    eventually("no request is logged while counting", Duration::from_secs(60), async || {
         let before = logged()?;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let metrics = cluster.apiserver_metrics().await?;
@@ -154,16 +153,21 @@ pub async fn count(cluster: &Cluster, audit: &Audit, resources: &[&str]) -> Resu
         let after = logged()?;
         ensure!(before == after, "{} requests came in between", after - before);
         let status = counter(&metrics, |resource, part| resource == "recommendermodels" && part == "status")?;
-        Ok(Counted { counter: counter(&metrics, |resource, _| resources.contains(&resource))?, logged: after, status })
+        Ok(Counted {
+            counter: counter(&metrics, |resource, _| resources.iter().any(|of| of == resource))?,
+            logged: after,
+            status,
+        })
     })
     .await
 }
 
-/// The sum of `apiserver_request_total` over those resources and subresources that count, watches left out.
+/// The sum of `apiserver_request_total` over the resources and subresources for which `counts` is true, watches
+/// excluded.
 fn counter(metrics: &str, counts: impl Fn(&str, &str) -> bool) -> Result<u64> {
     let mut sum = 0.0;
     for line in metrics.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
-        // With the comma, because `resource` is the end of `subresource` as well.
+        // With the comma, because `resource` is a suffix of `subresource`.
         let label = |name: &str| {
             let (_, rest) = line.split_once(&format!(",{name}=\""))?;
             rest.split('"').next()

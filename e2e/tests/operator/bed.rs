@@ -1,5 +1,5 @@
-//! What every test begins with: the operator, a namespace with a claim for model versions, and objects that work unless
-//! a test changes them.
+//! The test bed: the operator, a namespace with a claim for model versions, and objects that work unless a test changes
+//! them.
 
 use std::time::Duration;
 
@@ -20,57 +20,57 @@ use kube::{
 };
 use recommender_operator::{
     api::{RecommenderModel, ServingStatus, TrainingStatus},
-    render::Kind,
+    kinds::Kind,
 };
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::scripts::{server, trainer};
 
-/// How long anything that is to happen may take. Two cores start the pods of all tests.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+/// Timeout of every expected change. Two cores start the pods of all tests.
+pub const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// The operator's service account, as the API server knows it.
+/// The user name of the operator's service account at the API server.
 pub const OPERATOR: &str = "system:serviceaccount:recommender-operator:recommender-operator";
 
 /// The claim for model versions in each test's namespace.
 const CLAIM: &str = "models";
 
-/// One installation for all tests of this process.
+/// The installation of the operator, once per process.
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
-/// Every test shares it, but for those that need the cluster for themselves.
-static TOGETHER: RwLock<()> = RwLock::const_new(());
+/// Held shared by each running test, and exclusively by a test that must run alone.
+static RUNNING: RwLock<()> = RwLock::const_new(());
 
-/// How long a test may have to wait until all others have ended.
-const OTHERS: Duration = Duration::from_secs(900);
+/// How long a test may wait until all other tests have ended.
+const ALONE_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Whether other tests run at the same time.
-enum Company {
+/// Whether other tests may run at the same time.
+enum Isolation {
     Shared {
         _guard: RwLockReadGuard<'static, ()>,
     },
     Alone {
         _guard: RwLockWriteGuard<'static, ()>,
     },
-    /// On the way from one to the other.
+    /// While changing from shared to alone.
     Waiting,
 }
 
-/// A place for a test.
+/// The test bed of a test.
 pub struct Bed {
     /// The cluster.
     pub cluster: Cluster,
     /// The test's own namespace.
     pub namespace: TestNamespace,
     image: String,
-    company: Company,
+    isolation: Isolation,
 }
 
 impl Bed {
-    /// A bed in a new namespace; `hint` is part of its name.
+    /// Creates a test bed with a new namespace; `hint` is part of its name.
     pub async fn new(hint: &str) -> Result<Self> {
-        let company = Company::Shared { _guard: TOGETHER.read().await };
+        let isolation = Isolation::Shared { _guard: RUNNING.read().await };
         let cluster = e2e::cluster().await?;
         INSTALLED.get_or_try_init(async || cluster.operator().await).await?;
         let image = cluster.double_image().await?;
@@ -81,21 +81,22 @@ impl Bed {
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
         });
         claims.create(&PostParams::default(), &serde_json::from_value(claim)?).await?;
-        Ok(Self { cluster, namespace, image, company })
+        Ok(Self { cluster, namespace, image, isolation })
     }
 
-    /// Waits until no other test runs, and keeps them from starting: for tests that count what everybody does, or that
-    /// kill the operator. What was made before is still there.
+    /// Waits until no other test runs, and keeps others from starting: for tests that count all requests or kill the
+    /// operator. Objects that were created before stay.
     pub async fn alone(&mut self) -> Result<()> {
-        self.company = Company::Waiting;
-        let guard = eventually("all other tests have ended", OTHERS, async || Ok(TOGETHER.try_write()?)).await?;
-        self.company = Company::Alone { _guard: guard };
+        self.isolation = Isolation::Waiting;
+        let guard = eventually("all other tests have ended", ALONE_TIMEOUT, async || Ok(RUNNING.try_write()?)).await?;
+        self.isolation = Isolation::Alone { _guard: guard };
         Ok(())
     }
 
-    /// Deletes the operator's pod. Only for tests that are [alone](Bed::alone); without a grace period it ends without a word.
+    /// Deletes the pod of the operator. Only for tests that are [alone](Bed::alone). With a grace period of 0 it is
+    /// killed without SIGTERM.
     pub async fn kill_operator(&self, grace_period_seconds: u32) -> Result<()> {
-        ensure!(matches!(self.company, Company::Alone { .. }), "other tests count on the operator");
+        ensure!(matches!(self.isolation, Isolation::Alone { .. }), "other tests need the operator");
         let grace = format!("--grace-period={grace_period_seconds}");
         let (release, selector) = (e2e::operator::RELEASE, e2e::operator::SELECTOR);
         let mut delete = vec!["-n", release, "delete", "pods", "--selector", selector];
@@ -130,7 +131,7 @@ impl Bed {
         object
     }
 
-    /// The image of trainers and servers that work.
+    /// The image of the trainers and servers: the test double.
     pub fn image(&self) -> &str {
         &self.image
     }
@@ -141,23 +142,23 @@ impl Bed {
         self.models().create(&PostParams::default(), &object).await.with_context(|| format!("cannot create {name}"))
     }
 
-    /// Merges `changes` into an object, as a user does with kubectl.
+    /// Merges `changes` into an object, as a user with kubectl does.
     pub async fn edit(&self, name: &str, changes: Value) -> Result<RecommenderModel> {
         let patch = Patch::Merge(changes);
         self.models().patch(name, &user(), &patch).await.with_context(|| format!("cannot edit {name}"))
     }
 
-    /// Asks for a training run.
+    /// Requests a training run.
     pub async fn request(&self, name: &str, value: &str) -> Result<RecommenderModel> {
         self.edit(name, json!({"metadata": {"annotations": {"recommender.dev/train": value}}})).await
     }
 
-    /// The objects.
+    /// The API of the RecommenderModels.
     pub fn models(&self) -> Api<RecommenderModel> {
         Api::namespaced(self.cluster.client(), &self.namespace.name)
     }
 
-    /// Objects of a kind that is known at compile time.
+    /// The API of a kind that is known at compile time.
     pub fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
@@ -165,22 +166,22 @@ impl Bed {
         Api::namespaced(self.cluster.client(), &self.namespace.name)
     }
 
-    /// Children of a kind.
+    /// The API of a kind of children.
     pub fn children(&self, kind: Kind) -> Api<DynamicObject> {
         Api::namespaced_with(self.cluster.client(), &self.namespace.name, &kind.resource())
     }
 
-    /// Waits until an object is as wanted.
+    /// Waits until an object is as desired.
     pub async fn until(
         &self,
         name: &str,
         what: &str,
-        wanted: impl Fn(&RecommenderModel) -> bool,
+        is_desired: impl Fn(&RecommenderModel) -> bool,
     ) -> Result<RecommenderModel> {
-        e2e::until(&self.models(), name, what, PATIENCE, wanted).await
+        e2e::until(&self.models(), name, what, TIMEOUT, is_desired).await
     }
 
-    /// Waits until an object as it is specified now is rolled out and answers.
+    /// Waits until the current generation of an object is rolled out and ready.
     pub async fn served(&self, name: &str) -> Result<RecommenderModel> {
         self.until(name, "is served as specified", |model| {
             is(model, "Ready", "True") && is(model, "ServingReady", "True") && is(model, "Reconciling", "False")
@@ -188,16 +189,16 @@ impl Bed {
         .await
     }
 
-    /// What the servers of an object answer, which must be 200.
+    /// The response of the servers of an object, which must be 200.
     pub async fn answer(&self, service: &str, path: &str) -> Result<String> {
         let (status, body) = self.cluster.service_get(&self.namespace.name, service, 80, path).await?;
         ensure!(status == 200, "{status} {body}");
         Ok(body.trim().to_owned())
     }
 
-    /// Waits until the servers of an object answer; kube-proxy needs a moment after the pods are ready.
+    /// Waits for a response of the servers. kube-proxy needs a moment after the pods are ready.
     pub async fn answers(&self, service: &str, path: &str) -> Result<String> {
-        eventually(&format!("{service} answers {path}"), PATIENCE, async || self.answer(service, path).await).await
+        eventually(&format!("{service} answers {path}"), TIMEOUT, async || self.answer(service, path).await).await
     }
 
     /// The serving Deployment of an object whose children are named after `base`.
@@ -205,19 +206,19 @@ impl Bed {
         Ok(self.api::<Deployment>().get(&format!("{base}-serving")).await?)
     }
 
-    /// Waits until the operator has made events with just these reasons about an object, in this order. They come right
-    /// after the status that they tell of.
-    pub async fn told(&self, model: &RecommenderModel, reasons: &[&str]) -> Result<()> {
-        eventually(&format!("the events are {reasons:?}"), PATIENCE, async || {
+    /// Waits until the reasons of the Events about an object are exactly these, in this order. An Event is written
+    /// right after the status that it is about.
+    pub async fn until_events(&self, model: &RecommenderModel, reasons: &[&str]) -> Result<()> {
+        eventually(&format!("the events are {reasons:?}"), TIMEOUT, async || {
             let events = self.events(model).await?;
-            let told: Vec<_> = events.into_iter().filter_map(|event| event.reason).collect();
-            ensure!(told == reasons, "{told:?}");
+            let found: Vec<_> = events.into_iter().filter_map(|event| event.reason).collect();
+            ensure!(found == reasons, "{found:?}");
             Ok(())
         })
         .await
     }
 
-    /// The operator's events about an object, in the order in which they were made.
+    /// The Events about an object, oldest first.
     pub async fn events(&self, model: &RecommenderModel) -> Result<Vec<Event>> {
         let events = self.api::<Event>().list(&ListParams::default()).await?;
         let about = |event: &Event| event.regarding.as_ref().and_then(|object| object.uid.clone()) == model.uid();
@@ -227,52 +228,52 @@ impl Bed {
     }
 }
 
-/// Waits until nothing is left of tests that have ended.
-pub async fn all_is_over(cluster: &Cluster) -> Result<()> {
+/// Waits until all namespaces of finished tests are gone.
+pub async fn terminating_namespaces_are_gone(cluster: &Cluster) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(cluster.client());
-    eventually("the namespaces of earlier tests are gone", PATIENCE, async || {
+    eventually("the namespaces of earlier tests are gone", TIMEOUT, async || {
         let namespaces = namespaces.list(&ListParams::default()).await?;
-        let dying = namespaces.iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_some());
-        let dying: Vec<_> = dying.map(ResourceExt::name_any).collect();
-        ensure!(dying.is_empty(), "{dying:?}");
+        let terminating = namespaces.iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_some());
+        let terminating: Vec<_> = terminating.map(ResourceExt::name_any).collect();
+        ensure!(terminating.is_empty(), "{terminating:?}");
         Ok(())
     })
     .await
 }
 
-/// Patches of a user.
+/// Patch parameters with the field manager of `kubectl edit`.
 pub fn user() -> PatchParams {
     PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() }
 }
 
-/// A condition of an object, if it speaks of the object's present generation.
+/// A condition of an object, if it is about the current generation.
 pub fn condition<'a>(model: &'a RecommenderModel, kind: &str) -> Option<&'a Condition> {
     let conditions = &model.status.as_ref()?.conditions;
-    let of_now = |condition: &&Condition| condition.observed_generation == model.metadata.generation;
-    conditions.iter().find(|condition| condition.type_ == kind).filter(of_now)
+    let is_current = |condition: &&Condition| condition.observed_generation == model.metadata.generation;
+    conditions.iter().find(|condition| condition.type_ == kind).filter(is_current)
 }
 
-/// Whether a condition has this status for the object's present generation.
+/// Whether a condition has this status, for the current generation.
 pub fn is(model: &RecommenderModel, kind: &str, status: &str) -> bool {
     condition(model, kind).is_some_and(|condition| condition.status == status)
 }
 
-/// Whether a condition has this reason for the object's present generation and its message says `text`.
-pub fn says(model: &RecommenderModel, kind: &str, reason: &str, text: &str) -> bool {
+/// Whether a condition has this reason and `text` in its message, for the current generation.
+pub fn has_message(model: &RecommenderModel, kind: &str, reason: &str, text: &str) -> bool {
     condition(model, kind).is_some_and(|condition| condition.reason == reason && condition.message.contains(text))
 }
 
-/// What is served, according to the status.
+/// The serving status.
 pub fn serving(model: &RecommenderModel) -> ServingStatus {
     model.status.as_ref().and_then(|status| status.serving.clone()).unwrap_or_default()
 }
 
-/// What is trained, according to the status.
+/// The training status.
 pub fn training(model: &RecommenderModel) -> TrainingStatus {
     model.status.as_ref().and_then(|status| status.training.clone()).unwrap_or_default()
 }
 
-/// JSON merge patch (RFC 7396).
+/// Applies a JSON merge patch (RFC 7396).
 fn merge(target: &mut Value, patch: Value) {
     let Value::Object(changes) = patch else {
         *target = patch;

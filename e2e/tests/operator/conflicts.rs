@@ -1,4 +1,4 @@
-//! Objects of the user's that happen to have the names of children.
+//! Objects of users that have the names of children.
 
 use anyhow::{Result, ensure};
 use e2e::eventually;
@@ -7,13 +7,13 @@ use kube::{
     ResourceExt,
     api::{DeleteParams, DynamicObject, PostParams},
 };
-use recommender_operator::render::Kind;
+use recommender_operator::kinds::Kind;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, PATIENCE, condition, is, says};
+use crate::bed::{Bed, TIMEOUT, condition, has_message, is};
 
-/// What a user might have had before.
-fn foreign(kind: Kind) -> Value {
+/// The object of a user.
+fn object_of_user(kind: Kind) -> Value {
     let labels = json!({"app": "mine"});
     let spec = match kind {
         Kind::Service => json!({"selector": labels, "ports": [{"port": 80}]}),
@@ -30,7 +30,7 @@ fn foreign(kind: Kind) -> Value {
     json!({"spec": spec})
 }
 
-pub async fn children_of_the_user_with_our_names_are_never_touched() -> Result<()> {
+pub async fn objects_of_users_with_names_of_children_are_never_changed() -> Result<()> {
     let bed = Bed::new("conflict").await?;
     try_join!(
         check(&bed, "a", Kind::Service, "a", "ServingReady"),
@@ -40,16 +40,16 @@ pub async fn children_of_the_user_with_our_names_are_never_touched() -> Result<(
     Ok(())
 }
 
-async fn check(bed: &Bed, model: &str, kind: Kind, name: &str, aspect: &str) -> Result<()> {
+async fn check(bed: &Bed, model: &str, kind: Kind, name: &str, condition_type: &str) -> Result<()> {
     let objects = bed.children(kind);
     let mut object: DynamicObject = DynamicObject::new(name, &kind.resource());
-    object.data = foreign(kind);
+    object.data = object_of_user(kind);
     objects.create(&PostParams::default(), &object).await?;
-    // The Deployment's controller takes note of it, and then leaves it alone.
-    let before = eventually("the user's object is at rest", PATIENCE, async || {
+    // Wait until the Deployment controller has written the status, after which it does not change the object.
+    let before = eventually("the user's object does not change any more", TIMEOUT, async || {
         let object = objects.get(name).await?;
-        let seen = object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation;
-        ensure!(seen || kind != Kind::Deployment, "{:?}", object.data["status"]);
+        let observed = object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation;
+        ensure!(observed || kind != Kind::Deployment, "{:?}", object.data["status"]);
         Ok(object)
     })
     .await?;
@@ -57,26 +57,35 @@ async fn check(bed: &Bed, model: &str, kind: Kind, name: &str, aspect: &str) -> 
     let monitoring = json!({"spec": {"monitoring": {"metrics": {"profile": "FastApiInstrumentator"}}}});
     bed.create(model, monitoring).await?;
     let conflict = format!("{} {name} exists and is not owned by this RecommenderModel", kind.as_str());
-    let told = bed.until(model, "tells the conflict", |model| says(model, aspect, "NameConflict", &conflict)).await?;
-    if aspect == "ServingReady" {
-        ensure!(says(&told, "Stalled", "NameConflict", &conflict), "Stalled: {:?}", condition(&told, "Stalled"));
+    let reported = bed
+        .until(model, "reports the conflict", |model| has_message(model, condition_type, "NameConflict", &conflict))
+        .await?;
+    if condition_type == "ServingReady" {
+        ensure!(
+            has_message(&reported, "Stalled", "NameConflict", &conflict),
+            "Stalled: {:?}",
+            condition(&reported, "Stalled")
+        );
     } else {
-        // What answers requests does not depend on who watches it.
-        bed.until(model, "serves all the same", |model| says(model, "Ready", "Serving", "")).await?;
+        // Serving does not depend on monitoring.
+        bed.until(model, "serves anyway", |model| has_message(model, "Ready", "Serving", "")).await?;
     }
-    // It is tried again and again; give it a reason more.
+    // The conflict is retried. An edit of the object triggers one more reconciliation.
     bed.edit(model, json!({"metadata": {"labels": {"touched": "yes"}}})).await?;
-    bed.until(model, "is trained", |model| says(model, "TrainingReady", "Trained", "")).await?;
+    bed.until(model, "is trained", |model| has_message(model, "TrainingReady", "Trained", "")).await?;
     let after = objects.get(name).await?;
     ensure!(
         after.resource_version() == before.resource_version(),
-        "{} {name} was touched: {:?}",
+        "{} {name} was changed: {:?}",
         kind.as_str(),
         after.metadata
     );
 
     objects.delete(name, &DeleteParams::background()).await?;
-    bed.until(model, "goes on", |model| is(model, aspect, "True") && is(model, "Ready", "True")).await?;
+    bed.until(model, "has no conflict any more", |model| {
+        is(model, condition_type, "True") && is(model, "Ready", "True")
+    })
+    .await?;
     let ours = objects.get(name).await?;
     ensure!(ours.labels().get("recommender.dev/model").is_some_and(|of| of == model), "{:?}", ours.metadata);
     Ok(())

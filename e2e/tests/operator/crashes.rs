@@ -1,4 +1,4 @@
-//! The operator ends, and comes back.
+//! Restarts of the operator.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -15,10 +15,10 @@ use serde_json::json;
 
 use crate::{
     audit::{Audit, Request},
-    bed::{Bed, PATIENCE, is, serving, training},
+    bed::{Bed, TIMEOUT, is, serving, training},
 };
 
-/// A value of the operator's own metrics.
+/// A value of a metric of the operator.
 async fn metric(bed: &Bed, name: &str) -> Result<f64> {
     let (status, text) = bed.cluster.service_get(RELEASE, RELEASE, 8080, "/metrics").await?;
     ensure!(status == 200, "{status}");
@@ -32,15 +32,21 @@ async fn operator_pods(bed: &Bed) -> Result<Vec<String>> {
     Ok(pods.list(&ours).await?.iter().filter_map(ResourceExt::uid).collect())
 }
 
-/// Waits until another pod than those `before` has looked at all objects at least once.
-async fn has_looked_again(bed: &Bed, before: &[String]) -> Result<()> {
-    eventually("another operator has looked at everything", PATIENCE, async || {
+/// Waits until a pod other than those of `before` has reconciled all objects.
+async fn has_reconciled_again(bed: &Bed, before: &[String]) -> Result<()> {
+    eventually("another operator has reconciled everything", TIMEOUT, async || {
         let pods = operator_pods(bed).await?;
-        ensure!(!pods.is_empty() && pods.iter().all(|pod| !before.contains(pod)), "the old one still ends: {pods:?}");
+        ensure!(
+            !pods.is_empty() && pods.iter().all(|pod| !before.contains(pod)),
+            "the old pod is still terminating: {pods:?}"
+        );
         let objects = metric(bed, "recommender_operator_objects").await?;
-        let looked = metric(bed, "recommender_operator_reconciles_total{result=\"success\"}").await?;
-        let at_work = metric(bed, "recommender_operator_reconciles_in_flight").await?;
-        ensure!(objects >= 3.0 && looked >= objects && at_work == 0.0, "{looked} looks at {objects}, {at_work} now");
+        let reconciled = metric(bed, "recommender_operator_reconciles_total{result=\"success\"}").await?;
+        let in_flight = metric(bed, "recommender_operator_reconciles_in_flight").await?;
+        ensure!(
+            objects >= 3.0 && reconciled >= objects && in_flight == 0.0,
+            "{reconciled} reconciliations of {objects} objects, {in_flight} in flight"
+        );
         Ok(())
     })
     .await
@@ -60,7 +66,7 @@ pub async fn a_restart_with_converged_objects_only_lists_and_watches() -> Result
     let before = operator_pods(&bed).await?;
     let audit = Audit::from_now(&bed.cluster)?;
     bed.kill_operator(30).await?;
-    has_looked_again(&bed, &before).await?;
+    has_reconciled_again(&bed, &before).await?;
 
     let requests: Vec<Request> = audit.requests(RELEASE)?.into_iter().filter(Request::is_operators).collect();
     let here: Vec<_> = requests.iter().filter(|request| request.namespace == bed.namespace.name).collect();
@@ -74,13 +80,13 @@ pub async fn a_restart_with_converged_objects_only_lists_and_watches() -> Result
     Ok(())
 }
 
-/// Every Job there ever was, by UID.
-async fn record_jobs(jobs: Api<Job>, seen: &std::sync::Mutex<HashSet<(String, String)>>) -> Result<()> {
+/// Records the UID of every Job by its model.
+async fn record_jobs(jobs: Api<Job>, recorded: &std::sync::Mutex<HashSet<(String, String)>>) -> Result<()> {
     let watch = watcher(jobs, watcher::Config::default()).default_backoff().applied_objects();
     watch
         .try_for_each(|job| {
-            if let Ok(mut seen) = seen.lock() {
-                seen.insert((job.labels()["recommender.dev/model"].clone(), job.uid().unwrap_or_default()));
+            if let Ok(mut recorded) = recorded.lock() {
+                recorded.insert((job.labels()["recommender.dev/model"].clone(), job.uid().unwrap_or_default()));
             }
             std::future::ready(Ok(()))
         })

@@ -1,4 +1,4 @@
-//! From `kubectl apply` to serving: what is made, what is told, and how little it costs.
+//! From `kubectl apply` to serving: children, status, Events, and the number of writes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use kube::{
     Api, ResourceExt,
     api::{DynamicObject, ListParams},
 };
-use recommender_operator::{api::RecommenderModel, render::Kind};
+use recommender_operator::{api::RecommenderModel, kinds::Kind};
 use serde_json::json;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     bed::{Bed, condition, is, serving},
 };
 
-/// Every aspect of the object, in the order in which the status lists them.
+/// All condition types, in the order of the status.
 const CONDITIONS: [&str; 8] = [
     "Ready",
     "Reconciling",
@@ -28,7 +28,7 @@ const CONDITIONS: [&str; 8] = [
     "MonitoringReady",
 ];
 
-/// Most status writes from creation until the object serves.
+/// Maximum number of status writes from creation until the object serves.
 const STATUS_WRITES: usize = 6;
 
 pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
@@ -46,8 +46,8 @@ pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
     let requests = audit.of_operator_in(&bed.namespace.name)?;
 
     children_are_labelled_and_owned(&bed, &model).await?;
-    the_status_tells_what_happened(&model)?;
-    the_version_is_what_the_trainer_reported_and_what_answers(&bed, &model).await?;
+    the_status_is_complete(&model)?;
+    the_served_version_is_what_the_trainer_reported(&bed, &model).await?;
     kubectl_shows_it(&bed, &model).await?;
     pods_have_no_api_token(&bed).await?;
     writes_are_few(&requests)?;
@@ -96,7 +96,7 @@ async fn children_are_labelled_and_owned(bed: &Bed, model: &RecommenderModel) ->
     Ok(())
 }
 
-fn the_status_tells_what_happened(model: &RecommenderModel) -> Result<()> {
+fn the_status_is_complete(model: &RecommenderModel) -> Result<()> {
     let status = model.status.as_ref().context("there is a status")?;
     ensure!(status.observed_generation == model.metadata.generation, "{:?}", status.observed_generation);
     let types: Vec<_> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
@@ -111,15 +111,16 @@ fn the_status_tells_what_happened(model: &RecommenderModel) -> Result<()> {
     ] {
         ensure!(is(model, kind, value), "{kind} is {:?}", condition(model, kind));
     }
-    let silent = status.conditions.iter().find(|condition| condition.reason.is_empty() || condition.message.is_empty());
-    ensure!(silent.is_none(), "no reason or message in {silent:?}");
+    let incomplete =
+        status.conditions.iter().find(|condition| condition.reason.is_empty() || condition.message.is_empty());
+    ensure!(incomplete.is_none(), "no reason or message in {incomplete:?}");
     let serving = serving(model);
     ensure!(serving.replicas == 2 && serving.desired_replicas == 2 && serving.rolling_out.is_none(), "{serving:?}");
     Ok(())
 }
 
-/// The server's answers come from its environment and from the artifact, whose digest it has checked.
-async fn the_version_is_what_the_trainer_reported_and_what_answers(bed: &Bed, model: &RecommenderModel) -> Result<()> {
+/// The responses of the server come from its environment and from the artifact, whose digest it has verified.
+async fn the_served_version_is_what_the_trainer_reported(bed: &Bed, model: &RecommenderModel) -> Result<()> {
     let versions = model.status.as_ref().map(|status| status.versions.clone()).unwrap_or_default();
     let [version] = &versions[..] else { anyhow::bail!("one version was trained, not {versions:?}") };
     let expected = format!("file:///artifacts/{}/shop/{}/model", bed.namespace, version.id);
@@ -145,7 +146,7 @@ async fn kubectl_shows_it(bed: &Bed, model: &RecommenderModel) -> Result<()> {
     Ok(())
 }
 
-/// The namespace enforces `restricted`, so the pods comply; that they get no token is our own rule.
+/// The namespace enforces `restricted`, so the pods comply with it. That they get no token is a rule of the operator.
 async fn pods_have_no_api_token(bed: &Bed) -> Result<()> {
     let pods = bed.api::<Pod>().list(&ListParams::default()).await?;
     ensure!(pods.items.len() == 3, "a trainer and two servers, not {} pods", pods.items.len());
@@ -167,7 +168,6 @@ fn writes_are_few(requests: &[Request]) -> Result<()> {
     ensure!((1..=STATUS_WRITES).contains(&status), "{status} status writes");
     let once = [
         ("deployments", "shop-serving"),
-        ("deployments/scale", "shop-serving"), // the second write of the Deployment that an autoscaler is to own
         ("horizontalpodautoscalers", "shop-serving"),
         ("jobs", ""),
         ("poddisruptionbudgets", "shop-serving"),
@@ -182,14 +182,14 @@ fn writes_are_few(requests: &[Request]) -> Result<()> {
 
 async fn each_change_has_one_event(bed: &Bed, model: &RecommenderModel, requests: &[Request]) -> Result<()> {
     let reasons = ["Training", "Trained", "Serving"];
-    bed.told(model, &reasons).await?;
+    bed.until_events(model, &reasons).await?;
     let created = requests.iter().filter(|request| request.resource == "events").count();
     ensure!(created <= reasons.len(), "{created} events were written for {reasons:?}");
     Ok(())
 }
 
-/// Names of all objects of a model's kinds, as `Kind/name`.
-pub async fn family(bed: &Bed, base: &str) -> Result<Vec<String>> {
+/// Names of all objects of a model, as `Kind/name`, including pods.
+pub async fn child_names(bed: &Bed, base: &str) -> Result<Vec<String>> {
     let of_model = ListParams::default().labels(&format!("recommender.dev/model={base}"));
     let mut names = Vec::new();
     for kind in Kind::ALL {

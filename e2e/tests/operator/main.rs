@@ -1,5 +1,5 @@
-//! The operator as users have it: a container from its Helm chart, on a real cluster, with trainers and servers that do
-//! what each test wants.
+//! The operator as users install it: a container from its Helm chart, on a real cluster, with trainers and servers that
+//! behave as each test needs.
 
 mod audit;
 mod bed;
@@ -21,10 +21,11 @@ mod workers;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Tests at a time. They mostly wait for pods to start and end; more than this only make each other slow on two cores.
-const AT_A_TIME: usize = 8;
+/// Tests that run at the same time. They mostly wait for pods to start and end. More tests would slow each other down
+/// on two cores.
+const PARALLEL_TESTS: usize = 8;
 
-/// Lists tests by module, in the order in which they start: those that take longest first.
+/// Lists tests by module, in start order: the longest first.
 macro_rules! tests {
     ($($module:ident { $($name:ident),+ $(,)? })+) => {
         vec![$($(Trial::test(
@@ -36,47 +37,47 @@ macro_rules! tests {
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(AT_A_TIME);
+    arguments.test_threads.get_or_insert(PARALLEL_TESTS);
     let mut trials = tests! {
         workers {
-            a_worker_without_work_goes_and_comes_back_with_it,
-            a_worker_follows_its_lag_and_steps_aside_for_others,
+            a_worker_without_work_scales_to_zero_and_back_up_with_work,
+            a_worker_follows_its_lag_and_yields_to_another_autoscaler,
         }
-        silence { a_converged_object_costs_no_request_for_60_seconds }
+        silence { a_converged_object_causes_no_requests_for_60_seconds }
         scaling {
-            replicas_belong_to_the_autoscaler_alone,
-            going_to_an_autoscaler_and_back_makes_no_dip,
+            the_operator_does_not_own_the_replicas_of_an_autoscaled_deployment,
+            switching_to_an_autoscaler_and_back_never_reduces_the_replicas,
         }
         servers {
-            an_image_that_cannot_be_pulled_is_told_and_never_takes_down_what_serves,
-            a_server_that_never_gets_ready_is_told_and_never_takes_down_what_serves,
+            an_image_that_cannot_be_pulled_is_reported_and_the_served_version_stays_up,
+            a_server_that_never_gets_ready_is_reported_and_the_served_version_stays_up,
         }
     };
     trials.extend(trainers::trials());
     trials.extend(tests! {
-        s3 { versions_live_in_a_bucket_and_a_secret_that_is_missing_or_wrong_is_told }
-        trainers { an_image_that_cannot_be_pulled_is_told_and_replaced_at_once }
+        s3 { versions_are_stored_in_a_bucket_and_a_missing_or_wrong_secret_is_reported }
+        trainers { an_image_that_cannot_be_pulled_is_reported_and_replaced_at_once }
         lifecycle { from_apply_to_serving_each_child_is_written_once }
         retraining {
             a_new_version_is_rolled_out_without_a_failed_request,
-            a_request_that_is_not_understood_is_told_and_starts_nothing,
+            an_invalid_training_request_is_reported_and_starts_nothing,
         }
         children {
-            a_child_that_is_deleted_comes_back,
-            a_training_job_that_is_deleted_is_started_again,
-            a_child_edited_by_hand_is_put_right_and_what_others_added_stays,
-            monitoring_that_is_no_longer_wanted_is_removed,
+            a_deleted_child_is_created_again,
+            a_deleted_training_job_is_created_again,
+            a_manual_edit_of_a_child_is_corrected_and_fields_of_other_managers_stay,
+            monitoring_that_is_no_longer_specified_is_removed,
         }
-        conflicts { children_of_the_user_with_our_names_are_never_touched }
+        conflicts { objects_of_users_with_names_of_children_are_never_changed }
         refused {
-            a_quota_on_jobs_is_told_and_training_goes_on_when_it_is_lifted,
-            a_quota_on_pods_is_told_and_training_goes_on_when_it_is_lifted,
-            a_schedule_that_cannot_be_read_stalls_until_it_is_edited,
+            a_quota_on_jobs_is_reported_and_training_continues_when_it_is_lifted,
+            a_quota_on_pods_is_reported_and_training_continues_when_it_is_lifted,
+            an_invalid_schedule_stalls_until_it_is_edited,
         }
         names { names_of_any_length_with_dots_and_digits_serve }
         deletion {
             deleting_the_object_removes_everything,
-            a_namespace_that_is_deleted_ends_cleanly,
+            a_deleted_namespace_terminates_cleanly,
         }
         crashes {
             a_restart_with_converged_objects_only_lists_and_watches,
@@ -86,7 +87,7 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// Runs a test on a runtime of its own.
+/// Runs a test on its own runtime.
 fn finish(test: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(test).map_err(|error| Failed::from(format!("{error:#}")))

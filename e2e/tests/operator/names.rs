@@ -1,4 +1,4 @@
-//! Names that an object may have and a Service may not.
+//! Names that are valid for a RecommenderModel but not for a Service.
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
@@ -23,6 +23,6 @@ async fn serves(bed: &Bed, name: &str) -> Result<()> {
     let version = serving(&model).version;
     ensure!(version == Some(bed.answers(&base, "/version").await?), "{name}: another version answers");
     let events = bed.events(&model).await?;
-    ensure!(!events.is_empty(), "no event speaks of {name}");
+    ensure!(!events.is_empty(), "there is no Event about {name}");
     Ok(())
 }

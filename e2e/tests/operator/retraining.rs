@@ -1,4 +1,4 @@
-//! Training on request, and the change from one version to the next.
+//! Training on request, and the rollout of a new version.
 
 use std::{
     sync::{Arc, Mutex},
@@ -11,16 +11,16 @@ use kube::api::ListParams;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::bed::{Bed, is, says, serving, training};
+use crate::bed::{Bed, has_message, is, serving, training};
 
-/// Asks a Service for its version all the time.
+/// Requests the version from a Service continuously.
 pub struct Poller {
     answers: Arc<Mutex<Vec<Result<String, String>>>>,
     task: JoinHandle<()>,
 }
 
 impl Poller {
-    /// Begins with a Service that answers.
+    /// Starts with a Service that responds.
     pub fn start(bed: &Bed, service: &'static str) -> Self {
         let (cluster, namespace) = (bed.cluster.clone(), bed.namespace.name.clone());
         let answers = Arc::new(Mutex::new(Vec::new()));
@@ -41,14 +41,14 @@ impl Poller {
         Self { answers, task }
     }
 
-    /// Ends it. All answers, each the version that answered; a request that failed is an error.
+    /// Stops and returns all responses, which are versions. A failed request is an error.
     pub fn answers(self) -> Result<Vec<String>> {
         self.task.abort();
         let answers = self.answers.lock().map(|answers| answers.clone()).unwrap_or_default();
-        let asked = answers.len();
-        ensure!(asked > 10, "only {asked} requests");
+        let requests = answers.len();
+        ensure!(requests > 10, "only {requests} requests");
         let failed: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-        ensure!(failed.is_empty(), "{} of {asked} requests failed: {:?}", failed.len(), failed[0]);
+        ensure!(failed.is_empty(), "{} of {requests} requests failed: {:?}", failed.len(), failed[0]);
         Ok(answers.into_iter().flatten().collect())
     }
 }
@@ -61,20 +61,21 @@ pub async fn a_new_version_is_rolled_out_without_a_failed_request() -> Result<()
     let poller = Poller::start(&bed, "shop");
 
     bed.request("shop", "full 1").await?;
-    let on_its_way =
+    let rolling_out =
         bed.until("shop", "rolls out another version", |model| serving(model).rolling_out.is_some()).await?;
-    ensure!(serving(&on_its_way).version.as_ref() == Some(&first), "it is not the old one that is told to serve");
-    ensure!(is(&on_its_way, "Ready", "True"), "the old version serves: {:#?}", on_its_way.status);
-    let second = serving(&on_its_way).rolling_out.context("it is rolled out")?;
+    ensure!(serving(&rolling_out).version.as_ref() == Some(&first), "the status does not report the old version");
+    ensure!(is(&rolling_out, "Ready", "True"), "the old version serves: {:#?}", rolling_out.status);
+    let second = serving(&rolling_out).rolling_out.context("it is rolled out")?;
     ensure!(second != first, "it is the same version");
 
-    let switched =
-        bed.until("shop", "is told to serve it", |model| serving(model).version.as_ref() == Some(&second)).await?;
+    let switched = bed
+        .until("shop", "reports that it is served", |model| serving(model).version.as_ref() == Some(&second))
+        .await?;
     let deployment = bed.deployment("shop").await?.status.unwrap_or_default();
     ensure!(deployment.updated_replicas == Some(2) && deployment.ready_replicas == Some(2), "{deployment:?}");
     ensure!(serving(&switched).rolling_out.is_none() && serving(&switched).replicas == 2, "{:?}", serving(&switched));
     bed.served("shop").await?;
-    e2e::eventually("only the new version answers", crate::bed::PATIENCE, async || {
+    e2e::eventually("only the new version answers", crate::bed::TIMEOUT, async || {
         ensure!(bed.answer("shop", "/version").await? == second, "the old one answers");
         Ok(())
     })
@@ -91,17 +92,17 @@ pub async fn a_new_version_is_rolled_out_without_a_failed_request() -> Result<()
     Ok(())
 }
 
-pub async fn a_request_that_is_not_understood_is_told_and_starts_nothing() -> Result<()> {
+pub async fn an_invalid_training_request_is_reported_and_starts_nothing() -> Result<()> {
     let bed = Bed::new("request").await?;
     bed.create("shop", json!({})).await?;
     let good = serving(&bed.served("shop").await?);
     bed.request("shop", "yes please").await?;
-    let told = bed
-        .until("shop", "says what to write", |model| {
-            says(model, "TrainingReady", "InvalidRequest", "\"yes please\", which asks for nothing: write full")
+    let reported = bed
+        .until("shop", "reports what to write", |model| {
+            has_message(model, "TrainingReady", "InvalidRequest", "\"yes please\", which asks for nothing: write full")
         })
         .await?;
-    ensure!(is(&told, "Ready", "True") && serving(&told) == good, "{:#?}", told.status);
+    ensure!(is(&reported, "Ready", "True") && serving(&reported) == good, "{:#?}", reported.status);
     let jobs = bed.api::<Job>().list(&ListParams::default()).await?;
     ensure!(jobs.items.len() == 1, "{} Jobs", jobs.items.len());
     Ok(())

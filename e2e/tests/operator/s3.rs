@@ -1,4 +1,4 @@
-//! Model versions in a bucket: the example recommender, an S3 server in the cluster, and a Secret that only pods see.
+//! Model versions in a bucket: the example recommender, an S3 server in the cluster, and a Secret that only pods read.
 
 use std::fmt::Debug;
 
@@ -20,47 +20,53 @@ use serde_json::{Value, json};
 
 use crate::{
     audit::Audit,
-    bed::{Bed, PATIENCE, is, says, training},
+    bed::{Bed, TIMEOUT, has_message, is, training},
 };
 
+/// The RecommenderModel.
 const NAME: &str = "packages";
 
-/// Where the object wants its versions: a bucket and a prefix.
+/// The bucket for versions.
 const BUCKET: &str = "models";
+/// The prefix of versions in the bucket.
 const PREFIX: &str = "recommenders";
 
-/// What pods show to the S3 server.
+/// The Secret with the credentials of the pods.
 const SECRET: &str = "packages-s3";
+/// The access key ID.
 const ACCESS_KEY: &str = "trainer";
+/// The secret access key that the S3 server accepts.
 const RIGHT: &str = "the-secret-that-the-server-knows";
+/// A secret access key that the S3 server refuses.
 const WRONG: &str = "a-secret-with-a-typing-error";
 
-/// The S3 server: its Deployment, its Service and the Secret with its own copy of the credentials.
+/// The S3 server: name of its Deployment, its Service and the Secret with its own copy of the credentials.
 const STORE: &str = "store";
+/// The port of the S3 server.
 const PORT: u16 = 9000;
-/// Directories in here are buckets.
+/// The data directory of the S3 server. Its subdirectories are buckets.
 const ROOT: &str = "/data";
 
-/// As users meet it: first the Secret is forgotten, then it is wrong, then it is right.
-pub async fn versions_live_in_a_bucket_and_a_secret_that_is_missing_or_wrong_is_told() -> Result<()> {
+/// As users may experience it: first the Secret is missing, then wrong, then right.
+pub async fn versions_are_stored_in_a_bucket_and_a_missing_or_wrong_secret_is_reported() -> Result<()> {
     let bed = Bed::new("s3").await?;
     let audit = Audit::from_now(&bed.cluster)?;
-    // Both before anything runs: a first build takes minutes, and the run below has a deadline.
+    // Build both images before anything runs: a first build takes minutes, and the run below has a deadline.
     let (image, server) = (bed.cluster.example_image().await?, bed.cluster.s3_image().await?);
     bed.create(NAME, in_bucket(&bed, &image)).await?;
     run_store(&bed, &server).await?;
 
-    a_missing_secret_is_told(&bed).await?;
+    a_missing_secret_is_reported(&bed).await?;
     set_secret(&bed, WRONG).await?;
-    a_wrong_secret_is_told(&bed).await?;
+    a_wrong_secret_is_reported(&bed).await?;
     set_secret(&bed, RIGHT).await?;
     bed.request(NAME, "full with the right secret").await?;
     let model = bed.served(NAME).await?;
 
     let version = the_version_is_in_the_bucket(&bed, &model).await?;
     it_answers(&bed, &version).await?;
-    only_pods_see_secrets(&bed, &audit)?;
-    nothing_tells_a_secret(&bed).await
+    only_pods_read_secrets(&bed, &audit)?;
+    no_secret_is_leaked(&bed).await
 }
 
 /// The example recommender, with a bucket instead of the claim.
@@ -77,7 +83,7 @@ fn in_bucket(bed: &Bed, image: &str) -> Value {
     }})
 }
 
-/// Waits until the S3 server is ready.
+/// Starts the S3 server and waits until it is ready.
 async fn run_store(bed: &Bed, server: &str) -> Result<()> {
     let credentials = json!({
         "metadata": {"name": STORE},
@@ -88,14 +94,15 @@ async fn run_store(bed: &Bed, server: &str) -> Result<()> {
     create::<Service>(bed, json!({"metadata": {"name": STORE}, "spec": {"selector": {"app": STORE}, "ports": ports}}))
         .await?;
     create::<Deployment>(bed, store(server, bed.image())).await?;
-    e2e::until(&bed.api::<Deployment>(), STORE, "is ready", PATIENCE, |deployment| {
+    e2e::until(&bed.api::<Deployment>(), STORE, "is ready", TIMEOUT, |deployment| {
         deployment.status.as_ref().and_then(|status| status.ready_replicas) == Some(1)
     })
     .await
     .map(drop)
 }
 
-/// The server keeps objects as files. `shell` makes the bucket, and lets the test look into it behind the server's back.
+/// The Deployment of the S3 server, which stores objects as files. `shell` is an image with a shell: it creates the
+/// bucket, and lets the test read the files directly.
 fn store(server: &str, shell: &str) -> Value {
     let bucket = [("command", json!(["mkdir", format!("{ROOT}/{BUCKET}")]))];
     let serve = [
@@ -121,7 +128,7 @@ fn store(server: &str, shell: &str) -> Value {
     })
 }
 
-/// A container as Pod Security's level `restricted` wants it, with the data.
+/// A container that complies with the Pod Security level `restricted`, with the data volume.
 fn container<const N: usize>(name: &str, image: &str, fields: [(&str, Value); N]) -> Value {
     let mut container = json!({
         "name": name,
@@ -147,7 +154,7 @@ where
     Ok(())
 }
 
-/// Makes the Secret that the object names, or changes it.
+/// Creates or changes the Secret that the object names.
 async fn set_secret(bed: &Bed, secret_access_key: &str) -> Result<()> {
     let secret = json!({
         "apiVersion": "v1",
@@ -160,32 +167,34 @@ async fn set_secret(bed: &Bed, secret_access_key: &str) -> Result<()> {
     Ok(())
 }
 
-/// The run waits for the Secret, and goes on by itself once it is there.
-async fn a_missing_secret_is_told(bed: &Bed) -> Result<()> {
+/// The run waits for the Secret, and continues by itself once it exists.
+async fn a_missing_secret_is_reported(bed: &Bed) -> Result<()> {
     let missing = format!("secret \"{SECRET}\" not found");
-    let told = bed
-        .until(NAME, "says which secret is missing", |model| says(model, "TrainingReady", "TrainingBlocked", &missing))
+    let reported = bed
+        .until(NAME, "reports the missing secret", |model| {
+            has_message(model, "TrainingReady", "TrainingBlocked", &missing)
+        })
         .await?;
-    ensure!(is(&told, "Ready", "False") && training(&told).last.is_none(), "{:#?}", told.status);
+    ensure!(is(&reported, "Ready", "False") && training(&reported).last.is_none(), "{:#?}", reported.status);
     Ok(())
 }
 
-/// S3's own word for it, which is in every manual, and what to look at.
-async fn a_wrong_secret_is_told(bed: &Bed) -> Result<()> {
+/// The condition shows the error code of S3, which is documented everywhere, and what to check.
+async fn a_wrong_secret_is_reported(bed: &Bed) -> Result<()> {
     let refused = "403 SignatureDoesNotMatch from the store: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY";
-    let told = bed
-        .until(NAME, "says that the credentials are wrong", |model| {
-            says(model, "TrainingReady", "TrainingFailed", refused)
+    let reported = bed
+        .until(NAME, "reports the wrong credentials", |model| {
+            has_message(model, "TrainingReady", "TrainingFailed", refused)
         })
         .await?;
-    ensure!(is(&told, "Ready", "False") && is(&told, "Stalled", "True"), "{:#?}", told.status);
-    ensure!(versions(&told).is_empty(), "{:?}", versions(&told));
+    ensure!(is(&reported, "Ready", "False") && is(&reported, "Stalled", "True"), "{:#?}", reported.status);
+    ensure!(versions(&reported).is_empty(), "{:?}", versions(&reported));
     let files = in_store(bed, &["busybox", "find", &format!("{ROOT}/{BUCKET}"), "-type", "f"]).await?;
     ensure!(files.is_empty(), "something was stored without permission:\n{files}");
     Ok(())
 }
 
-/// What the trainer reported is what lies in the bucket, read from the server's disk.
+/// The bucket contains what the trainer reported, read from the disk of the server.
 async fn the_version_is_in_the_bucket(bed: &Bed, model: &RecommenderModel) -> Result<Version> {
     let trained = versions(model);
     let [version] = &trained[..] else { anyhow::bail!("one version was trained, not {trained:?}") };
@@ -212,11 +221,11 @@ async fn it_answers(bed: &Bed, version: &Version) -> Result<()> {
     Ok(())
 }
 
-/// The operator asks for no secret anywhere; that the kubelet does shows that such requests would be seen.
-fn only_pods_see_secrets(bed: &Bed, audit: &Audit) -> Result<()> {
+/// The operator never requests a Secret. The requests of the kubelet show that the audit log would contain them.
+fn only_pods_read_secrets(bed: &Bed, audit: &Audit) -> Result<()> {
     let of_secrets = audit.requests("\"secrets\"")?;
     let own: Vec<_> = of_secrets.iter().filter(|request| request.is_operators()).collect();
-    ensure!(own.is_empty(), "the operator asked for secrets: {own:?}");
+    ensure!(own.is_empty(), "the operator requested secrets: {own:?}");
     let kubelets = of_secrets.iter().any(|request| {
         request.user.starts_with("system:node:") && request.namespace == bed.namespace.name && request.name == SECRET
     });
@@ -225,16 +234,16 @@ fn only_pods_see_secrets(bed: &Bed, audit: &Audit) -> Result<()> {
     Ok(())
 }
 
-/// Neither what the operator writes nor what the pods say has the credentials in it.
-async fn nothing_tells_a_secret(bed: &Bed) -> Result<()> {
+/// Neither objects of the operator nor logs of the pods contain the credentials.
+async fn no_secret_is_leaked(bed: &Bed) -> Result<()> {
     let ours = "recommendermodels,jobs,deployments,pods,replicasets,events";
     let mut texts = bed.cluster.kubectl(&["-n", &bed.namespace.name, "get", ours, "-o", "json"]).await?;
     let of_model = format!("--selector=recommender.dev/model={NAME}");
     texts += &bed.cluster.kubectl(&["-n", &bed.namespace.name, "logs", &of_model, "--tail=-1"]).await?;
-    ensure!(texts.contains("SignatureDoesNotMatch") && texts.contains("version trained"), "the logs are not there");
+    ensure!(texts.contains("SignatureDoesNotMatch") && texts.contains("version trained"), "the logs are missing");
     for secret in [RIGHT, WRONG] {
         let found = texts.lines().find(|line| line.contains(secret));
-        ensure!(found.is_none(), "the secret is told: {found:?}");
+        ensure!(found.is_none(), "the secret is leaked: {found:?}");
     }
     Ok(())
 }
@@ -243,7 +252,7 @@ fn versions(model: &RecommenderModel) -> Vec<Version> {
     model.status.as_ref().map(|status| status.versions.clone()).unwrap_or_default()
 }
 
-/// Runs a command beside the S3 server.
+/// Runs a command in the pod of the S3 server.
 async fn in_store(bed: &Bed, command: &[&str]) -> Result<String> {
     let deployment = format!("deployment/{STORE}");
     let exec = ["-n", &bed.namespace.name, "exec", &deployment, "--container=shell", "--"];

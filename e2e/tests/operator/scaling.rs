@@ -1,4 +1,4 @@
-//! Who sets the number of serving pods.
+//! Which field manager owns the number of serving pods.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,21 +14,21 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::bed::{Bed, PATIENCE, serving, user};
+use crate::bed::{Bed, TIMEOUT, serving, user};
 
-/// A Deployment at some instant.
+/// The state of a Deployment at some time.
 #[derive(Clone, Debug, PartialEq)]
 struct Sample {
     replicas: i32,
-    /// Who set the replicas, according to the API server.
+    /// The field managers of the replicas.
     owners: Vec<String>,
     /// Generation of the Deployment.
     generation: i64,
-    /// The variable by which the test tells the operator's updates apart.
+    /// Value of the environment variable that identifies an update of the test.
     round: Option<String>,
 }
 
-/// Everything a Deployment ever was while this lives.
+/// All states of a Deployment while this exists.
 struct Recorder {
     samples: Arc<Mutex<Vec<Sample>>>,
     task: JoinHandle<()>,
@@ -80,57 +80,59 @@ fn sample(deployment: &Deployment) -> Sample {
     }
 }
 
-/// Changes the pod template, so that the operator has to apply the Deployment.
+/// An environment variable that changes the pod template, so that the operator must apply the Deployment.
 fn round(round: &str) -> Value {
     json!([{"name": "ROUND", "value": round}])
 }
 
-pub async fn replicas_belong_to_the_autoscaler_alone() -> Result<()> {
+pub async fn the_operator_does_not_own_the_replicas_of_an_autoscaled_deployment() -> Result<()> {
     let bed = Bed::new("replicas").await?;
     let autoscaling = json!({"minReplicas": 1, "maxReplicas": 4});
     bed.create("wide", json!({"spec": {"serving": {"autoscaling": autoscaling, "env": round("one")}}})).await?;
     bed.served("wide").await?;
     let deployments: Api<Deployment> = bed.api();
     let recorder = Recorder::start(deployments.clone(), "wide-serving");
-    eventually("the Deployment is watched", PATIENCE, async || {
-        recorder.samples().last().cloned().context("nothing was seen")
+    eventually("the Deployment is watched", TIMEOUT, async || {
+        recorder.samples().last().cloned().context("no state was observed")
     })
     .await?;
 
-    // What an autoscaler does, through the same subresource; then a change that has the operator apply the Deployment.
+    // Scale through the subresource, as an autoscaler does. Then change the object, so that the operator applies the
+    // Deployment.
     deployments.patch_scale("wide-serving", &user(), &Patch::Merge(json!({"spec": {"replicas": 3}}))).await?;
     bed.edit("wide", json!({"metadata": {"labels": {"touched": "yes"}}, "spec": {"serving": {"env": round("two")}}}))
         .await?;
-    e2e::until(&deployments, "wide-serving", "is applied", PATIENCE, |deployment| {
+    e2e::until(&deployments, "wide-serving", "is applied", TIMEOUT, |deployment| {
         sample(deployment).round.as_deref() == Some("two")
     })
     .await?;
     bed.served("wide").await?;
 
     let samples = recorder.samples();
-    let applied = samples.windows(2).find(|pair| pair[0].round != pair[1].round).context("the update was not seen")?;
+    let applied =
+        samples.windows(2).find(|pair| pair[0].round != pair[1].round).context("the update was not observed")?;
     ensure!(applied[0].replicas == applied[1].replicas, "the operator's update changed the replicas: {applied:#?}");
-    ensure!(samples.iter().any(|sample| sample.replicas == 3), "the new number was not seen: {samples:#?}");
+    ensure!(samples.iter().any(|sample| sample.replicas == 3), "the new number was not observed: {samples:#?}");
     let ours = samples.iter().find(|sample| sample.owners.iter().any(|owner| owner == "recommender-operator"));
     ensure!(ours.is_none(), "the operator owns the replicas: {ours:?}");
     Ok(())
 }
 
-pub async fn going_to_an_autoscaler_and_back_makes_no_dip() -> Result<()> {
+pub async fn switching_to_an_autoscaler_and_back_never_reduces_the_replicas() -> Result<()> {
     let bed = Bed::new("handover").await?;
     bed.create("steady", json!({"spec": {"serving": {"replicas": 3}}})).await?;
     bed.served("steady").await?;
     let deployments: Api<Deployment> = bed.api();
     let recorder = Recorder::start(deployments.clone(), "steady-serving");
-    eventually("the Deployment is watched", PATIENCE, async || {
-        recorder.samples().last().cloned().context("nothing was seen")
+    eventually("the Deployment is watched", TIMEOUT, async || {
+        recorder.samples().last().cloned().context("no state was observed")
     })
     .await?;
 
     let autoscaling = json!({"minReplicas": 3, "maxReplicas": 5});
     bed.edit("steady", json!({"spec": {"serving": {"replicas": null, "autoscaling": autoscaling}}})).await?;
     let autoscalers: Api<HorizontalPodAutoscaler> = bed.api();
-    e2e::until(&autoscalers, "steady-serving", "knows its Deployment", PATIENCE, |autoscaler| {
+    e2e::until(&autoscalers, "steady-serving", "knows its Deployment", TIMEOUT, |autoscaler| {
         autoscaler.status.as_ref().is_some_and(|status| status.current_replicas == Some(3))
     })
     .await?;
@@ -138,7 +140,7 @@ pub async fn going_to_an_autoscaler_and_back_makes_no_dip() -> Result<()> {
     ensure!(!handed_over.owners.iter().any(|owner| owner == "recommender-operator"), "{handed_over:?}");
 
     bed.edit("steady", json!({"spec": {"serving": {"replicas": 4, "autoscaling": null}}})).await?;
-    until_gone(&autoscalers, "steady-serving", PATIENCE).await?;
+    until_gone(&autoscalers, "steady-serving", TIMEOUT).await?;
     bed.until("steady", "has four replicas", |model| serving(model).replicas == 4).await?;
 
     let samples = recorder.samples();

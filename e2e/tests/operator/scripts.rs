@@ -1,4 +1,4 @@
-//! What trainers and servers do, as shell scripts for the test double.
+//! Trainers and servers as shell scripts for the test double.
 
 /// Trainers.
 pub mod trainer {
@@ -13,28 +13,28 @@ pub mod trainer {
             $RECOMMENDER_OUTPUT_URI $digest > /dev/termination-log
     "#;
 
-    /// Ends with an exit code and a last word.
+    /// Fails with an exit code and a message.
     pub const FAILS: &str = "echo 'cannot read the events' > /dev/termination-log; exit 3";
 
-    /// Works until it is told to end.
+    /// Runs until SIGTERM.
     pub const HANGS: &str = "trap 'exit 143' TERM; sleep 3600 & wait";
 
-    /// Succeeds without a word.
+    /// Succeeds without a report.
     pub const SILENT: &str = "exit 0";
 
-    /// Succeeds with something that is no report.
+    /// Succeeds with an invalid report.
     pub const RUBBISH: &str = "echo 'all done!' > /dev/termination-log";
 
-    /// Reports a metric as Python's json module writes it when there was nothing to measure.
+    /// Reports NaN as a metric, as Python's json module writes it.
     pub const NAN: &str = r#"echo '{"metrics": {"precision_at_10": NaN}, "artifact": {}}' > /dev/termination-log"#;
 
-    /// Reports 5 KiB, of which the kubelet keeps 4.
+    /// Reports 5 KiB, which the kubelet truncates to 4 KiB.
     pub const TOO_LONG: &str = r#"printf '{"metrics": {"precision_at_10": "0.%05120d"}}' 31 > /dev/termination-log"#;
 }
 
 /// Servers.
 pub mod server {
-    /// Checks that the artifact is what it was told to load, then answers with what it knows of it.
+    /// Verifies the digest of the artifact, then serves the version and the artifact.
     pub const GOOD: &str = r#"
         set -e
         file=${RECOMMENDER_MODEL_URI#file://}
@@ -48,6 +48,6 @@ pub mod server {
         wait
     "#;
 
-    /// Runs, and never answers.
+    /// Runs without ever responding.
     pub const NEVER_READY: &str = "trap 'exit 0' TERM; sleep 3600 & wait";
 }

@@ -1,34 +1,34 @@
-//! Servers that do not work: told, and what served before goes on.
+//! Servers that fail. The failure is reported, and the served version stays up.
 
 use anyhow::{Result, ensure};
 use futures::try_join;
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{Bed, is, says, serving},
+    bed::{Bed, has_message, is, serving},
     retraining::Poller,
     scripts::server,
 };
 
-/// An image that no registry has: the name is reserved for just that (RFC 2606).
+/// An image that no registry has: the top-level domain `.invalid` is reserved (RFC 2606).
 pub const NO_IMAGE: &str = "registry.invalid/recommender:1";
 
-/// A way for servers not to work.
+/// A way in which servers fail.
 struct Broken {
     /// Changes to `spec.serving`.
     changes: Value,
-    /// What the condition says of it.
-    says: &'static str,
+    /// Part of the message of the condition ServingReady.
+    message: &'static str,
 }
 
-pub async fn an_image_that_cannot_be_pulled_is_told_and_never_takes_down_what_serves() -> Result<()> {
-    let says = "image registry.invalid/recommender:1 cannot be pulled";
-    check("noimage", Broken { changes: json!({"image": NO_IMAGE}), says }).await
+pub async fn an_image_that_cannot_be_pulled_is_reported_and_the_served_version_stays_up() -> Result<()> {
+    let message = "image registry.invalid/recommender:1 cannot be pulled";
+    check("noimage", Broken { changes: json!({"image": NO_IMAGE}), message }).await
 }
 
-pub async fn a_server_that_never_gets_ready_is_told_and_never_takes_down_what_serves() -> Result<()> {
+pub async fn a_server_that_never_gets_ready_is_reported_and_the_served_version_stays_up() -> Result<()> {
     let changes = json!({"command": ["sh", "-c", server::NEVER_READY], "probes": {"startupSeconds": 4}});
-    check("notready", Broken { changes, says: "CrashLoopBackOff" }).await
+    check("notready", Broken { changes, message: "CrashLoopBackOff" }).await
 }
 
 async fn check(hint: &str, broken: Broken) -> Result<()> {
@@ -39,11 +39,13 @@ async fn check(hint: &str, broken: Broken) -> Result<()> {
 
 async fn broken_from_the_start(bed: &Bed, broken: &Broken) -> Result<()> {
     bed.create("first", json!({"spec": {"serving": broken.changes}})).await?;
-    let told = bed.until("first", "says why", |model| says(model, "ServingReady", "RollingOut", broken.says)).await?;
-    ensure!(is(&told, "Ready", "False") && is(&told, "TrainingReady", "True"), "{:#?}", told.status);
-    ensure!(serving(&told).version.is_none(), "nothing serves: {:?}", serving(&told));
+    let reported = bed
+        .until("first", "reports why", |model| has_message(model, "ServingReady", "RollingOut", broken.message))
+        .await?;
+    ensure!(is(&reported, "Ready", "False") && is(&reported, "TrainingReady", "True"), "{:#?}", reported.status);
+    ensure!(serving(&reported).version.is_none(), "nothing serves: {:?}", serving(&reported));
 
-    bed.edit("first", mended(bed)).await?;
+    bed.edit("first", fixed(bed)).await?;
     bed.served("first").await.map(drop)
 }
 
@@ -54,17 +56,19 @@ async fn broken_later(bed: &Bed, broken: &Broken) -> Result<()> {
     let poller = Poller::start(bed, "later");
 
     bed.edit("later", json!({"spec": {"serving": broken.changes}})).await?;
-    let told = bed.until("later", "says why", |model| says(model, "ServingReady", "RollingOut", broken.says)).await?;
-    ensure!(is(&told, "Ready", "True"), "what serves is not told: {:#?}", told.status);
-    ensure!(serving(&told).version == good.version && serving(&told).replicas == 2, "{:?}", serving(&told));
+    let reported = bed
+        .until("later", "reports why", |model| has_message(model, "ServingReady", "RollingOut", broken.message))
+        .await?;
+    ensure!(is(&reported, "Ready", "True"), "the served version is not reported: {:#?}", reported.status);
+    ensure!(serving(&reported).version == good.version && serving(&reported).replicas == 2, "{:?}", serving(&reported));
 
-    bed.edit("later", mended(bed)).await?;
+    bed.edit("later", fixed(bed)).await?;
     bed.served("later").await?;
     poller.answers().map(drop)
 }
 
-/// Undoes every change that breaks a server.
-fn mended(bed: &Bed) -> Value {
+/// Reverts every change that breaks a server.
+fn fixed(bed: &Bed) -> Value {
     let good = bed.object("any", json!({}));
     let probes = json!({"startupSeconds": null});
     json!({"spec": {"serving": {"image": bed.image(), "command": good["spec"]["serving"]["command"], "probes": probes}}})

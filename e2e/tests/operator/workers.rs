@@ -1,4 +1,4 @@
-//! Workers that scale on a lag. The lag is PromQL that says what a test wants; real brokers are in the live tests.
+//! Workers that scale on a lag. The lag is a PromQL expression that each test sets; real brokers are in the live tests.
 
 use std::time::Duration;
 
@@ -11,15 +11,16 @@ use serde_json::{Value, json};
 
 use crate::{
     audit::{Audit, Request},
-    bed::{Bed, PATIENCE, is, says},
+    bed::{Bed, TIMEOUT, has_message, is},
 };
 
-/// Nothing arrives for five minutes before the last replica goes.
-const IDLE: Duration = Duration::from_secs(480);
+/// How long scaling to zero may take: the last replica is removed after five minutes without messages.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(480);
 
+/// The Deployment of the worker.
 const DEPLOYMENT: &str = "shop-worker-events";
 
-/// What an object is changed to: a worker, and what its dependency tells.
+/// A change of an object: a worker, and the lag and rate of its dependency.
 fn with_lag(bed: &Bed, min_replicas: i32, lag: &str, rate: &str) -> Value {
     json!({"spec": {
         "workers": [{
@@ -51,7 +52,7 @@ async fn window(bed: &Bed) -> Result<(i32, i32)> {
     Ok((spec.min_replicas.unwrap_or(1), spec.max_replicas))
 }
 
-pub async fn a_worker_follows_its_lag_and_steps_aside_for_others() -> Result<()> {
+pub async fn a_worker_follows_its_lag_and_yields_to_another_autoscaler() -> Result<()> {
     let bed = Bed::new("lag").await?;
     let audit = bed.cluster.is_ours().then(|| Audit::from_now(&bed.cluster)).transpose()?;
     bed.create("shop", with_lag(&bed, 1, "vector(6000)", "vector(10)")).await?;
@@ -66,21 +67,22 @@ pub async fn a_worker_follows_its_lag_and_steps_aside_for_others() -> Result<()>
     ensure!(window(&bed).await? == (4, 4), "{:?}", window(&bed).await?);
     ensure!(worker(&model).scaling.is_some_and(|scaling| !scaling.decisions.is_empty()), "{:?}", model.status);
     if let Some(audit) = audit {
-        // Ordered, and not left to the autoscaler, which looks every 15 s.
+        // The operator sets the replicas itself, without waiting for the autoscaler, which syncs every 15 s.
         let requests = audit.requests(&bed.namespace.name)?;
         let of_replicas = |request: &&Request| request.is_write() && request.resource == "deployments/scale";
         let of_replicas: Vec<_> = requests.iter().filter(of_replicas).collect();
         ensure!(!of_replicas.is_empty() && of_replicas.iter().all(|by| by.is_operators()), "{of_replicas:?}");
     }
 
-    // Nobody tells the lag any more: nothing goes down, and it is said.
+    // The lag is missing: the operator does not scale down, and reports it.
     bed.edit("shop", with_lag(&bed, 1, "vector(1) > 2", "vector(10)")).await?;
-    let missing = |model: &RecommenderModel| says(model, "ScalingActive", "MetricsMissing", "recommender:lag_messages");
+    let missing =
+        |model: &RecommenderModel| has_message(model, "ScalingActive", "MetricsMissing", "recommender:lag_messages");
     let model = bed.until("shop", "misses its metrics", missing).await?;
     ensure!(decided(&model) == 4 && worker(&model).desired_replicas == 4, "{:?}", model.status);
 
-    // Somebody else's autoscaler.
-    let foreign = json!({
+    // Another autoscaler.
+    let other = json!({
         "metadata": {"name": "theirs"},
         "spec": {
             "maxReplicas": 3, "minReplicas": 3,
@@ -88,23 +90,23 @@ pub async fn a_worker_follows_its_lag_and_steps_aside_for_others() -> Result<()>
         },
     });
     let autoscalers = bed.api::<HorizontalPodAutoscaler>();
-    autoscalers.create(&PostParams::default(), &serde_json::from_value(foreign)?).await?;
-    bed.until("shop", "tells of it", |model| says(model, "ScalingActive", "ScalingConflict", "theirs")).await?;
-    until_gone(&autoscalers, DEPLOYMENT, PATIENCE).await?;
+    autoscalers.create(&PostParams::default(), &serde_json::from_value(other)?).await?;
+    bed.until("shop", "reports it", |model| has_message(model, "ScalingActive", "ScalingConflict", "theirs")).await?;
+    until_gone(&autoscalers, DEPLOYMENT, TIMEOUT).await?;
     autoscalers.delete("theirs", &DeleteParams::default()).await?;
-    eventually("ours is back", PATIENCE, async || window(&bed).await.map(drop)).await?;
+    eventually("ours is back", TIMEOUT, async || window(&bed).await.map(drop)).await?;
 
-    // A worker that is no longer wanted goes with its autoscaler.
+    // A removed worker is deleted with its autoscaler.
     bed.edit("shop", json!({"spec": {"workers": null}})).await?;
-    until_gone(&bed.api::<Deployment>(), DEPLOYMENT, PATIENCE).await?;
-    until_gone(&autoscalers, DEPLOYMENT, PATIENCE).await
+    until_gone(&bed.api::<Deployment>(), DEPLOYMENT, TIMEOUT).await?;
+    until_gone(&autoscalers, DEPLOYMENT, TIMEOUT).await
 }
 
-pub async fn a_worker_without_work_goes_and_comes_back_with_it() -> Result<()> {
+pub async fn a_worker_without_work_scales_to_zero_and_back_up_with_work() -> Result<()> {
     let bed = Bed::new("zero").await?;
     bed.create("shop", with_lag(&bed, 0, "vector(0)", "vector(0)")).await?;
     let none = |model: &RecommenderModel| decided(model) == 0 && worker(model).desired_replicas == 0;
-    e2e::until(&bed.models(), "shop", "has no workers", IDLE, none).await?;
+    e2e::until(&bed.models(), "shop", "has no workers", IDLE_TIMEOUT, none).await?;
     let deployment = bed.api::<Deployment>().get(DEPLOYMENT).await?;
     ensure!(deployment.spec.and_then(|spec| spec.replicas) == Some(0), "replicas are left");
     bed.edit("shop", with_lag(&bed, 0, "vector(5)", "vector(1)")).await?;

@@ -28,8 +28,7 @@ pub struct S3Artifacts {
     #[x_kube(validation = Rule::new(rules::S3_URI)
         .message("write s3://bucket or s3://bucket/prefix, the bucket in lower case"))]
     pub uri: String,
-    /// URL of the S3 API, for everything that is not AWS, for example http://minio.storage:9000. Pods get it as
-    /// AWS_ENDPOINT_URL.
+    /// URL of the S3 API if it is not AWS, for example http://minio.storage:9000. Pods get it as AWS_ENDPOINT_URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(rules::URL)
@@ -39,7 +38,7 @@ pub struct S3Artifacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub region: Option<String>,
-    /// Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. It is only named in pods; the operator has no
+    /// Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. The operator only references it in pods; it has no
     /// permission to read secrets.
     pub credentials_secret: LocalReference,
 }

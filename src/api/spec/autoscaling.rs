@@ -2,8 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Bounds and signals of the servers' replicas. Without `cpu`, `latency` and `lag`, 70 % of the requested CPU is aimed at.
-/// With several, the one that asks for most replicas counts.
+/// Bounds and signals of the servers' replicas. Without `cpu`, `latency` and `lag`, the target is 70 % of the requested CPU.
+/// With several signals, the one that needs the most replicas is used.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
     validation = Rule::new("self.minReplicas <= self.maxReplicas").message("minReplicas must not be above maxReplicas"),
@@ -14,42 +14,42 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaling {
-    /// Fewest replicas.
+    /// Minimum number of replicas.
     #[serde(default = "default_min_replicas")]
     #[schemars(range(min = 1, max = 1000))]
     pub min_replicas: i32,
-    /// Most replicas.
+    /// Maximum number of replicas.
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: i32,
-    /// Keeps a latency: replicas follow the load, by what one replica was seen to carry at the target.
+    /// Scales on a latency target: replicas follow the load, by the estimated capacity of one replica at the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyTarget>,
-    /// Requests per second that one replica is expected to carry at the latency target, as long as nothing was learned.
+    /// Expected capacity of one replica at the latency target, in requests per second. Used until there is an estimate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_replica: Option<i32>,
-    /// Follows the CPU use of the pods.
+    /// Scales on the CPU use of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<CpuTarget>,
-    /// Catches up with a lag.
+    /// Scales on a lag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<LagTarget>,
-    /// How much is kept in hand for what cannot be foreseen: the price of a second above the latency target.
+    /// How much spare capacity is kept for unexpected load: the price of a second above the latency target.
     #[serde(default)]
     pub headroom: Headroom,
-    /// Seconds from the order of a replica to its being ready. Default: as measured on the pods.
+    /// Seconds from scaling up until the new replica is ready. Default: as measured on the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 7200))]
     pub startup_seconds: Option<i32>,
-    /// Limits on how fast the number of replicas moves.
+    /// Limits on how fast the number of replicas changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<ScalingBehavior>,
-    /// Decides on latency and lag and tells what it would do, but changes nothing.
+    /// Decisions on latency and lag are reported in the status, but not applied.
     #[serde(default)]
     pub advisory: bool,
 }
 
-/// Bounds and signals of a worker's replicas. Without `cpu` and `lag`, 70 % of the requested CPU is aimed at.
+/// Bounds and signals of a worker's replicas. Without `cpu` and `lag`, the target is 70 % of the requested CPU.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
     validation = Rule::new("self.minReplicas <= self.maxReplicas").message("minReplicas must not be above maxReplicas"),
@@ -58,39 +58,39 @@ pub struct Autoscaling {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerAutoscaling {
-    /// Fewest replicas; with 0 there are none while nothing arrives for five minutes.
+    /// Minimum number of replicas. With 0, the worker is scaled to zero when nothing has arrived for five minutes.
     #[serde(default = "default_min_replicas")]
     #[schemars(range(min = 0, max = 1000))]
     pub min_replicas: i32,
-    /// Most replicas.
+    /// Maximum number of replicas.
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: i32,
-    /// Catches up with a lag.
+    /// Scales on a lag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<LagTarget>,
-    /// Follows the CPU use of the pods.
+    /// Scales on the CPU use of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<CpuTarget>,
-    /// Seconds from the order of a replica to its being ready. Default: as measured on the pods.
+    /// Seconds from scaling up until the new replica is ready. Default: as measured on the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 7200))]
     pub startup_seconds: Option<i32>,
-    /// Limits on how fast the number of replicas moves.
+    /// Limits on how fast the number of replicas changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<ScalingBehavior>,
-    /// Decides on the lag and tells what it would do, but changes nothing.
+    /// Decisions on the lag are reported in the status, but not applied.
     #[serde(default)]
     pub advisory: bool,
 }
 
-/// A latency that is to be kept.
+/// A latency target.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LatencyTarget {
-    /// Which of the requests counts: with P95, 95 % are answered within the target.
+    /// The quantile: with P95, 95 % of the requests are to be answered within the target.
     #[serde(default)]
     pub quantile: Quantile,
-    /// The time, in milliseconds, as the servers measure it.
+    /// Target for the duration of requests as measured by the servers, in milliseconds.
     #[schemars(range(min = 1, max = 60_000))]
     pub target_milliseconds: i32,
 }
@@ -107,40 +107,41 @@ pub enum Quantile {
     P99,
 }
 
-/// How much is kept in hand.
+/// How much spare capacity is kept.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Headroom {
-    /// Fewest replicas; what cannot be foreseen is felt.
+    /// Fewest replicas. The latency may exceed its target when the load rises unexpectedly.
     Economy,
-    /// In between.
+    /// Between Economy and Reliable.
     #[default]
     Balanced,
-    /// Most in hand.
+    /// Most spare capacity.
     Reliable,
 }
 
-/// A lag that is to be caught up with.
+/// A lag target.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LagTarget {
-    /// Name of the dependency whose messages wait.
+    /// Name of the dependency whose lag is the signal.
     #[schemars(length(min = 1, max = 30))]
     pub dependency: String,
-    /// Seconds within which whatever waits is to be worked off.
+    /// Seconds within which all waiting messages are to be consumed.
     #[serde(default = "default_catch_up")]
     #[schemars(range(min = 10, max = 86_400))]
     pub catch_up_seconds: i32,
-    /// While more messages wait than these, as many replicas work as are allowed.
+    /// Largest acceptable lag in messages. While it is exceeded, as many replicas run as maxReplicas and the number of
+    /// partitions allow. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub max_lag_messages: Option<i64>,
 }
 
-/// CPU use that the autoscaler aims at.
+/// Target CPU utilization of the autoscaler.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct CpuTarget {
-    /// Mean CPU use over all pods, in per cent of resources.requests.cpu.
+    /// Target for the mean CPU use of all pods, in per cent of resources.requests.cpu.
     #[serde(default = "default_cpu_target")]
     #[schemars(range(min = 1, max = 1000))]
     pub target_utilization_percent: i32,
@@ -152,15 +153,15 @@ impl Default for CpuTarget {
     }
 }
 
-/// Limits on how fast replicas come and go, in the words of a HorizontalPodAutoscaler, and of the same meaning.
+/// Limits on how fast replicas are added and removed. Same fields and semantics as in a HorizontalPodAutoscaler.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingBehavior {
     /// Limits on adding replicas. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_up: Option<ScalingRules>,
-    /// Limits on removing replicas. Default: down to the most that was wanted of late, a time that follows the start-up
-    /// (latency) or the catch-up time (lag).
+    /// Limits on removing replicas. Default: a stabilization window that depends on the start-up time (latency) or the
+    /// catch-up time (lag); no fewer replicas than the highest recommendation within it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_down: Option<ScalingRules>,
 }
@@ -169,51 +170,52 @@ pub struct ScalingBehavior {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
-    /// Follow the least (up) or the most (down) that was wanted within so many seconds.
+    /// Seconds of which the lowest (up) or the highest (down) recommendation is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,
-    /// Which policy counts when there are several: the one that allows most, the one that allows least, or no change at all.
+    /// Which of several policies is used: the one that allows the largest change (Max, the default), the one that allows the
+    /// smallest (Min), or no change at all (Disabled).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub select_policy: Option<SelectPolicy>,
-    /// How much may change in which time.
+    /// Largest changes per period.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub policies: Vec<ScalingPolicy>,
 }
 
-/// Which policy counts.
+/// Which of several policies is used.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SelectPolicy {
-    /// The one that allows most.
+    /// The one that allows the largest change.
     Max,
-    /// The one that allows least.
+    /// The one that allows the smallest change.
     Min,
     /// No change in this direction.
     Disabled,
 }
 
-/// How much may change in which time.
+/// Largest change within a period.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingPolicy {
-    /// What value counts.
+    /// Unit of value.
     #[serde(rename = "type")]
     pub type_: ScalingPolicyType,
-    /// How many pods, or per cent of them.
+    /// Largest change, in pods or in per cent of the pods at the beginning of the period.
     #[schemars(range(min = 1, max = 100_000))]
     pub value: i32,
-    /// In how many seconds.
+    /// Length of the period in seconds.
     #[schemars(range(min = 1, max = 1800))]
     pub period_seconds: i32,
 }
 
-/// What a policy's value counts.
+/// Unit of a policy's value.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScalingPolicyType {
     /// Pods.
     Pods,
-    /// Per cent of the pods there were at the beginning of the period.
+    /// Per cent of the pods at the beginning of the period.
     Percent,
 }
 

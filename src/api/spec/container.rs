@@ -25,12 +25,12 @@ pub struct EnvVar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub value: Option<String>,
-    /// Takes the value from elsewhere.
+    /// Source of the value, instead of value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<EnvVarSource>,
 }
 
-/// Where a variable's value comes from: exactly one of the fields.
+/// Source of a variable's value: exactly one of the fields.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)")
     .message("set exactly one of secretKeyRef and configMapKeyRef"))]
@@ -64,7 +64,7 @@ pub struct KeyReference {
 #[x_kube(validation = Rule::new(rules::WITHIN_LIMITS).message("requests must not be above limits"))]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// What is reserved for the container.
+    /// Resources reserved for the container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     #[x_kube(
@@ -74,7 +74,7 @@ pub struct Resources {
             .message("use cpu, memory, ephemeral-storage, hugepages-<size> or a name with a domain, as nvidia.com/gpu")
     )]
     pub requests: BTreeMap<String, Quantity>,
-    /// What the container may use at most.
+    /// Maximum resources of the container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     #[x_kube(

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::rules;
 
-/// Something the recommender stands on, by what its exporter says of it: exactly one of `kafka`, `rabbitmq`, `rq`,
-/// `redisList`, `flink` and `custom`.
+/// A message queue or topic whose lag is reported by an exporter: exactly one of `kafka`, `rabbitmq`, `rq`, `redisList`,
+/// `flink` and `custom`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(
     validation = Rule::new(rules::ONE_DEPENDENCY)
@@ -17,21 +17,21 @@ use crate::api::rules;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Dependency {
-    /// Name that signals refer to.
+    /// Name that lag.dependency refers to.
     #[schemars(length(min = 1, max = 30))]
     #[x_kube(validation = Rule::new(rules::LABEL_NAME)
         .message("write lower case letters, digits and -, with a letter at the beginning"))]
     pub name: String,
-    /// What a consumer group has not yet read of Kafka topics.
+    /// Messages of Kafka topics that a consumer group has not read yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<Kafka>,
-    /// What waits in queues of RabbitMQ, ready or taken and not yet acknowledged.
+    /// Messages in queues of RabbitMQ, ready or delivered and not yet acknowledged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rabbitmq: Option<RabbitMq>,
     /// Jobs in queues of RQ, queued or started, as rq-exporter counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rq: Option<Rq>,
-    /// Entries of lists in Redis, as redis_exporter counts them for the keys it is told to check.
+    /// Entries of lists in Redis, as redis_exporter counts them for the keys it is configured to check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis_list: Option<RedisList>,
     /// Records that the sources of a Flink job have not read yet.
@@ -40,7 +40,7 @@ pub struct Dependency {
     /// Anything else, in PromQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<Custom>,
-    /// Labels that the exporter's series must have, for example cluster: main, where several are in one Prometheus.
+    /// Labels that the exporter's series must have, for example cluster: main, if one Prometheus has several clusters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = { "type": "string", "maxLength": 128 }))]
     #[x_kube(validation = Rule::new(rules::METRIC_LABELS)
@@ -55,25 +55,25 @@ pub struct Kafka {
     /// The consumer group.
     #[schemars(length(min = 1, max = 255))]
     pub consumer_group: String,
-    /// The topics it reads.
+    /// The topics it consumes.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 249)))]
     pub topics: Vec<String>,
-    /// Whose metrics tell the lag.
+    /// The exporter that reports the lag. With ConsumerClient, minReplicas must not be 0.
     #[serde(default)]
     pub exporter: KafkaExporter,
 }
 
-/// Programs that tell the lag of a consumer group.
+/// Exporters of the lag of a consumer group.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KafkaExporter {
-    /// kafka_exporter, also as deployed by Strimzi: kafka_consumergroup_lag.
+    /// kafka_exporter, also as deployed by Strimzi: kafka_consumergroup_current_offset.
     #[default]
     KafkaExporter,
     /// Burrow: burrow_kafka_consumer_partition_lag.
     Burrow,
-    /// kafka-lag-exporter: kafka_consumergroup_group_lag.
+    /// kafka-lag-exporter: kafka_consumergroup_group_offset.
     KafkaLagExporter,
-    /// The consumers themselves: recommender_kafka_consumer_lag and its relatives. They are silent without replicas, so
+    /// The consumers themselves: recommender_kafka_consumer_lag and related series. Without replicas there are none, so
     /// minReplicas must not be 0.
     ConsumerClient,
 }
@@ -89,12 +89,12 @@ pub struct RabbitMq {
     #[serde(default = "default_vhost")]
     #[schemars(length(min = 1, max = 255))]
     pub vhost: String,
-    /// Which endpoint of the Prometheus plugin is scraped; the plain /metrics has no queue names.
+    /// The endpoint of the Prometheus plugin that is scraped; the plain /metrics has no queue names.
     #[serde(default)]
     pub endpoint: RabbitMqEndpoint,
 }
 
-/// Endpoints of RabbitMQ's Prometheus plugin that tell queues apart.
+/// Endpoints of RabbitMQ's Prometheus plugin with metrics per queue.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RabbitMqEndpoint {
     /// /metrics/detailed?family=queue_coarse_metrics&family=queue_delivery_metrics: rabbitmq_detailed_queue_messages.
@@ -117,7 +117,7 @@ pub struct Rq {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisList {
-    /// Keys of the lists; redis_exporter must be told to check them (--check-single-keys).
+    /// Keys of the lists. redis_exporter must be configured to check them (--check-single-keys).
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 255)))]
     pub keys: Vec<String>,
     /// Number of the database.
@@ -135,24 +135,24 @@ pub struct Flink {
     pub job: String,
 }
 
-/// Signals in PromQL. Each expression is summed up, so it may give several series (an instant vector: vector(5), not 5); no
-/// series means that nothing is known.
+/// Signals in PromQL. Each expression is an instant vector (vector(5), not 5). The sum over its series is used; without
+/// series the value is unknown.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Custom {
-    /// Messages that wait.
+    /// Messages waiting.
     #[schemars(length(min = 1, max = 1024))]
     pub lag: String,
-    /// Messages that arrive per second. Default: what is consumed and what the lag grows by. Without both, replicas are added
-    /// while messages wait and taken away one by one while none does.
+    /// Messages arriving per second. Default: consumed plus the growth of the lag. Without arrivals and consumed, replicas are
+    /// added while messages are waiting, and removed one by one while none are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub arrivals: Option<String>,
-    /// Messages that are worked off per second. Without it, what one replica works off is not learned.
+    /// Messages consumed per second. Without it, the capacity of one replica is not estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub consumed: Option<String>,
-    /// Parts that can be worked on at the same time, as partitions of a topic.
+    /// Number of partitions that can be consumed concurrently, like those of a topic. It limits the number of replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub partitions: Option<String>,

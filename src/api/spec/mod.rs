@@ -1,4 +1,4 @@
-#![allow(clippy::duplicated_attributes)] // every printer column repeats type_
+#![allow(clippy::duplicated_attributes)] // Every printer column repeats type_.
 
 mod artifacts;
 mod autoscaling;
@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{RecommenderModelStatus, rules};
 
-/// A recommender: how its model is trained, served and watched. The operator keeps training Jobs, the serving
-/// Deployment, Service, autoscaler, disruption budget and monitoring in line with it.
+/// A recommender: how its model is trained, served and monitored. The operator creates and reconciles training Jobs, the
+/// serving Deployment, Service, autoscaler, disruption budget and monitoring.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "recommender.dev",
@@ -91,17 +91,17 @@ pub struct RecommenderModelSpec {
     pub training: Training,
     /// How the model is served over HTTP.
     pub serving: Serving,
-    /// Deployments beside the servers that work off events or jobs.
+    /// Additional Deployments that process events or jobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub workers: Vec<Worker>,
-    /// What the recommender stands on. So far: where lag is measured that servers or workers scale on.
+    /// Message queues and topics whose lag is measured, so that servers or workers can scale on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub dependencies: Vec<Dependency>,
-    /// How the model is watched. Without it no ServiceMonitor and no PrometheusRule are made.
+    /// How the model is monitored. Without it, no ServiceMonitor, PodMonitor or PrometheusRule is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
     /// Secrets of type kubernetes.io/dockerconfigjson in the same namespace, used to pull the images.

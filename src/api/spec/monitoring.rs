@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::rules;
 
-/// How the model is watched; needs the prometheus-operator's kinds (monitoring.coreos.com) in the cluster.
+/// How the model is monitored. Requires the kinds of prometheus-operator (monitoring.coreos.com) in the cluster.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Monitoring {
-    /// Which metrics the server exposes.
+    /// Metrics of the servers.
     pub metrics: Metrics,
-    /// Name of the metric source that scaling reads, as the operator's configuration names it. Default: the source named
+    /// Name of the metric source that scaling reads, as in the operator's configuration. Default: the source named
     /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
         .message("write the name of a metric source of the operator: lower case letters, digits, - and ."))]
     pub source: Option<String>,
-    /// What is in front of the servers and counts their requests. While overloaded servers do not answer their scrapes, the
-    /// requests that arrive there say how many replicas are needed.
+    /// The ingress or proxy in front of the servers that counts their requests. While overloaded servers do not answer their
+    /// scrapes, scaling uses its request rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front: Option<Front>,
     /// Labels added to the ServiceMonitor, PodMonitors and the PrometheusRule, so that your Prometheus selects them, for example
@@ -37,24 +37,24 @@ pub struct Monitoring {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Where metrics are and which names they have.
+/// Path, names and scrape interval of metrics.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Metrics {
-    /// The names the server exposes. The recording rules turn them into one vocabulary.
+    /// The metric names of the server. Recording rules map them to the canonical series.
     pub profile: MetricProfile,
     /// HTTP path of the metrics on the serving port.
     #[serde(default = "default_metrics_path")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]
     pub path: String,
-    /// Seconds between two scrapes. Default: 5 where servers scale on latency, otherwise 15.
+    /// Seconds between two scrapes. Default: 5 if the servers scale on latency, otherwise 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 120))]
     pub interval_seconds: Option<i32>,
 }
 
-/// What is in front of the servers: exactly one of the fields.
+/// The ingress or proxy in front of the servers: exactly one of the fields.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(validation = Rule::new("[has(self.ingressNginx), has(self.istio), has(self.custom)].filter(x, x).size() == 1")
     .message("set exactly one of ingressNginx, istio and custom"))]
@@ -63,7 +63,7 @@ pub struct Front {
     /// ingress-nginx: nginx_ingress_controller_requests of the model's Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress_nginx: Option<IngressNginx>,
-    /// Istio: istio_requests_total of the model's Service, as the client's side reports it.
+    /// Istio: istio_requests_total of the model's Service, as reported by the client's proxy (reporter="source").
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub istio: Option<Istio>,
     /// Anything else, in PromQL.
@@ -71,11 +71,11 @@ pub struct Front {
     pub custom: Option<CustomFront>,
 }
 
-/// ingress-nginx; nothing has to be set.
+/// ingress-nginx; has no settings.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct IngressNginx {}
 
-/// Istio; nothing has to be set.
+/// Istio; has no settings.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct Istio {}
 
@@ -83,8 +83,8 @@ pub struct Istio {}
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomFront {
-    /// Requests per second to this model's servers, for example rate(traefik_service_requests_total{service="shop"}[1m]). It
-    /// is summed up, so it may give several series.
+    /// Requests per second to this model's servers, for example rate(traefik_service_requests_total{service="shop"}[1m]).
+    /// The sum over all series of the result is used.
     #[schemars(length(min = 1, max = 1024))]
     pub requests: String,
 }

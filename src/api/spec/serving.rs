@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use super::{Autoscaling, EnvVar, Resources};
 use crate::api::rules;
 
-/// How the model is served. Pods are told what to load by RECOMMENDER_VERSION, RECOMMENDER_MODEL_URI and
-/// RECOMMENDER_MODEL_DIGEST, and must be ready only when exactly that version answers.
+/// How the model is served. Pods get the version to load in the environment variables RECOMMENDER_VERSION,
+/// RECOMMENDER_MODEL_URI and RECOMMENDER_MODEL_DIGEST. They must be ready only when exactly that version answers requests.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
@@ -28,7 +28,7 @@ pub struct Serving {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 4096)))]
     pub args: Vec<String>,
-    /// Port the server listens on; the Service offers it as port 80, named http.
+    /// Port the server listens on. The Service exposes it as port 80, named http.
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
@@ -37,7 +37,7 @@ pub struct Serving {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
-    /// How it is found out whether a server is ready.
+    /// Probes of the server.
     #[serde(default)]
     pub probes: Probes,
     /// Compute resources of each server, for example requests: {cpu: 500m, memory: 512Mi}.
@@ -47,21 +47,21 @@ pub struct Serving {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: Option<i32>,
-    /// Lets the number of replicas follow the load.
+    /// Scales the number of replicas with the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 }
 
-/// How a server's state is probed.
+/// Settings of the startup and readiness probes.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Probes {
-    /// HTTP path that answers 200 exactly when the told version answers requests.
+    /// HTTP path that must return 200 exactly when the version in RECOMMENDER_VERSION answers requests.
     #[serde(default = "default_probe_path")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]
     pub path: String,
-    /// Seconds a server may take from its start until the path first answers 200; after that it is restarted.
+    /// Seconds a server may take from its start until the path first returns 200. After that it is restarted.
     #[serde(default = "default_startup_seconds")]
     #[schemars(range(min = 1, max = 7200))]
     pub startup_seconds: i32,
@@ -69,9 +69,9 @@ pub struct Probes {
     #[serde(default = "default_probe_period")]
     #[schemars(range(min = 1, max = 300))]
     pub period_seconds: i32,
-    /// Seconds after which an unanswered probe counts as failed. A server leaves the Service after three in a row. Under load it
-    /// answers late, and without it the others get its load as well, so there is more time by default than a healthy server
-    /// ever needs; one that is gone refuses the connection at once.
+    /// Seconds after which an unanswered probe counts as failed. A server leaves the Service after three consecutive failures.
+    /// The default is longer than a healthy server needs: a server under load answers late, and removing it would add its load
+    /// to the others. A server that is down refuses the connection at once.
     #[serde(default = "default_probe_timeout")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: i32,

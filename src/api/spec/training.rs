@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use super::{EnvVar, Resources};
 use crate::api::rules;
 
-/// How the model is trained. A run is a Job; it is told its version and where to write by the environment variables
-/// RECOMMENDER_VERSION, RECOMMENDER_KIND and RECOMMENDER_OUTPUT_URI, and reports by its exit code and a JSON report of
-/// at most 4096 bytes in /dev/termination-log.
+/// How the model is trained. A run is a Job. It gets its version, kind and output location in the environment variables
+/// RECOMMENDER_VERSION, RECOMMENDER_KIND and RECOMMENDER_OUTPUT_URI. It reports its result by its exit code and a JSON
+/// report of at most 4096 bytes in /dev/termination-log.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Training {
@@ -34,8 +34,8 @@ pub struct Training {
     .message("timeZone only means something with a schedule: set schedule or remove timeZone"))]
 #[serde(rename_all = "camelCase")]
 pub struct FullTraining {
-    /// When to run, in cron's five fields (minute hour day-of-month month day-of-week), for example "0 3 * * *".
-    /// A run missed while the operator was away is caught up once. Without a schedule the model is trained at creation
+    /// When to run, in the five fields of cron (minute hour day-of-month month day-of-week), for example "0 3 * * *".
+    /// Runs missed while the operator was down are caught up once. Without a schedule the model is trained at creation
     /// and on request only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
@@ -56,11 +56,11 @@ pub struct FullTraining {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 4096)))]
     pub args: Vec<String>,
-    /// Seconds after which a run is ended as failed, its retries included.
+    /// Deadline of a run in seconds, including its retries. After it the run is stopped and has failed.
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 1, max = 604_800))]
     pub deadline_seconds: i64,
-    /// How often a failed trainer is started again within the same run.
+    /// Number of retries of a failed trainer within the same run.
     #[serde(default = "default_backoff_limit")]
     #[schemars(range(min = 0, max = 20))]
     pub backoff_limit: i32,

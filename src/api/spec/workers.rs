@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::{EnvVar, Resources, WorkerAutoscaling};
 use crate::api::rules;
 
-/// A Deployment that works off events or jobs. It runs from the object's creation on and is not told of model versions.
+/// A Deployment that processes events or jobs. It runs from the object's creation on and does not depend on model versions.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
@@ -14,7 +14,7 @@ use crate::api::rules;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
-    /// Name of the worker: its Deployment is called <object>-worker-<name>.
+    /// Name of the worker. Its Deployment is named <object>-worker-<name>.
     #[schemars(length(min = 1, max = 15))]
     #[x_kube(
         validation = Rule::new(rules::LABEL_NAME)
@@ -45,23 +45,23 @@ pub struct Worker {
     /// Compute resources of each replica, for example requests: {cpu: 500m, memory: 512Mi}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Seconds a replica has to finish what it works on after it was told to stop.
+    /// Seconds a replica has after SIGTERM to finish its current work.
     #[serde(default = "default_grace")]
     #[schemars(range(min = 0, max = 86_400))]
     pub termination_grace_seconds: i64,
-    /// Where the worker exposes metrics, if it does.
+    /// Port and path of the worker's metrics, if it exposes any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<WorkerMetrics>,
     /// A fixed number of replicas. Default without autoscaling: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,
-    /// Lets the number of replicas follow a lag or the CPU use.
+    /// Scales the number of replicas with a lag or the CPU use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<WorkerAutoscaling>,
 }
 
-/// Where a worker exposes metrics. They are scraped by a PodMonitor where spec.monitoring is set.
+/// Port and path of a worker's metrics. They are scraped by a PodMonitor if spec.monitoring is set.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerMetrics {
@@ -73,7 +73,7 @@ pub struct WorkerMetrics {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]
     pub path: String,
-    /// Seconds between two scrapes. Default: 5 where the worker scales on a lag, otherwise 15.
+    /// Seconds between two scrapes. Default: 5 if the worker scales on lag, otherwise 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 120))]
     pub interval_seconds: Option<i32>,

@@ -1,5 +1,5 @@
-//! Asks the kubelets about servers that do not answer themselves, and servers about themselves whose metric source does not
-//! answer, for as long as there are some.
+//! Queries the kubelets about servers that do not answer, and queries servers directly whose metric source does not answer.
+//! Runs only while there are such servers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -22,38 +22,38 @@ use crate::{
     signals::{FailedProbe, PodCpu, Series, Servers},
 };
 
-/// Between two rounds while some servers are silent: a kubelet has a new CPU use every 10 to 15 s.
+/// Time between two rounds of queries while some servers do not answer: a kubelet has a new CPU use every 10 to 15 s.
 const ROUND: Duration = Duration::from_secs(5);
-/// How often it is checked whether some are.
+/// Interval of the check whether some servers do not answer.
 const CHECK: Duration = Duration::from_secs(1);
-/// Servers of one workload that are asked directly in one round, at most: their mean stands for that of all.
+/// Most servers of one workload that are queried directly in one round: their mean stands for that of all.
 const ASKED_DIRECTLY: usize = 4;
-/// Workloads whose servers are asked at the same time, at most: a metric source that is down is that of all objects.
+/// Most workloads whose servers are queried at the same time: a metric source that is down is that of all objects.
 const ASKED_AT_ONCE: usize = 16;
-/// Namespaces whose Events are read in one round, at most: each is a request.
+/// Most namespaces whose Events are read in one round: each takes a request.
 const NAMESPACES: usize = 5;
 
-/// Seconds for which a failed probe that a kubelet reported is evidence. A kubelet reports the first 25 failures of a pod, and
-/// then one in 300 s.
+/// Seconds for which a reported probe failure is evidence. A kubelet reports the first 25 failures of a pod, and then one
+/// every 300 s.
 const PROBE_SECONDS: f64 = 330.0;
-/// Seconds over which the recorded CPU use of containers is measured, at most: as far as its rule looks back for two samples.
+/// Longest window of the recorded CPU use of containers, seconds: its recording rule goes back this far for two samples.
 const RECORDED_CPU: f64 = 120.0;
 
-/// What the kubelets report of the servers of a workload.
+/// What the kubelets report about the servers of a workload.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kubelet {
     /// Why readiness probes fail, and when that was last reported.
     pub probe: Option<(ProbeFailure, Timestamp)>,
-    /// Share of the CPU that they may use, mean of those that run; when the measurement ended, and its length in seconds.
+    /// CPU use as a share of the limit, mean of the running servers; the end of the measurement, and its length in seconds.
     pub cpu: Option<(f64, Timestamp, f64)>,
-    /// The same by the servers' own counters, while the metric source does not answer.
+    /// The same from the servers' own counters, measured while the metric source does not answer.
     pub own_cpu: Option<(f64, Timestamp, f64)>,
     /// Why the CPU use is not known.
     pub cpu_error: Option<String>,
 }
 
 impl Kubelet {
-    /// What is observed of servers beside their own answers. `limited`: whether their CPU use has a limit.
+    /// What is observed of the servers from outside, without their own answers. `limited`: whether they have a CPU limit.
     pub fn outside(&self, pods: &Pods, limited: bool, signal: &dyn Fn(Series) -> Signal, now: Timestamp) -> Outside {
         let ago = |at: Timestamp| now.duration_since(at).as_secs_f64().max(0.0);
         let measured = |(share, at, window)| MeasuredCpu { share, age: ago(at), window };
@@ -64,9 +64,10 @@ impl Kubelet {
         Outside {
             unready: u32::try_from(pods.unready.len()).unwrap_or(u32::MAX),
             probe: self.probe.filter(|(_, at)| ago(*at) <= PROBE_SECONDS).map(|(failure, _)| failure),
-            // A pod that has not been ready yet, or is being deleted, may not answer its scrapes either.
+            // A pod that was never ready, or is being deleted, may not answer its scrapes either.
             unscraped: unanswered.saturating_sub(pods.others),
-            // A server's own counter may be that of one of its processes: it shows that it is full, never that it is not.
+            // A server's own counter may cover only one of its processes: it can show that the CPU is fully used, but not
+            // that it is not.
             cpu: [cpu, recorded]
                 .into_iter()
                 .flatten()
@@ -81,27 +82,27 @@ impl Kubelet {
     }
 }
 
-/// A workload some of whose servers do not answer.
+/// A workload with servers that do not answer.
 #[derive(Clone, Debug)]
-pub struct SilentWorkload {
+pub struct UnresponsiveWorkload {
     uid: String,
     namespace: String,
     workload: String,
     pods: Pods,
-    /// Cores that each of its servers may use, if that is limited.
+    /// CPU limit of each server, cores. None without a limit.
     cores: Option<f64>,
-    /// Where they expose their metrics, when nothing else measures them.
+    /// Endpoint of the servers' metrics, when the metric source does not measure them.
     metrics: Option<MetricsEndpoint>,
 }
 
 impl Scaler {
-    /// The workloads some of whose servers did not answer at the last tick.
-    pub fn silent(&self) -> Vec<SilentWorkload> {
+    /// The workloads with servers that did not answer at the last tick.
+    pub fn unresponsive(&self) -> Vec<UnresponsiveWorkload> {
         let objects = self.lock();
         let workloads = objects.iter().flat_map(|(uid, object)| {
             object.workloads.iter().filter_map(move |(workload, scaled)| {
-                let (pods, cores) = (scaled.silent_pods()?.clone(), scaled.cores());
-                Some(SilentWorkload {
+                let (pods, cores) = (scaled.unresponsive_pods()?.clone(), scaled.cores());
+                Some(UnresponsiveWorkload {
                     uid: uid.clone(),
                     namespace: object.namespace.clone(),
                     workload: workload.clone(),
@@ -114,16 +115,21 @@ impl Scaler {
         workloads.collect()
     }
 
-    /// Takes over what its servers report of a workload.
-    pub fn reported_directly(&self, of: &SilentWorkload, own: &OwnCpu) {
+    /// Records the CPU use that a workload's servers report themselves.
+    pub fn record_own_cpu(&self, of: &UnresponsiveWorkload, own: &OwnCpu) {
         let mut objects = self.lock();
         let object = objects.get_mut(&of.uid);
         let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) else { return };
         scaled.kubelet.own_cpu = of.cores.and_then(|cores| own.share(cores)).or(scaled.kubelet.own_cpu);
     }
 
-    /// Takes over what the kubelets report of a workload.
-    pub fn reported(&self, of: &SilentWorkload, cpu: &Result<Vec<PodCpu>, String>, probes: Option<&[FailedProbe]>) {
+    /// Records what the kubelets report about a workload. A failed query keeps the earlier value.
+    pub fn record_kubelet_report(
+        &self,
+        of: &UnresponsiveWorkload,
+        cpu: &Result<Vec<PodCpu>, String>,
+        probes: Option<&[FailedProbe]>,
+    ) {
         let mut objects = self.lock();
         let object = objects.get_mut(&of.uid);
         let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) else { return };
@@ -135,19 +141,19 @@ impl Scaler {
     }
 }
 
-impl SilentWorkload {
+impl UnresponsiveWorkload {
     fn key(&self) -> (String, String) {
         (self.uid.clone(), self.workload.clone())
     }
 
-    /// Names of the pods that run.
+    /// Names of the running pods.
     #[cfg(test)]
     pub fn names(&self) -> Vec<String> {
         self.pods.running.keys().cloned().collect()
     }
 
-    /// Share of the CPU that its servers may use, mean of those that run; when the oldest measurement ended, and the
-    /// length of the longest.
+    /// CPU use as a share of the limit, mean of the running servers; the end of the oldest measurement, and the length of the
+    /// longest in seconds.
     fn use_of_cpu(&self, cpu: &[PodCpu]) -> Option<(f64, Timestamp, f64)> {
         let allowed = self.cores?;
         let is_ours = |of: &&PodCpu| of.namespace == self.namespace && self.pods.running.contains_key(&of.pod);
@@ -158,7 +164,7 @@ impl SilentWorkload {
         Some((cores / allowed / ours.len() as f64, at, window))
     }
 
-    /// Why the readiness probes of most of its servers fail that are not ready, and when that was last reported.
+    /// Why the readiness probes of most unready servers fail, and when a failure was last reported.
     fn failure(&self, probes: &[FailedProbe]) -> Option<(ProbeFailure, Timestamp)> {
         let mut newest: BTreeMap<&str, &FailedProbe> = BTreeMap::new();
         for probe in probes.iter().filter(|probe| self.pods.unready.contains(&probe.pod)) {
@@ -171,7 +177,7 @@ impl SilentWorkload {
         Some((failure, at))
     }
 
-    /// Servers to ask directly, with the names of their pods.
+    /// The servers to query directly: pod name, address, and path of the metrics.
     fn servers(&self) -> Vec<(&String, SocketAddr, &str)> {
         let Some(metrics) = self.metrics.as_ref().filter(|_| self.cores.is_some()) else { return Vec::new() };
         let addressed = self.pods.running.iter().filter_map(|(pod, address)| Some((pod, (*address)?)));
@@ -184,28 +190,28 @@ impl SilentWorkload {
     }
 }
 
-/// Asks without end, whenever there is a reason.
-pub async fn ask(context: &Context) {
+/// Queries kubelets and servers whenever some servers do not answer. Never returns.
+pub async fn run(context: &Context) {
     let (servers, mut own) = (Servers::default(), HashMap::new());
     loop {
         sleep(CHECK).await;
         if !context.may_write() {
             continue;
         }
-        let silent = context.scaler.silent();
+        let silent = context.scaler.unresponsive();
         own.retain(|key, _| silent.iter().any(|of| of.key() == *key));
         if silent.is_empty() {
             continue;
         }
-        let asked = stream::iter(&silent).map(|of| ask_directly(&servers, of)).buffer_unordered(ASKED_AT_ONCE);
-        for (of, at, seconds) in asked.collect::<Vec<_>>().await {
+        let asked: Vec<_> = silent.iter().map(|of| ask_directly(&servers, of)).collect();
+        for (of, at, seconds) in stream::iter(asked).buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await {
             let own = own.entry(of.key()).or_insert_with(OwnCpu::default);
             own.add(at, seconds);
-            context.scaler.reported_directly(of, own);
+            context.scaler.record_own_cpu(of, own);
         }
         let cpu = context.kubelets.cpu().await;
         if let Err(error) = &cpu {
-            debug!(error, "the CPU use of pods is not known");
+            debug!(error, "cannot read the CPU use of pods");
         }
         let unready = silent.iter().filter(|of| !of.pods.unready.is_empty()).map(|of| of.namespace.as_str());
         let namespaces: BTreeSet<&str> = unready.collect();
@@ -213,21 +219,21 @@ pub async fn ask(context: &Context) {
         for namespace in namespaces.into_iter().take(NAMESPACES) {
             match context.kubelets.failed_probes(namespace).await {
                 Ok(failed) => _ = probes.insert(namespace, failed),
-                Err(error) => debug!(namespace, error, "why readiness probes fail is not known"),
+                Err(error) => debug!(namespace, error, "cannot read the Events of failed readiness probes"),
             }
         }
         for of in &silent {
-            context.scaler.reported(of, &cpu, probes.get(of.namespace.as_str()).map(Vec::as_slice));
+            context.scaler.record_kubelet_report(of, &cpu, probes.get(of.namespace.as_str()).map(Vec::as_slice));
         }
         sleep(ROUND - CHECK).await;
     }
 }
 
-/// The CPU seconds of those servers of a workload that say so, and when that was.
+/// The CPU seconds used by each server of a workload that reports them, by pod name, and when they were read.
 async fn ask_directly<'a>(
     servers: &Servers,
-    of: &'a SilentWorkload,
-) -> (&'a SilentWorkload, Timestamp, BTreeMap<String, f64>) {
+    of: &'a UnresponsiveWorkload,
+) -> (&'a UnresponsiveWorkload, Timestamp, BTreeMap<String, f64>) {
     let asked = of
         .servers()
         .into_iter()

@@ -1,14 +1,14 @@
-//! Decides every few seconds how many replicas workloads that scale on latency or lag should have.
+//! Computes the replicas of workloads that scale on latency or lag, every few seconds.
 //!
-//! A tick reads the recorded series of all objects (one query per series and source), decides ([`crate::scaling`]) on those
-//! of which there is a new sample ([`pace`]) and touches those of which there is something to do or to tell; their next
-//! look does it. A tick without news makes no request to the API server.
+//! A tick reads the recorded series of all objects, with one query per series and source. It makes a decision
+//! ([`crate::scaling`]) for each workload with a new sample ([`pace`]). Objects whose replicas or status change are
+//! enqueued, and their next reconcile applies the change. A tick without changes sends no request to the API server.
 
+mod backfill;
 mod kubelets;
 mod own_cpu;
 mod pace;
 mod policy;
-mod recall;
 mod sources;
 mod workload;
 
@@ -27,13 +27,13 @@ use super::Guarded;
 use crate::{
     api::{RecommenderModelStatus, ScalingStatus},
     model::{Model, Workload},
-    observe::{Family, PodFacts},
+    observe::{Children, PodState},
     render,
     signals::{Readings, config::DEFAULT},
     telemetry::ScalingMetrics,
 };
 
-/// All objects with workloads that are decided on, by UID.
+/// All objects with workloads that scale on latency or lag, by UID.
 #[derive(Debug, Default)]
 pub struct Scaler(Mutex<HashMap<String, Object>>);
 
@@ -45,16 +45,16 @@ struct Object {
     workloads: BTreeMap<String, Scaled>,
 }
 
-/// What was decided, by workload.
+/// The scaling status to report, by workload.
 pub type Decided = BTreeMap<String, ScalingStatus>;
 
 impl Scaler {
-    /// Takes over what an object asks for and what was seen of its pods. Returns what is decided on its workloads; those of
-    /// which nothing is decided yet are left out.
-    pub fn look(
+    /// Updates an object's workloads from its spec and its observed pods. Returns their scaling statuses; a workload without
+    /// a decision is omitted. The metrics of workloads that do not scale any more are removed.
+    pub fn reconcile(
         &self,
         model: &Model,
-        family: &Family,
+        children: &Children,
         prior: &RecommenderModelStatus,
         metrics: &ScalingMetrics,
         now: Timestamp,
@@ -67,21 +67,22 @@ impl Scaler {
         let mut before = objects.remove(uid).map(|object| object.workloads).unwrap_or_default();
         let scaled: BTreeMap<String, Scaled> = plans
             .map(|(workload, plan)| {
-                let pods = pods(family, uid, workload, now);
+                let pods = pods(children, uid, workload, now);
                 let scaled = match before.remove(&workload.name) {
                     Some(mut scaled) => {
                         scaled.update(plan, pods);
                         scaled
                     }
-                    None => Scaled::new(plan, pods, told(prior, workload).cloned(), now),
+                    None => Scaled::new(plan, pods, reported(prior, workload).cloned(), now),
                 };
                 (workload.name.clone(), scaled)
             })
             .collect();
-        for gone in before.keys() {
-            metrics.remove([&identity.namespace, &identity.name, gone]);
+        for removed in before.keys() {
+            metrics.remove([&identity.namespace, &identity.name, removed]);
         }
-        let decided = scaled.iter().filter_map(|(name, scaled)| Some((name.clone(), scaled.told()?.clone()))).collect();
+        let decided =
+            scaled.iter().filter_map(|(name, scaled)| Some((name.clone(), scaled.reported()?.clone()))).collect();
         if !scaled.is_empty() {
             let source = model.monitoring.as_ref().and_then(|monitoring| monitoring.source.clone());
             let object = Object {
@@ -95,12 +96,13 @@ impl Scaler {
         decided
     }
 
-    /// Whether any object is decided on from a source.
+    /// Whether any object uses a source for which `of` is true.
     pub fn reads(&self, of: &dyn Fn(&str) -> bool) -> bool {
         self.lock().values().any(|object| of(&object.source))
     }
 
-    /// When there is reason to look for new samples in the source `of`. None when nothing was decided from it.
+    /// When to read the source `of` next, in seconds on the clock of decisions: when its next sample is expected. None before
+    /// the first decision from this source.
     pub fn next(&self, of: &dyn Fn(&str) -> bool, clock: f64) -> Option<f64> {
         let objects = self.lock();
         let workloads =
@@ -108,8 +110,8 @@ impl Scaler {
         workloads.filter_map(|scaled| scaled.next(clock)).min_by(f64::total_cmp)
     }
 
-    /// Decides on the workloads whose time it is, of the objects whose source is `of`. Returns the objects to look at.
-    /// `readings`: none when there is no such source. `clock`: seconds since 1970 on a clock that never jumps.
+    /// Makes the decisions that are due, for objects whose source is `of`. Returns the objects to enqueue.
+    /// `readings`: None when no such source is configured. `clock`: seconds since 1970 on a monotonic clock.
     pub fn tick(
         &self,
         of: &dyn Fn(&str) -> bool,
@@ -118,26 +120,26 @@ impl Scaler {
         now: Timestamp,
         clock: f64,
     ) -> Vec<ObjectRef<Guarded>> {
-        let mut touched = Vec::new();
+        let mut enqueued = Vec::new();
         for object in self.lock().values_mut().filter(|object| of(&object.source)) {
-            let mut news = false;
+            let mut changed = false;
             for (workload, scaled) in &mut object.workloads {
                 let (of_object, source) = ((object.namespace.as_str(), object.name.as_str()), object.source.as_str());
                 let tick = Tick { object: of_object, workload, source, readings, now, clock };
-                let Some(is_news) = scaled.tick(&tick) else { continue };
-                news |= is_news;
+                let Some(is_change) = scaled.tick(&tick) else { continue };
+                changed |= is_change;
                 if let Some(decision) = &scaled.latest {
                     metrics.decided([&object.namespace, &object.name, workload], decision, scaled.sample_age());
                 }
             }
-            if news {
-                touched.push(ObjectRef::new(&object.name).within(&object.namespace));
+            if changed {
+                enqueued.push(ObjectRef::new(&object.name).within(&object.namespace));
             }
         }
-        touched
+        enqueued
     }
 
-    /// Forgets an object that is gone.
+    /// Removes a deleted object and its metrics.
     pub fn forget(&self, uid: &str, metrics: &ScalingMetrics) {
         if let Some(object) = self.lock().remove(uid) {
             for workload in object.workloads.keys() {
@@ -151,17 +153,23 @@ impl Scaler {
     }
 }
 
-/// The replicas of a workload to order beside its autoscaler, see [`render::replicas_to_order`]: what was decided is new when
-/// the status does not say it yet. `there`: those of its Deployment.
-pub fn to_order(prior: &RecommenderModelStatus, workload: &Workload, decided: &Decided, there: i32) -> Option<i32> {
+/// Replicas to set on a workload's Deployment directly, in addition to its autoscaler's limits; see
+/// [`render::replicas_to_order`]. A decision is new while the status reports another number. `current`: replicas of the
+/// Deployment.
+pub fn replicas_to_order(
+    prior: &RecommenderModelStatus,
+    workload: &Workload,
+    decided: &Decided,
+    current: i32,
+) -> Option<i32> {
     let decided = decided.get(&workload.name)?;
-    let is_new = told(prior, workload).map(|told| told.replicas) != Some(decided.replicas);
+    let is_new = reported(prior, workload).map(|reported| reported.replicas) != Some(decided.replicas);
     let open = render::is_open(decided);
-    render::replicas_to_order(workload.scaling.as_ref()?, decided.replicas, there, is_new, open)
+    render::replicas_to_order(workload.scaling.as_ref()?, decided.replicas, current, is_new, open)
 }
 
-/// What the status says of a workload.
-fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&'a ScalingStatus> {
+/// The scaling status of a workload in the object's status.
+fn reported<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&'a ScalingStatus> {
     let worker = status.workers.iter().find(|worker| worker.name == workload.name);
     match worker {
         Some(worker) => worker.scaling.as_ref(),
@@ -169,21 +177,21 @@ fn told<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Option<&
     }
 }
 
-/// What was seen of a workload's pods; none while the state of its Deployment is not known: that is not zero.
-fn pods(family: &Family, uid: &str, workload: &Workload, now: Timestamp) -> Option<Pods> {
-    let facts = family.deployment(&workload.deployment, uid)?;
+/// The observed pods of a workload. None while its Deployment is not in the cache, which does not mean zero replicas.
+fn pods(children: &Children, uid: &str, workload: &Workload, now: Timestamp) -> Option<Pods> {
+    let state = children.deployment(&workload.deployment, uid)?;
     let count = |replicas: i32| u32::try_from(replicas).unwrap_or_default();
-    let pods: Vec<_> = family.pods().filter(|pod| pod.component == workload.component).collect();
+    let pods: Vec<_> = children.pods().filter(|pod| pod.component == workload.component).collect();
     let mut startups: Vec<f64> =
         pods.iter().filter_map(|pod| pod.started_after).map(|after| after.as_secs_f64()).collect();
     startups.sort_by(f64::total_cmp);
-    let running = running(&pods, facts.is_rolling(), now);
+    let running = running(&pods, state.is_rolling(), now);
     Some(Pods {
-        desired: count(facts.desired),
-        ready: count(facts.ready),
+        desired: count(state.desired),
+        ready: count(state.ready),
         ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
         startup: startups.get(startups.len() / 2).copied(),
-        rolling_out: facts.is_rolling(),
+        rolling_out: state.is_rolling(),
         others: count_of(&pods, |pod| pod.address.is_some() && pod.ready_since.is_none())
             .saturating_sub(count_of(&running, |pod| pod.lost_readiness)),
         unready: running.iter().filter(|pod| pod.lost_readiness).map(|pod| pod.name.clone()).collect(),
@@ -191,13 +199,14 @@ fn pods(family: &Family, uid: &str, workload: &Workload, now: Timestamp) -> Opti
     })
 }
 
-/// A container that was restarted within so many seconds may be in a crash loop: that it is not ready is no overload.
+/// Seconds after a restart in which a container may be in a crash loop: lost readiness is then no sign of an overload.
 const RESTARTED_SECONDS: i64 = 600;
 
-/// The pods whose silence may be an overload: those that started and were not restarted of late. While something is
-/// rolled out, those of the newest template do not count: it may be their own fault.
-fn running<'a>(pods: &[&'a PodFacts], is_rolling: bool, now: Timestamp) -> Vec<&'a PodFacts> {
-    // That of which the first pod was created last: while both are scaled, the older one gets new pods too.
+/// The pods whose missing answers may mean an overload: those that started and were not restarted within
+/// [`RESTARTED_SECONDS`]. During a rollout, pods of the newest template are excluded: they may fail because of it.
+fn running<'a>(pods: &[&'a PodState], is_rolling: bool, now: Timestamp) -> Vec<&'a PodState> {
+    // The newest template is the one whose first pod was created last. The newest pod may be of an older template, because
+    // both get new pods when the workload scales during the rollout.
     let mut first_of: BTreeMap<&str, Timestamp> = BTreeMap::new();
     for pod in pods {
         let first = first_of.entry(&pod.template).or_insert(pod.created_at);
@@ -205,13 +214,13 @@ fn running<'a>(pods: &[&'a PodFacts], is_rolling: bool, now: Timestamp) -> Vec<&
     }
     let newest = first_of.into_iter().max_by_key(|(_, first)| *first).map(|(template, _)| template);
     let is_crashing =
-        |pod: &PodFacts| pod.restarted_at.is_some_and(|at| now.duration_since(at).as_secs() < RESTARTED_SECONDS);
-    let of_before = |pod: &PodFacts| !is_rolling || newest != Some(pod.template.as_str());
-    pods.iter().copied().filter(|pod| pod.started && !is_crashing(pod) && of_before(pod)).collect()
+        |pod: &PodState| pod.restarted_at.is_some_and(|at| now.duration_since(at).as_secs() < RESTARTED_SECONDS);
+    let is_older = |pod: &PodState| !is_rolling || newest != Some(pod.template.as_str());
+    pods.iter().copied().filter(|pod| pod.started && !is_crashing(pod) && is_older(pod)).collect()
 }
 
-fn count_of(pods: &[&PodFacts], holds: impl Fn(&PodFacts) -> bool) -> u32 {
-    u32::try_from(pods.iter().filter(|pod| holds(pod)).count()).unwrap_or(u32::MAX)
+fn count_of(pods: &[&PodState], matches: impl Fn(&PodState) -> bool) -> u32 {
+    u32::try_from(pods.iter().filter(|pod| matches(pod)).count()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,27 +1,27 @@
-//! The CPU use of servers by their own counters, for the time in which no metric source measures them.
+//! The CPU use of servers from their own counters, for the time in which no metric source measures them.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-/// Seconds that a use is measured over, at least: a start or a batch may use all of the CPU for a moment.
+/// Shortest window of a measurement, seconds: a start or a batch may use all of the CPU for a moment.
 const WINDOW: f64 = 9.0;
-/// Readings that are kept: enough to span the window where they are 5 s apart and one was missed.
+/// Number of readings that are kept: enough to span the window when they are 5 s apart and one was missed.
 const KEPT: usize = 4;
 
-/// The last readings of the servers of a workload.
+/// The last readings of the CPU counters of a workload's servers.
 #[derive(Clone, Debug, Default)]
 pub struct OwnCpu(VecDeque<Reading>);
 
 #[derive(Clone, Debug)]
 struct Reading {
     at: Timestamp,
-    /// Seconds of CPU that a server's process has used since it started, by the pod's name.
+    /// CPU seconds that a server's process has used since its start, by pod name.
     seconds: BTreeMap<String, f64>,
 }
 
 impl OwnCpu {
-    /// Adds what was read at `at`.
+    /// Adds a reading.
     pub fn add(&mut self, at: Timestamp, seconds: BTreeMap<String, f64>) {
         self.0.push_back(Reading { at, seconds });
         if self.0.len() > KEPT {
@@ -29,14 +29,14 @@ impl OwnCpu {
         }
     }
 
-    /// Share of the cores that each server may use, mean of those that were read twice; when the measurement ended, and its
-    /// length in seconds. None when there is no such server.
+    /// CPU use as a share of the `cores` that each server may use, mean of the servers that were read twice; the end of the
+    /// measurement, and its length in seconds. None when there is no such server.
     pub fn share(&self, cores: f64) -> Option<(f64, Timestamp, f64)> {
         let newest = self.0.back()?;
         let length = |of: &Reading| newest.at.duration_since(of.at).as_secs_f64();
         let before = self.0.iter().rev().find(|reading| length(reading) >= WINDOW)?;
         let used = newest.seconds.iter().filter_map(|(pod, seconds)| Some(seconds - before.seconds.get(pod)?));
-        // A counter that went back is that of another process.
+        // A lower counter is that of a new process.
         let used: Vec<f64> = used.filter(|used| *used >= 0.0).collect();
         let mean = used.iter().sum::<f64>() / used.len() as f64;
         let window = length(before);
@@ -59,11 +59,11 @@ mod tests {
     }
 
     #[test]
-    fn the_use_is_that_of_the_last_ten_seconds_and_the_mean_of_the_servers() {
+    fn the_cpu_use_is_the_mean_of_the_servers_over_the_last_ten_seconds() {
         let mut own = OwnCpu::default();
         read(&mut own, 0, &[("a", 7.0), ("b", 3.0)]);
         read(&mut own, 5, &[("a", 7.0), ("b", 3.0)]);
-        assert_eq!(own.share(0.5), None, "five seconds may be a moment");
+        assert_eq!(own.share(0.5), None, "five seconds are too short a window");
         read(&mut own, 10, &[("a", 12.0), ("b", 3.0)]);
         assert_eq!(own.share(0.5), Some((0.5, at(10), 10.0)));
         read(&mut own, 15, &[("a", 12.0), ("b", 8.0)]);
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_that_are_new_gone_or_restarted_do_not_count() {
+    fn new_removed_and_restarted_servers_do_not_count() {
         let mut own = OwnCpu::default();
         read(&mut own, 0, &[("a", 7.0), ("gone", 1.0), ("restarted", 900.0)]);
         read(&mut own, 10, &[("a", 8.0), ("new", 5.0), ("restarted", 2.0)]);

@@ -1,4 +1,4 @@
-//! From what an object asks for to what a decision needs. Pure.
+//! Converts an object's spec into the parameters of its scaling decisions. Pure: no clock, no I/O.
 
 use crate::{
     api::{self, ScalingPolicyType, ScalingRules, SelectPolicy},
@@ -8,38 +8,39 @@ use crate::{
     scaling::{Behavior, Bounds, Common, Direction, Headroom, Select, StepKind, StepPolicy, lag, serving},
 };
 
-/// What passes on average beside the measured age of a sample and half of the time between two scrapes, seconds: half of what
-/// is between two ticks (5 s), and what is written then.
+/// Average delay of a decision, seconds, without the measured age of the sample and half the scrape interval. It consists of
+/// half the time between two ticks (5 s) and the time to write the result.
 const DELAY: f64 = 3.0;
-/// Seconds from ready to full speed: caches, pools, just-in-time compilers.
+/// Seconds from readiness to full speed: caches, connection pools, just-in-time compilers.
 pub const WARM_UP: f64 = 20.0;
-/// Seconds a replica takes to become ready, as long as it was not measured.
+/// Seconds that a replica takes to become ready; used until a start-up was measured.
 pub const STARTUP: f64 = 30.0;
-/// Seconds during which nothing is consumed when consumers of Kafka come or go: partitions are reassigned.
+/// Seconds without consumption after a Kafka consumer joins or leaves its group: partitions are reassigned.
 const REBALANCE: f64 = 10.0;
 
-/// What one workload's replicas are decided from.
+/// The parameters of the scaling decisions for one workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Name of its Deployment.
+    /// Name of the workload's Deployment.
     pub deployment: String,
-    /// Whether the decision moves replicas, or only is told.
+    /// Whether the decision is applied to the replicas. If not, it is only reported (advisory).
     pub acted_on: bool,
-    /// Whether the decision is the number of replicas, and not only the least because the CPU use is followed as well.
+    /// Whether the decision is the exact number of replicas. False when the autoscaler follows the CPU use as well: the
+    /// decision is then its minimum. Also false for advisory scaling.
     pub exact: bool,
-    /// Cores that each server may use, where that is limited.
+    /// CPU limit of each server, cores. None for workers, and without a limit.
     pub cores: Option<f64>,
-    /// Where its servers expose their metrics; none for workers, and without monitoring.
+    /// Endpoint of the servers' metrics. None for workers, and without monitoring.
     pub metrics: Option<MetricsEndpoint>,
-    /// Seconds until a replica is ready, when the object says so.
+    /// Seconds until a replica is ready, from the spec. None when it does not set them.
     pub startup: Option<f64>,
-    /// For a latency target. Its start-up is filled in at every tick.
+    /// Policy for the latency target. Its `startup` is set at every tick.
     pub latency: Option<serving::Policy>,
-    /// For a lag.
+    /// Policy for the lag of a dependency.
     pub lag: Option<LagPlan>,
 }
 
-/// Where each server exposes its metrics.
+/// The metrics endpoint of each server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricsEndpoint {
     /// Port of the pod.
@@ -48,25 +49,25 @@ pub struct MetricsEndpoint {
     pub path: String,
 }
 
-/// What replicas are decided from to catch up with a lag.
+/// The parameters of decisions on a lag.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LagPlan {
-    /// Whose messages wait: the label `dependency` of the series.
+    /// Name of the dependency with the messages: the value of the label `dependency` of the series.
     pub dependency: String,
-    /// What is promised. Its partitions are filled in at every tick.
+    /// Objective and limits. Its `partitions` are set at every tick.
     pub policy: lag::Policy,
 }
 
 impl Plan {
-    /// None for a workload that the operator does not decide on.
+    /// The plan of a workload. None when it scales on neither a latency nor a lag.
     pub fn new(model: &Model, workload: &Workload) -> Option<Self> {
         let scaling = workload.scaling.as_ref().filter(|scaling| scaling.is_decided())?;
-        let seconds = |seconds: Option<i32>| seconds.map(f64::from);
+        let number = |number: Option<i32>| number.map(f64::from);
         let interval = scrapes::of_servers(model);
         let latency = scaling.latency.as_ref().map(|target| serving::Policy {
             common: common(scaling, f64::from(monitoring::scaling::window_seconds(interval))),
             target: f64::from(target.target_milliseconds) / 1e3,
-            requests_per_replica: seconds(scaling.requests_per_replica),
+            requests_per_replica: number(scaling.requests_per_replica),
             headroom: headroom(scaling.headroom),
             startup: STARTUP,
             warmup: WARM_UP,
@@ -84,7 +85,7 @@ impl Plan {
                 partitions: None,
                 messages_per_replica: None,
                 pause: if kafka.is_some() { REBALANCE } else { 0.0 },
-                rates: dependency.is_none_or(dependencies::tells_rates),
+                rates: dependency.is_none_or(dependencies::reports_rates),
             };
             LagPlan { dependency: target.dependency.clone(), policy }
         });
@@ -94,7 +95,7 @@ impl Plan {
             exact: scaling.is_acted_on() && scaling.cpu.is_none(),
             cores: cores::limit(model.serving.resources.as_ref()).filter(|_| workload.is_serving()),
             metrics: metrics(model).filter(|_| workload.is_serving()),
-            startup: seconds(scaling.startup_seconds),
+            startup: number(scaling.startup_seconds),
             latency,
             lag,
         })
@@ -139,8 +140,8 @@ fn direction(rules: &ScalingRules) -> Direction {
     }
 }
 
-fn headroom(wanted: api::Headroom) -> Headroom {
-    match wanted {
+fn headroom(setting: api::Headroom) -> Headroom {
+    match setting {
         api::Headroom::Economy => Headroom::Economy,
         api::Headroom::Balanced => Headroom::Balanced,
         api::Headroom::Reliable => Headroom::Reliable,

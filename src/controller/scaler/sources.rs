@@ -1,5 +1,6 @@
-//! The ticks: one loop for each metric source, so that a slow one only delays the decisions that are made from it; and
-//! beside it one that asks the source for what it recorded before this process began.
+//! The scaler's loops. Each metric source has two:
+//! - one reads the source and makes decisions; a slow source delays only the workloads that use it;
+//! - one runs the backfill: it queries the load that was recorded before this process started.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -15,36 +16,41 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Longest and shortest time between two reads of a source, and how many times that of a read it is at least, up to the
-/// longest: a source with many objects has new samples all the time, and is not to spend most of it on answers.
+/// Longest time between two reads of a source, and the interval of decisions for objects without a configured source.
 const TICK: Duration = Duration::from_secs(5);
+/// Shortest time between two reads of a source: a source with many objects has new samples all the time.
 const SHORTEST_TICK: Duration = Duration::from_secs(1);
-const REST: u32 = 10;
+/// Time between two reads of a source as a multiple of the duration of a read, up to [`TICK`]: the source must not spend
+/// most of its time on these queries.
+const MIN_INTERVAL_FACTOR: u32 = 10;
 
-/// Between two questions for the past, each of which is some 20 ms of work here and more there, and when nobody has one.
-const RECALL: Duration = Duration::from_millis(100);
-const RECALL_IDLE: Duration = Duration::from_secs(1);
+/// Pause between the backfills of two workloads: each takes about 20 ms of work in the operator and more in the source.
+const BACKFILL_PAUSE: Duration = Duration::from_millis(100);
+/// Time until the backfill loop checks again after no workload needed a backfill.
+const BACKFILL_IDLE: Duration = Duration::from_secs(1);
 
-/// Decides without end, from every source and for the objects whose source is not known.
+/// Runs all loops: reads and backfills of each source, decisions for objects whose source is not configured, and the queries
+/// of kubelets. Never returns.
 pub async fn run(sources: Vec<SourceConfig>, contexts: Vec<Arc<Context>>, metrics: Metrics) {
     let epoch = Timestamp::now().as_duration().as_secs_f64();
     let ticks = Ticks { started: (Instant::now(), epoch), contexts, metrics };
     let known: HashSet<String> = sources.iter().map(|source| source.name.clone()).collect();
-    let recalls = join_all(sources.iter().map(|source| ticks.recall(source)));
-    let readers = sources.iter().map(|source| ticks.of_source(Reader::new(source.clone(), Quality::default())));
-    let kubelets = join_all(ticks.contexts.iter().map(|context| kubelets::ask(context)));
-    tokio::join!(join_all(readers), recalls, ticks.of_nowhere(&known), kubelets);
+    let backfills = join_all(sources.iter().map(|source| ticks.backfill(source)));
+    let readers = sources.iter().map(|source| ticks.run_source(Reader::new(source.clone(), Quality::default())));
+    let kubelets = join_all(ticks.contexts.iter().map(|context| kubelets::run(context)));
+    tokio::join!(join_all(readers), backfills, ticks.run_without_source(&known), kubelets);
 }
 
 struct Ticks {
-    /// The same moment on two clocks; the second in seconds since 1970.
+    /// The start of the loops on the monotonic clock, and the same moment in seconds since 1970.
     started: (Instant, f64),
     contexts: Vec<Arc<Context>>,
     metrics: Metrics,
 }
 
 impl Ticks {
-    async fn of_source(&self, mut reader: Reader) {
+    /// Reads a source and makes the decisions from it.
+    async fn run_source(&self, mut reader: Reader) {
         let source = reader.name().to_owned();
         let of = |name: &str| name == source;
         loop {
@@ -58,16 +64,18 @@ impl Ticks {
         }
     }
 
-    /// When to read next: as the next sample is due, in time bounds that follow from the last read, which began then.
+    /// When to read a source next: when its next sample is expected, within limits that depend on the duration of the last
+    /// read. `begun`: when that read began.
     fn next(&self, of: &dyn Fn(&str) -> bool, begun: Instant) -> Instant {
         let took = begun.elapsed();
         let clock = self.clock();
         let due = self.contexts.iter().filter_map(|context| context.scaler.next(of, clock)).min_by(f64::total_cmp);
         let wait = due.map_or(TICK, |due| Duration::from_secs_f64((due - clock).max(0.0)));
-        begun + (took + wait).clamp((took * REST).clamp(SHORTEST_TICK, TICK), TICK)
+        begun + (took + wait).clamp((took * MIN_INTERVAL_FACTOR).clamp(SHORTEST_TICK, TICK), TICK)
     }
 
-    async fn of_nowhere(&self, known: &HashSet<String>) {
+    /// Makes decisions for objects whose source is not configured, so that their status reports it.
+    async fn run_without_source(&self, known: &HashSet<String>) {
         let mut interval = interval(TICK);
         loop {
             interval.tick().await;
@@ -75,43 +83,44 @@ impl Ticks {
         }
     }
 
-    /// Has workloads remember what the source recorded of them, one after the other: it may know thousands.
-    async fn recall(&self, source: &SourceConfig) {
+    /// Backfills the workloads of a source one after the other: there may be thousands.
+    async fn backfill(&self, source: &SourceConfig) {
         let of = |name: &str| name == source.name;
         loop {
             let mut writing = self.contexts.iter().filter(|context| context.may_write());
-            let next = writing.find_map(|context| Some((context, context.scaler.forgetful(&of, self.clock())?)));
-            let Some((context, forgetful)) = next else {
-                sleep(RECALL_IDLE).await;
+            let next = writing.find_map(|context| Some((context, context.scaler.next_backfill(&of, self.clock())?)));
+            let Some((context, backfill)) = next else {
+                sleep(BACKFILL_IDLE).await;
                 continue;
             };
-            let of = &forgetful.subject;
-            let (namespace, name, workload) = (&of.namespace, &of.recommender, &of.workload);
-            match signals::past(source, of, Timestamp::now()).await {
+            let subject = &backfill.subject;
+            let (namespace, name, workload) = (&subject.namespace, &subject.recommender, &subject.workload);
+            match signals::past(source, subject, Timestamp::now()).await {
                 Ok(past) => {
                     let (loads, quarters) = (past.loads.len(), past.quarters.len());
-                    if context.scaler.remember(&forgetful, &past, self.clock()) {
-                        info!(namespace, name, workload, loads, quarters, "remembers the load of before");
+                    if context.scaler.replay(&backfill, &past, self.clock()) {
+                        info!(namespace, name, workload, loads, quarters, "replayed the recorded load");
                     }
                 }
-                // That a source does not answer is told where its absence hurts.
-                Err(error) => debug!(namespace, name, workload, error, "cannot remember the load of before"),
+                // A failing source is reported in the status of the workloads that need it.
+                Err(error) => debug!(namespace, name, workload, error, "cannot read the recorded load"),
             }
-            sleep(RECALL).await;
+            sleep(BACKFILL_PAUSE).await;
         }
     }
 
-    /// Seconds since 1970, by a clock that never jumps: quarters of an hour are those that the source has.
+    /// The clock of decisions: seconds since 1970, monotonic. Its quarters of an hour are those of the source's samples.
     fn clock(&self) -> f64 {
         self.started.1 + self.started.0.elapsed().as_secs_f64()
     }
 
+    /// Makes the decisions that are due for the source `of` and enqueues the changed objects.
     fn decide(&self, of: &dyn Fn(&str) -> bool, readings: Option<&Readings>) {
         let (begun, now) = (Instant::now(), Timestamp::now());
         let clock = self.clock();
         for context in self.contexts.iter().filter(|context| context.may_write()) {
             for object in context.scaler.tick(of, readings, self.metrics.scaling(), now, clock) {
-                context.touch(object);
+                context.enqueue(object);
             }
         }
         self.metrics.scaling().ticked(begun.elapsed().as_secs_f64());

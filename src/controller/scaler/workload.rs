@@ -1,4 +1,4 @@
-//! What is remembered of one workload from tick to tick, and what of it is told.
+//! The state of one workload between ticks, and which decisions are reported in the object's status.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,78 +17,81 @@ use super::{
 use crate::{
     api::{
         LearnedStatus, ScalingDecision, ScalingStatus,
-        conditions::reasons::{METRICS_MISSING, OVERLOADED, SCALING_TROUBLES},
+        conditions::reasons::{LIMITING_REASONS, METRICS_MISSING, OVERLOADED},
     },
     render::is_open,
-    scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, overload::Outside, past::Memories, serving},
+    scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, overload::Outside, past::Replayed, serving},
     signals::{Quality, Readings, Sampled, Series},
     training::whole_seconds,
 };
 
-/// Changes of the number that are told.
+/// Most changes of the number of replicas that the status lists.
 const DECISIONS: usize = 10;
-/// A trouble, or its end, is told when it lasted so long.
+/// Time that a new state has to last before it is reported: missing metrics, an overload, a limiting reason, or their end.
 const LASTING: SignedDuration = SignedDuration::from_secs(30);
-/// Before anything was decided, so long nothing is said of missing metrics: rules have to be loaded first.
+/// Time before the first decision in which missing metrics are not reported: recording rules have to be loaded first.
 const FIRST_SIGNALS: SignedDuration = SignedDuration::from_secs(180);
-/// The autoscaler follows a decision within so long.
+/// Time within which the autoscaler follows a decision.
 const FOLLOWED: SignedDuration = SignedDuration::from_secs(60);
-/// Series without which nothing is lowered, for a latency target and for a lag.
+/// Series that a latency target needs: while one is missing, replicas are not lowered.
 const LATENCY_NEEDS: [Series; 2] = [Series::RequestRate, Series::Latency];
+/// Series that scaling on a lag needs: while one is missing, replicas are not lowered.
 const LAG_NEEDS: [Series; 2] = [Series::Lag, Series::Arrivals];
-/// What was learned is written so often at most, when nothing else is.
+/// Shortest time between two writes of the learned estimates, when nothing else changes.
 const LEARNED_PAUSE: SignedDuration = SignedDuration::from_secs(600);
 
-/// The loads of the time before this process are asked for so often at most, after a pause that doubles from so many
-/// seconds on: the last time after nine hours.
+/// Most attempts to backfill a workload. As the pauses double, the last one follows 8.5 hours after the first.
 const TRIES: u8 = 10;
+/// Pause after the first attempt to backfill, seconds; it doubles with each attempt.
 const FIRST_PAUSE: f64 = 60.0;
 
-/// The pods of a workload, as they were last seen.
+/// The observed pods of a workload.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pods {
-    /// Replicas that its Deployment asks for.
+    /// Desired replicas of the Deployment.
     pub desired: u32,
-    /// Those that are ready.
+    /// Ready replicas.
     pub ready: u32,
-    /// Since when each of these is.
+    /// Since when each ready pod is ready.
     pub ready_since: Vec<Timestamp>,
-    /// Seconds that replicas took to become ready, the median of those there are.
+    /// Median start-up time of the current pods, seconds. None when it is not known of any pod.
     pub startup: Option<f64>,
     /// Whether another version or other settings are being rolled out.
     pub rolling_out: bool,
-    /// Names and addresses of those that run, and were not restarted of late; of a rollout, those of before.
+    /// Names and addresses of the running pods that were not restarted recently. During a rollout, pods of the newest
+    /// template are excluded.
     pub running: BTreeMap<String, Option<IpAddr>>,
-    /// Names of those of these that are not ready any more.
+    /// Names of the running pods that were ready and are not any more.
     pub unready: BTreeSet<String>,
-    /// Pods with an address beside those that are ready and these: they start, end, crash, or were never ready.
+    /// Number of pods with an address that are neither ready nor in `unready`: they start, terminate, crash, or were never
+    /// ready.
     pub others: u32,
 }
 
-/// Where a tick reads.
+/// The inputs of one tick.
 pub struct Tick<'a> {
     /// Namespace and name of the object.
     pub object: (&'a str, &'a str),
-    /// The workload's name.
+    /// Name of the workload.
     pub workload: &'a str,
-    /// The source that the object names.
+    /// Name of the object's metric source.
     pub source: &'a str,
-    /// What was read of it; none when the operator knows no source of this name.
+    /// What was read from the source. None when no source of this name is configured.
     pub readings: Option<&'a Readings>,
-    /// Now, for people and for the ages of samples.
+    /// The current time, for the status and the age of samples.
     pub now: Timestamp,
-    /// Now, in seconds, on a clock that never jumps.
+    /// The current time on the clock of decisions, seconds, monotonic.
     pub clock: f64,
 }
 
 impl Tick<'_> {
-    /// Whether the source answered no query at all.
+    /// Whether the source did not answer a single query.
     fn source_failed(&self) -> bool {
         self.readings.is_some_and(|readings| readings.stats().failed == Series::ALL.len())
     }
 }
 
-/// What was learned of one replica, as it stands in the status.
+/// The learned estimates of one replica, as stored in the status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Learned {
     #[serde(default)]
@@ -97,59 +100,60 @@ struct Learned {
     lag: lag::Learned,
 }
 
-/// Whether and when the metric source is asked for the loads of the time before this process.
+/// Whether and when the backfill queries the load recorded before this process started.
 #[derive(Clone, Copy, Debug)]
-struct Recall {
-    /// How often it may still be.
+struct BackfillSchedule {
+    /// Attempts left.
     tries: u8,
-    /// When at the earliest, on the clock of decisions.
+    /// Earliest time of the next attempt, seconds on the clock of decisions.
     at: f64,
 }
 
-/// One workload that the operator decides on.
+/// One workload that scales on latency or lag.
 #[derive(Debug)]
 pub struct Scaled {
     plan: Plan,
-    /// None before there is a Deployment: there is nothing to decide on.
+    /// None while the Deployment is not in the cache: then no decision is made.
     pods: Option<Pods>,
-    /// Since when there are pods that could be measured.
+    /// Since when there can be metrics: the first tick with a ready pod, or without desired replicas.
     since: Option<Timestamp>,
     latency: Option<Box<serving::History>>,
     lag: Option<Box<lag::History>>,
-    /// When it is decided on.
+    /// Schedule of the decisions.
     pace: Pace,
-    recall: Recall,
-    /// What the status says, and what the autoscaler is to follow.
-    told: Option<ScalingStatus>,
-    /// When the number of replicas that is told was decided.
+    backfill: BackfillSchedule,
+    /// The scaling status to report. The autoscaler follows it.
+    reported: Option<ScalingStatus>,
+    /// When the reported number of replicas was decided.
     decided_at: Timestamp,
-    /// When what was learned was last told, and what that was.
+    /// When the learned estimates were last reported.
     learned_at: Timestamp,
+    /// The learned estimates that were last reported.
     learned: Learned,
-    /// A trouble that is not told yet, or the end of one that is, and since when.
+    /// A state that differs from the reported one and is not reported yet, and since when it lasts.
     candidate: Option<(&'static str, Timestamp)>,
-    /// What the kubelets reported last.
+    /// The latest data from the kubelets.
     pub kubelet: Kubelet,
-    /// Whether some servers did not answer at the last tick, so that it is worth to ask their kubelets.
+    /// Whether some servers did not answer at the last tick: then their kubelets are queried.
     silent: bool,
-    /// Whether the metric source had no sample of the servers at the last tick, so that it is worth to ask them directly.
+    /// Whether there was no fresh request rate at the last tick: then the servers are queried directly.
     unmeasured: bool,
-    /// The newest decision.
+    /// The latest decision.
     pub latest: Option<Decision>,
 }
 
 impl Scaled {
-    /// A workload that was not decided on before by this process; `told` is what its status says.
-    pub fn new(plan: Plan, pods: Option<Pods>, told: Option<ScalingStatus>, now: Timestamp) -> Self {
-        let notes = told.as_ref().and_then(|told| told.learned.as_ref()?.notes.as_deref());
-        let learned: Learned = notes.and_then(|notes| serde_json::from_str(notes).ok()).unwrap_or_default();
+    /// A workload for which this process has not made a decision before. `reported`: its scaling status.
+    pub fn new(plan: Plan, pods: Option<Pods>, reported: Option<ScalingStatus>, now: Timestamp) -> Self {
+        let learned = reported.as_ref().and_then(|reported| reported.learned.as_ref()?.notes.as_deref());
+        let learned: Learned = learned.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let latency = serving::History::resume(learned.latency);
         let lag = lag::History::resume(learned.lag);
         Self {
             latency: plan.latency.is_some().then(|| Box::new(latency)),
             lag: plan.lag.is_some().then(|| Box::new(lag)),
             pace: Pace::default(),
-            recall: Recall { tries: if told.is_some() { TRIES } else { 0 }, at: f64::NEG_INFINITY },
+            backfill: BackfillSchedule { tries: if reported.is_some() { TRIES } else { 0 }, at: f64::NEG_INFINITY },
             decided_at: now,
             learned_at: now,
             candidate: None,
@@ -161,11 +165,11 @@ impl Scaled {
             learned,
             plan,
             pods,
-            told,
+            reported,
         }
     }
 
-    /// Takes over what is asked for now. What was learned for a signal that is still there is kept.
+    /// Updates the plan and the pods. The learned estimates are kept.
     pub fn update(&mut self, plan: Plan, pods: Option<Pods>) {
         if plan.latency.is_some() {
             self.latency.get_or_insert_default();
@@ -176,52 +180,52 @@ impl Scaled {
         (self.plan, self.pods) = (plan, pods);
     }
 
-    /// How often the loads of the time before may still be asked for, 0 when not now: not before there is a target and an
-    /// idea of what a replica carries, and not right after a try.
-    pub fn tries_to_remember(&self, clock: f64) -> u8 {
+    /// Backfill attempts left, 0 while none is due. An attempt needs a latency target, an estimate of the capacity of one
+    /// replica, and a first decision. After an attempt there is a pause.
+    pub fn backfill_tries(&self, clock: f64) -> u8 {
         let policy = self.plan.latency.as_ref();
-        let learned = self.latency.as_ref().and_then(|history| history.learned.usual);
-        let knows = policy.is_some_and(|policy| learned.or(policy.requests_per_replica).is_some());
-        if knows && self.latest.is_some() && clock >= self.recall.at { self.recall.tries } else { 0 }
+        let learned = self.latency.as_ref().and_then(|history| history.learned.baseline);
+        let has_capacity = policy.is_some_and(|policy| learned.or(policy.requests_per_replica).is_some());
+        if has_capacity && self.latest.is_some() && clock >= self.backfill.at { self.backfill.tries } else { 0 }
     }
 
-    /// Takes one of these tries. Returns what the past is to be looked at with.
-    pub fn try_to_remember(&mut self, clock: f64) -> Option<(serving::Policy, serving::Learned)> {
-        let tries = self.tries_to_remember(clock).checked_sub(1)?;
+    /// Uses one backfill attempt. Returns the policy and the estimates to replay the recorded load with.
+    pub fn begin_backfill(&mut self, clock: f64) -> Option<(serving::Policy, serving::Learned)> {
+        let tries = self.backfill_tries(clock).checked_sub(1)?;
         let pause = FIRST_PAUSE * f64::from(1 << (TRIES - 1 - tries));
-        self.recall = Recall { tries, at: clock + pause };
+        self.backfill = BackfillSchedule { tries, at: clock + pause };
         Some((self.plan.latency.clone()?, self.latency.as_ref()?.learned))
     }
 
-    /// Remembers, and asks no more.
-    pub fn remember(&mut self, memories: Option<Memories>) {
-        self.recall.tries = 0;
-        if let (Some(history), Some(memories)) = (&mut self.latency, memories) {
-            history.remember(memories);
+    /// Takes over the replayed load and ends the backfill.
+    pub fn replay(&mut self, replayed: Option<Replayed>) {
+        self.backfill.tries = 0;
+        if let (Some(history), Some(replayed)) = (&mut self.latency, replayed) {
+            history.replay(replayed);
         }
     }
 
-    /// Its pods, when it is worth to ask their kubelets why some do not answer.
-    pub fn silent_pods(&self) -> Option<&Pods> {
+    /// The pods, when their kubelets have to be queried because some servers do not answer.
+    pub fn unresponsive_pods(&self) -> Option<&Pods> {
         self.pods.as_ref().filter(|pods| self.silent && self.plan.latency.is_some() && !pods.running.is_empty())
     }
 
-    /// Where its servers expose their metrics, when it is worth to ask them directly.
+    /// The endpoint of the servers' metrics, when they have to be queried directly.
     pub fn unmeasured(&self) -> Option<&MetricsEndpoint> {
         self.plan.metrics.as_ref().filter(|_| self.unmeasured)
     }
 
-    /// Cores that each of its pods may use.
+    /// CPU limit of each pod, cores.
     pub fn cores(&self) -> Option<f64> {
         self.plan.cores
     }
 
-    /// What the status is to say. None before anything was decided.
-    pub fn told(&self) -> Option<&ScalingStatus> {
-        self.told.as_ref()
+    /// The scaling status to report. None before the first reported decision.
+    pub fn reported(&self) -> Option<&ScalingStatus> {
+        self.reported.as_ref()
     }
 
-    /// Decides anew if it is time to. Returns whether there is something to do or to tell, None when nothing was decided.
+    /// Makes a decision if one is due. Returns whether replicas or status change; None without a decision.
     pub fn tick(&mut self, tick: &Tick<'_>) -> Option<bool> {
         if self.pods.is_none() || !self.pace.decides(tick.clock, self.sampled(tick)) {
             return None;
@@ -234,55 +238,57 @@ impl Scaled {
         let decisions = [self.decide_latency(tick, &pods, current), self.decide_lag(tick, &pods, current)];
         self.pods = Some(pods);
         let decision = combine(decisions.into_iter().flatten().collect())?;
-        let news = self.consider(&decision, tick);
+        let changed = self.report_if_changed(&decision, tick);
         self.latest = Some(decision);
-        Some(news)
+        Some(changed)
     }
 
-    /// When there is reason to look for a new sample, see [`Pace::next`]. None when nothing can be decided.
+    /// When the next sample is expected, see [`Pace::next`]. None while no decision can be made.
     pub fn next(&self, clock: f64) -> Option<f64> {
         self.pods.as_ref().and_then(|_| self.pace.next(clock))
     }
 
-    /// How old the sample of the last decision was, seconds.
+    /// Age of the sample at the last decision, seconds.
     pub fn sample_age(&self) -> Option<f64> {
         self.pace.age()
     }
 
-    /// The series that it is decided on in the first place, and what that is about: `workload`, or a dependency.
+    /// The main series of the decision, and the value of its label [`Series::about`]: `workload`, or a dependency.
     fn load<'a>(&'a self, workload: &'a str) -> Option<(Series, &'a str)> {
         let lag = || self.plan.lag.as_ref().map(|plan| (Series::Lag, plan.dependency.as_str()));
         self.plan.latency.as_ref().map(|_| (Series::RequestRate, workload)).or_else(lag)
     }
 
-    /// The newest sample of what it is decided on.
+    /// The newest sample of the main series, or of the unanswered scrapes if that is newer.
     fn sampled(&self, tick: &Tick<'_>) -> Option<Sampled> {
         let (series, about) = self.load(tick.workload)?;
         let sampled = |series| tick.readings?.sampled(series, tick.object.0, tick.object.1, about, tick.now);
-        // That servers do not answer is recorded even when nothing else is.
-        let silence = self.plan.latency.as_ref().and_then(|_| sampled(Series::Unanswered));
-        [sampled(series), silence].into_iter().flatten().max_by(|a, b| a.at.total_cmp(&b.at))
+        // Unanswered scrapes are recorded even when servers yield no other series.
+        let unanswered = self.plan.latency.as_ref().and_then(|_| sampled(Series::Unanswered));
+        [sampled(series), unanswered].into_iter().flatten().max_by(|a, b| a.at.total_cmp(&b.at))
     }
 
-    /// Replicas there are or are about to be. What was ordered a moment ago is on its way, up or down; where the CPU use is
-    /// followed as well, or for the time being because signals are missing, an order down may never be followed, and there
-    /// may be more than were ordered. An order up stands however long the autoscaler takes, so that
-    /// a tick without data holds it.
+    /// Current replicas, including ordered ones that do not exist yet. An advisory decision is no order.
+    ///
+    /// - A recent order counts, up or down: it is being carried out.
+    /// - An order up counts however long the autoscaler takes, so that a tick without data holds it.
+    /// - An order down may never be followed where the autoscaler follows the CPU use as well, always or while signals are
+    ///   missing. There may also be more replicas than were ordered. So the replicas of the Deployment count if there are more.
     fn current(&self, pods: &Pods, tick: &Tick<'_>) -> u32 {
         let now = tick.now;
-        let is_open = self.told.as_ref().is_some_and(is_open);
-        let under_way = self.plan.exact && !is_open && now.duration_since(self.decided_at) < FOLLOWED;
-        let ordered = self.told.as_ref().filter(|_| self.plan.acted_on);
-        match ordered.and_then(|told| u32::try_from(told.replicas).ok()) {
-            Some(ordered) if under_way => ordered,
-            // What the autoscaler added by itself it takes away by itself, for as long as that goes on.
+        let is_open = self.reported.as_ref().is_some_and(is_open);
+        let is_recent = self.plan.exact && !is_open && now.duration_since(self.decided_at) < FOLLOWED;
+        let ordered = self.reported.as_ref().filter(|_| self.plan.acted_on);
+        match ordered.and_then(|reported| u32::try_from(reported.replicas).ok()) {
+            Some(ordered) if is_recent => ordered,
+            // While signals are missing, only the order counts: the autoscaler itself removes what it added on CPU use.
             Some(ordered) if is_open && self.plan.exact && !self.is_measured(tick) => ordered,
             Some(ordered) => ordered.max(pods.desired),
             None => pods.desired,
         }
     }
 
-    /// Whether there is a fresh sample of what it is decided on.
+    /// Whether the main series has a fresh sample.
     fn is_measured(&self, tick: &Tick<'_>) -> bool {
         self.load(tick.workload).is_some_and(|(series, about)| signal(tick, series, about).value().is_some())
     }
@@ -325,54 +331,56 @@ impl Scaled {
             ready: pods.ready,
             rolling_out: pods.rolling_out,
         };
-        // Without news of them, the history has those known last.
+        // When the count is missing, the history has the last known one.
         plan.policy.partitions = partitions.map(|count| count.round() as u32);
         Some(lag::decide(&plan.policy, &signals, history, tick.clock))
     }
 
-    /// Whether a decision is news: another number, a trouble that lasts or ended, or much learned.
-    fn consider(&mut self, decision: &Decision, tick: &Tick<'_>) -> bool {
+    /// Reports a decision if it differs from the reported one: in the number of replicas, in a state that has lasted, or in
+    /// the learned estimates. Returns whether it did.
+    fn report_if_changed(&mut self, decision: &Decision, tick: &Tick<'_>) -> bool {
         let now = tick.now;
         let state = self.state(decision, tick);
-        let Some(told) = &self.told else {
+        let Some(reported) = &self.reported else {
             let waited = self.since.map(|since| now.duration_since(since));
             let held = state == METRICS_MISSING && decision.replicas <= decision.current;
-            let patience = held && waited.is_none_or(|waited| waited < FIRST_SIGNALS);
-            if !patience {
-                self.tell(decision, tick);
+            let is_pending = held && waited.is_none_or(|waited| waited < FIRST_SIGNALS);
+            if !is_pending {
+                self.report(decision, tick);
             }
-            return !patience;
+            return !is_pending;
         };
-        if i32::try_from(decision.replicas) != Ok(told.replicas) {
-            self.tell(decision, tick);
+        if i32::try_from(decision.replicas) != Ok(reported.replicas) {
+            self.report(decision, tick);
             return true;
         }
-        if state == told_state(&told.reason) {
+        if state == reported_state(&reported.reason) {
             self.candidate = None;
         } else {
             let (candidate, since) = *self.candidate.get_or_insert((state, now));
             if candidate != state {
                 self.candidate = Some((state, now));
             } else if now.duration_since(since) >= LASTING {
-                self.tell(decision, tick);
+                self.report(decision, tick);
                 return true;
             }
         }
         let pause_is_over = now.duration_since(self.learned_at) >= LEARNED_PAUSE;
         if pause_is_over && self.has_learned() {
-            self.tell(decision, tick);
+            self.report(decision, tick);
             return true;
         }
         false
     }
 
-    fn tell(&mut self, decision: &Decision, tick: &Tick<'_>) {
+    /// Makes a decision the reported one. A change of the number of replicas is added to the list of decisions.
+    fn report(&mut self, decision: &Decision, tick: &Tick<'_>) {
         let replicas = i32::try_from(decision.replicas).unwrap_or(i32::MAX);
         let current = i32::try_from(decision.current).unwrap_or(i32::MAX);
         let (reason, message) = (self.state_or_limit(decision, tick), self.sentence(decision, tick));
-        let before = self.told.take();
-        let changed = before.as_ref().map(|told| told.replicas) != Some(replicas);
-        let mut decisions = before.map(|told| told.decisions).unwrap_or_default();
+        let before = self.reported.take();
+        let changed = before.as_ref().map(|reported| reported.replicas) != Some(replicas);
+        let mut decisions = before.map(|reported| reported.decisions).unwrap_or_default();
         if changed {
             self.decided_at = tick.now;
             if replicas != current {
@@ -384,11 +392,11 @@ impl Scaled {
         }
         (self.learned, self.learned_at) = (self.learned(), tick.now);
         self.candidate = None;
-        self.told =
+        self.reported =
             Some(ScalingStatus { replicas, reason: reason.into(), message, decisions, learned: self.learned_status() });
     }
 
-    /// The decision's own sentence; when signals are missing, also which, and what is wrong with the source.
+    /// The message of the status: the decision's sentence. While signals are missing, also which, and the source's error.
     fn sentence(&self, decision: &Decision, tick: &Tick<'_>) -> String {
         let mut parts = vec![decision.to_string()];
         if self.state(decision, tick) == METRICS_MISSING {
@@ -405,13 +413,14 @@ impl Scaled {
         parts.join("; ")
     }
 
-    /// Why an overload would not be noticed while the signals of the servers are missing.
+    /// Why an overload would not be detected while the servers' signals are missing.
     fn why_no_backstop(&self) -> Option<String> {
         let error = self.kubelet.cpu_error.as_ref().filter(|_| self.latency.is_some())?;
-        Some(format!("an overload would not be noticed, as the CPU use of the pods is not known: {error}"))
+        Some(format!("an overload would not be detected, because the CPU use of the pods is not known: {error}"))
     }
 
-    /// The trouble of a decision, if any. While metrics are coming back they still are missing.
+    /// The state of a decision: missing metrics, an overload, its limiting reason, or [`NORMAL`]. Metrics that have been back
+    /// for less than a window still count as missing.
     fn state(&self, decision: &Decision, tick: &Tick<'_>) -> &'static str {
         if signals(decision).any(|of| self.lacks(of, tick)) {
             return METRICS_MISSING;
@@ -419,18 +428,19 @@ impl Scaled {
         if matches!(decision.limit, Limit::Overloaded(_)) {
             return OVERLOADED;
         }
-        decision.trouble().map_or(FINE, |trouble| trouble.reason())
+        decision.limiting_reason().map_or(NORMAL, |limit| limit.reason())
     }
 
+    /// The reason in the status: the state, or in the normal state what limited the decision.
     fn state_or_limit(&self, decision: &Decision, tick: &Tick<'_>) -> &'static str {
         match self.state(decision, tick) {
-            FINE => decision.limit.reason(),
-            trouble => trouble,
+            NORMAL => decision.limit.reason(),
+            state => state,
         }
     }
 
-    /// Whether what one signal asks for is held, or would be, because it is missing or old. A lag that is old still raises,
-    /// so that nothing of it may show in the decision.
+    /// Whether the decision of one signal holds the replicas, or would, because the signal is missing or stale. A stale lag
+    /// can still raise replicas, so the decision itself may not show that it is stale.
     fn lacks(&self, of_signal: &Decision, tick: &Tick<'_>) -> bool {
         let lag_is_old = || {
             let lag = self.plan.lag.as_ref().map(|plan| signal(tick, Series::Lag, &plan.dependency));
@@ -439,7 +449,7 @@ impl Scaled {
         matches!(of_signal.limit, Limit::NoData(_) | Limit::Outage) || lag_is_old()
     }
 
-    /// The first series that is not fresh, of those without which nothing is lowered, and why it is not.
+    /// Of the series that a signal needs, the first that is not fresh, and why it is not.
     fn missing(&self, inputs: &Inputs, tick: &Tick<'_>) -> Option<String> {
         let (needs, about) = match inputs {
             Inputs::Serving { .. } => (LATENCY_NEEDS, tick.workload),
@@ -449,7 +459,7 @@ impl Scaled {
             let name = series.name();
             match signal(tick, series, about) {
                 Signal::Fresh { .. } => None,
-                // New, but of an answer that is only a part: the source tells.
+                // Recent, but from a partial answer: the source's error covers it.
                 Signal::Stale { age, .. } if age <= Quality::default().fresh_seconds => None,
                 Signal::Stale { age, .. } => {
                     Some(format!("{name} is {age:.0} s old: is it scraped, are its recording rules loaded?"))
@@ -459,7 +469,7 @@ impl Scaled {
         })
     }
 
-    /// What is known of one replica now.
+    /// The current estimates of one replica.
     fn learned(&self) -> Learned {
         Learned {
             latency: self.latency.as_ref().map(|history| history.learned).unwrap_or_default(),
@@ -467,7 +477,7 @@ impl Scaled {
         }
     }
 
-    /// Whether so much was learned since it was last told that a restart would miss it.
+    /// Whether the estimates have changed so much since they were last reported that a restart would lose them.
     fn has_learned(&self) -> bool {
         let now = self.learned();
         now.latency.differs_from(&self.learned.latency) || now.lag.differs_from(&self.learned.lag)
@@ -477,7 +487,7 @@ impl Scaled {
         let learned = self.learned;
         let decimal = |number: f64| format!("{number:.1}");
         (learned != Learned::default()).then(|| LearnedStatus {
-            requests_per_replica: learned.latency.usual.map(decimal),
+            requests_per_replica: learned.latency.baseline.map(decimal),
             messages_per_replica: learned.lag.capacity.map(decimal),
             startup_seconds: self.pods.as_ref().and_then(|pods| pods.startup).map(|seconds| seconds.round() as i32),
             notes: serde_json::to_string(&learned).ok(),
@@ -497,16 +507,16 @@ fn unknown_source(name: &str) -> String {
     )
 }
 
-/// The state of a decision without trouble.
-const FINE: &str = "";
+/// The state of a decision without missing metrics, an overload or a limiting reason.
+const NORMAL: &str = "";
 
-/// The state that people were told of.
-fn told_state(reason: &str) -> &'static str {
-    let states = [METRICS_MISSING, OVERLOADED].into_iter().chain(SCALING_TROUBLES);
-    states.into_iter().find(|state| *state == reason).unwrap_or(FINE)
+/// The state that a reported reason stands for.
+fn reported_state(reason: &str) -> &'static str {
+    let states = [METRICS_MISSING, OVERLOADED].into_iter().chain(LIMITING_REASONS);
+    states.into_iter().find(|state| *state == reason).unwrap_or(NORMAL)
 }
 
-/// What each signal asks for.
+/// The decisions of all signals; `decision` is the one that won.
 fn signals(decision: &Decision) -> impl Iterator<Item = &Decision> {
     std::iter::once(decision).chain(&decision.others)
 }

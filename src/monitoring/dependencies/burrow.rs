@@ -1,11 +1,11 @@
-//! Burrow's own /metrics; read off release 1.9.5.
+//! Burrow's own /metrics; names and behaviour as in release 1.9.5.
 //!
-//! - A partition whose commits Burrow has not seen has `burrow_kafka_consumer_partition_lag` 0, as if nothing waited.
-//!   `burrow_kafka_consumer_current_offset` appears once Burrow has seen as many commits as it keeps (`intervals`, 10):
-//!   until then a lag of 0 is unknown, unless the partition never had a message.
-//! - Burrow gives 0 where a committed offset is beyond the end, which it looks up now and then.
-//! - `burrow_kafka_consumer_lag_total` is a gauge, and misses partitions; it is not used.
-//! - A group that no longer commits stays as it was until Burrow expires it (`expire-group`, a week).
+//! - A partition of which Burrow has read no commits has `burrow_kafka_consumer_partition_lag` 0, as if it had no lag.
+//!   `burrow_kafka_consumer_current_offset` appears once Burrow has read as many commits as it keeps (`intervals`, 10).
+//!   Until then a lag of 0 means unknown, unless the partition never had a message.
+//! - Burrow reports a lag of 0 if the committed offset is beyond the end offset, which it refreshes only periodically.
+//! - `burrow_kafka_consumer_lag_total` is a gauge that misses partitions; it is not used.
+//! - A group that no longer commits keeps its last values until Burrow expires it (`expire-group`, a week).
 
 use super::{Exporter, Parts, Sum, Window};
 
@@ -18,7 +18,7 @@ pub const EXPORTER: Exporter = Exporter {
         ("end", "max by (topic, partition) (@newest)"),
         ("known", "@lag > 0 or max by (topic, partition) (@committed) or @end == 0"),
     ],
-    parts: Parts::Told("count by (topic) (@end)"),
+    parts: Parts::Reported("count by (topic) (@end)"),
     lag: Sum::Parts("@lag and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),

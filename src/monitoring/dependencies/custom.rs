@@ -1,12 +1,12 @@
-//! Signals in the object's own PromQL.
+//! Signals in PromQL of the spec.
 //!
-//! Each expression stands on lines of its own between parentheses, so that a comment at its end ends with it. What could
-//! end the parentheses is refused: [`problem`].
+//! Each expression is embedded on lines of its own between parentheses, so that a comment at its end does not reach further.
+//! Expressions that could close the parentheses are refused, see [`problem`].
 
 use super::{Exporter, Parts, Sum, Window, template::Values};
 use crate::api::Custom;
 
-/// The exporter for what the object says.
+/// The exporter for the expressions of a spec.
 pub fn exporter(custom: &Custom) -> Exporter {
     Exporter {
         terms: &[],
@@ -28,8 +28,8 @@ pub(super) fn values(custom: &Custom) -> Values {
     all.into_iter().filter_map(|(name, expr)| Some((name, format!("\n{}\n", expr?)))).collect()
 }
 
-/// Why an expression cannot stand between our parentheses, if it cannot: a bracket that closes nothing or stays open, a
-/// string without an end, or nothing at all. Whether it is PromQL otherwise only Prometheus can say.
+/// Why an expression cannot be embedded between parentheses; `None` if it can. It must not have an unbalanced bracket or an
+/// unterminated string, and must not be empty. Whether it is valid PromQL otherwise is checked by Prometheus only.
 pub fn problem(expression: &str) -> Option<String> {
     let mut open = Vec::new();
     let mut empty = true;
@@ -62,7 +62,8 @@ fn opening(closing: char) -> char {
     }
 }
 
-/// Whether a string ends; what follows it is left. Between back-quotes there are no escapes, and only there may be lines.
+/// Whether the string is terminated; consumes it up to its end. Between back-quotes there are no escapes, and only there
+/// line breaks are allowed.
 fn string_ends(rest: &mut std::str::Chars, quote: char) -> bool {
     while let Some(c) = rest.next() {
         match c {
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stays_between_parentheses_may_be_anything() {
+    fn expressions_with_balanced_brackets_and_terminated_strings_are_accepted() {
         for expression in [
             "lag",
             "sum by (queue) (lag{queue=~\"a|b\"}[1m:5s])",
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_the_parentheses_is_refused_with_the_reason() {
+    fn expressions_that_would_close_the_parentheses_are_refused_with_a_reason() {
         for (expression, reason) in [
             ("a) or (b", "there is a ) that closes nothing"),
             ("sum(a", "there is a ( that is not closed"),

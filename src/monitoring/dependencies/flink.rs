@@ -1,13 +1,15 @@
-//! Flink's Prometheus reporter; names by the rules of Flink 1.20 and its Kafka connector 3, not tried against a running one.
+//! Flink's Prometheus reporter; names derived from the rules of Flink 1.20 and its Kafka connector 3, not tested against a
+//! running Flink.
 //!
-//! - `pendingRecords` appears with the first record that a source's subtask fetches: one that has had none says nothing, and
-//!   has no partition that anything waits in. A job of which no source has had a record has no lag.
-//! - Whether a subtask is missing, nobody tells. A TaskManager that had the job within ten minutes and now does not answer
-//!   its scrapes makes the lag unknown; one that is gone does not, because Flink restarts the job without it.
+//! - `pendingRecords` appears with the first record that a subtask of a source fetches. A subtask without a record has no
+//!   series, and no partition with waiting records. If no source of a job has had a record, the lag is absent.
+//! - The reporter does not show whether a subtask is missing. A TaskManager that reported the job within ten minutes and does
+//!   not answer its scrapes now makes the lag unknown. A TaskManager whose target is gone does not, because Flink restarts
+//!   the job without it.
 //! - NaN makes the lag unknown.
-//! - Meters are rates already, over a minute: no `rate()`. Those of the operators that have `pendingRecords` count: sources.
-//! - The reporter replaces what is not a letter, a digit, `_` or `:` in labels by `_`: write the job's name as in
-//!   `job_name`.
+//! - Meters are already rates over a minute, so no `rate()`. Only operators with `pendingRecords` count: sources.
+//! - In labels, the reporter replaces every character that is not a letter, a digit, `_` or `:` by `_`: write the job's name
+//!   as in `job_name`.
 
 use super::{Exporter, Parts, Sum, Window};
 

@@ -1,14 +1,14 @@
-//! kafka_exporter (danielqsj), also as Strimzi deploys it; read off release 1.9.0.
+//! kafka_exporter (danielqsj), also as deployed by Strimzi; names and behaviour as in release 1.9.0.
 //!
-//! - The lag is made from the offsets and not from `kafka_consumergroup_lag`, which is -1 where the group has committed no
-//!   offset, but also where it has committed one beyond the end: offsets are fetched one after the other, so that happens.
-//!   A committed offset beyond the end is a lag of 0.
-//! - A partition without a committed offset is -1 in `kafka_consumergroup_current_offset`. Whether the group will read it
-//!   from its beginning (`auto.offset.reset=earliest`) or from now on (`latest`) Kafka does not tell: the lag is unknown,
-//!   unless the partition is empty. Of topics on which a group has committed nothing at all the exporter says nothing.
-//! - Messages that retention has deleted wait no more: what was committed before the oldest offset counts from there.
+//! - The lag is computed from the offsets, not taken from `kafka_consumergroup_lag`. That is -1 if the group has committed no
+//!   offset, but also if the committed offset is beyond the end. The latter happens because offsets are fetched one after
+//!   the other. A committed offset beyond the end is a lag of 0 here.
+//! - A partition without a committed offset is -1 in `kafka_consumergroup_current_offset`. Kafka does not report whether the
+//!   group will read it from the beginning (`auto.offset.reset=earliest`) or from now on (`latest`). The lag is unknown
+//!   unless the partition is empty. For topics on which a group has committed nothing at all, the exporter has no series.
+//! - Messages deleted by retention are not counted: an offset committed before the oldest one counts as the oldest one.
 //! - A partition without a leader has no offsets; `kafka_topic_partitions` still counts it.
-//! - Flink commits when a checkpoint completes: between checkpoints its lag is a saw-tooth. Use `flink` for it.
+//! - Flink commits when a checkpoint completes, so between checkpoints its lag is a saw-tooth. Use `flink` for it.
 
 use super::{Exporter, Parts, Sum, Window};
 
@@ -21,7 +21,7 @@ pub const EXPORTER: Exporter = Exporter {
         ("next", "max by (topic, partition) (@committed or @oldest)"),
         ("known", "max by (topic, partition) (@committed) >= 0 or @end == max by (topic, partition) (@oldest)"),
     ],
-    parts: Parts::Told("max by (topic) (kafka_topic_partitions{topic=~@topics@labels})"),
+    parts: Parts::Reported("max by (topic) (kafka_topic_partitions{topic=~@topics@labels})"),
     lag: Sum::Parts("clamp_min(@end - @next, 0) and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),

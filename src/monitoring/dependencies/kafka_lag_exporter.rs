@@ -1,12 +1,12 @@
-//! kafka-lag-exporter (seglo); read off release 0.8.2, its last. It polls Kafka every 30 s unless told otherwise.
+//! kafka-lag-exporter (seglo); names and behaviour as in release 0.8.2, its last. It polls Kafka every 30 s by default.
 //!
-//! - It knows of no partitions but those that members of the group have, and while partitions are handed over it forgets
-//!   them: the number of partitions is the largest of five minutes.
-//! - Its lag is NaN without a committed offset, and its sums leave NaN out, which makes an unknown lag a small one.
-//! - Labels of the member (`member_host`, `consumer_id`, `client_id`) change with every hand-over: offsets count by topic
-//!   and partition, and one that was just handed over has no rate.
-//! - Without a committed offset the lag is unknown unless the partition is empty, and messages that retention has deleted
-//!   wait no more, as with kafka_exporter.
+//! - It reports only partitions that are assigned to members of the group, and drops them during a rebalance. The number of
+//!   partitions is therefore the largest of the last five minutes.
+//! - Its lag is NaN without a committed offset. Its sums exclude NaN, which makes an unknown lag a small one.
+//! - Labels of the member (`member_host`, `consumer_id`, `client_id`) change with every rebalance. Offsets are therefore
+//!   aggregated by topic and partition, and a partition that was just reassigned has no rate.
+//! - As with kafka_exporter, the lag is unknown without a committed offset unless the partition is empty, and messages
+//!   deleted by retention are not counted.
 
 use super::{Exporter, Parts, Sum, Window};
 
@@ -20,7 +20,7 @@ pub const EXPORTER: Exporter = Exporter {
         ("known", "max by (topic, partition) (@committed) >= 0 or @end == max by (topic, partition) (@oldest)"),
         ("partitions", "count by (topic) (@end)"),
     ],
-    parts: Parts::Told("max_over_time(@partitions[5m:15s]) and @partitions"),
+    parts: Parts::Reported("max_over_time(@partitions[5m:15s]) and @partitions"),
     lag: Sum::Parts("clamp_min(@end - @next, 0) and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),

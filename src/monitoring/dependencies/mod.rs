@@ -1,24 +1,26 @@
-//! What an object stands on: lag, arrivals and consumption of its dependencies, one file for each exporter that tells them.
+//! Lag, arrivals and consumption of an object's dependencies, one file for each exporter that reports them.
 //!
-//! Every exporter is a value of [`Exporter`], and one generator turns it into the same four series, with the labels
-//! `namespace`, `recommender` and `dependency`, recorded every 5 s:
+//! Every exporter is a value of [`Exporter`]. One generator turns it into the same four series, with the labels `namespace`,
+//! `recommender` and `dependency`, recorded every 5 s:
 //!
-//! | Series | Unit | What |
+//! | Series | Unit | Meaning |
 //! |---|---|---|
-//! | `recommender:lag_partitions` | 1 | parts that can be worked on at the same time; absent where nothing limits that |
-//! | `recommender:lag_messages` | messages | what waits |
-//! | `recommender:consumed:rate1m` | messages/s | what is worked off |
-//! | `recommender:arrivals:rate1m` | messages/s | what comes in |
+//! | `recommender:lag_partitions` | 1 | partitions that can be consumed concurrently; absent if there is no such limit |
+//! | `recommender:lag_messages` | messages | messages waiting |
+//! | `recommender:consumed:rate1m` | messages/s | messages consumed |
+//! | `recommender:arrivals:rate1m` | messages/s | messages arriving |
 //!
-//! The rates' windows are those of their [`Exporter::window`], whatever the name says: a rate needs two samples, and how
-//! often an exporter is scraped is up to whoever runs it.
+//! The windows of the rates are those of [`Exporter::window`], regardless of the suffix of the names: a rate needs two
+//! samples, and the scrape interval of an exporter is not under the operator's control.
 //!
-//! Part of the truth is no truth: where one of several partitions or queues is missing, everything is absent, because a
-//! smaller lag would take replicas away from a larger one. Two exporters of the same thing count once. NaN is no sample.
-//! A thing that jumps (a topic made anew, offsets set back) has no rate for a window, because what a counter's reset would
-//! make of it is as large as all messages there ever were.
+//! - Incomplete data is treated as no data: if one of several partitions or queues is missing, all series are absent. A lag
+//!   that is too small would remove replicas that are needed.
+//! - Two exporters of the same dependency count once.
+//! - NaN is treated as no sample.
+//! - After a jump (a topic created again, offsets set back) there is no rate for one window. Treated as a counter reset, the
+//!   jump would count as many messages as there ever were.
 //!
-//! To add one: a file here with an `EXPORTER`, its line in [`told_by`], and scenarios with its real series in
+//! To add one: a file here with an `EXPORTER`, its line in [`exporter_of`], and scenarios with its real series in
 //! `e2e/tests/rules/`.
 
 mod burrow;
@@ -42,23 +44,27 @@ use super::{
 };
 use crate::api::{Dependency, Kafka, KafkaExporter, monitoring_coreos::Rule};
 
+/// Series: number of partitions.
 const PARTITIONS: &str = "recommender:lag_partitions";
+/// Series: messages waiting.
 const LAG: &str = "recommender:lag_messages";
+/// Series: messages consumed per second.
 const CONSUMED: &str = "recommender:consumed:rate1m";
+/// Series: messages arriving per second.
 const ARRIVALS: &str = "recommender:arrivals:rate1m";
 
 /// The window of an exporter's rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// It is scraped as its owner likes it: two minutes are two scrapes a minute apart at worst, four at the 30 s that are
-    /// usual.
+    /// The exporter's scrape interval is not known: two minutes, which contain two scrapes at an interval of one minute and
+    /// four at the common interval of 30 s.
     AsItIs,
-    /// The workers tell, which we scrape: four scrapes, and a minute at least.
+    /// The workers are the exporter, and our PodMonitor scrapes them: four scrapes, at least one minute.
     Workers,
 }
 
 impl Window {
-    /// Its length. `workers_interval`: seconds between two scrapes of the workers.
+    /// Its length in seconds. `workers_interval`: seconds between two scrapes of the workers.
     fn seconds(self, workers_interval: i32) -> i32 {
         match self {
             Self::AsItIs => 120,
@@ -67,65 +73,66 @@ impl Window {
     }
 }
 
-/// How an exporter tells of a dependency. Templates are PromQL in which `@name` stands for a term or for a value of the
-/// object, see [`template`].
+/// How the series of a dependency are computed from the metrics of an exporter. Templates are PromQL in which `@name` stands
+/// for a term or for a value of the object, see [`template`].
 #[derive(Clone, Copy, Debug)]
 pub struct Exporter {
-    /// Templates that have a name, to be used in others.
+    /// Named templates, for use in other templates.
     pub terms: &'static [(&'static str, &'static str)],
-    /// How many parts there are.
+    /// Number of partitions or queues.
     pub parts: Parts,
-    /// What waits.
+    /// Messages waiting.
     pub lag: Sum,
-    /// What is worked off per second; none where the exporter cannot tell.
+    /// Messages consumed per second; `None` if the exporter does not report them.
     pub consumed: Option<Sum>,
-    /// What comes in per second; none: what is consumed and what the lag grows by.
+    /// Messages arriving per second; `None`: computed as the consumption plus the growth of the lag.
     pub arrivals: Option<Sum>,
     /// The window of rates: `@window` in templates.
     pub window: Window,
 }
 
-/// How many parts a dependency has, and so from how many elements a sum is complete.
+/// Number of partitions or queues of a dependency. A sum over fewer elements is incomplete.
 #[derive(Clone, Copy, Debug)]
 pub enum Parts {
-    /// As many as the object names (`@count`). They are queues, and any number of workers may take from each.
+    /// As many as the spec names (`@count`). They are queues, and any number of workers may consume from each.
     Named,
-    /// This template tells the number of partitions, an element for each of the topics that the object names.
-    Told(&'static str),
-    /// This template gives the number, and no sum is made over the parts.
+    /// The partition count reported by the exporter: this template returns one element for each topic that the spec names.
+    Reported(&'static str),
+    /// This template returns the number, and no sum is computed over the parts.
     Total(&'static str),
-    /// Nobody tells.
+    /// The exporter does not report it.
     Unknown,
 }
 
-/// How a sum over the parts is made.
+/// How a sum over the parts is computed.
 #[derive(Clone, Copy, Debug)]
 pub enum Sum {
-    /// This template gives an element for each part. All must be there.
+    /// This template returns one element for each part. All must be present.
     Parts(&'static str),
-    /// This selects offsets, by topic and partition; the sum is how many messages per second they advance. All must be there.
+    /// This selector returns offsets by topic and partition; the sum is their total rate in messages per second. All must be
+    /// present.
     Offsets(&'static str),
-    /// This template gives the sum, and cares for its completeness itself.
+    /// This template returns the sum, and ensures its completeness itself.
     Total(&'static str),
 }
 
-/// All recording rules, in the order in which they build on each other.
+/// All recording rules. A rule comes after the rules whose series it reads.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     watched.dependencies.iter().flat_map(|dependency| of(watched, dependency)).collect()
 }
 
-/// Whether it is told what arrives and is consumed, and not only what waits.
-pub fn tells_rates(dependency: &Dependency) -> bool {
-    told_by(dependency).is_none_or(|(exporter, _)| exporter.arrivals.is_some() || exporter.consumed.is_some())
+/// Whether the exporter reports arrivals or consumption in addition to the lag.
+pub fn reports_rates(dependency: &Dependency) -> bool {
+    exporter_of(dependency).is_none_or(|(exporter, _)| exporter.arrivals.is_some() || exporter.consumed.is_some())
 }
 
 /// Seconds of the window of a dependency's rates. `workers_interval`: seconds between two scrapes of the workers.
 pub fn window_seconds(dependency: &Dependency, workers_interval: i32) -> i32 {
-    told_by(dependency).map_or(Window::AsItIs, |(exporter, _)| exporter.window).seconds(workers_interval)
+    exporter_of(dependency).map_or(Window::AsItIs, |(exporter, _)| exporter.window).seconds(workers_interval)
 }
 
 fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
-    let Some((exporter, mut values)) = told_by(dependency) else { return Vec::new() };
+    let Some((exporter, mut values)) = exporter_of(dependency) else { return Vec::new() };
     let labels: String =
         dependency.match_labels.iter().map(|(name, value)| format!(",{}", equals(name, value))).collect();
     values.extend([
@@ -136,7 +143,7 @@ fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
     ]);
     let source = Source { watched, name: &dependency.name, exporter, values };
     let parts = match exporter.parts {
-        Parts::Told(template) => Some(complete(&source.fill(template), &source.fill("@count"))),
+        Parts::Reported(template) => Some(complete(&source.fill(template), &source.fill("@count"))),
         Parts::Total(template) => Some(source.sum(Sum::Total(template))),
         Parts::Named | Parts::Unknown => None,
     };
@@ -151,9 +158,9 @@ fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
     .collect()
 }
 
-/// Who tells of a dependency, and what the object says for the templates. None for a kind that an older operator does not
-/// know.
-fn told_by(dependency: &Dependency) -> Option<(Exporter, Values)> {
+/// The exporter of a dependency, and the values of the spec for its templates. `None` for a kind of dependency that this
+/// version of the operator does not know.
+fn exporter_of(dependency: &Dependency) -> Option<(Exporter, Values)> {
     let kafka = dependency.kafka.as_ref().map(|kafka| (of_kafka(kafka.exporter), kafka_values(kafka)));
     let rabbitmq = dependency.rabbitmq.as_ref().map(|of| (rabbitmq::exporter(of.endpoint), rabbitmq::values(of)));
     let rq = dependency.rq.as_ref().map(|of| (rq::EXPORTER, rq::values(of)));
@@ -181,22 +188,22 @@ fn any_name(names: &[String]) -> String {
     any_of(names.iter().map(String::as_str))
 }
 
-/// How many different names there are.
+/// Number of distinct names.
 fn count(names: &[String]) -> String {
     names.iter().collect::<BTreeSet<_>>().len().to_string()
 }
 
-/// A duration as people write it in PromQL.
+/// A duration in PromQL, in minutes where possible.
 fn duration(seconds: i32) -> String {
     if seconds % 60 == 0 { format!("{}m", seconds / 60) } else { format!("{seconds}s") }
 }
 
-/// The sum of the elements if there are as many as expected and none is NaN.
+/// The sum of the elements, if their number is as expected and none is NaN.
 fn complete(elements: &str, expected: &str) -> String {
     format!("sum({elements}) >= 0 and count({elements}) == {expected}")
 }
 
-/// The expressions for one dependency. Each gives at most one element, without labels; the rule adds them.
+/// The expressions for one dependency. Each returns at most one element, without labels; the rule adds the labels.
 struct Source<'a> {
     watched: &'a Watched<'a>,
     name: &'a str,
@@ -218,7 +225,7 @@ impl Source<'_> {
         template::fill(template, self.exporter.terms, &self.values)
     }
 
-    /// A series of this dependency that was just recorded.
+    /// Selector of a recorded series of this dependency.
     fn recorded(&self, name: &str) -> String {
         let object = [equals("namespace", self.watched.namespace), equals("recommender", self.watched.recommender)];
         series(name, &[&object[0], &object[1], &equals("dependency", self.name)])
@@ -235,18 +242,18 @@ impl Source<'_> {
     fn expected(&self) -> String {
         match self.exporter.parts {
             Parts::Named => self.fill("@count"),
-            Parts::Told(_) | Parts::Total(_) | Parts::Unknown => format!("sum({})", self.recorded(PARTITIONS)),
+            Parts::Reported(_) | Parts::Total(_) | Parts::Unknown => format!("sum({})", self.recorded(PARTITIONS)),
         }
     }
 
-    /// Where the lag is not known, the counters of some part may be missing as well.
+    /// A total is absent while the lag is unknown: then the counters of some part may be missing as well.
     fn consumed(&self) -> Option<String> {
         let sum = self.exporter.consumed?;
         let known = matches!(sum, Sum::Total(_)).then(|| format!(" and sum({})", self.recorded(LAG)));
         Some(self.sum(sum) + &known.unwrap_or_default())
     }
 
-    /// Absent with the consumption, and that with the lag.
+    /// Computed from consumption and lag unless the exporter reports arrivals; then absent whenever one of them is.
     fn arrivals(&self) -> Option<String> {
         if let Some(sum) = self.exporter.arrivals {
             return Some(self.sum(sum));
@@ -257,8 +264,9 @@ impl Source<'_> {
     }
 }
 
-/// How many messages per second offsets advance, by topic and partition. Only what is there now counts, and what neither was
-/// set back within the window nor committed for the first time (-1 before): such jumps are no messages.
+/// Messages per second by which offsets advance, by topic and partition. Excluded are offsets that do not exist now, that
+/// were set back within the window, or that were committed for the first time within it (-1 before): such jumps are not
+/// messages.
 fn advance(offsets: &str, window: &str) -> String {
     format!(
         "max by (topic, partition) (deriv({offsets}[{window}]) and {offsets} unless (resets({offsets}[{window}]) > 0 \

@@ -1,13 +1,13 @@
-//! RabbitMQ's own Prometheus plugin; names read off the plugin of RabbitMQ 4, not tried against a running one.
+//! RabbitMQ's own Prometheus plugin; names as in the plugin of RabbitMQ 4, not tested against a running RabbitMQ.
 //!
-//! - The plain /metrics adds all queues up, and its `rabbitmq_queue_messages` has no label `queue`: nothing matches.
-//! - /metrics/detailed has only the families that are asked for: `queue_coarse_metrics` for the lag and
-//!   `queue_delivery_metrics` for the consumption. Before 4.0 there is no such family, and no consumption.
-//! - A queue that does not exist has no series. A queue without messages has one, of 0.
-//! - Messages taken and not yet acknowledged still wait: who takes them may die.
-//! - Whoever takes messages without acknowledging them is in counters of its own.
-//! - What comes in by dead-lettering is not among the published messages: arrivals are what is consumed and what the lag
-//!   grows by.
+//! - The plain /metrics aggregates over all queues, and its `rabbitmq_queue_messages` has no label `queue`: nothing matches.
+//! - /metrics/detailed has only the metric families in its query: `queue_coarse_metrics` for the lag and
+//!   `queue_delivery_metrics` for the consumption. RabbitMQ before 4.0 does not have the latter, so there is no consumption.
+//! - A queue that does not exist has no series. A queue without messages has a series of value 0.
+//! - Messages that are delivered but not yet acknowledged count as waiting, because their consumer may die.
+//! - Consumers that do not acknowledge messages are counted by separate counters.
+//! - Dead-lettered messages that arrive are not counted as published. Arrivals are therefore computed as the consumption plus
+//!   the growth of the lag.
 
 use super::{Exporter, Parts, Sum, Window, any_name, count, quote, template::Values};
 use crate::api::{RabbitMq, RabbitMqEndpoint};
@@ -23,6 +23,7 @@ pub fn values(rabbitmq: &RabbitMq) -> Values {
     vec![("vhost", quote(&rabbitmq.vhost)), ("queues", any_name(&rabbitmq.queues)), ("count", count(&rabbitmq.queues))]
 }
 
+/// The exporter for /metrics/detailed.
 const DETAILED: Exporter = Exporter {
     terms: &[
         ("ours", "vhost=@vhost,queue=~@queues@labels"),
@@ -34,6 +35,7 @@ const DETAILED: Exporter = Exporter {
     ..PER_OBJECT
 };
 
+/// The exporter for /metrics/per-object.
 const PER_OBJECT: Exporter = Exporter {
     terms: &[
         ("ours", "vhost=@vhost,queue=~@queues@labels"),
@@ -44,7 +46,7 @@ const PER_OBJECT: Exporter = Exporter {
     ],
     parts: Parts::Named,
     lag: Sum::Parts("max by (queue) (@waiting)"),
-    // Rates have no name: the label keeps `or` from dropping all but the first.
+    // Rates have no metric name. The label `how` makes them distinct: `or` would keep only the first.
     consumed: Some(Sum::Total(
         "sum(label_replace(rate(@acked[@window]) and @acked, \"how\", \"acked\", \"\", \"\") \
          or label_replace(rate(@pushed[@window]) and @pushed, \"how\", \"pushed\", \"\", \"\") \

@@ -1,10 +1,10 @@
-//! redis_exporter (oliver006) with `--check-single-keys=db0=NAME`; read off release 1.88.0.
+//! redis_exporter (oliver006) with `--check-single-keys=db0=NAME`; names and behaviour as in release 1.88.0.
 //!
-//! - Redis has no empty lists: with its last entry the key is gone, and with it `redis_key_size` (older releases say 0). A
-//!   key that was seen within a day is empty while the same exporter says `redis_up` 1. One that was never seen is unknown:
-//!   that is also what a misspelt name and an exporter that was not told to check look like.
-//! - Nothing counts what comes in or is taken out: there is no consumption and there are no arrivals.
-//! - Entries that a worker has taken are in the list no more. Where that matters, name the list they are moved to as well.
+//! - Redis has no empty lists: with its last entry the key is deleted, and `redis_key_size` disappears (older releases report
+//!   0). A key with a sample within the last day counts as empty while the same exporter reports `redis_up` 1. A key without
+//!   one is unknown: a misspelt name and an exporter that is not configured to check the key look the same.
+//! - Entries added or removed are not counted by Redis: there is neither consumption nor arrivals.
+//! - Entries that a worker has taken are no longer in the list. Where that matters, name the list they are moved to as well.
 
 use super::{Exporter, Parts, Sum, Window, any_name, count, quote, template::Values};
 use crate::api::RedisList;

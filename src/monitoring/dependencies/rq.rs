@@ -1,12 +1,12 @@
-//! rq-exporter (mdawar); read off release 3.1.0, and off what it says of RQ 2.12.
+//! rq-exporter (mdawar); names and behaviour as in release 3.1.0 with RQ 2.12.
 //!
-//! - `rq_jobs` counts by status. Jobs that run (`started`) wait as much as queued ones: taking their worker away kills them.
-//!   Finished and failed ones are kept for a while and then fall: no counters.
-//! - A queue is known from its first job on, and then has all statuses. Before that, and where its name is misspelt, it is
-//!   missing, whoever listens to it.
-//! - Workers count what they did, whatever the queue, and name their queues in one label (`queues="a,b"`). Where a worker
-//!   also takes from queues that are not named here, nobody knows how much of ours was worked off.
-//! - The counters come and go with the workers. No worker, and an exporter that answers: nothing is worked off.
+//! - `rq_jobs` counts by status. Running jobs (`started`) count as waiting, like queued ones: removing their worker kills
+//!   them. Finished and failed jobs are kept for a while and then removed, so their numbers are no counters.
+//! - A queue exists from its first job on, and then has all statuses. Before that, and if its name is misspelt, it has no
+//!   series, even if workers listen to it.
+//! - Workers count their jobs over all queues, and list their queues in one label (`queues="a,b"`). If a worker also listens
+//!   to queues that are not named here, the consumption is unknown.
+//! - The counters exist only as long as their workers. If there is no worker and the exporter answers, the consumption is 0.
 
 use super::{Exporter, Parts, Sum, Window, any_name, count, quote, template::Values};
 use crate::{api::Rq, monitoring::promql::quote_regex};

@@ -1,11 +1,12 @@
-//! Templates of PromQL: `@name` stands for a term, which is a template itself, or for a value, which is put in as it is.
+//! Templates of PromQL: `@name` stands for a term, which is a template itself, or for a value, which is inserted unchanged.
 
-/// Values by name, each complete as PromQL: a string literal, a number, `,label="value"`.
+/// Values by name, each a complete piece of PromQL: a string literal, a number, `,label="value"`.
 pub type Values = Vec<(&'static str, String)>;
 
-/// Fills a template in. A value is not looked into, so what an object says cannot name another one.
+/// Fills in a template. Values are not expanded, so the text of a spec cannot refer to another value.
 ///
-/// A name is letters and `_`. One that is not known stays as it is, and is not PromQL; a test goes through all templates.
+/// A name consists of lower-case letters and `_`. An unknown name is left unchanged, which is invalid PromQL; a test checks
+/// all templates.
 pub fn fill(template: &str, terms: &[(&str, &str)], values: &Values) -> String {
     let mut filled = String::with_capacity(template.len() * 2);
     let mut pieces = template.split('@');
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terms_are_templates_and_values_are_not() {
+    fn terms_are_expanded_as_templates_and_values_are_not() {
         let values = vec![("topics", r#""@group""#.to_owned()), ("group", r#""g""#.to_owned())];
         let terms = [("end", "end{topic=~@topics}")];
         assert_eq!(fill("@end - c{g=@group}, @other", &terms, &values), r#"end{topic=~"@group"} - c{g="g"}, @other"#);

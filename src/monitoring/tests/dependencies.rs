@@ -6,7 +6,7 @@ use crate::{
     monitoring::promql::quote_regex,
 };
 
-/// What an object may say of dependencies.
+/// The names that a spec uses for dependencies.
 #[derive(Clone, Debug)]
 struct Names {
     namespace: String,
@@ -29,7 +29,7 @@ impl Names {
         }
     }
 
-    /// All that may be in the strings of our expressions.
+    /// All values that may occur in string literals of our expressions.
     fn values(&self, dependency: &str) -> Vec<String> {
         let any = self.several.iter().map(|name| quote_regex(name)).collect::<Vec<_>>().join("|");
         let (only, some) = (format!("({any})(,({any}))*"), format!("(.*,)?({any})(,.*)?"));
@@ -83,7 +83,7 @@ impl Names {
     }
 }
 
-/// Names of which none is another's.
+/// Hostile names, all different.
 fn hostile_names() -> impl Strategy<Value = Names> {
     prop::collection::vec(hostile(), 7).prop_map(|names| {
         let name = |index: usize| format!("{index}{}", names[index]);
@@ -120,7 +120,7 @@ fn the_rules_of_every_dependency() {
 }
 
 #[test]
-fn the_window_of_what_workers_report_has_four_of_their_scrapes() {
+fn the_rate_window_of_metrics_exposed_by_workers_spans_four_of_their_scrapes() {
     let all = Names::usual().dependencies();
     let by_workers: Vec<_> = all.into_iter().filter(|dependency| dependency.name == "ConsumerClient").collect();
     for (interval, window) in [(5, "[1m]"), (60, "[4m]")] {
@@ -140,7 +140,7 @@ fn the_window_of_what_workers_report_has_four_of_their_scrapes() {
 }
 
 #[test]
-fn every_rule_says_whose_series_it_is() {
+fn every_rule_labels_its_series_with_the_object_and_the_dependency() {
     let names = Names::usual();
     for dependency in names.dependencies().iter().chain([&own()]) {
         let rules = names.rules(dependency);
@@ -154,11 +154,11 @@ fn every_rule_says_whose_series_it_is() {
     }
 }
 
-/// The labels by which a series tells whom it is about.
+/// Labels of an exporter's series that identify the dependency.
 const SUBJECTS: &[&str] = &["consumergroup", "consumer_group", "group", "topic", "queue", "queues", "key", "job_name"];
 
 #[test]
-fn every_selector_names_the_object_or_what_it_stands_on() {
+fn every_selector_matches_the_object_or_its_dependency() {
     let names = Names::usual();
     for dependency in &names.dependencies() {
         for selector in names.rules(dependency).iter().flat_map(|rule| selectors(&rule.expr)) {
@@ -180,7 +180,7 @@ fn every_selector_names_the_object_or_what_it_stands_on() {
 
 proptest! {
     #[test]
-    fn no_name_can_leave_its_string(names in hostile_names()) {
+    fn no_name_can_escape_from_its_string_literal(names in hostile_names()) {
         let usual = Names::usual();
         for (hostile, ordinary) in names.dependencies().iter().zip(&usual.dependencies()) {
             for (rule, expected) in names.rules(hostile).iter().zip(usual.rules(ordinary)) {
@@ -201,7 +201,7 @@ proptest! {
 }
 
 #[test]
-fn a_name_that_is_there_twice_counts_once() {
+fn a_duplicate_name_counts_once() {
     let mut names = Names::usual();
     names.several.push("events".into());
     let rules = names.rules(&names.dependencies()[4]);
@@ -209,7 +209,7 @@ fn a_name_that_is_there_twice_counts_once() {
 }
 
 #[test]
-fn arrivals_and_consumption_are_only_told_where_something_tells() {
+fn arrivals_and_consumption_are_recorded_only_if_they_are_reported() {
     let names = Names::usual();
     let records = |dependency: &Dependency| -> Vec<String> {
         names.rules(dependency).into_iter().filter_map(|rule| rule.record).collect()

@@ -6,11 +6,19 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use selectors::{Selector, selectors};
+use serde_json::Value;
 
 use super::{alerts::ALERTS, *};
 use crate::api::monitoring_coreos::Rule;
 
-const PROFILES: &[MetricProfile] = &[MetricProfile::FastApiInstrumentator];
+/// All profiles, as the schema of the API lists them.
+fn profiles() -> Vec<MetricProfile> {
+    let schema = schemars::schema_for!(MetricProfile).to_value();
+    let constants = schema["oneOf"].as_array().into_iter().flatten().map(|variant| &variant["const"]);
+    let names: Vec<&Value> = constants.chain(schema["enum"].as_array().into_iter().flatten()).collect();
+    assert!(!names.is_empty(), "{schema}");
+    names.into_iter().map(|name| serde_json::from_value(name.clone()).expect("a profile")).collect()
+}
 
 fn packages(profile: MetricProfile) -> Watched<'static> {
     Watched {
@@ -43,7 +51,7 @@ fn names(selectors: &[Selector]) -> Vec<&str> {
     selectors.iter().map(|selector| selector.name.as_str()).collect()
 }
 
-/// Names that Kubernetes refuses, and the quotes, braces, templates and placeholders that would break out of ours.
+/// Names that Kubernetes refuses, with quotes, braces, templates and placeholders that could break out of string literals.
 fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{1,40}",
@@ -58,10 +66,10 @@ fn hostile() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn every_selector_names_the_object_and_nothing_else(
+    fn every_selector_matches_the_object_and_no_other(
         namespace in hostile(), recommender in hostile(), serving_deployment in hostile(),
         metrics_path in hostile(), health_path in hostile(), interval_seconds in 1..=300,
-        profile in prop::sample::select(PROFILES),
+        profile in prop::sample::select(profiles()),
     ) {
         let resources = scaling::half_a_core();
         let watched = Watched {
@@ -74,24 +82,24 @@ proptest! {
             let (found, expected) = (selectors(&rule.expr), selectors(&usual.expr));
             prop_assert_eq!(
                 names(&found), names(&expected),
-                "other series than usual in {}", rule.expr
+                "unexpected series in {}", rule.expr
             );
             for selector in found {
                 let of_namespace = selector.value("namespace").or(selector.value("exported_namespace"));
                 prop_assert_eq!(of_namespace, Some(namespace.as_str()), "in {}", rule.expr);
-                // kube-state-metrics and kubelets know the Deployment's pods, and the Jobs' owner by a join.
+                // Series of kube-state-metrics and kubelets select by pod name, and by a join on the owner of Jobs.
                 if !selector.name.starts_with("kube_") && !selector.name.starts_with("container_") {
                     prop_assert_eq!(selector.value("recommender"), Some(recommender.as_str()), "in {}", rule.expr);
                 }
             }
-            prop_assert_eq!(&rule.annotations, &usual.annotations, "annotations are templates: nothing of the object's");
+            prop_assert_eq!(&rule.annotations, &usual.annotations, "annotations are templates: no text of the object");
         }
     }
 }
 
 #[test]
 fn alerts_read_only_series_that_every_profile_records() {
-    for profile in PROFILES {
+    for profile in &profiles() {
         let all = rules(&packages(*profile));
         let recorded: BTreeSet<String> = all.iter().filter_map(|rule| rule.record.clone()).collect();
         for rule in all.iter().filter(|rule| rule.alert.is_some()) {
@@ -103,7 +111,7 @@ fn alerts_read_only_series_that_every_profile_records() {
 }
 
 #[test]
-fn every_recording_rule_says_whose_series_it_is() {
+fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
     for rule in rules(&scaling::scaled(MetricProfile::FastApiInstrumentator, &scaling::half_a_core())) {
         let Some(record) = rule.record else { continue };
         let workload = if record == "recommender:training_failed" { "training" } else { "serving" };
@@ -113,10 +121,10 @@ fn every_recording_rule_says_whose_series_it_is() {
 }
 
 #[test]
-fn no_alert_asks_for_a_latency_that_the_histogram_cannot_show() {
+fn no_latency_alert_has_a_threshold_above_the_largest_bucket_of_the_histogram() {
     for alert in ALERTS.iter().filter(|alert| alert.expr.contains(":request_latency_seconds:")) {
         let threshold = alert.expr.rsplit_once("> ").and_then(|(_, seconds)| seconds.parse::<f64>().ok());
-        for profile in PROFILES {
+        for profile in &profiles() {
             let limit = profiles::of(*profile).latency_limit_seconds;
             assert!(threshold.expect("ends with a threshold") < limit, "{} never fires with {profile:?}", alert.name);
         }
@@ -124,7 +132,7 @@ fn no_alert_asks_for_a_latency_that_the_histogram_cannot_show() {
 }
 
 #[test]
-fn alerts_have_what_people_need() {
+fn every_alert_has_a_unique_name_a_severity_a_summary_and_a_description() {
     for alert in ALERTS {
         assert!(alert.name.starts_with("Recommender"), "{}", alert.name);
         assert!(["critical", "warning"].contains(&alert.severity), "{}", alert.name);
@@ -132,11 +140,11 @@ fn alerts_have_what_people_need() {
         assert!(alert.description.contains("{{ $labels.namespace }}"), "{}", alert.name);
     }
     let names: BTreeSet<&str> = ALERTS.iter().map(|alert| alert.name).collect();
-    assert_eq!(names.len(), ALERTS.len(), "an alert's name is there twice");
+    assert_eq!(names.len(), ALERTS.len(), "an alert's name is not unique");
 }
 
 #[test]
-fn rates_reach_over_at_least_a_minute_and_four_scrapes() {
+fn rate_windows_span_at_least_a_minute_and_four_scrapes() {
     for (interval, window, evaluation) in
         [(1, "[60s]", "1s"), (15, "[60s]", "15s"), (60, "[240s]", "60s"), (300, "[1200s]", "60s")]
     {
@@ -150,7 +158,7 @@ fn rates_reach_over_at_least_a_minute_and_four_scrapes() {
 }
 
 #[test]
-fn a_path_with_a_query_is_left_out_by_its_route() {
+fn a_path_with_a_query_is_excluded_by_its_route() {
     let watched = Watched { health_path: "/health?deep=1", ..packages(MetricProfile::FastApiInstrumentator) };
     assert!(rules(&watched).iter().any(|rule| rule.expr.contains(r#"handler!~"/metrics|/health""#)));
 }

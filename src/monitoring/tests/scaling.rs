@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::*;
 
-/// Servers that scale on their latency.
+/// Servers that scale on latency.
 pub fn scaled(profile: MetricProfile, resources: &Resources) -> Watched<'_> {
     Watched { interval_seconds: 5, scaled_on: Some(Quantile::P95), resources: Some(resources), ..packages(profile) }
 }
@@ -14,7 +14,7 @@ pub fn half_a_core() -> Resources {
     Resources { limits: cpu, ..Resources::default() }
 }
 
-/// The group of what is scaled on.
+/// The group of the rules for scaling.
 fn group(watched: &Watched) -> Option<RuleGroup> {
     rule_groups(watched).into_iter().find(|group| group.name.ends_with("/scaling"))
 }
@@ -25,7 +25,7 @@ fn the_rules_of_servers_that_scale() {
 }
 
 #[test]
-fn nothing_is_recorded_more_often_than_needed() {
+fn only_rules_for_scaling_are_evaluated_every_5_s() {
     assert_eq!(group(&packages(MetricProfile::FastApiInstrumentator)), None);
     let resources = half_a_core();
     let slow = Watched { interval_seconds: 30, ..scaled(MetricProfile::FastApiInstrumentator, &resources) };
@@ -34,7 +34,7 @@ fn nothing_is_recorded_more_often_than_needed() {
 }
 
 #[test]
-fn windows_follow_the_scrapes_and_names_stay() {
+fn windows_follow_the_scrape_interval_and_names_do_not() {
     let resources = half_a_core();
     for (interval, long, short) in
         [(1, "[20s]", "[10s]"), (5, "[20s]", "[10s]"), (15, "[60s]", "[30s]"), (120, "[480s]", "[240s]")]
@@ -44,7 +44,7 @@ fn windows_follow_the_scrapes_and_names_stay() {
         for rule in group(&watched).expect("a group").rules {
             let name = rule.record.unwrap_or_default();
             if !name.ends_with("0s") {
-                continue; // not a rate of the servers' own counters
+                continue; // Not a rate of the servers' own counters.
             }
             let (window, other) = if name.ends_with("10s") { (short, long) } else { (long, short) };
             assert!(
@@ -69,7 +69,7 @@ fn the_quantile_is_that_of_the_target() {
 }
 
 #[test]
-fn without_a_limit_or_a_request_there_is_no_use_of_it() {
+fn without_a_cpu_limit_or_request_no_cpu_use_is_recorded() {
     let records = |resources: &Resources| -> Vec<String> {
         let watched = scaled(MetricProfile::FastApiInstrumentator, resources);
         group(&watched).into_iter().flat_map(|group| group.rules).filter_map(|rule| rule.record).collect()

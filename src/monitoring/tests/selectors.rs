@@ -1,7 +1,7 @@
-//! A reader of selectors, independent of the code that writes them.
+//! A parser of selectors, independent of the code that generates them.
 
-/// Words of PromQL and labels that stand in our expressions outside of selectors. Any other word is a series, and a
-/// series without braces selects that of all objects.
+/// Keywords and functions of PromQL and labels that occur in our expressions outside of selectors. Any other word is the
+/// name of a series, and without braces it would select the series of all objects.
 const WORDS: &[&str] = &[
     "and",
     "avg",
@@ -59,8 +59,8 @@ impl Selector {
     }
 }
 
-/// All selectors of an expression, read by Prometheus' rules for names and strings. (That the whole is PromQL is for
-/// Prometheus' own parser to say: the e2e crate's tests of the rules.)
+/// All selectors of an expression, parsed by Prometheus' rules for names and strings. (Whether the whole is valid PromQL is
+/// checked with Prometheus' own parser in the e2e crate's tests of the rules.)
 pub fn selectors(expr: &str) -> Vec<Selector> {
     let mut rest = expr.chars().peekable();
     let mut found = Vec::new();
@@ -124,15 +124,16 @@ fn string(rest: &mut Characters) -> String {
     }
 }
 
-/// An expression with each string replaced by its value's place among `values`: what is left says nothing of the object.
+/// An expression with each string literal replaced by the index of its value in `values`, so that it does not depend on the
+/// names of the object.
 pub fn without_strings(expr: &str, values: &[String]) -> String {
     let mut rest = expr.chars().peekable();
     let mut left = String::new();
     while let Some(&c) = rest.peek() {
         if c == '"' {
             let value = string(&mut rest);
-            let place = values.iter().position(|known| *known == value);
-            left += &place.map_or(format!("{value:?}"), |place| format!("<{place}>"));
+            let index = values.iter().position(|known| *known == value);
+            left += &index.map_or(format!("{value:?}"), |index| format!("<{index}>"));
         } else {
             left.push(c);
             rest.next();

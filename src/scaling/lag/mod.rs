@@ -1,71 +1,85 @@
-//! Replicas for consumers of a log or a queue that has to be caught up with in time.
+//! Replicas for consumers of a log or a queue, so that a lag is worked off in time.
 //!
 //! ```text
 //! need     = (arrivals + (lag + arrivals * pause) / catchUp) / (capacity * utilisation)
-//! replicas = ceil(need), as many more as the partitions can be shared among, at most one per partition
+//! replicas = the fewest that do the work of `need` replicas, at most one per partition; ceil(need) without partitions
 //! ```
-//! `arrivals` is the highest of the last two minutes and `pause` what a change costs in seconds (a rebalance), as Flink's
-//! autoscaler has it (`lag / catchUp + rate * restart / catchUp + rate / utilisation`); `capacity` is what one replica
-//! consumes per second when it has enough to do, learned under a backlog ([`super::throughput`]). As long as only its least
-//! is known, replicas that keep up stay as they are, and a backlog at most doubles them every [`TRY_SECONDS`], never to more
-//! than there are messages; the least is enough to know when fewer would do. The busiest of n replicas has
-//! `ceil(partitions / n)` partitions, so n replicas do the work of `partitions / ceil(partitions / n)`: with 12 partitions, 5
-//! replicas do no more than 4, and a need of 4.2 gives 6.
+//! - `arrivals`: the highest rate of arrivals of the last two minutes, messages/s.
+//! - `lag`: messages not yet consumed.
+//! - `pause`: the seconds without consumption after a change of the replicas (a rebalance).
+//! - `catchUp`: the seconds within which a lag is to be worked off.
+//! - `capacity`: messages/s that one replica consumes under a backlog, see [`super::throughput`].
 //!
-//! | lag | arrivals | what follows |
+//! Flink's autoscaler uses the same formula: `lag / catchUp + rate * restart / catchUp + rate / utilisation`.
+//!
+//! Example: a lag of 600 messages, 40/s arriving, 20/s per replica, a catch-up of 60 s, a pause of 0:
+//! (40 + 10) / 20 = 2.5, so 3 replicas.
+//!
+//! # Unknown capacity
+//!
+//! As long as only a lower bound of the capacity is known, replicas that keep up are not raised. A backlog at most doubles
+//! them every [`TRY_SECONDS`], to no more replicas than messages. The lower bound is enough to lower the replicas.
+//!
+//! # Partitions
+//!
+//! The busiest of n replicas has `ceil(partitions / n)` partitions. So n replicas do the work of
+//! `partitions / ceil(partitions / n)`. With 12 partitions, 5 replicas do no more work than 4, and a need of 4.2 gives 6.
+//!
+//! # Signals
+//!
+//! | lag | arrivals | scaling |
 //! |---|---|---|
 //! | fresh | fresh | up and down |
-//! | fresh | stale or missing | up, from what was consumed; never down |
+//! | fresh | stale or missing | up only, from the rate of consumption |
 //! | stale | any | up only, from the last value |
-//! | missing or invalid (-1) | any | held |
-//! | one of them fresh again, less than a window | | up only |
-//! | fresh | not told at all | up by trying, down one by one |
+//! | missing or invalid (-1) | any | none |
+//! | fresh for less than a window, after an outage of either signal | | up only |
+//! | fresh | not reported by the source | up by trying, down one by one |
 //! | any, while a version is rolled out | any | up only |
 //! | above `max_lag` | any | all replicas that bounds and partitions allow |
-//!
-//! Example: 600 messages behind, 40/s arriving, 20/s per replica, to be gone in 60 s, a pause of 0: (40 + 10) / 20 = 3.
 
 use super::decision::{Decision, Inputs, Limit};
 use super::memory::Peak;
 use super::policy::Common;
 use super::signal::Signal;
-use super::steps::{Steps, Wish};
+use super::steps::{Recommendation, Steps};
 pub use super::throughput::Learned;
-use super::throughput::{BUSY_SECONDS, Seen, Watch};
+use super::throughput::{BUSY_SECONDS, Observation, Watch};
 
-/// Share of what a replica consumes that is planned with.
+/// Share of the capacity of a replica that is planned with, 0 to 1.
 const UTILISATION: f64 = 0.9;
-/// The highest arrivals of so many seconds count.
+/// Span of the highest rate of arrivals, seconds.
 const ARRIVALS_SECONDS: f64 = 120.0;
-/// While what a replica can is not known, more replicas are tried so often, seconds.
+/// Seconds between two attempts with more replicas while the capacity of a replica is not known.
 const TRY_SECONDS: f64 = 30.0;
-/// Without any message for so long, there may be no replicas at all, seconds.
+/// Seconds without any message after which the replicas may be 0.
 const IDLE_SECONDS: f64 = 300.0;
-/// Consumers that consume nothing of a lag for so long do not get more replicas, seconds.
+/// Seconds without consumption despite a lag after which consumers get no more replicas. A longer catch-up applies
+/// instead.
 const STUCK_SECONDS: f64 = 120.0;
 
-/// What is promised and what it takes.
+/// The catch-up target and how to reach it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Bounds, window and behaviour; a minimum of 0 allows no replicas while nothing arrives.
+    /// Bounds, window and behaviour. A minimum of 0 allows 0 replicas while nothing arrives.
     pub common: Common,
-    /// A lag is to be gone within so many seconds.
+    /// Seconds within which a lag is to be worked off.
     pub catch_up: f64,
-    /// With more messages waiting, as many replicas work as bounds and partitions allow.
+    /// Lag in messages above which as many replicas run as bounds and partitions allow.
     pub max_lag: Option<f64>,
-    /// Partitions, when the log has any: more consumers would be idle. While they are unknown (None), those that were
-    /// known last count.
+    /// Partitions of the log, if it has any: more consumers than partitions would be idle. While they are unknown (None), the
+    /// last known number applies.
     pub partitions: Option<u32>,
-    /// Messages per second that one replica is said to consume: where learning starts.
+    /// Messages per second that one replica consumes, as configured. Used until its capacity is learned.
     pub messages_per_replica: Option<f64>,
-    /// How long nothing is consumed after a change, seconds.
+    /// Seconds without consumption after a change of the replicas.
     pub pause: f64,
-    /// Whether arrivals and consumption are told at all. Without them (a list in Redis) replicas are tried while messages
-    /// wait, and given up one by one while none does.
+    /// Whether the source reports the rates of arrivals and consumption. Without them (a list in Redis) more replicas are
+    /// tried while messages wait, and replicas are removed one by one while none waits.
     pub rates: bool,
 }
 
-/// What was measured.
+/// The measured signals.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Signals {
     /// Messages not yet consumed, all partitions.
@@ -74,42 +88,44 @@ pub struct Signals {
     pub arrivals: Signal,
     /// Messages consumed per second over the window; optional.
     pub consumed: Signal,
-    /// All replicas that there are or are about to be.
+    /// Current replicas, including those that are still starting.
     pub current: u32,
-    /// Those that consume.
+    /// Ready replicas, which consume.
     pub ready: u32,
-    /// Whether a new version is being rolled out: nothing is lowered then.
+    /// Whether a new version is being rolled out. The replicas are not lowered then.
     pub rolling_out: bool,
 }
 
-/// What is remembered from tick to tick.
+/// State kept between ticks.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// Kept over restarts.
+    /// Estimates of one replica, kept over restarts.
     pub learned: Learned,
     arrivals: Peak<13>,
     steps: Steps,
+    /// The last known number of partitions.
     partitions: Option<u32>,
     watch: Watch,
+    /// When more replicas were last tried.
     tried: Option<f64>,
-    /// Since when more messages wait than there are replicas.
+    /// Since when the lag in messages is larger than the number of current replicas.
     waiting_since: Option<f64>,
     fresh_since: Option<f64>,
     idle_since: Option<f64>,
     stuck_since: Option<f64>,
-    /// When the number was last changed, and to what.
+    /// When the desired replicas last changed, and to how many.
     ordered: Option<(f64, u32)>,
 }
 
 impl History {
-    /// A history that knows what was learned before a restart.
+    /// A history with the estimates from before a restart.
     #[must_use]
     pub fn resume(learned: Learned) -> Self {
         Self { learned, ..Self::default() }
     }
 }
 
-/// How many replicas there should be at `now` (seconds). Call it every tick, about every 5 s.
+/// The desired replicas at `now` (seconds). Call it every tick, about every 5 s.
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.steps.observe(&policy.common.behavior, signals.current, now);
     history.partitions = policy.partitions.or(history.partitions);
@@ -125,7 +141,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let catch_up = policy.catch_up.max(1.0);
     let work = arrivals + (lag + arrivals * policy.pause) / catch_up;
     let need = if work > 0.0 { work / (capacity * UTILISATION) } else { 0.0 };
-    let (wanted, limit) = history.want(policy, signals, need, (lag, measured), now);
+    let (desired, limit) = history.recommend(policy, signals, need, (lag, measured), now);
     let recovered = history.fresh_since.is_some_and(|since| now - since >= policy.common.window);
     let lowers = match (fresh, all_fresh, recovered) {
         (false, ..) => Err(Limit::NoData("the lag is old")),
@@ -135,12 +151,13 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         _ => Ok(()),
     };
     let stabilization = policy.catch_up + policy.pause;
-    let wish = Wish { current: signals.current, replicas: wanted, limit, lowers, stabilization };
-    let (replicas, limit) = history.settle(policy, &wish, now);
+    let recommendation = Recommendation { current: signals.current, replicas: desired, limit, lowers, stabilization };
+    let (replicas, limit) = history.apply_limits(policy, &recommendation, now);
     let inputs = Inputs::Lag { lag: Some(lag), arrivals, capacity, catch_up };
-    Decision { replicas, current: signals.current, without: wanted, limit, inputs, others: vec![] }
+    Decision { replicas, current: signals.current, unclamped: desired, limit, inputs, others: vec![] }
 }
 
+/// The decision without a lag: keeps the current replicas.
 fn held(policy: &Policy, signals: &Signals, history: &mut History) -> Decision {
     history.fresh_since = None;
     let (current, capacity) = (signals.current, history.learned.capacity.unwrap_or(0.0));
@@ -148,11 +165,11 @@ fn held(policy: &Policy, signals: &Signals, history: &mut History) -> Decision {
     let inputs = Inputs::Lag { lag: None, arrivals, capacity, catch_up: policy.catch_up };
     let replicas = policy.common.bounds.clamp(current);
     let limit = Limit::NoData("the lag is missing");
-    Decision { replicas, current, without: replicas, limit, inputs, others: vec![] }
+    Decision { replicas, current, unclamped: replicas, limit, inputs, others: vec![] }
 }
 
-/// The fewest replicas that do the work of `need`, when each partition belongs to one replica. More than there are
-/// partitions is never returned.
+/// The fewest replicas that do the work of `need` replicas, when each partition belongs to one replica. Never more than the
+/// partitions.
 #[must_use]
 pub fn share(need: f64, partitions: Option<u32>) -> u32 {
     let whole = (need - 1e-9).ceil().clamp(0.0, f64::from(u32::MAX)) as u32;
@@ -170,17 +187,17 @@ impl History {
         let (Some(lag), Some(consumed)) = (signals.lag.value(), signals.consumed.value()) else { return };
         // Replicas without a partition consume nothing.
         let working = self.partitions.map_or(signals.ready, |partitions| signals.ready.min(partitions.max(1)));
-        let seen = Seen { lag, consumed, working, window: policy.common.window + policy.pause };
-        self.watch.note(&mut self.learned, &seen, now);
+        let observed = Observation { lag, consumed, working, window: policy.common.window + policy.pause };
+        self.watch.record(&mut self.learned, &observed, now);
     }
 
-    /// As long as it is not known what a replica can: as many as there are while these keep up, fewer when even the least
-    /// that was seen of one is enough, and more only for a backlog.
+    /// The replicas while the capacity of one is not known: the current ones while they keep up, more only for a backlog, and
+    /// fewer when the lower bound of the capacity is enough for that.
     fn attempt(&mut self, signals: &Signals, shared: u32, lag: f64, now: f64) -> u32 {
         let current = signals.current;
         let waits = lag > f64::from(current) && signals.lag.value().is_some();
         self.waiting_since = waits.then(|| self.waiting_since.unwrap_or(now));
-        // Where nothing was consumed yet, nothing is known of what a lag means.
+        // Without any observed consumption a lag cannot be compared with it, so messages that wait count as a backlog.
         let nothing =
             self.learned.least.is_none() && self.waiting_since.is_some_and(|since| now - since >= BUSY_SECONDS);
         if !(self.watch.is_behind(now, BUSY_SECONDS) || nothing) {
@@ -190,15 +207,15 @@ impl History {
             return current;
         }
         let messages = lag.ceil().min(f64::from(u32::MAX)) as u32;
-        let wanted = shared.min(current.max(1).saturating_mul(2)).min(messages.max(current));
-        if wanted > current {
+        let desired = shared.min(current.max(1).saturating_mul(2)).min(messages.max(current));
+        if desired > current {
             self.tried = Some(now);
         }
-        wanted
+        desired
     }
 
-    /// What load and lag ask for, and what keeps it from being more.
-    fn want(
+    /// The replicas for the arrivals and the lag, and the reason.
+    fn recommend(
         &mut self,
         policy: &Policy,
         signals: &Signals,
@@ -217,7 +234,7 @@ impl History {
         if self.stuck_since.is_some_and(|since| now - since >= STUCK_SECONDS.max(policy.catch_up)) {
             return (signals.current, Limit::DoesNotHelp);
         }
-        // A last replica is only given up after the idle time.
+        // The last replica is removed only after the idle time.
         let shared = share(need, self.partitions).max(u32::from(lag >= 1.0 || arriving > 0.0 || signals.current > 0));
         if policy.max_lag.is_some_and(|max_lag| lag > max_lag) {
             let all = policy.common.bounds.clamp(self.partitions.unwrap_or(u32::MAX));
@@ -227,9 +244,9 @@ impl History {
             return (signals.current.saturating_sub(1).max(1), Limit::Load);
         }
         if self.learned.capacity.or(policy.messages_per_replica).is_none() {
-            let wanted = self.attempt(signals, shared, lag, now);
-            // For fewer, the least that was seen of one is knowledge enough.
-            return (wanted, if wanted < signals.current { Limit::Load } else { Limit::Learning });
+            let desired = self.attempt(signals, shared, lag, now);
+            // To lower the replicas, the lower bound of the capacity is enough.
+            return (desired, if desired < signals.current { Limit::Load } else { Limit::Learning });
         }
         match self.partitions {
             Some(partitions) if need > f64::from(partitions) => (shared, Limit::Partitions(partitions)),
@@ -238,16 +255,16 @@ impl History {
         }
     }
 
-    fn settle(&mut self, policy: &Policy, wish: &Wish, now: f64) -> (u32, Limit) {
-        let (mut replicas, mut limit) = self.steps.settle(&policy.common, wish, now);
-        // Every change stops all consumers for the pause: one at a time, unless there are none. What was ordered stands
-        // meanwhile, as an autoscaler takes its time to follow, or follows the CPU use.
-        let (at, ordered) = self.ordered.unwrap_or((f64::NEG_INFINITY, wish.current));
-        let ordered = if wish.lowers.is_ok() { ordered } else { ordered.max(wish.current) };
-        // Replicas beyond the partitions are only kept, and not asked for again.
-        let most = self.partitions.map_or(u32::MAX, |partitions| partitions.max(wish.current));
+    fn apply_limits(&mut self, policy: &Policy, recommendation: &Recommendation, now: f64) -> (u32, Limit) {
+        let (mut replicas, mut limit) = self.steps.apply_limits(&policy.common, recommendation, now);
+        // Every change stops all consumers for the pause, so there is one change per pause unless nothing runs. The last order
+        // stays in force meanwhile: an autoscaler follows it with a delay, or follows the CPU use instead.
+        let (at, ordered) = self.ordered.unwrap_or((f64::NEG_INFINITY, recommendation.current));
+        let ordered = if recommendation.lowers.is_ok() { ordered } else { ordered.max(recommendation.current) };
+        // Replicas beyond the partitions are kept as long as they run, but not ordered again.
+        let most = self.partitions.map_or(u32::MAX, |partitions| partitions.max(recommendation.current));
         let ordered = policy.common.bounds.clamp(ordered.min(most));
-        if replicas != ordered && now - at < policy.pause && wish.current > 0 {
+        if replicas != ordered && now - at < policy.pause && recommendation.current > 0 {
             (replicas, limit) = (ordered, Limit::Rebalance);
         }
         if replicas != ordered {

@@ -28,7 +28,7 @@ fn once(policy: &Policy, signals: &Signals) -> Decision {
 }
 
 #[test]
-fn the_example_of_the_documentation_gives_three() {
+fn the_example_of_the_module_documentation_gives_three() {
     assert_eq!(once(&policy(), &signals(600.0, 40.0, 1)).replicas, 3);
 }
 
@@ -43,7 +43,7 @@ fn partitions_are_shared_evenly_and_never_outnumbered() {
 }
 
 #[test]
-fn a_lag_of_minus_one_or_none_holds() {
+fn an_invalid_or_missing_lag_keeps_the_replicas() {
     for lag in [Signal::fresh(-1.0), Signal::fresh(f64::NAN), Signal::Missing("the exporter is down")] {
         let decision = once(&policy(), &Signals { lag, ..signals(0.0, 0.0, 7) });
         assert_eq!((decision.replicas, decision.limit), (7, Limit::NoData("the lag is missing")));
@@ -51,20 +51,20 @@ fn a_lag_of_minus_one_or_none_holds() {
 }
 
 #[test]
-fn a_stale_lag_raises_and_never_lowers() {
+fn a_stale_lag_raises_and_never_lowers_the_replicas() {
     let stale = |value| Signals { lag: Signal::Stale { value, age: 99.0 }, ..signals(0.0, 40.0, 4) };
     assert_eq!(once(&policy(), &stale(3600.0)).replicas, 6);
     assert_eq!(once(&policy(), &stale(0.0)).replicas, 4);
 }
 
 #[test]
-fn without_arrivals_nothing_goes_down() {
+fn without_arrivals_the_replicas_are_not_lowered() {
     let decision = once(&policy(), &Signals { arrivals: Signal::Missing("no rule"), ..signals(0.0, 0.0, 5) });
     assert_eq!((decision.replicas, decision.limit.reason()), (5, "MetricsMissing"));
 }
 
 #[test]
-fn it_goes_to_zero_when_idle_for_five_minutes_and_comes_back_with_the_first_message() {
+fn idle_consumers_scale_to_zero_after_five_minutes_and_back_up_at_the_first_message() {
     let policy = Policy { common: between(0, 20), ..policy() };
     let (mut history, mut current) = (History::default(), 3);
     let mut zero_at = None;
@@ -88,7 +88,7 @@ fn consumers_that_make_no_progress_get_no_more_replicas() {
 }
 
 #[test]
-fn what_a_replica_consumes_is_learned_while_there_is_a_lag_and_survives_a_restart() {
+fn the_capacity_is_learned_under_a_backlog_and_survives_a_restart() {
     let mut history = History::default();
     for tick in 0..60 {
         let busy = Signals { consumed: Signal::fresh(40.0), ..signals(5000.0, 60.0, 4) };
@@ -102,7 +102,7 @@ fn what_a_replica_consumes_is_learned_while_there_is_a_lag_and_survives_a_restar
 }
 
 #[test]
-fn one_rebalance_at_a_time() {
+fn the_replicas_change_once_per_rebalance() {
     let policy = Policy { pause: 30.0, ..policy() };
     let mut history = History::default();
     assert_eq!(decide(&policy, &signals(0.0, 60.0, 1), &mut history, 0.0).replicas, 6);
@@ -112,10 +112,10 @@ fn one_rebalance_at_a_time() {
 }
 
 #[test]
-fn what_was_ordered_stands_while_the_autoscaler_follows() {
+fn an_order_stays_in_force_until_the_autoscaler_follows_it() {
     let policy = Policy { pause: 10.0, ..policy() };
     let mut history = History::default();
-    // Six there are until the autoscaler looks; one is enough.
+    // The current replicas stay six until the autoscaler reconciles; one is enough.
     let decisions = (0..60).map(|tick| decide(&policy, &signals(0.0, 1.0, 6), &mut history, f64::from(tick) * 5.0));
     let mut changes: Vec<u32> = decisions.map(|decision| decision.replicas).collect();
     changes.dedup();
@@ -123,7 +123,7 @@ fn what_was_ordered_stands_while_the_autoscaler_follows() {
 }
 
 #[test]
-fn above_the_maximum_of_the_lag_everything_works_that_may() {
+fn above_the_maximum_lag_all_allowed_replicas_are_desired() {
     let policy = Policy { max_lag: Some(1000.0), ..policy() };
     let decision = once(&policy, &signals(1001.0, 1.0, 1));
     assert_eq!((decision.replicas, decision.limit), (12, Limit::LagAboveMaximum));
@@ -132,7 +132,7 @@ fn above_the_maximum_of_the_lag_everything_works_that_may() {
 }
 
 #[test]
-fn partitions_that_cannot_be_read_are_remembered() {
+fn the_last_known_partitions_apply_while_they_are_unknown() {
     let mut history = History::default();
     decide(&policy(), &signals(0.0, 1.0, 1), &mut history, 0.0);
     let unknown = Policy { partitions: None, ..policy() };
@@ -140,23 +140,24 @@ fn partitions_that_cannot_be_read_are_remembered() {
 }
 
 #[test]
-fn nothing_is_lowered_while_a_version_is_rolled_out() {
+fn the_replicas_are_not_lowered_while_a_version_is_rolled_out() {
     let (mut history, mut rolling) = (History::default(), signals(0.0, 1.0, 9));
     rolling.rolling_out = true;
     let decisions = (0..100).map(|tick| decide(&policy(), &rolling, &mut history, f64::from(tick) * 5.0));
     let last = decisions.last().unwrap();
-    assert_eq!((last.replicas, last.without, last.limit), (9, 1, Limit::RollingOut));
+    assert_eq!((last.replicas, last.unclamped, last.limit), (9, 1, Limit::RollingOut));
 }
 
 #[test]
-fn what_was_learned_is_worth_keeping_when_it_differs_by_a_tenth() {
+fn estimates_differ_when_one_changes_by_more_than_a_tenth() {
     let learned = |capacity| Learned { capacity, least: None };
     assert!(learned(Some(20.0)).differs_from(&learned(None)));
     assert!(learned(Some(20.0)).differs_from(&learned(Some(22.5))));
     assert!(!learned(Some(20.0)).differs_from(&learned(Some(21.9))));
 }
 
-/// Consumers that can do 50/s each and commit every second, with what arrives as given. Returns the most replicas.
+/// Runs consumers of 50 messages/s each that commit every second. Returns the last and the most replicas, and the messages
+/// that still wait.
 fn run(history: &mut History, arrivals: impl Fn(i32) -> f64, seconds: i32) -> (u32, u32, f64) {
     let policy = Policy { messages_per_replica: None, partitions: Some(6), ..policy() };
     let (mut current, mut waiting, mut most, mut rates) = (1u32, 0.0f64, 1, Vec::new());
@@ -178,15 +179,15 @@ fn run(history: &mut History, arrivals: impl Fn(i32) -> f64, seconds: i32) -> (u
 }
 
 #[test]
-fn consumers_that_keep_up_stay_as_they_are_though_their_commits_lag() {
-    // Found on a real Kafka: 20/s for a consumer of 50/s went from one replica to all six.
+fn consumers_that_keep_up_are_not_scaled_for_the_lag_of_their_commit_interval() {
+    // Found on a real Kafka: 20/s for a consumer with a capacity of 50/s raised one replica to all six.
     let mut history = History::default();
     assert_eq!(run(&mut history, |_| 20.0, 1800), (1, 1, 0.0));
     assert_eq!(history.learned, Learned { capacity: None, least: Some(20.0) });
 }
 
 #[test]
-fn a_backlog_of_consumers_never_seen_before_is_worked_off_in_time_and_given_back() {
+fn a_first_backlog_is_worked_off_in_time_and_the_replicas_are_removed_again() {
     let mut history = History::default();
     let burst = |now| if (600..720).contains(&now) { 200.0 } else { 20.0 };
     let (_, most, _) = run(&mut history, burst, 720);
@@ -199,7 +200,7 @@ fn a_backlog_of_consumers_never_seen_before_is_worked_off_in_time_and_given_back
 
 #[test]
 fn a_first_job_is_no_backlog() {
-    // Found on a real RQ: one job of ten seconds, of which nothing was ever seen consumed, went from one worker to five.
+    // Found on a real RQ: one job of ten seconds, before any consumption was observed, raised one worker to five.
     let policy = Policy { messages_per_replica: None, partitions: None, ..policy() };
     let mut history = History::default();
     let mut job = |lag, now| {
@@ -208,22 +209,22 @@ fn a_first_job_is_no_backlog() {
     };
     let first: Vec<u32> = (0..6).map(|tick| job(1.0, f64::from(tick) * 5.0).replicas).collect();
     assert_eq!(first, [1; 6]);
-    assert_eq!(job(30.0, 30.0).replicas, 1, "a moment later it may be gone");
-    assert_eq!(job(30.0, 45.0).replicas, 2, "nothing is known, so one more is tried");
+    assert_eq!(job(30.0, 30.0).replicas, 1, "it may be gone a moment later");
+    assert_eq!(job(30.0, 45.0).replicas, 2, "the capacity is unknown, so one more is tried");
 }
 
 #[test]
-fn a_list_that_tells_no_rates_is_worked_off_by_trying_and_replicas_are_given_up_one_by_one() {
+fn a_list_without_rates_is_worked_off_by_trying_and_replicas_are_removed_one_by_one() {
     let policy = Policy { messages_per_replica: None, partitions: None, rates: false, ..policy() };
-    let missing = Signal::Missing("not told");
+    let missing = Signal::Missing("not reported");
     let (mut history, mut current) = (History::default(), 1);
-    let mut seen = Vec::new();
+    let mut observed = Vec::new();
     for tick in 0..120 {
         let lag = if tick < 24 { 500.0 } else { 0.0 };
         let signals = Signals { arrivals: missing, consumed: missing, ..signals(lag, 0.0, current) };
         current = decide(&policy, &signals, &mut history, f64::from(tick) * 5.0).replicas;
-        seen.push(current);
+        observed.push(current);
     }
-    assert_eq!(seen[23], 16, "{seen:?}");
-    assert!(seen[24..].windows(2).all(|pair| pair[0] - pair[1] <= 1) && current < 12, "{seen:?}");
+    assert_eq!(observed[23], 16, "{observed:?}");
+    assert!(observed[24..].windows(2).all(|pair| pair[0] - pair[1] <= 1) && current < 12, "{observed:?}");
 }

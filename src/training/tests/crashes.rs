@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::world::World;
+use super::simulation::Simulation;
 use crate::training::{Decision, RunState, Schedule};
 
 /// What may happen between two reconciles.
@@ -23,7 +23,9 @@ enum Event {
     Schedule(u8),
 }
 
+/// A termination message that is not a valid report.
 const RUBBISH: &str = "rubbish";
+/// Schedules between which [`Event::Schedule`] chooses.
 const SCHEDULES: [Option<&str>; 4] = [None, Some("0 3 * * *"), Some("0 * * * *"), Some("15 */2 * * MON-FRI")];
 
 fn event() -> impl Strategy<Value = Event> {
@@ -42,36 +44,36 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn happens(world: &mut World, event: &Event) {
+fn happens(simulation: &mut Simulation, event: &Event) {
     match event {
-        Event::Pass(minutes) => world.pass_minutes(*minutes),
-        Event::PodStarts => world.become_state(RunState::Running),
-        Event::PodIsBlocked => world.block("ErrImagePull"),
-        Event::Succeeds => world.succeed(),
-        Event::ReportsRubbish => world.end_with_report(Some(RUBBISH)),
-        Event::Fails => world.fail(),
-        Event::JobIsDeleted => world.lose_active(),
-        Event::Settings(number) => world.plan.template = format!("settings-{number}"),
-        Event::Request(number) => world.request(&format!("full {number}")),
-        Event::NonsenseRequest => world.request("nonsense"),
+        Event::Pass(minutes) => simulation.pass_minutes(*minutes),
+        Event::PodStarts => simulation.become_state(RunState::Running),
+        Event::PodIsBlocked => simulation.block("ErrImagePull"),
+        Event::Succeeds => simulation.succeed(),
+        Event::ReportsRubbish => simulation.end_with_report(Some(RUBBISH)),
+        Event::Fails => simulation.fail(),
+        Event::JobIsDeleted => simulation.lose_active(),
+        Event::Settings(number) => simulation.plan.template = format!("settings-{number}"),
+        Event::Request(number) => simulation.request(&format!("full {number}")),
+        Event::NonsenseRequest => simulation.request("nonsense"),
         Event::Schedule(number) => {
             let cron = SCHEDULES[usize::from(*number)];
-            world.plan.schedule = cron.and_then(|cron| Schedule::parse(cron, Some("Europe/Helsinki")).ok());
+            simulation.plan.schedule = cron.and_then(|cron| Schedule::parse(cron, Some("Europe/Helsinki")).ok());
         }
     }
 }
 
-fn assert_same_end(straight: &World, crashed: &World) -> Result<(), TestCaseError> {
+fn assert_same_end(straight: &Simulation, crashed: &Simulation) -> Result<(), TestCaseError> {
     prop_assert_eq!(&straight.status, &crashed.status);
     prop_assert_eq!(&straight.versions, &crashed.versions);
     prop_assert_eq!(&straight.jobs, &crashed.jobs);
     Ok(())
 }
 
-/// The runs that have ended well: when they were due, and their versions.
-fn good_runs(world: &World) -> impl Iterator<Item = (jiff::Timestamp, String)> {
+/// The runs that ended with a valid report: due time and version.
+fn good_runs(simulation: &Simulation) -> impl Iterator<Item = (jiff::Timestamp, String)> {
     let rubbish = Some(RUBBISH.to_owned());
-    world.jobs.iter().filter_map(move |job| match &job.state {
+    simulation.jobs.iter().filter_map(move |job| match &job.state {
         RunState::Succeeded { termination_message, .. } if *termination_message != rubbish => {
             Some((job.due, job.version.clone()))
         }
@@ -79,8 +81,8 @@ fn good_runs(world: &World) -> impl Iterator<Item = (jiff::Timestamp, String)> {
     })
 }
 
-/// What must hold after every decision, whatever came before.
-fn assert_sound(before: &World, decision: &Decision) -> Result<(), TestCaseError> {
+/// Invariants of every decision.
+fn assert_sound(before: &Simulation, decision: &Decision) -> Result<(), TestCaseError> {
     let active = before.jobs.iter().filter(|job| job.state.finished_at().is_none()).count();
     prop_assert!(active + usize::from(decision.start.is_some()) <= 1, "two runs at a time");
     let versions: Vec<_> = decision.versions.iter().map(|version| &version.id).collect();
@@ -94,17 +96,17 @@ fn assert_sound(before: &World, decision: &Decision) -> Result<(), TestCaseError
     Ok(())
 }
 
-/// Later, but before the next instant of the schedule, nothing changes by itself.
-fn assert_steady(world: &World, seconds: i64) -> Result<(), TestCaseError> {
-    let now = world.decide();
-    let mut later = world.clone();
+/// Until the next scheduled time, the decision does not change.
+fn assert_steady(simulation: &Simulation, seconds: i64) -> Result<(), TestCaseError> {
+    let now = simulation.decide();
+    let mut later = simulation.clone();
     later.now += jiff::SignedDuration::from_secs(seconds);
     if now.wake_at.is_some_and(|wake_at| wake_at <= later.now) {
         return Ok(());
     }
     prop_assert_eq!(&now.start, &None, "a second decision starts nothing");
-    prop_assert_eq!(Some(&now.status), world.status.as_ref());
-    prop_assert_eq!(&now.versions, &world.versions);
+    prop_assert_eq!(Some(&now.status), simulation.status.as_ref());
+    prop_assert_eq!(&now.versions, &simulation.versions);
     let Decision { status, versions, condition, start, .. } = later.decide();
     prop_assert_eq!((&status, &versions, &start), (&now.status, &now.versions, &None));
     prop_assert_eq!(condition, now.condition);
@@ -119,7 +121,7 @@ proptest! {
         steps in prop::collection::vec((event(), prop::collection::vec(0_usize..4, 0..3), any::<bool>()), 1..40),
         status_first in any::<bool>(),
     ) {
-        let mut straight = World { status_first, ..World::new() };
+        let mut straight = Simulation { status_first, ..Simulation::new() };
         let mut crashed = straight.clone();
         for (event, crashes, reconciled) in steps {
             happens(&mut straight, &event);
@@ -135,7 +137,7 @@ proptest! {
             if crashed.decide().start.is_none() && straight.decide().start.is_none() {
                 assert_same_end(&straight, &crashed)?;
             } else {
-                // A Job that was replaced is started anew by the decision after the one that deleted it.
+                // A replaced Job is created again by the decision after the one that deleted it.
                 straight.reconcile();
                 crashed.reconcile();
                 assert_same_end(&straight, &crashed)?;
@@ -149,56 +151,56 @@ proptest! {
         status_first in any::<bool>(),
         seconds in 1_i64..100_000,
     ) {
-        let mut world = World { status_first, ..World::new() };
+        let mut simulation = Simulation { status_first, ..Simulation::new() };
         let mut trained = BTreeMap::new();
         let mut started = BTreeSet::new();
         let mut ended = BTreeSet::new();
         for (event, writes, settled) in steps {
-            happens(&mut world, &event);
-            trained.extend(good_runs(&world));
-            world.in_use = world.versions.last().map(|version| version.id.clone()).into_iter().collect();
-            world.settled = settled;
-            let before = world.clone();
-            let decision = world.reconcile_until(writes);
+            happens(&mut simulation, &event);
+            trained.extend(good_runs(&simulation));
+            simulation.in_use = simulation.versions.last().map(|version| version.id.clone()).into_iter().collect();
+            simulation.settled = settled;
+            let before = simulation.clone();
+            let decision = simulation.reconcile_until(writes);
             assert_sound(&before, &decision)?;
-            for job in world.jobs.iter().filter(|job| !before.jobs.iter().any(|old| old.uid == job.uid)) {
+            for job in simulation.jobs.iter().filter(|job| !before.jobs.iter().any(|old| old.uid == job.uid)) {
                 let known = before.jobs.iter().map(|job| job.due).chain(before.versions.iter().map(|old| old.due_at.0));
                 prop_assert!(known.max() < Some(job.due), "{} is not the newest", job.version);
                 prop_assert!(started.insert(job.version.clone()) || !ended.contains(&job.version), "{} ran before", job.version);
             }
-            ended.extend(world.jobs.iter().filter(|job| job.state.finished_at().is_some()).map(|job| job.version.clone()));
+            ended.extend(simulation.jobs.iter().filter(|job| job.state.finished_at().is_some()).map(|job| job.version.clone()));
         }
-        // Left alone, everything that was asked for gets done, and then it is quiet.
-        world.settled = true;
+        // Without further events, all requests are completed, and then nothing changes any more.
+        simulation.settled = true;
         for _ in 0..12 {
-            world.reconcile();
-            world.succeed();
-            trained.extend(good_runs(&world));
+            simulation.reconcile();
+            simulation.succeed();
+            trained.extend(good_runs(&simulation));
         }
-        let status = world.status.clone().expect("a status");
+        let status = simulation.status.clone().expect("a status");
         prop_assert_eq!(&status.active, &None);
-        if let Some(request) = world.plan.request.as_ref().filter(|request| request.starts_with("full")) {
+        if let Some(request) = simulation.plan.request.as_ref().filter(|request| request.starts_with("full")) {
             prop_assert_eq!(status.last_request.as_ref(), Some(request));
         }
         let newest: Vec<_> = trained.values().rev().take(4).cloned().collect();
-        prop_assert_eq!(&world.version_ids()[..newest.len()], newest.as_slice());
-        prop_assert!(world.versions.iter().all(|version| trained.get(&version.due_at.0) == Some(&version.id)));
-        prop_assert!(world.jobs.len() <= 3, "old Jobs are removed: {:?}", world.job_versions());
-        assert_steady(&world, seconds)?;
+        prop_assert_eq!(&simulation.version_ids()[..newest.len()], newest.as_slice());
+        prop_assert!(simulation.versions.iter().all(|version| trained.get(&version.due_at.0) == Some(&version.id)));
+        prop_assert!(simulation.jobs.len() <= 3, "old Jobs are removed: {:?}", simulation.job_versions());
+        assert_steady(&simulation, seconds)?;
     }
 
     #[test]
-    fn a_decision_that_was_carried_out_is_not_made_again(
+    fn a_decision_is_not_repeated_once_its_writes_are_made(
         events in prop::collection::vec(event(), 1..40), seconds in 1_i64..100_000,
     ) {
-        let mut world = World::new();
+        let mut simulation = Simulation::new();
         for event in events {
-            happens(&mut world, &event);
-            world.reconcile();
-            // Deleting what is replaced and removing old Jobs takes a decision more.
-            world.reconcile();
-            world.reconcile();
-            assert_steady(&world, seconds)?;
+            happens(&mut simulation, &event);
+            simulation.reconcile();
+            // Deleting replaced Jobs and removing old ones takes further decisions.
+            simulation.reconcile();
+            simulation.reconcile();
+            assert_steady(&simulation, seconds)?;
         }
     }
 }

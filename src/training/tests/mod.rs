@@ -1,11 +1,11 @@
-//! Tests of the decisions, by aspect, and the small cluster they share.
+//! Tests of the decisions, one file per topic, and the simulated cluster they share.
 
 mod crashes;
 mod due;
 mod outcomes;
 mod report;
 mod schedule;
-mod world;
+mod simulation;
 
 use jiff::Timestamp;
 

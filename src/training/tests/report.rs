@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use super::at;
 use crate::training::report::{Report, ReportError, parse};
 
+/// URI at or below which the artifact has to be.
 const PREFIX: &str = "s3://models/shop/packages/full-1";
+/// A valid digest.
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn valid() -> Value {
@@ -38,7 +40,7 @@ fn error(report: &Value) -> String {
 }
 
 #[test]
-fn a_whole_report_is_read() {
+fn a_complete_report_is_parsed() {
     let mut report = valid();
     report["dataThrough"] = json!("2026-11-21T05:00:00.5+02:00");
     report["somethingNew"] = json!({"is": "ignored"});
@@ -50,13 +52,13 @@ fn a_whole_report_is_read() {
 }
 
 #[test]
-fn a_report_without_metrics_and_with_space_around_it_is_read() {
+fn a_report_without_metrics_and_with_whitespace_around_it_is_parsed() {
     let report = format!("\n  {}\n", with("/metrics", json!({})));
     assert!(parse(Some(&report), &format!("{PREFIX}/")).expect("a report").metrics.is_empty());
 }
 
 #[test]
-fn nothing_reported_is_told_as_such() {
+fn an_empty_termination_message_is_reported_as_a_missing_report() {
     for nothing in [None, Some(""), Some(" \n")] {
         let error = parse(nothing, PREFIX).expect_err("an error").to_string();
         assert_eq!(
@@ -67,7 +69,7 @@ fn nothing_reported_is_told_as_such() {
 }
 
 #[test]
-fn what_is_not_json_is_shown_with_the_position() {
+fn invalid_json_is_reported_with_its_position() {
     assert_eq!(
         error_of("{\n  \"metrics\": }"),
         r#"the report is not JSON: expected value at line 2, column 14: "{ \"metrics\": }""#
@@ -79,7 +81,7 @@ fn what_is_not_json_is_shown_with_the_position() {
 }
 
 #[test]
-fn a_report_that_the_kubelet_cut_is_told_as_such() {
+fn a_report_truncated_by_the_kubelet_is_reported_as_truncated() {
     let long = with_metric("precision_at_10", json!("1".repeat(5000))).to_string();
     assert_eq!(
         error_of(&long[..4096]),
@@ -108,7 +110,7 @@ fn numbers_are_kept_as_decimal_strings() {
 }
 
 #[test]
-fn metrics_that_are_no_finite_number_are_refused_by_name() {
+fn metrics_that_are_not_finite_numbers_are_refused_by_name() {
     for value in [
         json!("NaN"),
         json!("Infinity"),
@@ -157,7 +159,7 @@ fn names_of_metrics_are_bounded_in_form_length_and_number() {
 }
 
 #[test]
-fn what_is_missing_is_named_with_what_belongs_there() {
+fn a_missing_field_is_reported_with_its_path_and_what_to_write() {
     for (parent, name, path) in [
         ("", "metrics", "metrics"),
         ("", "artifact", "artifact"),
@@ -211,7 +213,7 @@ fn an_artifact_elsewhere_is_refused() {
 }
 
 #[test]
-fn digest_size_and_date_must_be_what_they_are_called() {
+fn digest_size_and_date_are_refused_unless_well_formed() {
     for digest in [
         json!("0123"),
         json!("md5:00"),

@@ -5,13 +5,14 @@ use proptest::prelude::*;
 use super::at;
 use crate::training::Schedule;
 
+/// A time zone with clock changes.
 const HELSINKI: Option<&str> = Some("Europe/Helsinki");
 
 fn parse(cron: &str, zone: Option<&str>) -> Schedule {
     Schedule::parse(cron, zone).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// All instants after `from` and not after `until`.
+/// All scheduled times after `from` and not after `until`.
 fn instants(cron: &str, zone: Option<&str>, from: &str, until: &str) -> Vec<String> {
     let schedule = parse(cron, zone);
     std::iter::successors(schedule.next_after(at(from)), |instant| schedule.next_after(*instant))
@@ -26,7 +27,7 @@ fn error(cron: &str, zone: Option<&str>) -> String {
 
 #[test]
 fn a_time_that_the_clock_skips_in_spring_runs_once_right_after_the_gap() {
-    // In Helsinki 03:00 to 04:00 does not exist on 29 March 2026; the clock goes on at 01:00 UTC.
+    // In Helsinki 03:00 to 04:00 does not exist on 29 March 2026; the gap is at 01:00 UTC.
     for cron in ["30 3 * * *", "0 3 * * *", "59 3 * * *"] {
         let of_the_day = instants(cron, HELSINKI, "2026-03-29T00:00:00Z", "2026-03-29T20:00:00Z");
         assert_eq!(of_the_day, ["2026-03-29T01:00:00Z"], "{cron}");
@@ -47,7 +48,7 @@ fn of_several_times_a_day_only_the_skipped_one_moves() {
 
 #[test]
 fn a_time_that_the_clock_repeats_in_autumn_runs_once_the_first_time() {
-    // In Helsinki 03:00 to 04:00 comes twice on 25 October 2026, from 00:00 and from 01:00 UTC.
+    // In Helsinki 03:00 to 04:00 occurs twice on 25 October 2026, from 00:00 and from 01:00 UTC.
     assert_eq!(
         instants("30 3 * * *", HELSINKI, "2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z"),
         ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]
@@ -69,7 +70,7 @@ fn an_interval_runs_twice_where_the_clock_repeats_and_not_where_it_skips() {
 }
 
 #[test]
-fn looking_back_finds_the_same_instants_as_looking_forward() {
+fn latest_within_finds_the_same_times_as_next_after() {
     let schedule = parse("30 3 * * *", HELSINKI);
     let within = |after, until| schedule.latest_within(at(after), at(until)).map(|instant| instant.to_string());
     assert_eq!(within("2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z").as_deref(), Some("2026-03-29T01:00:00Z"));
@@ -79,7 +80,7 @@ fn looking_back_finds_the_same_instants_as_looking_forward() {
 }
 
 #[test]
-fn a_leap_day_comes_in_leap_years_only() {
+fn a_leap_day_occurs_in_leap_years_only() {
     let leap_day = parse("0 0 29 2 *", None);
     assert_eq!(leap_day.next_after(at("2026-11-20T12:00:00Z")), Some(at("2028-02-29T00:00:00Z")));
     assert_eq!(leap_day.next_after(at("2096-03-01T00:00:00Z")), Some(at("2104-02-29T00:00:00Z")));
@@ -90,7 +91,7 @@ fn a_leap_day_comes_in_leap_years_only() {
 }
 
 #[test]
-fn names_are_understood_and_sunday_is_both_0_and_7() {
+fn names_of_months_and_days_are_accepted_and_sunday_is_both_0_and_7() {
     let week = |cron| instants(cron, None, "2026-11-20T12:00:00Z", "2026-12-04T12:00:00Z");
     assert_eq!(week("0 3 * * sun"), ["2026-11-22T03:00:00Z", "2026-11-29T03:00:00Z"]);
     assert_eq!(week("0 3 * * 7"), week("0 3 * * SUN"));
@@ -111,11 +112,11 @@ fn a_schedule_that_never_fires_is_refused() {
     for cron in ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 31 APR */1"] {
         assert!(error(cron, None).contains("never fires: no such day exists"), "{cron}");
     }
-    assert!(Schedule::parse("0 0 29 2 */3", None).is_ok(), "leap days on some weekdays are rare, but come");
+    assert!(Schedule::parse("0 0 29 2 */3", None).is_ok(), "leap days on some weekdays are rare, but occur");
 }
 
 #[test]
-fn errors_say_what_is_wrong_in_which_field_and_what_to_write_instead() {
+fn errors_report_the_problem_the_field_and_what_to_write_instead() {
     let cases = [
         (
             "0 3 * *",
@@ -157,7 +158,7 @@ fn errors_say_what_is_wrong_in_which_field_and_what_to_write_instead() {
 }
 
 #[test]
-fn an_unknown_time_zone_is_refused_with_the_one_that_may_be_meant() {
+fn an_unknown_time_zone_is_refused_with_a_suggestion() {
     let helsinki = error("0 3 * * *", Some("Helsinki"));
     assert_eq!(
         helsinki,
@@ -183,7 +184,7 @@ fn field(min: u8, max: u8) -> impl Strategy<Value = String> {
     ]
 }
 
-/// Fields that both implementations take for the same kind of schedule where clocks change: one number, or a star.
+/// Fields that both implementations treat as the same kind of schedule at clock changes: one number, or a star.
 fn simple_field(max: u8) -> impl Strategy<Value = String> {
     prop_oneof![
         Just("*".to_owned()),
@@ -221,7 +222,7 @@ proptest! {
     #![proptest_config(ProptestConfig { max_global_rejects: 100_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_schedule_fires_exactly_when_croner_says_so(
+    fn every_schedule_fires_exactly_when_croner_does(
         minute in field(0, 59), hour in field(0, 23), day in field(1, 31), month in field(1, 12), weekday in field(0, 7),
         second in 1_600_000_000_i64..2_500_000_000,
     ) {
@@ -230,7 +231,7 @@ proptest! {
     }
 
     #[test]
-    fn clock_changes_are_handled_as_croner_does_around_them(
+    fn clock_changes_are_handled_as_in_croner(
         minute in simple_field(59), hour in prop_oneof![simple_field(23), (2_u8..5).prop_map(|hour| hour.to_string())],
         hours_from_change in -30_i64..30, spring in any::<bool>(),
     ) {
@@ -240,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn between_an_instant_and_the_next_there_is_none(
+    fn no_scheduled_time_lies_between_one_and_the_next(
         minute in field(0, 59), hour in field(0, 23), weekday in field(0, 7), second in 1_600_000_000_i64..2_500_000_000,
     ) {
         let schedule = parse(&format!("{minute} {hour} * * {weekday}"), HELSINKI);

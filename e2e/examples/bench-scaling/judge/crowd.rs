@@ -1,50 +1,54 @@
-//! Flash crowds: a load that jumps within a second, out of nothing or on top of a day's work.
+//! Flash crowds: a load that jumps within a second, from idle or on top of a working load.
 
 use super::rng::Rng;
 use super::trace::Scale;
 
-/// How many times the load becomes what it was.
-const JUMPS: [f64; 3] = [3.0, 10.0, 30.0];
+/// Factors by which the load jumps.
+const FACTORS: [f64; 3] = [3.0, 10.0, 30.0];
 
-/// From the end of a crowd to the next one, seconds: around each, the servers have the time to be few again.
-const APART: (u32, u32) = (2400, 3600);
-/// From the beginning of a half to its first crowd, seconds: even an hour of a trace has one in each half.
+/// From the end of a crowd to the next one, seconds (minimum, maximum). It is long enough for the servers to scale
+/// down.
+const GAP: (u32, u32) = (2400, 3600);
+/// From the beginning of a half to its first crowd, seconds (minimum, maximum). It is short enough that an hour of a
+/// trace has a crowd in each half.
 const FIRST: (u32, u32) = (300, 900);
-/// How long a crowd stays, and how long it takes to go, seconds.
-const STAYS: u32 = 600;
-const GOES: u32 = 60;
+/// Duration of a crowd, seconds.
+const DURATION: u32 = 600;
+/// Seconds within which the load returns to its previous value after a crowd.
+const RAMP_DOWN: u32 = 60;
 
-/// Requests per second between the crowds of the first half: nobody to speak of.
+/// Requests per second between the crowds of the first half: practically idle.
 const IDLE: f64 = 1.0;
-/// What an idle service usually has when somebody comes, in replicas' worth: what a crowd is a multiple of.
+/// Typical load of the first half, as a fraction of the capacity of a replica. The crowds there are multiples of it.
 const TYPICAL: f64 = 0.7;
-/// The working load of the second half is that much of the trace, so that there is room for a crowd above it.
+/// The working load of the second half, as a fraction of the trace. It leaves room for a crowd on top of it.
 const WORKING: f64 = 0.25;
 
-/// Makes the first half of a load idle and the second one a working load, both with crowds at random times.
-pub fn invite(load: &mut [f64], scale: &Scale, rng: &mut Rng) {
+/// Replaces the first half of a load by an idle load and the second half by a working load, both with crowds at random
+/// times.
+pub fn add_crowds(load: &mut [f64], scale: &Scale, rng: &mut Rng) {
     let half = load.len() / 2;
     let (idle, working) = load.split_at_mut(half);
     idle.fill(IDLE);
     working.iter_mut().for_each(|requests| *requests *= WORKING);
     let typical = TYPICAL * scale.one;
-    come(idle, rng, |_, jump| (jump * typical).min(scale.most));
-    // A crowd beyond the most that all replicas carry would be nobody's fault.
-    come(working, rng, |before, jump| (jump * before).min(scale.most).max(before));
+    add(idle, rng, |_, factor| (factor * typical).min(scale.most));
+    // A crowd is capped at what the maximum number of replicas serves: no policy could serve more.
+    add(working, rng, |before, factor| (factor * before).min(scale.most).max(before));
 }
 
-/// Lets crowds come and go: `crowd` says what a load becomes with a jump.
-fn come(load: &mut [f64], rng: &mut Rng, crowd: impl Fn(f64, f64) -> f64) {
+/// Adds crowds to a load. `crowd` maps the load before a crowd and a factor to the load during the crowd.
+fn add(load: &mut [f64], rng: &mut Rng, crowd: impl Fn(f64, f64) -> f64) {
     let between = |rng: &mut Rng, (least, most): (u32, u32)| least + rng.below(most - least);
     let mut at = between(rng, FIRST);
-    while ((at + STAYS + GOES) as usize) < load.len() {
-        let jump = JUMPS[rng.below(JUMPS.len() as u32) as usize];
-        for second in 0..STAYS + GOES {
-            let there = f64::from(STAYS + GOES - second) / f64::from(GOES);
+    while ((at + DURATION + RAMP_DOWN) as usize) < load.len() {
+        let factor = FACTORS[rng.below(FACTORS.len() as u32) as usize];
+        for second in 0..DURATION + RAMP_DOWN {
+            let share = f64::from(DURATION + RAMP_DOWN - second) / f64::from(RAMP_DOWN);
             let requests = &mut load[(at + second) as usize];
-            *requests += (crowd(*requests, jump) - *requests) * there.min(1.0);
+            *requests += (crowd(*requests, factor) - *requests) * share.min(1.0);
         }
-        at += STAYS + GOES + between(rng, APART);
+        at += DURATION + RAMP_DOWN + between(rng, GAP);
     }
 }
 
@@ -53,10 +57,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn crowds_come_within_a_second_from_idle_and_from_work_and_never_exceed_what_can_be_carried() {
+    fn crowds_start_within_a_second_in_both_halves_and_never_exceed_the_maximum_capacity() {
         let scale = Scale { p99: 200.0, one: 10.0, most: 400.0 };
         let mut load = vec![100.0; 2 * 86_400];
-        invite(&mut load, &scale, &mut Rng::new(5));
+        add_crowds(&mut load, &scale, &mut Rng::new(5));
         let jumps = |half: &[f64]| half.windows(2).filter(|pair| pair[1] > 2.5 * pair[0]).count();
         let (idle, working) = load.split_at(86_400);
         for half in [idle, working] {
@@ -65,16 +69,16 @@ mod tests {
         assert_eq!((idle[0], working[0]), (IDLE, 25.0));
         let heights = |half: &[f64], height: f64| half.iter().filter(|requests| **requests == height).count();
         for (half, height) in [(idle, 21.0), (idle, 70.0), (idle, 210.0), (working, 75.0), (working, 250.0)] {
-            assert!(heights(half, height) >= STAYS as usize, "{height}");
+            assert!(heights(half, height) >= DURATION as usize, "{height}");
         }
         assert!(load.iter().all(|requests| *requests <= 400.0) && working.contains(&400.0), "30 times 25 is cut");
     }
 
     #[test]
-    fn even_an_hour_has_a_crowd_in_each_half() {
+    fn an_hour_has_a_crowd_in_each_half() {
         let scale = Scale { p99: 200.0, one: 10.0, most: 400.0 };
         let mut load = vec![100.0; 3480];
-        invite(&mut load, &scale, &mut Rng::new(1));
+        add_crowds(&mut load, &scale, &mut Rng::new(1));
         let (idle, working) = load.split_at(1740);
         assert!(idle.iter().any(|load| *load > 20.0) && working.iter().any(|load| *load > 74.0));
     }

@@ -1,33 +1,34 @@
-//! The replicas of a simulated service: starting, cold and warm pods, their backlog, and what their clients wait.
+//! The pods of a simulated service: starting, cold and warm pods, their backlog, and the latency for clients.
 //!
-//! Fluid in steps of one second: within a second each pod is an M/M/c queue in its steady state ([`super::queue`]); what
-//! arrives beyond capacity waits ([`super::cohort`]), and clients give up after [`GIVE_UP`](super::cohort::GIVE_UP). What
-//! becomes of that depends on the servers ([`super::world::Queueing`]): a blind one works on, for nobody, and answers
-//! neither its scrapes nor its probes in time. When no pod is ready, requests are refused at once. A share of those that
-//! fail come again a second later.
+//! A fluid model in steps of one second. Within a second each pod is an M/M/c queue in its steady state
+//! ([`super::queue`]). Requests beyond the capacity wait ([`super::cohort`]), and clients give up after
+//! [`GIVE_UP`](super::cohort::GIVE_UP). What happens then depends on the servers ([`super::world::Queueing`]): a blind
+//! server still serves these requests, and answers neither scrapes nor probes in time. When no pod is ready, requests
+//! are refused at once. A share of the failed requests is retried a second later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::cohort::{Backlog, Cohort, SCRAPE};
 use super::queue::{self, Histogram, Pod, Shares};
-use super::telemetry::{Exported, Measured, Pods, Unseen};
+use super::telemetry::{Exported, Measured, Pods, Unscraped};
 use super::world::{Balancing, Queueing, World};
 
-/// Share of the requests that fail which their clients try again a second later; at most that share of the load, so that
-/// retries of retries cannot pile up. Between clients that never retry and those with several retries.
+/// Share of the failed requests that clients retry a second later. Retries are at most this share of the load, so that
+/// retries of retries cannot accumulate. The value is between clients that never retry and clients that retry several
+/// times.
 const RETRIED: f64 = 0.5;
 
-/// What one second was like.
+/// The results of one second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Second {
-    /// Requests that ended for their clients: answered, given up or refused.
+    /// Requests that were answered, given up or refused.
     pub finished: f64,
-    /// Of those, given up or refused.
+    /// Requests that were given up or refused.
     pub failed: f64,
-    /// Share of the requests that took longer than the target (those that failed included).
+    /// Share of the requests that took longer than the target, including failed ones.
     pub above: f64,
-    /// What the pods that answer their scrapes count of it.
+    /// The metrics of the pods that answer their scrapes.
     pub exported: Exported,
 }
 
@@ -40,20 +41,20 @@ pub struct Fleet {
     slowdown: f64,
     warm_shares: Shares,
     cold_shares: Shares,
-    /// When pods that start will be ready.
+    /// Seconds at which the starting pods will be ready.
     starting: VecDeque<u32>,
-    /// Pods that were ready once, the oldest first.
+    /// Pods that have been ready, oldest first.
     cohorts: Vec<Cohort>,
-    /// What was counted by pods that answer their scrapes again since the last second.
-    caught_up: Vec<Unseen>,
-    /// Requests that come again in the next second.
+    /// Metrics of pods whose scrape of this second is the first answered one after a gap.
+    caught_up: Vec<Unscraped>,
+    /// Requests that are retried in the next second.
     retried: f64,
-    /// Requests that a removed pod had not worked off.
+    /// Unserved requests of removed pods.
     lost: f64,
 }
 
 impl Fleet {
-    /// A fleet of warm pods without a backlog.
+    /// A fleet of warm pods without backlog.
     #[must_use]
     pub fn new(world: World, warm: u32) -> Self {
         let pod = Arc::new(Pod::new(world.workers));
@@ -73,20 +74,20 @@ impl Fleet {
         }
     }
 
-    /// From now on each request takes `slowdown` times the usual.
+    /// Multiplies the service times by `slowdown` from now on.
     pub fn slow_down(&mut self, slowdown: f64) {
         self.slowdown = slowdown;
         self.warm_shares = Shares::new(&self.pod, self.world.service * slowdown);
         self.cold_shares = Shares::new(&self.pod, self.world.service * slowdown * 2.0);
     }
 
-    /// All pods, paid for from the order on.
+    /// All pods, including starting ones: replica-hours count from the order.
     #[must_use]
     pub fn replicas(&self) -> u32 {
         self.cohorts.iter().map(|cohort| cohort.pods).sum::<u32>() + self.starting.len() as u32
     }
 
-    /// The pods as a policy may count them at `now`.
+    /// The pods at `now`, as a policy may count them.
     #[must_use]
     pub fn pods(&self, now: u32) -> Pods {
         let mut pods = Pods { replicas: self.starting.len() as u32, ..Pods::default() };
@@ -103,13 +104,13 @@ impl Fleet {
         pods
     }
 
-    /// Orders that many replicas (within the world's bounds) at second `now`. Down: starting pods go first, then unready
-    /// ones, then the youngest, as the ReplicaSet controller does.
+    /// Sets the number of replicas (within the world's bounds) at second `now`. Scale-down removes starting pods first,
+    /// then unready ones, then the youngest, as the ReplicaSet controller does.
     pub fn scale(&mut self, now: u32, replicas: u32) {
-        let wanted = replicas.clamp(self.world.bounds.0, self.world.bounds.1);
-        let is = self.replicas();
-        (is..wanted).for_each(|_| self.starting.push_back(now + self.world.startup));
-        for _ in wanted..is {
+        let desired = replicas.clamp(self.world.bounds.0, self.world.bounds.1);
+        let current = self.replicas();
+        (current..desired).for_each(|_| self.starting.push_back(now + self.world.startup));
+        for _ in desired..current {
             if self.starting.pop_back().is_none() {
                 self.remove();
             }
@@ -129,7 +130,7 @@ impl Fleet {
         }
     }
 
-    /// Lives through second `now` at `load` requests per second; adds latencies to `histogram` when given.
+    /// Simulates second `now` with `load` requests per second. Adds latencies to `histogram` if given.
     pub fn second(&mut self, now: u32, load: f64, histogram: Option<&mut Histogram>) -> Second {
         let rate = self.pod.workers() / (self.world.service * self.slowdown);
         self.start(now);
@@ -153,7 +154,7 @@ impl Fleet {
             self.record(histogram);
         }
         second.exported = self.export(rate);
-        // A scrape at the end of this second is that of the next one's begin.
+        // A scrape at the end of this second is the scrape at the beginning of the next one.
         if (now + 1).is_multiple_of(SCRAPE) {
             self.caught_up.extend(self.cohorts.iter_mut().filter_map(|cohort| cohort.scrape(rate, &queueing)));
         }
@@ -164,8 +165,8 @@ impl Fleet {
         second
     }
 
-    /// What pods that answer their scrapes again counted meanwhile.
-    pub fn caught_up(&mut self) -> impl Iterator<Item = Unseen> {
+    /// Metrics of pods that answer their scrapes again, counted since their last answer.
+    pub fn caught_up(&mut self) -> impl Iterator<Item = Unscraped> {
         self.caught_up.drain(..)
     }
 
@@ -178,7 +179,7 @@ impl Fleet {
         }
     }
 
-    /// Warm pods without a backlog become one cohort.
+    /// Merges all warm pods without backlog into one cohort.
     fn merge(&mut self) {
         let Some(first) = self.cohorts.iter().position(Cohort::is_ordinary) else { return };
         let mut index = self.cohorts.len() - 1;
@@ -191,7 +192,7 @@ impl Fleet {
         }
     }
 
-    /// Sends requests to the pods that are ready; returns those that are refused because there is none.
+    /// Balances requests over the ready pods. Returns the requests that are refused because no pod is ready.
     fn spread(&mut self, requests: f64, rate: f64) -> f64 {
         if self.queueing.shared {
             self.share_backlog(rate);
@@ -213,19 +214,20 @@ impl Fleet {
         0.0
     }
 
-    /// Sends requests where the least work waits, so that all that get some have equally much of it, in seconds.
+    /// Balances requests to the pods with the least waiting work, in seconds, so that all pods that get requests have
+    /// the same amount.
     fn level(&mut self, requests: f64, rate: f64) {
         let mut level = f64::INFINITY;
         loop {
             let (mut work, mut capacity) = (requests, 0.0);
             for cohort in self.cohorts.iter().filter(|cohort| cohort.ready) {
                 let (its_work, its_capacity) = (cohort.backlog.total(), cohort.capacity(rate));
-                // A billionth for the error of floating point: whoever has the least always has room.
+                // Tolerates floating-point errors: the pods with the least work must always qualify.
                 if its_work <= level * its_capacity * (1.0 + 1e-9) {
                     (work, capacity) = (work + its_work, capacity + its_capacity);
                 }
             }
-            // Without those that have more, the level is lower, and others may have more than that.
+            // Without the pods above it, the level is lower, so more pods may be above it.
             let lower = work / capacity;
             if lower >= level {
                 break;
@@ -237,7 +239,7 @@ impl Fleet {
         }
     }
 
-    /// What waits in front goes to the pods that have room.
+    /// Redistributes waiting requests to the pods in proportion to their capacity.
     fn share_backlog(&mut self, rate: f64) {
         let (mut all, mut capacity) = (Backlog::default(), 0.0);
         for cohort in &self.cohorts {
@@ -261,7 +263,7 @@ impl Fleet {
         self.cohorts.iter().filter(|cohort| cohort.served.alive > 0.0).map(slow).sum()
     }
 
-    /// What the servers measure: what they worked on, whoever waited for it.
+    /// Adds the latencies that the servers measure: of all requests that they served, even if their clients had gone.
     fn record(&mut self, histogram: &mut Histogram) {
         for cohort in self.cohorts.iter_mut().filter(|cohort| cohort.served.all > 0.0) {
             let served = cohort.served;
@@ -271,14 +273,14 @@ impl Fleet {
             } else {
                 *if cohort.warm { &self.warm_shares } else { &self.cold_shares }.at(served.utilisation)
             };
-            let counts = if cohort.silent { &mut cohort.unseen.histogram } else { &mut *histogram };
+            let counts = if cohort.silent { &mut cohort.unscraped.histogram } else { &mut *histogram };
             for (count, share) in counts.iter_mut().zip(shares) {
                 *count += share * served.all as f32;
             }
         }
     }
 
-    /// What the pods count whose last scrape was answered.
+    /// The metrics of the pods that answered their last scrape.
     fn export(&self, rate: f64) -> Exported {
         let mut exported = Exported::default();
         for cohort in self.cohorts.iter().filter(|cohort| !cohort.silent) {

@@ -1,4 +1,4 @@
-//! Pods start, are overloaded, recover and go.
+//! Pods start, are overloaded, recover and are removed.
 
 use super::super::cohort::IDLE_CPU;
 use super::super::world::Servers;
@@ -14,7 +14,7 @@ fn five(servers: Servers, fronted: bool) -> Fleet {
 }
 
 #[test]
-fn at_its_capacity_five_per_cent_are_above_the_target() {
+fn at_capacity_five_per_cent_are_above_the_target() {
     let world = World::new(0.2, 10, None);
     let second = Fleet::new(world, 10).second(0, world.capacity(1.0) * 10.0, None);
     assert!((second.above - 0.05).abs() < 0.002, "{second:?}");
@@ -26,7 +26,7 @@ fn behind_a_proxy_a_backlog_grows_until_clients_give_up_and_drains_again() {
     let mut fleet = five(Servers::Blind, true);
     let over = run(&mut fleet, 0..60, 150.0);
     assert!(over[0].failed == 0.0 && over[59].failed > 49.0 && over[59].above > 0.99);
-    assert!((over[59].finished - over[59].failed - 100.0).abs() < 1e-6, "what clients wait for is worked off");
+    assert!((over[59].finished - over[59].failed - 100.0).abs() < 1e-6, "the capacity goes to clients that still wait");
     assert!(over[59].exported.in_flight > 500.0 && over.iter().all(|second| second.exported.silent == 0));
     assert_eq!(fleet.pods(60).ready, 5);
     let after = run(&mut fleet, 60..90, 50.0);
@@ -34,7 +34,7 @@ fn behind_a_proxy_a_backlog_grows_until_clients_give_up_and_drains_again() {
 }
 
 #[test]
-fn a_drowned_blind_fleet_answers_nothing_and_recovers_when_capacity_comes() {
+fn an_overloaded_blind_fleet_answers_nothing_and_recovers_with_more_pods() {
     let mut fleet = five(Servers::Blind, false);
     let over = run(&mut fleet, 0..30, 400.0);
     assert!(over[15].exported.silent == 5 && over[15].exported.requests == 0.0, "no scrape is answered");
@@ -42,9 +42,9 @@ fn a_drowned_blind_fleet_answers_nothing_and_recovers_when_capacity_comes() {
     assert_eq!(
         (over[25].failed / over[25].finished, over[25].finished),
         (1.0, 600.0),
-        "all is refused, and tried again"
+        "all requests fail, and are retried"
     );
-    assert!((fleet.pods(30).measured.cpu - 5.0).abs() < 1e-9, "the kubelets see it");
+    assert!((fleet.pods(30).measured.cpu - 5.0).abs() < 1e-9, "the kubelets measure it");
     fleet.scale(30, 30);
     let back = run(&mut fleet, 30..120, 400.0);
     let pods = fleet.pods(120);
@@ -53,10 +53,10 @@ fn a_drowned_blind_fleet_answers_nothing_and_recovers_when_capacity_comes() {
 }
 
 #[test]
-fn a_blind_fleet_without_help_never_recovers_while_the_crowd_stays() {
+fn a_blind_fleet_does_not_recover_during_a_flash_crowd_without_more_pods() {
     let failed: f64 = run(&mut five(Servers::Blind, false), 0..600, 400.0).iter().map(|second| second.failed).sum();
     let all = 400.0 * 600.0;
-    // Five pods could serve a quarter, and serve less: most of what they do is for nobody.
+    // Five pods could serve a quarter, but serve less: most of their work is for clients that have gone.
     assert!(failed > 0.8 * all && failed < 1.5 * all, "{failed}");
 }
 
@@ -67,11 +67,14 @@ fn a_visible_fleet_refuses_and_stays_ready() {
     let last = over[59];
     assert_eq!((last.exported.silent, fleet.pods(60).ready), (0, 5));
     assert!((last.exported.requests - last.exported.refused - 100.0).abs() < 1e-6, "{last:?}");
-    assert!((last.failed / last.finished - 0.83).abs() < 0.01, "a half of 500 comes again, at most of 400: {last:?}");
+    assert!(
+        (last.failed / last.finished - 0.83).abs() < 0.01,
+        "half of 500 are retried, at most half of 400: {last:?}"
+    );
 }
 
 #[test]
-fn new_pods_take_what_is_new_while_the_old_ones_work_off_what_waits() {
+fn new_pods_get_new_requests_while_old_pods_work_off_their_backlog() {
     let mut fleet = five(Servers::Blind, false);
     run(&mut fleet, 0..8, 250.0);
     fleet.scale(8, 25);
@@ -82,7 +85,7 @@ fn new_pods_take_what_is_new_while_the_old_ones_work_off_what_waits() {
 }
 
 #[test]
-fn a_pod_starts_works_at_half_speed_and_is_warm() {
+fn a_pod_starts_then_works_at_half_speed_then_is_warm() {
     let mut fleet = Fleet::new(World::new(0.2, 10, None), 2);
     fleet.scale(0, 4);
     run(&mut fleet, 0..10, 10.0);
@@ -98,7 +101,7 @@ fn a_pod_starts_works_at_half_speed_and_is_warm() {
 }
 
 #[test]
-fn on_the_way_down_unready_pods_go_before_ready_ones() {
+fn scale_down_removes_unready_pods_before_ready_ones() {
     let mut fleet = five(Servers::Blind, false);
     run(&mut fleet, 0..16, 400.0);
     fleet.scale(16, 8);
@@ -109,7 +112,7 @@ fn on_the_way_down_unready_pods_go_before_ready_ones() {
 }
 
 #[test]
-fn equal_balancing_hurts_while_pods_are_cold() {
+fn equal_balancing_raises_latency_while_pods_are_cold() {
     let share = |balancing| {
         let world = World { balancing, ..World::new(0.2, 0, None) };
         let mut fleet = Fleet::new(world, 4);
@@ -120,7 +123,7 @@ fn equal_balancing_hurts_while_pods_are_cold() {
 }
 
 #[test]
-fn the_histogram_counts_what_was_served_and_shows_the_p95() {
+fn the_histogram_counts_served_requests_and_has_the_p95() {
     let world = World::new(0.2, 10, None);
     let mut counts = Histogram::default();
     Fleet::new(world, 10).second(0, 100.0, Some(&mut counts));

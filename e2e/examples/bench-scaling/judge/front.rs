@@ -1,9 +1,9 @@
-//! Fronts: what a policy costs and what it buys, over all of its settings.
+//! Pareto fronts: cost and result of a policy over all of its settings.
 
 /// A setting's result: replica-hours and seconds above the target.
 pub type Cost = (f64, f64);
 
-/// The settings that no other one beats on both axes, by rising hours.
+/// The settings that no other setting beats on both axes, by ascending hours.
 #[must_use]
 pub fn pareto(costs: &[Cost]) -> Vec<Cost> {
     let mut sorted: Vec<Cost> = costs.to_vec();
@@ -17,8 +17,8 @@ pub fn pareto(costs: &[Cost]) -> Vec<Cost> {
     front
 }
 
-/// The seconds that the front reaches with so many hours: between two settings on a line over ln(seconds), the last
-/// one's beyond the end, None before the first.
+/// The seconds of the front at these hours. Between two settings ln(seconds) is interpolated linearly. Beyond the last
+/// setting it is the value of the last one, before the first None.
 #[must_use]
 pub fn at(costs: &[Cost], hours: f64) -> Option<f64> {
     let front = pareto(costs);
@@ -26,7 +26,7 @@ pub fn at(costs: &[Cost], hours: f64) -> Option<f64> {
     let before = front.get(after.checked_sub(1)?)?;
     let Some(next) = front.get(after) else { return Some(before.1) };
     let share = (hours - before.0) / (next.0 - before.0);
-    // A second keeps the logarithm finite.
+    // At least one second keeps the logarithm finite.
     let logarithm = before.1.max(1.0).ln() * (1.0 - share) + next.1.max(1.0).ln() * share;
     Some(logarithm.exp())
 }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_beaten_on_both_axes_is_not_on_the_front() {
+    fn settings_beaten_on_both_axes_are_not_on_the_front() {
         assert_eq!(pareto(&[(3.0, 10.0), (1.0, 100.0), (2.0, 120.0), (4.0, 10.0)]), [(1.0, 100.0), (3.0, 10.0)]);
     }
 

@@ -1,4 +1,5 @@
-//! Workers of a partitioned log: lag per partition, consumers that share partitions, rebalances that stop them all.
+//! Workers of a partitioned log: lag per partition, consumers that share partitions, and rebalances that pause all of
+//! them.
 
 use recommender_operator::scaling::{Behavior, Bounds, Common, Signal, lag};
 
@@ -11,26 +12,26 @@ pub struct LogWorld {
     pub partitions: u32,
     /// Messages a worker consumes per second.
     pub each: f64,
-    /// From the order of a worker to its joining the group, seconds.
+    /// From the order of a worker until it joins the group, seconds.
     pub startup: u32,
-    /// How long nobody consumes after a worker came or went, seconds.
+    /// Pause of all workers after a worker joins or leaves the group, seconds.
     pub rebalance: u32,
-    /// A lag is to be gone within so many seconds.
+    /// Time within which a lag must be processed, seconds.
     pub catch_up: f64,
 }
 
-/// What a lag policy sees in a second.
+/// The input of a lag policy for one second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Seen {
-    /// Messages not consumed.
+pub struct Observation {
+    /// Unconsumed messages.
     pub lag: f64,
-    /// Messages arriving per second, mean of the last 15 s.
+    /// Messages that arrive per second, mean of the last 15 s.
     pub arrivals: f64,
     /// Messages consumed per second, mean of the last 15 s.
     pub consumed: f64,
     /// Messages a busy worker consumes per second (Flink's true processing rate).
     pub each: f64,
-    /// Workers, those starting included.
+    /// Workers, including those that start.
     pub current: u32,
     /// Workers in the group.
     pub ready: u32,
@@ -38,18 +39,18 @@ pub struct Seen {
     pub partitions: u32,
 }
 
-/// Something that says how many workers there should be.
+/// A policy that decides the number of workers.
 pub trait LagPolicy {
-    /// Looks every second and keeps its own period; Some when the number is to be that from now on.
-    fn decide(&mut self, now: u32, seen: &Seen) -> Option<u32>;
+    /// Called every second; a policy keeps its own period. Returns the new number of workers, or None for no change.
+    fn decide(&mut self, now: u32, observed: &Observation) -> Option<u32>;
 }
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct LagOutcome {
-    /// Seconds in which the lag was more than arrives in the catch-up time.
+    /// Seconds in which the lag was higher than the arrivals of the catch-up time.
     pub seconds_behind: f64,
-    /// The highest lag, in seconds that the messages had waited.
+    /// The highest lag, in seconds of arrivals.
     pub worst_lag_seconds: f64,
     /// Hours of workers.
     pub replica_hours: f64,
@@ -58,7 +59,7 @@ pub struct LagOutcome {
 }
 
 impl LagOutcome {
-    /// Adds another run's; the worst lag is the worse of both.
+    /// Adds another run. The worst lag is the worse of both.
     pub fn add(&mut self, other: &Self) {
         self.seconds_behind += other.seconds_behind;
         self.worst_lag_seconds = self.worst_lag_seconds.max(other.worst_lag_seconds);
@@ -79,7 +80,7 @@ struct Log {
 
 impl Log {
     fn new(world: LogWorld, ready: u32, seed: u64) -> Self {
-        // Keys are not spread evenly: partitions differ by a tenth.
+        // Keys are not distributed evenly: the partitions differ by about 10 %.
         let mut rng = Rng::new(seed ^ 0x106);
         let weights: Vec<f64> = (0..world.partitions).map(|_| (1.0 + 0.1 * rng.normal()).max(0.2)).collect();
         let total: f64 = weights.iter().sum();
@@ -91,18 +92,19 @@ impl Log {
         self.ready + self.starting.len() as u32
     }
 
-    fn scale(&mut self, now: u32, wanted: u32) {
-        while self.current() < wanted {
+    fn scale(&mut self, now: u32, desired: u32) {
+        while self.current() < desired {
             self.starting.push(now + self.world.startup);
         }
-        while self.current() > wanted && self.starting.pop().is_some() {}
-        if self.ready > wanted {
-            self.ready = wanted;
+        while self.current() > desired && self.starting.pop().is_some() {}
+        if self.ready > desired {
+            self.ready = desired;
             self.paused_until = now + self.world.rebalance;
         }
     }
 
-    /// A second: messages arrive, each worker consumes from its partitions, what one leaves another cannot take.
+    /// Simulates a second: messages arrive, and each worker consumes only from its own partitions. Returns the consumed
+    /// messages.
     fn second(&mut self, now: u32, arriving: f64) -> f64 {
         let joined = self.starting.iter().filter(|at| **at <= now).count() as u32;
         if joined > 0 {
@@ -131,7 +133,7 @@ impl Log {
     }
 }
 
-/// Lives through arrivals (messages per second, one per second) with a policy.
+/// Runs a policy on arrivals (messages per second, one value per second).
 pub fn run(world: LogWorld, arrivals: &[f64], seed: u64, policy: &mut dyn LagPolicy) -> LagOutcome {
     let first = ((arrivals[0] / world.each).ceil() as u32).clamp(1, world.partitions);
     let mut log = Log::new(world, first, seed);
@@ -149,26 +151,26 @@ pub fn run(world: LogWorld, arrivals: &[f64], seed: u64, policy: &mut dyn LagPol
         outcome.replica_hours += f64::from(log.current()) / 3600.0;
         let (current, ready, partitions) = (log.current(), log.ready, world.partitions);
         let consumed = mean(&out_window);
-        let seen = Seen { lag, arrivals: rate, consumed, each: world.each, current, ready, partitions };
-        if let Some(wanted) = policy.decide(at, &seen) {
-            log.scale(at, wanted);
+        let observed = Observation { lag, arrivals: rate, consumed, each: world.each, current, ready, partitions };
+        if let Some(desired) = policy.decide(at, &observed) {
+            log.scale(at, desired);
             outcome.changes += u32::from(log.current() != current);
         }
     }
     outcome
 }
 
-/// This project's decision for workers: a tick of 5 s on samples 5 s old, and a second until it is written.
+/// The decision of this project for workers: a decision every 5 s on a sample that is 5 s old, applied a second later.
 #[derive(Debug)]
 pub struct OurWorkers {
     policy: lag::Policy,
     history: lag::History,
-    sampled: Option<Seen>,
-    wanted: Option<u32>,
+    sampled: Option<Observation>,
+    desired: Option<u32>,
 }
 
 impl OurWorkers {
-    /// One that has seen nothing.
+    /// A policy without history.
     #[must_use]
     pub fn new(world: &LogWorld) -> Self {
         let policy = lag::Policy {
@@ -184,26 +186,26 @@ impl OurWorkers {
             pause: f64::from(world.rebalance),
             rates: true,
         };
-        Self { policy, history: lag::History::default(), sampled: None, wanted: None }
+        Self { policy, history: lag::History::default(), sampled: None, desired: None }
     }
 }
 
 impl LagPolicy for OurWorkers {
-    fn decide(&mut self, now: u32, seen: &Seen) -> Option<u32> {
-        let due = now.is_multiple_of(5).then(|| self.sampled.replace(*seen)).flatten();
+    fn decide(&mut self, now: u32, observed: &Observation) -> Option<u32> {
+        let due = now.is_multiple_of(5).then(|| self.sampled.replace(*observed)).flatten();
         if let Some(sample) = due {
             let signals = lag::Signals {
                 lag: Signal::Fresh { value: sample.lag, age: 5.0 },
                 arrivals: Signal::Fresh { value: sample.arrivals, age: 5.0 },
                 consumed: Signal::Fresh { value: sample.consumed, age: 5.0 },
-                current: seen.current,
-                ready: seen.ready,
+                current: observed.current,
+                ready: observed.ready,
                 rolling_out: false,
             };
             let decision = lag::decide(&self.policy, &signals, &mut self.history, f64::from(now));
-            self.wanted = Some(decision.replicas);
+            self.desired = Some(decision.replicas);
         }
-        if now % 5 == 1 { self.wanted.filter(|wanted| *wanted != seen.current) } else { None }
+        if now % 5 == 1 { self.desired.filter(|desired| *desired != observed.current) } else { None }
     }
 }
 
@@ -214,7 +216,7 @@ mod tests {
     struct Fixed(u32);
 
     impl LagPolicy for Fixed {
-        fn decide(&mut self, _: u32, _: &Seen) -> Option<u32> {
+        fn decide(&mut self, _: u32, _: &Observation) -> Option<u32> {
             Some(self.0)
         }
     }
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_more_than_partitions_is_idle() {
+    fn workers_beyond_the_number_of_partitions_are_idle() {
         let twelve = run(world(), &[110.0; 600], 1, &mut Fixed(12));
         let twenty = run(world(), &[110.0; 600], 1, &mut Fixed(20));
         assert!((twelve.worst_lag_seconds - twenty.worst_lag_seconds).abs() < 1.0);
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn our_workers_catch_up_in_time_after_a_jump_and_go_down_again() {
+    fn our_workers_catch_up_in_time_after_a_jump_and_scale_down_again() {
         let arrivals: Vec<f64> =
             (0..7200).map(|second| if (600..1200).contains(&second) { 90.0 } else { 15.0 }).collect();
         let outcome = run(world(), &arrivals, 1, &mut OurWorkers::new(&world()));

@@ -1,12 +1,13 @@
-//! The judge of the scaling decision: a simulated service and a simulated log, on which this project's own `decide` runs
-//! beside the autoscalers people use today ([`peers`]) and somebody who knows the future ([`run::Clairvoyant`]).
+//! The evaluation of the scaling decision: a simulated service and a simulated partitioned log. The `decide` functions
+//! of this project run on them beside common autoscalers ([`peers`]) and an optimum that knows the future
+//! ([`run::Clairvoyant`]).
 //!
-//! What is simulated is said where it is: [`world`], [`fleet`] and [`queue`] for pods, start-up, warm-up, balancing and
-//! latency, [`cohort`] for overload (what waits, who gives up, probes and scrapes that fail), [`telemetry`] for scrapes,
-//! windows, noise and gaps, [`trace`] and [`crowd`] for loads, [`log`] for workers of a partitioned log.
-//! [`suite`] runs everything over service times, start-ups, variants and seeds; [`front`] compares at equal replica-hours.
+//! The modules document what is simulated: [`world`], [`fleet`] and [`queue`] pods, start-up, warm-up, balancing and
+//! latency; [`cohort`] overload (backlog, clients that give up, failed probes and scrapes); [`telemetry`] scrapes,
+//! windows, noise and gaps; [`trace`] and [`crowd`] loads; [`log`] workers of a partitioned log. [`suite`] runs all
+//! combinations of service times, start-ups, variants and seeds. [`front`] compares at equal replica-hours.
 //!
-//! `cargo bench-scaling --help` says how to run it.
+//! Usage: `cargo bench-scaling --help`.
 
 pub mod cohort;
 pub mod crowd;

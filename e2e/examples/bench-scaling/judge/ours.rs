@@ -1,9 +1,9 @@
-//! This project's own decision, behind what it takes in a cluster: scrapes and rules every 5 s at moments of their own, and
-//! a second until a new sample is read, decided with and what was decided is written.
+//! The scaling decision of this project with the delays of a cluster: scrapes and rules every 5 s at independent
+//! phases, and about a second to read a new sample, decide, and write the decision.
 //!
-//! Where no server answers, the rules record nothing, and what was read last gets older. What is observed without the
-//! servers is observed as by the operator: their readiness from the API server, scrapes that were not answered from `up`,
-//! and while something is wrong the kubelets' CPU from metrics-server.
+//! While no server answers, the rules record nothing, and the last samples age. Observations without the servers are as
+//! in the operator: readiness from the API server, unanswered scrapes from `up`, and, while something is wrong, the CPU
+//! of the kubelets from metrics-server.
 
 use recommender_operator::scaling::overload::{MeasuredCpu, Outside, ProbeFailure};
 use recommender_operator::scaling::serving::{self, History, Replicas, Signals};
@@ -15,15 +15,18 @@ use super::run::Policy;
 use super::telemetry::{Measured, Pods, Telemetry};
 use super::world::{Servers, World};
 
-/// Seconds from a new sample to the decision, and to the changed Deployment in whole seconds. In the live tests the first
-/// is what `recommender_operator_scaling_sample_age_seconds` tells, and the second 0.6 by the API server's audit log.
+/// Seconds from a new sample to the decision. In the live tests it is the value of
+/// `recommender_operator_scaling_sample_age_seconds`.
 const READ: f64 = 0.3;
+/// Seconds from a new sample to the changed Deployment, in whole seconds. In the live tests it was 0.6 s by the audit
+/// log of the API server.
 const ORDER: u32 = 1;
 /// Window of the rates and latencies, seconds.
 const WINDOW: u32 = 15;
 
-/// Seconds up to which a sample is fresh, and up to which it is of some use: the operator's.
+/// Maximum age of a fresh sample, seconds: the value of the operator.
 const FRESH: f64 = 20.0;
+/// Maximum age of a sample that is used at all, seconds: the value of the operator.
 const STALE: f64 = 300.0;
 
 /// The newest sample of a series.
@@ -45,7 +48,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// The rules are evaluated at `now`, on the scrapes up to `at`: nothing is recorded where no server answers.
+    /// Evaluates the rules at `now` on the scrapes up to `at`. Records nothing while no server answers.
     fn record(&mut self, now: u32, at: u32, telemetry: &Telemetry, servers: Servers) {
         if telemetry.answering(at) == 0 {
             return;
@@ -56,12 +59,12 @@ impl Recorded {
         self.latency = telemetry.latency(at, WINDOW, 0.95).map_or(self.latency, new);
         self.in_flight = new(telemetry.concurrency(at, 1));
         self.cpu = new(telemetry.cpu(at, WINDOW));
-        // Blind servers have no way to refuse.
+        // Blind servers do not refuse requests.
         self.failed = if servers == Servers::Visible { new(telemetry.refused(at, WINDOW)) } else { None };
     }
 }
 
-/// A sample as the operator takes it at `now`.
+/// The signal that the operator derives from a sample at `now`.
 fn signal(sample: Option<Sample>, now: u32) -> Signal {
     let Some(Sample { value, at }) = sample else { return Signal::Missing("there is none") };
     match f64::from(now - at) + READ {
@@ -77,16 +80,17 @@ pub struct Ours {
     policy: serving::Policy,
     servers: Servers,
     history: History,
-    /// Seconds from a scrape to the rules.
+    /// Seconds from a scrape to the evaluation of the rules.
     phase: u32,
+    /// Second of the last scrape.
     scraped: u32,
     recorded: Recorded,
-    /// Decided at the last tick, and not ordered yet.
+    /// The last decision.
     decided: Option<Decision>,
 }
 
 impl Ours {
-    /// A scaler that has seen nothing; when its rules are evaluated depends on the seed.
+    /// A scaler without history. The phase of its rules depends on the seed.
     #[must_use]
     pub fn new(world: &World, headroom: Headroom, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x0065);
@@ -130,9 +134,9 @@ impl Ours {
         }
     }
 
-    /// What is observed of the servers without any answer of theirs. Metrics-server is asked only while something is wrong.
+    /// Observations without any answer of the servers. metrics-server is queried only while something is wrong.
     fn outside(&self, now: u32, telemetry: &Telemetry, pods: Pods, rate: Signal) -> Outside {
-        // That a scrape is not answered is known when its time is out, which is that of the next one.
+        // An unanswered scrape is known at its time-out, which is the time of the next scrape.
         let unscraped = telemetry.silent(self.scraped.saturating_sub(PERIOD));
         let wrong = pods.unready > 0 || unscraped > 0 || rate.value().is_none();
         let cpu = pods.measured;
@@ -162,15 +166,15 @@ impl Policy for Ours {
             self.decided = Some(serving::decide(&self.policy, &signals, &mut self.history, f64::from(now)));
         }
         let ordered = now % PERIOD == (self.phase + ORDER) % PERIOD;
-        let wanted = self.decided.as_ref().map(|decision| decision.replicas);
-        wanted.filter(|wanted| ordered && *wanted != pods.replicas)
+        let desired = self.decided.as_ref().map(|decision| decision.replicas);
+        desired.filter(|desired| ordered && *desired != pods.replicas)
     }
 
     fn reads_latency(&self) -> bool {
         true
     }
 
-    fn tell(&self) -> Option<String> {
+    fn explain(&self) -> Option<String> {
         self.decided.as_ref().map(ToString::to_string)
     }
 }

@@ -1,15 +1,18 @@
-//! Plots as SVG, without a library: lines in panels.
+//! Line plots as SVG, without a library.
 
 use std::fmt::Write as _;
 
 /// A line: its name, its colour, and its points.
 pub type Line<'a> = (&'a str, &'a str, Vec<(f64, f64)>);
 
+/// Width of a panel, pixels.
 const WIDTH: f64 = 1100.0;
+/// Height of a panel, pixels.
 const HEIGHT: f64 = 240.0;
+/// Space around each panel, pixels.
 const MARGIN: f64 = 60.0;
 
-/// Panels one below the other, each with a title and lines; with `dots` points are marked instead of joined.
+/// Draws panels one below the other, each with a title and lines. With `dots`, points are drawn instead of lines.
 #[must_use]
 pub fn panels(panels: &[(&str, Vec<Line<'_>>)], dots: bool) -> String {
     let height = (HEIGHT + MARGIN) * panels.len() as f64 + MARGIN;

@@ -1,22 +1,23 @@
-//! Waiting in one pod: M/M/c, first come first served.
+//! The queue of one pod: M/M/c, first come first served.
 //!
-//! With a = λ/μ requests in service on average, c workers and r = c − a, Erlang's C(c, a) is the probability to wait.
-//! A request's time in the pod T = wait + service has, in units of the mean service time,
+//! With a = λ/μ requests in service on average, c workers and r = c − a, the probability to wait is Erlang's C(c, a).
+//! The time of a request in the pod, T = wait + service, has in units of the mean service time the distribution
 //! `P(T > t) = e^(-t) (1 + C (1 − e^(−t (r − 1))) / (r − 1))`, with the limit `1 + C t` at r = 1
 //! (Gross, Harris: Fundamentals of Queueing Theory, section on M/M/c waiting times).
 
-/// Load per worker above which a pod is taken as saturated; the steady state beyond is not reached within a second.
+/// Load per worker at which a pod counts as saturated. Above it the steady state is not reached within a second.
 pub const SATURATED: f64 = 0.97;
 
-/// Buckets of the latency histogram in seconds: the defaults of prometheus-fastapi-instrumentator's high resolution one.
+/// Buckets of the latency histogram, seconds: the defaults of the high-resolution histogram of
+/// prometheus-fastapi-instrumentator.
 pub const BUCKETS: [f64; 21] = [
     0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 7.5, 10.0, 30.0, 60.0,
 ];
 
-/// Counts per bucket, not cumulative; the last is +Inf.
+/// Counts per bucket, not cumulative. The last bucket is +Inf.
 pub type Histogram = [f32; BUCKETS.len() + 1];
 
-/// Levels of utilisation in the tables.
+/// Number of utilisation levels in the tables.
 const LEVELS: usize = 400;
 
 /// A pod with `workers` workers.
@@ -28,7 +29,7 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Tables for a pod with that many workers (at least one).
+    /// A pod with that many workers (at least one).
     #[must_use]
     pub fn new(workers: u32) -> Self {
         let workers = workers.max(1);
@@ -76,7 +77,7 @@ impl Pod {
         bisect(0.0, 1e4, |time| self.tail(utilisation, time) < 1.0 - quantile)
     }
 
-    /// The highest utilisation at which the quantile of the time in the pod stays within `time`; 0 when none does.
+    /// The highest utilisation at which the quantile of the time in the pod is at most `time`; 0 if there is none.
     #[must_use]
     pub fn utilisation_at(&self, time: f64, quantile: f64) -> f64 {
         bisect(0.0, SATURATED, |utilisation| self.tail(utilisation, time) > 1.0 - quantile)
@@ -90,7 +91,7 @@ fn erlang_c(workers: u32, utilisation: f64) -> f64 {
     blocked / (1.0 - utilisation * (1.0 - blocked)).max(1e-12)
 }
 
-/// The point in `low..high` where `beyond` turns true.
+/// The point in `low..high` at which `beyond` becomes true.
 fn bisect(mut low: f64, mut high: f64, beyond: impl Fn(f64) -> bool) -> f64 {
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
@@ -99,7 +100,7 @@ fn bisect(mut low: f64, mut high: f64, beyond: impl Fn(f64) -> bool) -> f64 {
     low
 }
 
-/// `histogram_quantile` of Prometheus on counts per bucket: linear within the bucket, the highest bound for +Inf, None
+/// Prometheus' `histogram_quantile` on counts per bucket: linear within the bucket, the highest bound for +Inf, None
 /// without requests.
 #[must_use]
 pub fn histogram_quantile(counts: &Histogram, quantile: f64) -> Option<f64> {
@@ -120,7 +121,7 @@ pub fn histogram_quantile(counts: &Histogram, quantile: f64) -> Option<f64> {
     Some(BUCKETS[BUCKETS.len() - 1])
 }
 
-/// Shares of requests per bucket by level of utilisation, for one service time.
+/// Shares of requests per bucket, by level of utilisation, for one service time.
 #[derive(Debug, Clone)]
 pub struct Shares {
     levels: Vec<Histogram>,
@@ -140,7 +141,7 @@ impl Shares {
     }
 }
 
-/// Shares of requests per bucket when each waits `wait` seconds more than in the steady state.
+/// Shares of requests per bucket, if each request waits `wait` seconds longer than in the steady state.
 #[must_use]
 pub fn delayed(pod: &Pod, utilisation: f64, service: f64, wait: f64) -> Histogram {
     let mut shares = [0.0; BUCKETS.len() + 1];
@@ -191,8 +192,11 @@ mod tests {
                 })
                 .collect();
             times.sort_by(f64::total_cmp);
-            let (seen, said) = (times[380_000], pod.quantile(utilisation, 0.95));
-            assert!((seen / said - 1.0).abs() < 0.06, "{utilisation}: simulated {seen}, computed {said}");
+            let (simulated, computed) = (times[380_000], pod.quantile(utilisation, 0.95));
+            assert!(
+                (simulated / computed - 1.0).abs() < 0.06,
+                "{utilisation}: simulated {simulated}, computed {computed}"
+            );
         }
     }
 

@@ -1,11 +1,11 @@
-//! A small random number generator, so that a run is the same for a seed on every machine and in every release.
+//! A small random number generator. A seed gives the same run on every machine and in every release.
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014).
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator whose numbers depend on the seed alone.
+    /// A generator for a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5DEE_CE66_D1CE_4E5B)
     }
@@ -34,7 +34,7 @@ impl Rng {
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// Exponential with mean 1: what the formulas are simulated with.
+    /// Exponential with mean 1, for simulations that verify the formulas.
     #[cfg(test)]
     pub fn exponential(&mut self) -> f64 {
         -(1.0 - self.uniform()).ln()
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_numbers_and_the_moments_are_right() {
+    fn a_seed_gives_the_same_numbers_and_the_moments_are_right() {
         let (mut a, mut b) = (Rng::new(7), Rng::new(7));
         let drawn: Vec<f64> = (0..20_000).map(|_| a.normal()).collect();
         assert!(drawn.iter().all(|x| *x == b.normal()));

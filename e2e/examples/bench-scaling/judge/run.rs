@@ -1,4 +1,4 @@
-//! One run: a load, a world, a policy; what came of it.
+//! One run: a load, a world and a policy, and their outcome.
 
 use super::fleet::Fleet;
 use super::queue::Pod;
@@ -6,39 +6,39 @@ use super::telemetry::{Pods, Telemetry};
 use super::trace::Variant;
 use super::world::World;
 
-/// Something that says how many replicas there should be.
+/// A policy that decides the number of replicas.
 pub trait Policy {
-    /// Looks at the metrics as of second `now` (called every second; a policy keeps its own period). Some when the
-    /// number of replicas is to be that from now on.
+    /// Called every second with the metrics as of second `now`; a policy keeps its own period. Returns the new number
+    /// of replicas, or None for no change.
     fn decide(&mut self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32>;
 
-    /// Whether it reads the latency histogram, which takes time to simulate.
+    /// Whether it reads the latency histogram, which is expensive to simulate.
     fn reads_latency(&self) -> bool {
         false
     }
 
-    /// Whether it comes with a proxy in each pod, which holds back what the server has no worker for and keeps its count
-    /// while the server is busy.
+    /// Whether it has a proxy in each pod that holds back requests until a worker is free, and counts requests while
+    /// the server is busy.
     fn fronted(&self) -> bool {
         false
     }
 
-    /// The last decision in a sentence, when it explains itself.
-    fn tell(&self) -> Option<String> {
+    /// An explanation of the last decision, if the policy has one.
+    fn explain(&self) -> Option<String> {
         None
     }
 }
 
-/// A load to live through.
+/// The input of a run.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// The world it happens in.
+    /// The simulated application and cluster.
     pub world: World,
     /// Requests per second, one per second.
     pub load: Vec<f64>,
-    /// When requests become slower for good, and by which factor.
+    /// Second from which requests are slower, and by which factor.
     pub drift: Option<(u32, f64)>,
-    /// Share of scrapes that are lost.
+    /// Share of the scrapes that are lost.
     pub gaps: f64,
     /// Seed of the metrics' noise and of the phases of all periods.
     pub seed: u64,
@@ -53,17 +53,17 @@ impl Scenario {
         Self { world, load, drift, gaps, seed }
     }
 
-    /// How much longer than usual a request takes at a second.
+    /// The factor on service times at a second.
     #[must_use]
     pub fn slowdown(&self, second: u32) -> f64 {
         self.drift.filter(|(from, _)| second >= *from).map_or(1.0, |(_, slowdown)| slowdown)
     }
 
-    /// Replicas that the load of each second needs, all warm.
+    /// The warm replicas that the load of each second needs.
     #[must_use]
     pub fn needed(&self) -> Vec<u32> {
-        let (usual, slow) = (self.world.capacity(1.0), self.drift.map_or(1.0, |(_, by)| self.world.capacity(by)));
-        let capacity = |second: usize| if self.slowdown(second as u32) > 1.0 { slow } else { usual };
+        let (normal, slow) = (self.world.capacity(1.0), self.drift.map_or(1.0, |(_, by)| self.world.capacity(by)));
+        let capacity = |second: usize| if self.slowdown(second as u32) > 1.0 { slow } else { normal };
         let bounds = self.world.bounds;
         self.load
             .iter()
@@ -73,27 +73,27 @@ impl Scenario {
     }
 }
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Outcome {
     /// Seconds in which more than 5 % of the requests took longer than the target.
     pub seconds_above: f64,
-    /// Requests that took longer than the target, those that failed included.
+    /// Requests that took longer than the target, including failed ones.
     pub requests_above: f64,
     /// Requests that were given up or refused.
     pub failed: f64,
     /// Seconds in which more than 5 % of the requests failed.
     pub seconds_failing: f64,
-    /// All requests, those that were tried again included.
+    /// All requests, including retries.
     pub requests: f64,
-    /// Hours of replicas, paid for from the order on.
+    /// Replica-hours, from the order on.
     pub replica_hours: f64,
     /// Changes of the number of replicas.
     pub changes: u32,
 }
 
 impl Outcome {
-    /// Adds another run's.
+    /// Adds another run.
     pub fn add(&mut self, other: &Self) {
         self.seconds_above += other.seconds_above;
         self.requests_above += other.requests_above;
@@ -105,23 +105,26 @@ impl Outcome {
     }
 }
 
-/// A second of a run, for plots and to be told.
+/// A second of a run, for plots and timelines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// All replicas.
     pub replicas: u32,
-    /// Pods that get requests, and those that did and do not pass their probes any more.
+    /// Pods that get requests.
     pub ready: u32,
+    /// Pods that were ready and fail their probes.
     pub unready: u32,
-    /// Share of the requests that took longer than the target, and of those that failed.
+    /// Share of the requests that took longer than the target.
     pub above: f64,
+    /// Share of the requests that failed.
     pub failed: f64,
-    /// What was decided last, when that explains itself.
-    pub said: Option<String>,
+    /// The explanation of the last decision, if the policy has one.
+    pub explanation: Option<String>,
 }
 
-/// Lives through a scenario with a policy; every run begins with the replicas that the first second needs, warm.
-pub fn run(scenario: &Scenario, policy: &mut dyn Policy, mut trail: Option<&mut Vec<Point>>) -> Outcome {
+/// Runs a policy on a scenario. Every run starts with the replicas that the first second needs, all warm. Appends a
+/// point per second to `timeline` if given.
+pub fn run(scenario: &Scenario, policy: &mut dyn Policy, mut timeline: Option<&mut Vec<Point>>) -> Outcome {
     let bounds = scenario.world.bounds;
     let first = (scenario.load[0] / scenario.world.capacity(1.0)).ceil() as u32;
     let world = World { fronted: policy.fronted(), ..scenario.world };
@@ -136,7 +139,7 @@ pub fn run(scenario: &Scenario, policy: &mut dyn Policy, mut trail: Option<&mut 
         let histogram = policy.reads_latency().then(|| telemetry.histogram());
         let second = fleet.second(now, *load, histogram);
         telemetry.push(&second.exported);
-        fleet.caught_up().for_each(|unseen| telemetry.catch_up(&unseen));
+        fleet.caught_up().for_each(|unscraped| telemetry.catch_up(&unscraped));
         let pods = fleet.pods(now + 1);
         outcome.seconds_above += f64::from(u8::from(second.above > 0.05));
         outcome.requests_above += second.above * second.finished;
@@ -148,30 +151,37 @@ pub fn run(scenario: &Scenario, policy: &mut dyn Policy, mut trail: Option<&mut 
             fleet.scale(now + 1, replicas);
             outcome.changes += u32::from(fleet.replicas() != pods.replicas);
         }
-        if let Some(trail) = trail.as_deref_mut() {
+        if let Some(timeline) = timeline.as_deref_mut() {
             let Pods { replicas, ready, unready, .. } = pods;
             let failed = second.failed / second.finished.max(1e-9);
-            trail.push(Point { replicas, ready, unready, above: second.above, failed, said: policy.tell() });
+            timeline.push(Point {
+                replicas,
+                ready,
+                unready,
+                above: second.above,
+                failed,
+                explanation: policy.explain(),
+            });
         }
     }
     outcome
 }
 
-/// The optimum of somebody who knows the future: at every second as many replicas as any second needs until a pod
-/// ordered now would be warm. Feasible, because a pod that is needed was then ordered in time; least, because a pod of a
-/// peak cannot be ordered later.
+/// The optimum of a policy that knows the future. At every second it has as many replicas as any second needs until a
+/// pod ordered now would be warm. This is feasible, because every needed pod was ordered in time. It is minimal,
+/// because a pod of a peak cannot be ordered later.
 #[derive(Debug)]
 pub struct Clairvoyant {
     plan: Vec<u32>,
 }
 
 impl Clairvoyant {
-    /// Plans for a scenario.
+    /// The plan for a scenario.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
         let ahead = (scenario.world.startup + scenario.world.warmup) as usize + 1;
         let needed = scenario.needed();
-        // The maximum of the next `ahead` seconds: a queue of candidates in falling order.
+        // The maximum of the next `ahead` seconds: a queue of candidates in descending order.
         let mut plan = vec![0; needed.len()];
         let mut candidates: std::collections::VecDeque<usize> = std::collections::VecDeque::new();
         for second in (0..needed.len()).rev() {
@@ -219,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn in_drift_the_capacity_falls_by_three_tenths_or_more() {
+    fn drift_reduces_the_capacity_by_30_per_cent_or_more() {
         let world = World::new(0.02, 10, None);
         let scenario = Scenario::new(world, vec![1.0; 300], Variant::Drift, 1);
         assert_eq!((scenario.slowdown(99), scenario.slowdown(100)), (1.0, 1.0 / 0.7));

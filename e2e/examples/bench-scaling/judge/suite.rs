@@ -1,4 +1,4 @@
-//! Everything against everything: traces, variants, service times, start-ups and seeds, for every contender.
+//! Runs every policy on all combinations of traces, variants, service times, start-ups and seeds.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,26 @@ use super::run::{Clairvoyant, Outcome, Point, Policy, Scenario, run};
 use super::trace::{Scale, Trace, Variant};
 use super::world::{Balancing, Servers, World};
 
-/// What is run.
+/// The options of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Options {
-    /// Service times, seconds.
+    /// Mean service times, seconds.
     pub services: Vec<f64>,
-    /// Start-ups, seconds.
+    /// From the order of a replica to ready, seconds.
     pub startups: Vec<u32>,
-    /// The target in seconds; None: 2.5 times the unloaded p95.
+    /// Target of the p95 in seconds. None: 2.5 times the unloaded p95.
     pub target: Option<f64>,
     /// Variants.
     pub variants: Vec<Variant>,
     /// Workers per pod.
     pub workers: u32,
-    /// How requests are spread over pods.
+    /// How requests are balanced over pods.
     pub balancing: Balancing,
-    /// What servers do that have too much to do.
+    /// What overloaded servers do.
     pub servers: Servers,
-    /// How many seeds.
+    /// Number of seeds.
     pub seeds: u64,
-    /// Whether peers run with a grid of their settings, or with their defaults alone.
+    /// Whether peers run with a grid of their settings, or only with their defaults.
     pub grid: bool,
 }
 
@@ -133,46 +133,46 @@ impl Contender {
     }
 }
 
-/// A contender's result.
+/// The result of a policy with its settings.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// Kind of policy.
+    /// The kind of policy.
     pub family: &'static str,
-    /// Its settings in words.
+    /// Its settings as text.
     pub setting: String,
     /// Whether these are its defaults.
     pub default: bool,
-    /// All traces together.
+    /// Sum over all traces.
     pub total: Outcome,
-    /// Seconds above the target beyond the clairvoyant's.
+    /// Seconds above the target, minus the clairvoyant's.
     pub net_seconds_above: f64,
-    /// By trace.
+    /// Results by trace.
     pub traces: BTreeMap<String, Outcome>,
 }
 
-/// Ours against the best peer at the same hours.
+/// One of our settings compared with the best peer at the same replica-hours.
 #[derive(Debug, Clone, Serialize)]
 pub struct Versus {
     /// Our setting.
     pub setting: String,
-    /// Our replica-hours over the clairvoyant's.
+    /// Our replica-hours divided by those of the clairvoyant.
     pub hours_ratio: f64,
     /// Our net seconds above the target.
     pub net_seconds_above: f64,
-    /// The best peer's at the same hours, None when no peer is so cheap.
+    /// Net seconds above the target of the best peer at the same hours. None when no peer is so cheap.
     pub best_peer: Option<f64>,
 }
 
-/// A variant's result.
+/// The result of a variant.
 #[derive(Debug, Clone, Serialize)]
 pub struct VariantReport {
-    /// Which.
+    /// The variant.
     pub variant: Variant,
-    /// All contenders.
+    /// All policies and settings.
     pub rows: Vec<Row>,
-    /// Our settings against the front of all peers.
+    /// Our settings compared with the Pareto front of all peers.
     pub versus: Vec<Versus>,
-    /// Traces on which a peer with defaults is better than our default on both axes.
+    /// Traces on which a peer with default settings is better than our default on both axes.
     pub beaten_on: Vec<String>,
 }
 
@@ -217,7 +217,7 @@ fn scenarios(options: &Options, trace: &Trace, variant: Variant) -> Vec<Scenario
             let world = World { target, ..world };
             for seed in 1..=options.seeds {
                 let load = trace.per_second(&Scale::of(world.capacity(1.0), 20, world.bounds.1), variant, seed);
-                // Periods meet each other in another way in every scenario.
+                // Periods have other relative phases in every scenario.
                 let name: u64 = trace.name.bytes().map(u64::from).sum();
                 let seed = (seed << 16) + (name << 3) + scenarios.len() as u64;
                 scenarios.push(Scenario::new(world, load, variant, seed));
@@ -260,42 +260,44 @@ fn beaten_on(rows: &[Row]) -> Vec<String> {
     beaten
 }
 
-/// Lives to be plotted.
+/// Runs to be plotted or printed.
 #[derive(Debug, Clone)]
-pub struct Trails {
+pub struct Timelines {
     /// Requests per second, one per second.
     pub load: Vec<f64>,
-    /// Requests per second that a replica carries at the target.
+    /// Requests per second that one replica serves at the target.
     pub capacity: f64,
-    /// By family, a point per second.
-    pub lives: Vec<(&'static str, Vec<Point>)>,
+    /// By family, one point per second.
+    pub runs: Vec<(&'static str, Vec<Point>)>,
 }
 
-/// The lives of our default, the KPA's and the clairvoyant's in the first world of a trace; None without a world.
+/// The runs of our default, the KPA's default and the clairvoyant in the first scenario of a trace. None if there is no
+/// scenario.
 #[must_use]
-pub fn trails(options: &Options, trace: &Trace, variant: Variant) -> Option<Trails> {
+pub fn timelines(options: &Options, trace: &Trace, variant: Variant) -> Option<Timelines> {
     let scenario = scenarios(options, trace, variant).into_iter().next()?;
     let [clairvoyant, ours, kpa, ..] = Contender::defaults();
-    let lives = [clairvoyant, kpa, ours]
+    let runs = [clairvoyant, kpa, ours]
         .map(|contender| {
             let mut points = Vec::new();
             run(&scenario, contender.policy(&scenario).as_mut(), Some(&mut points));
             (contender.family(), points)
         })
         .to_vec();
-    Some(Trails { capacity: scenario.world.capacity(1.0), load: scenario.load, lives })
+    Some(Timelines { capacity: scenario.world.capacity(1.0), load: scenario.load, runs })
 }
 
-/// A lag policy's result over all traces.
+/// The result of a lag policy.
 #[derive(Debug, Clone, Serialize)]
 pub struct LagRow {
-    /// Which, with its settings.
+    /// The policy and its settings.
     pub name: String,
-    /// All traces together.
+    /// Sum over all traces.
     pub total: LagOutcome,
 }
 
-/// Workers of a log of 12 partitions, whose 99th percentile needs 8 of them, to be caught up with in two minutes.
+/// Runs workers of a log with 12 partitions. The 99th percentile of the load needs 8 workers, and a lag must be
+/// processed within two minutes.
 #[must_use]
 pub fn workers(options: &Options, traces: &[Trace], variant: Variant) -> Vec<LagRow> {
     let mut rows: BTreeMap<(usize, String), LagOutcome> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Contenders beside each other: on loads that were made up, what has to hold on real ones.
+//! Comparisons of policies on synthetic loads: what must also hold on real ones.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn options(grid: bool) -> Options {
     }
 }
 
-/// Two hours of a made up day: waves, a spike, a quiet time.
+/// Two synthetic hours: waves, a spike, a quiet time.
 fn trace() -> Trace {
     let wave = |minute: u32| 50.0 + 30.0 * (f64::from(minute) / 15.0).sin() + if minute == 70 { 60.0 } else { 0.0 };
     let points = (0..120).map(|minute| (f64::from(minute) * 60.0, wave(minute))).collect();
@@ -24,7 +24,7 @@ fn trace() -> Trace {
 }
 
 #[test]
-fn on_waves_ours_is_above_the_target_for_less_time_than_an_hpa_and_costs_no_more() {
+fn on_waves_ours_is_above_the_target_for_less_time_than_an_hpa_at_similar_cost() {
     let report = variant(&options(false), &[trace()], Variant::Main);
     let row = |family: &str| report.rows.iter().find(|row| row.family == family && row.default).unwrap();
     let ours = row("ours");
@@ -35,8 +35,8 @@ fn on_waves_ours_is_above_the_target_for_less_time_than_an_hpa_and_costs_no_more
     }
 }
 
-/// Twenty hours that were made up: a slow wave, a quicker one, and after four hours a flash crowd every other hour,
-/// which doubles the load for a quarter of an hour.
+/// Twenty synthetic hours: a slow wave and a quicker one, and after four hours a flash crowd every other hour that
+/// doubles the load for a quarter of an hour.
 fn shift() -> Trace {
     let load = |minute: u32| {
         let (slow, quick) = ((f64::from(minute) / 90.0).sin(), (f64::from(minute) / 11.0).sin());
@@ -47,8 +47,8 @@ fn shift() -> Trace {
     Trace { name: "shift".into(), points }
 }
 
-/// A regression is noticed here; the numbers that count come from real traces. Only where the best of all settings,
-/// which nobody knows beforehand, is above the target at times, too.
+/// Detects regressions; the results that count come from real traces. Checks only the cases in which even the best of
+/// all settings, which is not known in advance, is sometimes above the target.
 #[test]
 fn at_equal_hours_ours_is_above_the_target_for_less_time_than_the_best_setting_of_all_peers() {
     let options = Options { startups: vec![60], ..options(true) };
@@ -65,13 +65,13 @@ fn at_equal_hours_ours_is_above_the_target_for_less_time_than_the_best_setting_o
 }
 
 #[test]
-fn the_same_run_gives_the_same_result() {
+fn runs_are_reproducible() {
     let once = || serde_json::to_string(&variant(&options(false), &[trace()], Variant::Noise)).unwrap();
     assert_eq!(once(), once());
 }
 
 #[test]
-fn the_clairvoyant_is_the_cheapest_of_those_that_keep_the_target() {
+fn no_peer_is_cheaper_than_the_clairvoyant_with_as_few_seconds_above_the_target() {
     let report = variant(&options(true), &[trace()], Variant::Steps);
     let best = &report.rows[0].total;
     let cheaper = report.rows[1..]
@@ -87,7 +87,8 @@ fn our_workers_are_behind_less_than_flink_with_its_defaults() {
     assert!(of("ours").seconds_behind <= of("flink, defaults").seconds_behind, "{rows:?}");
 }
 
-/// Two idle pods, and after some seconds a crowd that needs seven, for five minutes: the life of a policy, and its outcome.
+/// Two idle pods, and after `quiet` seconds a crowd that needs seven pods, for five minutes. Returns the points of the
+/// crowd and the outcome.
 fn flash(contender: Contender, servers: Servers, quiet: usize) -> (Vec<Point>, Outcome) {
     let world = World { servers, ..World::new(0.2, 10, None) };
     let load = (0..quiet + 300).map(|second| if second < quiet { 1.0 } else { 7.0 * world.capacity(1.0) }).collect();
@@ -97,19 +98,22 @@ fn flash(contender: Contender, servers: Servers, quiet: usize) -> (Vec<Point>, O
     (points.split_off(quiet), outcome)
 }
 
-/// Seconds from the beginning of the crowd to the first order.
+/// Seconds from the start of the crowd to the first order.
 fn ordered(points: &[Point]) -> Option<usize> {
     points.iter().position(|point| point.replicas > 2)
 }
 
+/// Our default.
 const OURS: Contender = Contender::defaults()[1];
+/// Knative's default.
 const KPA: Contender = Contender::defaults()[2];
+/// The default HPA on CPU.
 const CPU: Contender = Contender::defaults()[3];
 
 #[test]
-fn in_a_crowd_that_drowns_blind_servers_ours_orders_within_half_a_minute_and_fails_a_half_of_an_hpas() {
+fn with_overloaded_blind_servers_ours_orders_within_30_s_and_has_half_the_failures_of_an_hpa() {
     let (ours, our) = flash(OURS, Servers::Blind, 600);
-    assert!(ours.iter().any(|point| point.unready == 2), "the servers drown");
+    assert!(ours.iter().any(|point| point.unready == 2), "the servers are overloaded");
     assert!(ordered(&ours).is_some_and(|second| second <= 30), "{:?}", ordered(&ours));
     assert!(ours[150..].iter().all(|point| point.failed == 0.0 && point.unready == 0), "they recover");
     let (_, hpa) = flash(CPU, Servers::Blind, 600);
@@ -117,21 +121,21 @@ fn in_a_crowd_that_drowns_blind_servers_ours_orders_within_half_a_minute_and_fai
 }
 
 #[test]
-fn an_hpa_on_cpu_is_blind_while_young_pods_are_unready_and_sees_older_ones() {
+fn an_hpa_on_cpu_ignores_unready_pods_only_while_they_are_young() {
     let (young, _) = flash(CPU, Servers::Blind, 60);
     assert_eq!(ordered(&young[..230]), None, "cpu: <unknown>");
     assert!(ordered(&flash(CPU, Servers::Blind, 600).0).is_some());
 }
 
 #[test]
-fn knatives_pods_stay_ready_and_it_sees_a_crowd_at_once() {
+fn knatives_pods_stay_ready_and_it_reacts_to_a_crowd_at_once() {
     let (points, outcome) = flash(KPA, Servers::Blind, 600);
     assert!(points.iter().all(|point| point.unready == 0) && ordered(&points).is_some_and(|second| second <= 6));
     assert!(outcome.seconds_failing < 20.0, "{outcome:?}");
 }
 
 #[test]
-fn visible_servers_refuse_and_are_seen_by_everybody() {
+fn visible_servers_refuse_requests_and_ours_and_an_hpa_react_within_30_s() {
     for contender in [OURS, CPU] {
         let (points, outcome) = flash(contender, Servers::Visible, 60);
         assert!(points.iter().all(|point| point.unready == 0) && outcome.failed > 0.0);

@@ -1,5 +1,4 @@
-//! What the metrics of a run say: counters and gauges of every second, read with the windows, noise and gaps that a
-//! scraper has.
+//! The metrics of a run: counters and gauges of every second, read with the windows, noise and gaps of a scraper.
 
 use std::cell::RefCell;
 
@@ -7,77 +6,83 @@ use super::cohort::{KUBELET, SCRAPE};
 use super::queue::{BUCKETS, Histogram, histogram_quantile};
 use super::rng::Rng;
 
-/// Scrapes of the histogram that are kept (one every [`SCRAPE`] seconds).
+/// Number of scrapes of the histogram that are kept (one every [`SCRAPE`] seconds).
 const KEPT: usize = 64;
 
-/// What the pods that answer their scrapes count in a second.
+/// The metrics of a second of the pods that answer their scrapes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Exported {
-    /// How many pods that is, and how many were ready once and do not answer.
+    /// Number of these pods.
     pub pods: u32,
+    /// Number of pods that have been ready and do not answer.
     pub silent: u32,
-    /// Requests they answered, whoever waited for it, and of those the ones they refused (503).
+    /// Requests that they answered, even if the clients had gone, including refused ones.
     pub requests: f64,
+    /// Requests that they refused (503).
     pub refused: f64,
     /// Requests in the pods, waiting and in service, on average.
     pub in_flight: f64,
-    /// CPU used, in pods' worth.
+    /// CPU used, in fully used pods.
     pub busy: f64,
 }
 
-/// What pods counted while they did not answer their scrapes: counters go on, and the next scrape that is answered has it.
+/// The metrics of pods while they did not answer their scrapes. Counters continue, and the next answered scrape has the
+/// increase.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Unseen {
-    /// For how long, how many pods at the end.
+pub struct Unscraped {
+    /// Seconds without an answer.
     pub seconds: u32,
+    /// Number of pods at the end.
     pub pods: u32,
-    /// Requests that were worked on, and the CPU that took, in pods' worth times seconds.
+    /// Served requests.
     pub requests: f64,
+    /// CPU used, in fully used pods times seconds.
     pub busy: f64,
     /// Their latencies.
     pub histogram: Histogram,
 }
 
-/// CPU as the kubelets measure it, every 15 s over 15 s, of pods that answer or not.
+/// CPU as the kubelets measure it, every 15 s over 15 s, whether or not the pods answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Measured {
-    /// Of so many pods.
+    /// Number of pods.
     pub pods: u32,
-    /// CPU used, in pods' worth.
+    /// CPU used, in fully used pods.
     pub cpu: f64,
 }
 
 impl Measured {
-    /// Seconds from the end of a measurement at `now`: it can be read a second later.
+    /// Seconds since the end of the last measurement at `now`. A measurement is available a second after its end.
     #[must_use]
     pub fn age(now: u32) -> u32 {
         (now - 1) % KUBELET + 1
     }
 
-    /// Adds that of other pods.
+    /// Adds the measurement of other pods.
     pub fn add(&mut self, other: Self) {
         self.pods += other.pods;
         self.cpu += other.cpu;
     }
 }
 
-/// Pods as a policy may count them.
+/// The pods as a policy may count them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Pods {
-    /// All, starting ones included.
+    /// All pods, including starting ones.
     pub replicas: u32,
-    /// Those that get requests.
+    /// Pods that get requests.
     pub ready: u32,
-    /// Of those, the ones that have been ready for the warm-up.
+    /// Ready pods that have been ready for the warm-up time.
     pub warm: u32,
-    /// Those that were ready and do not pass their readiness probe any more.
+    /// Pods that were ready and fail their readiness probe.
     pub unready: u32,
-    /// The CPU of all pods that were ready once, and of those that the HPA's calculator counts.
+    /// The CPU of all pods that have been ready.
     pub measured: Measured,
+    /// The CPU of the pods that the HPA counts.
     pub counted: Measured,
 }
 
-/// Everything the pods exported so far, as sums over the seconds, and how many pods answered.
+/// All metrics so far, as sums over the seconds, and the number of pods that answered.
 #[derive(Debug)]
 pub struct Telemetry {
     requests: Vec<f64>,
@@ -93,7 +98,7 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Empty; each scrape is lost with probability `gaps`.
+    /// Without metrics. Each scrape is lost with probability `gaps`.
     #[must_use]
     pub fn new(seed: u64, gaps: f64, seconds: usize) -> Self {
         let sums = || {
@@ -115,7 +120,7 @@ impl Telemetry {
         }
     }
 
-    /// Adds a second that was lived through. What a pod counts while it does not answer is missing, until it answers again
+    /// Adds a second. The metrics of pods that do not answer are missing until they answer again
     /// ([`Telemetry::catch_up`]).
     pub fn push(&mut self, second: &Exported) {
         let add = |sums: &mut Vec<f64>, value: f64| sums.push(sums[sums.len() - 1] + value);
@@ -138,10 +143,11 @@ impl Telemetry {
         }
     }
 
-    /// Pods answer again: what they counted meanwhile is spread over that time, as `rate` does it for a window that holds
-    /// the scrape before it. (Of a shorter window it makes nothing before the second scrape: here that is a scrape early.)
-    pub fn catch_up(&mut self, unseen: &Unseen) {
-        let Unseen { seconds, pods, requests, busy, histogram } = *unseen;
+    /// Adds the metrics of pods that answer again, spread over the time without an answer. This is what `rate` computes
+    /// for a window that contains the scrape before the gap. (For a shorter window `rate` has no result before the
+    /// second scrape; here it has one a scrape earlier.)
+    pub fn catch_up(&mut self, unscraped: &Unscraped) {
+        let Unscraped { seconds, pods, requests, busy, histogram } = *unscraped;
         let pods = f64::from(pods) * f64::from(seconds);
         for (sums, more) in [(&mut self.requests, requests), (&mut self.busy, busy), (&mut self.pods, pods)] {
             let last = sums.len() - 1;
@@ -159,7 +165,7 @@ impl Telemetry {
         }
     }
 
-    /// The histogram of the seconds since the last scrape, to be added to.
+    /// The histogram of the seconds since the last scrape, to add to.
     pub fn histogram(&mut self) -> &mut Histogram {
         &mut self.histogram
     }
@@ -169,7 +175,7 @@ impl Telemetry {
         (sums[at as usize] - sums[from as usize]) / f64::from((at - from).max(1))
     }
 
-    /// Requests per second over the window that ends at `at`, refused ones included, with the noise of counting (Poisson).
+    /// Requests per second over the window that ends at `at`, including refused ones, with Poisson noise.
     #[must_use]
     pub fn rate(&self, at: u32, window: u32) -> f64 {
         self.counted(self.mean(&self.requests, at, window), window)
@@ -185,33 +191,34 @@ impl Telemetry {
         (rate + (rate / f64::from(window.max(1))).sqrt() * self.noise.borrow_mut().normal()).max(0.0)
     }
 
-    /// Requests in the pods on average over the window, 2 % noise.
+    /// Mean number of requests in the pods over the window, with 2 % noise.
     #[must_use]
     pub fn concurrency(&self, at: u32, window: u32) -> f64 {
         self.noisy(self.mean(&self.in_flight, at, window))
     }
 
-    /// CPU used over the window, mean of the pods, 0 to 1, 2 % noise.
+    /// Mean CPU utilisation of the pods over the window, 0 to 1, with 2 % noise.
     #[must_use]
     pub fn cpu(&self, at: u32, window: u32) -> f64 {
         self.noisy(self.mean(&self.busy, at, window) / self.mean(&self.pods, at, window).max(1.0))
     }
 
-    /// Pods that answered the scrape of a second or the last before it; the first second's before that.
+    /// Number of pods that answered the last scrape at or before `at`. Before the first second it is the value of the
+    /// first second.
     #[must_use]
     pub fn answering(&self, at: u32) -> u32 {
         let at = (at as usize).clamp(1, self.pods.len() - 1);
         (self.pods[at] - self.pods[at - 1]).round() as u32
     }
 
-    /// Pods that were ready once and did not answer it.
+    /// Number of pods that have been ready and did not answer that scrape.
     #[must_use]
     pub fn silent(&self, at: u32) -> u32 {
         self.silent.get(at.saturating_sub(1) as usize).copied().unwrap_or(0)
     }
 
-    /// A quantile of the latency in seconds from the scrapes of the window ending at `at` (both rounded down to
-    /// scrapes), with the error of a quantile of so many samples; None without requests.
+    /// A quantile of the latency, seconds, from the scrapes of the window that ends at `at` (both rounded down to
+    /// scrapes), with the sampling error of the quantile. None without requests.
     #[must_use]
     pub fn latency(&self, at: u32, window: u32, quantile: f64) -> Option<f64> {
         let last = (at / SCRAPE) as usize;
@@ -227,13 +234,13 @@ impl Telemetry {
         histogram_quantile(&counts, quantile).map(|latency| latency * noise)
     }
 
-    /// Whether the scrape that is due now is lost.
+    /// Whether the current scrape is lost.
     #[must_use]
     pub fn scrape_lost(&self) -> bool {
         self.gaps > 0.0 && self.noise.borrow_mut().uniform() < self.gaps
     }
 
-    /// A measurement with 2 % noise.
+    /// Adds 2 % noise to a value.
     #[must_use]
     pub fn noisy(&self, value: f64) -> f64 {
         value * (1.0 + 0.02 * self.noise.borrow_mut().normal())
@@ -245,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_end_where_they_are_asked_to() {
+    fn windows_end_at_the_given_second() {
         let mut telemetry = Telemetry::new(1, 0.0, 100);
         for second in 0..100u32 {
             let requests = if second < 50 { 1000.0 } else { 3000.0 };
@@ -261,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_silent_pods_count_is_missing_until_they_answer() {
+    fn metrics_of_silent_pods_are_missing_until_they_answer() {
         let mut telemetry = Telemetry::new(1, 0.0, 40);
         let all = Exported { pods: 2, requests: 200.0, busy: 1.0, ..Exported::default() };
         (0..20).for_each(|_| telemetry.push(&all));
@@ -272,19 +279,19 @@ mod tests {
         assert_eq!(telemetry.rate(40, 20), 0.0);
         let mut histogram = Histogram::default();
         histogram[4] = 4000.0;
-        telemetry.catch_up(&Unseen { seconds: 20, pods: 2, requests: 4000.0, busy: 20.0, histogram });
+        telemetry.catch_up(&Unscraped { seconds: 20, pods: 2, requests: 4000.0, busy: 20.0, histogram });
         assert!((telemetry.rate(40, 20) - 200.0).abs() < 15.0 && (telemetry.rate(40, 5) - 200.0).abs() < 30.0);
         assert!((telemetry.cpu(40, 30) - 0.5).abs() < 0.1 && telemetry.answering(40) == 2);
         assert!(telemetry.latency(40, 10, 0.95).is_some());
     }
 
     #[test]
-    fn a_measurement_of_a_kubelet_can_be_read_a_second_later() {
+    fn a_measurement_of_a_kubelet_is_available_a_second_later() {
         assert_eq!([15, 16, 30, 31].map(Measured::age), [15, 1, 15, 1]);
     }
 
     #[test]
-    fn without_requests_there_is_no_latency_and_scrapes_are_lost_as_often_as_asked() {
+    fn without_requests_there_is_no_latency_and_scrapes_are_lost_with_the_given_probability() {
         let mut telemetry = Telemetry::new(1, 0.25, 10);
         (0..10).for_each(|_| telemetry.push(&Exported { pods: 1, ..Exported::default() }));
         assert_eq!(telemetry.latency(10, 5, 0.95), None);

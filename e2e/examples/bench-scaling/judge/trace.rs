@@ -1,4 +1,4 @@
-//! Load traces: read, cut to the busiest two days, scaled and varied into one number per second.
+//! Load traces: reading, selection of the busiest two days, scaling, and interpolation to one value per second.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::crowd;
 use super::rng::Rng;
 
-/// How the load between the points of a trace is made, and what else changes while it runs.
+/// How the load between the points of a trace is interpolated, and what else changes during the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
@@ -29,29 +29,29 @@ impl Variant {
     pub const ALL: [Self; 5] = [Self::Main, Self::Noise, Self::Steps, Self::Drift, Self::Crowd];
 }
 
-/// How much a load is to be, requests per second.
+/// The magnitude of a load, requests per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     /// The 99th percentile of the trace's points.
     pub p99: f64,
-    /// What one replica carries at the target.
+    /// Capacity of one replica at the target.
     pub one: f64,
-    /// What all replicas there may ever be carry, with a little in hand.
+    /// Limit of the load: the capacity of the maximum number of replicas, with a reserve of 20 %.
     pub most: f64,
 }
 
 impl Scale {
-    /// A load whose 99th percentile needs `p99` replicas of at most `most`, each of which carries `one`.
+    /// A load whose 99th percentile needs `p99` replicas of at most `most`, each with the capacity `one`.
     #[must_use]
     pub fn of(one: f64, p99: u32, most: u32) -> Self {
         Self { p99: one * f64::from(p99), one, most: one * f64::from(most) * 0.8 }
     }
 }
 
-/// The points of a trace file.
+/// A trace file.
 #[derive(Debug, Clone)]
 pub struct Trace {
-    /// The file's stem.
+    /// The file name without extension.
     pub name: String,
     /// (seconds, requests per second), seconds ascending.
     pub points: Vec<(f64, f64)>,
@@ -89,7 +89,7 @@ impl Trace {
         Ok(Self { name, points })
     }
 
-    /// The part of at most `seconds` with the highest mean load, its time starting at 0.
+    /// The part of at most `seconds` with the highest mean load, shifted to start at 0.
     #[must_use]
     pub fn busiest(&self, seconds: f64) -> Self {
         let (mut best, mut best_mean) = (0..self.points.len(), -1.0);
@@ -113,7 +113,7 @@ impl Trace {
         Self { name: self.name.clone(), points }
     }
 
-    /// One load per second, scaled and varied as asked.
+    /// The load of each second, scaled and varied.
     #[must_use]
     pub fn per_second(&self, size: &Scale, variant: Variant, seed: u64) -> Vec<f64> {
         let mut sorted: Vec<f64> = self.points.iter().map(|point| point.1).collect();
@@ -131,12 +131,12 @@ impl Trace {
             }
         }
         if variant == Variant::Crowd {
-            crowd::invite(&mut load, size, &mut rng);
+            crowd::add_crowds(&mut load, size, &mut rng);
         }
         load
     }
 
-    /// The load at every second: linear between points, or held with a ramp of that many seconds before the next.
+    /// The load of each second: linear between points, or constant with a ramp of `ramp` seconds before the next point.
     fn interpolate(&self, ramp: Option<f64>) -> Vec<f64> {
         let last = self.points[self.points.len() - 1].0;
         let mut index = 0;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn main_is_linear_and_steps_hold_with_a_short_ramp() {
+    fn main_is_linear_and_steps_are_constant_with_a_short_ramp() {
         let trace = trace(&[(0.0, 0.0), (100.0, 10.0), (200.0, 10.0)]);
         let main = trace.per_second(&TEN, Variant::Main, 1);
         assert_eq!((main.len(), main[50], main[100]), (201, 5.0, 10.0));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_row_is_told_with_its_line() {
+    fn an_error_names_the_line_of_a_bad_row() {
         let error = Trace::parse("t".into(), "seconds,requests_per_second\n0,1\nx,2\n").unwrap_err();
         assert!(format!("{error:#}").contains("line 3"), "{error:#}");
         assert!(Trace::parse("t".into(), "h\n5,1\n5,2\n").is_err());

@@ -1,11 +1,10 @@
-//! The simulated application and cluster: how long requests take, how pods start, and what servers do when they have too
-//! much to do.
+//! The simulated application and cluster: service times, the start of pods, and the behaviour of overloaded servers.
 
 use clap::ValueEnum;
 
 use super::queue::Pod;
 
-/// How requests are spread over pods.
+/// How requests are balanced over pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balancing {
@@ -15,7 +14,7 @@ pub enum Balancing {
     Equal,
 }
 
-/// What servers do when more arrives than they carry.
+/// What overloaded servers do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Servers {
@@ -25,16 +24,16 @@ pub enum Servers {
     Visible,
 }
 
-/// What becomes of requests that cannot be worked on at once.
+/// How requests queue that no worker can serve at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Queueing {
-    /// A request is worked on although its client has gone: nobody told the server.
+    /// A request is served even if its client has gone, because the server is not notified.
     pub works_for_gone: bool,
-    /// What waits goes to any pod with room, and not to the one that it was sent to.
+    /// Waiting requests go to any pod with a free worker, not to the pod they were sent to.
     pub shared: bool,
-    /// A request that would wait for longer is refused at once, seconds.
+    /// A request that would wait longer than this is refused at once, seconds.
     pub refused_beyond: f64,
-    /// Scrapes and probes wait in the same queue.
+    /// Scrapes and probes wait in the same queue and can time out.
     pub silences: bool,
 }
 
@@ -45,26 +44,26 @@ pub struct World {
     pub service: f64,
     /// Workers per pod.
     pub workers: u32,
-    /// The p95 that is promised, seconds.
+    /// The latency target: p95, seconds.
     pub target: f64,
-    /// From the order to ready, seconds.
+    /// From the order of a pod to ready, seconds.
     pub startup: u32,
-    /// A ready pod works at half speed for that long, seconds.
+    /// Seconds for which a ready pod works at half speed.
     pub warmup: u32,
-    /// Fewest and most pods.
+    /// Minimum and maximum number of pods.
     pub bounds: (u32, u32),
-    /// How requests are spread.
+    /// How requests are balanced.
     pub balancing: Balancing,
-    /// What the servers do when they have too much to do.
+    /// What overloaded servers do.
     pub servers: Servers,
-    /// Whether a proxy in each pod holds back what the server has no worker for, answers scrapes and probes for it, and
-    /// hands what waits to the pods that have room: Knative's queue proxy and activator.
+    /// Whether there is a proxy in each pod that holds back requests until a worker is free, answers scrapes and
+    /// probes, and passes waiting requests to pods with free workers: the queue proxy and the activator of Knative.
     pub fronted: bool,
 }
 
 impl World {
-    /// Four workers, 20 s at half speed, 2 to 50 pods, blind servers, a target of 2.5 times the unloaded p95 unless one is
-    /// given.
+    /// Four workers, 20 s at half speed, 2 to 50 pods, blind servers, and by default a target of 2.5 times the unloaded
+    /// p95.
     #[must_use]
     pub fn new(service: f64, startup: u32, target: Option<f64>) -> Self {
         let target = target.unwrap_or_else(|| 2.5 * service * Pod::new(4).quantile(0.0, 0.95));
@@ -72,20 +71,20 @@ impl World {
         Self { service, workers: 4, target, startup, warmup: 20, bounds: (2, 50), balancing, servers, fronted: false }
     }
 
-    /// Requests per second a warm pod carries at the target, when the service time is `slowdown` times the usual.
+    /// Requests per second that a warm pod serves at the target, with service times multiplied by `slowdown`.
     #[must_use]
     pub fn capacity(&self, slowdown: f64) -> f64 {
         let (pod, service) = (Pod::new(self.workers), self.service * slowdown);
         pod.utilisation_at(self.target / service, 0.95) * pod.workers() / service
     }
 
-    /// What becomes of requests that have to wait. A proxy in front decides it whatever the servers would do.
+    /// How requests queue. A proxy decides this regardless of the servers.
     #[must_use]
     pub fn queueing(&self) -> Queueing {
         let (works_for_gone, shared, refused_beyond, silences) = match (self.fronted, self.servers) {
             (true, _) => (false, true, f64::INFINITY, false),
             (false, Servers::Blind) => (true, false, f64::INFINITY, true),
-            // A second is the longest that such servers let anybody wait; a user who waits that long is lost anyway.
+            // Such servers let a request wait for at most a second; a user who waits longer is lost anyway.
             (false, Servers::Visible) => (false, false, 1.0, false),
         };
         Queueing { works_for_gone, shared, refused_beyond, silences }

@@ -1,4 +1,4 @@
-//! Runs a fault: healthy under a high load, then ten minutes of the fault while the load really changes, then healthy again.
+//! Runs a fault: healthy under a high load, then ten minutes of the fault while the actual load changes, then healthy again.
 
 use std::panic::AssertUnwindSafe;
 
@@ -14,64 +14,67 @@ use super::{
 };
 use crate::{api::conditions::reasons::METRICS_MISSING, signals::Reader};
 
-/// Seconds before a fault, of it, and after it.
+/// Seconds before the fault.
 const BEFORE: i64 = 240;
+/// Seconds that the fault lasts.
 const FAULT: i64 = 600;
+/// Seconds after the fault.
 const AFTER: i64 = 420;
-/// From its begin to the status that tells: until samples are old, and until that lasted.
-const TOLD: i64 = 120;
-/// From its end: a window, and until that lasted.
-const TOLD_GOOD: i64 = 180;
-/// Events and status changes of one object that ten minutes may bring.
-const MOST_NEWS: usize = 10;
+/// Seconds from the begin of the fault until the status reports it: until samples are old, and until that has lasted.
+const REPORTED: i64 = 120;
+/// Seconds from the end of the fault until the status reports it: a window, and until that has lasted.
+const RECOVERED: i64 = 180;
+/// Most Events, and most status changes, of one object during the fault.
+const MOST_CHANGES: usize = 10;
 
-/// What is decided on, each with its windows: nothing is lowered before a window of fresh samples.
+/// The workloads under test.
 pub const WORKLOADS: [&str; 3] = ["servers on latency", "workers on lag", "servers on both"];
+/// The windows of these workloads, seconds: nothing is lowered before a window of fresh samples.
 const WINDOWS: [i64; 3] = [20, 120, 20];
 
-/// What is wrong.
+/// The fault.
 pub enum Wrong {
-    /// The source answers like this,
+    /// The source answers like this.
     Answers(Answering),
-    /// so slowly that a tick takes so many seconds,
+    /// The source answers like this, so slowly that a tick takes so many seconds.
     Slowly(i64, Answering),
-    /// or it is stopped.
+    /// The source is stopped.
     Stopped,
-    /// The operator was restarted with this URL, made from the right one,
+    /// The operator was restarted with this URL, made from the right one.
     Url(fn(&str) -> String),
-    /// or without the source that objects name.
+    /// The operator was restarted without the source that the objects name.
     NoSource,
 }
 
 /// What is expected of a workload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Expect {
-    /// Not lowered, and told to be without metrics, with this in the message. Lowered after the fault if the load is low.
+    /// Not lowered, and reported as missing metrics, with this part in the message. Lowered after the fault if the load is low.
     Holds(&'static str),
     /// The same, but raised.
     Raises(&'static str),
-    /// Not lowered, and nothing is told.
+    /// Not lowered, and neither missing metrics nor an Event are reported.
     Steady,
     /// Not lowered.
     Kept,
-    /// The data are fresh and look like a load that comes and goes: raised or not, and never below what it was.
+    /// The data are fresh and look like an intermittent load: it may be raised, and is never lower than before the fault.
     NeverBelow,
-    /// Nothing: the fault is none of its business.
+    /// Nothing: the fault does not concern the workload.
     Free,
 }
 pub use Expect::{Free, Holds, Kept, NeverBelow, Raises, Steady};
 
-/// The load during and after the fault.
+/// The actual load during and after the fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Really {
     Falls,
-    /// To so little that there are requests still.
+    /// Falls, but some requests still arrive.
     Dwindles,
     Doubles,
     Stays,
 }
 
-/// A fault and what is expected.
+/// A fault and its expected effects, one for each of [`WORKLOADS`].
 pub struct Row {
     pub name: &'static str,
     pub wrong: Wrong,
@@ -85,11 +88,11 @@ struct Run<'a> {
     reader: Reader,
     sites: [Site; 2],
     now: i64,
-    /// Replicas as the fault began.
+    /// Replicas at the begin of the fault.
     at_begin: [i32; 3],
 }
 
-/// Runs every row, also after one that fails.
+/// Runs every row, even after one that fails.
 pub async fn run(rows: &[Row]) {
     let mut failed = Vec::new();
     for row in rows {
@@ -120,7 +123,7 @@ impl<'a> Run<'a> {
     async fn run(mut self) {
         let name = self.row.name;
         self.until(BEFORE, HIGH, TICK, true).await;
-        let before = self.told();
+        let before = self.reported();
         self.at_begin = before;
         assert!(before.iter().all(|replicas| (5..=10).contains(replicas)), "{name}: healthy with {before:?}");
         for site in &self.sites {
@@ -169,7 +172,7 @@ impl<'a> Run<'a> {
 
     async fn until(&mut self, end: i64, load: Load, every: i64, known: bool) {
         while self.now < end {
-            let before = self.told();
+            let before = self.reported();
             self.now += TICK;
             for site in &mut self.sites {
                 for recorded in site.go_on(load, self.now) {
@@ -186,21 +189,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Replicas that are told, 0 before any are.
-    fn told(&self) -> [i32; 3] {
+    /// The reported replicas of each workload, 0 before any are reported.
+    fn reported(&self) -> [i32; 3] {
         let [separate, both] = &self.sites;
-        [separate.told("serving"), separate.told("events"), both.told("serving")]
-            .map(|told| told.map_or(0, |told| told.replicas))
+        [separate.reported("serving"), separate.reported("events"), both.reported("serving")]
+            .map(|reported| reported.map_or(0, |reported| reported.replicas))
     }
 
-    /// What holds at every tick.
+    /// Checks that apply at every tick.
     fn check(&self, before: [i32; 3]) {
-        let (now, after, row) = (self.now, self.told(), self.row);
+        let (now, after, row) = (self.now, self.reported(), self.row);
         for index in 0..3 {
             let (workload, before, after) = (WORKLOADS[index], before[index], after[index]);
             let least = if index == 1 { 1 } else { 2 };
             let context = || format!("{}, {workload}, {} s after its begin", row.name, now - BEFORE);
-            assert!((least..=20).contains(&after) || now < TOLD, "{}: {after}", context());
+            assert!((least..=20).contains(&after) || now < REPORTED, "{}: {after}", context());
             let held = BEFORE < now && now < BEFORE + FAULT + WINDOWS[index];
             let least = if row.expect[index] == NeverBelow { self.at_begin[index] } else { before };
             if held && row.expect[index] != Free {
@@ -211,20 +214,20 @@ impl<'a> Run<'a> {
         for (site, expected) in self.sites.iter().zip([&[latency, lag][..], &[both]]) {
             let missing = self.missing(expected);
             let condition = site.scaling_active();
-            let told = (condition.status.as_str(), condition.reason == METRICS_MISSING);
+            let reported = (condition.status.as_str(), condition.reason == METRICS_MISSING);
             let missed = if missing == Some(true) { ("False", true) } else { ("True", false) };
             let soon = missing == Some(false) || row.expect.iter().all(|expect| matches!(expect, Holds(_) | Raises(_)));
-            let during = (BEFORE + TOLD..=BEFORE + FAULT).contains(&now);
+            let during = (BEFORE + REPORTED..=BEFORE + FAULT).contains(&now);
             if missing.is_some() && during && (soon || now == BEFORE + FAULT) {
-                assert_eq!(told, missed, "{}, {} s: {condition:?}", row.name, now - BEFORE);
+                assert_eq!(reported, missed, "{}, {} s: {condition:?}", row.name, now - BEFORE);
             }
-            if now >= BEFORE + FAULT + TOLD_GOOD {
-                assert_eq!(told, ("True", false), "{}, {} s: {condition:?}", row.name, now - BEFORE);
+            if now >= BEFORE + FAULT + RECOVERED {
+                assert_eq!(reported, ("True", false), "{}, {} s: {condition:?}", row.name, now - BEFORE);
             }
         }
     }
 
-    /// Whether an object with these workloads is expected to miss metrics; none when that is left open.
+    /// Whether an object with these workloads is expected to report missing metrics. None when both are allowed.
     fn missing(&self, expected: &[Expect]) -> Option<bool> {
         let misses = expected.iter().any(|expect| matches!(expect, Holds(_) | Raises(_)));
         let open = [Free, Kept, NeverBelow].iter().any(|expect| expected.contains(expect));
@@ -232,25 +235,25 @@ impl<'a> Run<'a> {
     }
 
     fn check_end_of_fault(&self, before: [i32; 3]) {
-        let (row, after) = (self.row, self.told());
+        let (row, after) = (self.row, self.reported());
         let [separate, both] = &self.sites;
-        let told = [separate.told("serving"), separate.told("events"), both.told("serving")];
-        for (index, told) in told.into_iter().enumerate() {
-            let (name, workload, told) = (row.name, WORKLOADS[index], told.expect("told"));
+        let reported = [separate.reported("serving"), separate.reported("events"), both.reported("serving")];
+        for (index, reported) in reported.into_iter().enumerate() {
+            let (name, workload, reported) = (row.name, WORKLOADS[index], reported.expect("reported"));
             let (Holds(part) | Raises(part)) = row.expect[index] else { continue };
-            println!("{name}, {workload}: {}", told.message);
-            assert_eq!(told.reason, METRICS_MISSING, "{name}, {workload}: {told:?}");
-            assert!(told.message.contains(part), "{name}, {workload}: {}", told.message);
-            assert!(told.message.len() < 700 && !told.message.contains('\n'), "{name}: {}", told.message);
+            println!("{name}, {workload}: {}", reported.message);
+            assert_eq!(reported.reason, METRICS_MISSING, "{name}, {workload}: {reported:?}");
+            assert!(reported.message.contains(part), "{name}, {workload}: {}", reported.message);
+            assert!(reported.message.len() < 700 && !reported.message.contains('\n'), "{name}: {}", reported.message);
             if let Raises(_) = row.expect[index] {
                 assert!(after[index] > before[index], "{name}, {workload}: from {before:?} to {after:?}");
             }
         }
-        self.check_news();
+        self.check_changes();
     }
 
-    /// Whether an object of which nothing is known bothers people no more than it must.
-    fn check_news(&self) {
+    /// Checks that a fault causes few status changes and Events.
+    fn check_changes(&self) {
         let [latency, lag, both] = self.row.expect;
         for (site, expected) in self.sites.iter().zip([&[latency, lag][..], &[both]]) {
             if expected.contains(&Free) {
@@ -258,23 +261,24 @@ impl<'a> Run<'a> {
             }
             let name = self.row.name;
             let during = |at: i64| (BEFORE + 1..=BEFORE + FAULT).contains(&at);
-            let news: Vec<_> = site.news.iter().filter(|at| during(**at)).collect();
-            assert!(news.len() <= MOST_NEWS, "{name}: {} changes told: {news:?}", news.len());
-            let notes: Vec<_> = site.notes.iter().filter(|(at, _)| during(*at)).map(|(_, note)| note).collect();
-            assert!(notes.len() <= MOST_NEWS, "{name}: {} events: {notes:?}", notes.len());
-            let troubles = notes.iter().filter(|note| note.reason == METRICS_MISSING).count();
+            let changed: Vec<_> = site.changed.iter().filter(|at| during(**at)).collect();
+            assert!(changed.len() <= MOST_CHANGES, "{name}: {} changes reported: {changed:?}", changed.len());
+            let events: Vec<_> = site.events.iter().filter(|(at, _)| during(*at)).map(|(_, event)| event).collect();
+            assert!(events.len() <= MOST_CHANGES, "{name}: {} events: {events:?}", events.len());
+            let about_metrics = events.iter().filter(|event| event.reason == METRICS_MISSING).count();
             if let Some(missing) = self.missing(expected) {
-                assert_eq!(troubles, usize::from(missing), "{name}: told once: {notes:?}");
+                assert_eq!(about_metrics, usize::from(missing), "{name}: reported once: {events:?}");
             }
             if !expected.iter().any(|expect| matches!(expect, Raises(_) | NeverBelow)) {
-                assert_eq!(troubles, notes.len(), "{name}: nothing else happened: {notes:?}");
+                assert_eq!(about_metrics, events.len(), "{name}: no other Event: {events:?}");
             }
         }
     }
 
-    /// What was held goes down once that is known to be right: a wrong zero would have done so during the fault.
+    /// Checks that held replicas are lowered after the fault, when the lower load is measured. During the fault, a wrong zero
+    /// would have lowered them.
     fn check_end(&self, before: [i32; 3]) {
-        let after = self.told();
+        let after = self.reported();
         if matches!(self.row.really, Really::Falls | Really::Dwindles) {
             for index in 0..3 {
                 assert!(after[index] < before[index], "{}: from {before:?} to {after:?}", self.row.name);

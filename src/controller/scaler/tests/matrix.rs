@@ -1,4 +1,4 @@
-//! The metric fault matrix: no missing or bad datum lowers anything.
+//! The fault matrix of metrics: missing or invalid data never lower replicas.
 
 use axum::{body::Body, response::Response};
 
@@ -20,7 +20,7 @@ const LATENCY: [Series; 1] = [Series::Latency];
 const LAG: [Series; 1] = [Series::Lag];
 const ALL: [Series; 13] = Series::ALL;
 
-/// All workloads hold, and say this.
+/// All workloads hold their replicas, with this part in the message.
 const fn all_hold(part: &'static str) -> [Expect; 3] {
     [Holds(part); 3]
 }
@@ -53,7 +53,7 @@ async fn s16_a_source_that_refuses_lowers_nothing() {
 }
 
 #[tokio::test]
-async fn s16_a_source_that_is_not_reached_lowers_nothing() {
+async fn s16_an_unreachable_source_lowers_nothing() {
     run(&[
         row("stopped", Stopped, all_hold("connection refused; is it running, is the port right?")),
         row(
@@ -61,7 +61,7 @@ async fn s16_a_source_that_is_not_reached_lowers_nothing() {
             Url(|_| "http://127.0.0.1:1".into()),
             all_hold("connection refused; is it running, is the port right?"),
         ),
-        // No label is that long, so that nobody is asked for it.
+        // A DNS label cannot be that long, so no DNS server is queried.
         row(
             "DNS",
             Url(|_| format!("http://{}.invalid:9090", "a".repeat(64))),
@@ -80,7 +80,7 @@ async fn s16_a_source_that_is_not_reached_lowers_nothing() {
 }
 
 #[tokio::test]
-async fn s17_what_is_no_measurement_lowers_nothing() {
+async fn s17_invalid_values_lower_nothing() {
     run(&[
         row(
             "an empty vector",
@@ -106,7 +106,7 @@ async fn s17_what_is_no_measurement_lowers_nothing() {
 }
 
 #[tokio::test]
-async fn s17_what_is_missing_of_a_signal_lowers_nothing_that_follows_it() {
+async fn s17_a_missing_part_of_a_signal_lowers_no_workload_that_uses_it() {
     let no_latency = "recommender:scaling_latency_seconds:rate20s: ";
     run(&[
         Row {
@@ -145,13 +145,13 @@ async fn s18_old_samples_lower_nothing() {
     .await;
 }
 
-/// Every minute the target is gone for 15 s, and its counters begin anew.
+/// Every minute the target is missing for 15 s, and its counters restart.
 fn resets(asked: &Asked<'_>, during: fn(String) -> Option<String>) -> Response {
     asked.samples(|_, at, value| if at >= asked.since && at % 60 < 3 * TICK { during(value) } else { Some(value) })
 }
 
 #[tokio::test]
-async fn s18_gaps_and_resets_of_counters_are_no_change_of_the_load() {
+async fn s18_gaps_and_counter_resets_are_not_taken_for_a_change_of_the_load() {
     let stays = |name, answering| Row { name, wrong: Answers(answering), really: Stays, expect: [Steady; 3] };
     run(&[
         stays("gaps", |asked| resets(asked, |_| None)),
@@ -185,7 +185,7 @@ fn dripping(asked: &Asked<'_>) -> Response {
     reply_at(asked.now, 200, Body::from_stream(drops))
 }
 
-/// More series than there may be, all of the right object.
+/// More series than `max_series`, all of the right object.
 fn too_many(asked: &Asked<'_>) -> Response {
     let labels = |index| format!(r#""namespace":"shop","recommender":"packages","workload":"w{index}""#);
     let series: Vec<String> = (0..21).map(labels).collect();
@@ -197,7 +197,7 @@ fn too_many(asked: &Asked<'_>) -> Response {
 #[tokio::test]
 async fn s19_slow_and_huge_answers_lower_nothing() {
     run(&[
-        row("slow", Slowly(30, dripping), all_hold("no whole answer within 0 s; is it overloaded")),
+        row("slow", Slowly(30, dripping), all_hold("no complete answer within 0 s; is it overloaded")),
         row(
             "huge",
             Answers(|asked| reply_at(asked.now, 200, vec![b' '; 65 << 10])),
@@ -217,7 +217,7 @@ async fn s19_slow_and_huge_answers_lower_nothing() {
 }
 
 #[tokio::test]
-async fn s20_a_lag_that_is_not_known_lowers_no_consumers() {
+async fn s20_an_unknown_lag_lowers_no_consumers() {
     let lag = |part| [Free, Holds(part), Holds(part)];
     run(&[
         row("no committed offset", Answers(|asked| asked.values(&LAG, "-1")), lag("its exporter does not know")),
@@ -227,7 +227,7 @@ async fn s20_a_lag_that_is_not_known_lowers_no_consumers() {
             "two clusters have the group",
             Answers(|asked| {
                 let body = asked.body(asked.now, 0, |_, _, value| Some(value));
-                // The same elements once more, with another label.
+                // The same elements a second time, with an additional label.
                 let (head, elements) = body.split_once("\"result\":[").expect("a matrix");
                 let elements = elements.strip_suffix("]}}").expect("a matrix");
                 let twice = elements.replace("\"__name__\"", "\"cluster\":\"b\",\"__name__\"");
@@ -242,9 +242,9 @@ async fn s20_a_lag_that_is_not_known_lowers_no_consumers() {
                 let body = asked.body(asked.now, 0, |_, _, value| Some(value));
                 reply_at(asked.now, 200, body.replacen('{', r#"{"isPartial":true,"#, 1))
             }),
-            all_hold("its answer is only a part, so replicas are not lowered"),
+            all_hold("its answer is incomplete, so replicas are not lowered"),
         ),
-        // Nothing is decided from partitions but the most that there may be, and they are never taken away.
+        // Partitions only limit the maximum, and their number never decreases.
         Row {
             name: "no partitions while the lag rises",
             wrong: Answers(|asked| asked.without(&[Series::Partitions])),
@@ -256,7 +256,7 @@ async fn s20_a_lag_that_is_not_known_lowers_no_consumers() {
 }
 
 #[tokio::test]
-async fn s21_a_signal_that_is_missing_holds_and_the_others_raise() {
+async fn s21_a_missing_signal_holds_replicas_and_other_signals_raise_them() {
     let raised = |name, answering: super::source::Answering, expect| Row {
         name,
         wrong: Answers(answering),
@@ -280,8 +280,8 @@ async fn s21_a_signal_that_is_missing_holds_and_the_others_raise() {
                 let body = asked.body(asked.now, 0, |_, _, value| Some(value));
                 reply_at(asked.now, 200, body.replacen('{', r#"{"isPartial":true,"#, 1))
             },
-            // What a consumer can is not known, and nothing is tried on numbers that may be wrong.
-            [Raises("only a part"), Holds("only a part"), Raises("only a part")],
+            // The capacity of a consumer is not known, and no number of replicas is tried on data that may be wrong.
+            [Raises("is incomplete"), Holds("is incomplete"), Raises("is incomplete")],
         ),
     ])
     .await;

@@ -1,5 +1,6 @@
-//! The scaler between a metric source and the autoscaler: what it does and tells when signals lie, dawdle or are missing.
+//! The scaler between a metric source and the autoscaler: its decisions and status when signals are wrong, late or missing.
 
+mod backfill;
 mod faults;
 mod feedback;
 mod fleet;
@@ -8,7 +9,6 @@ mod objects;
 mod overload;
 mod policy;
 mod promises;
-mod recall;
 mod scaled;
 mod site;
 mod source;
@@ -22,7 +22,7 @@ use crate::{
     signals::fake::{NOW, at},
 };
 
-/// The object `shop/NAME` with the UID `uid`, whose spec has these fields beside those that every object has.
+/// The object `shop/NAME` with the UID `uid`. Its spec has these fields in addition to those of every object.
 fn model(name: &str, fields: Value) -> Model {
     let mut object = json!({
         "apiVersion": "recommender.dev/v1alpha1", "kind": "RecommenderModel",
@@ -41,7 +41,7 @@ fn model(name: &str, fields: Value) -> Model {
     Model::new(&object, at(0)).expect("a valid object")
 }
 
-/// Servers with this autoscaling.
+/// `spec.serving` with this autoscaling.
 fn serving(autoscaling: Value) -> Value {
     json!({"image": "s", "autoscaling": autoscaling, "resources": {"limits": {"cpu": "1"}}})
 }

@@ -1,4 +1,4 @@
-//! All objects that are decided on: which source each is read from, and when one is forgotten.
+//! All objects that scale: the source that each is read from, and when one is removed.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ pub fn run(site: &mut Site, from: i64, to: i64, load: Load) {
     }
 }
 
-/// The labels of the series of a metric of ours.
+/// The label `workload` of each series of the metric `scaling_replicas`.
 fn series(site: &Site) -> Vec<String> {
     let text = String::from_utf8(site.metrics.encode().expect("encodes")).expect("UTF-8");
     let ours = text.lines().filter(|line| line.starts_with("recommender_operator_scaling_replicas{"));
@@ -49,27 +49,27 @@ fn series(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn a_workload_that_loses_its_autoscaling_is_forgotten_with_its_metrics() {
+fn a_workload_that_loses_its_autoscaling_is_removed_together_with_its_metrics() {
     let mut site = Site::new(both());
     run(&mut site, 0, 300, HIGH);
     assert_eq!(series(&site), ["events", "serving"]);
-    assert!(site.told("serving").is_some() && site.told("events").is_some());
+    assert!(site.reported("serving").is_some() && site.reported("events").is_some());
 
     let worker = json!({"name": "events", "replicas": 3});
     site.model = model("packages", json!({"serving": serving(latency()), "workers": [worker]}));
-    site.look(300);
+    site.reconcile(300);
     assert_eq!(series(&site), ["serving"]);
-    assert_eq!(site.told("events"), None);
+    assert_eq!(site.reported("events"), None);
 
     site.model = model("packages", json!({"serving": {"image": "s", "replicas": 3}}));
-    site.look(300);
+    site.reconcile(300);
     assert_eq!(series(&site), [] as [String; 0]);
-    assert_eq!(site.told("serving"), None);
+    assert_eq!(site.reported("serving"), None);
     assert!(!site.scaler.reads(&|_| true), "no source is read for it");
 }
 
 #[test]
-fn an_object_that_is_gone_is_forgotten_with_its_metrics() {
+fn a_deleted_object_is_removed_together_with_its_metrics() {
     let mut site = Site::new(both());
     run(&mut site, 0, 300, HIGH);
     site.scaler.forget("uid", site.metrics.scaling());
@@ -79,7 +79,7 @@ fn an_object_that_is_gone_is_forgotten_with_its_metrics() {
 }
 
 #[test]
-fn an_object_is_decided_on_from_its_own_source_only() {
+fn decisions_for_an_object_are_made_from_its_own_source_only() {
     let mut object = both();
     object.monitoring.as_mut().expect("set").source = Some("thanos".into());
     let mut site = Site::new(object);
@@ -91,14 +91,14 @@ fn an_object_is_decided_on_from_its_own_source_only() {
         site.scaler.tick(&|name| name == source, Some(&readings), metrics, now, TICK as f64)
     };
     assert_eq!(tick("default"), []);
-    let touched = tick("thanos");
-    let names: Vec<_> = touched.iter().map(|object| (object.namespace.as_deref(), object.name.as_str())).collect();
-    assert_eq!(names, [(Some("shop"), "packages")], "once, although two workloads were decided on");
+    let enqueued = tick("thanos");
+    let names: Vec<_> = enqueued.iter().map(|object| (object.namespace.as_deref(), object.name.as_str())).collect();
+    assert_eq!(names, [(Some("shop"), "packages")], "once, although there were decisions for two workloads");
 }
 
-/// Before a first tick, what the status says is what the autoscaler gets.
+/// Before the first tick, the autoscaler gets the replicas that the status reports.
 #[test]
-fn a_restart_moves_nothing() {
+fn a_restart_changes_neither_replicas_nor_status() {
     let mut site = Site::new(both());
     run(&mut site, 0, 600, DOUBLE);
     let windows = |site: &Site| -> Vec<_> { site.fleets.iter().map(|fleet| fleet.window).collect() };
@@ -109,13 +109,13 @@ fn a_restart_moves_nothing() {
 }
 
 #[test]
-fn advice_is_told_and_no_autoscaler_is_made() {
+fn advisory_scaling_is_reported_and_creates_no_autoscaler() {
     let mut advisory = latency();
     advisory["advisory"] = json!(true);
     let mut site = Site::new(model("packages", json!({"serving": serving(advisory)})));
     run(&mut site, 0, 600, HIGH);
     assert_eq!(site.scaling_active().reason, reasons::ADVISORY);
     run(&mut site, 600, 660, DOUBLE);
-    assert!(site.told("serving").expect("told").replicas > 8);
+    assert!(site.reported("serving").expect("reported").replicas > 8);
     assert_eq!((site.fleets[0].window, site.fleets[0].desired), (None, 6));
 }

@@ -1,4 +1,4 @@
-//! Servers that do not answer: which pods are evidence, and what follows from what their kubelets report.
+//! Servers that do not answer: which pods count as evidence, and which decisions follow from the kubelets' reports.
 
 use serde_json::json;
 
@@ -10,30 +10,30 @@ use super::{
     site::Site,
 };
 use crate::{
-    observe::PodFacts,
+    observe::PodState,
     scaling::Signal,
     scaling::overload::ProbeFailure,
     signals::{FailedProbe, PodCpu, Series},
 };
 
-/// A pod that started long ago, with this name and of this template.
-fn pod(name: &str, template: &str, created_at: i64) -> PodFacts {
-    PodFacts {
+/// A running pod with this name, template and creation time.
+fn pod(name: &str, template: &str, created_at: i64) -> PodState {
+    PodState {
         name: name.into(),
         template: template.into(),
         started: true,
         created_at: at(created_at),
         component: "serving".into(),
-        ..PodFacts::default()
+        ..PodState::default()
     }
 }
 
 #[test]
-fn pods_that_start_crash_or_are_of_a_new_version_are_no_evidence() {
+fn starting_and_crashing_pods_and_those_of_a_new_version_are_no_evidence() {
     let good = pod("good", "a", -3600);
-    let starting = PodFacts { name: "starting".into(), started: false, ..good.clone() };
-    let crashing = PodFacts { name: "crashing".into(), restarted_at: Some(at(-60)), ..good.clone() };
-    let crashed_once = PodFacts { name: "crashed-once".into(), restarted_at: Some(at(-7200)), ..good.clone() };
+    let starting = PodState { name: "starting".into(), started: false, ..good.clone() };
+    let crashing = PodState { name: "crashing".into(), restarted_at: Some(at(-60)), ..good.clone() };
+    let crashed_once = PodState { name: "crashed-once".into(), restarted_at: Some(at(-7200)), ..good.clone() };
     let newer = pod("newer", "b", -100);
     let all = [&good, &starting, &crashing, &crashed_once, &newer];
     let names = |is_rolling| -> Vec<String> {
@@ -43,19 +43,19 @@ fn pods_that_start_crash_or_are_of_a_new_version_are_no_evidence() {
     assert_eq!(names(true), ["good", "crashed-once"]);
 }
 
-/// Four servers that carry their load, whose metric source is about to fail.
+/// Four servers with sufficient capacity for their load, before their metric source fails.
 fn site() -> Site {
     let mut site = Site::new(model("packages", json!({"serving": serving(latency())})));
     run(&mut site, 0, 600, super::fleet::Load { requests: 65.0, messages: 0.0 });
     site
 }
 
-/// Until `to` nothing is measured, and kubelets report this CPU use and failed probes.
+/// Until `to` nothing is measured. The kubelets report this CPU use per pod, and this probe failure of one pod.
 fn silent(site: &mut Site, from: i64, to: i64, cores: f64, failure: Option<ProbeFailure>) {
     for now in (from + 5..=to).step_by(5) {
         site.go_on(super::fleet::Load { requests: 0.0, messages: 0.0 }, now);
         site.tick(None, now);
-        for of in site.scaler.silent() {
+        for of in site.scaler.unresponsive() {
             let names = of.names();
             let cpu = names.iter().map(|name| PodCpu {
                 namespace: "shop".into(),
@@ -66,57 +66,57 @@ fn silent(site: &mut Site, from: i64, to: i64, cores: f64, failure: Option<Probe
             });
             let failed = failure.map(|failure| FailedProbe { pod: names[0].clone(), failure, at: at(now) });
             let failed: Vec<FailedProbe> = failed.into_iter().collect();
-            site.scaler.reported(&of, &Ok(cpu.collect()), Some(&failed));
+            site.scaler.record_kubelet_report(&of, &Ok(cpu.collect()), Some(&failed));
         }
     }
 }
 
 #[test]
-fn a_metric_source_that_is_away_while_servers_use_all_of_their_cpu_raises() {
+fn replicas_are_raised_when_the_source_is_down_and_servers_use_all_of_their_cpu() {
     let mut site = site();
-    let before = site.told("serving").expect("decided").replicas;
+    let before = site.reported("serving").expect("decided").replicas;
     silent(&mut site, 600, 630, 0.98, None);
-    let told = site.told("serving").expect("decided").clone();
-    assert!(told.replicas >= 4 * before, "{told:?}");
+    let reported = site.reported("serving").expect("decided").clone();
+    assert!(reported.replicas >= 4 * before, "{reported:?}");
     assert!(
-        told.message.contains("the metric source does not answer while the servers use all of their CPU"),
-        "{told:?}"
+        reported.message.contains("the metric source does not answer while the servers use all of their CPU"),
+        "{reported:?}"
     );
-    assert_eq!(told.reason, "Overloaded");
+    assert_eq!(reported.reason, "Overloaded");
     let window = site.fleets[0].window.expect("an autoscaler");
-    assert_eq!(window, (told.replicas as u32, 20), "the autoscaler may add more");
+    assert_eq!(window, (reported.replicas as u32, 20), "the autoscaler may add more");
     assert_eq!((site.scaling_active().status.as_str(), site.scaling_active().reason.as_str()), ("True", "Overloaded"));
 
-    // It ends when signals come back, and gives nothing up at once.
+    // The overload ends when signals come back. Replicas are not lowered at once.
     run(&mut site, 630, 720, super::fleet::Load { requests: 65.0, messages: 0.0 });
-    let after = site.told("serving").expect("decided").clone();
+    let after = site.reported("serving").expect("decided").clone();
     assert_ne!(after.reason, "Overloaded", "{after:?}");
     let window = site.fleets[0].window.expect("an autoscaler");
     assert_eq!(window.0, window.1, "the decision is exact again");
 }
 
 #[test]
-fn where_neither_the_source_nor_kubelets_measure_the_servers_own_counters_raise() {
+fn the_servers_own_counters_raise_replicas_when_neither_source_nor_kubelets_measure() {
     for (cores, raises) in [(0.98, true), (0.4, false)] {
         let mut site = site();
-        let before = site.told("serving").expect("decided").replicas;
+        let before = site.reported("serving").expect("decided").replicas;
         let mut own = OwnCpu::default();
         for now in (605..=630).step_by(5) {
             site.go_on(super::fleet::Load { requests: 0.0, messages: 0.0 }, now);
             site.tick(None, now);
-            for of in site.scaler.silent() {
+            for of in site.scaler.unresponsive() {
                 let used = f64::from(now as u32) * cores;
                 own.add(at(now), of.names().into_iter().map(|pod| (pod, used)).collect());
-                site.scaler.reported_directly(&of, &own);
+                site.scaler.record_own_cpu(&of, &own);
             }
         }
-        let told = site.told("serving").expect("decided");
-        assert_eq!(told.replicas > before, raises, "{told:?}");
+        let reported = site.reported("serving").expect("decided");
+        assert_eq!(reported.replicas > before, raises, "{reported:?}");
     }
 }
 
 #[test]
-fn a_server_that_is_full_by_one_of_its_own_processes_only_is_judged_by_its_kubelet() {
+fn the_higher_of_the_kubelets_and_the_servers_own_cpu_use_counts() {
     let kubelet =
         Kubelet { cpu: Some((0.97, at(-20), 15.0)), own_cpu: Some((0.25, at(-1), 10.0)), ..Kubelet::default() };
     let nothing = |_| Signal::Missing("not asked");
@@ -129,30 +129,30 @@ fn a_server_that_is_full_by_one_of_its_own_processes_only_is_judged_by_its_kubel
 }
 
 #[test]
-fn a_metric_source_that_is_away_while_servers_are_not_busy_holds_and_leaves_the_autoscaler_a_way_up() {
+fn replicas_are_held_and_the_autoscaler_may_add_some_when_the_source_is_down_and_servers_are_not_busy() {
     let mut site = site();
-    let before = site.told("serving").expect("decided").replicas;
+    let before = site.reported("serving").expect("decided").replicas;
     silent(&mut site, 600, 720, 0.4, None);
-    let told = site.told("serving").expect("decided").clone();
-    assert_eq!((told.replicas, told.reason.as_str()), (before, "MetricsMissing"), "{told:?}");
+    let reported = site.reported("serving").expect("decided").clone();
+    assert_eq!((reported.replicas, reported.reason.as_str()), (before, "MetricsMissing"), "{reported:?}");
     assert_eq!(site.fleets[0].window, Some((before as u32, 20)));
 }
 
 #[test]
-fn replicas_that_were_added_while_the_window_was_open_are_not_taken_away_when_signals_return() {
+fn replicas_that_the_autoscaler_added_while_signals_were_missing_are_kept_when_they_return() {
     let mut site = site();
     silent(&mut site, 600, 630, 0.98, None);
-    let told = site.told("serving").expect("decided").replicas as u32;
-    site.fleets[0].desired = told + 3;
-    // Within the window after an outage nothing is lowered.
+    let reported = site.reported("serving").expect("decided").replicas as u32;
+    site.fleets[0].desired = reported + 3;
+    // In the window after an outage nothing is lowered.
     for now in (635..650).step_by(5) {
         run(&mut site, now - 5, now, super::fleet::Load { requests: 65.0, messages: 0.0 });
-        assert!(site.fleets[0].desired >= told + 3, "{} replicas after {now} s", site.fleets[0].desired);
+        assert!(site.fleets[0].desired >= reported + 3, "{} replicas after {now} s", site.fleets[0].desired);
     }
 }
 
 #[test]
-fn pods_that_start_beside_those_that_are_ready_are_not_silent() {
+fn starting_pods_do_not_count_as_unanswered_scrapes() {
     let pods = Pods { desired: 10, ready: 10, others: 3, rolling_out: true, ..Pods::default() };
     let unanswered = |series| match series {
         Series::Unanswered => Signal::fresh(4.0),
@@ -173,7 +173,7 @@ fn the_newer_of_two_measurements_of_the_cpu_use_counts() {
 }
 
 #[test]
-fn while_both_versions_are_scaled_the_older_one_is_still_that_of_before() {
+fn the_older_version_is_recognised_during_a_rollout_even_if_it_has_the_newest_pod() {
     let [old, new, late] = [pod("old", "a", -3600), pod("new", "b", -100), pod("late", "a", -5)];
     let names: Vec<_> = running(&[&old, &new, &late], true, at(0)).into_iter().map(|pod| pod.name.clone()).collect();
     assert_eq!(names, ["old", "late"]);
@@ -183,32 +183,32 @@ fn while_both_versions_are_scaled_the_older_one_is_still_that_of_before() {
 fn a_dependency_that_is_down_raises_nothing() {
     for (cores, failure) in [(0.98, ProbeFailure::Answered), (0.05, ProbeFailure::TimedOut)] {
         let mut site = site();
-        let before = site.told("serving").expect("decided").replicas;
+        let before = site.reported("serving").expect("decided").replicas;
         site.lose_readiness(3);
         silent(&mut site, 600, 660, cores, Some(failure));
-        assert_eq!(site.told("serving").expect("decided").replicas, before, "{failure:?}");
+        assert_eq!(site.reported("serving").expect("decided").replicas, before, "{failure:?}");
     }
 }
 
 #[test]
-fn that_no_kubelet_can_be_asked_is_said() {
+fn the_message_reports_that_kubelets_cannot_be_queried() {
     let mut site = site();
     for now in (605..=660).step_by(5) {
         site.tick(None, now);
-        for of in site.scaler.silent() {
-            site.scaler.reported(
+        for of in site.scaler.unresponsive() {
+            site.scaler.record_kubelet_report(
                 &of,
                 &Err("the cluster has no metrics API: is metrics-server installed?".into()),
                 None,
             );
         }
     }
-    let told = site.told("serving").expect("decided");
+    let reported = site.reported("serving").expect("decided");
     assert!(
-        told.message.ends_with(
-            "an overload would not be noticed, as the CPU use of the pods is not known: the cluster has no metrics API: is \
+        reported.message.ends_with(
+            "an overload would not be detected, because the CPU use of the pods is not known: the cluster has no metrics API: is \
              metrics-server installed?"
         ),
-        "{told:?}"
+        "{reported:?}"
     );
 }

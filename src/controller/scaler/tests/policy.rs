@@ -1,4 +1,4 @@
-//! From the fields of the object to what a decision needs: units, headroom, behaviour.
+//! From the fields of an object to the parameters of a decision: units, headroom, behaviour.
 
 use serde_json::{Value, json};
 
@@ -11,13 +11,13 @@ use crate::{
     scaling::{Behavior, Bounds, Direction, Headroom, Select, StepKind, StepPolicy},
 };
 
-/// The plan of servers with this autoscaling.
+/// The plan for servers with this autoscaling.
 fn plan(autoscaling: Value) -> Option<Plan> {
     let model = model("packages", json!({"serving": serving(autoscaling)}));
     Plan::new(&model, &model.serving_workload())
 }
 
-/// The fields of a latency target, and more.
+/// The fields of a latency target, and additional ones.
 fn latency(more: Value) -> Value {
     let mut fields = json!({
         "minReplicas": 2, "maxReplicas": 20, "latency": {"quantile": "P95", "targetMilliseconds": 75},
@@ -41,7 +41,7 @@ fn worker_plan(model: &Model) -> Plan {
 }
 
 #[test]
-fn milliseconds_become_seconds_and_what_is_left_out_has_its_default() {
+fn milliseconds_become_seconds_and_omitted_fields_have_their_defaults() {
     let plan = plan(latency(json!({}))).expect("decided");
     assert_eq!((plan.deployment.as_str(), plan.acted_on, plan.startup), ("packages-serving", true, None));
     assert_eq!(plan.lag, None);
@@ -76,7 +76,7 @@ fn windows_follow_from_how_often_pods_are_scraped() {
     let model = slow(60);
     let servers = Plan::new(&model, &model.serving_workload()).and_then(|plan| plan.latency).expect("decided");
     assert_eq!((servers.common.window, servers.delay), (120.0, 18.0));
-    // Two scrapes a minute apart are no rate in a window of a minute.
+    // A window of a minute does not contain two scrapes that are a minute apart, so it gives no rate.
     for (interval, window) in [(60, 240.0), (5, 60.0)] {
         let lag = worker_plan(&slow(interval)).lag.expect("decided");
         assert_eq!(lag.policy.common.window, window);
@@ -84,21 +84,21 @@ fn windows_follow_from_how_often_pods_are_scraped() {
 }
 
 #[test]
-fn every_field_arrives() {
+fn every_field_is_taken_over_from_the_spec() {
     let plan =
         plan(latency(json!({"requestsPerReplica": 40, "startupSeconds": 90, "advisory": true}))).expect("decided");
     assert_eq!((plan.acted_on, plan.startup), (false, Some(90.0)));
     assert_eq!(plan.latency.expect("a latency target").requests_per_replica, Some(40.0));
-    for (word, headroom) in
+    for (setting, headroom) in
         [("Economy", Headroom::Economy), ("Balanced", Headroom::Balanced), ("Reliable", Headroom::Reliable)]
     {
-        let plan = self::plan(latency(json!({"headroom": word}))).expect("decided");
-        assert_eq!(plan.latency.expect("a latency target").headroom, headroom, "{word}");
+        let plan = self::plan(latency(json!({"headroom": setting}))).expect("decided");
+        assert_eq!(plan.latency.expect("a latency target").headroom, headroom, "{setting}");
     }
 }
 
 #[test]
-fn behaviour_is_taken_over_in_the_words_of_the_autoscaler() {
+fn behaviour_is_taken_over_with_the_meaning_of_the_autoscalers_fields() {
     let behavior = json!({
         "scaleUp": {"policies": [
             {"type": "Pods", "value": 4, "periodSeconds": 60}, {"type": "Percent", "value": 100, "periodSeconds": 15},
@@ -140,11 +140,11 @@ fn a_lag_names_its_dependency_and_only_kafka_rebalances() {
 }
 
 #[test]
-fn servers_may_follow_both_and_the_cpu_alone_is_the_autoscalers() {
+fn servers_may_scale_on_latency_and_lag_and_cpu_alone_is_left_to_the_autoscaler() {
     let both = plan(latency(json!({"lag": {"dependency": "events"}}))).expect("decided");
     assert!(both.latency.is_some() && both.lag.is_some());
     assert_eq!(plan(json!({"minReplicas": 2, "maxReplicas": 20})), None);
     assert_eq!(plan(json!({"minReplicas": 2, "maxReplicas": 20, "cpu": {"targetUtilizationPercent": 50}})), None);
-    let beside = plan(latency(json!({"cpu": {"targetUtilizationPercent": 50}}))).expect("decided");
-    assert!(beside.acted_on && !beside.exact && both.exact, "beside the CPU use it is only the least");
+    let with_cpu = plan(latency(json!({"cpu": {"targetUtilizationPercent": 50}}))).expect("decided");
+    assert!(with_cpu.acted_on && !with_cpu.exact && both.exact, "with a CPU target the decision is only the minimum");
 }

@@ -1,4 +1,4 @@
-//! What holds for any sequence of signals, pods and restarts.
+//! Properties that hold for any sequence of signals, pods and restarts.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -12,12 +12,14 @@ use super::{
 };
 use crate::signals::{Series, fake::readings};
 
+/// Fewest replicas.
 const MIN: i32 = 2;
+/// Most replicas.
 const MAX: i32 = 20;
-/// Nothing is lowered before so many seconds of fresh requests and of a fresh lag.
+/// Seconds that the request rate and the lag have to be fresh before replicas are lowered.
 const WINDOWS: [(Series, i64); 2] = [(Series::RequestRate, 20), (Series::Lag, 120)];
 
-/// What is read of one series.
+/// The newest sample of one series.
 #[derive(Clone, Debug)]
 enum Sample {
     None,
@@ -42,7 +44,7 @@ fn sample() -> impl Strategy<Value = Sample> {
     ]
 }
 
-/// What is the case for some ticks.
+/// The conditions of some consecutive ticks.
 #[derive(Clone, Debug)]
 struct Phase {
     ticks: i64,
@@ -50,11 +52,11 @@ struct Phase {
     desired: u32,
     ready: u32,
     rolling_out: bool,
-    /// Whether the Deployment's state is known,
+    /// Whether the Deployment is in the cache.
     known: bool,
-    /// and whether the pods follow what is told instead.
+    /// Whether the pods follow the reported replicas, instead of `desired` and `ready`.
     follows: bool,
-    /// The operator starts anew at its begin.
+    /// Whether the operator restarts at the begin of the phase.
     restarts: bool,
 }
 
@@ -76,7 +78,7 @@ fn phase() -> impl Strategy<Value = Phase> {
     )
 }
 
-/// The samples of a tick as a source gives them.
+/// The samples of a tick, in the form that a source returns.
 fn given(phase: &Phase) -> Vec<(&'static str, &'static str, Series, &'static str, String, i64)> {
     let of_series = Series::ALL.into_iter().zip(&phase.samples);
     of_series
@@ -92,9 +94,9 @@ fn given(phase: &Phase) -> Vec<(&'static str, &'static str, Series, &'static str
         .collect()
 }
 
-fn pods(phase: &Phase, told: Option<i32>) -> Option<Pods> {
-    let follows = told.filter(|_| phase.follows).map(|told| told as u32);
-    let (desired, ready) = follows.map_or((phase.desired, phase.ready), |told| (told, told));
+fn pods(phase: &Phase, reported: Option<i32>) -> Option<Pods> {
+    let follows = reported.filter(|_| phase.follows).map(|reported| reported as u32);
+    let (desired, ready) = follows.map_or((phase.desired, phase.ready), |reported| (reported, reported));
     let ready_since = vec![at(-3600); ready as usize];
     let pods =
         Pods { desired, ready, ready_since, startup: Some(20.0), rolling_out: phase.rolling_out, ..Pods::default() };
@@ -113,16 +115,16 @@ proptest! {
         let plan = Plan::new(&model, &model.serving_workload()).expect("decided");
         let mut scaled = Scaled::new(plan.clone(), None, None, at(0));
         let mut now = 0;
-        // Since when each is fresh without a break, as far as this process knows.
+        // Since when each series has been continuously fresh for this process.
         let mut fresh_since = [None; WINDOWS.len()];
         for phase in &phases {
             if phase.restarts {
-                scaled = Scaled::new(plan.clone(), None, scaled.told().cloned(), at(now));
+                scaled = Scaled::new(plan.clone(), None, scaled.reported().cloned(), at(now));
                 fresh_since = [None; WINDOWS.len()];
             }
             for _ in 0..phase.ticks {
                 now += 5;
-                let before = scaled.told().map(|told| told.replicas);
+                let before = scaled.reported().map(|reported| reported.replicas);
                 scaled.update(plan.clone(), pods(phase, before));
                 let readings = readings(&given(phase), now);
                 let (object, readings) = (("shop", "packages"), Some(&readings));
@@ -135,13 +137,13 @@ proptest! {
                         *since = None;
                     }
                 }
-                let Some(told) = scaled.told() else { continue };
-                prop_assert!((MIN..=MAX).contains(&told.replicas), "{told:?}");
-                prop_assert!(told.decisions.len() <= 10);
-                if before.is_some_and(|before| told.replicas < before) {
+                let Some(reported) = scaled.reported() else { continue };
+                prop_assert!((MIN..=MAX).contains(&reported.replicas), "{reported:?}");
+                prop_assert!(reported.decisions.len() <= 10);
+                if before.is_some_and(|before| reported.replicas < before) {
                     for (since, (series, window)) in fresh_since.iter().zip(WINDOWS) {
                         let lasted = since.map(|since| now - since);
-                        prop_assert!(lasted.is_some_and(|lasted| lasted >= window), "{series:?} {lasted:?} {before:?} {told:?}");
+                        prop_assert!(lasted.is_some_and(|lasted| lasted >= window), "{series:?} {lasted:?} {before:?} {reported:?}");
                     }
                 }
             }

@@ -1,21 +1,22 @@
-//! An object with its fleets: what the operator does with it between two ticks, without a cluster.
+//! An object with its fleets: the operator's ticks and reconciles for it, without a cluster.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    super::{Scaler, to_order},
+    super::{Scaler, replicas_to_order},
     at,
     fleet::{Fleet, Load, Recorded},
 };
 use crate::{
     api::{RecommenderModelStatus, ScalingStatus, TrainingKind, TrainingStatus, Version, conditions::types},
+    kinds::Kind,
     model::Model,
-    observe::{DeploymentFacts, Facts, Family, PodFacts, Watched},
-    render::{self, Kind},
+    observe::{ChildState, Children, DeploymentState, PodState, Watched},
+    render,
     signals::Readings,
-    status::{self, Note, Scaling},
+    status::{self, Event, Scaling},
     telemetry::Metrics,
     training::{Decision, Outcome, Truth},
 };
@@ -25,16 +26,16 @@ pub struct Site {
     pub model: Model,
     pub fleets: Vec<Fleet>,
     pub status: RecommenderModelStatus,
-    /// When ticks brought news.
-    pub news: Vec<i64>,
-    /// Events, and when they were written.
-    pub notes: Vec<(i64, Note)>,
+    /// Times of the ticks that enqueued the object.
+    pub changed: Vec<i64>,
+    /// Events, and when they were emitted.
+    pub events: Vec<(i64, Event)>,
     pub scaler: Scaler,
     pub metrics: Metrics,
     training: Decision,
-    /// What was last seen of the pods.
-    seen: Vec<(u32, u32)>,
-    /// So many of the first fleet's pods run and are not ready any more.
+    /// Desired and ready pods of each fleet at the last reconcile.
+    observed: Vec<(u32, u32)>,
+    /// Number of the first fleet's pods that run and have lost readiness.
     unready: u32,
 }
 
@@ -45,70 +46,70 @@ impl Site {
             fleets: scaled.map(Fleet::new).collect(),
             model,
             status: RecommenderModelStatus::default(),
-            news: Vec::new(),
-            notes: Vec::new(),
+            changed: Vec::new(),
+            events: Vec::new(),
             scaler: Scaler::default(),
             metrics: Metrics::new(),
             training: trained(),
-            seen: Vec::new(),
+            observed: Vec::new(),
             unready: 0,
         };
-        site.look(0);
+        site.reconcile(0);
         site
     }
 
-    /// The operator is another process now: of the old one there is the status.
+    /// The operator restarts: only the status is left of the old process.
     pub fn restart(&mut self, now: i64) {
         self.scaler = Scaler::default();
-        self.look(now);
+        self.reconcile(now);
     }
 
-    /// From the next look on, so many of the first fleet's pods do not pass their readiness probes.
+    /// From the next reconcile on, so many of the first fleet's pods fail their readiness probes.
     pub fn lose_readiness(&mut self, count: u32) {
-        (self.unready, self.seen) = (count, Vec::new());
+        (self.unready, self.observed) = (count, Vec::new());
     }
 
-    /// A scrape interval goes by. Returns what is recorded at its end.
+    /// One scrape interval passes. Returns what is recorded at its end.
     pub fn go_on(&mut self, load: Load, now: i64) -> Vec<Recorded> {
         let mut recorded = Vec::new();
         for fleet in &mut self.fleets {
             fleet.follow(now);
             recorded.extend(fleet.measure(load, now));
         }
-        if self.seen != self.pods(now) {
-            self.look(now);
+        if self.observed != self.pods(now) {
+            self.reconcile(now);
         }
         recorded
     }
 
-    /// A tick, and the look at the object that it may call for.
+    /// A tick, and the reconcile of the object if the tick enqueues it.
     pub fn tick(&mut self, readings: Option<&Readings>, now: i64) {
-        let touched = self.scaler.tick(&|_| true, readings, self.metrics.scaling(), at(now), now as f64);
-        if !touched.is_empty() {
-            self.news.push(now);
-            self.look(now);
+        let enqueued = self.scaler.tick(&|_| true, readings, self.metrics.scaling(), at(now), now as f64);
+        if !enqueued.is_empty() {
+            self.changed.push(now);
+            self.reconcile(now);
         }
     }
 
-    /// As the operator looks at an object: takes over what was decided, moves the autoscaler's window, tells.
-    pub fn look(&mut self, now: i64) {
-        let family = self.family(now);
-        let decided = self.scaler.look(&self.model, &family, &self.status, self.metrics.scaling(), at(now));
-        let scaling = Scaling { decided, foreign: BTreeMap::new() };
+    /// One reconcile: applies the decisions to the autoscaler and the replicas, computes the status, and emits Events.
+    pub fn reconcile(&mut self, now: i64) {
+        let children = self.children(now);
+        let decided = self.scaler.reconcile(&self.model, &children, &self.status, self.metrics.scaling(), at(now));
+        let scaling = Scaling { decided, external: BTreeMap::new() };
         self.render(&scaling);
         self.order(&scaling);
         let next = status::compute(&status::Inputs {
             model: &self.model,
             prior: &self.status,
             training: &self.training,
-            family: &family,
+            children: &children,
             problems: &[],
             scaling: &scaling,
             now: at(now),
         });
-        self.notes.extend(status::notes(&self.status, &next).into_iter().map(|note| (now, note)));
+        self.events.extend(status::events(&self.status, &next).into_iter().map(|event| (now, event)));
         self.status = next;
-        self.seen = self.pods(now);
+        self.observed = self.pods(now);
     }
 
     fn render(&mut self, scaling: &Scaling) {
@@ -123,7 +124,7 @@ impl Site {
                 train: None,
                 replicas: self.fleets.iter().map(replicas).collect(),
                 open: scaling.open(&self.model),
-                left_alone: Default::default(),
+                externally_scaled: Default::default(),
             },
         );
         for fleet in &mut self.fleets {
@@ -136,16 +137,16 @@ impl Site {
         }
     }
 
-    /// What is newly decided is ordered at once.
+    /// Sets the replicas of new decisions on the Deployments.
     fn order(&mut self, scaling: &Scaling) {
         for fleet in &mut self.fleets {
-            let ordered = to_order(&self.status, &fleet.workload, &scaling.decided, fleet.desired as i32);
+            let ordered = replicas_to_order(&self.status, &fleet.workload, &scaling.decided, fleet.desired as i32);
             fleet.desired = ordered.map_or(fleet.desired, |ordered| ordered as u32);
         }
     }
 
-    /// What a workload's status says.
-    pub fn told(&self, workload: &str) -> Option<&ScalingStatus> {
+    /// The scaling status of a workload.
+    pub fn reported(&self, workload: &str) -> Option<&ScalingStatus> {
         match self.status.workers.iter().find(|worker| worker.name == workload) {
             Some(worker) => worker.scaling.as_ref(),
             None => self.status.serving.as_ref()?.scaling.as_ref(),
@@ -153,7 +154,7 @@ impl Site {
     }
 
     pub fn scaling_active(&self) -> &Condition {
-        self.status.conditions.iter().find(|condition| condition.type_ == types::SCALING_ACTIVE).expect("told")
+        self.status.conditions.iter().find(|condition| condition.type_ == types::SCALING_ACTIVE).expect("reported")
     }
 
     /// Desired and ready pods of each fleet.
@@ -161,30 +162,30 @@ impl Site {
         self.fleets.iter().map(|fleet| (fleet.desired, fleet.ready(now))).collect()
     }
 
-    fn family(&self, now: i64) -> Family {
-        let mut family = Family::default();
+    fn children(&self, now: i64) -> Children {
+        let mut children = Children::default();
         for fleet in &self.fleets {
             let (name, component) = (&fleet.workload.deployment, &fleet.workload.component);
-            let facts = Facts::Deployment(deployment(
+            let state = ChildState::Deployment(deployment(
                 component,
                 fleet.desired as i32,
                 fleet.ready(now).saturating_sub(self.unready) as i32,
             ));
-            family = family.with(Watched::Child(Kind::Deployment), name, facts, None);
+            children = children.with(Watched::Child(Kind::Deployment), name, state, None);
             for (index, ready) in fleet.ready.iter().enumerate() {
                 let pod = pod(component, *ready, fleet.startup, now);
                 let ready_since = pod.ready_since.filter(|_| index >= self.unready as usize);
                 let lost_readiness = pod.started && ready_since.is_none();
-                let pod = PodFacts { name: format!("{name}-{index}"), ready_since, lost_readiness, ..pod };
-                family = family.with(Watched::Pod, &format!("{name}-{index}"), Facts::Nothing, Some(pod));
+                let pod = PodState { name: format!("{name}-{index}"), ready_since, lost_readiness, ..pod };
+                children = children.with(Watched::Pod, &format!("{name}-{index}"), ChildState::Nothing, Some(pod));
             }
         }
-        family
+        children
     }
 }
 
-fn deployment(component: &str, desired: i32, ready: i32) -> DeploymentFacts {
-    DeploymentFacts {
+fn deployment(component: &str, desired: i32, ready: i32) -> DeploymentState {
+    DeploymentState {
         version: (component == "serving").then(|| "v1".into()),
         observed: true,
         observed_generation: 1,
@@ -197,9 +198,9 @@ fn deployment(component: &str, desired: i32, ready: i32) -> DeploymentFacts {
     }
 }
 
-fn pod(component: &str, ready: i64, startup: i64, now: i64) -> PodFacts {
+fn pod(component: &str, ready: i64, startup: i64, now: i64) -> PodState {
     let is_ready = ready <= now;
-    PodFacts {
+    PodState {
         started: is_ready,
         job: None,
         component: component.into(),
@@ -209,11 +210,11 @@ fn pod(component: &str, ready: i64, startup: i64, now: i64) -> PodFacts {
         started_after: is_ready.then(|| jiff::SignedDuration::from_secs(startup)),
         blocked: None,
         end: None,
-        ..PodFacts::default()
+        ..PodState::default()
     }
 }
 
-/// A model that is trained and is not to be trained anew.
+/// A trained model for which no new training is due.
 fn trained() -> Decision {
     let version = Version {
         id: "v1".into(),

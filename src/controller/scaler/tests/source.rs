@@ -1,4 +1,4 @@
-//! A Prometheus that records what fleets measure and answers with it, or with what is wrong with it.
+//! A fake Prometheus. It records what fleets measure, and answers queries with these samples or with a fault.
 
 use std::{
     collections::BTreeMap,
@@ -17,22 +17,23 @@ use crate::signals::{
     fake::{Answer, Fake, NOW, asked, matrix, reply_at},
 };
 
-/// So far back do queries look, seconds.
+/// Range of the queries, seconds.
 const RANGE: i64 = 30;
 
 /// How a query is answered.
 pub type Answering = fn(&Asked<'_>) -> Response;
 
-/// A query, and what is recorded.
+/// A query, and the recorded samples to answer it with.
 pub struct Asked<'a> {
     pub series: Series,
-    /// Seconds after [`NOW`]: the server's time, and since when it answers like this.
+    /// The server's time, seconds after [`NOW`].
     pub now: i64,
+    /// Since when it answers like this, seconds after [`NOW`].
     pub since: i64,
     samples: &'a Samples,
 }
 
-/// Samples by series and labels: when, and the value as text.
+/// Samples by series and labels: the time in seconds after [`NOW`], and the value as text.
 type Samples = BTreeMap<(Series, String), Vec<(i64, String)>>;
 
 struct State {
@@ -40,7 +41,7 @@ struct State {
     since: i64,
     samples: Samples,
     answering: Answering,
-    /// Whether each answer ends its connection, so that a server that is stopped is gone for everybody.
+    /// Whether each answer closes its connection. Otherwise open connections would outlive a server that is stopped.
     closes: bool,
 }
 
@@ -52,7 +53,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// `stops`: whether it will be stopped.
+    /// `stops`: whether the test will stop it.
     pub async fn start(stops: bool) -> Self {
         let (samples, closes) = (Samples::new(), stops);
         let state = State { now: 0, since: 0, samples, answering: |asked| asked.healthy(), closes };
@@ -65,12 +66,12 @@ impl Source {
         self.fake.as_ref().expect("runs").url.clone()
     }
 
-    /// Goes away, as a Prometheus that is stopped.
+    /// Stops listening.
     pub async fn stop(&mut self) {
         self.stopped = Some(self.fake.take().expect("runs").stop().await);
     }
 
-    /// Comes back at the same address.
+    /// Listens again at the same address.
     pub fn start_again(&mut self) {
         let listener = self.stopped.take().expect("was stopped").listen(128).expect("listens");
         self.fake = Some(Fake::start_on(listener, answer(&self.state)));
@@ -82,7 +83,7 @@ impl Source {
         (state.answering, state.since) = (answering, state.now);
     }
 
-    /// Records a value of an object of the namespace `shop` at a time, which is the server's time from then on.
+    /// Records a value for an object in the namespace `shop`. The server's time becomes `now`.
     pub fn record(&self, recommender: &str, (series, about, value): (Series, String, String), now: i64) {
         let label = series.about();
         let labels = format!(
@@ -95,7 +96,7 @@ impl Source {
     }
 }
 
-/// A reader with limits that tests can reach.
+/// A reader with limits that are low enough to be reached by tests.
 pub fn reader(url: &str) -> Reader {
     let mut config = SourceConfig::plain(url).expect("a URL");
     (config.timeout, config.max_bytes, config.max_series) = (Duration::from_millis(300), 64 << 10, 20);
@@ -116,44 +117,44 @@ fn answer(state: &Arc<Mutex<State>>) -> Answer {
 }
 
 impl Asked<'_> {
-    /// What is recorded.
+    /// The recorded samples, without a fault.
     pub fn healthy(&self) -> Response {
         self.samples(|_, _, samples| Some(samples))
     }
 
-    /// Samples of some series have another value since this fault began.
+    /// Samples of some series have this value since the fault began.
     pub fn values(&self, of: &[Series], text: &str) -> Response {
         self.samples(|series, at, value| {
             Some(if of.contains(&series) && at >= self.since { text.to_owned() } else { value })
         })
     }
 
-    /// Some series are not recorded any more.
+    /// Some series have not been recorded since the fault began.
     pub fn without(&self, of: &[Series]) -> Response {
         self.samples(|series, at, value| (!of.contains(&series) || at < self.since).then_some(value))
     }
 
-    /// All samples have a time so much later.
+    /// All samples have a time that is so many seconds later.
     pub fn later(&self, seconds: i64) -> Response {
         reply_at(self.now, 200, self.body(self.now, seconds, |_, _, value| Some(value)))
     }
 
-    /// What was answered as the fault began, with the date of now.
+    /// The answer from the begin of the fault, with the current date.
     pub fn cached(&self) -> Response {
         reply_at(self.now, 200, self.body(self.since, 0, |_, _, value| Some(value)))
     }
 
-    /// The server's clock has stopped with the fault: all is as new as it was then.
+    /// The server's clock has stopped at the begin of the fault: the ages of all samples stay the same.
     pub fn frozen(&self) -> Response {
         reply_at(self.since, 200, self.body(self.since, 0, |_, _, value| Some(value)))
     }
 
-    /// The samples that a change leaves of those in range.
+    /// The samples in range after `change`, which may also remove some.
     pub fn samples(&self, change: impl Fn(Series, i64, String) -> Option<String>) -> Response {
         reply_at(self.now, 200, self.body(self.now, 0, change))
     }
 
-    /// The answer at a time.
+    /// The body of the answer at `now`; the samples' times are `later` seconds later.
     pub fn body(&self, now: i64, later: i64, change: impl Fn(Series, i64, String) -> Option<String>) -> String {
         let of_series = self.samples.iter().filter(|((series, _), _)| *series == self.series);
         let found: Vec<(&str, String)> = of_series

@@ -4,24 +4,25 @@
 //! documentation ("Autoscaler", options) of apache/flink-kubernetes-operator:
 //! ```text
 //! capacity(u) = lag / catchUp + input * restart / catchUp + input / u
-//! wanted      = ceil(parallelism * capacity(0.7) / trueRate)       trueRate: what the parallelism processes when busy
+//! desired     = ceil(parallelism * capacity(0.7) / trueRate)       trueRate: what the parallelism processes when busy
 //! ```
-//! aligned up to a divisor of the partitions. It acts when the true rate is below capacity(1.0) without the restart, or
-//! above capacity(0.4); at most once per stabilisation (5 min), with metrics of a window of 15 min and a lag as of now;
-//! down at most by 0.6 of the parallelism and only after 1 h; catch-up 30 min, restart 5 min unless measured.
+//! rounded up to a divisor of the partitions. It acts when the true rate is below capacity(1.0) without the restart, or
+//! above capacity(0.4), at most once per stabilisation interval (5 min). Metrics are means over 15 min; the lag is the
+//! current value. It scales down by at most 0.6 of the parallelism and only after 1 h. The catch-up time is 30 min, the
+//! restart time 5 min unless measured.
 
 use std::collections::VecDeque;
 
-use crate::judge::log::{LagPolicy, Seen};
+use crate::judge::log::{LagPolicy, Observation};
 
 /// Settings, with Flink's defaults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// `utilization.target`.
     pub utilisation: f64,
-    /// `utilization.max`: beyond it scales up.
+    /// `utilization.max`: it scales up above this.
     pub most: f64,
-    /// `utilization.min`: below it scales down.
+    /// `utilization.min`: it scales down below this.
     pub least: f64,
     /// `catch-up.duration`, seconds.
     pub catch_up: f64,
@@ -55,18 +56,20 @@ impl Default for Settings {
 pub struct Flink {
     settings: Settings,
     input: VecDeque<f64>,
+    /// Second of the last change.
     scaled: u32,
+    /// Since when scaling down has been due.
     down_since: Option<u32>,
 }
 
 impl Flink {
-    /// One that has not seen anything.
+    /// An autoscaler without history.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { settings, input: VecDeque::new(), scaled: 0, down_since: None }
     }
 
-    /// `getTargetProcessingCapacity`: messages per second that are to be processed.
+    /// `getTargetProcessingCapacity`: the required capacity, messages per second.
     #[must_use]
     pub fn capacity(&self, lag: f64, input: f64, utilisation: f64, restart: bool) -> f64 {
         let settings = &self.settings;
@@ -74,33 +77,33 @@ impl Flink {
         lag / settings.catch_up + restarting + input / utilisation
     }
 
-    /// The parallelism for a true rate per replica, aligned: the next one that divides the partitions.
+    /// The parallelism for a true rate per replica, rounded up to the next divisor of the partitions.
     #[must_use]
     pub fn parallelism(&self, current: u32, lag: f64, input: f64, each: f64, partitions: u32) -> u32 {
         let rate = each * f64::from(current);
         let factor = (self.capacity(lag, input, self.settings.utilisation, true) / rate).max(1.0 - 0.6);
-        let wanted = ((f64::from(current) * factor - 1e-9).ceil() as u32).clamp(1, partitions);
-        (wanted..=partitions).find(|parallelism| partitions.is_multiple_of(*parallelism)).unwrap_or(wanted)
+        let desired = ((f64::from(current) * factor - 1e-9).ceil() as u32).clamp(1, partitions);
+        (desired..=partitions).find(|parallelism| partitions.is_multiple_of(*parallelism)).unwrap_or(desired)
     }
 }
 
 impl LagPolicy for Flink {
-    fn decide(&mut self, now: u32, seen: &Seen) -> Option<u32> {
-        self.input.push_back(seen.arrivals);
+    fn decide(&mut self, now: u32, observed: &Observation) -> Option<u32> {
+        self.input.push_back(observed.arrivals);
         if self.input.len() > self.settings.window as usize {
             self.input.pop_front();
         }
-        if seen.current == 0 || now < self.scaled + self.settings.stabilization || !now.is_multiple_of(30) {
+        if observed.current == 0 || now < self.scaled + self.settings.stabilization || !now.is_multiple_of(30) {
             return None;
         }
         let input = self.input.iter().sum::<f64>() / self.input.len() as f64;
-        let rate = seen.each * f64::from(seen.current);
-        let up = rate < self.capacity(seen.lag, input, self.settings.most, false);
-        let down = rate > self.capacity(seen.lag, input, self.settings.least, true);
-        let wanted = self.parallelism(seen.current, seen.lag, input, seen.each, seen.partitions);
-        if up && wanted > seen.current {
+        let rate = observed.each * f64::from(observed.current);
+        let up = rate < self.capacity(observed.lag, input, self.settings.most, false);
+        let down = rate > self.capacity(observed.lag, input, self.settings.least, true);
+        let desired = self.parallelism(observed.current, observed.lag, input, observed.each, observed.partitions);
+        if up && desired > observed.current {
             self.down_since = None;
-        } else if down && wanted < seen.current {
+        } else if down && desired < observed.current {
             let since = *self.down_since.get_or_insert(now);
             if now - since < self.settings.down_interval {
                 return None;
@@ -110,7 +113,7 @@ impl LagPolicy for Flink {
             return None;
         }
         (self.scaled, self.down_since) = (now, None);
-        Some(wanted)
+        Some(desired)
     }
 }
 
@@ -137,10 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn within_the_band_nothing_happens() {
-        let seen = Seen { current: 5, lag: 0.0, arrivals: 70.0, each: 20.0, partitions: 12, ..Seen::default() };
-        assert_eq!(Flink::new(Settings::default()).decide(600, &seen), None);
-        let busy = Seen { arrivals: 110.0, ..seen };
+    fn nothing_changes_within_the_utilisation_band() {
+        let observed =
+            Observation { current: 5, lag: 0.0, arrivals: 70.0, each: 20.0, partitions: 12, ..Observation::default() };
+        assert_eq!(Flink::new(Settings::default()).decide(600, &observed), None);
+        let busy = Observation { arrivals: 110.0, ..observed };
         assert_eq!(Flink::new(Settings::default()).decide(600, &busy), Some(12));
     }
 }

@@ -3,16 +3,17 @@
 //! From the Kubernetes documentation ("Horizontal Pod Autoscaling", Algorithm details) and
 //! `pkg/controller/podautoscaler/{replica_calculator,horizontal}.go`: every 15 s
 //! ```text
-//! wanted = ceil(pods * metric / target), none when |metric / target - 1| <= 0.1
+//! desired = ceil(pods * metric / target), unchanged when |metric / target - 1| <= 0.1
 //! ```
-//! Pods that are not ready count as 0 when the others want more, and not at all when they want less; those without a
-//! metric as 0 and as the target. When that turns the direction or falls within the tolerance, nothing changes; without the
-//! metric of any pod nothing is decided (`<unknown>`). Then at most twice the pods or 4 more per 15 s, and down only to the
-//! most that was wanted within 300 s.
+//! Pods that are not ready count as 0 when the others require more pods, and not at all when they require fewer. Pods
+//! without a metric count as 0 when the others require more pods, and as the target when they require fewer. If that
+//! reverses the direction or falls within the tolerance, nothing changes. Without the metric of any pod there is no
+//! decision (`<unknown>`). Scale-up is limited to twice the pods or 4 more per 15 s, scale-down to the highest
+//! recommendation of the last 300 s.
 //!
-//! CPU comes from the kubelets, whether the servers answer or not, but that of a pod that is not ready is left out for the
-//! first five minutes of its life ([`Pods::counted`]); later it counts, because the pod was ready once. Latency and rates
-//! come from the pods through Prometheus, which misses those that do not answer.
+//! CPU comes from the kubelets, whether or not the servers answer. The CPU of a pod that is not ready is ignored in the
+//! first five minutes after its start ([`Pods::counted`]); later it counts, because the pod was ready once. Latency and
+//! rates come from the pods through Prometheus, without the pods that do not answer.
 
 use std::collections::VecDeque;
 
@@ -20,7 +21,7 @@ use super::super::cohort::SCRAPE;
 use super::super::run::Policy;
 use super::super::telemetry::{Pods, Telemetry};
 
-/// What the HPA looks at.
+/// The metric of an HPA.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Metric {
     /// CPU of the pods relative to their requests (here: to all of their workers), through metrics-server (15 s).
@@ -28,14 +29,14 @@ pub enum Metric {
         /// Target utilisation, 0 to 1.
         target: f64,
     },
-    /// p95 as an external metric of type Value, as one writes it in PromQL.
+    /// p95 as an external metric of type Value, from a PromQL query.
     Latency {
         /// Target, seconds.
         target: f64,
         /// Window of the rate, seconds.
         window: u32,
     },
-    /// Requests per second of a pod, a Pods metric with an AverageValue.
+    /// Requests per second and pod, a Pods metric of type AverageValue.
     Rate {
         /// Requests per second and pod.
         target: f64,
@@ -44,22 +45,23 @@ pub enum Metric {
     },
 }
 
-/// A metric of pods.
+/// A metric over pods.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PerPod {
-    /// The sum over the pods that count.
+    /// Sum over the pods that count.
     pub sum: f64,
-    /// How many those are.
+    /// Number of those pods.
     pub pods: u32,
-    /// Pods that are not ready, and pods without a metric.
+    /// Pods that are not ready.
     pub unready: u32,
+    /// Pods without a metric.
     pub missing: u32,
 }
 
 /// Settings, with the defaults of Kubernetes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// What it looks at.
+    /// The metric.
     pub metric: Metric,
     /// `tolerance`.
     pub tolerance: f64,
@@ -75,7 +77,8 @@ impl Settings {
     }
 }
 
-/// Seconds between two decisions, and between two samples of metrics-server.
+/// Seconds between two decisions (`--horizontal-pod-autoscaler-sync-period`), and between two samples of
+/// metrics-server.
 pub const SYNC: u32 = 15;
 
 /// An HPA.
@@ -83,18 +86,18 @@ pub const SYNC: u32 = 15;
 pub struct Hpa {
     settings: Settings,
     phase: u32,
-    /// (second, wanted), falling in wanted.
-    wanted: VecDeque<(u32, u32)>,
+    /// (second, desired replicas), descending in replicas: the maximum over the stabilization window is in front.
+    desired: VecDeque<(u32, u32)>,
 }
 
 impl Hpa {
     /// An HPA whose periods begin at `phase` seconds.
     #[must_use]
     pub fn new(settings: Settings, phase: u32) -> Self {
-        Self { settings, phase, wanted: VecDeque::new() }
+        Self { settings, phase, desired: VecDeque::new() }
     }
 
-    /// `calcPlainMetricReplicas` and `GetResourceReplicas`. None when no pod has a metric that counts.
+    /// `calcPlainMetricReplicas` and `GetResourceReplicas`. None when no pod that counts has a metric.
     #[must_use]
     pub fn per_pod(&self, current: u32, metric: &PerPod, target: f64) -> Option<u32> {
         if metric.pods == 0 {
@@ -103,15 +106,15 @@ impl Hpa {
         let ratio = metric.sum / f64::from(metric.pods) / target;
         let unready = if ratio > 1.0 { metric.unready } else { 0 };
         if unready == 0 && metric.missing == 0 {
-            let wanted = ceil(ratio * f64::from(metric.pods));
-            return Some(if self.tolerated(ratio) { current } else { wanted });
+            let desired = ceil(ratio * f64::from(metric.pods));
+            return Some(if self.tolerated(ratio) { current } else { desired });
         }
         let assumed = if ratio < 1.0 { target * f64::from(metric.missing) } else { 0.0 };
         let all = f64::from(metric.pods + unready + metric.missing);
         let corrected = (metric.sum + assumed) / all / target;
-        let wanted = ceil(corrected * all);
-        let turned = (corrected > 1.0) != (ratio > 1.0) || (corrected > 1.0) != (wanted > current);
-        Some(if self.tolerated(corrected) || turned { current } else { wanted })
+        let desired = ceil(corrected * all);
+        let turned = (corrected > 1.0) != (ratio > 1.0) || (corrected > 1.0) != (desired > current);
+        Some(if self.tolerated(corrected) || turned { current } else { desired })
     }
 
     /// `GetExternalMetricReplicas` for a Value: the ratio times the ready pods.
@@ -121,7 +124,7 @@ impl Hpa {
         if self.tolerated(ratio) { current } else { ceil(ratio * f64::from(ready)) }
     }
 
-    /// `GetExternalPerPodMetricReplicas` for an AverageValue: the sum over the target, whatever the pods.
+    /// `GetExternalPerPodMetricReplicas` for an AverageValue: the sum divided by the target, regardless of the pods.
     #[must_use]
     pub fn external_average(&self, current: u32, sum: f64, target: f64) -> u32 {
         let ratio = sum / (target * f64::from(current.max(1)));
@@ -132,20 +135,20 @@ impl Hpa {
         (ratio - 1.0).abs() <= self.settings.tolerance
     }
 
-    /// The stabilisation and the default scaling policies on what is wanted.
-    pub fn behave(&mut self, now: u32, current: u32, wanted: u32) -> u32 {
-        while self.wanted.back().is_some_and(|(_, before)| *before <= wanted) {
-            self.wanted.pop_back();
+    /// Applies the stabilisation window and the default scaling policies to the desired replicas.
+    pub fn behave(&mut self, now: u32, current: u32, desired: u32) -> u32 {
+        while self.desired.back().is_some_and(|(_, before)| *before <= desired) {
+            self.desired.pop_back();
         }
-        self.wanted.push_back((now, wanted));
-        while self.wanted.front().is_some_and(|(at, _)| at + self.settings.stabilization < now) {
-            self.wanted.pop_front();
+        self.desired.push_back((now, desired));
+        while self.desired.front().is_some_and(|(at, _)| at + self.settings.stabilization < now) {
+            self.desired.pop_front();
         }
-        let stabilized = self.wanted.front().map_or(wanted, |(_, most)| *most).min(current.max(wanted));
+        let stabilized = self.desired.front().map_or(desired, |(_, most)| *most).min(current.max(desired));
         stabilized.min((current * 2).max(current + 4))
     }
 
-    fn wanted(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32> {
+    fn desired(&self, now: u32, telemetry: &Telemetry, pods: Pods) -> Option<u32> {
         let at = now.saturating_sub(SCRAPE);
         match self.settings.metric {
             Metric::Cpu { target } => {
@@ -171,7 +174,7 @@ impl Hpa {
 }
 
 fn ceil(replicas: f64) -> u32 {
-    // As the source: the product carries the error of floating point, so an exact number stays itself.
+    // As in the source: tolerates the floating-point error of the product, so that an integer is not rounded up.
     (replicas - 1e-9).ceil().max(0.0) as u32
 }
 
@@ -180,8 +183,8 @@ impl Policy for Hpa {
         if now % SYNC != self.phase || telemetry.scrape_lost() {
             return None;
         }
-        let wanted = self.wanted(now, telemetry, pods)?;
-        Some(self.behave(now, pods.replicas, wanted))
+        let desired = self.desired(now, telemetry, pods)?;
+        Some(self.behave(now, pods.replicas, desired))
     }
 
     fn reads_latency(&self) -> bool {
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_documentation_doubles() {
+    fn the_examples_of_the_documentation_double_and_halve() {
         // 200m used of a target of 100m doubles, 50m halves.
         assert_eq!(hpa().per_pod(4, &of(4, 0.2), 0.1), Some(8));
         assert_eq!(hpa().per_pod(4, &of(4, 0.05), 0.1), Some(2));
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn unready_pods_count_as_zero_on_the_way_up_and_not_at_all_on_the_way_down() {
+    fn unready_pods_count_as_zero_on_scale_up_and_not_at_all_on_scale_down() {
         // (3 * 0.9) / 5 / 0.5 = 1.08: tolerated, although the ready ones alone are at 1.8.
         assert_eq!(hpa().per_pod(5, &PerPod { unready: 2, ..of(3, 0.9) }, 0.5), Some(5));
         // (3 * 1.0) / 4 / 0.5 = 1.5, times 4.
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_without_a_metric_count_as_zero_on_the_way_up_and_as_the_target_on_the_way_down() {
+    fn pods_without_a_metric_count_as_zero_on_scale_up_and_as_the_target_on_scale_down() {
         assert_eq!(hpa().per_pod(4, &PerPod { missing: 1, ..of(3, 1.0) }, 0.5), Some(6));
         // (3 * 0.2 + 0.5) / 4 / 0.5 = 0.55, times 4.
         assert_eq!(hpa().per_pod(4, &PerPod { missing: 1, ..of(3, 0.2) }, 0.5), Some(3));
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn up_by_a_factor_of_two_or_four_pods_and_down_after_five_minutes() {
+    fn scale_up_is_limited_to_twice_or_four_pods_and_scale_down_waits_five_minutes() {
         let mut hpa = hpa();
         assert_eq!(hpa.behave(0, 2, 50), 6);
         assert_eq!(hpa.behave(15, 6, 50), 12);

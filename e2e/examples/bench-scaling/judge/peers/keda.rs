@@ -1,13 +1,14 @@
 //! KEDA's Kafka scaler and the HPA it feeds.
 //!
-//! From `pkg/scalers/kafka_scaler.go` of kedacore/keda and its documentation ("Apache Kafka", 2.21): the metric is the sum
-//! over partitions of latest minus committed offset, at most partitions × lagThreshold (unless idle consumers are
-//! allowed); lagThreshold is 10. It is an external metric of type AverageValue, so the HPA wants
-//! `ceil(metric / lagThreshold)`, whatever the replicas, with its tolerance, policies and stabilisation ([`super::hpa`]).
-//! Between 0 and 1 KEDA itself decides every 30 s (on: lag above activationLagThreshold 0; off after 300 s).
+//! From `pkg/scalers/kafka_scaler.go` of kedacore/keda and its documentation ("Apache Kafka", 2.21): the metric is the
+//! sum over partitions of latest minus committed offset, at most partitions × lagThreshold (unless idle consumers are
+//! allowed); lagThreshold is 10. It is an external metric of type AverageValue, so the HPA computes
+//! `ceil(metric / lagThreshold)` regardless of the current replicas, with its tolerance, policies and stabilisation
+//! ([`super::hpa`]). KEDA itself decides between 0 and 1 replicas every 30 s (on: lag above activationLagThreshold 0;
+//! off after 300 s).
 
 use super::hpa::{Hpa, Metric, SYNC, Settings as HpaSettings};
-use crate::judge::log::{LagPolicy, Seen};
+use crate::judge::log::{LagPolicy, Observation};
 
 /// The scaler of one consumer group.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Keda {
 }
 
 impl Keda {
-    /// KEDA's default.
+    /// The default `lagThreshold` of KEDA, messages per replica.
     pub const LAG_THRESHOLD: f64 = 10.0;
 
     /// A scaler with that `lagThreshold`, in messages per replica.
@@ -28,7 +29,7 @@ impl Keda {
         Self { threshold, hpa, phase }
     }
 
-    /// The metric that the HPA gets, messages.
+    /// The metric for the HPA, messages.
     #[must_use]
     pub fn metric(&self, lag: f64, partitions: u32) -> f64 {
         lag.min(f64::from(partitions) * self.threshold)
@@ -36,12 +37,13 @@ impl Keda {
 }
 
 impl LagPolicy for Keda {
-    fn decide(&mut self, now: u32, seen: &Seen) -> Option<u32> {
+    fn decide(&mut self, now: u32, observed: &Observation) -> Option<u32> {
         if now % SYNC != self.phase {
             return None;
         }
-        let wanted = self.hpa.external_average(seen.current, self.metric(seen.lag, seen.partitions), self.threshold);
-        Some(self.hpa.behave(now, seen.current, wanted).max(1))
+        let desired =
+            self.hpa.external_average(observed.current, self.metric(observed.lag, observed.partitions), self.threshold);
+        Some(self.hpa.behave(now, observed.current, desired).max(1))
     }
 }
 
@@ -58,8 +60,8 @@ mod tests {
     }
 
     #[test]
-    fn the_hpa_behind_it_doubles_or_adds_four() {
-        let seen = Seen { current: 1, lag: 1e6, partitions: 12, ..Seen::default() };
-        assert_eq!(Keda::new(10.0, 0).decide(0, &seen), Some(5));
+    fn its_hpa_doubles_or_adds_four() {
+        let observed = Observation { current: 1, lag: 1e6, partitions: 12, ..Observation::default() };
+        assert_eq!(Keda::new(10.0, 0).decide(0, &observed), Some(5));
     }
 }

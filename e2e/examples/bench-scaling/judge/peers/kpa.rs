@@ -4,14 +4,15 @@
 //! knative/serving: every 2 s, with the mean concurrency of the stable window (60 s) and of the panic window (10 % of it),
 //! both from samples of every second:
 //! ```text
-//! wanted      = ceil(concurrency / target), within [floor(ready / maxDown), ceil(maxUp * ready)]   target = 70 % of the limit
-//! panic       when ceil(panicConcurrency / target) / ready >= 2, until that was not so for a stable window
-//! in panic    the highest of both windows since panic began; it never goes down
+//! desired     = ceil(concurrency / target), within [floor(ready / maxDown), ceil(maxUp * ready)]   target = 70 % of the limit
+//! panic       when ceil(panicConcurrency / target) / ready >= 2, until that was false for a stable window
+//! in panic    the highest of both windows since panic began; it never scales down
 //! ```
-//! Its queue proxy in each pod lets through as many requests as the server has workers (`containerConcurrency`), holds
-//! the rest, and counts both; so the server answers its probes, and the count never waits for the server. Its activator,
-//! which is in the path while there is little spare capacity, hands what waits to any pod with room
-//! ([`Policy::fronted`]). That it also buffers requests while there are no pods is not simulated: nothing here goes to zero.
+//! Its queue proxy in each pod passes as many requests as the server has workers (`containerConcurrency`), holds back
+//! the rest, and counts both. So the server answers its probes, and the count does not depend on the server. Its
+//! activator, which is in the path while there is little spare capacity, passes waiting requests to any pod with a free
+//! worker ([`Policy::fronted`]). The activator also buffers requests while there are no pods. This is not simulated,
+//! since no run scales to zero.
 
 use super::super::run::Policy;
 use super::super::telemetry::{Pods, Telemetry};
@@ -19,17 +20,17 @@ use super::super::telemetry::{Pods, Telemetry};
 /// Settings, with Knative's defaults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// Requests in one pod to aim at: limit times target utilisation.
+    /// Target number of requests in one pod: limit times target utilisation.
     pub target: f64,
     /// Stable window, seconds.
     pub stable: u32,
     /// Panic window, per cent of the stable one.
     pub panic_percent: f64,
-    /// Panic when that many times the ready pods are wanted.
+    /// Panic when the desired pods are at least this multiple of the ready pods.
     pub panic_threshold: f64,
-    /// Most growth per decision.
+    /// `max-scale-up-rate`: highest factor per decision.
     pub max_up: f64,
-    /// Most shrinking per decision.
+    /// `max-scale-down-rate`: highest divisor per decision.
     pub max_down: f64,
     /// `scale-down-delay`, seconds.
     pub delay: u32,
@@ -55,14 +56,16 @@ impl Settings {
 #[derive(Debug)]
 pub struct Kpa {
     settings: Settings,
+    /// Second of the last decision that fulfilled the panic condition.
     panicking: Option<u32>,
+    /// Most pods since panic began.
     most: u32,
-    /// (second, wanted), falling in wanted: the maximum over the scale-down delay.
+    /// (second, desired pods), descending in pods: the maximum over the scale-down delay is in front.
     delayed: std::collections::VecDeque<(u32, u32)>,
 }
 
 impl Kpa {
-    /// An autoscaler that has not seen anything.
+    /// An autoscaler without history.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { settings, panicking: None, most: 0, delayed: std::collections::VecDeque::new() }
@@ -80,23 +83,23 @@ impl Kpa {
         } else if self.panicking.is_some_and(|since| since + settings.stable < now) {
             (self.panicking, self.most) = (None, 0);
         }
-        let mut wanted = stable_pods;
+        let mut desired = stable_pods;
         if self.panicking.is_some() {
             self.most = self.most.max(stable_pods).max(panic_pods);
-            wanted = self.most;
+            desired = self.most;
         }
-        self.delay(now, wanted)
+        self.delay(now, desired)
     }
 
-    fn delay(&mut self, now: u32, wanted: u32) -> u32 {
-        while self.delayed.back().is_some_and(|(_, before)| *before <= wanted) {
+    fn delay(&mut self, now: u32, desired: u32) -> u32 {
+        while self.delayed.back().is_some_and(|(_, before)| *before <= desired) {
             self.delayed.pop_back();
         }
-        self.delayed.push_back((now, wanted));
+        self.delayed.push_back((now, desired));
         while self.delayed.front().is_some_and(|(at, _)| at + self.settings.delay < now) {
             self.delayed.pop_front();
         }
-        self.delayed.front().map_or(wanted, |(_, most)| *most)
+        self.delayed.front().map_or(desired, |(_, most)| *most)
     }
 }
 
@@ -131,20 +134,20 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_down_by_half_at_most() {
+    fn scale_down_is_limited_to_half() {
         assert_eq!(kpa().scale(0, 9, 0.0, 0.0), 4);
         assert_eq!(kpa().scale(0, 1, 0.0, 0.0), 0);
     }
 
     #[test]
-    fn the_example_in_the_source_grows_by_a_pod_although_the_rate_is_low() {
-        // MSUR=1.1, OCC=3, RPC=2, TV=1 => wanted 3, MSU=ceil(2.2)=3.
+    fn the_example_in_the_source_adds_a_pod_despite_a_low_scale_up_rate() {
+        // MSUR=1.1, OCC=3, RPC=2, TV=1 => desired 3, MSU=ceil(2.2)=3.
         let mut kpa = Kpa::new(Settings { target: 1.0, max_up: 1.1, ..Settings::new(1, 1.0) });
         assert_eq!(kpa.scale(0, 2, 3.0, 3.0), 3);
     }
 
     #[test]
-    fn panic_begins_at_twice_the_pods_holds_the_most_and_ends_after_a_stable_window() {
+    fn panic_begins_at_twice_the_pods_keeps_the_maximum_and_ends_after_a_stable_window() {
         let mut kpa = kpa();
         assert_eq!(kpa.scale(0, 5, 35.0, 62.0), 5, "9 pods of 5 are below twice");
         assert_eq!(kpa.scale(2, 5, 40.0, 70.0), 10, "10 of 5 are twice");
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_down_delay_keeps_the_most_of_its_time() {
+    fn the_scale_down_delay_keeps_the_maximum_of_its_window() {
         let mut kpa = Kpa::new(Settings { delay: 30, ..Settings::new(10, 0.7) });
         assert_eq!(kpa.scale(0, 6, 42.0, 42.0), 6);
         assert_eq!(kpa.scale(30, 6, 28.0, 28.0), 6);

@@ -1,4 +1,4 @@
-//! The autoscalers people use today, from their published formulas, each checked against values computed by hand.
+//! Common autoscalers, implemented from their published formulas. Each is tested against values computed by hand.
 
 pub mod flink;
 pub mod hpa;

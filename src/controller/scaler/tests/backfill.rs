@@ -1,4 +1,4 @@
-//! A workload remembers the load that was recorded before its operator began.
+//! A workload replays the load that was recorded before the operator started.
 
 use serde_json::json;
 
@@ -14,15 +14,16 @@ use crate::{
     signals::Subject,
 };
 
-/// Seconds until what was learned is in the status, and a tick after that.
+/// Seconds until the learned estimates are in the status.
 const BEFORE: i64 = 900;
+/// One tick later, seconds.
 const NOW: f64 = (BEFORE + TICK) as f64;
 
 fn site() -> Site {
     Site::new(model("packages", json!({"serving": serving(latency())})))
 }
 
-/// An hour of 330 requests/s with, ten minutes ago, so many for a minute.
+/// An hour of 330 requests/s. Ten minutes ago there were `crowd` requests/s for a minute.
 fn past(crowd: f64) -> Past {
     let loads = (-720..=0).map(|step| {
         let load = if (-120..-108).contains(&step) { crowd } else { 330.0 };
@@ -32,54 +33,54 @@ fn past(crowd: f64) -> Past {
 }
 
 #[test]
-fn only_who_was_decided_on_before_is_asked_for_and_only_once() {
+fn only_workloads_with_an_earlier_decision_are_backfilled_and_only_once() {
     let mut site = site();
     run(&mut site, 0, BEFORE, HIGH);
     let all = |_: &str| true;
-    assert!(site.scaler.forgetful(&all, NOW).is_none(), "it has lived through all there is");
+    assert!(site.scaler.next_backfill(&all, NOW).is_none(), "this process saw all of the load");
 
     site.restart(BEFORE);
-    assert!(site.scaler.forgetful(&all, NOW).is_none(), "before its first tick");
+    assert!(site.scaler.next_backfill(&all, NOW).is_none(), "before its first tick");
     run(&mut site, BEFORE, BEFORE + TICK, HIGH);
-    assert!(site.scaler.forgetful(&|source| source == "other", NOW).is_none());
-    let forgetful = site.scaler.forgetful(&all, NOW).expect("a process that knows nothing");
+    assert!(site.scaler.next_backfill(&|source| source == "other", NOW).is_none());
+    let next_backfill = site.scaler.next_backfill(&all, NOW).expect("due in a new process");
     let subject = ["shop", "packages", "serving"].map(str::to_owned);
     let [namespace, recommender, workload] = subject;
-    assert_eq!(forgetful.subject, Subject { namespace, recommender, workload });
+    assert_eq!(next_backfill.subject, Subject { namespace, recommender, workload });
 
-    assert!(site.scaler.remember(&forgetful, &past(330.0), NOW));
-    assert!(site.scaler.forgetful(&all, NOW).is_none(), "it remembers");
+    assert!(site.scaler.replay(&next_backfill, &past(330.0), NOW));
+    assert!(site.scaler.next_backfill(&all, NOW).is_none(), "it is backfilled");
 }
 
 #[test]
-fn who_gets_no_answer_is_asked_for_ten_times_and_an_empty_one_is_an_answer() {
+fn an_unanswered_backfill_is_tried_ten_times_and_an_empty_answer_ends_it() {
     let mut site = site();
     run(&mut site, 0, BEFORE, HIGH);
     site.restart(BEFORE);
     run(&mut site, BEFORE, BEFORE + TICK, HIGH);
-    let tried = |clock: f64| site.scaler.forgetful(&|_| true, clock).is_some();
+    let tried = |clock: f64| site.scaler.next_backfill(&|_| true, clock).is_some();
     let minutes: Vec<u32> = (0..1200).filter(|minute| tried(NOW + f64::from(*minute) * 60.0)).collect();
     assert_eq!(minutes, [0, 1, 3, 7, 15, 31, 63, 127, 255, 511]);
 
     site.restart(BEFORE + TICK);
     run(&mut site, BEFORE + TICK, BEFORE + 2 * TICK, HIGH);
-    let forgetful = site.scaler.forgetful(&|_| true, NOW).expect("another process");
-    assert!(!site.scaler.remember(&forgetful, &Past::default(), NOW));
-    assert!(site.scaler.forgetful(&|_| true, NOW).is_none());
+    let next_backfill = site.scaler.next_backfill(&|_| true, NOW).expect("due in another process");
+    assert!(!site.scaler.replay(&next_backfill, &Past::default(), NOW));
+    assert!(site.scaler.next_backfill(&|_| true, NOW).is_none());
 }
 
 #[test]
-fn what_is_remembered_is_decided_with() {
+fn decisions_use_the_backfilled_load() {
     let replicas = |crowd: f64| {
         let mut site = site();
         run(&mut site, 0, BEFORE, HIGH);
         site.restart(BEFORE);
         run(&mut site, BEFORE, BEFORE + TICK, HIGH);
-        let forgetful = site.scaler.forgetful(&|_| true, NOW).expect("a process that knows nothing");
-        site.scaler.remember(&forgetful, &past(crowd), NOW);
+        let next_backfill = site.scaler.next_backfill(&|_| true, NOW).expect("due in a new process");
+        site.scaler.replay(&next_backfill, &past(crowd), NOW);
         run(&mut site, BEFORE + TICK, BEFORE + 60, HIGH);
-        site.told("serving").expect("told").replicas
+        site.reported("serving").expect("reported").replicas
     };
-    // A share of the highest load of the last 20 minutes is provided for.
+    // Replicas are provided for a share of the highest load of the last 20 minutes.
     assert!(replicas(3000.0) > replicas(330.0) + 5, "{} {}", replicas(3000.0), replicas(330.0));
 }

@@ -1,5 +1,5 @@
-//! The layers that are slow to make: a Debian root, Python libraries, a Kafka's jars. Each is kept in the cache in a file
-//! that is named after what goes into it, so that an edit of a program costs seconds.
+//! Layers that are slow to build: a Debian root, Python libraries, the jars of Kafka. Each is cached in a file that is
+//! named after a hash of its inputs, so that a change of a program costs seconds.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -13,16 +13,17 @@ use super::archive::{Config, Layer, layer_of_files};
 use crate::lock::{self, Mode};
 use crate::{command, digest, paths};
 
-/// The roots' release and the Python it has.
+/// The Debian release of the roots.
 const SUITE: &str = "bookworm";
+/// The Python version of [`SUITE`].
 const PYTHON: &str = "3.11";
-/// To be raised when the recipe of a kept layer changes.
+/// Revision of the layers' recipes. Raise it when one of them changes: it is part of the inputs of every cached layer.
 pub const REVISION: &str = "1";
 
-/// A file and its absolute path in the image.
+/// A file: its absolute path in the image, and its path on the host.
 pub type Placed = (String, PathBuf);
 
-/// An image of these kept layers, lowest first, and a last one with these files.
+/// An image of these cached layers, lowest first, and a last layer with these files.
 pub fn layered(repository: &'static str, layers: Vec<PathBuf>, files: Vec<Placed>, config: Config) -> Result<Recipe> {
     let mut inputs = String::new();
     for layer in &layers {
@@ -40,8 +41,8 @@ pub fn layered(repository: &'static str, layers: Vec<PathBuf>, files: Vec<Placed
     Ok(Recipe { repository, inputs, config, layers })
 }
 
-/// A file in the cache that is named after what goes into it; made if it is not there.
-pub fn kept(name: &str, inputs: &[&str], suffix: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+/// The file in the cache for these inputs. Builds it with `make` if it does not exist.
+pub fn cached(name: &str, inputs: &[&str], suffix: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let hash = &digest::hex(inputs.join("\n").as_bytes())[..16];
     let path = paths::cache().join("images").join(format!("{name}-{hash}.{suffix}"));
     let _one_at_a_time = lock::lock(&paths::cache().join("images.lock"), Mode::Exclusive, |_| ())?;
@@ -54,9 +55,9 @@ pub fn kept(name: &str, inputs: &[&str], suffix: &str, make: impl FnOnce(&Path) 
     Ok(path)
 }
 
-/// A Debian root that has these packages (separated by commas) beside the essential ones.
+/// A Debian root file system with the essential packages and these (comma separated).
 pub fn root(packages: &str) -> Result<PathBuf> {
-    kept("root", &[SUITE, packages, std::env::consts::ARCH, REVISION], "tar", |path| make_root(packages, path))
+    cached("root", &[SUITE, packages, std::env::consts::ARCH, REVISION], "tar", |path| make_root(packages, path))
 }
 
 fn make_root(packages: &str, path: &Path) -> Result<()> {
@@ -66,18 +67,18 @@ fn make_root(packages: &str, path: &Path) -> Result<()> {
         .args(["--variant=essential", "--skip=output/dev", &format!("--include={packages}")])
         .args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""])
         .args(excluded.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")))
-        // Java's package links its manual pages and fails without a place for them.
+        // The package of Java links its manual pages and fails without the directory for them.
         .arg("--essential-hook=mkdir -p \"$1/usr/share/man/man1\"")
         .arg(SUITE)
         .arg(path);
     command::output(&mut mmdebstrap).map(drop)
 }
 
-/// The Python libraries that a file of pinned requirements lists, where a root's Python finds them.
+/// The Python libraries of a file of pinned requirements, in the directory where the root's Python finds them.
 pub fn libraries(requirements: &Path) -> Result<PathBuf> {
     let listed = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     let inputs = [&digest::hex(&listed), PYTHON, std::env::consts::ARCH, REVISION];
-    kept("libraries", &inputs, "tar", |path| make_libraries(requirements, path))
+    cached("libraries", &inputs, "tar", |path| make_libraries(requirements, path))
 }
 
 fn make_libraries(requirements: &Path, path: &Path) -> Result<()> {
@@ -90,7 +91,8 @@ fn make_libraries(requirements: &Path, path: &Path) -> Result<()> {
         .arg("--requirement")
         .arg(requirements);
     if host_python()? != PYTHON {
-        // Wheels for the root's Python, not for the host's; compiled files would be of the wrong version.
+        // Wheels for the Python of the root, not of the host. Bytecode that the host compiles would have the wrong
+        // version.
         pip.args(["--no-compile", "--implementation", "cp", "--python-version", PYTHON]);
         for platform in ["manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34"] {
             pip.args(["--platform", &format!("{platform}_{}", std::env::consts::ARCH)]);
@@ -99,13 +101,13 @@ fn make_libraries(requirements: &Path, path: &Path) -> Result<()> {
     command::output(&mut pip)?;
     for library in ["numpy", "scipy"].map(|name| directory.join(name)) {
         if library.exists() {
-            remove_tests(&library)?; // 48 MB that nobody runs here
+            remove_tests(&library)?; // saves 48 MB
         }
     }
     layer_of_directory(&directory, &format!("usr/local/lib/python{PYTHON}/dist-packages"), path)
 }
 
-/// Writes a layer that has the directory at this place, and removes the directory.
+/// Writes a layer with the content of `directory` at `place`, and removes the directory.
 pub fn layer_of_directory(directory: &Path, place: &str, path: &Path) -> Result<()> {
     let mut layer = tar::Builder::new(BufWriter::new(File::create(path)?));
     layer.follow_symlinks(false);
@@ -115,13 +117,14 @@ pub fn layer_of_directory(directory: &Path, place: &str, path: &Path) -> Result<
     Ok(())
 }
 
-/// `3.11`.
+/// The version of the host's Python, `3.11`.
 fn host_python() -> Result<String> {
     let mut python = Command::new("python3");
     let version = command::output(python.args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]))?;
     Ok(version.trim().to_owned())
 }
 
+/// Removes every directory `tests` below this one.
 fn remove_tests(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
         let entry = entry?;
@@ -137,7 +140,7 @@ fn remove_tests(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The Python files below a directory with their place in the image, sorted.
+/// The Python files below a directory with their path in the image below `name`, sorted.
 pub fn sources(directory: &Path, name: &str) -> Result<Vec<Placed>> {
     let mut found = Vec::new();
     let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;

@@ -1,4 +1,4 @@
-//! What is kept of the objects that are watched: only what decisions and the status are made from.
+//! The state kept of the watched objects: only what decisions and the status are computed from.
 
 use std::net::IpAddr;
 
@@ -15,32 +15,33 @@ use k8s_openapi::{
 
 use crate::{
     api::{DUE_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL},
-    render::{Kind, SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
+    kinds::Kind,
+    render::{SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
 };
 
 /// The state of a child beyond its metadata.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Facts {
-    /// Nothing of interest.
+pub enum ChildState {
+    /// None is kept.
     Nothing,
     /// Of the Deployment of servers or of a worker.
-    Deployment(DeploymentFacts),
+    Deployment(DeploymentState),
     /// Of a training Job.
-    Job(JobFacts),
+    Job(JobState),
     /// Of an autoscaler.
-    Autoscaler(AutoscalerFacts),
+    Autoscaler(AutoscalerState),
 }
 
-impl Facts {
-    /// Takes over what only we know: which generation of a Deployment was ours, and when, by our own clock, a Job was
-    /// seen to end.
+impl ChildState {
+    /// Takes over what the API server does not report: the generation that our last apply of a Deployment gave, and when,
+    /// by our own clock, the end of a Job was first observed.
     pub fn keep(&mut self, before: &Self, now: Timestamp) {
         match (self, before) {
-            (Self::Deployment(seen), Self::Deployment(before)) => {
-                seen.applied_generation = seen.applied_generation.max(before.applied_generation);
+            (Self::Deployment(observed), Self::Deployment(before)) => {
+                observed.applied_generation = observed.applied_generation.max(before.applied_generation);
             }
-            (Self::Job(JobFacts { end: Some(end), .. }), Self::Job(before)) => {
-                end.seen_at = before.end.as_ref().map_or(now, |before| before.seen_at);
+            (Self::Job(JobState { end: Some(end), .. }), Self::Job(before)) => {
+                end.observed_at = before.end.as_ref().map_or(now, |before| before.observed_at);
             }
             _ => {}
         }
@@ -49,35 +50,35 @@ impl Facts {
 
 /// The state of the Deployment of servers or of a worker.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct DeploymentFacts {
+pub struct DeploymentState {
     /// The version in its pod template; none for workers.
     pub version: Option<String>,
-    /// Whether the Deployment's controller has seen the newest template.
+    /// Whether the Deployment controller has observed the newest generation.
     pub observed: bool,
-    /// The generation that its controller has seen last.
+    /// The generation that the Deployment controller observed last.
     pub observed_generation: i64,
-    /// The generation that our last apply gave; 0 when we did not apply it since we started.
+    /// The generation that our last apply gave; 0 when it was not applied since the operator started.
     pub applied_generation: i64,
-    /// Pods wanted.
+    /// Desired pods.
     pub desired: i32,
-    /// Pods there are, of any version.
+    /// Current pods, of any version.
     pub total: i32,
     /// Pods of the newest template.
     pub updated: i32,
     /// Pods that are ready, of any version.
     pub ready: i32,
-    /// Why the rollout does not go on: the progress deadline passed, or pods are refused.
+    /// Why the rollout does not progress: the progress deadline has passed, or pods are refused.
     pub stuck: Option<String>,
 }
 
-impl DeploymentFacts {
+impl DeploymentState {
     /// Whether all pods are of the newest template and ready.
     pub fn rolled_out(&self) -> bool {
         self.observed && self.updated >= self.desired && self.total == self.updated && self.ready >= self.desired
     }
 
-    /// Whether pods of an older template are still there, or are about to be replaced by what we applied. An autoscaler
-    /// that changes the number of pods rolls nothing out.
+    /// Whether pods of an older template still exist, or the Deployment controller has not observed our last apply yet. A
+    /// change of the number of pods by an autoscaler is no rollout.
     pub fn is_rolling(&self) -> bool {
         self.observed_generation < self.applied_generation || self.total != self.updated
     }
@@ -85,7 +86,7 @@ impl DeploymentFacts {
 
 /// The state of a training Job.
 #[derive(Clone, Debug, PartialEq)]
-pub struct JobFacts {
+pub struct JobState {
     /// The version it trains.
     pub version: String,
     /// When the run was due.
@@ -98,7 +99,7 @@ pub struct JobFacts {
     pub request: Option<String>,
     /// How it ended.
     pub end: Option<JobEnd>,
-    /// From when on it is news that it has no pod, as where a quota refuses it.
+    /// From when on a missing pod is reported, for example one that a quota refuses.
     pub pod_due: Timestamp,
 }
 
@@ -107,10 +108,10 @@ pub struct JobFacts {
 pub struct JobEnd {
     /// Whether it succeeded.
     pub succeeded: bool,
-    /// When, by the clock of the cluster.
+    /// When it ended, by the clock of the cluster.
     pub at: Timestamp,
-    /// When we saw it end, by our own clock; `at` where it had ended before we first saw it.
-    pub seen_at: Timestamp,
+    /// When its end was first observed, by our own clock; `at` if it had ended before it was first observed.
+    pub observed_at: Timestamp,
     /// Reason of the Job's condition, such as `BackoffLimitExceeded`.
     pub reason: String,
     /// Message of the Job's condition.
@@ -119,25 +120,25 @@ pub struct JobEnd {
 
 /// The state of an autoscaler.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AutoscalerFacts {
+pub struct AutoscalerState {
     /// When it was created.
     pub created_at: Timestamp,
-    /// Name of the Deployment whose replicas it writes; none when it writes those of something else.
+    /// Name of the Deployment it scales; none when it scales another kind.
     pub target: Option<String>,
-    /// Its condition `ScalingActive`, with the message where it is not true.
+    /// Its condition `ScalingActive`: whether it is True, and the message if it is not.
     pub active: Option<(bool, String)>,
 }
 
 /// The state of a pod.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct PodFacts {
+pub struct PodState {
     /// Its name.
     pub name: String,
-    /// Identifies the pod template it was made from, as its ReplicaSet labels it.
+    /// Identifies the pod template it was created from: the label that its ReplicaSet sets.
     pub template: String,
     /// Whether its container runs and has passed its start-up probe, and the pod is not being deleted.
     pub started: bool,
-    /// When its container was last restarted.
+    /// When its container ended before its last restart; none when it was not restarted.
     pub restarted_at: Option<Timestamp>,
     /// The Job it belongs to; none for servers and workers.
     pub job: Option<String>,
@@ -145,17 +146,17 @@ pub struct PodFacts {
     pub component: String,
     /// The version it trains or serves; empty for workers.
     pub version: String,
-    /// When it was created; the newest attempt of a Job counts.
+    /// When it was created. Of several pods of a Job the newest counts.
     pub created_at: Timestamp,
-    /// Since when it is ready without a break; none while it is not, and once it is being deleted.
+    /// Since when it is ready without interruption; none while it is not ready, and once it is being deleted.
     pub ready_since: Option<Timestamp>,
     /// Its address, by which it may be scraped whether or not it is ready; none once it has ended.
     pub address: Option<IpAddr>,
-    /// Whether it was ready, and is not any more although its container has run ever since.
+    /// Whether it was ready and is not any more, although its container has been running ever since.
     pub lost_readiness: bool,
-    /// How long it took from its creation to its being ready for the first time, in whole seconds. None before, and when its container
-    /// was restarted on the way: that is not how a start normally goes. It is not known whether a pod that was ready
-    /// when we first saw it had been ready before, so where it had, this is too long; None above [`LONGEST_START`].
+    /// Time from its creation to its first readiness, in whole seconds. None before that, and when its container was
+    /// restarted meanwhile, because that is no normal start. A pod that was ready when first observed may have been ready
+    /// before; then the value is too long. None above [`LONGEST_START`].
     pub started_after: Option<SignedDuration>,
     /// Why its container does not start.
     pub blocked: Option<Blocked>,
@@ -166,19 +167,20 @@ pub struct PodFacts {
 /// Why a container does not start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blocked {
-    /// For a person.
+    /// Readable text for the status.
     pub why: String,
-    /// From when on it counts. A pod that no node takes in its first moments mostly waits for its volume.
+    /// From when on it counts. A pod that is not scheduled in its first seconds mostly waits for its volume.
     pub counts_from: Timestamp,
 }
 
-impl PodFacts {
-    /// Takes over what only we know: how long its first start took. Readiness that is lost and comes back is no start.
+impl PodState {
+    /// Takes over the duration of the first start, which the API server does not report. A pod that becomes ready again
+    /// was not started again.
     pub fn keep(&mut self, before: &Self) {
         self.started_after = before.started_after.or(self.started_after);
     }
 
-    /// Why its container does not start, if that is not just the way every pod starts.
+    /// Why its container does not start; none while that does not count yet.
     pub fn blocked_at(&self, now: Timestamp) -> Option<&str> {
         self.blocked.as_ref().filter(|blocked| blocked.counts_from <= now).map(|blocked| blocked.why.as_str())
     }
@@ -207,8 +209,8 @@ fn label<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
     meta.labels.as_ref()?.get(name).map(String::as_str)
 }
 
-/// What counts of a Deployment.
-pub fn deployment(deployment: &Deployment) -> Facts {
+/// The state of a Deployment.
+pub fn deployment(deployment: &Deployment) -> ChildState {
     let spec = deployment.spec.as_ref();
     let status = deployment.status.clone().unwrap_or_default();
     let template = spec.and_then(|spec| spec.template.metadata.as_ref());
@@ -217,7 +219,7 @@ pub fn deployment(deployment: &Deployment) -> Facts {
         let refused = condition.type_ == "ReplicaFailure" && condition.status == "True";
         (late || refused).then(|| condition.message.clone().unwrap_or_default())
     });
-    Facts::Deployment(DeploymentFacts {
+    ChildState::Deployment(DeploymentState {
         version: template.and_then(|meta| label(meta, VERSION_LABEL)).map(Into::into),
         observed: status.observed_generation >= deployment.metadata.generation,
         observed_generation: status.observed_generation.unwrap_or_default(),
@@ -230,8 +232,8 @@ pub fn deployment(deployment: &Deployment) -> Facts {
     })
 }
 
-/// What counts of a Job. A Job without our annotations is none of our runs.
-pub fn job(job: &Job) -> Facts {
+/// The state of a Job. A Job without our version label and template annotation is not a training run.
+pub fn job(job: &Job) -> ChildState {
     let meta = &job.metadata;
     let status = job.status.clone().unwrap_or_default();
     let end = status.conditions.iter().flatten().find_map(|condition| {
@@ -240,16 +242,16 @@ pub fn job(job: &Job) -> Facts {
         ((succeeded || condition.type_ == "Failed") && condition.status == "True").then(|| JobEnd {
             succeeded,
             at,
-            seen_at: at,
+            observed_at: at,
             reason: condition.reason.clone().unwrap_or_default(),
             message: condition.message.clone().unwrap_or_default(),
         })
     });
     let (Some(version), Some(template)) = (label(meta, VERSION_LABEL), annotation(meta, TEMPLATE_ANNOTATION)) else {
-        return Facts::Nothing;
+        return ChildState::Nothing;
     };
     let created_at = instant(meta.creation_timestamp.as_ref());
-    Facts::Job(JobFacts {
+    ChildState::Job(JobState {
         version: version.into(),
         due: annotation(meta, DUE_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(created_at),
         trigger: annotation(meta, TRIGGER_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(Trigger::Initial),
@@ -260,37 +262,37 @@ pub fn job(job: &Job) -> Facts {
     })
 }
 
-/// What is known of a child from its metadata alone, before the watch has told its state. A Job that was just made runs:
-/// it must not be taken for one that is lost.
-pub fn of_new(kind: Kind, meta: &ObjectMeta) -> Facts {
+/// The state of a child known from its metadata alone, before the watch has delivered it. A Job that was just created
+/// counts as running: it must not be taken for lost.
+pub fn of_new(kind: Kind, meta: &ObjectMeta) -> ChildState {
     match kind {
         Kind::Job => job(&Job { metadata: meta.clone(), ..Job::default() }),
-        _ => Facts::Nothing,
+        _ => ChildState::Nothing,
     }
 }
 
-/// What counts of an autoscaler.
-pub fn autoscaler(autoscaler: &HorizontalPodAutoscaler) -> Facts {
+/// The state of an autoscaler.
+pub fn autoscaler(autoscaler: &HorizontalPodAutoscaler) -> ChildState {
     let conditions = autoscaler.status.as_ref().and_then(|status| status.conditions.as_ref());
     let active =
         conditions.into_iter().flatten().find(|condition| condition.type_ == "ScalingActive").map(|condition| {
             let active = condition.status == "True";
-            // The message of an active autoscaler carries changing detail that nobody needs.
+            // The message of an active autoscaler contains changing details that are not used.
             (active, if active { String::new() } else { condition.message.clone().unwrap_or_default() })
         });
     let target = autoscaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
     let is_deployment = |target: &&CrossVersionObjectReference| {
         target.kind == "Deployment" && target.api_version.as_ref().is_some_and(|version| version.starts_with("apps/"))
     };
-    Facts::Autoscaler(AutoscalerFacts {
+    ChildState::Autoscaler(AutoscalerState {
         created_at: instant(autoscaler.metadata.creation_timestamp.as_ref()),
         target: target.filter(is_deployment).map(|target| target.name.clone()),
         active,
     })
 }
 
-/// What counts of a pod.
-pub fn pod(pod: &Pod) -> PodFacts {
+/// The state of a pod.
+pub fn pod(pod: &Pod) -> PodState {
     let status = pod.status.as_ref();
     let container = status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
     let container = container.into_iter().find(|container| CONTAINERS.contains(&container.name.as_str()));
@@ -300,7 +302,7 @@ pub fn pod(pod: &Pod) -> PodFacts {
     let is_started = container.is_some_and(|container| {
         container.started == Some(true) && container.state.as_ref().is_some_and(|state| state.running.is_some())
     });
-    PodFacts {
+    PodState {
         name: pod.metadata.name.clone().unwrap_or_default(),
         template: label(&pod.metadata, TEMPLATE_HASH_LABEL).unwrap_or_default().into(),
         started: is_started && pod.metadata.deletion_timestamp.is_none(),
@@ -326,21 +328,23 @@ pub fn pod(pod: &Pod) -> PodFacts {
     }
 }
 
-/// The containers of our pods.
+/// Names of the containers of our pods.
 const CONTAINERS: [&str; 3] = [TRAINER_CONTAINER, SERVER_CONTAINER, WORKER_CONTAINER];
 
-/// The label that tells servers and workers apart.
+/// The label that distinguishes servers from workers.
 const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 
-/// The label by which a Deployment's controller tells pods of one template from those of another.
+/// The label by which the Deployment controller distinguishes pods of different templates.
 const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
-/// How long a pod may be without a node before that is news.
+/// How long a pod may be without a node, or a Job without a pod, before that is reported: 15 s. In its first seconds an
+/// unscheduled pod mostly waits for its volume.
 const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
-/// No start takes longer, as `probes.startupSeconds` has it: a pod that seems to have taken longer had been ready before.
+/// Longest possible start: 7200 s, the maximum of `probes.startupSeconds`. A pod that seems to have taken longer had been
+/// ready before.
 const LONGEST_START: SignedDuration = SignedDuration::from_secs(7200);
 
-/// Reasons for waiting that pass by themselves in a healthy start.
+/// Reasons of waiting containers that are part of a normal start.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 fn blocked(container: &ContainerStatus) -> Option<String> {
@@ -349,7 +353,7 @@ fn blocked(container: &ContainerStatus) -> Option<String> {
     if reason.is_empty() || STARTING.contains(&reason) {
         return None;
     }
-    // An image that cannot be pulled alternates between two reasons; one sentence keeps the status quiet.
+    // A failing image pull alternates between two reasons. One message for both avoids writes of the status.
     if matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull") {
         return Some(format!("image {} cannot be pulled", container.image));
     }
@@ -371,7 +375,7 @@ fn ready_since(pod: &Pod) -> Option<Timestamp> {
     ready.last_transition_time.as_ref().map(|time| time.0)
 }
 
-/// Readiness is False from a pod's creation until it is ready for the first time. Where it became False after its container
+/// The condition Ready is False from a pod's creation until its first readiness. If it became False after the container
 /// started, it was True in between.
 fn lost_readiness(pod: &Pod, container: &ContainerStatus) -> bool {
     let started = container.state.as_ref().and_then(|state| state.running.as_ref()?.started_at.as_ref());

@@ -1,4 +1,4 @@
-//! A cluster in miniature: Jobs, a status, a clock. Writes are made one after the other and may stop after any of them.
+//! A simulated cluster: Jobs, a status, a clock. Writes are made one after the other and may stop after any of them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
@@ -9,11 +9,12 @@ use crate::{
     training::{Decision, Inputs, NewRun, ObservedRun, Plan, RunState, Schedule, decide},
 };
 
+/// URI below which versions are stored.
 pub const OUTPUT: &str = "s3://models/shop/packages";
 
-/// Everything that outlives the operator, and the settings.
+/// Everything that persists over a restart of the operator, and the settings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct World {
+pub struct Simulation {
     pub plan: Plan,
     pub status: Option<TrainingStatus>,
     pub versions: Vec<Version>,
@@ -32,7 +33,7 @@ enum Write {
     Status,
 }
 
-impl World {
+impl Simulation {
     /// An object created at noon of 20 November 2026 (UTC), without a schedule.
     pub fn new() -> Self {
         let created_at = at("2026-11-20T12:00:00Z");
@@ -57,9 +58,9 @@ impl World {
     }
 
     pub fn scheduled(cron: &str) -> Self {
-        let mut world = Self::new();
-        world.plan.schedule = Some(Schedule::parse(cron, None).expect("a schedule"));
-        world
+        let mut simulation = Self::new();
+        simulation.plan.schedule = Some(Schedule::parse(cron, None).expect("a schedule"));
+        simulation
     }
 
     /// With a first version, trained at creation.
@@ -92,7 +93,7 @@ impl World {
         self.reconcile_until(usize::MAX)
     }
 
-    /// Decides, and is killed after some writes.
+    /// Decides, and is killed after `killed_after` writes.
     pub fn reconcile_until(&mut self, killed_after: usize) -> Decision {
         let decision = self.decide();
         let mut writes: Vec<_> =
@@ -122,7 +123,7 @@ impl World {
         }
     }
 
-    /// A Job whose name exists is refused.
+    /// Creates a Job, unless the name exists already.
     fn create(&mut self, run: &NewRun) {
         let job = format!("{}-{}", self.plan.base, run.version);
         if self.jobs.iter().any(|other| other.job == job) {
@@ -149,7 +150,7 @@ impl World {
         self.now = at(instant);
     }
 
-    /// The Job that is under way.
+    /// The active Job.
     pub fn active(&mut self) -> Option<&mut ObservedRun> {
         self.jobs.iter_mut().find(|job| job.state.finished_at().is_none())
     }
@@ -194,7 +195,7 @@ impl World {
         });
     }
 
-    /// Somebody deletes the Job that is under way.
+    /// Another manager deletes the active Job.
     pub fn lose_active(&mut self) {
         self.jobs.retain(|job| job.state.finished_at().is_some());
     }
@@ -215,7 +216,7 @@ pub fn report(version: &str) -> String {
     )
 }
 
-/// What the API server gives back for what was written.
+/// The value as the API server returns it after a write.
 fn read_back<T: Serialize + DeserializeOwned>(value: &T) -> T {
     let json = serde_json::to_string(value).expect("JSON");
     serde_json::from_str(&json).expect("what was written")

@@ -1,0 +1,192 @@
+//! Builds the programs of components into the cache.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Component, DIRECTORIES, component};
+use crate::lock::{self, Mode};
+use crate::progress::Progress;
+use crate::{command, paths};
+
+/// Build tags. They leave out file systems and kernel features of containerd that the cluster does not use, and all
+/// service discovery of Prometheus except for Kubernetes. One list for all programs, so that shared packages are
+/// compiled once.
+const TAGS: &str = "no_btrfs,no_devmapper,no_rdt,no_tracing,no_zfs,remove_all_sd,enable_kubernetes_sd";
+
+/// `-gcflags`: no debug information. Nobody debugs these programs, and [`LINKER`] would strip it anyway.
+const COMPILER: &str = "all=-dwarf=false";
+
+/// `-ldflags`: no symbol table.
+const LINKER: &str = "-s -w";
+
+/// `-ldflags` for the version that Kubernetes' programs report. The other programs have it in their sources.
+const KUBERNETES: &str = "k8s.io/kubernetes/cmd/...=-s -w \
+                          -X k8s.io/component-base/version.gitVersion={version} \
+                          -X k8s.io/component-base/version.gitMajor={major} \
+                          -X k8s.io/component-base/version.gitMinor={minor}";
+
+/// Programs with another name than `go build` gives them, which is the last element of the package: (built name, common
+/// name).
+const RENAMED: &[(&str, &str)] = &[("server", "etcd"), ("operator", "prometheus-operator")];
+
+/// The file that marks a component's build directory as complete.
+const COMPLETE: &str = ".complete";
+
+/// The flags of `go build`. They are part of [`Component::hash`].
+pub(super) fn flags() -> Result<Vec<String>> {
+    let mut flags = vec!["-trimpath", "-tags", TAGS, "-gcflags", COMPILER, "-ldflags", LINKER, "-ldflags"];
+    let kubernetes = component("kubernetes")?.version()?;
+    let mut numbers = kubernetes.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
+    let stamped = KUBERNETES.replace("{version}", &kubernetes).replace("{major}", major).replace("{minor}", minor);
+    flags.push(&stamped);
+    Ok(flags.into_iter().map(str::to_owned).collect())
+}
+
+/// The name of a package's program in the build directory.
+pub(super) fn program_name(package: &str) -> &str {
+    let built = built_name(package);
+    RENAMED.iter().find(|(theirs, _)| *theirs == built).map_or(built, |(_, known)| known)
+}
+
+/// The name that `go build` gives to the program: the last element of the package that is not a major version.
+fn built_name(package: &str) -> &str {
+    let is_version = |part: &str| part.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok());
+    package.rsplit('/').find(|part| !is_version(part)).unwrap_or(package)
+}
+
+/// The components that are not in the cache.
+pub(super) fn missing(components: &[&'static Component]) -> Result<Vec<&'static Component>> {
+    let mut missing = vec![];
+    for component in components {
+        if !component.build_directory()?.join(COMPLETE).exists() {
+            missing.push(*component);
+        }
+    }
+    Ok(missing)
+}
+
+/// Builds the missing components: all of one module in one `go build`, so that cores do not idle while a program is
+/// linked.
+pub(super) fn build(components: &[&'static Component], progress: Option<&Progress>) -> Result<()> {
+    if missing(components)?.is_empty() {
+        return Ok(());
+    }
+    let _one_build_at_a_time = lock::lock(&paths::cache().join("build.lock"), Mode::Exclusive, |holder| {
+        if let Some(progress) = progress {
+            progress.detail(format!("waiting for a build by {holder}"));
+        }
+    })?;
+    let missing = missing(components)?;
+    for directory in DIRECTORIES {
+        let together: Vec<_> = missing.iter().copied().filter(|component| component.directory == directory).collect();
+        if !together.is_empty() {
+            build_together(&together, progress)?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds into temporary directories and renames them, so that an interrupted build leaves nothing incomplete.
+fn build_together(components: &[&Component], progress: Option<&Progress>) -> Result<()> {
+    let built = paths::cache().join("tools/partial");
+    fresh(&built)?;
+    go_build(components, &built, progress)?;
+    for component in components {
+        let directory = component.build_directory()?;
+        let partial = directory.with_extension("partial");
+        fresh(&partial)?;
+        for package in component.packages {
+            fs::rename(built.join(built_name(package)), partial.join(program_name(package)))
+                .with_context(|| format!("go build did not make {package}"))?;
+        }
+        fs::write(partial.join(COMPLETE), "")?;
+        let _ = fs::remove_dir_all(&directory);
+        fs::rename(&partial, &directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    }
+    fs::remove_dir_all(&built).with_context(|| format!("cannot remove {}", built.display()))
+}
+
+fn fresh(directory: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(directory); // of a build that was interrupted
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
+}
+
+fn go_build(components: &[&Component], into: &Path, progress: Option<&Progress>) -> Result<()> {
+    let packages: Vec<&str> = components.iter().flat_map(|component| component.packages).copied().collect();
+    let sources = components.first().context("nothing to build")?.sources();
+    let mut child = Command::new("go")
+        .args(["build", "-v", "-o", &format!("{}/", into.display())])
+        .args(flags()?)
+        .args(&packages)
+        .env("CGO_ENABLED", "0")
+        .current_dir(&sources)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context(
+            "cannot run go. The cluster's programs are built from source: install Go 1.26 or newer \
+             (https://go.dev/dl) and have it in PATH",
+        )?;
+    let stderr = BufReader::new(child.stderr.take().context("stderr is piped")?);
+    let output: std::io::Result<Vec<String>> = match progress {
+        None => stderr.lines().collect(),
+        Some(progress) => {
+            let total = OnceLock::new();
+            thread::scope(|scope| {
+                // In a thread: on a new machine it takes as long as the downloads.
+                scope.spawn(|| total.set(count_packages(&packages, &sources)));
+                show_progress(stderr, &total, progress)
+            })
+        }
+    };
+    let output = output.context("cannot read the output of go build")?;
+    let status = child.wait()?;
+    if !status.success() {
+        let lines = command::last_lines(&output.join("\n"), 20);
+        bail!("go build in {} failed ({status}):\n{lines}", sources.display());
+    }
+    Ok(())
+}
+
+/// Shows the progress of `go build`, and collects its output. Lines with `go: ` report downloads; all other lines name
+/// a package that is compiled.
+fn show_progress(stderr: impl BufRead, total: &OnceLock<usize>, progress: &Progress) -> std::io::Result<Vec<String>> {
+    let (mut output, mut compiled) = (vec![], 0);
+    for line in stderr.lines() {
+        let line = line?;
+        compiled += usize::from(!line.starts_with("go: "));
+        progress.detail(match total.get() {
+            _ if compiled == 0 => line.trim_start_matches("go: ").to_owned(),
+            Some(total) if *total > 0 => format!("{compiled} of at most {total} packages"),
+            _ => format!("{compiled} packages"),
+        });
+        output.push(line);
+    }
+    Ok(output)
+}
+
+/// How many packages a build from nothing compiles. Only for the display: 0 when they cannot be counted.
+fn count_packages(packages: &[&str], sources: &Path) -> usize {
+    let mut list = Command::new("go");
+    list.args(["list", "-deps", "-tags", TAGS]).args(packages).env("CGO_ENABLED", "0").current_dir(sources);
+    command::output(&mut list).map_or(0, |text| text.lines().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_flags_contain_the_version_of_kubernetes() {
+        let flags = flags().expect("has a version").join(" ");
+        assert!(flags.contains("gitVersion=v1.") && flags.contains("gitMajor=1 "), "{flags}");
+    }
+}

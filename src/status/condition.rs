@@ -1,0 +1,384 @@
+//! Status, reason and message of each condition.
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::Inputs;
+use crate::{
+    api::{
+        ScalingStatus, ServingStatus,
+        conditions::{reasons, types},
+    },
+    apply::Problem,
+    kinds::Kind,
+    model::{Scaling, Workload, names},
+    observe::{DeploymentState, PodState},
+    training::Outcome,
+};
+
+/// Age of an autoscaler from which missing metrics are reported: 180 s. It gets its first metrics some time after the
+/// pods' start.
+pub const FIRST_METRICS: SignedDuration = SignedDuration::from_secs(180);
+
+/// Status, reason and message of a condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConditionValue {
+    /// `True`, `False` or `Unknown`.
+    pub status: &'static str,
+    /// Why, as one of [`reasons`].
+    pub reason: String,
+    /// Why, as readable text.
+    pub message: String,
+}
+
+impl ConditionValue {
+    /// With the status `True`.
+    pub fn yes(reason: &str, message: impl Into<String>) -> Self {
+        Self { status: "True", reason: reason.into(), message: message.into() }
+    }
+
+    /// With the status `False`.
+    pub fn no(reason: &str, message: impl Into<String>) -> Self {
+        Self { status: "False", reason: reason.into(), message: message.into() }
+    }
+
+    /// With the status `Unknown`.
+    pub fn unknown(reason: &str, message: impl Into<String>) -> Self {
+        Self { status: "Unknown", reason: reason.into(), message: message.into() }
+    }
+
+    /// Of a condition that was not computed yet.
+    pub fn pending() -> Self {
+        Self::unknown(reasons::PENDING, "not evaluated yet")
+    }
+
+    /// Whether the status is `True`.
+    pub fn is_yes(&self) -> bool {
+        self.status == "True"
+    }
+}
+
+impl From<&Condition> for ConditionValue {
+    fn from(condition: &Condition) -> Self {
+        let make = match condition.status.as_str() {
+            "True" => Self::yes,
+            "False" => Self::no,
+            _ => Self::unknown,
+        };
+        make(&condition.reason, condition.message.clone())
+    }
+}
+
+impl From<&Outcome> for ConditionValue {
+    fn from(outcome: &Outcome) -> Self {
+        Self { status: outcome.status.as_str(), reason: outcome.reason.into(), message: outcome.message.clone() }
+    }
+}
+
+/// A problem with a child that serving needs; workers have Deployments of their own.
+fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a Problem> {
+    let serving = names::serving(&inputs.model.identity.base);
+    let concerns = |problem: &&Problem| {
+        problem.kind.condition() == types::SERVING_READY
+            && (problem.kind != Kind::Deployment || problem.name == serving)
+    };
+    inputs.problems.iter().find(concerns)
+}
+
+/// The first problem with a child that a condition reports.
+fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a Problem> {
+    inputs.problems.iter().find(|problem| problem.kind.condition() == condition)
+}
+
+/// ServingReady:
+///
+/// | a child is not as desired | desired version | Deployment | condition |
+/// |---|---|---|---|
+/// | yes | any | any | False, the problem's reason |
+/// | no | none | any | False, NoVersion |
+/// | no | new, or with new settings | stuck | False, RolloutStuck |
+/// | no | new, or with new settings | older pods exist | False, RollingOut |
+/// | no | rolled out before | fewer ready than the minimum, because some left the Service under load | False, ServersOverloaded |
+/// | no | rolled out before | fewer ready than the minimum | False, ReplicasMissing |
+/// | no | rolled out before | enough ready | True, Serving |
+pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>, serving: &ServingStatus) -> ConditionValue {
+    if let Some(problem) = serving_problem(inputs) {
+        return ConditionValue::no(problem.reason, &problem.message);
+    }
+    let Some(desired) = inputs.training.versions.first() else {
+        return ConditionValue::no(reasons::NO_VERSION, "there is no trained version to serve yet");
+    };
+    let why = || {
+        let pod = inputs.children.pods().filter(|pod| pod.job.is_none() && pod.version == desired.id);
+        let pod = pod.filter_map(|pod| pod.blocked_at(inputs.now)).min();
+        let why = pod.or(deployment.and_then(|state| state.stuck.as_deref()));
+        why.map(|why| format!(": {why}")).unwrap_or_default()
+    };
+    // A change of the settings rolls out the same version again.
+    if serving.rolling_out.is_some() || deployment.is_some_and(DeploymentState::is_rolling) {
+        let meanwhile = match &serving.version {
+            Some(old) if *old != desired.id => format!("; {old} continues to serve"),
+            Some(_) if serving.replicas > 0 => "; its earlier pods continue to serve".into(),
+            _ => String::new(),
+        };
+        let (reason, what) = match deployment.and_then(|state| state.stuck.as_ref()) {
+            Some(_) => (reasons::ROLLOUT_STUCK, "does not get ready"),
+            None => (reasons::ROLLING_OUT, "is being rolled out"),
+        };
+        return ConditionValue::no(reason, format!("version {} {what}{}{meanwhile}", desired.id, why()));
+    }
+    let least = inputs.model.serving_workload().replicas;
+    if serving.replicas < least {
+        let ready = serving.replicas;
+        if let Some(left) = left_under_load(inputs) {
+            return ConditionValue::no(
+                reasons::SERVERS_OVERLOADED,
+                format!("{ready} of at least {least} pods are ready: {left}"),
+            );
+        }
+        return ConditionValue::no(
+            reasons::REPLICAS_MISSING,
+            format!("{ready} of at least {least} pods are ready{}", why()),
+        );
+    }
+    let left = left_under_load(inputs).map(|left| format!("; {left}")).unwrap_or_default();
+    ConditionValue::yes(reasons::SERVING, format!("version {} is rolled out{left}", desired.id))
+}
+
+/// How many servers left the Service because they fail their readiness probes under load, and what to do. None when none
+/// did.
+fn left_under_load(inputs: &Inputs<'_>) -> Option<String> {
+    let workload = inputs.model.serving_workload();
+    let decided = inputs.scaling.decided.get(&workload.name)?;
+    if decided.reason != reasons::OVERLOADED && decided.reason != reasons::MAX_REPLICAS {
+        return None;
+    }
+    let is_one = |pod: &&PodState| pod.component == workload.component && pod.started && pod.lost_readiness;
+    let count = inputs.children.pods().filter(is_one).count();
+    let seconds = inputs.model.serving.probes.timeout_seconds;
+    (count > 0).then(|| {
+        format!(
+            "{count} left the Service under load, because their readiness probe failed (time-out {seconds} s); let the \
+             server refuse what it cannot answer in time, and answer its probe meanwhile"
+        )
+    })
+}
+
+/// Ready: a trained version answers requests. A model that cannot be trained again, or whose newer version is still
+/// rolling out, is ready as long as the older one answers.
+pub fn ready(training: &ConditionValue, serving_ready: &ConditionValue, serving: &ServingStatus) -> ConditionValue {
+    let answers = serving.version.as_ref().filter(|_| serving.replicas > 0);
+    match answers {
+        Some(version) => ConditionValue::yes(reasons::SERVING, format!("version {version} answers requests")),
+        // Before the first version, the state of the training is the reason.
+        None if serving_ready.reason == reasons::NO_VERSION => ConditionValue::no(&training.reason, &training.message),
+        None => ConditionValue::no(&serving_ready.reason, &serving_ready.message),
+    }
+}
+
+/// Reasons of conditions that last until a person changes something.
+const WAIT_FOR_A_PERSON: [&str; 1] = [reasons::ROLLOUT_STUCK];
+/// Reasons of conditions that pass by themselves: the operator or the cluster is still working on it.
+const UNDER_WAY: [&str; 3] = [reasons::ROLLING_OUT, reasons::REPLICAS_MISSING, reasons::SERVERS_OVERLOADED];
+
+/// The first of `pods`, ServingReady and WorkersReady, that is not `True` for one of these reasons.
+fn because<'a>(pods: &[&'a ConditionValue], reasons: &[&str]) -> Option<&'a ConditionValue> {
+    pods.iter().copied().find(|condition| !condition.is_yes() && reasons.contains(&condition.reason.as_str()))
+}
+
+/// Stalled and Reconciling summarize all other conditions. The first row that applies counts; `pods` are ServingReady and
+/// WorkersReady.
+///
+/// | case | Stalled | Reconciling |
+/// |---|---|---|
+/// | a child that is not optional is refused permanently | True | False |
+/// | one of `pods` is False for a reason of [`WAIT_FOR_A_PERSON`] | True | False |
+/// | there is no version, and no run that could make one | True | False |
+/// | a child could not be applied this time | False | True |
+/// | Ready is not True | False | True |
+/// | one of `pods` is False for a reason of [`UNDER_WAY`] | False | True |
+/// | none of these: a regular training run of a model that serves, scaling and optional kinds do not count | False | False |
+pub fn summary(
+    inputs: &Inputs<'_>,
+    ready: &ConditionValue,
+    training: &ConditionValue,
+    pods: &[&ConditionValue],
+) -> (ConditionValue, ConditionValue) {
+    let refused = inputs.problems.iter().find(|problem| problem.permanent && !problem.kind.is_optional());
+    let ended_badly = training.status == "False" && inputs.training.status.active.is_none();
+    let no_run = !ready.is_yes()
+        && ended_badly
+        && inputs.training.versions.is_empty()
+        && problem(inputs, types::TRAINING_READY).is_none();
+    let of_problem = |problem: &Problem| ConditionValue::yes(problem.reason, &problem.message);
+    let of_condition = |condition: &ConditionValue| ConditionValue::yes(&condition.reason, &condition.message);
+    let waits = refused
+        .map(of_problem)
+        .or_else(|| because(pods, &WAIT_FOR_A_PERSON).map(of_condition))
+        .or_else(|| no_run.then(|| of_condition(training)));
+    if let Some(stalled) = waits {
+        let reconciling = ConditionValue::no(&stalled.reason, "waits for a person, see Stalled");
+        return (stalled, reconciling);
+    }
+    let failed = inputs.problems.iter().find(|problem| !problem.permanent);
+    let works = failed
+        .map(of_problem)
+        .or_else(|| (!ready.is_yes()).then(|| of_condition(ready)))
+        .or_else(|| because(pods, &UNDER_WAY).map(of_condition));
+    (
+        ConditionValue::no(reasons::AS_SPECIFIED, "nothing waits for a person"),
+        works.unwrap_or_else(|| ConditionValue::no(reasons::AS_SPECIFIED, "everything is as specified")),
+    )
+}
+
+/// WorkersReady: every worker has at least its minimum of ready pods, and none is being rolled out.
+pub fn workers(inputs: &Inputs<'_>) -> ConditionValue {
+    if inputs.model.workers.is_empty() {
+        return ConditionValue::no(reasons::NOT_REQUESTED, "spec.workers is empty");
+    }
+    let workloads = inputs.model.workloads();
+    let of_workers = workloads.iter().filter(|workload| !workload.is_serving());
+    let conditions = of_workers.filter_map(|workload| worker(inputs, workload));
+    conditions
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| ConditionValue::yes(reasons::AS_SPECIFIED, "the workers' pods are ready"))
+}
+
+/// What keeps a worker from being ready.
+fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
+    let refused = |problem: &&Problem| problem.kind == Kind::Deployment && problem.name == workload.deployment;
+    if let Some(problem) = inputs.problems.iter().find(refused) {
+        return Some(ConditionValue::no(problem.reason, &problem.message));
+    }
+    let name = &workload.name;
+    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
+    let state = inputs.children.deployment(&workload.deployment, uid);
+    let Some(state) = state else {
+        return Some(ConditionValue::no(reasons::ROLLING_OUT, format!("worker {name} is being rolled out")));
+    };
+    let blocked = inputs.children.pods().filter(|pod| pod.component == workload.component);
+    let blocked = blocked.filter_map(|pod| pod.blocked_at(inputs.now)).min();
+    let why = blocked.or(state.stuck.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
+    let least = workload.replicas.min(state.desired);
+    if state.stuck.is_some() {
+        return Some(ConditionValue::no(reasons::ROLLOUT_STUCK, format!("worker {name} does not get ready{why}")));
+    }
+    if state.is_rolling() {
+        return Some(ConditionValue::no(reasons::ROLLING_OUT, format!("worker {name} is being rolled out{why}")));
+    }
+    let ready = state.ready;
+    // The first pods of a worker are being rolled out, not missing.
+    let was_ready = inputs.prior.conditions.iter().any(|condition| {
+        condition.type_ == types::WORKERS_READY
+            && (condition.status == "True" || condition.reason == reasons::REPLICAS_MISSING)
+    });
+    let reason = if was_ready || !why.is_empty() { reasons::REPLICAS_MISSING } else { reasons::ROLLING_OUT };
+    (ready < least)
+        .then(|| ConditionValue::no(reason, format!("worker {name}: {ready} of at least {least} pods are ready{why}")))
+}
+
+/// ScalingActive: the worst of all workloads.
+///
+/// | workload | condition |
+/// |---|---|
+/// | none has autoscaling | False, NotRequested |
+/// | its autoscaler is not as desired | False, the problem's reason |
+/// | an external autoscaler scales it | False, ScalingConflict |
+/// | scales on latency or lag, signals missing or old | False, MetricsMissing |
+/// | scales on latency or lag, nothing decided yet | Unknown, Pending |
+/// | scales on latency or lag, cannot meet its target | True, the limiting reason |
+/// | scales on latency or lag, overloaded | True, Overloaded; Advisory if it is advisory |
+/// | scales on latency or lag, none of these | True, AsSpecified; Advisory if it is advisory |
+/// | scales on CPU | what its autoscaler reports |
+pub fn scaling(inputs: &Inputs<'_>) -> ConditionValue {
+    let workloads = inputs.model.workloads();
+    let scaled: Vec<_> = workloads.iter().filter(|workload| workload.scaling.is_some()).collect();
+    let several = scaled.len() > 1;
+    let conditions = scaled.iter().map(|workload| {
+        let condition = scaling_of(inputs, workload);
+        let message = if several { format!("{}: {}", workload.name, condition.message) } else { condition.message };
+        ConditionValue { message, ..condition }
+    });
+    let rank = |condition: &ConditionValue| match condition.status {
+        "False" => 0,
+        "Unknown" => 1,
+        _ if reasons::LIMITING_REASONS.contains(&condition.reason.as_str()) => 2,
+        _ => 3,
+    };
+    let worst = conditions.min_by_key(rank);
+    worst.unwrap_or_else(|| ConditionValue::no(reasons::NOT_REQUESTED, "the number of replicas is fixed"))
+}
+
+fn scaling_of(inputs: &Inputs<'_>, workload: &Workload) -> ConditionValue {
+    let refused =
+        |problem: &&Problem| problem.kind == Kind::HorizontalPodAutoscaler && problem.name == workload.deployment;
+    if let Some(problem) = inputs.problems.iter().find(refused) {
+        return ConditionValue::no(problem.reason, &problem.message);
+    }
+    if let Some(external) = inputs.scaling.external.get(&workload.deployment) {
+        let owner = external.owner.as_ref().map(|owner| format!(" (of {owner})")).unwrap_or_default();
+        return ConditionValue::no(
+            reasons::SCALING_CONFLICT,
+            format!(
+                "HorizontalPodAutoscaler {}{owner} also scales Deployment {}, so this object's is deleted until that one \
+                 is gone: delete that one, or remove autoscaling here",
+                external.name, workload.deployment
+            ),
+        );
+    }
+    match workload.scaling.as_ref().filter(|scaling| scaling.is_decided()) {
+        Some(scaling) => decided(scaling, inputs.scaling.decided.get(&workload.name)),
+        None => by_autoscaler(inputs, workload),
+    }
+}
+
+/// ScalingActive of a workload that the operator decides on.
+fn decided(scaling: &Scaling, reported: Option<&ScalingStatus>) -> ConditionValue {
+    let Some(reported) = reported else {
+        return ConditionValue::unknown(
+            reasons::PENDING,
+            "nothing is decided yet, because the first signals are awaited",
+        );
+    };
+    if reported.reason == reasons::METRICS_MISSING {
+        return ConditionValue::no(reasons::METRICS_MISSING, &reported.message);
+    }
+    if scaling.advisory && reported.reason == reasons::OVERLOADED {
+        return ConditionValue::yes(reasons::ADVISORY, format!("advisory, not applied: {}", reported.message));
+    }
+    if reported.reason == reasons::OVERLOADED || reasons::LIMITING_REASONS.contains(&reported.reason.as_str()) {
+        return ConditionValue::yes(&reported.reason, &reported.message);
+    }
+    let signals =
+        [("latency", scaling.latency.is_some()), ("lag", scaling.lag.is_some()), ("CPU use", scaling.cpu.is_some())];
+    let signals: Vec<_> = signals.iter().filter(|(_, followed)| *followed).map(|(name, _)| *name).collect();
+    if scaling.advisory {
+        return ConditionValue::yes(reasons::ADVISORY, "advisory: decisions on replicas are reported and not applied");
+    }
+    ConditionValue::yes(reasons::AS_SPECIFIED, format!("the replicas follow the {}", signals.join(" and the ")))
+}
+
+/// ScalingActive of a workload that scales on CPU use: what its autoscaler reports.
+fn by_autoscaler(inputs: &Inputs<'_>, workload: &Workload) -> ConditionValue {
+    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
+    let autoscaler = inputs.children.autoscaler(&workload.deployment, uid);
+    match autoscaler.and_then(|state| Some((state.created_at, state.active.as_ref()?))) {
+        Some((_, (true, _))) => ConditionValue::yes(reasons::AS_SPECIFIED, "the replicas follow the CPU use"),
+        Some((created_at, (false, message))) if inputs.now.duration_since(created_at) > FIRST_METRICS => {
+            ConditionValue::no(reasons::NO_METRICS, message)
+        }
+        _ => ConditionValue::unknown(reasons::PENDING, "the autoscaler has no metrics of the pods yet"),
+    }
+}
+
+/// MonitoringReady: no child of the monitoring has a problem.
+pub fn monitoring(inputs: &Inputs<'_>) -> ConditionValue {
+    if inputs.model.monitoring.is_none() {
+        return ConditionValue::no(reasons::NOT_REQUESTED, "spec.monitoring is not set");
+    }
+    match problem(inputs, types::MONITORING_READY) {
+        Some(problem) => ConditionValue::no(problem.reason, &problem.message),
+        None => ConditionValue::yes(reasons::AS_SPECIFIED, "ServiceMonitor and PrometheusRule are in place"),
+    }
+}
