@@ -79,6 +79,22 @@ fn an_object_with_an_autoscaler_says_nothing_of_replicas_and_one_without_does() 
 }
 
 #[test]
+fn a_second_deployment_of_servers_fits_behind_the_same_service_without_relabelling_any_pod() {
+    let children = children(&model("packages.yaml", |_| {}));
+    let spec = |kind: Kind| &children.iter().find(|child| child.kind == kind).expect("rendered").object["spec"];
+    let deployment = spec(Kind::Deployment);
+    let of_traffic = json!({"recommender.dev/model": "packages", "recommender.dev/traffic": "true"});
+    assert_eq!(spec(Kind::Service)["selector"], of_traffic);
+    assert_eq!(spec(Kind::PodDisruptionBudget)["selector"]["matchLabels"], of_traffic);
+    assert_eq!(deployment["selector"]["matchLabels"]["recommender.dev/track"], "stable");
+    let labels = &deployment["template"]["metadata"]["labels"];
+    for selector in [&of_traffic, &deployment["selector"]["matchLabels"]] {
+        let missing = selector.as_object().expect("labels").iter().find(|(key, value)| labels[key.as_str()] != **value);
+        assert_eq!(missing, None, "{labels}");
+    }
+}
+
+#[test]
 fn the_same_object_gives_the_same_hashes_and_another_one_does_not() {
     let hashes = |model: &Model| -> Vec<String> { children(model).into_iter().map(|child| child.hash).collect() };
     let packages = || model("packages.yaml", |_| {});

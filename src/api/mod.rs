@@ -20,6 +20,13 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub const HASH_ANNOTATION: &str = "recommender.dev/applied-hash";
 /// Label of every child: base name of the `RecommenderModel` it belongs to.
 pub const MODEL_LABEL: &str = "recommender.dev/model";
+/// Label of the pods that get requests, with the value `true`. The Service and the PodDisruptionBudget select by it, so that a
+/// second Deployment fits behind them without a change of anything that runs: selectors are immutable or expensive to change.
+pub const TRAFFIC_LABEL: &str = "recommender.dev/traffic";
+/// Label of pods of a Deployment: its track. Each Deployment selects its own.
+pub const TRACK_LABEL: &str = "recommender.dev/track";
+/// The track of the version that serves.
+pub const STABLE_TRACK: &str = "stable";
 /// Label of pods and Jobs: the model version they train or serve.
 pub const VERSION_LABEL: &str = "recommender.dev/version";
 /// Annotation of training Jobs: hash of the training settings they were created from.

@@ -51,6 +51,10 @@ pub struct Desired<'a> {
     pub children: &'a [Child],
     /// Whether serving is decided; if not, the autoscaler and the PodDisruptionBudget of the servers are not deleted.
     pub serving_decided: bool,
+    /// Names and UIDs of the training Jobs to delete.
+    pub jobs_to_delete: &'a [(&'a str, &'a str)],
+    /// Replicas to set at once, by Deployment, because its autoscaler would take its time.
+    pub replicas: &'a [(String, i32)],
     /// Earlier corrections of the children.
     pub corrections: &'a Corrections,
     /// The time of this reconcile.
@@ -77,6 +81,18 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
                 }
             }
             Err(problem) => outcome.problems.push(problem),
+        }
+    }
+    for (job, uid) in desired.jobs_to_delete {
+        let deleted = cluster.delete(Kind::Job, &desired.identity.namespace, job, uid).await;
+        outcome.problems.extend(deleted.err().map(|error| failed(Kind::Job, job, &error)));
+    }
+    for (deployment, replicas) in desired.replicas {
+        // An autoscaler that could not be changed would undo it.
+        let is_of_it = |problem: &Problem| problem.kind == Kind::HorizontalPodAutoscaler && problem.name == *deployment;
+        if !outcome.problems.iter().any(is_of_it) {
+            let set = cluster.set_replicas(&desired.identity.namespace, deployment, *replicas).await;
+            outcome.problems.extend(set.err().map(|error| failed(Kind::Deployment, deployment, &error)));
         }
     }
     outcome
@@ -220,7 +236,7 @@ fn is_watched(meta: &ObjectMeta) -> bool {
 }
 
 /// The problem of a failed call for a child.
-pub fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
+fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
     Problem {
         kind,
         name: name.into(),

@@ -111,8 +111,16 @@ async fn apply_after(
         ..ObjectMeta::default()
     };
     let identity = Identity::of(&meta, Timestamp::UNIX_EPOCH);
-    let desired =
-        Desired { identity: &identity, uid: "uid", children: &[child], serving_decided: false, corrections, now };
+    let desired = Desired {
+        identity: &identity,
+        uid: "uid",
+        children: &[child],
+        serving_decided: false,
+        jobs_to_delete: &[],
+        replicas: &[],
+        corrections,
+        now,
+    };
     let children = cache.children("shop", "a");
     apply(&server.cluster(), &cache, &desired, &children).await
 }

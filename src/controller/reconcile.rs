@@ -12,9 +12,10 @@ use crate::{
     kinds::Kind,
     model::{Identity, Model, Workload},
     observe::{ChildState, Children},
+    promotion::Rollout,
     render::{self, Child, Decided},
     status::{self, Event, FIRST_METRICS, Scaling},
-    training::{self, Decision, ObservedRun, Plan},
+    training::{self, Decision, Plan},
 };
 
 /// Everything known at the beginning of a reconcile.
@@ -24,6 +25,13 @@ struct Reconcile {
     uid: String,
     prior: RecommenderModelStatus,
     now: Timestamp,
+}
+
+/// What is decided in a reconcile.
+struct Decisions {
+    training: Decision,
+    rollout: Rollout,
+    scaling: Scaling,
 }
 
 /// Brings the cluster in line with an object:
@@ -46,16 +54,15 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     };
     let children = reconcile.children(context);
 
-    let training = reconcile.decide(&model, &children);
-    let scaling = reconcile.scaling(context, &model, &children);
-    let desired = reconcile.render(&model, &training, &scaling, &children);
-    let mut outcome = reconcile.apply(context, &training, &desired, &children).await;
-    reconcile.order(context, &model, &scaling, &children, &mut outcome.problems).await;
+    let decisions = reconcile.decide(context, &model, &children);
+    let desired = reconcile.render(&model, &decisions, &children);
+    let orders = reconcile.orders(&model, &decisions.scaling, &children);
+    let outcome = reconcile.apply(context, &decisions, &desired, &orders, &children).await;
 
     let children = reconcile.children(context);
-    let status = reconcile.status(&model, &training, &scaling, &children, &outcome);
-    reconcile.report(context, &status, &outcome).await?;
-    reconcile.next(&model, &training, &children, outcome)
+    let status = reconcile.status(&model, &decisions, &children, &outcome);
+    reconcile.report(context, &decisions, &status, &outcome).await?;
+    reconcile.next(&model, &decisions.training, &children, outcome)
 }
 
 impl Reconcile {
@@ -97,7 +104,13 @@ impl Reconcile {
         context.cache.children(&self.identity.namespace, &self.identity.base)
     }
 
-    fn decide(&self, model: &Model, children: &Children) -> Decision {
+    fn decide(&self, context: &Context, model: &Model, children: &Children) -> Decisions {
+        let training = self.training(model, children);
+        let rollout = Rollout::decide(&training.versions);
+        Decisions { training, rollout, scaling: self.scaling(context, model, children) }
+    }
+
+    fn training(&self, model: &Model, children: &Children) -> Decision {
         let serving = self.prior.serving.clone().unwrap_or_default();
         let in_use: Vec<String> = serving.version.into_iter().chain(serving.rolling_out).collect();
         let plan = Plan {
@@ -132,7 +145,8 @@ impl Reconcile {
         Scaling { decided, external: external.collect() }
     }
 
-    fn render(&self, model: &Model, training: &Decision, scaling: &Scaling, children: &Children) -> Vec<Child> {
+    fn render(&self, model: &Model, decisions: &Decisions, children: &Children) -> Vec<Child> {
+        let Decisions { training, rollout, scaling } = decisions;
         // Until something is decided, the current replicas stay.
         let replicas = |workload: Workload| {
             let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
@@ -140,7 +154,7 @@ impl Reconcile {
             Some((decided.or_else(current)?, workload.deployment))
         };
         let decided = Decided {
-            serve: training.versions.first(),
+            serve: rollout.serve.as_ref(),
             train: training.start.as_ref(),
             replicas: model.workloads().into_iter().filter_map(replicas).map(|(count, name)| (name, count)).collect(),
             open: scaling.open(model),
@@ -149,73 +163,69 @@ impl Reconcile {
         render::children(model, &decided)
     }
 
-    /// Orders the replicas that were newly decided; see [`scaler::replicas_to_order`].
-    async fn order(
-        &self,
-        context: &Context,
-        model: &Model,
-        scaling: &Scaling,
-        children: &Children,
-        problems: &mut Vec<apply::Problem>,
-    ) {
-        for workload in model.workloads() {
-            let name = &workload.deployment;
-            // Our autoscaler would undo the order if it could not be changed, and an external one takes precedence.
-            let external = scaling.external.contains_key(name);
-            let unchanged = problems.iter().any(|of| of.kind == Kind::HorizontalPodAutoscaler && of.name == *name);
-            let current = children.deployment(name, &self.uid).filter(|_| !external && !unchanged);
-            let replicas_to_order =
-                |current| scaler::replicas_to_order(&self.prior, &workload, &scaling.decided, current);
-            let Some(ordered) = current.and_then(|state| replicas_to_order(state.desired)) else { continue };
-            let written = context.cluster.set_replicas(&self.identity.namespace, name, ordered).await;
-            problems.extend(written.err().map(|error| apply::failed(Kind::Deployment, name, &error)));
-        }
+    /// Replicas to set, by Deployment: those that were newly decided, see [`scaler::replicas_to_order`]. An external autoscaler
+    /// takes precedence.
+    fn orders(&self, model: &Model, scaling: &Scaling, children: &Children) -> Vec<(String, i32)> {
+        let ours = model.workloads().into_iter().filter(|of| !scaling.external.contains_key(&of.deployment));
+        let order = |workload: Workload| {
+            let current = children.deployment(&workload.deployment, &self.uid)?.desired;
+            let replicas = scaler::replicas_to_order(&self.prior, &workload, &scaling.decided, current)?;
+            Some((workload.deployment, replicas))
+        };
+        ours.filter_map(order).collect()
     }
 
-    async fn apply(&self, context: &Context, training: &Decision, desired: &[Child], children: &Children) -> Outcome {
+    async fn apply(
+        &self,
+        context: &Context,
+        decisions: &Decisions,
+        desired: &[Child],
+        orders: &[(String, i32)],
+        children: &Children,
+    ) -> Outcome {
+        let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let desired = Desired {
             identity: &self.identity,
             uid: &self.uid,
             children: desired,
-            serving_decided: !training.versions.is_empty(),
+            serving_decided: decisions.rollout.serve.is_some(),
+            jobs_to_delete: &ended.map(|run| (run.job.as_str(), run.uid.as_str())).collect::<Vec<_>>(),
+            replicas: orders,
             corrections: &context.memory.corrections(&self.uid),
             now: self.now,
         };
-        let mut outcome = apply::apply(&context.cluster, &context.cache, &desired, children).await;
-        for run in training.replace.iter().chain(&training.remove) {
-            outcome.problems.extend(self.delete_job(context, run).await);
-        }
-        outcome
-    }
-
-    async fn delete_job(&self, context: &Context, run: &ObservedRun) -> Option<apply::Problem> {
-        let deleted = context.cluster.delete(Kind::Job, &self.identity.namespace, &run.job, &run.uid).await;
-        deleted.err().map(|error| apply::failed(Kind::Job, &run.job, &error))
+        apply::apply(&context.cluster, &context.cache, &desired, children).await
     }
 
     fn status(
         &self,
         model: &Model,
-        training: &Decision,
-        scaling: &Scaling,
+        decisions: &Decisions,
         children: &Children,
         outcome: &Outcome,
     ) -> RecommenderModelStatus {
         status::compute(&status::Inputs {
             model,
             prior: &self.prior,
-            training,
-            scaling,
+            training: &decisions.training,
+            rollout: &decisions.rollout,
+            scaling: &decisions.scaling,
             children,
             problems: &outcome.problems,
             now: self.now,
         })
     }
 
-    async fn report(&self, context: &Context, next: &RecommenderModelStatus, outcome: &Outcome) -> Result<(), Error> {
+    async fn report(
+        &self,
+        context: &Context,
+        decisions: &Decisions,
+        next: &RecommenderModelStatus,
+        outcome: &Outcome,
+    ) -> Result<(), Error> {
         let failed =
             next.training.as_ref().and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded);
-        let serves = !next.versions.is_empty();
+        let serves = decisions.rollout.serve.is_some();
         context.metrics.set_model(&self.identity.namespace, &self.identity.name, failed, serves);
         // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a
         // condition reports it.

@@ -10,7 +10,7 @@ use super::{
     profiles::{self, Profile},
     promql::{equals, none_of, quote, series},
 };
-use crate::api::monitoring_coreos::Rule;
+use crate::{api::monitoring_coreos::Rule, series::Series};
 
 /// Gauge of the operator: 1 while an object's last training run has failed, 0 otherwise.
 pub const OPERATOR_TRAINING_FAILED: &str = "recommender_operator_training_failed";
@@ -22,21 +22,21 @@ pub const OPERATOR_SERVING_EXPECTED: &str = "recommender_operator_serving_expect
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
     let mut rules = vec![
-        source.rule("recommender:request_latency_seconds:p50", source.latency("0.5", &source.window)),
-        source.rule("recommender:request_latency_seconds:p95", source.latency("0.95", &source.window)),
-        source.rule("recommender:request_latency_seconds:p99", source.latency("0.99", &source.window)),
-        source.rule("recommender:requests:rate1m", source.requests(&source.window)),
-        source.rule("recommender:request_errors:rate1m", source.errors(&source.window, "recommender:requests:rate1m")),
+        source.rule(Series::LatencyP50.name(), source.latency("0.5", &source.window)),
+        source.rule(Series::LatencyP95.name(), source.latency("0.95", &source.window)),
+        source.rule(Series::LatencyP99.name(), source.latency("0.99", &source.window)),
+        source.rule(Series::Requests.name(), source.requests(&source.window)),
+        source.rule(Series::RequestErrors.name(), source.errors(&source.window, Series::Requests.name())),
     ];
-    rules.extend(source.in_flight().map(|expr| source.rule("recommender:requests_in_flight", expr)));
+    rules.extend(source.in_flight().map(|expr| source.rule(Series::InFlight.name(), expr)));
     rules.extend([
-        source.rule("recommender:targets", format!("count({}) or vector(0)", source.of_servers("up", &[]))),
-        source.rule("recommender:targets_up", format!("sum({}) or vector(0)", source.of_servers("up", &[]))),
-        source.rule("recommender:restarts:increase1h", source.restarts()),
-        source.rule("recommender:serving_expected", source.serving_expected()),
+        source.rule(Series::Targets.name(), format!("count({}) or vector(0)", source.of_servers("up", &[]))),
+        source.rule(Series::TargetsUp.name(), format!("sum({}) or vector(0)", source.of_servers("up", &[]))),
+        source.rule(Series::Restarts.name(), source.restarts()),
+        source.rule(Series::ServingExpected.name(), source.serving_expected()),
         Rule {
             labels: labels(watched, Workload::Training),
-            ..source.rule("recommender:training_failed", source.training_failed())
+            ..source.rule(Series::TrainingFailed.name(), source.training_failed())
         },
     ]);
     rules

@@ -25,8 +25,11 @@
 //! requests, the rates are 0 and the latency is absent.
 
 use super::{Watched, front, promql::equals, promql::series, recording::Source};
-use crate::api::{Quantile, monitoring_coreos::Rule};
-use crate::cores;
+use crate::{
+    api::{Quantile, monitoring_coreos::Rule},
+    cores,
+    series::Series,
+};
 
 /// Largest age of the two newest samples of a kubelet, as a PromQL duration. Kubelets are scraped every 10 to 60 s.
 const KUBELET_WINDOW: &str = "2m";
@@ -39,24 +42,18 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         .map(|seconds| format!("{seconds}s"));
     let answering = |expr: String| format!("({expr}) and sum({}) > 0", source.of_servers("up", &[]));
     let mut rules = vec![
-        source.rule("recommender:requests:rate20s", answering(source.requests(&long))),
-        source.rule("recommender:requests:rate10s", answering(source.requests(&short))),
-        source
-            .rule("recommender:scaling_latency_seconds:rate20s", answering(source.latency(in_promql(quantile), &long))),
+        source.rule(Series::RequestRate.name(), answering(source.requests(&long))),
+        source.rule(Series::LatestRequestRate.name(), answering(source.requests(&short))),
+        source.rule(Series::Latency.name(), answering(source.latency(in_promql(quantile), &long))),
     ];
     let cpu_use = cores::allowed(watched.resources).map(|cores| answering(cpu_use(&source, cores, &long)));
-    rules.extend(cpu_use.map(|expr| source.rule("recommender:cpu_use:rate20s", expr)));
+    rules.extend(cpu_use.map(|expr| source.rule(Series::Cpu.name(), expr)));
     let up = source.of_servers("up", &[]);
-    rules.push(
-        source.rule(
-            "recommender:request_errors:rate20s",
-            answering(source.errors(&long, "recommender:requests:rate20s")),
-        ),
-    );
-    rules.push(source.rule("recommender:targets_unanswered", format!("count({up} == 0) or 0 * count({up})")));
+    rules.push(source.rule(Series::Failed.name(), answering(source.errors(&long, Series::RequestRate.name()))));
+    rules.push(source.rule(Series::Unanswered.name(), format!("count({up} == 0) or 0 * count({up})")));
     let container = cores::limit(watched.resources).map(|cores| container_cpu_use(watched, cores));
-    rules.extend(container.map(|expr| source.rule("recommender:container_cpu_use", expr)));
-    rules.extend(front::requests(watched).map(|expr| source.rule("recommender:front_requests:rate1m", expr)));
+    rules.extend(container.map(|expr| source.rule(Series::ContainerCpu.name(), expr)));
+    rules.extend(front::requests(watched).map(|expr| source.rule(Series::Front.name(), expr)));
     rules
 }
 

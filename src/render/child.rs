@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    api::{FIELD_MANAGER, HASH_ANNOTATION, MANAGED_BY_LABEL, MODEL_LABEL},
+    api::{FIELD_MANAGER, HASH_ANNOTATION, MANAGED_BY_LABEL, MODEL_LABEL, STABLE_TRACK, TRACK_LABEL, TRAFFIC_LABEL},
     kinds::Kind,
     model::Identity,
 };
@@ -66,6 +66,18 @@ pub fn selector(identity: &Identity, component: &str) -> BTreeMap<String, String
         (MODEL_LABEL.into(), identity.base.clone()),
         ("app.kubernetes.io/component".into(), component.into()),
     ])
+}
+
+/// Labels that select the pods of a Deployment: those of a component on the stable track.
+pub fn track_selector(identity: &Identity, component: &str) -> BTreeMap<String, String> {
+    let mut labels = selector(identity, component);
+    labels.insert(TRACK_LABEL.into(), STABLE_TRACK.into());
+    labels
+}
+
+/// Labels that select the pods that get requests, whatever Deployment they belong to.
+pub fn traffic_selector(identity: &Identity) -> BTreeMap<String, String> {
+    BTreeMap::from([(MODEL_LABEL.into(), identity.base.clone()), (TRAFFIC_LABEL.into(), "true".into())])
 }
 
 /// Metadata of a child: its name, labels and owner.

@@ -52,7 +52,7 @@ pub fn render(model: &Model, version: &Version) -> Child {
         // With an autoscaler this field is written by the autoscaler.
         replicas: workload.scaling.is_none().then_some(workload.replicas),
         selector: LabelSelector {
-            match_labels: Some(child::selector(identity, COMPONENT)),
+            match_labels: Some(child::track_selector(identity, COMPONENT)),
             ..LabelSelector::default()
         },
         strategy: Some(never_fewer()),
@@ -80,6 +80,8 @@ fn never_fewer() -> DeploymentStrategy {
 fn template(model: &Model, version: &Version) -> PodTemplateSpec {
     let identity = &model.identity;
     let mut labels = child::labels(identity, COMPONENT);
+    labels.extend(child::track_selector(identity, COMPONENT));
+    labels.extend(child::traffic_selector(identity));
     labels.insert(VERSION_LABEL.into(), version.id.clone());
     let mut pod = pod::spec(model, container(model, version));
     pod.termination_grace_period_seconds = Some(DRAIN_SECONDS + GRACE_SECONDS);
@@ -88,7 +90,7 @@ fn template(model: &Model, version: &Version) -> PodTemplateSpec {
         topology_key: "kubernetes.io/hostname".into(),
         when_unsatisfiable: "ScheduleAnyway".into(),
         label_selector: Some(LabelSelector {
-            match_labels: Some(child::selector(identity, COMPONENT)),
+            match_labels: Some(child::traffic_selector(identity)),
             ..LabelSelector::default()
         }),
         ..TopologySpreadConstraint::default()

@@ -20,7 +20,7 @@ pub fn render(model: &Model) -> Child {
         // One pod at a time works with any number of replicas. `minAvailable` would block every drain of a single replica.
         max_unavailable: Some(IntOrString::Int(1)),
         selector: Some(LabelSelector {
-            match_labels: Some(child::selector(identity, COMPONENT)),
+            match_labels: Some(child::traffic_selector(identity)),
             ..LabelSelector::default()
         }),
         // An unhealthy pod must not block a drain.

@@ -24,7 +24,7 @@ pub fn render(model: &Model) -> Child {
         ..ServicePort::default()
     };
     let spec = ServiceSpec {
-        selector: Some(child::selector(identity, COMPONENT)),
+        selector: Some(child::traffic_selector(identity)),
         ports: Some(vec![port]),
         ..ServiceSpec::default()
     };

@@ -28,7 +28,9 @@ pub const METRICS_PORT: &str = "metrics";
 pub fn render(model: &Model, worker: &Worker) -> Child {
     let identity = &model.identity;
     let workload = Workload::worker(worker, &identity.base);
-    let selector = child::selector(identity, &workload.component);
+    let selector = child::track_selector(identity, &workload.component);
+    let mut labels = child::labels(identity, &workload.component);
+    labels.extend(selector.clone());
     let mut pod = pod::spec(model, container(model, worker));
     pod.termination_grace_period_seconds = Some(worker.termination_grace_seconds);
     let spec = DeploymentSpec {
@@ -38,7 +40,7 @@ pub fn render(model: &Model, worker: &Worker) -> Child {
         revision_history_limit: Some(2),
         template: PodTemplateSpec {
             metadata: Some(ObjectMeta {
-                labels: Some(child::labels(identity, &workload.component)),
+                labels: Some(labels),
                 annotations: Some(BTreeMap::from([(MODEL_NAME_ANNOTATION.into(), identity.name.clone())])),
                 ..ObjectMeta::default()
             }),

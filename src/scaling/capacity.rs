@@ -18,15 +18,15 @@
 //!
 //! # Learning
 //!
-//! For each of three c (1, 4, 16) an extended Kalman filter, the track, estimates (ln L0, ln X). The steeper the curve at the
-//! load of a sample, the more the sample teaches about X. The track with the smallest prediction errors is used. When the
+//! For each of three c (1, 4, 16) an extended Kalman filter estimates (ln L0, ln X). The steeper the curve at the
+//! load of a sample, the more the sample teaches about X. The filter with the smallest prediction errors is used. When the
 //! CPU per request changes, as with a new model version, L0 and X change with it at once.
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers of workers per replica, one per track.
+/// Numbers of workers per replica, one per filter.
 const WORKERS: [f64; 3] = [1.0, 4.0, 16.0];
-/// The first or last track is used only when its mean negative log-likelihood is lower than that of the middle one by more
+/// The first or last filter is used only when its mean negative log-likelihood is lower than that of the middle one by more
 /// than this.
 const CLEARLY: f64 = 0.08;
 /// Variance of ln(latency) from histogram buckets. It does not depend on the number of requests.
@@ -71,7 +71,7 @@ pub struct Sample {
 
 /// The estimate for one number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Track {
+struct Filter {
     /// ln L0, ln seconds.
     unloaded: f64,
     /// ln X, ln requests per second.
@@ -82,7 +82,7 @@ struct Track {
     surprise: f64,
 }
 
-impl Track {
+impl Filter {
     fn update(&mut self, workers: f64, sample: &Sample) {
         let [aa, ab, bb] = [self.variance[0] + DRIFT, self.variance[1], self.variance[2] + DRIFT];
         let (factor, steep) = curve(workers, sample.load / self.saturation.exp());
@@ -128,7 +128,7 @@ impl Track {
 /// The model of one replica: about 20 numbers, kept over restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Capacity {
-    tracks: Option<[Track; 3]>,
+    filters: Option<[Filter; 3]>,
     /// ln of the CPU of a replica (0 to 1) per request per second, smoothed.
     cost: Option<f64>,
 }
@@ -143,9 +143,9 @@ impl Capacity {
         }
         let cpu = sample.cpu.filter(|cpu| *cpu > IDLE);
         self.costs(sample.load, cpu);
-        let tracks = self.tracks.get_or_insert_with(|| [first(sample, cpu, prior, target); 3]);
-        for (track, workers) in tracks.iter_mut().zip(WORKERS) {
-            track.update(workers, sample);
+        let filters = self.filters.get_or_insert_with(|| [first(sample, cpu, prior, target); 3]);
+        for (filter, workers) in filters.iter_mut().zip(WORKERS) {
+            filter.update(workers, sample);
         }
     }
 
@@ -169,47 +169,47 @@ impl Capacity {
         let before = self.cost.unwrap_or(cost);
         let after = before + 0.1 * (cost - before);
         self.cost = Some(after);
-        for track in self.tracks.iter_mut().flatten() {
-            track.unloaded += after - before;
-            track.saturation -= after - before;
+        for filter in self.filters.iter_mut().flatten() {
+            filter.unloaded += after - before;
+            filter.saturation -= after - before;
         }
     }
 
     /// The capacity of one replica at the target: half a standard deviation below the estimate.
     #[must_use]
     pub fn at(&self, target: f64) -> Known {
-        let Some(tracks) = &self.tracks else { return Known::Unknown };
-        let best = self.best(tracks);
-        match tracks[best].at(WORKERS[best], target) {
+        let Some(filters) = &self.filters else { return Known::Unknown };
+        let best = self.best(filters);
+        match filters[best].at(WORKERS[best], target) {
             Some((load, deviation)) => {
                 let by_cpu = self.cost.map_or(f64::INFINITY, |cost| SATURATED / cost.exp());
                 Known::Capacity((load - 0.5 * deviation).exp().min(by_cpu))
             }
-            None => Known::Impossible { unloaded: tracks[best].unloaded.exp() },
+            None => Known::Impossible { unloaded: filters[best].unloaded.exp() },
         }
     }
 
     /// The estimated latency without load, seconds.
     #[must_use]
     pub fn unloaded(&self) -> Option<f64> {
-        self.tracks.as_ref().map(|tracks| tracks[self.best(tracks)].unloaded.exp())
+        self.filters.as_ref().map(|filters| filters[self.best(filters)].unloaded.exp())
     }
 
     /// Whether an estimate differs by more than a tenth.
     #[must_use]
     pub(super) fn differs_from(&self, other: &Self) -> bool {
         let estimates = |capacity: &Self| {
-            let track = capacity.tracks.as_ref().map(|tracks| tracks[capacity.best(tracks)]);
+            let filter = capacity.filters.as_ref().map(|filters| filters[capacity.best(filters)]);
             let exp = |logarithm: Option<f64>| logarithm.map(f64::exp);
-            [exp(track.map(|track| track.unloaded)), exp(track.map(|track| track.saturation)), exp(capacity.cost)]
+            [exp(filter.map(|filter| filter.unloaded)), exp(filter.map(|filter| filter.saturation)), exp(capacity.cost)]
         };
         estimates(self).into_iter().zip(estimates(other)).any(|(own, others)| differs(own, others))
     }
 
-    /// Index of the track that is used.
-    fn best(&self, tracks: &[Track; 3]) -> usize {
-        let other = if tracks[0].surprise < tracks[2].surprise { 0 } else { 2 };
-        if tracks[other].surprise + CLEARLY < tracks[1].surprise { other } else { 1 }
+    /// Index of the filter that is used.
+    fn best(&self, filters: &[Filter; 3]) -> usize {
+        let other = if filters[0].surprise < filters[2].surprise { 0 } else { 2 };
+        if filters[other].surprise + CLEARLY < filters[1].surprise { other } else { 1 }
     }
 }
 
@@ -235,12 +235,12 @@ pub enum Known {
     },
 }
 
-/// The track to start with at the first sample.
-fn first(sample: &Sample, cpu: Option<f64>, prior: Option<f64>, target: f64) -> Track {
+/// The filter to start with at the first sample.
+fn first(sample: &Sample, cpu: Option<f64>, prior: Option<f64>, target: f64) -> Filter {
     let full = prior.map(|prior| prior * 1.2).or(cpu.map(|cpu| sample.load / cpu * 0.9));
     // Even one worker serves at least one request per latency quantile.
     let guess = full.unwrap_or((sample.load / 0.6).max(1.5 / sample.latency));
-    Track {
+    Filter {
         unloaded: sample.latency.min(target).ln() - 0.1,
         saturation: guess.max(sample.load * 1.05).ln(),
         variance: [0.09, 0.0, if full.is_some() { 0.04 } else { 0.25 }],
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_module_documentation_is_exact() {
-        let exact = Track { unloaded: 0.6f64.ln(), saturation: 20f64.ln(), variance: [0.0; 3], surprise: 0.0 };
+        let exact = Filter { unloaded: 0.6f64.ln(), saturation: 20f64.ln(), variance: [0.0; 3], surprise: 0.0 };
         let capacity = |target| exact.at(4.0, target).map(|(load, _)| load.exp());
         assert!((capacity(1.5).unwrap() - 17.6).abs() < 0.5, "{:?}", capacity(1.5));
         assert!((capacity(0.64).unwrap() - 8.4).abs() < 0.5, "{:?}", capacity(0.64));

@@ -86,7 +86,7 @@ pub fn reader(url: &str) -> Reader {
 pub fn asked(request: &Request<Body>) -> Series {
     let query = request.uri().query().unwrap_or_default();
     let of = |series: &Series| query.contains(&format!("query={}%7B", series.name().replace(':', "%3A")));
-    Series::ALL.into_iter().find(of).unwrap_or_else(|| panic!("{query}"))
+    Series::SCALING.into_iter().find(of).unwrap_or_else(|| panic!("{query}"))
 }
 
 /// An answer of a Prometheus whose clock is at [`NOW`].
@@ -112,11 +112,12 @@ pub fn matrix(series: &[(&str, &str)]) -> String {
 /// value of its label [`Series::about`], the value as Prometheus writes it, and the age in seconds.
 pub fn readings(samples: &[(&str, &str, Series, &str, String, i64)], seconds: i64) -> Readings {
     let now = (NOW + seconds) as f64;
-    let known = Series::ALL.map(|series| {
+    let known = Series::SCALING.map(|series| {
         let of_series = samples.iter().filter(|(_, _, of, ..)| *of == series);
         let elements: Vec<(String, String)> = of_series
             .map(|(namespace, name, of, about, value, age)| {
-                let labels = format!(r#""namespace":"{namespace}","recommender":"{name}","{}":"{about}""#, of.about());
+                let labels =
+                    format!(r#""namespace":"{namespace}","recommender":"{name}","{}":"{about}""#, of.subject().label());
                 (labels, sample(seconds - age, value))
             })
             .collect();

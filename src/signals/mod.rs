@@ -28,7 +28,6 @@ mod kubelet;
 mod past;
 mod reader;
 mod readings;
-mod series;
 mod servers;
 
 #[cfg(test)]
@@ -45,5 +44,6 @@ pub use kubelet::{FailedProbe, Kubelets, PodCpu};
 pub use past::{Subject, past};
 pub use reader::Reader;
 pub use readings::{Quality, ReadStats, Readings, Sampled};
-pub use series::Series;
 pub use servers::Servers;
+
+use crate::series::Series;

@@ -58,7 +58,7 @@ impl Reader {
             Err(failure) => self.after_failure(&failure),
         };
         readings.stats.seconds = started.elapsed().as_secs_f64();
-        if readings.stats.failed == Series::ALL.len() {
+        if readings.stats.failed == Series::SCALING.len() {
             // Its connections may be dead, and its files may have changed.
             self.client = None;
         }
@@ -70,7 +70,7 @@ impl Reader {
         let client = self.client.clone().map_or_else(|| Client::new(&self.config), Ok)?;
         self.client = Some(client.clone());
         let session = client.session(&self.config, (started, seconds(now)))?;
-        let asked = Series::ALL.map(|series| self.outcome(&session, series));
+        let asked = Series::SCALING.map(|series| self.outcome(&session, series));
         let mut outcomes: Vec<Outcome> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         outcomes.sort_by_key(|outcome| outcome.series);
         Ok(outcomes)
@@ -95,7 +95,7 @@ impl Reader {
     /// The readings after a read.
     fn after(&self, outcomes: Vec<Outcome>) -> Readings {
         let problems = || outcomes.iter().filter_map(|outcome| Some((outcome.series, outcome.problem.as_ref()?)));
-        let everywhere = problems().count() == Series::ALL.len();
+        let everywhere = problems().count() == Series::SCALING.len();
         let error =
             problems().next().map(|(series, failure)| failure.sentence(&self.config, (!everywhere).then_some(series)));
         let stats = ReadStats {
@@ -111,7 +111,7 @@ impl Reader {
     /// The readings after a failure before the first query.
     fn after_failure(&self, failure: &Failure) -> Readings {
         let series = self.latest.series.iter().map(|known| known.after_failure(failure.reason())).collect();
-        let stats = ReadStats { failed: Series::ALL.len(), ..ReadStats::default() };
+        let stats = ReadStats { failed: Series::SCALING.len(), ..ReadStats::default() };
         self.latest.next(series, Some(failure.sentence(&self.config, None)), stats)
     }
 }

@@ -8,7 +8,7 @@ use super::{
     Series,
     answer::{Answer, Newest},
 };
-use crate::scaling::Signal;
+use crate::{scaling::Signal, series::Subject};
 
 /// Why there is no signal, as text to follow "because". Each one hints at the cause.
 pub(super) mod reason {
@@ -67,7 +67,7 @@ pub struct ReadStats {
     pub seconds: f64,
     /// Size of all bodies, bytes.
     pub bytes: usize,
-    /// Number of queries without a usable answer. There is one query for each of [`Series::ALL`].
+    /// Number of queries without a usable answer. There is one query for each of [`Series::SCALING`].
     pub failed: usize,
 }
 
@@ -75,7 +75,7 @@ pub struct ReadStats {
 #[derive(Clone, Debug)]
 pub struct Readings {
     quality: Quality,
-    /// One for each of [`Series::ALL`], in that order.
+    /// One for each of [`Series::SCALING`], in that order.
     pub(super) series: Vec<Known>,
     error: Option<String>,
     pub(super) stats: ReadStats,
@@ -85,7 +85,7 @@ impl Readings {
     /// Before the first read: everything is missing.
     pub fn none(quality: Quality) -> Self {
         let unread = Known { samples: Arc::default(), absent: reason::NOT_READ, expired: reason::NOT_READ };
-        Self { quality, series: vec![unread; Series::ALL.len()], error: None, stats: ReadStats::default() }
+        Self { quality, series: vec![unread; Series::SCALING.len()], error: None, stats: ReadStats::default() }
     }
 
     /// The signal of an object. `about`: the value of the label [`Series::about`], a workload or a dependency. `now`: the time
@@ -191,7 +191,7 @@ impl Known {
         let mut buffer = String::new();
         for newest in &answer.series {
             let (labels, at) = (&newest.labels, newest.at);
-            let about = if series.about() == "workload" { &labels.workload } else { &labels.dependency };
+            let about = if series.subject() == Subject::Workload { &labels.workload } else { &labels.dependency };
             let Some(key) = key(&mut buffer, &labels.namespace, &labels.recommender, about) else { continue };
             if let Some(twice) = samples.get_mut(key) {
                 *twice = Sample { at: twice.at.max(at), value: Err(reason::AMBIGUOUS), ..*twice };

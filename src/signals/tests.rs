@@ -143,7 +143,7 @@ async fn a_failing_source_is_reported_and_its_samples_are_kept_until_they_are_to
         ),
     ];
     for (answer, reason, message) in cases {
-        let good = Arc::new(AtomicUsize::new(Series::ALL.len()));
+        let good = Arc::new(AtomicUsize::new(Series::SCALING.len()));
         let fake = Fake::start(Arc::new(move |_| {
             let first = good.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
             if first { reply(200, of_object(&sample(0, "3"))) } else { answer() }
@@ -171,7 +171,7 @@ async fn failed(reader: &mut Reader, seconds: i64, message: &str, url: &str) {
     let started = Instant::now();
     let readings = reader.read(at(seconds)).await;
     assert!(started.elapsed() < Duration::from_secs(3), "{message} took {:?}", started.elapsed());
-    assert_eq!(readings.stats().failed, Series::ALL.len(), "{message}");
+    assert_eq!(readings.stats().failed, Series::SCALING.len(), "{message}");
     let sentence = readings.source_error().expect("an error");
     assert!(sentence.starts_with(&format!("metric source \"default\" ({url}): ")), "{sentence}");
     assert!(sentence.contains(message) && !sentence.contains('\n'), "{sentence}");
@@ -219,10 +219,10 @@ async fn a_hanging_query_affects_no_other_series_and_no_other_source() {
     let half = hanging.read(at(0)).await;
     let (whole, elapsed) = healthy.await.expect("no panic");
     assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
-    assert_eq!((kind(lag(&whole, 0)), whole.stats().series), (Is::Fresh(4.0), Series::ALL.len()));
+    assert_eq!((kind(lag(&whole, 0)), whole.stats().series), (Is::Fresh(4.0), Series::SCALING.len()));
     assert_eq!(
         (kind(lag(&half, 0)), half.stats().failed, half.stats().series),
-        (Is::Fresh(3.0), 1, Series::ALL.len() - 1)
+        (Is::Fresh(3.0), 1, Series::SCALING.len() - 1)
     );
     assert!(half.stats().seconds < 3.0, "{:?}", half.stats());
     let rate = half.get(Series::RequestRate, "shop", "packages", "serving", at(0));
@@ -234,7 +234,7 @@ async fn a_hanging_query_affects_no_other_series_and_no_other_source() {
 #[tokio::test]
 async fn samples_of_a_recovered_source_are_fresh_again() {
     let calls = Arc::new(AtomicUsize::new(0));
-    let fake = Fake::start(Arc::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) / Series::ALL.len() {
+    let fake = Fake::start(Arc::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) / Series::SCALING.len() {
         0 => reply(200, of_object(&sample(-5, "3"))),
         1 => reply(500, ""),
         _ => reply(200, of_object(&sample(0, "4"))),
@@ -307,7 +307,7 @@ async fn the_number_of_kept_samples_is_bounded() {
     let mut reader = Reader::new(config, Quality::default());
     for tick in 0..8 {
         let readings = reader.read(at(tick)).await;
-        assert_eq!(readings.stats().series, 3 * Series::ALL.len());
+        assert_eq!(readings.stats().series, 3 * Series::SCALING.len());
         assert!(readings.series.iter().all(|known| (3..=10).contains(&known.len())), "{tick}");
     }
     let readings = reader.read(at(400)).await;
@@ -327,7 +327,7 @@ async fn labels_that_are_not_valid_names_are_ignored() {
     let body = matrix(&odd.each_ref().map(|labels| (labels.as_str(), value.as_str())));
     let fake = Fake::always(move || reply(200, body.clone())).await;
     let readings = fake.reader().read(at(0)).await;
-    assert_eq!(readings.stats().series, 4 * Series::ALL.len());
+    assert_eq!(readings.stats().series, 4 * Series::SCALING.len());
     assert!(readings.series.iter().all(|known| known.len() == 0));
     assert_eq!(lag(&readings, 0), Signal::Missing(reason::NO_OBJECT));
 }

@@ -43,7 +43,7 @@ async fn every_query_has_the_prefix_tenant_and_token_of_the_source() {
         std::fs::write(&file, format!("{token}\n")).expect("written");
         assert_eq!(reader.read(at(0)).await.source_error(), None);
         let requests = std::mem::take(&mut *received.lock().expect("sound"));
-        assert_eq!(requests.len(), Series::ALL.len());
+        assert_eq!(requests.len(), Series::SCALING.len());
         let lag = "/prometheus/api/v1/query?query=recommender%3Alag_messages%7B\
              recommender%21%3D%22%22%2Ccluster%3D%22a%5C%22b%22%7D%5B30s%5D&timeout=4s&nocache=1";
         assert_eq!(requests.iter().filter(|(uri, ..)| uri == lag).count(), 1, "{requests:?}");
@@ -66,9 +66,9 @@ async fn the_http_client_logs_nothing_when_a_source_fails() {
     let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let fake = Fake::always(|| reply(500, "")).await;
-    assert_eq!(fake.reader().read(at(0)).await.stats().failed, Series::ALL.len());
+    assert_eq!(fake.reader().read(at(0)).await.stats().failed, Series::SCALING.len());
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
-    assert_eq!(reader(&format!("http://{closed}")).read(at(0)).await.stats().failed, Series::ALL.len());
+    assert_eq!(reader(&format!("http://{closed}")).read(at(0)).await.stats().failed, Series::SCALING.len());
     assert_eq!(String::from_utf8_lossy(&lines.lock().expect("sound")), "");
 }
 

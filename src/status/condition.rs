@@ -105,7 +105,7 @@ pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>, servin
     if let Some(problem) = serving_problem(inputs) {
         return ConditionValue::no(problem.reason, &problem.message);
     }
-    let Some(desired) = inputs.training.versions.first() else {
+    let Some(desired) = &inputs.rollout.serve else {
         return ConditionValue::no(reasons::NO_VERSION, "there is no trained version to serve yet");
     };
     let why = || {
@@ -208,7 +208,7 @@ pub fn summary(
     let ended_badly = training.status == "False" && inputs.training.status.active.is_none();
     let no_run = !ready.is_yes()
         && ended_badly
-        && inputs.training.versions.is_empty()
+        && inputs.rollout.serve.is_none()
         && problem(inputs, types::TRAINING_READY).is_none();
     let of_problem = |problem: &Problem| ConditionValue::yes(problem.reason, &problem.message);
     let of_condition = |condition: &ConditionValue| ConditionValue::yes(&condition.reason, &condition.message);

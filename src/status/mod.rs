@@ -21,6 +21,7 @@ use crate::{
     model::{Model, Workload, names},
     monitoring,
     observe::{Children, DeploymentState, ExternalAutoscaler},
+    promotion::Rollout,
     render,
     training::{Decision, whole_seconds},
 };
@@ -40,6 +41,8 @@ pub struct Inputs<'a> {
     pub prior: &'a RecommenderModelStatus,
     /// What was decided on training.
     pub training: &'a Decision,
+    /// Which version is to serve.
+    pub rollout: &'a Rollout,
     /// The children as observed.
     pub children: &'a Children,
     /// Children that are not as desired.
@@ -164,7 +167,7 @@ pub fn is_rewording(prior: &RecommenderModelStatus, next: &RecommenderModelStatu
 
 fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>) -> ServingStatus {
     let prior = inputs.prior.serving.clone().unwrap_or_default();
-    let desired = inputs.training.versions.first().map(|version| version.id.clone());
+    let desired = inputs.rollout.serve.as_ref().map(|version| version.id.clone());
     let rolled_out = deployment.is_some_and(|state| state.version == desired && state.rolled_out());
     let version = if rolled_out { desired.clone() } else { prior.version };
     let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();

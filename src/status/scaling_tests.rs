@@ -105,6 +105,7 @@ impl Case {
             model: &self.model,
             prior: &self.prior,
             training: &trained(),
+            rollout: &Rollout::decide(&trained().versions),
             children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,

@@ -19,7 +19,8 @@ use crate::{
         Signal,
         overload::{MeasuredCpu, Outside, ProbeFailure},
     },
-    signals::{FailedProbe, PodCpu, Series, Servers},
+    series::Series,
+    signals::{FailedProbe, PodCpu, Servers},
 };
 
 /// Time between two rounds of queries while some servers do not answer: a kubelet has a new CPU use every 10 to 15 s.

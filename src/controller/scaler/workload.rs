@@ -21,7 +21,8 @@ use crate::{
     },
     render::is_open,
     scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, overload::Outside, past::Replayed, serving},
-    signals::{Quality, Readings, Sampled, Series},
+    series::Series,
+    signals::{Quality, Readings, Sampled},
     training::whole_seconds,
 };
 
@@ -87,7 +88,7 @@ pub struct Tick<'a> {
 impl Tick<'_> {
     /// Whether the source did not answer a single query.
     fn source_failed(&self) -> bool {
-        self.readings.is_some_and(|readings| readings.stats().failed == Series::ALL.len())
+        self.readings.is_some_and(|readings| readings.stats().failed == Series::SCALING.len())
     }
 }
 

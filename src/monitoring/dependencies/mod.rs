@@ -42,16 +42,19 @@ use super::{
     Watched,
     promql::{any_of, equals, quote, series},
 };
-use crate::api::{Dependency, Kafka, KafkaExporter, monitoring_coreos::Rule};
+use crate::{
+    api::{Dependency, Kafka, KafkaExporter, monitoring_coreos::Rule},
+    series::Series,
+};
 
 /// Series: number of partitions.
-const PARTITIONS: &str = "recommender:lag_partitions";
+const PARTITIONS: &str = Series::Partitions.name();
 /// Series: messages waiting.
-const LAG: &str = "recommender:lag_messages";
+const LAG: &str = Series::Lag.name();
 /// Series: messages consumed per second.
-const CONSUMED: &str = "recommender:consumed:rate1m";
+const CONSUMED: &str = Series::Consumed.name();
 /// Series: messages arriving per second.
-const ARRIVALS: &str = "recommender:arrivals:rate1m";
+const ARRIVALS: &str = Series::Arrivals.name();
 
 /// The window of an exporter's rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use selectors::{Selector, selectors};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{alerts::ALERTS, *};
-use crate::api::monitoring_coreos::Rule;
+use crate::{
+    api::{Dependency, Front, Quantile, Resources, monitoring_coreos::Rule},
+    series::Series,
+};
 
 /// All profiles, as the schema of the API lists them.
 fn profiles() -> Vec<MetricProfile> {
@@ -45,6 +48,36 @@ fn rules(watched: &Watched) -> Vec<Rule> {
 #[test]
 fn the_rules_of_fast_api_instrumentator() {
     insta::assert_yaml_snapshot!(rule_groups(&packages(MetricProfile::FastApiInstrumentator)));
+}
+
+/// Everything that rules are rendered for.
+fn whole<'a>(dependencies: &'a [Dependency], front: &'a Front, resources: &'a Resources) -> Watched<'a> {
+    Watched {
+        scaled_on: Some(Quantile::P95),
+        dependencies,
+        front: Some(front),
+        resources: Some(resources),
+        ..packages(MetricProfile::FastApiInstrumentator)
+    }
+}
+
+#[test]
+fn every_series_is_recorded_and_no_other_and_every_alert_reads_recorded_ones() {
+    let dependency = json!({"name": "events", "kafka": {"consumerGroup": "g", "topics": ["t"]}});
+    let dependencies = [serde_json::from_value(dependency).expect("a dependency")];
+    let front: Front = serde_json::from_value(json!({"istio": {}})).expect("a front");
+    let resources = scaling::half_a_core();
+    let rules = rules(&whole(&dependencies, &front, &resources));
+    let recorded: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
+    let declared: BTreeSet<&str> = Series::SCALING.into_iter().chain(Series::MONITORING).map(Series::name).collect();
+    assert_eq!(recorded, declared);
+    let alerts: Vec<&Rule> = rules.iter().filter(|rule| rule.alert.is_some()).collect();
+    assert_eq!(alerts.len(), ALERTS.len());
+    for alert in alerts {
+        let read = selectors(&alert.expr).into_iter().map(|selector| selector.name);
+        let unknown: Vec<String> = read.filter(|name| !declared.contains(name.as_str())).collect();
+        assert!(unknown.is_empty(), "{:?} reads {unknown:?}", alert.alert);
+    }
 }
 
 fn names(selectors: &[Selector]) -> Vec<&str> {

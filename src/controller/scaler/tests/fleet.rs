@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{model::Workload, signals::Series};
+use crate::{model::Workload, series::Series};
 
 /// Seconds between two scrapes, between two evaluations of rules, and between two ticks.
 pub const TICK: i64 = 5;

@@ -7,9 +7,9 @@ use super::{
     fleet::TICK,
     source::Asked,
 };
-use crate::signals::{
-    Series,
-    fake::{matrix, reply_at},
+use crate::{
+    series::Series,
+    signals::fake::{matrix, reply_at},
 };
 
 use Really::{Doubles, Dwindles, Falls, Stays};
@@ -18,7 +18,7 @@ use Wrong::{Answers, NoSource, Slowly, Stopped, Url};
 const REQUESTS: [Series; 2] = [Series::RequestRate, Series::LatestRequestRate];
 const LATENCY: [Series; 1] = [Series::Latency];
 const LAG: [Series; 1] = [Series::Lag];
-const ALL: [Series; 13] = Series::ALL;
+const ALL: [Series; 13] = Series::SCALING;
 
 /// All workloads hold their replicas, with this part in the message.
 const fn all_hold(part: &'static str) -> [Expect; 3] {

@@ -13,7 +13,8 @@ use crate::{
     observe::PodState,
     scaling::Signal,
     scaling::overload::ProbeFailure,
-    signals::{FailedProbe, PodCpu, Series},
+    series::Series,
+    signals::{FailedProbe, PodCpu},
 };
 
 /// A running pod with this name, template and creation time.

@@ -10,7 +10,10 @@ use super::{
     },
     at, model, serving,
 };
-use crate::signals::{Series, fake::readings};
+use crate::{
+    series::{Series, Subject},
+    signals::fake::readings,
+};
 
 /// Fewest replicas.
 const MIN: i32 = 2;
@@ -61,7 +64,7 @@ struct Phase {
 }
 
 fn phase() -> impl Strategy<Value = Phase> {
-    let samples = prop::collection::vec(sample(), Series::ALL.len());
+    let samples = prop::collection::vec(sample(), Series::SCALING.len());
     let flags =
         (prop::bool::weighted(0.1), prop::bool::weighted(0.9), prop::bool::weighted(0.8), prop::bool::weighted(0.1));
     (1_i64..60, samples, 0_u32..30, 0_u32..30, flags).prop_map(
@@ -80,10 +83,10 @@ fn phase() -> impl Strategy<Value = Phase> {
 
 /// The samples of a tick, in the form that a source returns.
 fn given(phase: &Phase) -> Vec<(&'static str, &'static str, Series, &'static str, String, i64)> {
-    let of_series = Series::ALL.into_iter().zip(&phase.samples);
+    let of_series = Series::SCALING.into_iter().zip(&phase.samples);
     of_series
         .filter_map(|(series, sample)| {
-            let about = if series.about() == "workload" { "serving" } else { "events" };
+            let about = if series.subject() == Subject::Workload { "serving" } else { "events" };
             let (value, age) = match sample {
                 Sample::None => return None,
                 Sample::Number(value, age) => (value.to_string(), *age),
@@ -131,7 +134,7 @@ proptest! {
                 let (now_, clock) = (at(now), now as f64);
                 scaled.tick(&Tick { object, workload: "serving", source: "default", readings, now: now_, clock });
                 for (since, (series, _)) in fresh_since.iter_mut().zip(WINDOWS) {
-                    let fresh = phase.known && phase.samples[Series::ALL.iter().position(|of| *of == series).expect("one")].is_fresh();
+                    let fresh = phase.known && phase.samples[Series::SCALING.iter().position(|of| *of == series).expect("one")].is_fresh();
                     *since = if fresh { since.or(Some(now)) } else { *since };
                     if phase.known && !fresh {
                         *since = None;

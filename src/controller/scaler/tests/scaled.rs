@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     api::{ScalingStatus, conditions::reasons},
-    signals::{Series, fake::readings},
+    series::Series,
+    signals::fake::readings,
 };
 
 /// Servers of `shop/packages` with a latency target of 75 ms at p95. Their pods follow a reported decision within a tick.

@@ -12,9 +12,12 @@ use axum::{
 };
 use tokio::net::TcpSocket;
 
-use crate::signals::{
-    Quality, Reader, Series, SourceConfig,
-    fake::{Answer, Fake, NOW, asked, matrix, reply_at},
+use crate::{
+    series::Series,
+    signals::{
+        Quality, Reader, SourceConfig,
+        fake::{Answer, Fake, NOW, asked, matrix, reply_at},
+    },
 };
 
 /// Range of the queries, seconds.
@@ -85,7 +88,7 @@ impl Source {
 
     /// Records a value for an object in the namespace `shop`. The server's time becomes `now`.
     pub fn record(&self, recommender: &str, (series, about, value): (Series, String, String), now: i64) {
-        let label = series.about();
+        let label = series.subject().label();
         let labels = format!(
             r#""namespace":"shop","recommender":"{recommender}","{label}":"{about}","__name__":"{}""#,
             series.name()

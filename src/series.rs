@@ -1,0 +1,174 @@
+//! The canonical vocabulary: the series that our rules record under the same name for every object, whatever its servers expose.
+//! Recording rules, the scaler and the tests of alerts take the names from here.
+
+/// What a series is about, which is the label that identifies it beside the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Servers, a worker or the training: the label `workload`.
+    Workload,
+    /// What an object depends on: the label `dependency`.
+    Dependency,
+}
+
+impl Subject {
+    /// The label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Workload => "workload",
+            Self::Dependency => "dependency",
+        }
+    }
+}
+
+/// A canonical series. [`Series::row`] has its name, unit and subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Series {
+    /// The request rate that replicas are decided on.
+    RequestRate,
+    /// The request rate over the last two scrapes.
+    LatestRequestRate,
+    /// The latency quantile that has a target.
+    Latency,
+    /// Requests in flight.
+    InFlight,
+    /// CPU use of the servers by their own metrics, mean per pod.
+    Cpu,
+    /// Requests that failed on the servers' side.
+    Failed,
+    /// Scrape targets that did not answer their last scrape.
+    Unanswered,
+    /// CPU use by the kubelet's metrics, mean per pod, or the share of periods in which the pods were throttled.
+    ContainerCpu,
+    /// Requests that arrive in front of the servers.
+    Front,
+    /// Messages that wait.
+    Lag,
+    /// Messages that arrive.
+    Arrivals,
+    /// Messages that are consumed.
+    Consumed,
+    /// Partitions that consumers share.
+    Partitions,
+    /// Median latency.
+    LatencyP50,
+    /// 95th percentile of the latency.
+    LatencyP95,
+    /// 99th percentile of the latency.
+    LatencyP99,
+    /// The request rate that people and alerts read.
+    Requests,
+    /// The rate of failed requests that people and alerts read.
+    RequestErrors,
+    /// Scrape targets.
+    Targets,
+    /// Scrape targets that answered their last scrape.
+    TargetsUp,
+    /// Restarts of servers.
+    Restarts,
+    /// 1 once there is a version to serve, 0 before.
+    ServingExpected,
+    /// 1 while the last training run has failed, 0 otherwise.
+    TrainingFailed,
+}
+
+/// Name, unit and subject of a series. The end of a name says over what it is computed; names with `rate20s` and `rate10s` refer to
+/// scrapes every 5 s, see [`crate::monitoring::scaling`].
+struct Row(&'static str, &'static str, Subject);
+
+impl Series {
+    /// The series that decisions on replicas are made from, in the order of declaration.
+    pub const SCALING: [Self; 13] = [
+        Self::RequestRate,
+        Self::LatestRequestRate,
+        Self::Latency,
+        Self::InFlight,
+        Self::Cpu,
+        Self::Failed,
+        Self::Unanswered,
+        Self::ContainerCpu,
+        Self::Front,
+        Self::Lag,
+        Self::Arrivals,
+        Self::Consumed,
+        Self::Partitions,
+    ];
+
+    /// The others: for people and alerts.
+    pub const MONITORING: [Self; 10] = [
+        Self::LatencyP50,
+        Self::LatencyP95,
+        Self::LatencyP99,
+        Self::Requests,
+        Self::RequestErrors,
+        Self::Targets,
+        Self::TargetsUp,
+        Self::Restarts,
+        Self::ServingExpected,
+        Self::TrainingFailed,
+    ];
+
+    #[rustfmt::skip] // a table
+    const fn row(self) -> Row {
+        use Subject::{Dependency, Workload};
+        match self {
+            Self::RequestRate => Row("recommender:requests:rate20s", "requests/s", Workload),
+            Self::LatestRequestRate => Row("recommender:requests:rate10s", "requests/s", Workload),
+            Self::Latency => Row("recommender:scaling_latency_seconds:rate20s", "seconds", Workload),
+            Self::InFlight => Row("recommender:requests_in_flight", "requests", Workload),
+            Self::Cpu => Row("recommender:cpu_use:rate20s", "cores used over cores allowed", Workload),
+            Self::Failed => Row("recommender:request_errors:rate20s", "requests/s", Workload),
+            Self::Unanswered => Row("recommender:targets_unanswered", "targets", Workload),
+            Self::ContainerCpu => Row("recommender:container_cpu_use", "cores used over the limit, or 0 to 1", Workload),
+            Self::Front => Row("recommender:front_requests:rate1m", "requests/s", Workload),
+            Self::Lag => Row("recommender:lag_messages", "messages", Dependency),
+            Self::Arrivals => Row("recommender:arrivals:rate1m", "messages/s", Dependency),
+            Self::Consumed => Row("recommender:consumed:rate1m", "messages/s", Dependency),
+            Self::Partitions => Row("recommender:lag_partitions", "partitions", Dependency),
+            Self::LatencyP50 => Row("recommender:request_latency_seconds:p50", "seconds", Workload),
+            Self::LatencyP95 => Row("recommender:request_latency_seconds:p95", "seconds", Workload),
+            Self::LatencyP99 => Row("recommender:request_latency_seconds:p99", "seconds", Workload),
+            Self::Requests => Row("recommender:requests:rate1m", "requests/s", Workload),
+            Self::RequestErrors => Row("recommender:request_errors:rate1m", "requests/s", Workload),
+            Self::Targets => Row("recommender:targets", "targets", Workload),
+            Self::TargetsUp => Row("recommender:targets_up", "targets", Workload),
+            Self::Restarts => Row("recommender:restarts:increase1h", "restarts", Workload),
+            Self::ServingExpected => Row("recommender:serving_expected", "0 or 1", Workload),
+            Self::TrainingFailed => Row("recommender:training_failed", "0 or 1", Workload),
+        }
+    }
+
+    /// Its name in Prometheus.
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Its unit.
+    pub const fn unit(self) -> &'static str {
+        self.row().1
+    }
+
+    /// What it is about.
+    pub const fn subject(self) -> Subject {
+        self.row().2
+    }
+
+    /// Its index in [`Series::SCALING`]. Only for those.
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_series_is_listed_once_at_its_index_with_a_name_and_a_unit_of_its_own() {
+        let all = || Series::SCALING.into_iter().chain(Series::MONITORING);
+        assert!(all().enumerate().all(|(index, series)| series.index() == index));
+        assert_eq!(all().map(Series::name).collect::<HashSet<_>>().len(), all().count());
+        assert!(all().all(|series| !series.unit().is_empty() && series.name().starts_with("recommender:")));
+    }
+}
