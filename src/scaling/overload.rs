@@ -191,6 +191,8 @@ pub(super) struct Overload {
     proven: u32,
     /// When replicas were last ordered for an overload, and how many.
     stepped: Option<(f64, u32)>,
+    /// When the replicas of that order had time to start.
+    ordered_until: Option<f64>,
     /// The last measurement while the servers still answered.
     pub last_measured: LastMeasured,
 }
@@ -214,10 +216,11 @@ impl Overload {
                 self.silent_since = None;
                 return Assessment::Answering;
             }
+            // One of many that hangs says nothing of the others, of which only the source would.
+            _ if ready > 0 && !outside.some_are_silent(ready) => Silence::Source,
             (true, true) => Silence::Both,
             (true, false) => Silence::Probes,
             (false, true) => Silence::Scrapes,
-            (false, false) if ready > 0 => Silence::Source,
             (false, false) => return Assessment::NotKnown,
         };
         let silent_since = *self.silent_since.get_or_insert(now);
@@ -226,7 +229,12 @@ impl Overload {
         let is_alone = silence == Silence::Source;
         let full = match cpu {
             // The servers pass their probes and only the source is silent: only a measurement since then counts.
-            Some(cpu) if is_alone => Some(cpu.share >= FULL_ALONE && now - cpu.age >= silent_since + PERSISTS_SECONDS),
+            // After an order, only one that begins when what was ordered had time to start.
+            Some(cpu) if is_alone => Some(
+                cpu.share >= FULL_ALONE
+                    && now - cpu.age >= silent_since + PERSISTS_SECONDS
+                    && self.ordered_until.is_none_or(|until| now <= until || now - cpu.age - cpu.window >= until),
+            ),
             None if is_alone => None,
             Some(cpu) if cpu.share >= FULL => Some(true),
             Some(cpu) if now - cpu.age - cpu.window >= silent_since => Some(false),
@@ -273,7 +281,7 @@ impl Overload {
         }
         let replicas = needed.min(proven.max(1).saturating_mul(MOST_PER_PROVEN)).max(current);
         if replicas > current {
-            self.stepped = Some((now, replicas));
+            (self.stepped, self.ordered_until) = (Some((now, replicas)), Some(now + pause));
         }
         replicas
     }

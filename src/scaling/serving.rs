@@ -75,6 +75,8 @@ use super::past::Replayed;
 use super::policy::{Common, Headroom};
 use super::steps::{Recommendation, SPARE, SPARE_SHARE, Steps};
 
+/// Scrapes in a window, see [`crate::monitoring::scaling::window_seconds`]: a rate changes with a scrape, not with a tick.
+const SCRAPES: f64 = 4.0;
 /// Share of the highest load of the last [`PEAK_SECONDS`] that is always provisioned, 0 to 1.
 const PEAK_SHARE: f64 = 0.3;
 /// Span of the recent peak, seconds.
@@ -306,7 +308,7 @@ fn without_data(
     assessment: Assessment,
     now: f64,
 ) -> Decision {
-    history.fresh_since = None;
+    (history.fresh_since, history.rate) = (None, None);
     let current = signals.replicas.current;
     let (rate, baseline) = (signals.rate.last(), history.learned.baseline.or(policy.requests_per_replica));
     let capacity = baseline.unwrap_or(0.0);
@@ -315,7 +317,12 @@ fn without_data(
     let why = if rate.is_some() { "the requests per second are old" } else { "the requests per second are missing" };
     let mut limit = Limit::NoData(why);
     if let Assessment::Overloaded(silence) = assessment {
-        let counted = needed(signals.outside.front.value()).map_or(Needed::NoneAnswers, Needed::Counted);
+        // What is counted in front is of the same source: when it does not answer, that rate is of before the overload.
+        let front = signals.outside.front.value().filter(|_| !signals.outside.source_failed);
+        let silent = signals.outside.silent();
+        let others_answer = silence != Silence::Source && silent < signals.proven();
+        let not_counted = if others_answer { Needed::More(silent) } else { Needed::NoneAnswers };
+        let counted = needed(front).map_or(not_counted, Needed::Counted);
         raised = raised.max(history.overload.step(current, signals.proven(), counted, policy.startup, now));
         limit = Limit::Overloaded(silence);
     }
@@ -366,7 +373,7 @@ impl History {
         let speed = self.speed.get_or_insert(full);
         *speed += (full - *speed) * (2.0 * interval / policy.common.window).min(1.0);
         let before = self.rate.replace(rate).unwrap_or(rate);
-        let rise = rise(before, rate, interval, policy.common.window);
+        let rise = rise(before, rate, interval.max(policy.common.window / SCRAPES), policy.common.window);
         Now { at: now, rate, latency: signals.latency.value(), replicas, steady, warm, speed: *speed, rise }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use futures::{StreamExt, future::join_all, stream};
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::{Scaler, own_cpu::OwnCpu, policy::MetricsEndpoint, workload::Pods};
@@ -29,6 +29,8 @@ const ROUND: Duration = Duration::from_secs(5);
 const CHECK: Duration = Duration::from_secs(1);
 /// Most servers of one workload that are queried directly in one round: their mean stands for that of all.
 const ASKED_DIRECTLY: usize = 4;
+/// Longest time in which servers are queried in one round. The others keep their earlier readings.
+const ASKING: Duration = Duration::from_secs(4);
 /// Most workloads whose servers are queried at the same time: a metric source that is down is that of all objects.
 const ASKED_AT_ONCE: usize = 16;
 /// Most namespaces whose Events are read in one round: each takes a request.
@@ -121,7 +123,7 @@ impl Scaler {
         let mut objects = self.lock();
         let object = objects.get_mut(&of.uid);
         let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) else { return };
-        scaled.kubelet.own_cpu = of.cores.and_then(|cores| own.share(cores)).or(scaled.kubelet.own_cpu);
+        scaled.kubelet.own_cpu = of.cores.and_then(|cores| own.share(cores));
     }
 
     /// Records what the kubelets report about a workload. A failed query keeps the earlier value.
@@ -204,29 +206,49 @@ pub async fn run(context: &Context) {
         if silent.is_empty() {
             continue;
         }
-        let asked: Vec<_> = silent.iter().map(|of| ask_directly(&servers, of)).collect();
-        for (of, at, seconds) in stream::iter(asked).buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await {
-            let own = own.entry(of.key()).or_insert_with(OwnCpu::default);
-            own.add(at, seconds);
-            context.scaler.record_own_cpu(of, own);
-        }
-        let cpu = context.kubelets.cpu().await;
-        if let Err(error) = &cpu {
-            debug!(error, "cannot read the CPU use of pods");
-        }
-        let unready = silent.iter().filter(|of| !of.pods.unready.is_empty()).map(|of| of.namespace.as_str());
-        let namespaces: BTreeSet<&str> = unready.collect();
-        let mut probes: BTreeMap<&str, Vec<FailedProbe>> = BTreeMap::new();
-        for namespace in namespaces.into_iter().take(NAMESPACES) {
-            match context.kubelets.failed_probes(namespace).await {
-                Ok(failed) => _ = probes.insert(namespace, failed),
-                Err(error) => debug!(namespace, error, "cannot read the Events of failed readiness probes"),
-            }
-        }
-        for of in &silent {
-            context.scaler.record_kubelet_report(of, &cpu, probes.get(of.namespace.as_str()).map(Vec::as_slice));
+        // Beside each other: servers that do not answer must not keep the kubelets from being asked.
+        let direct = timeout(ASKING, record_directly(context, &servers, &silent, &mut own));
+        let (done, ()) = tokio::join!(direct, record_kubelets(context, &silent));
+        if done.is_err() {
+            debug!("not all servers answered in time");
         }
         sleep(ROUND - CHECK).await;
+    }
+}
+
+/// Records what the servers report themselves, as it arrives.
+async fn record_directly(
+    context: &Context,
+    servers: &Servers,
+    silent: &[UnresponsiveWorkload],
+    own: &mut HashMap<(String, String), OwnCpu>,
+) {
+    let asked: Vec<_> = silent.iter().map(|of| ask_directly(servers, of)).collect();
+    let mut answers = stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+    while let Some((of, at, seconds)) = answers.next().await {
+        let own = own.entry(of.key()).or_default();
+        own.add(at, seconds);
+        context.scaler.record_own_cpu(of, own);
+    }
+}
+
+/// Records what the kubelets report.
+async fn record_kubelets(context: &Context, silent: &[UnresponsiveWorkload]) {
+    let cpu = context.kubelets.cpu().await;
+    if let Err(error) = &cpu {
+        debug!(error, "cannot read the CPU use of pods");
+    }
+    let unready = silent.iter().filter(|of| !of.pods.unready.is_empty()).map(|of| of.namespace.as_str());
+    let namespaces: BTreeSet<&str> = unready.collect();
+    let mut probes: BTreeMap<&str, Vec<FailedProbe>> = BTreeMap::new();
+    for namespace in namespaces.into_iter().take(NAMESPACES) {
+        match context.kubelets.failed_probes(namespace).await {
+            Ok(failed) => _ = probes.insert(namespace, failed),
+            Err(error) => debug!(namespace, error, "cannot read the Events of failed readiness probes"),
+        }
+    }
+    for of in silent {
+        context.scaler.record_kubelet_report(of, &cpu, probes.get(of.namespace.as_str()).map(Vec::as_slice));
     }
 }
 

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 
 /// Shortest window of a measurement, seconds: a start or a batch may use all of the CPU for a moment.
 const WINDOW: f64 = 9.0;
+/// Largest use of a process, as a factor of its limit: a limit holds per period of 100 ms, and readings are some ms apart.
+const MOST: f64 = 1.2;
 /// Number of readings that are kept: enough to span the window when they are 5 s apart and one was missed.
 const KEPT: usize = 4;
 
@@ -36,10 +38,11 @@ impl OwnCpu {
         let length = |of: &Reading| newest.at.duration_since(of.at).as_secs_f64();
         let before = self.0.iter().rev().find(|reading| length(reading) >= WINDOW)?;
         let used = newest.seconds.iter().filter_map(|(pod, seconds)| Some(seconds - before.seconds.get(pod)?));
-        // A lower counter is that of a new process.
-        let used: Vec<f64> = used.filter(|used| *used >= 0.0).collect();
-        let mean = used.iter().sum::<f64>() / used.len() as f64;
         let window = length(before);
+        // A counter that went back, or on by more than the limit allows, is that of another process.
+        let possible = 0.0..=MOST * cores * window;
+        let used: Vec<f64> = used.filter(|used| possible.contains(used)).collect();
+        let mean = used.iter().sum::<f64>() / used.len() as f64;
         (!used.is_empty()).then_some((mean / window / cores, newest.at, window))
     }
 }
@@ -76,7 +79,13 @@ mod tests {
         read(&mut own, 0, &[("a", 7.0), ("gone", 1.0), ("restarted", 900.0)]);
         read(&mut own, 10, &[("a", 8.0), ("new", 5.0), ("restarted", 2.0)]);
         assert_eq!(own.share(1.0), Some((0.1, at(10), 10.0)));
-        read(&mut own, 20, &[]);
+        read(&mut own, 20, &[("a", 400.0)]);
+        assert_eq!(
+            own.share(1.0),
+            None,
+            "more than a core for ten seconds: another process of the same server answered"
+        );
+        read(&mut own, 30, &[]);
         assert_eq!(own.share(1.0), None);
     }
 }

@@ -316,6 +316,9 @@ impl Scaled {
         };
         let outside = &signals.outside;
         self.unmeasured = signals.rate.value().is_none() || outside.source_failed;
+        if !self.unmeasured {
+            self.kubelet.own_cpu = None;
+        }
         self.silent = self.unmeasured || outside.unready > 0 || outside.unscraped > 0;
         Some(serving::decide(policy, &signals, history, tick.clock))
     }
