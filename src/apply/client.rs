@@ -189,14 +189,20 @@ impl Cluster {
     ///
     /// # Errors
     /// When the call failed.
-    pub async fn hand_over_replicas(&self, namespace: &str, name: &str, replicas: i32) -> Result<(), CallError> {
+    pub async fn hand_over_replicas(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        replicas: i32,
+    ) -> Result<(), CallError> {
         let object = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "uid": uid},
             "spec": {"replicas": replicas},
         });
-        let params = PatchParams::apply(HANDOFF_MANAGER).force();
+        let params = PatchParams::apply(HANDOFF_MANAGER);
         let api = self.api(Kind::Deployment, namespace);
         let patch = Patch::Apply(&object);
         self.call("apply", "Deployment", api.patch_metadata(name, &params, &patch)).await.map(drop)

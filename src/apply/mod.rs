@@ -141,13 +141,21 @@ async fn ensure(
     let observed = match observed {
         Some(observed) => observed,
         None => {
-            if let Some(meta) =
-                cluster.create(child.kind, &identity.namespace, &created(child)).await.map_err(failed)?
-            {
-                cache.record(child.kind, &meta);
-                return Ok(Ensured::AsDesired);
+            match cluster.create(child.kind, &identity.namespace, &created(child)).await {
+                Ok(Some(meta)) => {
+                    cache.record(child.kind, &meta);
+                    return Ok(Ensured::AsDesired);
+                }
+                Ok(None) => existing = adopt(cluster, cache, desired, child).await?,
+                // A quota is checked before the name is: an object that exists may be refused as one too many.
+                Err(error) if error.code() == Some(403) => {
+                    existing = match adopt(cluster, cache, desired, child).await {
+                        Err(problem) if problem.reason == reasons::PENDING => return Err(failed(error)),
+                        adopted => adopted?,
+                    };
+                }
+                Err(error) => return Err(failed(error)),
             }
-            existing = adopt(cluster, cache, desired, child).await?;
             &existing
         }
     };
@@ -176,7 +184,8 @@ async fn ensure(
 fn created(child: &Child) -> Value {
     let mut object = child.object.clone();
     if let Some(replicas) = child.seed_replicas {
-        object["spec"]["replicas"] = replicas.into();
+        // Not none at all: the API server's default is one, and with no lag measured nothing would ever add the first.
+        object["spec"]["replicas"] = replicas.max(1).into();
     }
     object
 }
@@ -219,7 +228,7 @@ async fn update(
             // it.
             return Ok(false);
         };
-        cluster.hand_over_replicas(namespace, &child.name, state.desired).await?;
+        cluster.hand_over_replicas(namespace, &child.name, &observed.uid, state.desired).await?;
     }
     if observed.created_not_applied {
         cluster.convert_ownership(child.kind, namespace, &child.name).await?;

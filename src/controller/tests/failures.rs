@@ -38,7 +38,10 @@ async fn a_refused_child_does_not_block_the_other_ones_and_its_message_is_in_the
     let error = fixture.reconcile(&object(json!({}))).await.unwrap_err();
     assert_eq!(error.class(), "child");
     let requests = fixture.server.requests();
-    assert_eq!(requests[..4], ["POST serviceaccounts", "POST jobs", "POST services", STATUS]);
+    assert_eq!(
+        requests[..5],
+        ["POST serviceaccounts", "GET serviceaccounts/packages", "POST jobs", "POST services", STATUS]
+    );
     let reported = fixture.status().conditions.iter().any(|of| of.message.contains("exceeded quota: accounts"));
     assert!(reported, "{:?}", fixture.status().conditions);
 
