@@ -140,7 +140,7 @@ impl Cluster {
         let Some(meta) = self.get(kind, namespace, name).await? else { return Ok(()) };
         let Some(converted) = observe::converted_ownership(meta.managed_fields.as_deref()) else { return Ok(()) };
         let change = json!({"managedFields": converted, "resourceVersion": meta.resource_version});
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let params = merge_by(FIELD_MANAGER);
         let (api, patch) = (self.api(kind, namespace), Patch::Merge(json!({"metadata": change})));
         self.call("patch", kind.as_str(), api.patch_metadata(name, &params, &patch)).await.map(drop)
     }
@@ -151,7 +151,7 @@ impl Cluster {
     /// When the call failed, or the object with that UID is gone.
     pub async fn label(&self, kind: Kind, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
         let patch = Patch::Merge(json!({"metadata": {"uid": uid, "labels": {MANAGED_BY_LABEL: FIELD_MANAGER}}}));
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let params = merge_by(FIELD_MANAGER);
         let api = self.api(kind, namespace);
         self.call("patch", kind.as_str(), api.patch_metadata(name, &params, &patch)).await.map(drop)
     }
@@ -179,7 +179,7 @@ impl Cluster {
     /// # Errors
     /// When the call failed.
     pub async fn set_replicas(&self, namespace: &str, name: &str, replicas: i32) -> Result<(), CallError> {
-        let params = PatchParams { field_manager: Some(HANDOFF_MANAGER.into()), ..PatchParams::default() };
+        let params = merge_by(HANDOFF_MANAGER);
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
         let api = self.api(Kind::Deployment, namespace);
         self.call("scale", "Deployment", api.patch_scale(name, &params, &patch)).await.map(drop)
@@ -247,7 +247,7 @@ impl Cluster {
         let conditions = json!({"observedGeneration": status.observed_generation, "conditions": status.conditions});
         let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": conditions}));
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &model_resource());
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let params = merge_by(FIELD_MANAGER);
         let written = self.call("status", "RecommenderModel", api.patch_status(name, &params, &patch)).await?;
         Ok(written.metadata.resource_version.and_then(|version| version.parse().ok()))
     }
@@ -288,6 +288,11 @@ impl Cluster {
         self.metrics.api_request(verb, kind, &code, start.elapsed().as_secs_f64());
         result
     }
+}
+
+/// The parameters of a merge patch by a field manager.
+fn merge_by(manager: &str) -> PatchParams {
+    PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() }
 }
 
 fn model_resource() -> kube::core::ApiResource {

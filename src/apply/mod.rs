@@ -146,13 +146,10 @@ async fn ensure(
                     cache.record(child.kind, &meta);
                     return Ok(Ensured::AsDesired);
                 }
-                Ok(None) => existing = adopt(cluster, cache, desired, child).await?,
+                Ok(None) => existing = adopt(cluster, cache, desired, child).await?.ok_or_else(|| vanished(child))?,
                 // A quota is checked before the name is: an object that exists may be refused as one too many.
                 Err(error) if error.code() == Some(403) => {
-                    existing = match adopt(cluster, cache, desired, child).await {
-                        Err(problem) if problem.reason == reasons::PENDING => return Err(failed(error)),
-                        adopted => adopted?,
-                    };
+                    existing = adopt(cluster, cache, desired, child).await?.ok_or_else(|| failed(error))?;
                 }
                 Err(error) => return Err(failed(error)),
             }
@@ -191,16 +188,16 @@ fn created(child: &Child) -> Value {
 }
 
 /// Handles an object of the child's name that exists and is not cached: it is ours and the watch is late, or it belongs to
-/// another owner, which is an error.
+/// another owner, which is an error. None when there is no such object.
 async fn adopt(
     cluster: &Cluster,
     cache: &Cache,
     desired: &Desired<'_>,
     child: &Child,
-) -> Result<ObservedChild, Problem> {
+) -> Result<Option<ObservedChild>, Problem> {
     let failed = |error| failed(child.kind, &child.name, &error);
     let namespace = &desired.identity.namespace;
-    let meta = cluster.get(child.kind, namespace, &child.name).await.map_err(failed)?.ok_or_else(|| vanished(child))?;
+    let Some(meta) = cluster.get(child.kind, namespace, &child.name).await.map_err(failed)? else { return Ok(None) };
     if observe::controller(&meta).is_none_or(|owner| owner.uid != desired.uid) {
         return Err(name_conflict(child));
     }
@@ -210,7 +207,7 @@ async fn adopt(
     if matches!(child.kind, Kind::Job | Kind::Deployment) && !is_watched(&meta) {
         cluster.label(child.kind, namespace, &child.name, &observed.uid).await.map_err(failed)?;
     }
-    Ok(observed)
+    Ok(Some(observed))
 }
 
 /// Applies a child that exists and is not as desired. Returns false when it is too early for that.
@@ -246,87 +243,66 @@ fn is_watched(meta: &ObjectMeta) -> bool {
 
 /// The problem of a failed call for a child.
 fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
-    Problem {
-        kind,
-        name: name.into(),
-        reason: reasons::APPLY_FAILED,
-        message: format!("{} {name}: {error}", kind.as_str()),
-        permanent: error.is_permanent(),
-    }
+    let message = format!("{} {name}: {error}", kind.as_str());
+    Problem { kind, name: name.into(), reason: reasons::APPLY_FAILED, message, permanent: error.is_permanent() }
+}
+
+/// A problem of a child that lasts until something is changed.
+fn permanent(child: &Child, reason: &'static str, message: String) -> Problem {
+    Problem { kind: child.kind, name: child.name.clone(), reason, message, permanent: true }
+}
+
+/// A problem of a child that may pass by itself.
+fn temporary(child: &Child, reason: &'static str, message: String) -> Problem {
+    Problem { permanent: false, ..permanent(child, reason, message) }
 }
 
 /// The child of a deleted object of the same name: the garbage collector will delete it, and that enqueues the object.
 fn outlived(child: &Child) -> Problem {
     let (kind, name) = (child.kind.as_str(), &child.name);
-    Problem {
-        kind: child.kind,
-        name: name.clone(),
-        reason: reasons::PENDING,
-        message: format!(
-            "{kind} {name} still belongs to a deleted RecommenderModel of the same name; it is created again once that one is deleted"
-        ),
-        permanent: false,
-    }
+    let message = format!(
+        "{kind} {name} still belongs to a deleted RecommenderModel of the same name; it is created again once that one is deleted"
+    );
+    temporary(child, reasons::PENDING, message)
 }
 
 /// An object of the child's name existed when the child was to be created, and was gone a moment later.
 fn vanished(child: &Child) -> Problem {
     let (kind, name) = (child.kind.as_str(), &child.name);
-    Problem {
-        kind: child.kind,
-        name: name.clone(),
-        reason: reasons::PENDING,
-        message: format!(
-            "another {kind} {name} was deleted while this one was to be created; it is created with the next try"
-        ),
-        permanent: false,
-    }
+    let message =
+        format!("another {kind} {name} was deleted while this one was to be created; it is created with the next try");
+    temporary(child, reasons::PENDING, message)
 }
 
 fn name_conflict(child: &Child) -> Problem {
     let (kind, name) = (child.kind.as_str(), &child.name);
-    Problem {
-        kind: child.kind,
-        name: name.clone(),
-        reason: reasons::NAME_CONFLICT,
-        message: format!(
-            "{kind} {name} exists and is not owned by this RecommenderModel; it is not changed: delete or rename it, or \
-             give the RecommenderModel another name"
-        ),
-        permanent: true,
-    }
+    let message = format!(
+        "{kind} {name} exists and is not owned by this RecommenderModel; it is not changed: delete or rename it, or \
+         give the RecommenderModel another name"
+    );
+    permanent(child, reasons::NAME_CONFLICT, message)
 }
 
 fn field_conflict(child: &Child) -> Problem {
     let (kind, name) = (child.kind.as_str(), &child.name);
-    Problem {
-        kind: child.kind,
-        name: name.clone(),
-        reason: reasons::FIELD_CONFLICT,
-        message: format!(
-            "{kind} {name}: another field manager keeps changing fields that this RecommenderModel sets, so they are \
-             corrected with a back-off; find it with kubectl get {} {name} -o yaml --show-managed-fields, and stop it \
-             from setting them",
-            kind.to_lowercase()
-        ),
-        permanent: false,
-    }
+    let message = format!(
+        "{kind} {name}: another field manager keeps changing fields that this RecommenderModel sets, so they are \
+         corrected with a back-off; find it with kubectl get {} {name} -o yaml --show-managed-fields, and stop it \
+         from setting them",
+        kind.to_lowercase()
+    );
+    temporary(child, reasons::FIELD_CONFLICT, message)
 }
 
 fn api_missing(child: &Child) -> Problem {
     let kind = child.kind;
-    Problem {
-        kind,
-        name: child.name.clone(),
-        reason: reasons::API_MISSING,
-        message: format!(
-            "the cluster has no {}s ({}), or the operator may not list them: {}",
-            kind.as_str(),
-            kind.resource().group,
-            kind.when_missing().unwrap_or("it has to have them")
-        ),
-        permanent: true,
-    }
+    let message = format!(
+        "the cluster has no {}s ({}), or the operator may not list them: {}",
+        kind.as_str(),
+        kind.resource().group,
+        kind.when_missing().unwrap_or("it has to have them")
+    );
+    permanent(child, reasons::API_MISSING, message)
 }
 
 #[cfg(test)]

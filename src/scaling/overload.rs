@@ -189,12 +189,19 @@ pub(super) struct Overload {
     overloaded_at: Option<f64>,
     /// The most replicas that were ready at the same time.
     proven: u32,
-    /// When replicas were last ordered for an overload, and how many.
-    stepped: Option<(f64, u32)>,
-    /// When the replicas of that order had time to start.
-    ordered_until: Option<f64>,
+    /// The last order for an overload.
+    ordered: Option<Order>,
     /// The last measurement while the servers still answered.
     pub last_measured: LastMeasured,
+}
+
+/// An order of replicas for an overload.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    /// When it was made, and when its replicas had time to start; seconds on the clock of decisions.
+    at: f64,
+    until: f64,
+    replicas: u32,
 }
 
 impl Overload {
@@ -233,7 +240,7 @@ impl Overload {
             Some(cpu) if is_alone => Some(
                 cpu.share >= FULL_ALONE
                     && now - cpu.age >= silent_since + PERSISTS_SECONDS
-                    && self.ordered_until.is_none_or(|until| now <= until || now - cpu.age - cpu.window >= until),
+                    && self.ordered.is_none_or(|of| now <= of.until || now - cpu.age - cpu.window >= of.until),
             ),
             None if is_alone => None,
             Some(cpu) if cpu.share >= FULL => Some(true),
@@ -276,12 +283,12 @@ impl Overload {
             return current;
         }
         // An order stays desired for a start-up, also where it is not followed or only in smaller steps.
-        if let Some((_, ordered)) = self.stepped.filter(|(at, _)| (0.0..pause).contains(&(now - at))) {
-            return ordered.max(current);
+        if let Some(order) = self.ordered.filter(|order| (0.0..pause).contains(&(now - order.at))) {
+            return order.replicas.max(current);
         }
         let replicas = needed.min(proven.max(1).saturating_mul(MOST_PER_PROVEN)).max(current);
         if replicas > current {
-            (self.stepped, self.ordered_until) = (Some((now, replicas)), Some(now + pause));
+            self.ordered = Some(Order { at: now, until: now + pause, replicas });
         }
         replicas
     }

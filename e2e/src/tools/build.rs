@@ -19,14 +19,14 @@ use crate::{command, paths};
 /// compiled once.
 const TAGS: &str = "no_btrfs,no_devmapper,no_rdt,no_tracing,no_zfs,remove_all_sd,enable_kubernetes_sd";
 
-/// `-gcflags`: no debug information. Nobody debugs these programs, and [`LINKER`] would strip it anyway.
+/// `-gcflags`: no debug information. These programs are not debugged, and [`LINKER`] would strip it anyway.
 const COMPILER: &str = "all=-dwarf=false";
 
 /// `-ldflags`: no symbol table.
 const LINKER: &str = "-s -w";
 
 /// `-ldflags` for the version that Kubernetes' programs report. The other programs have it in their sources.
-const KUBERNETES: &str = "k8s.io/kubernetes/cmd/...=-s -w \
+const KUBERNETES: &str = "k8s.io/kubernetes/cmd/...={linker} \
                           -X k8s.io/component-base/version.gitVersion={version} \
                           -X k8s.io/component-base/version.gitMajor={major} \
                           -X k8s.io/component-base/version.gitMinor={minor}";
@@ -44,7 +44,8 @@ pub(super) fn flags() -> Result<Vec<String>> {
     let kubernetes = component("kubernetes")?.version()?;
     let mut numbers = kubernetes.trim_start_matches('v').split('.');
     let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
-    let stamped = KUBERNETES.replace("{version}", &kubernetes).replace("{major}", major).replace("{minor}", minor);
+    let versions = [("{linker}", LINKER), ("{version}", &kubernetes), ("{major}", major), ("{minor}", minor)];
+    let stamped = versions.iter().fold(KUBERNETES.to_owned(), |flags, (name, value)| flags.replace(name, value));
     flags.push(&stamped);
     Ok(flags.into_iter().map(str::to_owned).collect())
 }

@@ -79,8 +79,8 @@ impl Kubelet {
                 .chain(own)
                 .max_by(|a, b| a.share.total_cmp(&b.share)),
             limited,
-            source_failed: false,
             front: signal(Series::Front),
+            ..Outside::default()
         }
     }
 }
@@ -120,10 +120,7 @@ impl Scaler {
 
     /// Records the CPU use that a workload's servers report themselves.
     pub fn record_own_cpu(&self, of: &UnresponsiveWorkload, own: &OwnCpu) {
-        let mut objects = self.lock();
-        let object = objects.get_mut(&of.uid);
-        let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) else { return };
-        scaled.kubelet.own_cpu = of.cores.and_then(|cores| own.share(cores));
+        self.record(of, |kubelet| kubelet.own_cpu = of.cores.and_then(|cores| own.share(cores)));
     }
 
     /// Records what the kubelets report about a workload. A failed query keeps the earlier value.
@@ -133,14 +130,22 @@ impl Scaler {
         cpu: &Result<Vec<PodCpu>, String>,
         probes: Option<&[FailedProbe]>,
     ) {
+        self.record(of, |kubelet| {
+            match cpu {
+                Ok(cpu) => (kubelet.cpu, kubelet.cpu_error) = (of.use_of_cpu(cpu), of.why_no_cpu()),
+                Err(error) => kubelet.cpu_error = Some(error.clone()),
+            }
+            kubelet.probe = probes.and_then(|probes| of.failure(probes)).or(kubelet.probe);
+        });
+    }
+
+    /// Records something about a workload, unless it was removed meanwhile.
+    fn record(&self, of: &UnresponsiveWorkload, record: impl FnOnce(&mut Kubelet)) {
         let mut objects = self.lock();
         let object = objects.get_mut(&of.uid);
-        let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) else { return };
-        match cpu {
-            Ok(cpu) => (scaled.kubelet.cpu, scaled.kubelet.cpu_error) = (of.use_of_cpu(cpu), of.why_no_cpu()),
-            Err(error) => scaled.kubelet.cpu_error = Some(error.clone()),
+        if let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) {
+            record(&mut scaled.kubelet);
         }
-        scaled.kubelet.probe = probes.and_then(|probes| of.failure(probes)).or(scaled.kubelet.probe);
     }
 }
 
