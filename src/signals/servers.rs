@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{body::Bytes, http::Request};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -11,7 +11,8 @@ use hyper_util::{
 
 /// Longest time to wait for a server: there is a new round of queries every few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Longest answer that is read, bytes: a few thousand series.
+/// Longest answer that is read, bytes: a few thousand series. Reading ends with the metric that is asked for, which client
+/// libraries write among the first.
 const LONGEST: usize = 1 << 20;
 /// The metric of CPU seconds that a process has used since its start. Prometheus' client libraries expose it by default.
 const CPU_SECONDS: &str = "process_cpu_seconds_total";
@@ -35,8 +36,21 @@ impl Servers {
     async fn read(&self, server: SocketAddr, path: &str) -> Option<f64> {
         let request = Request::get(format!("http://{server}{path}")).header("accept", "text/plain;version=0.0.4");
         let response = self.0.request(request.body(Empty::new()).ok()?).await.ok()?;
-        let body = Limited::new(response.into_body(), LONGEST).collect().await.ok()?;
-        cpu_seconds(std::str::from_utf8(&body.to_bytes()).ok()?)
+        let (mut body, mut rest, mut length) = (response.into_body(), Vec::new(), 0);
+        while length <= LONGEST
+            && let Some(frame) = body.frame().await
+        {
+            let Ok(data) = frame.ok()?.into_data() else { continue };
+            length += data.len();
+            rest.extend_from_slice(&data);
+            // The last line may not be complete: it could hold only the first digits of a number.
+            let complete = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let lines: Vec<u8> = rest.drain(..complete).collect();
+            if let Some(seconds) = cpu_seconds(&String::from_utf8_lossy(&lines)) {
+                return Some(seconds);
+            }
+        }
+        cpu_seconds(&String::from_utf8_lossy(&rest)).filter(|_| length <= LONGEST)
     }
 }
 
@@ -50,6 +64,7 @@ fn cpu_seconds(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use axum::{Router, routing};
+    use futures::StreamExt;
 
     use super::*;
 
@@ -64,6 +79,26 @@ mod tests {
         assert_eq!(cpu_seconds("process_cpu_seconds_total 1.25e+02 1795000000000\n"), Some(125.0));
         assert_eq!(cpu_seconds("process_cpu_seconds_total{mode=\"user\"} 1\n"), None);
         assert_eq!(cpu_seconds("up 1\n"), None);
+    }
+
+    /// A body that arrives in these parts, and never ends.
+    async fn in_parts(parts: &'static [&'static str]) -> axum::body::Body {
+        let parts = futures::stream::iter(parts.iter().map(|part| Ok::<_, std::io::Error>(*part)));
+        axum::body::Body::from_stream(parts.chain(futures::stream::pending()))
+    }
+
+    #[tokio::test]
+    async fn reading_ends_with_the_first_complete_line() {
+        let app = Router::new()
+            .route("/split", routing::get(|| in_parts(&["up 1\nprocess_cpu_seconds_total 1", "2.5\nup", " 1\n"])))
+            .route("/incomplete", routing::get(|| in_parts(&["process_cpu_seconds_total 1"])));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let serves = tokio::spawn(async move { axum::serve(listener, app).await });
+        let servers = Servers::default();
+        assert_eq!(servers.cpu_seconds(address, "/split").await, Some(12.5));
+        assert_eq!(servers.cpu_seconds(address, "/incomplete").await, None, "more digits may follow");
+        serves.abort();
     }
 
     #[tokio::test]

@@ -12,7 +12,12 @@ use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::{Scaler, own_cpu::OwnCpu, policy::MetricsEndpoint, workload::Pods};
+use super::{
+    Scaler,
+    own_cpu::{OwnCpu, Reading},
+    policy::MetricsEndpoint,
+    workload::Pods,
+};
 use crate::{
     controller::Context,
     scaling::{
@@ -230,9 +235,9 @@ async fn record_directly(
 ) {
     let asked: Vec<_> = silent.iter().map(|of| ask_directly(servers, of)).collect();
     let mut answers = stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
-    while let Some((of, at, seconds)) = answers.next().await {
+    while let Some((of, readings)) = answers.next().await {
         let own = own.entry(of.key()).or_default();
-        own.add(at, seconds);
+        own.add(readings);
         context.scaler.record_own_cpu(of, own);
     }
 }
@@ -257,15 +262,14 @@ async fn record_kubelets(context: &Context, silent: &[UnresponsiveWorkload]) {
     }
 }
 
-/// The CPU seconds used by each server of a workload that reports them, by pod name, and when they were read.
+/// A reading of each server of a workload that reports its CPU use, by pod name.
 async fn ask_directly<'a>(
     servers: &Servers,
     of: &'a UnresponsiveWorkload,
-) -> (&'a UnresponsiveWorkload, Timestamp, BTreeMap<String, f64>) {
-    let asked = of
-        .servers()
-        .into_iter()
-        .map(|(pod, server, path)| async move { Some((pod.clone(), servers.cpu_seconds(server, path).await?)) });
-    let seconds = join_all(asked).await.into_iter().flatten().collect();
-    (of, Timestamp::now(), seconds)
+) -> (&'a UnresponsiveWorkload, BTreeMap<String, Reading>) {
+    let asked = of.servers().into_iter().map(|(pod, server, path)| async move {
+        let seconds = servers.cpu_seconds(server, path).await?;
+        Some((pod.clone(), Reading { at: Timestamp::now(), seconds }))
+    });
+    (of, join_all(asked).await.into_iter().flatten().collect())
 }

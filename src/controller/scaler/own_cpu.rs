@@ -8,43 +8,58 @@ use jiff::Timestamp;
 const WINDOW: f64 = 9.0;
 /// Largest use of a process, as a factor of its limit: a limit holds per period of 100 ms, and readings are some ms apart.
 const MOST: f64 = 1.2;
-/// Number of readings that are kept: enough to span the window when they are 5 s apart and one was missed.
+/// Number of readings that are kept of each server: enough to span the window when they are 5 s apart and one was missed.
 const KEPT: usize = 4;
 
-/// The last readings of the CPU counters of a workload's servers.
-#[derive(Clone, Debug, Default)]
-pub struct OwnCpu(VecDeque<Reading>);
-
-#[derive(Clone, Debug)]
-struct Reading {
-    at: Timestamp,
-    /// CPU seconds that a server's process has used since its start, by pod name.
-    seconds: BTreeMap<String, f64>,
+/// A reading of a server's CPU counter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// When the server answered.
+    pub at: Timestamp,
+    /// CPU seconds that the server's process has used since its start.
+    pub seconds: f64,
 }
 
+/// The last readings of the CPU counters of a workload's servers, by pod name, oldest first. Each has its own time: servers
+/// with a full queue answer up to two seconds later than others.
+#[derive(Clone, Debug, Default)]
+pub struct OwnCpu(BTreeMap<String, VecDeque<Reading>>);
+
 impl OwnCpu {
-    /// Adds a reading.
-    pub fn add(&mut self, at: Timestamp, seconds: BTreeMap<String, f64>) {
-        self.0.push_back(Reading { at, seconds });
-        if self.0.len() > KEPT {
-            self.0.pop_front();
+    /// Adds a reading of each server that answered. A server without a reading for a window is forgotten.
+    pub fn add(&mut self, readings: BTreeMap<String, Reading>) {
+        for (pod, reading) in readings {
+            let kept = self.0.entry(pod).or_default();
+            kept.push_back(reading);
+            if kept.len() > KEPT {
+                kept.pop_front();
+            }
+        }
+        let last = |kept: &VecDeque<Reading>| kept.back().map(|reading| reading.at);
+        if let Some(newest) = self.0.values().filter_map(last).max() {
+            self.0.retain(|_, kept| last(kept).is_some_and(|at| newest.duration_since(at).as_secs_f64() < WINDOW));
         }
     }
 
-    /// CPU use as a share of the `cores` that each server may use, mean of the servers that were read twice; the end of the
-    /// measurement, and its length in seconds. None when there is no such server.
+    /// CPU use as a share of the `cores` that each server may use, mean of the servers that were read over a window; the end of
+    /// the measurement, and its length in seconds. None when there is no such server.
     pub fn share(&self, cores: f64) -> Option<(f64, Timestamp, f64)> {
-        let newest = self.0.back()?;
-        let length = |of: &Reading| newest.at.duration_since(of.at).as_secs_f64();
-        let before = self.0.iter().rev().find(|reading| length(reading) >= WINDOW)?;
-        let used = newest.seconds.iter().filter_map(|(pod, seconds)| Some(seconds - before.seconds.get(pod)?));
-        let window = length(before);
-        // A counter that went back, or on by more than the limit allows, is that of another process.
-        let possible = 0.0..=MOST * cores * window;
-        let used: Vec<f64> = used.filter(|used| possible.contains(used)).collect();
-        let mean = used.iter().sum::<f64>() / used.len() as f64;
-        (!used.is_empty()).then_some((mean / window / cores, newest.at, window))
+        let servers: Vec<(f64, Timestamp, f64)> = self.0.values().filter_map(|kept| share(kept, cores)).collect();
+        let at = servers.iter().map(|(_, at, _)| *at).min()?;
+        let window = servers.iter().map(|(_, _, window)| *window).fold(0.0, f64::max);
+        let sum: f64 = servers.iter().map(|(share, _, _)| share).sum();
+        Some((sum / servers.len() as f64, at, window))
     }
+}
+
+/// The same for one server.
+fn share(kept: &VecDeque<Reading>, cores: f64) -> Option<(f64, Timestamp, f64)> {
+    let newest = kept.back()?;
+    let length = |of: &Reading| newest.at.duration_since(of.at).as_secs_f64();
+    let before = kept.iter().rev().find(|reading| length(reading) >= WINDOW)?;
+    let (window, used) = (length(before), newest.seconds - before.seconds);
+    // A counter that went back, or on by more than the limit allows, is that of another process.
+    (0.0..=MOST * cores * window).contains(&used).then_some((used / window / cores, newest.at, window))
 }
 
 #[cfg(test)]
@@ -58,7 +73,8 @@ mod tests {
     }
 
     fn read(own: &mut OwnCpu, second: i64, seconds: &[(&str, f64)]) {
-        own.add(at(second), seconds.iter().map(|(pod, seconds)| ((*pod).to_owned(), *seconds)).collect());
+        let reading = |seconds| Reading { at: at(second), seconds };
+        own.add(seconds.iter().map(|(pod, seconds)| ((*pod).to_owned(), reading(*seconds))).collect());
     }
 
     #[test]
@@ -71,6 +87,16 @@ mod tests {
         assert_eq!(own.share(0.5), Some((0.5, at(10), 10.0)));
         read(&mut own, 15, &[("a", 12.0), ("b", 8.0)]);
         assert_eq!(own.share(0.5), Some((1.0, at(15), 10.0)));
+    }
+
+    #[test]
+    fn a_late_answer_counts_from_its_own_time() {
+        let mut own = OwnCpu::default();
+        for (second, seconds) in [(0, 0.0), (12, 6.0)] {
+            let late = Reading { at: at(second), seconds };
+            own.add([("late".to_owned(), late)].into());
+        }
+        assert_eq!(own.share(0.5), Some((1.0, at(12), 12.0)), "half a core for twelve seconds, not for ten");
     }
 
     #[test]

@@ -417,9 +417,11 @@ impl Scaled {
         parts.join("; ")
     }
 
-    /// Why an overload would not be detected while the servers' signals are missing.
+    /// Why an overload would not be detected while the servers' signals are missing. Without kubelets, the CPU use that the servers
+    /// report themselves may show it.
     fn why_no_backstop(&self) -> Option<String> {
-        let error = self.kubelet.cpu_error.as_ref().filter(|_| self.latency.is_some())?;
+        let is_needed = self.latency.is_some() && self.kubelet.own_cpu.is_none();
+        let error = self.kubelet.cpu_error.as_ref().filter(|_| is_needed)?;
         Some(format!("an overload would not be detected, because the CPU use of the pods is not known: {error}"))
     }
 

@@ -3,7 +3,12 @@
 use serde_json::json;
 
 use super::{
-    super::{kubelets::Kubelet, own_cpu::OwnCpu, running, workload::Pods},
+    super::{
+        kubelets::Kubelet,
+        own_cpu::{OwnCpu, Reading},
+        running,
+        workload::Pods,
+    },
     at, model,
     objects::{latency, run},
     serving,
@@ -106,8 +111,8 @@ fn the_servers_own_counters_raise_replicas_when_neither_source_nor_kubelets_meas
             site.go_on(super::fleet::Load { requests: 0.0, messages: 0.0 }, now);
             site.tick(None, now);
             for of in site.scaler.unresponsive() {
-                let used = f64::from(now as u32) * cores;
-                own.add(at(now), of.names().into_iter().map(|pod| (pod, used)).collect());
+                let reading = Reading { at: at(now), seconds: f64::from(now as u32) * cores };
+                own.add(of.names().into_iter().map(|pod| (pod, reading)).collect());
                 site.scaler.record_own_cpu(&of, &own);
             }
         }
