@@ -15,7 +15,7 @@ use kube::{
 };
 use recommender_operator::api::{RecommenderModel, ScalingStatus};
 use serde_json::{Value, json};
-use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::OnceCell;
 
 /// Timeout of everything before the load: pods start on a busy host, and Prometheus discovers them.
 pub const TIMEOUT: Duration = Duration::from_secs(240);
@@ -26,45 +26,21 @@ pub const NAME: &str = "packages";
 /// The installation of the operator, once per process.
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
-/// Held by [`Turn`].
-static TURNS: RwLock<()> = RwLock::const_new(());
-
-/// Whether other tests may run at the same time. They may not while Prometheus is stopped or a latency is measured.
-pub enum Turn {
-    /// Other tests may run.
-    Shared { _guard: RwLockReadGuard<'static, ()> },
-    /// No other test runs.
-    Alone { _guard: RwLockWriteGuard<'static, ()> },
-}
-
-impl Turn {
-    /// Waits until no test runs alone.
-    pub async fn shared() -> Self {
-        Self::Shared { _guard: TURNS.read().await }
-    }
-
-    /// Waits until no other test runs.
-    pub async fn alone() -> Self {
-        Self::Alone { _guard: TURNS.write().await }
-    }
-}
-
 /// The test bed of a test.
 pub struct Bed {
     /// The cluster.
     pub cluster: Cluster,
     /// The test's own namespace.
     pub namespace: TestNamespace,
-    _turn: Turn,
 }
 
 impl Bed {
     /// Creates a test bed with a new namespace; `hint` is part of its name.
-    pub async fn new(turn: Turn, hint: &str) -> Result<Self> {
+    pub async fn new(hint: &str) -> Result<Self> {
         let cluster = e2e::cluster().await?;
         INSTALLED.get_or_try_init(async || cluster.operator().await).await?;
         let namespace = cluster.namespace(hint).await?;
-        let bed = Self { cluster, namespace, _turn: turn };
+        let bed = Self { cluster, namespace };
         let claim = json!({
             "metadata": {"name": "models"},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},

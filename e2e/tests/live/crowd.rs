@@ -8,9 +8,10 @@ use e2e::load::{Report, Stage};
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{Bed, Turn},
+    bed::Bed,
     outage::Outage,
     serving::{self, DEPLOYMENT, Machine, P95},
+    turn::Turn,
     watch::{Row, Source, Watch},
 };
 
@@ -36,7 +37,8 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
 
     let plain = Crowd::begin("crowd-hpa", plain_autoscaler()).await?.run(&crowd, "plain HPA on CPU").await?;
     let decided = Crowd::begin("crowd", ours(machine, 1, MAX_REPLICAS)).await?.run(&crowd, "latency").await?;
-    let blind = Crowd::begin("crowd-outage", ours(machine, 1, MAX_REPLICAS)).await?;
+    let mut blind = Crowd::begin("crowd-outage", ours(machine, 1, MAX_REPLICAS)).await?;
+    blind.turn.without_prometheus().await;
     let outage = Outage::begin(&blind.bed).await?;
     let without_source = blind.run(&crowd, "latency, Prometheus is stopped").await;
     outage.end(&blind.bed).await?;
@@ -96,9 +98,10 @@ fn plain_autoscaler() -> Value {
     json!({"minReplicas": 1, "maxReplicas": MAX_REPLICAS, "cpu": {"targetUtilizationPercent": 210}})
 }
 
-/// An idle object that Prometheus has scraped.
+/// An idle object that Prometheus has scraped, alone on the machine.
 struct Crowd {
     bed: Bed,
+    turn: Turn,
 }
 
 /// The outcome of a load.
@@ -113,10 +116,12 @@ struct Outcome {
 
 impl Crowd {
     async fn begin(hint: &str, autoscaling: Value) -> Result<Self> {
-        let bed = Bed::new(Turn::alone().await, hint).await?;
+        let mut turn = Turn::shared().await;
+        let bed = Bed::new(hint).await?;
         serving::create_with(&bed, autoscaling).await?;
         bed.measured("recommender:requests:rate1m{$labels,workload=\"serving\"} == 0").await?;
-        Ok(Self { bed })
+        turn.alone().await;
+        Ok(Self { bed, turn })
     }
 
     async fn run(&self, stages: &[Stage], name: &'static str) -> Result<Outcome> {

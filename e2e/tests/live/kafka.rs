@@ -7,13 +7,15 @@ use e2e::parts;
 use serde_json::json;
 
 use crate::{
-    bed::{Bed, Turn},
+    bed::Bed,
     lag::{Backlog, WORKER, catches_up},
+    turn::Turn,
 };
 
 /// Six partitions and 50 messages per second and worker: six workers process 300 messages per second.
 pub async fn workers_catch_up_with_a_topic() -> Result<()> {
-    let bed = Bed::new(Turn::shared().await, "kafka").await?;
+    let turn = Turn::shared().await;
+    let bed = Bed::new("kafka").await?;
     let worker = json!({
         "name": WORKER,
         "image": bed.cluster.workers_image().await?,
@@ -36,6 +38,7 @@ pub async fn workers_catch_up_with_a_topic() -> Result<()> {
     parts::start(&bed.cluster, &bed.namespace.name, "steady", &steady).await?;
     catches_up(
         &bed,
+        turn,
         &Backlog {
             program: &["produce", "--count", "9000"],
             messages: 9000.0,

@@ -7,6 +7,7 @@ use e2e::parts;
 
 use crate::{
     bed::{Bed, NAME},
+    turn::Turn,
     watch::{Row, Signal, Source, Watch, turns},
 };
 
@@ -39,8 +40,8 @@ pub struct Backlog<'a> {
     pub replicas: RangeInclusive<i32>,
 }
 
-/// Starts with one replica and little work, then adds the backlog. Prints a table.
-pub async fn catches_up(bed: &Bed, backlog: &Backlog<'_>) -> Result<()> {
+/// Starts with one replica and little work, then adds the backlog. Prints a table. Ends its turn with the test.
+pub async fn catches_up(bed: &Bed, mut turn: Turn, backlog: &Backlog<'_>) -> Result<()> {
     let deployment = format!("{NAME}-worker-{WORKER}");
     bed.ready(&deployment).await?;
     bed.measured(LAG.query).await?;
@@ -56,6 +57,7 @@ pub async fn catches_up(bed: &Bed, backlog: &Backlog<'_>) -> Result<()> {
     let within = START + backlog.catch_up;
     let gone = backlog.gone;
     watch.until("they are gone", within, |rows| last(rows).is_some_and(|lag| lag <= gone)).await?;
+    turn.only_waits();
     watch.until("one replica is left", SCALE_DOWN, |rows| rows.last().is_some_and(|row| row.desired == 1)).await?;
     println!("\n{}", watch.table());
 

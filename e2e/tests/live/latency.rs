@@ -7,8 +7,9 @@ use e2e::load::Stage;
 use serde_json::json;
 
 use crate::{
-    bed::{Bed, Turn},
+    bed::Bed,
     serving::{self, DEPLOYMENT, Machine, P95, kept_for},
+    turn::Turn,
     watch::{Source, Watch, turns},
 };
 
@@ -29,11 +30,13 @@ const RECOVERED: f64 = 210.0;
 pub async fn servers_keep_their_latency_under_load() -> Result<()> {
     let machine = serving::machine().await?;
     let stages = stages(machine);
-    // Other tests on the same host would increase the latency.
-    let bed = Bed::new(Turn::alone().await, "latency").await?;
+    let mut turn = Turn::shared().await;
+    let bed = Bed::new("latency").await?;
     // With `Economy` the provisioned rate falls to a third in two minutes. The default takes five minutes, almost as
     // long as the test waits.
     serving::create(&bed, machine, json!({"minReplicas": 1, "maxReplicas": 5, "headroom": "Economy"})).await?;
+    // Other tests on the same host would increase the latency.
+    turn.alone().await;
     let load = serving::load(&bed, &stages).await?;
     let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&stages), P95);
     let seconds = Duration::from_secs;
@@ -54,6 +57,7 @@ pub async fn servers_keep_their_latency_under_load() -> Result<()> {
     watch
         .until("the load ends", seconds(240), |rows| rows.last().is_some_and(|row| row.seconds >= HIGH_LOAD_ENDS))
         .await?;
+    turn.share();
     let most = watch.numbers().into_iter().max().context("there were replicas")?;
     // A peak without warning may come again: a third of it is released only after twenty minutes.
     watch

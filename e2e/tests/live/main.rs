@@ -9,15 +9,15 @@ mod latency;
 mod outage;
 mod rq;
 mod serving;
+mod turn;
 mod watch;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // The tests mostly wait for windows of minutes. `bed::Turn` decides which may run together: the first two do, each
-    // of the others runs alone.
-    arguments.test_threads.get_or_insert(2);
+    // All start at once: `turn::Turn` decides what runs together.
+    arguments.test_threads.get_or_insert(6);
     let trials = vec![
         Trial::test("kafka::workers_catch_up_with_a_topic", || finish(kafka::workers_catch_up_with_a_topic())),
         Trial::test("rq::workers_catch_up_with_a_queue", || finish(rq::workers_catch_up_with_a_queue())),

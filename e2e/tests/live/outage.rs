@@ -9,8 +9,9 @@ use kube::Api;
 use serde_json::json;
 
 use crate::{
-    bed::{Bed, TIMEOUT, Turn},
+    bed::{Bed, TIMEOUT},
     serving::{self, DEPLOYMENT, Machine, P95, kept_for},
+    turn::Turn,
     watch::{Row, Source, Watch},
 };
 
@@ -29,9 +30,11 @@ const OUTAGE: Duration = Duration::from_secs(60);
 pub async fn replicas_hold_while_prometheus_is_down() -> Result<()> {
     let machine = serving::machine().await?;
     let stages = stages(machine);
-    let bed = Bed::new(Turn::alone().await, "outage").await?;
+    let mut turn = Turn::shared().await;
+    let bed = Bed::new("outage").await?;
     let expected = machine.capacity * 2 / 3;
     serving::create(&bed, machine, json!({"minReplicas": 1, "maxReplicas": 3, "requestsPerReplica": expected})).await?;
+    turn.without_prometheus().await;
     let _load = serving::load(&bed, &stages).await?;
     let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&stages), P95);
     let seconds = Duration::from_secs;

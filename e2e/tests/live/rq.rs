@@ -7,13 +7,15 @@ use e2e::parts;
 use serde_json::json;
 
 use crate::{
-    bed::{Bed, Turn},
+    bed::Bed,
     lag::{Backlog, WORKER, catches_up},
+    turn::Turn,
 };
 
 /// Each job takes half a second, so a worker processes almost two jobs per second.
 pub async fn workers_catch_up_with_a_queue() -> Result<()> {
-    let bed = Bed::new(Turn::shared().await, "rq").await?;
+    let turn = Turn::shared().await;
+    let bed = Bed::new("rq").await?;
     let worker = json!({
         "name": WORKER,
         "image": bed.cluster.workers_image().await?,
@@ -33,6 +35,7 @@ pub async fn workers_catch_up_with_a_queue() -> Result<()> {
     parts::start(&bed.cluster, &bed.namespace.name, "steady", &steady).await?;
     catches_up(
         &bed,
+        turn,
         &Backlog {
             program: &["enqueue", "--count", "250", "--work-milliseconds", "500"],
             messages: 250.0,

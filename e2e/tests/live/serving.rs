@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    bed::{Bed, NAME, Turn},
+    bed::{Bed, NAME},
+    turn::Turn,
     watch::{Row, Signal},
 };
 
@@ -69,7 +70,7 @@ fn cpu_limit() -> u32 {
     std::env::var("LIVE_CPU_LIMIT").ok().and_then(|limit| limit.parse().ok()).unwrap_or(150)
 }
 
-/// Measures the machine, once per process. It waits until no other test runs, so a caller must not hold a [`Turn`].
+/// Measures the machine, once per process. It takes a [`Turn`], so a caller must not hold one.
 pub async fn machine() -> Result<Machine> {
     static MACHINE: OnceCell<Machine> = OnceCell::const_new();
     MACHINE.get_or_try_init(measure).await.copied()
@@ -85,9 +86,11 @@ const FULL_SECONDS: u32 = 40;
 const CPU: &str = "sum(rate(process_cpu_seconds_total{namespace=\"$namespace\"}[30s]))";
 
 async fn measure() -> Result<Machine> {
-    let bed = Bed::new(Turn::alone().await, "machine").await?;
+    let mut turn = Turn::shared().await;
+    let bed = Bed::new("machine").await?;
     // Scales on CPU from one replica to one, so there is nothing to decide.
     create_with(&bed, json!({"minReplicas": 1, "maxReplicas": 1, "cpu": {}})).await?;
+    turn.alone().await;
     let light = load(&bed, &[Stage { seconds: 0, ..LIGHT }, LIGHT]).await?;
     tokio::time::sleep(Duration::from_secs(LIGHT.seconds.into())).await;
     let cores = bed.query(CPU).await?.context("no CPU use was scraped")?;
