@@ -72,13 +72,16 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
 
 pub async fn overloaded_servers_stay_ready_and_serve_their_capacity() -> Result<()> {
     let machine = serving::machine().await?;
-    let twice = 2 * OVERLOADED_REPLICAS * machine.capacity;
-    let load = [Stage { per_second: twice, seconds: 0 }, Stage { per_second: twice, seconds: DURATION }];
     let all = Crowd::begin("overload", ours(machine, OVERLOADED_REPLICAS, OVERLOADED_REPLICAS)).await?;
+    // Replicas that run beside each other serve less than as many that run alone, on a busy machine much less.
+    let full = serving::full_load(&all.bed, OVERLOADED_REPLICAS * machine.capacity).await?;
+    let capacity = full.served_per_second();
+    let twice = (2.0 * capacity) as u32;
+    let load = [Stage { per_second: twice, seconds: 0 }, Stage { per_second: twice, seconds: DURATION }];
     let outcome = all.run(&load, "latency, twice the capacity of all replicas").await?;
     let active = all.bed.condition("ScalingActive").await?;
-    println!("one replica serves {} requests/s\n{}", machine.capacity, outcome.summary());
-    outcome.all_stay_ready(machine.capacity)?;
+    println!("{OVERLOADED_REPLICAS} replicas serve {capacity:.0} requests/s\n{}", outcome.summary());
+    outcome.all_stay_ready(capacity)?;
     ensure!(
         active.reason == "MaxReplicas" && active.message.contains("raise maxReplicas"),
         "the message does not state what to do: {active:?}"
@@ -154,8 +157,8 @@ impl Outcome {
         )
     }
 
-    /// Fails unless all replicas stay ready and serve their capacity.
-    fn all_stay_ready(&self, capacity: u32) -> Result<()> {
+    /// Fails unless all replicas stay ready and serve four fifths of their capacity, requests/s.
+    fn all_stay_ready(&self, capacity: f64) -> Result<()> {
         let rows: Vec<&Row> = self.rows.iter().filter(|row| row.seconds > 30.0).collect();
         let ready: Vec<i32> = rows.iter().map(|row| row.ready).collect();
         ensure!(
@@ -164,7 +167,7 @@ impl Outcome {
             self.table
         );
         let served = (self.report.requests - self.report.failed) as f64 / f64::from(DURATION);
-        let least = 0.8 * f64::from(OVERLOADED_REPLICAS * capacity);
+        let least = 0.8 * capacity;
         ensure!(served >= least, "{served:.0} requests/s were served of {least:.0} at least\n{}", self.table);
         Ok(())
     }

@@ -39,7 +39,7 @@ pub async fn replicas_hold_while_prometheus_is_down() -> Result<()> {
     let mut watch = Watch::new(&bed, DEPLOYMENT, Source::Sent(&stages), P95);
     let seconds = Duration::from_secs;
     watch
-        .until("all is well", seconds(180), |rows| kept_for(rows, machine, seconds(15)) && unchanged_for(rows, 30.0))
+        .until("all is well", seconds(240), |rows| kept_for(rows, machine, seconds(15)) && unchanged_for(rows, 60.0))
         .await?;
     let before = watch.rows.len();
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::load::{Load, Stage};
+use e2e::load::{Load, Report, Stage};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -78,7 +78,7 @@ pub async fn machine() -> Result<Machine> {
 
 /// A load that one replica with this CPU limit serves on any machine.
 const LIGHT: Stage = Stage { per_second: 6, seconds: 40 };
-/// The full load, relative to the capacity that the CPU use under [`LIGHT`] predicts.
+/// The full load, relative to the predicted capacity. Slightly more: the served rate is then the capacity.
 const FULL: f64 = 1.25;
 /// Duration of the full load, seconds.
 const FULL_SECONDS: u32 = 40;
@@ -96,12 +96,8 @@ async fn measure() -> Result<Machine> {
     let cores = bed.query(CPU).await?.context("no CPU use was scraped")?;
     let report = light.stop().await?;
     let by_cpu = f64::from(LIGHT.per_second) * f64::from(cpu_limit()) / 1e3 / cores;
-    // Slightly more than the prediction: the served rate is then the capacity.
-    let per_second = (FULL * by_cpu) as u32;
-    let full = load(&bed, &[0, FULL_SECONDS].map(|seconds| Stage { per_second, seconds })).await?;
-    tokio::time::sleep(Duration::from_secs(FULL_SECONDS.into())).await;
-    let full = full.stop().await?;
-    let capacity = u32::try_from((full.requests - full.failed) / u64::from(FULL_SECONDS))?;
+    let full = full_load(&bed, by_cpu as u32).await?;
+    let capacity = full.served_per_second() as u32;
     let per_period = f64::from(cpu_limit()) * PERIOD_SECONDS / 1e3 / (cores / f64::from(LIGHT.per_second));
     let waits = if per_period < MIN_REQUESTS_PER_PERIOD { 1e3 * PERIOD_SECONDS } else { 0.0 };
     let least = waits.max(ABOVE_UNLOADED * report.p95_milliseconds);
@@ -112,6 +108,24 @@ async fn measure() -> Result<Machine> {
     ensure!(capacity >= 10, "this machine is too slow or too busy for a load test: {cores} cores at {report:?}");
     let target = target.with_context(|| format!("this machine is too slow or too busy for a latency: {report:?}"))?;
     Ok(Machine { capacity, target })
+}
+
+/// The result of slightly more load than this predicted capacity, in requests/s.
+pub async fn full_load(bed: &Bed, capacity: u32) -> Result<FullLoad> {
+    let per_second = (FULL * f64::from(capacity)) as u32;
+    let load = load(bed, &[0, FULL_SECONDS].map(|seconds| Stage { per_second, seconds })).await?;
+    tokio::time::sleep(Duration::from_secs(FULL_SECONDS.into())).await;
+    load.stop().await.map(FullLoad)
+}
+
+/// The result of a full load of [`FULL_SECONDS`].
+pub struct FullLoad(Report);
+
+impl FullLoad {
+    /// The capacity.
+    pub fn served_per_second(&self) -> f64 {
+        (self.0.requests - self.0.failed) as f64 / f64::from(FULL_SECONDS)
+    }
 }
 
 /// Sends load to the servers' Service.

@@ -113,7 +113,7 @@ class Refusal:
         if asked not in self.handlers:
             if len(self.handlers) >= KNOWN_PATHS:
                 self.handlers.clear()
-            self.handlers[asked] = get_route_name(Request(scope), False) or "none"
+            self.handlers[asked] = get_route_name(Request({**scope, "app": self.app}), False) or "none"
         return self.handlers[asked]
 
     def tell(self) -> None:
