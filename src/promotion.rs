@@ -1,17 +1,82 @@
 //! What serves: decided once in a reconcile. Rendering, applying and the status read this value.
 
-use crate::api::Version;
+use crate::{
+    api::{RecommenderModelStatus, Version, VersionState},
+    observe::DeploymentState,
+};
 
-/// Which version is to serve.
+/// The decision on what serves, and the state of every version.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rollout {
     /// The version to serve; none before the first valid one, and then the Deployment is left as it is.
     pub serve: Option<Version>,
+    /// Why this one, as text to follow "because".
+    pub why: &'static str,
+    /// The version that answers requests: the last one whose rollout was completed.
+    pub serving: Option<String>,
+    /// The version that is being rolled out: the one to serve until it answers requests.
+    pub rolling_out: Option<String>,
+    /// All versions with their states, newest first.
+    pub versions: Vec<Version>,
+}
+
+/// What a rollout is decided on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The valid versions with the states that were recorded last, newest first.
+    pub versions: &'a [Version],
+    /// The version that answered requests when the status was written last.
+    pub serving: Option<&'a str>,
+    /// The version of which all servers are ready and no other servers exist.
+    pub rolled_out: Option<&'a str>,
+}
+
+impl<'a> Inputs<'a> {
+    /// From the status that was written last, and the Deployment of the servers.
+    pub fn new(
+        versions: &'a [Version],
+        prior: &'a RecommenderModelStatus,
+        servers: Option<&'a DeploymentState>,
+    ) -> Self {
+        let serving = prior.serving.as_ref().and_then(|serving| serving.version.as_deref());
+        Self { versions, serving, rolled_out: servers.and_then(DeploymentState::rolled_out_version) }
+    }
 }
 
 impl Rollout {
     /// The newest valid version serves, whatever it measures.
-    pub fn decide(versions: &[Version]) -> Self {
-        Self { serve: versions.first().cloned() }
+    pub fn decide(inputs: &Inputs<'_>) -> Self {
+        let desired = inputs.versions.first().map(|version| version.id.as_str());
+        let is_complete = desired.is_some() && inputs.rolled_out == desired;
+        let serving = if is_complete { desired } else { inputs.serving };
+        let versions = states(inputs.versions, serving);
+        Self {
+            serve: versions.first().cloned(),
+            why: "it is the newest valid version",
+            rolling_out: desired.filter(|desired| serving != Some(desired)).map(str::to_owned),
+            serving: serving.map(str::to_owned),
+            versions,
+        }
     }
 }
+
+/// The versions with their states when `serving` answers requests.
+fn states(versions: &[Version], serving: Option<&str>) -> Vec<Version> {
+    let mut versions = versions.to_vec();
+    let Some(now) = versions.iter().position(|version| serving == Some(version.id.as_str())) else { return versions };
+    let changed = versions[now].state != VersionState::Serving;
+    for (index, version) in versions.iter_mut().enumerate() {
+        version.state = match version.state {
+            _ if index == now => VersionState::Serving,
+            VersionState::Serving => VersionState::Previous,
+            VersionState::Previous if changed => VersionState::Superseded,
+            VersionState::Candidate if index > now => VersionState::Superseded,
+            state => state,
+        };
+    }
+    versions
+}
+
+#[cfg(test)]
+#[path = "promotion_tests.rs"]
+mod tests;

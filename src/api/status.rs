@@ -48,6 +48,10 @@ pub struct TrainingStatus {
     /// Last scheduled time that was handled; scheduled times up to it are not run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
+    /// When the newest run was due whose outcome is recorded here: every run due until then is recorded as well, also when its
+    /// Job and its version are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_through: Option<Time>,
     /// When the next scheduled run is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<Time>,
@@ -141,12 +145,29 @@ pub enum Trigger {
     Request,
 }
 
+/// What a version is used for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum VersionState {
+    /// Trained and valid; it has not answered requests yet.
+    #[default]
+    Candidate,
+    /// It answers requests.
+    Serving,
+    /// It answered requests before the version that does now.
+    Previous,
+    /// A newer version answers requests, or did.
+    Superseded,
+}
+
 /// A trained model version.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Version {
     /// Its name, unique within the object.
     pub id: String,
+    /// What it is used for.
+    #[serde(default)]
+    pub state: VersionState,
     /// Full or partial.
     pub kind: TrainingKind,
     /// The Job that trained it.

@@ -10,9 +10,9 @@ use crate::{
     api::{RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Desired, Outcome},
     kinds::Kind,
-    model::{Identity, Model, Workload},
+    model::{Identity, Model, Workload, names},
     observe::{ChildState, Children},
-    promotion::Rollout,
+    promotion::{self, Rollout},
     render::{self, Child, Decided},
     status::{self, Event, FIRST_METRICS, Scaling},
     training::{self, Decision, Plan},
@@ -27,17 +27,23 @@ struct Reconcile {
     now: Timestamp,
 }
 
+/// What is observed of an object at one time, without a request.
+struct Observed {
+    children: Children,
+    /// What the last scaling tick decided on replicas, and the external autoscalers.
+    scaling: Scaling,
+}
+
 /// What is decided in a reconcile.
 struct Decisions {
     training: Decision,
     rollout: Rollout,
-    scaling: Scaling,
 }
 
 /// Brings the cluster in line with an object:
 ///
-/// 1. read the object and its cached children, and validate the object (no request)
-/// 2. decide what to train and what to serve (pure), and take over what the last scaling tick decided on replicas
+/// 1. validate the object, and observe its cached children and what the last scaling tick decided on replicas (no request)
+/// 2. decide what to train and what to serve (pure)
 /// 3. render the children (pure, cannot fail)
 /// 4. apply what is not as desired, delete what is no longer desired, order the replicas that were newly decided
 /// 5. compute the status (pure) and write it if it changed
@@ -52,17 +58,17 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
         Ok(model) => model,
         Err(message) => return reconcile.refuse(context, &message).await,
     };
-    let children = reconcile.children(context);
+    let observed = reconcile.observe(context, &model);
 
-    let decisions = reconcile.decide(context, &model, &children);
-    let desired = reconcile.render(&model, &decisions, &children);
-    let orders = reconcile.orders(&model, &decisions.scaling, &children);
-    let outcome = reconcile.apply(context, &decisions, &desired, &orders, &children).await;
+    let decisions = reconcile.decide(&model, &observed);
+    let desired = reconcile.render(&model, &decisions, &observed);
+    let orders = reconcile.orders(&model, &observed);
+    let outcome = reconcile.apply(context, &decisions, &desired, &orders, &observed.children).await;
 
-    let children = reconcile.children(context);
-    let status = reconcile.status(&model, &decisions, &children, &outcome);
+    let observed = Observed { children: reconcile.children(context), ..observed };
+    let status = reconcile.status(&model, &decisions, &observed, &outcome);
     reconcile.report(context, &decisions, &status, &outcome).await?;
-    reconcile.next(&model, &decisions.training, &children, outcome)
+    reconcile.next(&model, &decisions.training, &observed.children, outcome)
 }
 
 impl Reconcile {
@@ -104,10 +110,23 @@ impl Reconcile {
         context.cache.children(&self.identity.namespace, &self.identity.base)
     }
 
-    fn decide(&self, context: &Context, model: &Model, children: &Children) -> Decisions {
-        let training = self.training(model, children);
-        let rollout = Rollout::decide(&training.versions);
-        Decisions { training, rollout, scaling: self.scaling(context, model, children) }
+    /// The scaler gets the object's workloads and pods, which its next ticks decide on.
+    fn observe(&self, context: &Context, model: &Model) -> Observed {
+        let children = self.children(context);
+        let decided = context.scaler.reconcile(model, &children, &self.prior, context.metrics.scaling(), self.now);
+        let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
+        let external = scaled.filter_map(|workload| {
+            let external = context.cache.external_autoscaler(&self.identity.namespace, &workload.deployment)?;
+            Some((workload.deployment, external))
+        });
+        Observed { scaling: Scaling { decided, external: external.collect() }, children }
+    }
+
+    fn decide(&self, model: &Model, observed: &Observed) -> Decisions {
+        let training = self.training(model, &observed.children);
+        let servers = observed.children.deployment(&names::serving(&self.identity.base), &self.uid);
+        let rollout = Rollout::decide(&promotion::Inputs::new(&training.versions, &self.prior, servers));
+        Decisions { training, rollout }
     }
 
     fn training(&self, model: &Model, children: &Children) -> Decision {
@@ -134,19 +153,8 @@ impl Reconcile {
         })
     }
 
-    /// What the last scaling tick decided on replicas, and the external autoscalers.
-    fn scaling(&self, context: &Context, model: &Model, children: &Children) -> Scaling {
-        let decided = context.scaler.reconcile(model, children, &self.prior, context.metrics.scaling(), self.now);
-        let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
-        let external = scaled.filter_map(|workload| {
-            let external = context.cache.external_autoscaler(&self.identity.namespace, &workload.deployment)?;
-            Some((workload.deployment, external))
-        });
-        Scaling { decided, external: external.collect() }
-    }
-
-    fn render(&self, model: &Model, decisions: &Decisions, children: &Children) -> Vec<Child> {
-        let Decisions { training, rollout, scaling } = decisions;
+    fn render(&self, model: &Model, decisions: &Decisions, observed: &Observed) -> Vec<Child> {
+        let (Decisions { training, rollout }, Observed { children, scaling }) = (decisions, observed);
         // Until something is decided, the current replicas stay.
         let replicas = |workload: Workload| {
             let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
@@ -165,7 +173,8 @@ impl Reconcile {
 
     /// Replicas to set, by Deployment: those that were newly decided, see [`scaler::replicas_to_order`]. An external autoscaler
     /// takes precedence.
-    fn orders(&self, model: &Model, scaling: &Scaling, children: &Children) -> Vec<(String, i32)> {
+    fn orders(&self, model: &Model, observed: &Observed) -> Vec<(String, i32)> {
+        let Observed { children, scaling } = observed;
         let ours = model.workloads().into_iter().filter(|of| !scaling.external.contains_key(&of.deployment));
         let order = |workload: Workload| {
             let current = children.deployment(&workload.deployment, &self.uid)?.desired;
@@ -201,7 +210,7 @@ impl Reconcile {
         &self,
         model: &Model,
         decisions: &Decisions,
-        children: &Children,
+        observed: &Observed,
         outcome: &Outcome,
     ) -> RecommenderModelStatus {
         status::compute(&status::Inputs {
@@ -209,8 +218,8 @@ impl Reconcile {
             prior: &self.prior,
             training: &decisions.training,
             rollout: &decisions.rollout,
-            scaling: &decisions.scaling,
-            children,
+            scaling: &observed.scaling,
+            children: &observed.children,
             problems: &outcome.problems,
             now: self.now,
         })

@@ -77,6 +77,11 @@ impl DeploymentState {
         self.observed && self.updated >= self.desired && self.total == self.updated && self.ready >= self.desired
     }
 
+    /// The version of which all pods are ready, and no other pods exist.
+    pub fn rolled_out_version(&self) -> Option<&str> {
+        self.version.as_deref().filter(|_| self.rolled_out())
+    }
+
     /// Whether pods of an older template still exist, or the Deployment controller has not observed our last apply yet. A
     /// change of the number of pods by an autoscaler is no rollout.
     pub fn is_rolling(&self) -> bool {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Child, Decided, children, training_template};
 use crate::{
-    api::{TrainingKind, Version},
+    api::{TrainingKind, Version, VersionState},
     kinds::Kind,
     model::Model,
     training::{self, Inputs, NewRun, Plan},
@@ -50,6 +50,7 @@ fn trained(model: &Model, run: &NewRun, now: Timestamp) -> Version {
         metrics: Default::default(),
         data_through: None,
         due_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
+        state: VersionState::Candidate,
         trained_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
     }
 }

@@ -125,7 +125,9 @@ pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>, servin
             Some(_) => (reasons::ROLLOUT_STUCK, "does not get ready"),
             None => (reasons::ROLLING_OUT, "is being rolled out"),
         };
-        return ConditionValue::no(reason, format!("version {} {what}{}{meanwhile}", desired.id, why()));
+        let because = serving.rolling_out.as_ref().map(|_| format!(" because {}", inputs.rollout.why));
+        let because = because.filter(|_| reason == reasons::ROLLING_OUT).unwrap_or_default();
+        return ConditionValue::no(reason, format!("version {} {what}{because}{}{meanwhile}", desired.id, why()));
     }
     let least = inputs.model.serving_workload().replicas;
     if serving.replicas < least {

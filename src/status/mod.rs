@@ -41,7 +41,7 @@ pub struct Inputs<'a> {
     pub prior: &'a RecommenderModelStatus,
     /// What was decided on training.
     pub training: &'a Decision,
-    /// Which version is to serve.
+    /// What was decided on the served version.
     pub rollout: &'a Rollout,
     /// The children as observed.
     pub children: &'a Children,
@@ -97,7 +97,7 @@ pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
         training: Some(inputs.training.status.clone()),
         serving: Some(serving),
         workers: workers(inputs, uid),
-        versions: inputs.training.versions.clone(),
+        versions: inputs.rollout.versions.clone(),
     }
 }
 
@@ -167,9 +167,6 @@ pub fn is_rewording(prior: &RecommenderModelStatus, next: &RecommenderModelStatu
 
 fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>) -> ServingStatus {
     let prior = inputs.prior.serving.clone().unwrap_or_default();
-    let desired = inputs.rollout.serve.as_ref().map(|version| version.id.clone());
-    let rolled_out = deployment.is_some_and(|state| state.version == desired && state.rolled_out());
-    let version = if rolled_out { desired.clone() } else { prior.version };
     let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
     let serving = names::serving(&inputs.model.identity.base);
     let (replicas, desired_replicas) = match deployment {
@@ -181,8 +178,8 @@ fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>) -> 
         None => (0, inputs.model.serving_workload().replicas),
     };
     ServingStatus {
-        rolling_out: desired.filter(|desired| version.as_ref() != Some(desired)),
-        version,
+        version: inputs.rollout.serving.clone(),
+        rolling_out: inputs.rollout.rolling_out.clone(),
         replicas,
         desired_replicas,
         scaling: inputs.scaling.decided.get(monitoring::Workload::Serving.label()).cloned(),

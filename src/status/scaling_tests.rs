@@ -105,7 +105,7 @@ impl Case {
             model: &self.model,
             prior: &self.prior,
             training: &trained(),
-            rollout: &Rollout::decide(&trained().versions),
+            rollout: &super::tests::rollout(&trained(), &self.prior, &self.model, &self.children),
             children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,

@@ -2,11 +2,24 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::{RecommenderModel, TrainingKind, TrainingStatus, Version},
+    api::{RecommenderModel, TrainingKind, TrainingStatus, Version, VersionState},
     kinds::Kind,
     observe::{Blocked, ChildState, PodState, Watched},
+    promotion,
     training::{Decision, Outcome, Truth},
 };
+
+/// What a reconcile decides on the served version.
+pub(super) fn rollout(
+    training: &Decision,
+    prior: &RecommenderModelStatus,
+    model: &Model,
+    children: &Children,
+) -> Rollout {
+    let uid = model.identity.uid.as_deref().unwrap_or_default();
+    let servers = children.deployment(&names::serving(&model.identity.base), uid);
+    Rollout::decide(&promotion::Inputs::new(&training.versions, prior, servers))
+}
 
 /// The time of every reconcile.
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -39,6 +52,7 @@ fn version(id: &str) -> Version {
         metrics: Default::default(),
         data_through: None,
         due_at: Time(NOW),
+        state: VersionState::Candidate,
         trained_at: Time(NOW),
     }
 }
@@ -110,7 +124,7 @@ impl Case {
             model: &self.model,
             prior: &self.prior,
             training: &self.training,
-            rollout: &Rollout::decide(&self.training.versions),
+            rollout: &rollout(&self.training, &self.prior, &self.model, &self.children),
             children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,
@@ -377,7 +391,7 @@ fn servers_and_workers_count_alike_in_the_summary() {
         model: &case.model,
         prior: &case.prior,
         training: &case.training,
-        rollout: &Rollout::decide(&case.training.versions),
+        rollout: &rollout(&case.training, &case.prior, &case.model, &case.children),
         children: &case.children,
         problems: &case.problems,
         scaling: &case.scaling,

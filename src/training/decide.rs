@@ -56,6 +56,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         active: activity.run().cloned(),
         last: history.last.clone(),
         last_success_time: last_success(inputs, &history).map(Time),
+        recorded_through: history.recorded_through.map(Time),
         last_schedule_time: done.schedule.map(Time),
         next_schedule_time: next_instant(inputs, &done, start.as_ref()).map(Time),
         last_request: done.request,

@@ -91,8 +91,7 @@ pub fn fresh(inputs: &Inputs<'_>) -> Timestamp {
 }
 
 fn newest_run(inputs: &Inputs<'_>) -> Option<Timestamp> {
-    let versions = inputs.versions.iter().map(|version| version.due_at.0);
-    inputs.runs.iter().map(|run| run.due).chain(versions).max()
+    inputs.runs.iter().map(|run| run.due).chain(history::recorded_through(inputs)).max()
 }
 
 /// Whether a value of the annotation requests a full training: `full`, optionally followed by a text that does not

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Inputs, ObservedRun, Plan, RunState, outcome, report, text::MESSAGE_MAX, text::one_line};
-use crate::api::{FinishedRun, Version, conditions::reasons};
+use crate::api::{FinishedRun, Version, VersionState, conditions::reasons};
 
 /// Number of versions kept in the status. Exceeded only when more versions are in use.
 const VERSIONS_KEPT: usize = 5;
@@ -23,27 +23,33 @@ pub struct History {
     pub last: Option<FinishedRun>,
     /// The valid versions, newest first.
     pub versions: Vec<Version>,
+    /// When the newest run was due whose outcome is in these.
+    pub recorded_through: Option<Timestamp>,
 }
 
 impl History {
     /// Combines the prior status with the observed Jobs.
     pub fn of(inputs: &Inputs<'_>) -> Self {
         let mut last = inputs.prior.and_then(|status| status.last.clone());
-        let last_is_observed = inputs.runs.iter().any(|run| is_of(run, last.as_ref()));
+        let mut recorded_through = recorded_through(inputs);
         let mut versions = inputs.versions.to_vec();
         let mut ended: Vec<_> = inputs.runs.iter().filter(|run| !is_recorded(inputs, run)).collect();
         ended.sort_by_key(|run| run.due);
-        for (run, version) in ended.into_iter().filter_map(|run| evaluate(run, inputs.plan)) {
-            versions.extend(version);
-            // Runs that are not recorded are newer than the recorded last run. If its Job is gone that is not certain:
-            // then the end times are compared.
-            if last_is_observed || last.as_ref().is_none_or(|last| last.finished_at < run.finished_at) {
-                last = Some(run);
-            }
+        for observed in ended {
+            let Some((run, version)) = evaluate(observed, inputs.plan) else { continue };
+            // An outcome in the status stands, also if an earlier operator did not record until when it has them.
+            versions.extend(version.filter(|new| inputs.versions.iter().all(|known| known.id != new.id)));
+            last = Some(run);
+            recorded_through = recorded_through.max(Some(observed.due));
         }
         versions.sort_by(|a, b| (&b.due_at, &b.id).cmp(&(&a.due_at, &a.id)));
-        Self { last, versions: bounded(versions, inputs.in_use) }
+        Self { last, versions: bounded(versions, inputs.in_use), recorded_through }
     }
+}
+
+/// When the newest run was due whose outcome is in the status that was written last.
+pub fn recorded_through(inputs: &Inputs<'_>) -> Option<Timestamp> {
+    inputs.prior.and_then(|status| status.recorded_through.as_ref()).map(|time| time.0)
 }
 
 /// Finished Jobs that can be deleted: all but the newest three, if their outcome is in the status that was written last.
@@ -57,14 +63,7 @@ pub fn removable(inputs: &Inputs<'_>) -> Vec<ObservedRun> {
 /// Whether the status records, or once recorded, how a run ended. Runs do not overlap: every run due no later than a
 /// recorded run is recorded as well.
 pub fn is_recorded(inputs: &Inputs<'_>, run: &ObservedRun) -> bool {
-    let last = inputs.prior.and_then(|status| status.last.as_ref());
-    let last_due = inputs.runs.iter().filter(|run| is_of(run, last)).map(|run| run.due);
-    let recorded = inputs.versions.iter().map(|version| version.due_at.0).chain(last_due).max();
-    run.state.finished_at().is_some() && recorded.is_some_and(|recorded| run.due <= recorded)
-}
-
-fn is_of(run: &ObservedRun, finished: Option<&FinishedRun>) -> bool {
-    finished.is_some_and(|finished| finished.job == run.job)
+    run.state.finished_at().is_some() && recorded_through(inputs).is_some_and(|recorded| run.due <= recorded)
 }
 
 /// At most five versions, newest first; the newest and those in use always stay.
@@ -123,6 +122,7 @@ fn version(
     let report = report::parse(message, &expected).map_err(|error| (reasons::INVALID_REPORT, error.to_string()))?;
     Ok(Version {
         id: run.version.clone(),
+        state: VersionState::Candidate,
         kind: run.kind,
         job: run.job.clone(),
         uri: report.uri,

@@ -12,9 +12,9 @@ use super::{
 use crate::{
     api::{RecommenderModelStatus, ScalingStatus, TrainingKind, TrainingStatus, Version, conditions::types},
     kinds::Kind,
-    model::Model,
+    model::{Model, names},
     observe::{ChildState, Children, DeploymentState, PodState, Watched},
-    promotion::Rollout,
+    promotion::{self, Rollout},
     render,
     signals::Readings,
     status::{self, Event, Scaling},
@@ -99,11 +99,13 @@ impl Site {
         let scaling = Scaling { decided, external: BTreeMap::new() };
         self.render(&scaling);
         self.order(&scaling);
+        let identity = &self.model.identity;
+        let servers = children.deployment(&names::serving(&identity.base), identity.uid.as_deref().unwrap_or_default());
         let next = status::compute(&status::Inputs {
             model: &self.model,
             prior: &self.status,
             training: &self.training,
-            rollout: &Rollout::decide(&self.training.versions),
+            rollout: &Rollout::decide(&promotion::Inputs::new(&self.training.versions, &self.status, servers)),
             children: &children,
             problems: &[],
             scaling: &scaling,
@@ -228,6 +230,7 @@ fn trained() -> Decision {
         metrics: Default::default(),
         data_through: None,
         due_at: Time(at(0)),
+        state: crate::api::VersionState::Candidate,
         trained_at: Time(at(0)),
     };
     Decision {
