@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::decision::{Inputs, Limit};
 use super::lag;
 use super::overload::Outside;
-use super::policy::{Direction, StepKind, StepPolicy};
+use super::policy::{Common, Direction, StepKind, StepPolicy};
 use super::serving::{History, Policy, Replicas, Signals, decide};
 use super::signal::Signal;
 use super::toy::{TICK, Toy, between, policy};
@@ -39,6 +39,22 @@ fn a_new_service_well_within_its_target_gets_no_replicas_for_a_guessed_capacity(
     toy.unloaded = 0.01;
     let rising = toy.run(120, |tick| f64::from(tick.min(24)) / 2.0);
     assert_eq!(rising, Vec::<u32>::new(), "12 requests/s of the 96 that one replica serves");
+}
+
+#[test]
+fn a_load_that_begins_on_an_idle_server_does_not_teach_that_requests_are_expensive() {
+    // Found on a real cluster: 6 requests/s raised one replica to three, which served 8.8/s each as it seemed, and in truth 31/s.
+    let mut toy = Toy::new(1);
+    toy.policy = Policy { common: Common { window: 20.0, ..between(1, 5) }, target: 0.1, ..policy() };
+    (toy.unloaded, toy.saturation) = (0.02, 31.0);
+    toy.run(60, |_| 0.0);
+    for (rate, cpu) in [(2.3, 0.45), (3.9, 0.3)] {
+        let signals = Signals { rate: Signal::fresh(rate), cpu: Signal::fresh(cpu), ..toy.signals(6.0) };
+        let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
+        assert_eq!(decision.replicas, 1, "{decision:?}");
+        toy.apply(&decision);
+    }
+    assert_eq!(toy.run(60, |_| 6.0), Vec::<u32>::new());
 }
 
 #[test]
