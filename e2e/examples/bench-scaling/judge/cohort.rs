@@ -2,7 +2,7 @@
 //! measure.
 
 use super::queue::SATURATED;
-use super::telemetry::Unscraped;
+use super::telemetry::{KUBELET, SCRAPE, Unscraped};
 use super::world::{Queueing, World};
 
 /// Seconds a request waits before its client gives up.
@@ -11,18 +11,12 @@ pub const GIVE_UP: usize = 5;
 /// CPU of a pod without requests, as a share of a fully used pod.
 pub const IDLE_CPU: f64 = 0.03;
 
-/// Seconds between two scrapes, and their time-out: as the operator configures it for objects that scale on latency.
-pub const SCRAPE: u32 = 5;
-
 /// Seconds between two readiness probes, as the operator renders them.
 const PROBE_PERIOD: u32 = 5;
 /// Time-out of a readiness probe, seconds, as the operator renders it.
 const PROBE_TIMEOUT: f64 = 2.0;
 /// Consecutive failed probes after which a pod is unready, as the operator renders it.
 const PROBE_FAILURES: u32 = 3;
-
-/// Seconds between two CPU measurements of a kubelet, and their length: the resolution of metrics-server.
-pub const KUBELET: u32 = 15;
 
 /// Seconds after the start of a pod in which the HPA treats it as initialising:
 /// `--horizontal-pod-autoscaler-cpu-initialization-period`.

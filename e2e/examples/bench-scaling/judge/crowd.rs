@@ -1,7 +1,6 @@
 //! Flash crowds: a load that jumps within a second, from idle or on top of a working load.
 
 use super::rng::Rng;
-use super::trace::Scale;
 
 /// Factors by which the load jumps.
 const FACTORS: [f64; 3] = [3.0, 10.0, 30.0];
@@ -25,16 +24,16 @@ const TYPICAL: f64 = 0.7;
 const WORKING: f64 = 0.25;
 
 /// Replaces the first half of a load by an idle load and the second half by a working load, both with crowds at random
-/// times.
-pub fn add_crowds(load: &mut [f64], scale: &Scale, rng: &mut Rng) {
+/// times. `one`: capacity of one replica; `most`: limit of the load; both in requests per second.
+pub fn add_crowds(load: &mut [f64], one: f64, most: f64, rng: &mut Rng) {
     let half = load.len() / 2;
     let (idle, working) = load.split_at_mut(half);
     idle.fill(IDLE);
     working.iter_mut().for_each(|requests| *requests *= WORKING);
-    let typical = TYPICAL * scale.one;
-    add(idle, rng, |_, factor| (factor * typical).min(scale.most));
+    let typical = TYPICAL * one;
+    add(idle, rng, |_, factor| (factor * typical).min(most));
     // A crowd is capped at what the maximum number of replicas serves: no policy could serve more.
-    add(working, rng, |before, factor| (factor * before).min(scale.most).max(before));
+    add(working, rng, |before, factor| (factor * before).min(most).max(before));
 }
 
 /// Adds crowds to a load. `crowd` maps the load before a crowd and a factor to the load during the crowd.
@@ -58,9 +57,8 @@ mod tests {
 
     #[test]
     fn crowds_start_within_a_second_in_both_halves_and_never_exceed_the_maximum_capacity() {
-        let scale = Scale { p99: 200.0, one: 10.0, most: 400.0 };
         let mut load = vec![100.0; 2 * 86_400];
-        add_crowds(&mut load, &scale, &mut Rng::new(5));
+        add_crowds(&mut load, 10.0, 400.0, &mut Rng::new(5));
         let jumps = |half: &[f64]| half.windows(2).filter(|pair| pair[1] > 2.5 * pair[0]).count();
         let (idle, working) = load.split_at(86_400);
         for half in [idle, working] {
@@ -76,9 +74,8 @@ mod tests {
 
     #[test]
     fn an_hour_has_a_crowd_in_each_half() {
-        let scale = Scale { p99: 200.0, one: 10.0, most: 400.0 };
         let mut load = vec![100.0; 3480];
-        add_crowds(&mut load, &scale, &mut Rng::new(1));
+        add_crowds(&mut load, 10.0, 400.0, &mut Rng::new(1));
         let (idle, working) = load.split_at(1740);
         assert!(idle.iter().any(|load| *load > 20.0) && working.iter().any(|load| *load > 74.0));
     }

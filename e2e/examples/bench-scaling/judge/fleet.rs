@@ -9,9 +9,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::cohort::{Backlog, Cohort, SCRAPE};
+use super::cohort::{Backlog, Cohort};
 use super::queue::{self, Histogram, Pod, Shares};
-use super::telemetry::{Exported, Measured, Pods, Unscraped};
+use super::telemetry::{Exported, Measured, Pods, SCRAPE, Unscraped};
 use super::world::{Balancing, Queueing, World};
 
 /// Share of the failed requests that clients retry a second later. Retries are at most this share of the load, so that

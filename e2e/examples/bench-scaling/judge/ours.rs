@@ -9,10 +9,9 @@ use recommender_operator::scaling::overload::{MeasuredCpu, Outside, ProbeFailure
 use recommender_operator::scaling::serving::{self, History, Replicas, Signals};
 use recommender_operator::scaling::{Behavior, Bounds, Common, Decision, Headroom, Signal};
 
-use super::cohort::{KUBELET, SCRAPE as PERIOD};
 use super::rng::Rng;
 use super::run::Policy;
-use super::telemetry::{Measured, Pods, Telemetry};
+use super::telemetry::{KUBELET, Measured, Pods, SCRAPE as PERIOD, Telemetry};
 use super::world::{Servers, World};
 
 /// Seconds from a new sample to the decision. In the live tests it is the value of

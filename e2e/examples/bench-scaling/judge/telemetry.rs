@@ -2,9 +2,14 @@
 
 use std::cell::RefCell;
 
-use super::cohort::{KUBELET, SCRAPE};
 use super::queue::{BUCKETS, Histogram, histogram_quantile};
 use super::rng::Rng;
+
+/// Seconds between two scrapes, and their time-out: as the operator configures it for objects that scale on latency.
+pub const SCRAPE: u32 = 5;
+
+/// Seconds between two CPU measurements of a kubelet, and their length: the resolution of metrics-server.
+pub const KUBELET: u32 = 15;
 
 /// Number of scrapes of the histogram that are kept (one every [`SCRAPE`] seconds).
 const KEPT: usize = 64;
@@ -42,7 +47,7 @@ pub struct Unscraped {
     pub histogram: Histogram,
 }
 
-/// CPU as the kubelets measure it, every 15 s over 15 s, whether or not the pods answer.
+/// CPU as the kubelets measure it, every [`KUBELET`] seconds over as many, whether or not the pods answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Measured {
     /// Number of pods.

@@ -131,7 +131,7 @@ impl Trace {
             }
         }
         if variant == Variant::Crowd {
-            crowd::add_crowds(&mut load, size, &mut rng);
+            crowd::add_crowds(&mut load, size.one, size.most, &mut rng);
         }
         load
     }

@@ -17,9 +17,8 @@
 
 use std::collections::VecDeque;
 
-use super::super::cohort::SCRAPE;
 use super::super::run::Policy;
-use super::super::telemetry::{Pods, Telemetry};
+use super::super::telemetry::{Pods, SCRAPE, Telemetry};
 
 /// The metric of an HPA.
 #[derive(Debug, Clone, Copy, PartialEq)]
