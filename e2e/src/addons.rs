@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cluster::network::DNS_SERVICE;
-use crate::cluster::{kubectl, kubectl_apply};
 use crate::image::catalog;
+use crate::kubectl::{kubectl, kubectl_apply};
 use crate::progress::Progress;
 use crate::{digest, paths, tools, volumes};
 

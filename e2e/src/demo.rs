@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::addons::once;
 use crate::image::{self, catalog};
+use crate::kubectl::kubectl;
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::{Cluster, client, cluster, operator, paths, tools};
@@ -82,14 +83,14 @@ fn prepare(progress: &Progress) -> Result<Lock> {
         let _changing = cluster::lock_for_change(progress)?;
         operator::install(&image)
     })?;
-    let before = cluster::kubectl(&["-n", NAMESPACE, "get", "recommendermodel", NAME, "-o", "json"]);
+    let before = kubectl(&["-n", NAMESPACE, "get", "recommendermodel", NAME, "-o", "json"]);
     let file = paths::repository().join("examples/packages.yaml");
-    cluster::kubectl(&["apply", "-f", text(&file)?])?;
+    kubectl(&["apply", "-f", text(&file)?])?;
     if let Ok(before) = before
         && let Some(why) = reason_to_train(&serde_json::from_str(&before)?, changed)
     {
         let request = format!("{REQUEST}=full {}", jiff::Timestamp::now());
-        cluster::kubectl(&["-n", NAMESPACE, "annotate", "recommendermodel", NAME, "--overwrite", &request])?;
+        kubectl(&["-n", NAMESPACE, "annotate", "recommendermodel", NAME, "--overwrite", &request])?;
         progress.println(&format!("    {why}: asked for a new training run"));
     }
     Ok(lock)
@@ -168,8 +169,8 @@ fn summary(object: &Value) -> String {
 }
 
 fn pods_and_events() -> String {
-    let pods = cluster::kubectl(&["-n", NAMESPACE, "get", "pods", "-o", "wide"]).unwrap_or_default();
-    let events = cluster::kubectl(&["-n", NAMESPACE, "get", "events", "--sort-by=.lastTimestamp"]);
+    let pods = kubectl(&["-n", NAMESPACE, "get", "pods", "-o", "wide"]).unwrap_or_default();
+    let events = kubectl(&["-n", NAMESPACE, "get", "events", "--sort-by=.lastTimestamp"]);
     format!("{pods}\n{}", crate::command::last_lines(&events.unwrap_or_default(), 10))
 }
 

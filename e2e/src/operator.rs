@@ -8,7 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::addons::{invalidate, once, rolled_out};
-use crate::{cluster, command, digest, paths, tools};
+use crate::kubectl::kubectl;
+use crate::{command, digest, paths, tools};
 
 /// The Helm release, its namespace and the name of its Deployment.
 pub const RELEASE: &str = "recommender-operator";
@@ -34,7 +35,7 @@ pub fn install(image: &str) -> Result<()> {
     arguments.extend(["--take-ownership", "--server-side=true", "--force-conflicts"]);
     let content = format!("{image}\n{}\n{}", arguments.join("\n"), digest_of_directory(&chart)?);
     let deployment = format!("deployment/{RELEASE}");
-    if cluster::kubectl(&["-n", RELEASE, "get", &deployment]).is_err() {
+    if kubectl(&["-n", RELEASE, "get", &deployment]).is_err() {
         invalidate("operator"); // it was uninstalled
     }
     once("operator", &content, || {

@@ -6,7 +6,8 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::cluster::{NODE_NAME, kubectl, kubectl_apply};
+use crate::cluster::network::NODE_NAME;
+use crate::kubectl::{kubectl, kubectl_apply};
 use crate::paths;
 
 /// Number of unclaimed volumes after [`replenish`].

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{DAEMONS, cgroup, network, node};
+use super::{cgroup, network, node};
 use crate::progress::Progress;
 use crate::{paths, process};
 
 /// Stops all processes and containers, and removes mounts, devices, firewall rules, addresses and files. Fails if
-/// something cannot be removed. Ignores what does not exist.
-pub fn everything(progress: &Progress) -> Result<()> {
+/// something cannot be removed. Ignores what does not exist. `daemons`: the processes of the cluster, in start order.
+pub fn everything(daemons: &[&str], progress: &Progress) -> Result<()> {
     progress.detail("processes and containers");
     // kubelet first, so that it does not restart containers. Containers before the processes on which they depend.
     process::stop(&["kubelet", "kube-proxy"]);
     cgroup::kill();
     process::kill_all(&process::find(is_shim_of_ours));
-    let rest: Vec<&str> = DAEMONS.iter().rev().copied().collect();
+    let rest: Vec<&str> = daemons.iter().rev().copied().collect();
     process::stop(&rest);
     progress.detail("mounts");
     unmount_all()?;

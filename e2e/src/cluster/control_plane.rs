@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::NODE_NAME;
-use super::network::{API_SERVER, API_SERVICE, NODE_ADDRESS, POD_SUBNET, SERVICE_SUBNET};
+use super::network::{API_SERVER, API_SERVICE, NODE_ADDRESS, NODE_NAME, POD_SUBNET, SERVICE_SUBNET};
 use crate::pki::Pki;
 use crate::process::{self, Daemon};
 use crate::{command, paths, tools};

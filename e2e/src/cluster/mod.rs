@@ -11,7 +11,6 @@ pub mod node;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,10 +19,10 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::image::catalog;
 use crate::lock::{self, Lock, Mode};
 use crate::progress::Progress;
-use crate::{addons, command, debian, digest, paths, process, tools};
+use crate::{addons, debian, digest, paths, process, tools};
 
-/// The name of the only node.
-pub const NODE_NAME: &str = "local";
+// For tests that have no `Cluster`.
+pub use crate::kubectl::kubectl;
 
 /// The processes of the cluster, in start order.
 const DAEMONS: &[&str] =
@@ -86,7 +85,7 @@ pub fn down(progress: &Progress, force: bool) -> Result<()> {
         Err(_) if force => None,
         Err(holder) => bail!("the cluster is in use by {holder}: stop that first, or use --force"),
     };
-    progress.step("stopping the cluster", || clean::everything(progress))?;
+    progress.step("stopping the cluster", || clean::everything(DAEMONS, progress))?;
     for lock in [use_lock(), change_lock()] {
         let _ = fs::remove_file(lock);
     }
@@ -127,28 +126,10 @@ fn ensure_unused(problem: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs kubectl with our cluster.
-pub fn kubectl(arguments: &[&str]) -> Result<String> {
-    command::output(kubectl_command()?.args(arguments))
-}
-
-/// Applies manifests with server-side apply.
-pub fn kubectl_apply(manifests: &str) -> Result<()> {
-    let mut apply = kubectl_command()?;
-    apply.args(["apply", "--server-side", "--force-conflicts", "--field-manager=e2e", "-f", "-"]);
-    command::output_with_input(&mut apply, manifests.as_bytes()).map(drop)
-}
-
-fn kubectl_command() -> Result<Command> {
-    let mut kubectl = Command::new(tools::program("kubectl")?);
-    kubectl.arg("--kubeconfig").arg(paths::kubeconfig());
-    Ok(kubectl)
-}
-
 /// Removes what is left of an earlier cluster, and starts a new one.
 fn start(progress: &Progress, fingerprint: &str) -> Result<()> {
     progress.detail("removing what is left of an earlier one");
-    clean::everything(progress)?;
+    clean::everything(DAEMONS, progress)?;
     for directory in [paths::state(), paths::run()] {
         create_private(&directory)?;
     }

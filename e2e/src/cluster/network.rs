@@ -1,5 +1,5 @@
-//! Addresses of the cluster and the host's side of its network. All addresses are from 198.18.0.0/15, which is reserved
-//! for benchmarks (RFC 2544) and not routed on the Internet.
+//! The name of the node, the addresses of the cluster, and the host's side of its network. All addresses are from
+//! 198.18.0.0/15, which is reserved for benchmarks (RFC 2544) and not routed on the Internet.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 
 use crate::{command, paths};
 
-/// The node and everything that listens on it. The address is on the device `lo`, but it is no loopback address: pods
+/// The name of the only node.
+pub const NODE_NAME: &str = "local";
+/// The address of the node and of everything that listens on it. It is on the device `lo`, but it is no loopback address: pods
 /// reach it.
 pub const NODE_ADDRESS: &str = "198.18.0.1";
 /// URL of the API server.

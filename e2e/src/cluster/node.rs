@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::NODE_NAME;
 use super::control_plane::{kubeconfig_of, listens, pki_file};
-use super::network::{CNI_NETWORK, DNS_SERVICE, NODE_ADDRESS, POD_SUBNET};
+use super::network::{CNI_NETWORK, DNS_SERVICE, NODE_ADDRESS, NODE_NAME, POD_SUBNET};
+use crate::kubectl::kubectl;
 use crate::process::{self, Daemon};
 use crate::{command, paths, tools};
 
@@ -82,7 +82,7 @@ pub fn start_kubelet() -> Result<()> {
         ensure!(process::is_running("kube-proxy"), "kube-proxy ended. {}", process::log_tail("kube-proxy"));
         listens(10256).context("kube-proxy")?;
         let status = r#"jsonpath={.status.conditions[?(@.type=="Ready")]}"#;
-        let ready = super::kubectl(&["get", "node", NODE_NAME, "-o", status])?;
+        let ready = kubectl(&["get", "node", NODE_NAME, "-o", status])?;
         ensure!(ready.contains(r#""status":"True""#), "the node is not ready: {ready}");
         Ok(())
     })

@@ -61,8 +61,8 @@ impl Layer {
     }
 }
 
-/// Writes the archive of an image to `out`.
-pub fn write(out: impl Write, reference: &str, config: &Config, layers: &[Layer]) -> Result<()> {
+/// Writes the archive of an image to `out`. `name`: its canonical name with the tag.
+pub fn write(out: impl Write, name: &str, config: &Config, layers: &[Layer]) -> Result<()> {
     let digests = layers.iter().map(Layer::digest).collect::<Result<Vec<_>>>()?;
     let names: Vec<String> = digests.iter().map(|digest| format!("{digest}.tar")).collect();
     let config = serde_json::to_vec(&json!({
@@ -77,7 +77,7 @@ pub fn write(out: impl Write, reference: &str, config: &Config, layers: &[Layer]
     let config_name = format!("{}.json", digest::hex(&config));
     let manifest = json!([{
         "Config": config_name,
-        "RepoTags": [super::canonical(reference)],
+        "RepoTags": [name],
         "Layers": names,
     }]);
     let mut archive = Builder::new(out);
@@ -136,7 +136,7 @@ mod tests {
         let make = || {
             let mut out = Vec::new();
             let layer = Layer::Bytes(b"not really a tar".to_vec());
-            write(&mut out, "test:1", &Config::default(), &[layer]).expect("can write");
+            write(&mut out, "docker.io/library/test:1", &Config::default(), &[layer]).expect("can write");
             out
         };
         let archive = make();

@@ -55,7 +55,8 @@ impl Recipe {
             .spawn()
             .context("cannot run ctr")?;
         let mut stdin = std::io::BufWriter::with_capacity(1 << 20, import.stdin.take().context("stdin is piped")?);
-        let written = archive::write(&mut stdin, &reference, &config, &layers).and_then(|()| Ok(stdin.flush()?));
+        let written =
+            archive::write(&mut stdin, &canonical(&reference), &config, &layers).and_then(|()| Ok(stdin.flush()?));
         drop(stdin);
         command::checked(&ctr, import.wait_with_output()?)?;
         written.with_context(|| format!("cannot write the image {reference}"))?;

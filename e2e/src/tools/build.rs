@@ -1,18 +1,21 @@
-//! Builds the programs of components into the cache.
+//! Builds the programs of components into the cache, under a hash of all inputs of the build.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Component, DIRECTORIES, component};
+use super::components::{Component, DIRECTORIES, component};
 use crate::lock::{self, Mode};
 use crate::progress::Progress;
-use crate::{command, paths};
+use crate::{command, digest, paths};
+
+/// The name of the first module in its go.mod: the prefix of the programs that are written here.
+const OWN_MODULE: &str = "recommender.dev/e2e/tools";
 
 /// Build tags. They leave out file systems and kernel features of containerd that the cluster does not use, and all
 /// service discovery of Prometheus except for Kubernetes. One list for all programs, so that shared packages are
@@ -38,8 +41,32 @@ const RENAMED: &[(&str, &str)] = &[("server", "etcd"), ("operator", "prometheus-
 /// The file that marks a component's build directory as complete.
 const COMPLETE: &str = ".complete";
 
+impl Component {
+    /// Identifies the build: the hash of go.mod, go.sum, the programs that are written here, and the build flags.
+    pub fn hash(&self) -> Result<String> {
+        let own = self.packages.iter().filter_map(|package| package.strip_prefix(OWN_MODULE));
+        let own = own.map(|package| format!("{}/main.go", package.trim_start_matches('/')));
+        let mut content = [flags()?.join("\n"), self.packages.join("\n")].join("\n").into_bytes();
+        for file in ["go.mod", "go.sum"].map(str::to_owned).into_iter().chain(own) {
+            let path = self.sources().join(file);
+            content.extend(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
+        }
+        Ok(digest::hex(&content)[..16].to_owned())
+    }
+
+    /// The directory in the cache for its built programs.
+    pub(super) fn build_directory(&self) -> Result<PathBuf> {
+        Ok(paths::cache().join("tools").join(format!("{}-{}", self.name, self.hash()?)))
+    }
+
+    /// The names of its programs.
+    pub(super) fn programs(&self) -> impl Iterator<Item = &'static str> {
+        self.packages.iter().map(|package| program_name(package))
+    }
+}
+
 /// The flags of `go build`. They are part of [`Component::hash`].
-pub(super) fn flags() -> Result<Vec<String>> {
+fn flags() -> Result<Vec<String>> {
     let mut flags = vec!["-trimpath", "-tags", TAGS, "-gcflags", COMPILER, "-ldflags", LINKER, "-ldflags"];
     let kubernetes = component("kubernetes")?.version()?;
     let mut numbers = kubernetes.trim_start_matches('v').split('.');
@@ -51,7 +78,7 @@ pub(super) fn flags() -> Result<Vec<String>> {
 }
 
 /// The name of a package's program in the build directory.
-pub(super) fn program_name(package: &str) -> &str {
+fn program_name(package: &str) -> &str {
     let built = built_name(package);
     RENAMED.iter().find(|(theirs, _)| *theirs == built).map_or(built, |(_, known)| known)
 }
@@ -183,7 +210,17 @@ fn count_packages(packages: &[&str], sources: &Path) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::components::COMPONENTS;
     use super::*;
+
+    #[test]
+    fn programs_have_their_common_names() {
+        let all: Vec<&str> = COMPONENTS.iter().flat_map(Component::programs).collect();
+        for name in ["etcd", "kube-apiserver", "kubelet", "ctr", "prometheus-operator", "coredns", "helm"] {
+            assert!(all.contains(&name), "{name} is missing in {all:?}");
+        }
+        assert!(!all.contains(&"v3") && !all.contains(&"server") && !all.contains(&"operator"));
+    }
 
     #[test]
     fn the_build_flags_contain_the_version_of_kubernetes() {
