@@ -4,12 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector, process_collector::ProcessCollector,
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    process_collector::ProcessCollector,
 };
 use tokio::time::Instant;
 
-use super::scaling::ScalingMetrics;
+use super::{
+    register::{histogram, opts, register},
+    scaling::ScalingMetrics,
+};
 
 /// Buckets of the duration of a reconcile, seconds: from one without changes to its deadline.
 const RECONCILE_BUCKETS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 20.0, 60.0];
@@ -208,21 +211,6 @@ impl Drop for ReconcileTimer {
         self.metrics.0.reconcile_seconds.observe(took.as_secs_f64());
         self.metrics.0.reconciles_in_flight.dec();
     }
-}
-
-pub(super) fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("recommender_operator")
-}
-
-pub(super) fn histogram(name: &str, help: &str) -> HistogramOpts {
-    HistogramOpts::new(name, help).namespace("recommender_operator")
-}
-
-/// Names and labels are constants, so a failure would be found by the tests.
-pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
-    let collector = collector.expect("a valid metric");
-    registry.register(Box::new(collector.clone())).expect("a metric of its own name");
-    collector
 }
 
 fn register_build_info(registry: &Registry) {

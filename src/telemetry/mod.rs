@@ -4,6 +4,7 @@ mod health;
 mod http;
 mod logs;
 mod metrics;
+mod register;
 mod scaling;
 
 pub use health::{Health, Liveness, Readiness};

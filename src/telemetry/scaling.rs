@@ -3,7 +3,7 @@
 
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntGaugeVec, Registry};
 
-use super::metrics::{histogram, opts, register};
+use super::register::{histogram, opts, register};
 use crate::scaling::{Decision, Limit, decision::Inputs};
 
 /// Buckets of the duration of a read, seconds: from a nearby source to the longest time-out.

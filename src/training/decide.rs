@@ -3,40 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Decision, Inputs, NewRun, ObservedRun, RunState, due, due::Done, history, history::History, outcome};
+use super::{Decision, Inputs, NewRun, activity::Activity, due, due::Done, history, history::History, outcome};
 use crate::{
     api::{ActiveRun, TrainingStatus, Trigger},
     model::names,
 };
-
-/// State of the active run. There is at most one.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Activity {
-    /// No run is active.
-    Idle,
-    /// A run is active, or is started now.
-    Run(ActiveRun),
-    /// A run is started again because its Job was deleted.
-    Again(ActiveRun),
-    /// The pod of a run cannot start.
-    Blocked {
-        /// The run.
-        run: ActiveRun,
-        /// Why.
-        why: String,
-        /// The settings have changed since the Job was created: the Job is deleted and the run started again.
-        replaced: bool,
-    },
-}
-
-impl Activity {
-    fn run(&self) -> Option<&ActiveRun> {
-        match self {
-            Self::Idle => None,
-            Self::Run(run) | Self::Again(run) | Self::Blocked { run, .. } => Some(run),
-        }
-    }
-}
 
 /// Decides which run to start, which Jobs to delete, and what the status reports.
 pub fn decide(inputs: &Inputs<'_>) -> Decision {
@@ -77,7 +48,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<NewRun>, Activity) {
     let under_way = inputs.runs.iter().filter(|run| run.state.finished_at().is_none());
     if let Some(run) = under_way.min_by_key(|run| (run.due, &run.job)) {
-        return (None, activity(inputs, run));
+        return (None, Activity::of(run, &inputs.plan.template));
     }
     match missing(inputs) {
         Some(active) if inputs.settled => (Some(again(inputs, active)), Activity::Again(active.clone())),
@@ -90,16 +61,6 @@ fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<New
             }
             None => (None, Activity::Idle),
         },
-    }
-}
-
-fn activity(inputs: &Inputs<'_>, run: &ObservedRun) -> Activity {
-    let active = ActiveRun { job: run.job.clone(), version: run.version.clone(), kind: run.kind, trigger: run.trigger };
-    match &run.state {
-        RunState::Pending { blocked: Some(why) } => {
-            Activity::Blocked { run: active, why: why.clone(), replaced: run.template != inputs.plan.template }
-        }
-        _ => Activity::Run(active),
     }
 }
 

@@ -6,13 +6,15 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Inputs, ObservedRun, Plan, RunState, outcome, report, text::MESSAGE_MAX, text::one_line};
+use super::{Inputs, ObservedRun, Plan, RunState, report, text::MESSAGE_MAX, text::one_line};
 use crate::api::{FinishedRun, Version, VersionState, conditions::reasons};
 
 /// Number of versions kept in the status. Exceeded only when more versions are in use.
 const VERSIONS_KEPT: usize = 5;
 /// Number of finished Jobs kept, so that their logs can be read.
 const JOBS_KEPT: usize = 3;
+/// Number of metrics named in the message of a version.
+const HIGHLIGHTS: usize = 4;
 /// Reason of a run that produced a valid version.
 pub const SUCCEEDED: &str = "Succeeded";
 
@@ -95,7 +97,7 @@ fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Versi
         failed => Err(failure(failed)),
     };
     let (reason, message) = match &result {
-        Ok(version) => (SUCCEEDED, outcome::describe(version)),
+        Ok(version) => (SUCCEEDED, describe(version)),
         Err((reason, problem)) => (*reason, format!("Training run {} failed: {problem}", run.version)),
     };
     let finished = FinishedRun {
@@ -110,6 +112,16 @@ fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Versi
         finished_at: Time(finished_at),
     };
     Some((finished, result.ok()))
+}
+
+/// A version and its metrics, as a sentence.
+pub fn describe(version: &Version) -> String {
+    let mut metrics: Vec<_> =
+        version.metrics.iter().take(HIGHLIGHTS).map(|(name, value)| format!("{name} {value}")).collect();
+    let more = version.metrics.len().saturating_sub(HIGHLIGHTS);
+    metrics.extend((more > 0).then(|| format!("{more} more")));
+    let metrics = if metrics.is_empty() { "no metrics were reported".into() } else { metrics.join(", ") };
+    format!("Version {} is trained: {metrics}.", version.id)
 }
 
 fn version(

@@ -7,6 +7,7 @@
 //! the plan      ─┘
 //! ```
 
+mod activity;
 mod decide;
 mod due;
 mod history;

@@ -1,10 +1,14 @@
 //! The condition `TrainingReady`: its status, reason and message.
 
-use super::{Outcome, Plan, Truth, decide::Activity, due, history::History, text::one_line};
-use crate::api::{FinishedRun, TRAIN_ANNOTATION, Version, conditions::reasons};
+use super::{
+    Outcome, Plan, Truth,
+    activity::Activity,
+    due,
+    history::{History, describe},
+    text::one_line,
+};
+use crate::api::{FinishedRun, TRAIN_ANNOTATION, conditions::reasons};
 
-/// Number of metrics named in a message.
-const HIGHLIGHTS: usize = 4;
 /// Longest part of a message that quotes why a pod cannot start, in characters.
 const SHOWN: usize = 320;
 
@@ -27,16 +31,6 @@ pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome
         (Activity::Idle, Some(last), None) => failed(activity, last, history),
     };
     with_request(plan, outcome)
-}
-
-/// A version and its metrics, as a sentence.
-pub fn describe(version: &Version) -> String {
-    let mut metrics: Vec<_> =
-        version.metrics.iter().take(HIGHLIGHTS).map(|(name, value)| format!("{name} {value}")).collect();
-    let more = version.metrics.len().saturating_sub(HIGHLIGHTS);
-    metrics.extend((more > 0).then(|| format!("{more} more")));
-    let metrics = if metrics.is_empty() { "no metrics were reported".into() } else { metrics.join(", ") };
-    format!("Version {} is trained: {metrics}.", version.id)
 }
 
 fn blocked(version: &str, why: &str, replaced: bool, history: &History) -> Outcome {
