@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     candidate::{Action, Candidate, Now, holder, released},
+    fence::{Fence, Loss, State},
     timings::{InvalidTimings, Timings},
 };
 
@@ -39,25 +40,6 @@ pub enum LeaseError {
     /// The API server did not answer in time.
     #[error("no answer from the API server within {0:?}")]
     NoAnswer(Duration),
-}
-
-/// Why a term ended.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Loss {
-    /// The record names another holder.
-    #[error("the lease is held by {0}")]
-    TakenBy(String),
-    /// No renewal succeeded in time; another replica may take over soon.
-    #[error("the lease was not renewed within {deadline:?}: {why}")]
-    Deadline {
-        /// The renew deadline.
-        deadline: Duration,
-        /// What went wrong last.
-        why: String,
-    },
-    /// We released it.
-    #[error("the lease was released")]
-    Released,
 }
 
 /// A lease that can be acquired.
@@ -164,7 +146,7 @@ impl Held {
     fn keep(contender: Contender, until: Instant, sent: Instant) -> Self {
         let (sender, receiver) = watch::channel(State::Held { until });
         let (state, requests) = (Arc::new(sender), contender.requests.clone());
-        let fence = Fence { state: receiver, deadline: contender.timings.renew_deadline };
+        let fence = Fence::new(receiver, contender.timings.renew_deadline);
         let task = tokio::spawn(renew(contender, Arc::clone(&state), until, sent));
         Self { fence, state, task, requests }
     }
@@ -208,54 +190,6 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Reports whether the lease is still ours; cheap enough to be checked before every write.
-#[derive(Clone, Debug)]
-pub struct Fence {
-    state: watch::Receiver<State>,
-    deadline: Duration,
-}
-
-impl Fence {
-    /// Of a lease that was released.
-    #[cfg(test)]
-    pub(crate) fn lost_already() -> Self {
-        let (_, state) = watch::channel(State::Lost(Loss::Released));
-        Self { state, deadline: Duration::ZERO }
-    }
-
-    /// False from the moment the term is over, also when the process was suspended and nothing else has run since.
-    pub fn is_valid(&self) -> bool {
-        matches!(*self.state.borrow(), State::Held { until } if Instant::now() < until)
-    }
-
-    /// Resolves when the lease is no longer ours.
-    pub async fn lost(&self) -> Loss {
-        let mut state = self.state.clone();
-        loop {
-            let until = match &*state.borrow_and_update() {
-                State::Held { until } => *until,
-                State::Lost(loss) => return loss.clone(),
-            };
-            tokio::select! {
-                // If both are ready, the task's own reason takes precedence.
-                biased;
-                changed = state.changed() => if changed.is_err() { return Loss::Released },
-                // The task reports the end itself; this is for the case that it did not run.
-                () = sleep_until(until + Duration::from_millis(50)) => return Loss::Deadline {
-                    deadline: self.deadline,
-                    why: "the renewing task did not run".to_owned(),
-                },
-            }
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    Held { until: Instant },
-    Lost(Loss),
 }
 
 /// Renews until the term ends. The first renewal is due one retry period after `sent`.

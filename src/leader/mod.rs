@@ -20,9 +20,10 @@
 //! conditionally.
 //!
 //! `candidate` is the protocol as a pure state machine, `interleavings` its property tests, `lease` the requests and the
-//! renewal task.
+//! renewal task, `fence` what the code that writes sees of it.
 
 mod candidate;
+mod fence;
 mod lease;
 mod timings;
 
@@ -33,5 +34,6 @@ mod interleavings;
 #[cfg(test)]
 mod lease_tests;
 
-pub use lease::{Fence, Held, Lease, LeaseError, Loss};
+pub use fence::{Fence, Loss};
+pub use lease::{Held, Lease, LeaseError};
 pub use timings::{InvalidTimings, Timings};
