@@ -32,42 +32,21 @@
 //! noise from trend and steps from slopes, and headroom is added where it pays. This is prediction with expert advice,
 //! "follow the leader" (Cesa-Bianchi, Lugosi: Prediction, Learning, and Games, 2006, chapters 2 and 3).
 //!
-//! # Rises
-//!
-//! Flash crowds are too rare to be learned. So the provisioned rate is never less than the line through the last 20 s,
-//! extended by H. Only the part of its slope counts that exceeds the noise of the differences between ticks. This is a fast
-//! window like the panic mode of Knative's autoscaler, with a measure of noise instead of a threshold.
+//! A rise that has just begun is not in any plan: the provisioned rate is never less than that of `super::recent`.
 
 use super::errors::Errors;
 use super::memory::{Peak, Season};
+use super::recent::{KEPT, LINES, Recent};
 use super::steps::{SPARE, SPARE_SHARE};
 
-/// Ticks that are kept. The longest horizon is one tick less.
-const KEPT: usize = 64;
-/// Ticks that each line is fitted to: 30, 60, 120 and 300 s at a tick of 5 s.
-const LINES: [usize; 4] = [6, 12, 24, 60];
 /// Spans of the peaks, seconds.
 const PEAKS: [f64; 2] = [600.0, 3600.0];
 /// Index of the way "highest load of 60 minutes".
 const HOUR: usize = 1 + LINES.len() + 2 + 1;
 /// Number of ways to guess the load.
 pub const WAYS: usize = 1 + LINES.len() + 2 + PEAKS.len() + 2;
-/// Ticks of the line that detects the start of a rise: 20 s at a tick of 5 s.
-const RISE: usize = 4;
-/// Standard deviations of noise that are subtracted from the slope of a rise.
-const DOUBT: f64 = 2.0;
-/// A rise is followed up to this many times the load.
-const RISE_MOST: f64 = 2.0;
-/// The rate of the last scrape interval is flat when it grew by at most this share since the last tick.
-const FLAT: f64 = 0.05;
-/// A rise is a step when the load at the start of the line was less than this share of the current one.
-const STEP: f64 = 0.5;
-/// The load has collapsed when it is less than this share of its highest value within five minutes.
-const COLLAPSE: f64 = 0.3;
 /// No plan is for more than this many times the highest load of the last hour.
 const PLAN_MOST: f64 = 1.5;
-/// Ticks over which the noise is averaged: five minutes.
-const NOISE: f64 = 60.0;
 /// Quantiles of the errors, in falling order.
 const LEVELS: [f64; 5] = [0.995, 0.98, 0.92, 0.8, 0.6];
 /// Number of plans: one per way and quantile.
@@ -89,8 +68,7 @@ const BETWEEN: f64 = 0.4;
 /// The recent loads and guesses, and the plans with their costs: about 15 KB.
 #[derive(Debug, Clone)]
 pub struct Forecast {
-    /// Rates of the last scrape interval, requests per second.
-    loads: [f32; KEPT],
+    recent: Recent,
     guesses: [[f32; WAYS]; KEPT],
     /// Replicas that each plan would have ordered.
     orders: [[u16; PLANS]; KEPT],
@@ -105,12 +83,7 @@ pub struct Forecast {
     peaks: [Peak<13>; PEAKS.len()],
     season: Season,
     mean: f64,
-    /// Mean square of the relative differences from tick to tick.
-    noise: f64,
-    /// The rate of the last scrape interval at the last tick and at this one.
-    latest: [f64; 2],
     best: usize,
-    observed: usize,
 }
 
 /// The inputs of one tick.
@@ -155,7 +128,7 @@ fn rounded_up(replicas: f32) -> u16 {
 impl Default for Forecast {
     fn default() -> Self {
         Self {
-            loads: [0.0; KEPT],
+            recent: Recent::default(),
             guesses: [[0.0; WAYS]; KEPT],
             orders: [[0; PLANS]; KEPT],
             capacities: [1.0; KEPT],
@@ -166,10 +139,7 @@ impl Default for Forecast {
             peaks: Default::default(),
             season: Season::default(),
             mean: 0.0,
-            noise: 0.0,
-            latest: [0.0; 2],
             best: FIRST,
-            observed: 0,
         }
     }
 }
@@ -178,12 +148,7 @@ impl Forecast {
     /// Records the load of this tick and returns the forecast.
     pub fn next(&mut self, tick: &Tick) -> Expected {
         let ticks = (tick.horizon / tick.interval.max(0.1)).clamp(1.0, (KEPT - 1) as f64);
-        let before = if self.observed > 0 { self.load(0) } else { tick.latest };
-        let change = (tick.latest - before).abs() / tick.latest.max(before).max(1e-9);
-        self.noise += (change * change - self.noise) / NOISE;
-        self.loads[self.observed % KEPT] = tick.latest as f32;
-        self.observed += 1;
-        self.latest = [self.latest[1], tick.latest];
+        self.recent.push(tick.latest);
         // The plan of the previous tick is used: this tick may change the best plan, and then more load could mean fewer
         // replicas.
         let best = self.best;
@@ -192,7 +157,7 @@ impl Forecast {
         self.plan(tick, &guesses);
         let planned = f64::from(self.plans[best]).min(PLAN_MOST * guesses[HOUR]);
         // A plan that was cheap so far does not contain a rise that has just begun.
-        let risen = self.rising(tick, ticks);
+        let risen = self.recent.rising(tick.load, ticks);
         Expected { load: guesses[best / LEVELS.len()], provisioned: planned.max(risen), rising: risen > planned }
     }
 
@@ -203,7 +168,7 @@ impl Forecast {
     }
 
     fn plan(&mut self, tick: &Tick, guesses: &[f64; WAYS]) {
-        let at = (self.observed - 1) % KEPT;
+        let at = (self.recent.observed - 1) % KEPT;
         let kept = (-tick.interval / tick.hold).exp() as f32;
         let per_load = (1.0 / tick.capacity) as f32;
         self.capacities[at] = tick.capacity as f32;
@@ -222,16 +187,16 @@ impl Forecast {
     /// Updates the errors of every way and the costs of every plan with the load of this tick, then picks the cheapest
     /// plan. The guesses and orders are those of `ticks` ago.
     fn judge(&mut self, tick: &Tick, ticks: usize) {
-        if self.observed <= ticks + 3 {
+        if self.recent.observed <= ticks + 3 {
             return;
         }
-        let at = (self.observed - 1 - ticks) % KEPT;
+        let at = (self.recent.observed - 1 - ticks) % KEPT;
         // 0.001 requests/s on both sides: a load of 0 would be an infinite error.
         for (errors, guess) in self.errors.iter_mut().zip(self.guesses[at]) {
             errors.add(f64::from(((tick.load as f32 + 1e-3) / (guess + 1e-3)).ln()), ERRORS_KEPT);
         }
         // Quantiles of half a day move slowly, so the factors of one way per tick are updated.
-        let way = self.observed % WAYS;
+        let way = self.recent.observed % WAYS;
         let quantiles = self.errors[way].quantiles(&LEVELS);
         for (factor, quantile) in self.factors[way * LEVELS.len()..].iter_mut().zip(quantiles) {
             *factor = quantile.exp() as f32;
@@ -239,7 +204,7 @@ impl Forecast {
         // With the capacity of that time: a wrong estimate of it is not an error of the plan.
         let needed = tick.load as f32 / self.capacities[at];
         let (price, least) = (tick.price as f32, tick.least as f32);
-        let learn = LEARN.max(1.0 / self.observed as f32);
+        let learn = LEARN.max(1.0 / self.recent.observed as f32);
         let before = self.orders[(at + KEPT - 1) % KEPT];
         for ((cost, ordered), before) in self.costs.iter_mut().zip(self.orders[at]).zip(before) {
             let replicas = f32::from(ordered).max(least);
@@ -253,12 +218,12 @@ impl Forecast {
     }
 
     fn guess(&mut self, tick: &Tick, ticks: f64) -> [f64; WAYS] {
-        let lines = self.lines().map(|(end, slope)| {
+        let lines = self.recent.lines().map(|(end, slope)| {
             let most = 2.0 * tick.load.max(end);
             (end + slope * ticks).clamp(0.5 * end, most)
         });
         // Until there are five minutes of loads, this is the plain mean of all of them.
-        let span = MEAN_SECONDS.min(self.observed as f64 * tick.interval).max(tick.interval);
+        let span = MEAN_SECONDS.min(self.recent.observed as f64 * tick.interval).max(tick.interval);
         self.mean += (tick.load - self.mean) * tick.interval / span;
         let between = BETWEEN * tick.load + (1.0 - BETWEEN) * self.mean;
         let highest = tick.load.max(tick.latest);
@@ -269,60 +234,6 @@ impl Forecast {
         let season = self.season.next(tick.now, tick.load, tick.horizon).map(|load| load.unwrap_or(tick.load));
         let [l0, l1, l2, l3] = lines;
         [tick.latest, l0, l1, l2, l3, self.mean, between, peaks[0], peaks[1], season[0], season[1]]
-    }
-
-    /// The line through the last [`RISE`] ticks, extended by `ticks`, requests per second.
-    ///
-    /// The slope is reduced by [`DOUBT`] standard deviations of noise. The variance of a difference is twice that of a
-    /// sample. The variance of a slope is that of a sample over the sum of the squared distances from the middle.
-    fn rising(&self, tick: &Tick, ticks: f64) -> f64 {
-        let n = RISE.min(self.observed);
-        let (count, middle) = (n as f64, (n - 1) as f64 / 2.0);
-        let (mut sum, mut weighted) = (0.0, 0.0);
-        for back in 0..n {
-            sum += self.load(back);
-            weighted += self.load(back) * (middle - back as f64);
-        }
-        let squares = (count * (count * count - 1.0) / 12.0).max(1.0);
-        let (slope, end) = (weighted / squares, (sum + weighted / squares * middle * count) / count);
-        let deviation = (self.noise / 2.0 / squares).sqrt() * end;
-        let rising =
-            (end + (slope - DOUBT * deviation).max(0.0) * ticks).min(RISE_MOST * tick.latest.max(tick.load).max(end));
-        // A load that recovers from a collapse, such as a restart of all pods, is not extended above its earlier level.
-        let highest = (n..self.observed.min(KEPT)).map(|back| self.load(back)).fold(0.0, f64::max);
-        let lowest = (0..n).map(|back| self.load(back)).fold(f64::INFINITY, f64::min);
-        // After a step the rate over the window still rises, but a trend shows in the last scrape interval too.
-        let is_step = self.load(n - 1) < STEP * tick.latest;
-        let is_flat = is_step && self.latest[1] <= (1.0 + FLAT) * self.latest[0];
-        let rising = if is_flat { rising.min(tick.latest.max(tick.load)) } else { rising };
-        let is_back =
-            lowest < COLLAPSE * highest && self.load(0) <= highest * (1.0 + DOUBT * self.noise.sqrt().min(0.2));
-        if is_back { rising.min(highest) } else { rising }
-    }
-
-    /// The load of `back` ticks ago, requests per second.
-    fn load(&self, back: usize) -> f64 {
-        f64::from(self.loads[(self.observed - 1 - back) % KEPT])
-    }
-
-    /// The least-squares lines through the last [`LINES`] ticks: their values now (not negative) and slopes per tick.
-    fn lines(&self) -> [(f64, f64); LINES.len()] {
-        let (mut taken, mut sum, mut weighted) = (0, 0.0, 0.0);
-        LINES.map(|samples| {
-            let n = samples.min(self.observed);
-            while taken < n {
-                let load = self.load(taken);
-                sum += load;
-                weighted += load * taken as f64;
-                taken += 1;
-            }
-            if n < 3 {
-                return (self.load(0), 0.0);
-            }
-            let (count, middle) = (n as f64, (n - 1) as f64 / 2.0);
-            let slope = (middle * sum - weighted) / (count * (count * count - 1.0) / 12.0);
-            ((sum / count + slope * middle).max(0.0), slope)
-        })
     }
 }
 
@@ -384,7 +295,7 @@ mod tests {
                 least: 2,
             };
             forecast.next(&tick);
-            assert_eq!(forecast.orders[(forecast.observed - 1) % KEPT][0], replicas, "at {load}");
+            assert_eq!(forecast.orders[(forecast.recent.observed - 1) % KEPT][0], replicas, "at {load}");
         }
     }
 

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     capacity::{Capacity, Known, Sample, differs},
-    serving::{Policy, Replicas},
+    observed::Replicas,
+    target::Policy,
 };
 
 /// Requests that a sample counts for at most when replicas were removed within the window. It limits the weight of the

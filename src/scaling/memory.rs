@@ -35,6 +35,20 @@ impl<const N: usize> Peak<N> {
     }
 }
 
+/// Span of [`RecentPeak`], seconds.
+const RECENT: f64 = 1200.0;
+
+/// The highest load of the last 20 minutes, to the minute.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RecentPeak(Peak<21>);
+
+impl RecentPeak {
+    /// Records the load at `now` and returns the highest.
+    pub fn next(&mut self, now: f64, load: f64) -> f64 {
+        self.0.max(now, load, RECENT)
+    }
+}
+
 /// Length of a slot of [`Season`], seconds.
 pub(super) const QUARTER: f64 = 900.0;
 /// Slots of a day.

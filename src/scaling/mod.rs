@@ -18,6 +18,7 @@ pub mod capacity;
 pub mod decision;
 pub mod errors;
 pub mod forecast;
+mod guard;
 pub mod lag;
 mod learned;
 pub mod memory;
@@ -25,9 +26,11 @@ mod observed;
 pub mod overload;
 pub mod past;
 pub mod policy;
+mod recent;
 pub mod serving;
 pub mod signal;
 mod steps;
+mod target;
 pub mod throughput;
 
 #[cfg(test)]

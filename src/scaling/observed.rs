@@ -8,9 +8,6 @@ pub(super) const BUSY: f64 = 0.8;
 const FAILING: f64 = 0.05;
 /// CPU use, 0 to 1, from which on replicas that fail requests are overloaded and refuse them for that reason.
 const REFUSING: f64 = 0.5;
-/// Share of silent servers from which on the signals of the others are not the whole load. Below it, one server of many
-/// that hangs must not prevent a scale-down for as long as it hangs.
-pub(super) const SILENT: f64 = 0.1;
 
 /// The replicas at a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

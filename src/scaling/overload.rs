@@ -29,9 +29,11 @@
 
 use std::fmt;
 
-use super::observed::SILENT;
 use super::signal::Signal;
 
+/// Share of silent servers from which on the signals of the others are not the whole load. Below it, one server of many
+/// that hangs must not prevent a scale-down for as long as it hangs.
+const SILENT: f64 = 0.1;
 /// CPU use, as a share of the limit, from which on a server is full, 0 to 1. A server within its latency target uses less.
 /// One that is throttled at its limit shows a few per cent less than 1.
 const FULL: f64 = 0.85;

@@ -7,8 +7,8 @@
 use super::{
     forecast::Forecast,
     learned::Learned,
-    memory::QUARTER,
-    serving::{PEAK_SECONDS, Policy, RecentPeak},
+    memory::{QUARTER, RecentPeak},
+    target::Policy,
 };
 
 /// Assumed seconds between two ticks, where the recorded loads do not determine it.
@@ -69,7 +69,7 @@ impl Replayed {
             let interval = interval.min(LONGEST_INTERVAL);
             let tick = policy.tick((at, interval), (load, latest), INTERVAL / 2.0, capacity);
             replayed.forecast.next(&tick);
-            replayed.peak.max(at, load, PEAK_SECONDS);
+            replayed.peak.next(at, load);
         }
         Some(replayed)
     }

@@ -9,7 +9,8 @@
 //! - `H`: the horizon, the time until a replica ordered now is warm.
 //! - `plan`: the rate to provision for a load `x` and a horizon `H`, see [`super::forecast`].
 //! - `k`: the capacity of one replica at the target, requests/s, see [`super::capacity`].
-//! - `utilisation`: the share of `k` that is planned with, see [`Headroom::utilisation`].
+//! - `guard`: replicas for a latency that the load does not explain, see `super::guard`.
+//! - `utilisation`: the share of `k` that is planned with, see [`super::Headroom::utilisation`].
 //!
 //! # Capacity
 //!
@@ -18,6 +19,9 @@
 //! replica was added, removed or warming up for one window. After a removal a sample gets less weight. While a few
 //! replicas are added or warm up, only the CPU per request is learned, because the slowest twentieth of the requests is
 //! theirs. Without that, a capacity that falls during a long rise would not be noticed.
+//!
+//! While the target seems impossible, the replicas are not lowered, and the load raises them only if a baseline capacity
+//! is known.
 //!
 //! # Surge
 //!
@@ -47,40 +51,25 @@
 //! | fresh, of a part of the servers | any | up only |
 //! | stale | any | up only, from the last value |
 //! | missing or invalid | any | none, except up for an overload that is observed from outside |
-//!
-//! # Guard
-//!
-//! The guard adds replicas for a latency that is above the target for 30 s in a steady state, although the load is within
-//! the capacity. It multiplies them by `(1 - L0/L) / (1 - L0/T)`, at most by 2. This is the M/M/1 queue,
-//! `L = L0 / (1 - rho)`, with L the latency and L0 the latency without load. Example: L0 = 40 ms, T = 80 ms, L = 160 ms give
-//! 1.5 times the replicas; the ratio of the latencies would give 2.
-//!
-//! When more replicas and no more load leave the latency where it was, the replicas are not the cause. The guard then adds
-//! none for 10 minutes, the next time for 20, and so on. Replicas that use up their CPU are an exception: they are too few.
-//!
-//! While the target seems impossible, the replicas are not lowered, and the load raises them only if a baseline capacity
-//! is known. The guard then adds replicas only while requests queue up, which means a latency above 1.3 * L0. The estimates
-//! may be wrong after an overload, and more replicas correct them.
 
 use super::capacity::Known;
 use super::decision::{Decision, Inputs, Limit};
-use super::forecast::{Expected, Forecast, Tick};
+use super::forecast::{Expected, Forecast};
+use super::guard::Guard;
 pub use super::learned::Learned;
 use super::learned::{Circumstances, Now};
-use super::memory::Peak;
+use super::memory::RecentPeak;
 use super::observed::BUSY;
 pub use super::observed::{Replicas, Signals};
 use super::overload::{Assessment, Needed, Overload, Silence};
 use super::past::Replayed;
-use super::policy::{Common, Headroom};
-use super::steps::{Recommendation, SPARE, SPARE_SHARE, Steps};
+use super::steps::{Recommendation, SPARE, SPARE_SHARE, Steps, count};
+pub use super::target::Policy;
 
 /// Scrapes in a window, see [`crate::monitoring::scaling::window_seconds`]: a rate changes with a scrape, not with a tick.
 const SCRAPES: f64 = 4.0;
-/// Share of the highest load of the last [`PEAK_SECONDS`] that is always provisioned, 0 to 1.
+/// Share of the highest load of the last 20 minutes that is always provisioned, 0 to 1.
 const PEAK_SHARE: f64 = 0.3;
-/// Span of the recent peak, seconds.
-pub(super) const PEAK_SECONDS: f64 = 1200.0;
 /// The reason is [`Limit::RecentPeak`] when the provisioned rate is more than this many times the load and less than
 /// this many times the recent peak. A surge is not counted.
 const RECENT_PEAK_RATIO: f64 = 1.5;
@@ -92,79 +81,13 @@ const DRAIN: f64 = 2.0;
 const SURGE_MOST: f64 = 2.0;
 /// A surge raises the provisioned rate to at most this many times the load.
 const MOST: f64 = 2.5;
-/// Seconds for which the latency has to be above the target before the guard acts. It is also added to the start-up for
-/// the time that an order of the guard stays in force.
-const GUARD_SECONDS: f64 = 30.0;
-/// A latency above this many times the latency without load means that requests queue up, whatever the target is.
-const QUEUED: f64 = 1.3;
 /// Share of the capacity by CPU that is assumed before anything is learned, 0 to 1.
 const CAUTIOUS: f64 = 0.9;
-/// More replicas that lower the latency by less than this share did not help, 0 to 1.
-const HELPS: f64 = 0.1;
-/// Seconds for which the guard adds no replicas after more of them did not help. Doubled each time, at most five times.
-const FROZEN_SECONDS: f64 = 600.0;
 /// Shortest default stabilisation of the way down, seconds.
 const STABLE_SECONDS: f64 = 10.0;
 /// Default stabilisation of the way down, as a share of the start-up: a replica that is removed too early takes a whole
 /// start-up to come back.
 const STABLE_STARTUP: f64 = 0.4;
-
-/// The latency target and how to reach it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Policy {
-    /// Bounds, window and behaviour; latencies have the same window as rates.
-    pub common: Common,
-    /// The target of the latency quantile, seconds.
-    pub target: f64,
-    /// Capacity of one replica at the target as configured, requests per second. Learning starts from it.
-    pub requests_per_replica: Option<f64>,
-    /// How much spare capacity to keep.
-    pub headroom: Headroom,
-    /// Time from ordering a replica until it is ready, seconds.
-    pub startup: f64,
-    /// Time from ready to full speed, seconds.
-    pub warmup: f64,
-    /// Mean delay between a scrape and the order of a replica, without the measured age of the sample, seconds. It covers
-    /// the evaluation of the recording rules, the wait for the next tick, and the order itself.
-    pub delay: f64,
-}
-
-impl Policy {
-    /// The inputs of the forecast at `now`, `interval` seconds after the previous tick.
-    ///
-    /// `load` and `latest` are requests per second, over the window and over the last scrape interval. `age` is the age of
-    /// the sample in seconds, `capacity` that of one replica in requests per second.
-    pub(super) fn tick(
-        &self,
-        (now, interval): (f64, f64),
-        (load, latest): (f64, f64),
-        age: f64,
-        capacity: f64,
-    ) -> Tick {
-        Tick {
-            now,
-            interval,
-            load,
-            latest,
-            horizon: self.startup + self.warmup + self.common.window / 2.0 + age + self.delay,
-            capacity: capacity * self.headroom.utilisation(),
-            price: self.headroom.price(),
-            hold: self.headroom.hold(),
-            least: self.common.bounds.min,
-        }
-    }
-}
-
-/// The state before replicas were added, to check whether they lower the latency.
-#[derive(Debug, Clone, Copy)]
-struct Trial {
-    ready: u32,
-    latency: f64,
-    rate: f64,
-}
-
-/// The highest load of [`PEAK_SECONDS`].
-pub(super) type RecentPeak = Peak<21>;
 
 /// State kept between ticks.
 #[derive(Debug, Clone, Default)]
@@ -189,13 +112,7 @@ pub struct History {
     waiting: f64,
     overload: Overload,
     fresh_since: Option<f64>,
-    above_since: Option<f64>,
-    /// Until when an order of the guard stays in force, and its replicas: they take a start-up to become ready.
-    guarded: (f64, u32),
-    trial: Option<Trial>,
-    frozen_until: Option<f64>,
-    /// How often the guard was frozen since the latency was last within the target.
-    freezes: i32,
+    guard: Guard,
 }
 
 impl History {
@@ -226,7 +143,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let replicas = signals.replicas;
     let state = history.observe(policy, signals, rate, interval, now);
 
-    history.check_trial(policy, &state, signals.cpu.value());
+    history.guard.check_trial(policy, &state, signals.cpu.value());
     let (capacity, known) = history.capacity(policy, signals, &state);
     let (provisioned, mut limit) = history.provide(policy, signals, &state, (capacity, known), interval);
     let need = provisioned / (capacity * policy.headroom.utilisation());
@@ -252,7 +169,8 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         }
         _ => {}
     }
-    (desired, limit) = history.guard(policy, &state, known, signals.some_are_silent(), (desired, limit));
+    let learned = &mut history.learned;
+    (desired, limit) = history.guard.apply(policy, &state, known, signals.some_are_silent(), learned, (desired, limit));
     history.overload.observed(replicas.ready, signals.limited_cpu(), history.waiting, now - signals.rate.age());
     if let Assessment::Overloaded(silence) = assessment {
         // The last rate stays fresh for a while after all servers have stopped answering.
@@ -261,7 +179,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         let raised = history.overload.step(replicas.current, signals.proven(), needed, policy.startup, now);
         (desired, limit) = if raised > desired { (raised, Limit::Overloaded(silence)) } else { (desired, limit) };
     }
-    let frozen = history.frozen_until.is_some();
+    let frozen = history.guard.is_frozen();
     history.learned.learn(
         policy,
         &state,
@@ -349,12 +267,6 @@ fn rise(before: f64, rate: f64, interval: f64, window: f64) -> f64 {
     (share * window / interval).max(1.0)
 }
 
-/// Rounds up to a whole number of replicas; saturates at `u32::MAX`.
-fn count(replicas: f64) -> u32 {
-    // 1e-9 absorbs rounding errors, so that 6.0000000001 is 6.
-    (replicas - 1e-9).ceil().clamp(0.0, f64::from(u32::MAX)) as u32
-}
-
 impl History {
     /// Records the replicas of this tick and how long they have been unchanged and warm.
     fn observe(&mut self, policy: &Policy, signals: &Signals, rate: f64, interval: f64, now: f64) -> Now {
@@ -393,7 +305,7 @@ impl History {
             per_replica.max(1.0 / policy.target.max(1e-3))
         };
         let capacity = match known {
-            Known::Capacity(_) if self.frozen_until.is_some() => baseline.unwrap_or_else(guess),
+            Known::Capacity(_) if self.guard.is_frozen() => baseline.unwrap_or_else(guess),
             Known::Capacity(learned) => baseline.map_or(learned, |baseline| learned.max(baseline / 2.0)),
             Known::Impossible { .. } => baseline.unwrap_or_else(guess),
             Known::Unknown => baseline
@@ -423,11 +335,11 @@ impl History {
         let age = signals.rate.age();
         let tick = policy.tick((state.at, interval), (state.rate, latest), age, capacity);
         let Expected { provisioned, rising, .. } = self.forecast.next(&tick);
-        let peak = self.peak.max(state.at, state.rate, PEAK_SECONDS);
+        let peak = self.peak.next(state.at, state.rate);
         let needed = provisioned.max(PEAK_SHARE * peak);
         // A high latency alone is not an overload: the load must be above the capacity too, which has to be known for that.
         let is_known = match known {
-            Known::Capacity(_) => self.frozen_until.is_none(),
+            Known::Capacity(_) => !self.guard.is_frozen(),
             Known::Unknown => signals.capacity_by_cpu(state.rise).is_some(),
             Known::Impossible { .. } => false,
         };
@@ -443,78 +355,5 @@ impl History {
             (false, false) => Limit::Load,
         };
         ((needed + surge).min(MOST * state.rate.max(latest)).max(needed), limit)
-    }
-
-    /// Adds replicas for a latency above the target that the load does not explain, unless more replicas did not help.
-    /// `partial`: the load is that of a part of the servers.
-    fn guard(
-        &mut self,
-        policy: &Policy,
-        state: &Now,
-        known: Known,
-        partial: bool,
-        (desired, limit): (u32, Limit),
-    ) -> (u32, Limit) {
-        let current = state.replicas.current;
-        let above = state.latency.filter(|latency| *latency > policy.target);
-        // Requests that take much longer than without load queue up: then more replicas do help.
-        if let (Known::Impossible { unloaded }, Some(latency)) = (known, above)
-            && latency <= QUEUED * unloaded
-        {
-            self.above_since = None;
-            return (desired, Limit::Impossible(unloaded));
-        }
-        let Some(latency) = above.filter(|_| state.steady) else {
-            self.above_since = None;
-            return (desired, limit);
-        };
-        let since = *self.above_since.get_or_insert(state.at);
-        if self.frozen_until.is_some() {
-            return (desired.max(current), if desired > current { limit } else { Limit::DoesNotHelp });
-        }
-        let (until, guarded) = self.guarded;
-        if state.at < until && guarded > desired {
-            return (guarded, Limit::Latency);
-        }
-        if state.at - since < GUARD_SECONDS || desired > current || state.replicas.ready < current {
-            return (desired, limit);
-        }
-        self.above_since = Some(state.at);
-        // The current load is too much for a replica, so it bounds the baseline capacity.
-        if !partial {
-            self.learned.baseline = self.learned.baseline.map(|baseline| baseline.min(state.load()));
-        }
-        let unloaded = self.learned.capacity.unloaded().unwrap_or(0.0).min(0.95 * policy.target);
-        let factor = (1.0 - unloaded / latency) / (1.0 - unloaded / policy.target);
-        let more = count(f64::from(current) * factor.clamp(1.1, 2.0));
-        self.guarded = (state.at + GUARD_SECONDS + policy.startup, more);
-        (more, Limit::Latency)
-    }
-
-    /// Checks whether replicas that were added while the latency was above the target lowered it. Freezes the guard if not.
-    fn check_trial(&mut self, policy: &Policy, state: &Now, cpu: Option<f64>) {
-        let Some(latency) = state.latency else { return };
-        if latency <= policy.target || cpu.is_some_and(|cpu| cpu >= BUSY) {
-            (self.trial, self.frozen_until, self.freezes) = (None, None, 0);
-            return;
-        }
-        if self.frozen_until.is_some_and(|until| state.at >= until) {
-            (self.trial, self.frozen_until) = (None, None);
-        }
-        if !state.steady {
-            return;
-        }
-        let ready = state.replicas.ready;
-        match self.trial {
-            Some(trial) if f64::from(ready) >= 1.1 * f64::from(trial.ready) => {
-                if latency > (1.0 - HELPS) * trial.latency && state.rate <= 1.1 * trial.rate {
-                    self.frozen_until = Some(state.at + FROZEN_SECONDS * f64::from(1 << self.freezes.min(5)));
-                    self.freezes += 1;
-                }
-                self.trial = None;
-            }
-            Some(trial) if ready >= trial.ready => {}
-            _ => self.trial = Some(Trial { ready, latency, rate: state.rate }),
-        }
     }
 }

@@ -29,6 +29,12 @@ pub(super) const SPARE: f64 = 0.4;
 /// The same as a share of the needed replicas, 0 to 1. The larger of the two applies.
 pub(super) const SPARE_SHARE: f64 = 0.12;
 
+/// Rounds up to a whole number of replicas; saturates at `u32::MAX`.
+pub(super) fn count(replicas: f64) -> u32 {
+    // 1e-9 absorbs rounding errors, so that 6.0000000001 is 6.
+    (replicas - 1e-9).ceil().clamp(0.0, f64::from(u32::MAX)) as u32
+}
+
 /// The replicas recommended for the load, latency or lag, before stabilisation, steps and bounds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recommendation {

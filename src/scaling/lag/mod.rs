@@ -42,7 +42,7 @@ use super::decision::{Decision, Inputs, Limit};
 use super::memory::Peak;
 use super::policy::Common;
 use super::signal::Signal;
-use super::steps::{Recommendation, Steps};
+use super::steps::{Recommendation, Steps, count};
 pub use super::throughput::Learned;
 use super::throughput::{BUSY_SECONDS, Observation, Watch};
 
@@ -172,7 +172,7 @@ fn held(policy: &Policy, signals: &Signals, history: &mut History) -> Decision {
 /// partitions.
 #[must_use]
 pub fn share(need: f64, partitions: Option<u32>) -> u32 {
-    let whole = (need - 1e-9).ceil().clamp(0.0, f64::from(u32::MAX)) as u32;
+    let whole = count(need);
     let Some(partitions) = partitions.filter(|partitions| *partitions > 0) else { return whole };
     if need <= 0.0 {
         return 0;
