@@ -10,6 +10,11 @@ mod status;
 pub use spec::*;
 pub use status::*;
 
+use kube::core::DeserializeGuard;
+
+/// An object that may be unreadable. One that is must not keep the others from being listed.
+pub type Guarded = DeserializeGuard<RecommenderModel>;
+
 /// The field manager of everything the operator applies.
 pub const FIELD_MANAGER: &str = "recommender-operator";
 /// The annotation that requests a training run: a value that differs from the last one and starts with `full`.

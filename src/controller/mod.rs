@@ -1,5 +1,7 @@
 //! Watches, the queue, and what surrounds every reconcile: deadline, panics, back-off, metrics.
 
+mod context;
+mod error;
 mod memory;
 mod queue;
 mod reconcile;
@@ -13,7 +15,6 @@ use futures::{FutureExt, Stream, StreamExt, stream};
 use jiff::Timestamp;
 use kube::{
     Client,
-    core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         controller::{self, Action, Config, applier},
@@ -24,22 +25,21 @@ use kube::{
 use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument;
 
-use self::{memory::Memory, queue::Waiting, scaler::Scaler};
+use self::{
+    context::Context,
+    error::{Error, RECONCILE_DEADLINE},
+    memory::Memory,
+    scaler::Scaler,
+};
 use crate::{
-    api::RecommenderModel,
-    apply::{self, CallError, Cluster},
+    api::Guarded,
+    apply::Cluster,
     leader::Fence,
     observe::{Cache, Enqueue, Scope, WATCH_SECONDS, watch, watch_children},
     signals::{Kubelets, SourceConfig},
     status,
     telemetry::{Health, Metrics},
 };
-
-/// An object that may be unreadable. One that is must not keep the others from being listed.
-pub type Guarded = DeserializeGuard<RecommenderModel>;
-
-/// Deadline of a reconcile: 60 s.
-const RECONCILE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Changes of an object within this time are one reconcile: 250 ms. This merges the watch events of our own
 /// writes, and those of the pods of one rollout.
@@ -48,74 +48,6 @@ const GATHER: Duration = Duration::from_millis(250);
 /// Time that running reconciles have after the signal to stop: 20 s. Less than the 30 s a pod has by default, so that the
 /// lease can still be released.
 const DRAIN: Duration = Duration::from_secs(20);
-
-/// What every reconcile needs.
-pub struct Context {
-    objects: Store<Guarded>,
-    cluster: Cluster,
-    cache: Arc<Cache>,
-    memory: Memory,
-    scaler: Scaler,
-    kubelets: Kubelets,
-    /// Enqueues objects for other reasons than a change in the cluster.
-    enqueue: mpsc::UnboundedSender<ObjectRef<Guarded>>,
-    /// Objects of all scopes that wait to be reconciled.
-    waiting: Arc<Waiting>,
-    /// Permits of concurrent reconciles, of all scopes together.
-    permits: Arc<Semaphore>,
-    metrics: Metrics,
-    fence: Option<Fence>,
-}
-
-impl Context {
-    /// Enqueues an object.
-    fn enqueue(&self, object: ObjectRef<Guarded>) {
-        // An error means that the queue is gone, and with it the controller.
-        let _ = self.enqueue.send(object);
-    }
-
-    /// Whether the lease, if there is one, is still ours.
-    fn may_write(&self) -> bool {
-        self.fence.as_ref().is_none_or(Fence::is_valid)
-    }
-}
-
-/// Why a reconcile is retried, by stage.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A child could not be brought to its desired state.
-    #[error("{}", .problem.message)]
-    Child {
-        /// The first problem.
-        problem: apply::Problem,
-        /// The time after which to reconcile in any case, because something else is due.
-        due: Option<Duration>,
-    },
-    /// The status could not be written.
-    #[error("the status could not be written: {0}")]
-    Status(#[from] CallError),
-    /// It exceeded the deadline.
-    #[error("not done within {} s", RECONCILE_DEADLINE.as_secs())]
-    Deadline,
-    /// A defect of the operator.
-    #[error("internal error: {0}")]
-    Panic(String),
-}
-
-impl Error {
-    /// All classes.
-    const CLASSES: [&str; 4] = ["child", "status", "deadline", "panic"];
-
-    /// The class of the error in metrics.
-    fn class(&self) -> &'static str {
-        match self {
-            Self::Child { .. } => "child",
-            Self::Status(_) => "status",
-            Self::Deadline => "deadline",
-            Self::Panic(_) => "panic",
-        }
-    }
-}
 
 /// Settings of the controller.
 pub struct Settings {

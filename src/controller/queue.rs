@@ -9,7 +9,7 @@ use std::{
 use futures::{Stream, StreamExt, stream, stream::FuturesUnordered};
 use kube::runtime::reflector::ObjectRef;
 
-use super::Guarded;
+use crate::api::Guarded;
 
 /// Objects that were enqueued and not reconciled since.
 #[derive(Debug, Default)]

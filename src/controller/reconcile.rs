@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 
-use super::{Context, Error, Guarded, report, runs, scaler};
+use super::{context::Context, error::Error, report, runs, scaler};
 use crate::{
-    api::{RecommenderModel, RecommenderModelStatus, conditions::reasons},
+    api::{Guarded, RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Desired, Outcome},
     kinds::Kind,
     model::{Identity, Model, Workload, names},

@@ -8,7 +8,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time},
 };
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::{FIELD_MANAGER, RecommenderModelStatus},
     apply::CallError,

@@ -14,17 +14,14 @@ use tracing::debug;
 
 use super::{
     Scaler,
+    evidence::Evidence,
     own_cpu::{OwnCpu, Reading},
+    pods::Pods,
     policy::MetricsEndpoint,
-    workload::Pods,
 };
 use crate::{
-    controller::Context,
-    scaling::{
-        Signal,
-        overload::{MeasuredCpu, Outside, ProbeFailure},
-    },
-    series::Series,
+    controller::context::Context,
+    scaling::overload::ProbeFailure,
     signals::{FailedProbe, PodCpu, Servers},
 };
 
@@ -40,55 +37,6 @@ const ASKING: Duration = Duration::from_secs(4);
 const ASKED_AT_ONCE: usize = 16;
 /// Most namespaces whose Events are read in one round: each takes a request.
 const NAMESPACES: usize = 5;
-
-/// Seconds for which a reported probe failure is evidence. A kubelet reports the first 25 failures of a pod, and then one
-/// every 300 s.
-const PROBE_SECONDS: f64 = 330.0;
-/// Longest window of the recorded CPU use of containers, seconds: its recording rule goes back this far for two samples.
-const RECORDED_CPU: f64 = 120.0;
-
-/// What the kubelets report about the servers of a workload.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kubelet {
-    /// Why readiness probes fail, and when that was last reported.
-    pub probe: Option<(ProbeFailure, Timestamp)>,
-    /// CPU use as a share of the limit, mean of the running servers; the end of the measurement, and its length in seconds.
-    pub cpu: Option<(f64, Timestamp, f64)>,
-    /// The same from the servers' own counters, measured while the metric source does not answer.
-    pub own_cpu: Option<(f64, Timestamp, f64)>,
-    /// Why the CPU use is not known.
-    pub cpu_error: Option<String>,
-}
-
-impl Kubelet {
-    /// What is observed of the servers from outside, without their own answers. `limited`: whether they have a CPU limit.
-    pub fn outside(&self, pods: &Pods, limited: bool, signal: &dyn Fn(Series) -> Signal, now: Timestamp) -> Outside {
-        let ago = |at: Timestamp| now.duration_since(at).as_secs_f64().max(0.0);
-        let measured = |(share, at, window)| MeasuredCpu { share, age: ago(at), window };
-        let (cpu, own) = (self.cpu.map(measured), self.own_cpu.map(measured).filter(MeasuredCpu::is_fresh));
-        let unanswered = signal(Series::Unanswered).value().map_or(0, |count| count as u32);
-        let recorded = signal(Series::ContainerCpu);
-        let recorded = recorded.value().map(|share| MeasuredCpu { share, age: recorded.age(), window: RECORDED_CPU });
-        Outside {
-            unready: u32::try_from(pods.unready.len()).unwrap_or(u32::MAX),
-            probe: self.probe.filter(|(_, at)| ago(*at) <= PROBE_SECONDS).map(|(failure, _)| failure),
-            // A pod that was never ready, or is being deleted, may not answer its scrapes either.
-            unscraped: unanswered.saturating_sub(pods.others),
-            // A server's own counter may cover only one of its processes: it can show that the CPU is fully used, but not
-            // that it is not.
-            cpu: [cpu, recorded]
-                .into_iter()
-                .flatten()
-                .min_by(|a, b| a.age.total_cmp(&b.age))
-                .into_iter()
-                .chain(own)
-                .max_by(|a, b| a.share.total_cmp(&b.share)),
-            limited,
-            front: signal(Series::Front),
-            ..Outside::default()
-        }
-    }
-}
 
 /// A workload with servers that do not answer.
 #[derive(Clone, Debug)]
@@ -125,7 +73,7 @@ impl Scaler {
 
     /// Records the CPU use that a workload's servers report themselves.
     pub fn record_own_cpu(&self, of: &UnresponsiveWorkload, own: &OwnCpu) {
-        self.record(of, |kubelet| kubelet.own_cpu = of.cores.and_then(|cores| own.share(cores)));
+        self.record(of, |evidence| evidence.own_cpu = of.cores.and_then(|cores| own.share(cores)));
     }
 
     /// Records what the kubelets report about a workload. A failed query keeps the earlier value.
@@ -135,21 +83,21 @@ impl Scaler {
         cpu: &Result<Vec<PodCpu>, String>,
         probes: Option<&[FailedProbe]>,
     ) {
-        self.record(of, |kubelet| {
+        self.record(of, |evidence| {
             match cpu {
-                Ok(cpu) => (kubelet.cpu, kubelet.cpu_error) = (of.use_of_cpu(cpu), of.why_no_cpu()),
-                Err(error) => kubelet.cpu_error = Some(error.clone()),
+                Ok(cpu) => (evidence.cpu, evidence.cpu_error) = (of.use_of_cpu(cpu), of.why_no_cpu()),
+                Err(error) => evidence.cpu_error = Some(error.clone()),
             }
-            kubelet.probe = probes.and_then(|probes| of.failure(probes)).or(kubelet.probe);
+            evidence.probe = probes.and_then(|probes| of.failure(probes)).or(evidence.probe);
         });
     }
 
     /// Records something about a workload, unless it was removed meanwhile.
-    fn record(&self, of: &UnresponsiveWorkload, record: impl FnOnce(&mut Kubelet)) {
+    fn record(&self, of: &UnresponsiveWorkload, record: impl FnOnce(&mut Evidence)) {
         let mut objects = self.lock();
         let object = objects.get_mut(&of.uid);
         if let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) {
-            record(&mut scaled.kubelet);
+            record(&mut scaled.evidence);
         }
     }
 }

@@ -5,11 +5,15 @@
 //! enqueued, and their next reconcile applies the change. A tick without changes sends no request to the API server.
 
 mod backfill;
+mod evidence;
+mod explanation;
 mod kubelets;
 mod own_cpu;
 mod pace;
+mod pods;
 mod policy;
 mod sources;
+mod tick;
 mod workload;
 
 use std::{
@@ -20,14 +24,14 @@ use std::{
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 pub use sources::run;
-use workload::{Pods, Scaled, Tick};
+use tick::Tick;
+use workload::Scaled;
 
 use self::policy::Plan;
-use super::Guarded;
 use crate::{
-    api::{RecommenderModelStatus, ScalingStatus},
+    api::{Guarded, RecommenderModelStatus, ScalingStatus},
     model::{Model, Workload},
-    observe::{Children, PodState},
+    observe::Children,
     render,
     signals::{Readings, config::DEFAULT},
     telemetry::ScalingMetrics,
@@ -67,7 +71,7 @@ impl Scaler {
         let mut before = objects.remove(uid).map(|object| object.workloads).unwrap_or_default();
         let scaled: BTreeMap<String, Scaled> = plans
             .map(|(workload, plan)| {
-                let pods = pods(children, uid, workload, now);
+                let pods = pods::observed(children, uid, workload, now);
                 let scaled = match before.remove(&workload.name) {
                     Some(mut scaled) => {
                         scaled.update(plan, pods);
@@ -175,52 +179,6 @@ fn reported<'a>(status: &'a RecommenderModelStatus, workload: &Workload) -> Opti
         Some(worker) => worker.scaling.as_ref(),
         None => status.serving.as_ref()?.scaling.as_ref().filter(|_| workload.is_serving()),
     }
-}
-
-/// The observed pods of a workload. None while its Deployment is not in the cache, which does not mean zero replicas.
-fn pods(children: &Children, uid: &str, workload: &Workload, now: Timestamp) -> Option<Pods> {
-    let state = children.deployment(&workload.deployment, uid)?;
-    let count = |replicas: i32| u32::try_from(replicas).unwrap_or_default();
-    let pods: Vec<_> = children.pods().filter(|pod| pod.component == workload.component).collect();
-    let mut startups: Vec<f64> =
-        pods.iter().filter_map(|pod| pod.started_after).map(|after| after.as_secs_f64()).collect();
-    startups.sort_by(f64::total_cmp);
-    let running = running(&pods, state.is_rolling(), now);
-    Some(Pods {
-        desired: count(state.desired),
-        ready: count(state.ready),
-        ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
-        startup: startups.get(startups.len() / 2).copied(),
-        rolling_out: state.is_rolling(),
-        others: count_of(&pods, |pod| pod.address.is_some() && pod.ready_since.is_none())
-            .saturating_sub(count_of(&running, |pod| pod.lost_readiness)),
-        unready: running.iter().filter(|pod| pod.lost_readiness).map(|pod| pod.name.clone()).collect(),
-        running: running.iter().map(|pod| (pod.name.clone(), pod.address)).collect(),
-    })
-}
-
-/// Seconds after a restart in which a container may be in a crash loop: lost readiness is then no sign of an overload.
-const RESTARTED_SECONDS: i64 = 600;
-
-/// The pods whose missing answers may mean an overload: those that started and were not restarted within
-/// [`RESTARTED_SECONDS`]. During a rollout, pods of the newest template are excluded: they may fail because of it.
-fn running<'a>(pods: &[&'a PodState], is_rolling: bool, now: Timestamp) -> Vec<&'a PodState> {
-    // The newest template is the one whose first pod was created last. The newest pod may be of an older template, because
-    // both get new pods when the workload scales during the rollout.
-    let mut first_of: BTreeMap<&str, Timestamp> = BTreeMap::new();
-    for pod in pods {
-        let first = first_of.entry(&pod.template).or_insert(pod.created_at);
-        *first = (*first).min(pod.created_at);
-    }
-    let newest = first_of.into_iter().max_by_key(|(_, first)| *first).map(|(template, _)| template);
-    let is_crashing =
-        |pod: &PodState| pod.restarted_at.is_some_and(|at| now.duration_since(at).as_secs() < RESTARTED_SECONDS);
-    let is_older = |pod: &PodState| !is_rolling || newest != Some(pod.template.as_str());
-    pods.iter().copied().filter(|pod| pod.started && !is_crashing(pod) && is_older(pod)).collect()
-}
-
-fn count_of(pods: &[&PodState], matches: impl Fn(&PodState) -> bool) -> u32 {
-    u32::try_from(pods.iter().filter(|pod| matches(pod)).count()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

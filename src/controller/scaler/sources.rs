@@ -11,7 +11,7 @@ use tracing::{debug, info};
 
 use super::kubelets;
 use crate::{
-    controller::Context,
+    controller::context::Context,
     signals::{self, Quality, Reader, Readings, SourceConfig},
     telemetry::Metrics,
 };

@@ -1,28 +1,23 @@
-//! The state of one workload between ticks, and which decisions are reported in the object's status.
-
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+//! The state of one workload between ticks: makes its decisions, and selects those that the object's status reports.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    kubelets::Kubelet,
+    evidence::Evidence,
+    explanation::{Explanation, reported_state},
     pace::Pace,
+    pods::Pods,
     policy::{MetricsEndpoint, Plan, STARTUP, WARM_UP},
+    tick::Tick,
 };
 use crate::{
-    api::{
-        LearnedStatus, ScalingDecision, ScalingStatus,
-        conditions::reasons::{LIMITING_REASONS, METRICS_MISSING, OVERLOADED},
-    },
+    api::{LearnedStatus, ScalingDecision, ScalingStatus, conditions::reasons::METRICS_MISSING},
     render::is_open,
-    scaling::{Decision, Limit, Signal, combine, decision::Inputs, lag, overload::Outside, past::Replayed, serving},
+    scaling::{Decision, combine, lag, overload::Outside, past::Replayed, serving},
     series::Series,
-    signals::{Quality, Readings, Sampled},
+    signals::Sampled,
     training::whole_seconds,
 };
 
@@ -34,10 +29,6 @@ const LASTING: SignedDuration = SignedDuration::from_secs(30);
 const FIRST_SIGNALS: SignedDuration = SignedDuration::from_secs(180);
 /// Time within which the autoscaler follows a decision.
 const FOLLOWED: SignedDuration = SignedDuration::from_secs(60);
-/// Series that a latency target needs: while one is missing, replicas are not lowered.
-const LATENCY_NEEDS: [Series; 2] = [Series::RequestRate, Series::Latency];
-/// Series that scaling on a lag needs: while one is missing, replicas are not lowered.
-const LAG_NEEDS: [Series; 2] = [Series::Lag, Series::Arrivals];
 /// Shortest time between two writes of the learned estimates, when nothing else changes.
 const LEARNED_PAUSE: SignedDuration = SignedDuration::from_secs(600);
 
@@ -45,52 +36,6 @@ const LEARNED_PAUSE: SignedDuration = SignedDuration::from_secs(600);
 const TRIES: u8 = 10;
 /// Pause after the first attempt to backfill, seconds; it doubles with each attempt.
 const FIRST_PAUSE: f64 = 60.0;
-
-/// The observed pods of a workload.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pods {
-    /// Desired replicas of the Deployment.
-    pub desired: u32,
-    /// Ready replicas.
-    pub ready: u32,
-    /// Since when each ready pod is ready.
-    pub ready_since: Vec<Timestamp>,
-    /// Median start-up time of the current pods, seconds. None when it is not known of any pod.
-    pub startup: Option<f64>,
-    /// Whether another version or other settings are being rolled out.
-    pub rolling_out: bool,
-    /// Names and addresses of the running pods that were not restarted recently. During a rollout, pods of the newest
-    /// template are excluded.
-    pub running: BTreeMap<String, Option<IpAddr>>,
-    /// Names of the running pods that were ready and are not any more.
-    pub unready: BTreeSet<String>,
-    /// Number of pods with an address that are neither ready nor in `unready`: they start, terminate, crash, or were never
-    /// ready.
-    pub others: u32,
-}
-
-/// The inputs of one tick.
-pub struct Tick<'a> {
-    /// Namespace and name of the object.
-    pub object: (&'a str, &'a str),
-    /// Name of the workload.
-    pub workload: &'a str,
-    /// Name of the object's metric source.
-    pub source: &'a str,
-    /// What was read from the source. None when no source of this name is configured.
-    pub readings: Option<&'a Readings>,
-    /// The current time, for the status and the age of samples.
-    pub now: Timestamp,
-    /// The current time on the clock of decisions, seconds, monotonic.
-    pub clock: f64,
-}
-
-impl Tick<'_> {
-    /// Whether the source did not answer a single query.
-    fn source_failed(&self) -> bool {
-        self.readings.is_some_and(|readings| readings.stats().failed == Series::SCALING.len())
-    }
-}
 
 /// The learned estimates of one replica, as stored in the status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,8 +78,8 @@ pub struct Scaled {
     learned: Learned,
     /// A state that differs from the reported one and is not reported yet, and since when it lasts.
     candidate: Option<(&'static str, Timestamp)>,
-    /// The latest data from the kubelets.
-    pub kubelet: Kubelet,
+    /// What is known of servers that do not answer.
+    pub evidence: Evidence,
     /// Whether some servers did not answer at the last tick: then their kubelets are queried.
     silent: bool,
     /// Whether there was no fresh request rate at the last tick: then the servers are queried directly.
@@ -158,7 +103,7 @@ impl Scaled {
             decided_at: now,
             learned_at: now,
             candidate: None,
-            kubelet: Kubelet::default(),
+            evidence: Evidence::default(),
             silent: false,
             unmeasured: false,
             latest: None,
@@ -263,10 +208,9 @@ impl Scaled {
     /// The newest sample of the main series, or of the unanswered scrapes if that is newer.
     fn sampled(&self, tick: &Tick<'_>) -> Option<Sampled> {
         let (series, about) = self.load(tick.workload)?;
-        let sampled = |series| tick.readings?.sampled(series, tick.object.0, tick.object.1, about, tick.now);
         // Unanswered scrapes are recorded even when servers yield no other series.
-        let unanswered = self.plan.latency.as_ref().and_then(|_| sampled(Series::Unanswered));
-        [sampled(series), unanswered].into_iter().flatten().max_by(|a, b| a.at.total_cmp(&b.at))
+        let unanswered = self.plan.latency.as_ref().and_then(|_| tick.sampled(Series::Unanswered, about));
+        [tick.sampled(series, about), unanswered].into_iter().flatten().max_by(|a, b| a.at.total_cmp(&b.at))
     }
 
     /// Current replicas, including ordered ones that do not exist yet. An advisory decision is no order.
@@ -291,13 +235,13 @@ impl Scaled {
 
     /// Whether the main series has a fresh sample.
     fn is_measured(&self, tick: &Tick<'_>) -> bool {
-        self.load(tick.workload).is_some_and(|(series, about)| signal(tick, series, about).value().is_some())
+        self.load(tick.workload).is_some_and(|(series, about)| tick.signal(series, about).value().is_some())
     }
 
     fn decide_latency(&mut self, tick: &Tick<'_>, pods: &Pods, current: u32) -> Option<Decision> {
         let (policy, history) = (self.plan.latency.as_mut()?, self.latency.as_mut()?);
         policy.startup = self.plan.startup.or(pods.startup).unwrap_or(STARTUP);
-        let signal = |series| signal(tick, series, tick.workload);
+        let signal = |series| tick.signal(series, tick.workload);
         let warm = |since: &&Timestamp| tick.now.duration_since(**since).as_secs_f64() >= WARM_UP;
         let warm = u32::try_from(pods.ready_since.iter().filter(warm).count()).unwrap_or(u32::MAX);
         let signals = serving::Signals {
@@ -309,7 +253,7 @@ impl Scaled {
             failed: signal(Series::Failed),
             outside: Outside {
                 source_failed: tick.source_failed(),
-                ..self.kubelet.outside(pods, self.plan.cores.is_some(), &signal, tick.now)
+                ..self.evidence.outside(pods, self.plan.cores.is_some(), &signal, tick.now)
             },
             replicas: serving::Replicas { current, ready: pods.ready, warm: warm.min(pods.ready) },
             rolling_out: pods.rolling_out,
@@ -317,7 +261,7 @@ impl Scaled {
         let outside = &signals.outside;
         self.unmeasured = signals.rate.value().is_none() || outside.source_failed;
         if !self.unmeasured {
-            self.kubelet.own_cpu = None;
+            self.evidence.own_cpu = None;
         }
         self.silent = self.unmeasured || outside.unready > 0 || outside.unscraped > 0;
         Some(serving::decide(policy, &signals, history, tick.clock))
@@ -325,7 +269,7 @@ impl Scaled {
 
     fn decide_lag(&mut self, tick: &Tick<'_>, pods: &Pods, current: u32) -> Option<Decision> {
         let (plan, history) = (self.plan.lag.as_mut()?, self.lag.as_mut()?);
-        let signal = |series| signal(tick, series, &plan.dependency);
+        let signal = |series| tick.signal(series, &plan.dependency);
         let partitions = signal(Series::Partitions).last().filter(|count| *count >= 1.0);
         let signals = lag::Signals {
             lag: signal(Series::Lag),
@@ -344,7 +288,7 @@ impl Scaled {
     /// the learned estimates. Returns whether it did.
     fn report_if_changed(&mut self, decision: &Decision, tick: &Tick<'_>) -> bool {
         let now = tick.now;
-        let state = self.state(decision, tick);
+        let state = self.explain(decision, tick).state();
         let Some(reported) = &self.reported else {
             let waited = self.since.map(|since| now.duration_since(since));
             let held = state == METRICS_MISSING && decision.replicas <= decision.current;
@@ -381,7 +325,8 @@ impl Scaled {
     fn report(&mut self, decision: &Decision, tick: &Tick<'_>) {
         let replicas = i32::try_from(decision.replicas).unwrap_or(i32::MAX);
         let current = i32::try_from(decision.current).unwrap_or(i32::MAX);
-        let (reason, message) = (self.state_or_limit(decision, tick), self.sentence(decision, tick));
+        let explanation = self.explain(decision, tick);
+        let (reason, message) = (explanation.reason(), explanation.message());
         let before = self.reported.take();
         let changed = before.as_ref().map(|reported| reported.replicas) != Some(replicas);
         let mut decisions = before.map(|reported| reported.decisions).unwrap_or_default();
@@ -400,79 +345,9 @@ impl Scaled {
             Some(ScalingStatus { replicas, reason: reason.into(), message, decisions, learned: self.learned_status() });
     }
 
-    /// The message of the status: the decision's sentence. While signals are missing, also which, and the source's error.
-    fn sentence(&self, decision: &Decision, tick: &Tick<'_>) -> String {
-        let mut parts = vec![decision.to_string()];
-        if self.state(decision, tick) == METRICS_MISSING {
-            match tick.readings {
-                None => parts.push(unknown_source(tick.source)),
-                Some(readings) => {
-                    let of_signals = signals(decision).filter(|of| !tick.source_failed() && self.lacks(of, tick));
-                    parts.extend(of_signals.filter_map(|of| self.missing(&of.inputs, tick)));
-                    parts.extend(readings.source_error().map(str::to_owned));
-                }
-            }
-            parts.extend(self.why_no_backstop());
-        }
-        parts.join("; ")
-    }
-
-    /// Why an overload would not be detected while the servers' signals are missing. Without kubelets, the CPU use that the servers
-    /// report themselves may show it.
-    fn why_no_backstop(&self) -> Option<String> {
-        let is_needed = self.latency.is_some() && self.kubelet.own_cpu.is_none();
-        let error = self.kubelet.cpu_error.as_ref().filter(|_| is_needed)?;
-        Some(format!("an overload would not be detected, because the CPU use of the pods is not known: {error}"))
-    }
-
-    /// The state of a decision: missing metrics, an overload, its limiting reason, or [`NORMAL`]. Metrics that have been back
-    /// for less than a window still count as missing.
-    fn state(&self, decision: &Decision, tick: &Tick<'_>) -> &'static str {
-        if signals(decision).any(|of| self.lacks(of, tick)) {
-            return METRICS_MISSING;
-        }
-        if matches!(decision.limit, Limit::Overloaded(_)) {
-            return OVERLOADED;
-        }
-        decision.limiting_reason().map_or(NORMAL, |limit| limit.reason())
-    }
-
-    /// The reason in the status: the state, or in the normal state what limited the decision.
-    fn state_or_limit(&self, decision: &Decision, tick: &Tick<'_>) -> &'static str {
-        match self.state(decision, tick) {
-            NORMAL => decision.limit.reason(),
-            state => state,
-        }
-    }
-
-    /// Whether the decision of one signal holds the replicas, or would, because the signal is missing or stale. A stale lag
-    /// can still raise replicas, so the decision itself may not show that it is stale.
-    fn lacks(&self, of_signal: &Decision, tick: &Tick<'_>) -> bool {
-        let lag_is_old = || {
-            let lag = self.plan.lag.as_ref().map(|plan| signal(tick, Series::Lag, &plan.dependency));
-            matches!(of_signal.inputs, Inputs::Lag { .. }) && lag.is_some_and(|lag| lag.value().is_none())
-        };
-        matches!(of_signal.limit, Limit::NoData(_) | Limit::Outage) || lag_is_old()
-    }
-
-    /// Of the series that a signal needs, the first that is not fresh, and why it is not.
-    fn missing(&self, inputs: &Inputs, tick: &Tick<'_>) -> Option<String> {
-        let (needs, about) = match inputs {
-            Inputs::Serving { .. } => (LATENCY_NEEDS, tick.workload),
-            Inputs::Lag { .. } => (LAG_NEEDS, self.plan.lag.as_ref()?.dependency.as_str()),
-        };
-        needs.into_iter().find_map(|series| {
-            let name = series.name();
-            match signal(tick, series, about) {
-                Signal::Fresh { .. } => None,
-                // Recent, but from a partial answer: the source's error covers it.
-                Signal::Stale { age, .. } if age <= Quality::default().fresh_seconds => None,
-                Signal::Stale { age, .. } => {
-                    Some(format!("{name} is {age:.0} s old: is it scraped, are its recording rules loaded?"))
-                }
-                Signal::Missing(why) => Some(format!("{name}: {why}")),
-            }
-        })
+    fn explain<'a>(&'a self, decision: &'a Decision, tick: &'a Tick<'a>) -> Explanation<'a> {
+        let dependency = self.plan.lag.as_ref().map(|plan| plan.dependency.as_str());
+        Explanation { decision, tick, dependency, evidence: self.latency.as_ref().map(|_| &self.evidence) }
     }
 
     /// The current estimates of one replica.
@@ -499,30 +374,4 @@ impl Scaled {
             notes: serde_json::to_string(&learned).ok(),
         })
     }
-}
-
-fn signal(tick: &Tick<'_>, series: Series, about: &str) -> Signal {
-    let (namespace, name) = tick.object;
-    let none = Signal::Missing("the operator has no such metric source");
-    tick.readings.map_or(none, |readings| readings.get(series, namespace, name, about, tick.now))
-}
-
-fn unknown_source(name: &str) -> String {
-    format!(
-        "the operator has no metric source {name:?}: set the value metricSources of its chart, or its flag --prometheus-url or --metric-sources"
-    )
-}
-
-/// The state of a decision without missing metrics, an overload or a limiting reason.
-const NORMAL: &str = "";
-
-/// The state that a reported reason stands for.
-fn reported_state(reason: &str) -> &'static str {
-    let states = [METRICS_MISSING, OVERLOADED].into_iter().chain(LIMITING_REASONS);
-    states.into_iter().find(|state| *state == reason).unwrap_or(NORMAL)
-}
-
-/// The decisions of all signals; `decision` is the one that won.
-fn signals(decision: &Decision) -> impl Iterator<Item = &Decision> {
-    std::iter::once(decision).chain(&decision.others)
 }

@@ -4,10 +4,9 @@ use serde_json::json;
 
 use super::{
     super::{
-        kubelets::Kubelet,
+        evidence::Evidence,
         own_cpu::{OwnCpu, Reading},
-        running,
-        workload::Pods,
+        pods::{Pods, running},
     },
     at, model,
     objects::{latency, run},
@@ -123,13 +122,14 @@ fn the_servers_own_counters_raise_replicas_when_neither_source_nor_kubelets_meas
 
 #[test]
 fn the_higher_of_the_kubelets_and_the_servers_own_cpu_use_counts() {
-    let kubelet =
-        Kubelet { cpu: Some((0.97, at(-20), 15.0)), own_cpu: Some((0.25, at(-1), 10.0)), ..Kubelet::default() };
+    let evidence =
+        Evidence { cpu: Some((0.97, at(-20), 15.0)), own_cpu: Some((0.25, at(-1), 10.0)), ..Evidence::default() };
     let nothing = |_| Signal::Missing("not asked");
-    let share = |kubelet: &Kubelet| kubelet.outside(&Pods::default(), true, &nothing, at(0)).cpu.map(|cpu| cpu.share);
-    assert_eq!(share(&kubelet), Some(0.97));
+    let share =
+        |evidence: &Evidence| evidence.outside(&Pods::default(), true, &nothing, at(0)).cpu.map(|cpu| cpu.share);
+    assert_eq!(share(&evidence), Some(0.97));
     assert_eq!(
-        share(&Kubelet { cpu: Some((0.1, at(-20), 15.0)), own_cpu: Some((0.99, at(-1), 10.0)), ..kubelet }),
+        share(&Evidence { cpu: Some((0.1, at(-20), 15.0)), own_cpu: Some((0.99, at(-1), 10.0)), ..evidence }),
         Some(0.99)
     );
 }
@@ -164,7 +164,7 @@ fn starting_pods_do_not_count_as_unanswered_scrapes() {
         Series::Unanswered => Signal::fresh(4.0),
         _ => Signal::Missing("not asked"),
     };
-    assert_eq!(Kubelet::default().outside(&pods, true, &unanswered, at(0)).unscraped, 1);
+    assert_eq!(Evidence::default().outside(&pods, true, &unanswered, at(0)).unscraped, 1);
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn the_newer_of_two_measurements_of_the_cpu_use_counts() {
         Series::ContainerCpu => Signal::Fresh { value: 0.95, age: 2.0 },
         _ => Signal::Missing("not asked"),
     };
-    let kubelet = Kubelet { cpu: Some((0.1, at(-50), 15.0)), ..Kubelet::default() };
-    let outside = kubelet.outside(&Pods::default(), true, &recorded, at(0));
+    let evidence = Evidence { cpu: Some((0.1, at(-50), 15.0)), ..Evidence::default() };
+    let outside = evidence.outside(&Pods::default(), true, &recorded, at(0));
     assert_eq!(outside.cpu.map(|cpu| cpu.share), Some(0.95));
 }
 

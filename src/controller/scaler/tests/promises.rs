@@ -4,10 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    super::{
-        policy::Plan,
-        workload::{Pods, Scaled, Tick},
-    },
+    super::{pods::Pods, policy::Plan, tick::Tick, workload::Scaled},
     at, model, serving,
 };
 use crate::{

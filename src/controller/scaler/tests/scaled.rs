@@ -4,10 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    super::{
-        policy::Plan,
-        workload::{Pods, Scaled, Tick},
-    },
+    super::{pods::Pods, policy::Plan, tick::Tick, workload::Scaled},
     at, model, seconds, serving,
 };
 use crate::{

@@ -1,0 +1,40 @@
+//! What every reconcile and every scaling tick needs.
+
+use std::sync::Arc;
+
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{memory::Memory, queue::Waiting, scaler::Scaler};
+use crate::{api::Guarded, apply::Cluster, leader::Fence, observe::Cache, signals::Kubelets, telemetry::Metrics};
+
+/// The clients, caches and queues of one scope.
+pub struct Context {
+    pub(super) objects: Store<Guarded>,
+    pub(super) cluster: Cluster,
+    pub(super) cache: Arc<Cache>,
+    pub(super) memory: Memory,
+    pub(super) scaler: Scaler,
+    pub(super) kubelets: Kubelets,
+    /// Enqueues objects for other reasons than a change in the cluster.
+    pub(super) enqueue: mpsc::UnboundedSender<ObjectRef<Guarded>>,
+    /// Objects of all scopes that wait to be reconciled.
+    pub(super) waiting: Arc<Waiting>,
+    /// Permits of concurrent reconciles, of all scopes together.
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) metrics: Metrics,
+    pub(super) fence: Option<Fence>,
+}
+
+impl Context {
+    /// Enqueues an object.
+    pub fn enqueue(&self, object: ObjectRef<Guarded>) {
+        // An error means that the queue is gone, and with it the controller.
+        let _ = self.enqueue.send(object);
+    }
+
+    /// Whether the lease, if there is one, is still ours.
+    pub fn may_write(&self) -> bool {
+        self.fence.as_ref().is_none_or(Fence::is_valid)
+    }
+}

@@ -1,0 +1,114 @@
+//! What the status says of a decision: its state, its reason and its message.
+
+use super::{evidence::Evidence, tick::Tick};
+use crate::{
+    api::conditions::reasons::{LIMITING_REASONS, METRICS_MISSING, OVERLOADED},
+    scaling::{Decision, Limit, Signal, decision::Inputs},
+    series::Series,
+    signals::Quality,
+};
+
+/// Series that a latency target needs: while one is missing, replicas are not lowered.
+const LATENCY_NEEDS: [Series; 2] = [Series::RequestRate, Series::Latency];
+/// Series that scaling on a lag needs: while one is missing, replicas are not lowered.
+const LAG_NEEDS: [Series; 2] = [Series::Lag, Series::Arrivals];
+/// The state of a decision without missing metrics, an overload or a limiting reason.
+const NORMAL: &str = "";
+
+/// A decision, and what explains it.
+pub struct Explanation<'a> {
+    /// The decision that won among those of all signals.
+    pub decision: &'a Decision,
+    /// The tick in which it was made.
+    pub tick: &'a Tick<'a>,
+    /// Name of the dependency with the lag. None without a lag target.
+    pub dependency: Option<&'a str>,
+    /// What is known of servers that do not answer. None for a workload that never had a latency target.
+    pub evidence: Option<&'a Evidence>,
+}
+
+impl Explanation<'_> {
+    /// The state of the decision: missing metrics, an overload, its limiting reason, or [`NORMAL`]. Metrics that have been
+    /// back for less than a window still count as missing.
+    pub fn state(&self) -> &'static str {
+        if self.signals().any(|of| self.lacks(of)) {
+            return METRICS_MISSING;
+        }
+        if matches!(self.decision.limit, Limit::Overloaded(_)) {
+            return OVERLOADED;
+        }
+        self.decision.limiting_reason().map_or(NORMAL, |limit| limit.reason())
+    }
+
+    /// The reason in the status: the state, or in the normal state what limited the decision.
+    pub fn reason(&self) -> &'static str {
+        match self.state() {
+            NORMAL => self.decision.limit.reason(),
+            state => state,
+        }
+    }
+
+    /// The message of the status: the decision's sentence. While signals are missing, also which, and the source's error.
+    pub fn message(&self) -> String {
+        let mut parts = vec![self.decision.to_string()];
+        if self.state() == METRICS_MISSING {
+            match self.tick.readings {
+                None => parts.push(unknown_source(self.tick.source)),
+                Some(readings) => {
+                    let of_signals = self.signals().filter(|of| !self.tick.source_failed() && self.lacks(of));
+                    parts.extend(of_signals.filter_map(|of| self.missing(&of.inputs)));
+                    parts.extend(readings.source_error().map(str::to_owned));
+                }
+            }
+            parts.extend(self.evidence.and_then(Evidence::why_no_backstop));
+        }
+        parts.join("; ")
+    }
+
+    /// The decisions of all signals.
+    fn signals(&self) -> impl Iterator<Item = &Decision> {
+        std::iter::once(self.decision).chain(&self.decision.others)
+    }
+
+    /// Whether the decision of one signal holds the replicas, or would, because the signal is missing or stale. A stale lag
+    /// can still raise replicas, so the decision itself may not show that it is stale.
+    fn lacks(&self, of_signal: &Decision) -> bool {
+        let lag_is_old = || {
+            let lag = self.dependency.map(|dependency| self.tick.signal(Series::Lag, dependency));
+            matches!(of_signal.inputs, Inputs::Lag { .. }) && lag.is_some_and(|lag| lag.value().is_none())
+        };
+        matches!(of_signal.limit, Limit::NoData(_) | Limit::Outage) || lag_is_old()
+    }
+
+    /// Of the series that a signal needs, the first that is not fresh, and why it is not.
+    fn missing(&self, inputs: &Inputs) -> Option<String> {
+        let (needs, about) = match inputs {
+            Inputs::Serving { .. } => (LATENCY_NEEDS, self.tick.workload),
+            Inputs::Lag { .. } => (LAG_NEEDS, self.dependency?),
+        };
+        needs.into_iter().find_map(|series| {
+            let name = series.name();
+            match self.tick.signal(series, about) {
+                Signal::Fresh { .. } => None,
+                // Recent, but from a partial answer: the source's error covers it.
+                Signal::Stale { age, .. } if age <= Quality::default().fresh_seconds => None,
+                Signal::Stale { age, .. } => {
+                    Some(format!("{name} is {age:.0} s old: is it scraped, are its recording rules loaded?"))
+                }
+                Signal::Missing(why) => Some(format!("{name}: {why}")),
+            }
+        })
+    }
+}
+
+/// The state that a reported reason stands for.
+pub fn reported_state(reason: &str) -> &'static str {
+    let states = [METRICS_MISSING, OVERLOADED].into_iter().chain(LIMITING_REASONS);
+    states.into_iter().find(|state| *state == reason).unwrap_or(NORMAL)
+}
+
+fn unknown_source(name: &str) -> String {
+    format!(
+        "the operator has no metric source {name:?}: set the value metricSources of its chart, or its flag --prometheus-url or --metric-sources"
+    )
+}
