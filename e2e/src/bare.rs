@@ -1,5 +1,5 @@
-//! An API server with its etcd and no other component, for tests that change what all objects share: missing kinds,
-//! wrong schemas. Its files are in a temporary directory, and it ends with the test.
+//! An API server with its etcd and no other component, for tests that change what all objects share (missing kinds, wrong
+//! schemas) and for measurements. Its files are in a temporary directory, and it ends with the test.
 
 use std::{
     fs,
@@ -11,9 +11,19 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use kube::{Client, Config, config::AuthInfo};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client, Config, api::PostParams, config::AuthInfo};
+use serde_json::json;
 
-use crate::{command, pki::Pki, tools, wait::eventually};
+use crate::{
+    command,
+    pki::Pki,
+    process, tools,
+    wait::{eventually, until},
+};
+
+/// How long a definition may take until its kind is served.
+const DEFINE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The bearer token of the tests, which has all rights.
 const TOKEN: &str = "bare-admin";
@@ -58,6 +68,12 @@ impl Bare {
         Ok(Client::try_from(self.config()?)?)
     }
 
+    /// CPU seconds that etcd and the API server have used so far, in this order.
+    pub fn cpu_seconds(&self) -> Result<[f64; 2]> {
+        let [etcd, api_server] = [0, 1].map(|index| process::cpu_seconds(self.processes[index].id()));
+        Ok([etcd?, api_server?])
+    }
+
     fn start_etcd(&mut self) -> Result<String> {
         let (client, peer) = (free_port()?, free_port()?);
         let [client, peer] = [client, peer].map(|port| format!("http://127.0.0.1:{port}"));
@@ -89,7 +105,7 @@ impl Bare {
             format!("--cert-dir={}", file(&self.directory, "certificates")),
             format!("--token-auth-file={}", tokens.display()),
             "--authorization-mode=RBAC".to_owned(),
-            "--service-cluster-ip-range=198.18.240.0/24".to_owned(),
+            "--service-cluster-ip-range=198.18.128.0/17".to_owned(),
             "--service-account-issuer=https://bare.test".to_owned(),
             format!("--service-account-key-file={}", file(&pki, "service-account.pub")),
             format!("--service-account-signing-key-file={}", file(&pki, "service-account.key")),
@@ -135,6 +151,35 @@ impl Drop for Bare {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Defines a kind and waits until it is served.
+pub async fn define(client: &Client, definition: &CustomResourceDefinition) -> Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = definition.metadata.name.clone().context("a definition has a name")?;
+    definitions.create(&PostParams::default(), definition).await?;
+    until(&definitions, &name, "is served", DEFINE_TIMEOUT, |definition| {
+        let conditions = definition.status.as_ref().and_then(|status| status.conditions.as_ref());
+        conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
+    })
+    .await
+    .map(drop)
+}
+
+/// A minimal definition of a kind of prometheus-operator.
+pub fn monitoring_definition(kind: &str, plural: &str) -> Result<CustomResourceDefinition> {
+    let definition = json!({
+        "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+        "spec": {
+            "group": "monitoring.coreos.com", "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            }],
+        },
+    });
+    Ok(serde_json::from_value(definition)?)
 }
 
 /// A free port, another one at every call. A port chosen by the kernel could be assigned again, to a connection or to

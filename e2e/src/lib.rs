@@ -40,7 +40,7 @@ pub mod tools;
 mod volumes;
 mod wait;
 
-pub use bare::Bare;
+pub use bare::{Bare, define, monitoring_definition};
 pub use client::{
     Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, KAFKA_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE,
     S3_IMAGE_VARIABLE, WORKERS_IMAGE_VARIABLE, cluster, http_get,

@@ -179,6 +179,14 @@ fn started_at(pid: i32) -> Option<jiff::Zoned> {
     Some(timestamp.to_zoned(jiff::tz::TimeZone::system()))
 }
 
+/// CPU seconds that a process has used so far, in user and in kernel mode.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let ticks = parse_cpu(&stat).with_context(|| format!("no CPU time in {path}: {stat}"))?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// The end of a process's log, for error messages.
 pub fn log_tail(name: &str) -> String {
     let path = log_path(name);
@@ -207,11 +215,23 @@ fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// State and start time. The process name in parentheses may itself contain spaces and parentheses.
+/// State and start time.
 fn parse_stat(stat: &str) -> Option<(char, u64)> {
-    let after_name = &stat[stat.rfind(')')? + 1..];
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let fields = fields(stat)?;
     Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
+}
+
+/// CPU time in user and in kernel mode, in clock ticks.
+fn parse_cpu(stat: &str) -> Option<u64> {
+    let fields = fields(stat)?;
+    let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    Some(ticks(11)? + ticks(12)?)
+}
+
+/// The fields of `/proc/PID/stat` from the state on. The process name in parentheses before it may itself contain spaces and
+/// parentheses.
+fn fields(stat: &str) -> Option<Vec<&str>> {
+    Some(stat[stat.rfind(')')? + 1..].split_whitespace().collect())
 }
 
 #[cfg(test)]
@@ -219,9 +239,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_time_is_parsed_after_any_process_name() {
+    fn the_start_time_and_the_cpu_time_are_parsed_after_any_process_name() {
         let stat = "12 (a) b (c) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 10";
         assert_eq!(parse_stat(stat), Some(('S', 98765)));
+        assert_eq!(parse_cpu(stat), Some(5 + 6));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Bare, eventually};
+use e2e::{Bare, define, eventually, monitoring_definition};
 use k8s_openapi::{
     api::{
         core::v1::{Namespace, Service},
@@ -75,34 +75,6 @@ async fn server_with(definition: &CustomResourceDefinition) -> Result<(Bare, Cli
     Ok((bare, client))
 }
 
-async fn define(client: &Client, definition: &CustomResourceDefinition) -> Result<()> {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let name = definition.metadata.name.clone().context("a definition has a name")?;
-    definitions.create(&PostParams::default(), definition).await?;
-    e2e::until(&definitions, &name, "is served", TIMEOUT, |definition| {
-        let conditions = definition.status.as_ref().and_then(|status| status.conditions.as_ref());
-        conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
-    })
-    .await
-    .map(drop)
-}
-
-/// A minimal definition of a kind of prometheus-operator.
-fn monitoring_definition(kind: &str, plural: &str) -> CustomResourceDefinition {
-    let definition = json!({
-        "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
-        "spec": {
-            "group": "monitoring.coreos.com", "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
-            "versions": [{
-                "name": "v1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
-            }],
-        },
-    });
-    serde_json::from_value(definition).expect("a definition")
-}
-
 fn object(name: &str) -> Value {
     json!({
         "apiVersion": "recommender.dev/v1alpha1", "kind": "RecommenderModel",
@@ -149,8 +121,8 @@ async fn without_prometheus_operator_all_else_works_and_its_kinds_are_used_once_
     Api::<Service>::namespaced(client.clone(), NAMESPACE).get("packages").await.context("the Service is made")?;
     until_reason(&client, "packages", types::TRAINING_READY, reasons::TRAINING).await?;
 
-    define(&client, &monitoring_definition("ServiceMonitor", "servicemonitors")).await?;
-    define(&client, &monitoring_definition("PrometheusRule", "prometheusrules")).await?;
+    define(&client, &monitoring_definition("ServiceMonitor", "servicemonitors")?).await?;
+    define(&client, &monitoring_definition("PrometheusRule", "prometheusrules")?).await?;
     let ready = until_reason(&client, "packages", types::MONITORING_READY, reasons::AS_SPECIFIED).await?;
     ensure!(ready.status == "True", "{ready:?}");
     Api::<ServiceMonitor>::namespaced(client.clone(), NAMESPACE).get("packages").await?;

@@ -1,0 +1,245 @@
+//! Who converges objects on the same API server: the operator, and a bare client that only creates the same children.
+
+use std::{array, collections::HashSet, ops::Range, pin::pin, time::Duration};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use e2e::{Bare, define, eventually, monitoring_definition, process};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, ResourceExt,
+    api::PostParams,
+    runtime::{WatchStreamExt, watcher},
+};
+use recommender_operator::{
+    api::{RecommenderModel, conditions::types, crd},
+    apply::Cluster,
+    controller::{self, Settings},
+    model::Model,
+    observe::Scope,
+    render::{self, Child},
+    telemetry::{Health, Metrics},
+    validate,
+};
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    requests::{Counts, Requests},
+    stand_in,
+};
+
+/// The file whose object is converged many times: with an autoscaler on CPU use and monitoring.
+const EXAMPLE: &str = include_str!("../../../examples/packages.yaml");
+/// Namespace of the operator's objects.
+const OPERATORS: &str = "operators";
+/// Namespace of the bare client's objects, which the operator and the stand-in do not watch.
+const BARE_CLIENTS: &str = "bare-clients";
+/// The UID in the owner references that the bare client writes. There is no garbage collector that would miss the owner.
+const OWNER: &str = "00000000-0000-4000-8000-000000000000";
+/// How long the operator may take to list everything.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a single object may take to settle; with many, each may take another second.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time without a request after which everything has converged: longer than the operator gathers changes.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long it may take from the last settled object until then.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the requests of the converged operator are counted.
+pub const CONVERGED: Duration = Duration::from_secs(30);
+
+/// What it took to converge some objects.
+pub struct Phase {
+    /// How many objects.
+    pub objects: u32,
+    /// From the first request to the last object.
+    pub seconds: f64,
+    /// CPU seconds of the API server, of etcd and of this process meanwhile.
+    pub cpu: [f64; 3],
+    /// The requests.
+    pub requests: Counts,
+}
+
+impl Phase {
+    /// Requests per object.
+    pub fn requests_per_object(&self) -> f64 {
+        self.requests.values().sum::<u64>() as f64 / f64::from(self.objects)
+    }
+}
+
+/// What the operator did.
+pub struct Converged {
+    /// From the first object to the last settled one.
+    pub phase: Phase,
+    /// The requests of the stand-in meanwhile.
+    pub stand_in: Counts,
+    /// The requests of the operator in [`CONVERGED`] afterwards.
+    pub idle: Counts,
+}
+
+/// The API server, and the object.
+pub struct Bench {
+    bare: Bare,
+    admin: Client,
+    object: Value,
+    concurrency: u16,
+}
+
+impl Bench {
+    /// Starts an API server with all kinds that the operator uses.
+    pub async fn start(concurrency: u16) -> Result<Self> {
+        let bare = Bare::start().await?;
+        let admin = bare.client()?;
+        define(&admin, &crd::crd()).await?;
+        for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
+            define(&admin, &monitoring_definition(kind, &format!("{}s", kind.to_lowercase()))?).await?;
+        }
+        for name in [OPERATORS, BARE_CLIENTS] {
+            let namespace = serde_json::from_value::<Namespace>(json!({"metadata": {"name": name}}))?;
+            Api::all(admin.clone()).create(&PostParams::default(), &namespace).await?;
+        }
+        let example = validate::documents(EXAMPLE)?.pop().context("the example has an object")?;
+        Ok(Self { bare, admin, object: validate::stored(&example.object), concurrency })
+    }
+
+    /// A client that only creates the children of objects, with the requests of the operator and as many at a time.
+    pub async fn bare_client(&self, objects: Range<u32>) -> Result<Phase> {
+        let requests = Requests::default();
+        let cluster = &Cluster::new(requests.client(&self.bare, "bare-client")?, Metrics::new(), None);
+        let rendered = objects.map(|number| self.children(number)).collect::<Result<Vec<_>>>()?;
+        let count = u32::try_from(rendered.len())?;
+        let create = async |children: Vec<Child>| {
+            for child in children {
+                let created = cluster.create(child.kind, BARE_CLIENTS, &child.object).await?;
+                created.with_context(|| format!("{} {} exists already", child.kind.as_str(), child.name))?;
+            }
+            Ok(())
+        };
+        let work = stream::iter(rendered).map(Ok).try_for_each_concurrent(usize::from(self.concurrency), create);
+        let phase = self.measure(count, work).await?;
+        Ok(Phase { requests: requests.take(), ..phase })
+    }
+
+    /// The operator, from the first created object until all are settled, and its requests once nothing is left to do.
+    pub async fn operator(&self, objects: u32) -> Result<Converged> {
+        let (requests, stand_in) = (Requests::default(), Requests::default());
+        let health = Health::default();
+        health.lead();
+        let settings = Settings {
+            scopes: vec![Scope::Namespace(OPERATORS.into())],
+            concurrency: self.concurrency,
+            fence: None,
+            sources: Vec::new(),
+        };
+        let client = requests.client(&self.bare, "recommender-operator")?;
+        let mut tasks = JoinSet::new(); // they end with this function
+        tasks.spawn(controller::run(client, settings, Metrics::new(), health.clone(), std::future::pending()));
+        tasks.spawn(stand_in::run(stand_in.client(&self.bare, "stand-in")?, OPERATORS));
+        let measure = async {
+            eventually("the operator has listed everything", START_TIMEOUT, async || {
+                let missing = health.readiness().missing;
+                ensure!(missing.is_empty(), "{missing:?}");
+                Ok(())
+            })
+            .await?;
+            let _lists = [&requests, &stand_in].map(Requests::take);
+            let work = async { tokio::try_join!(self.create(objects), self.all_settled(objects)).map(drop) };
+            let phase = self.measure(objects, work).await?;
+            quiet(&requests).await?;
+            let [requests_until_quiet, stand_in] = [&requests, &stand_in].map(Requests::take);
+            sleep(CONVERGED).await;
+            let phase = Phase { requests: requests_until_quiet, ..phase };
+            Ok(Converged { phase, stand_in, idle: requests.take() })
+        };
+        tokio::select! {
+            converged = measure => converged,
+            Some(ended) = tasks.join_next() => match ended? {
+                Ok(()) => bail!("the operator or the stand-in ended by itself"),
+                Err(error) => Err(error.context("the operator or the stand-in failed")),
+            },
+        }
+    }
+
+    async fn measure(&self, objects: u32, work: impl Future<Output = Result<()>>) -> Result<Phase> {
+        let (start, before) = (Instant::now(), self.cpu_seconds()?);
+        work.await?;
+        let (seconds, after) = (start.elapsed().as_secs_f64(), self.cpu_seconds()?);
+        let cpu = array::from_fn(|index| after[index] - before[index]);
+        Ok(Phase { objects, seconds, cpu, requests: Counts::new() })
+    }
+
+    /// Of the API server, of etcd and of this process.
+    fn cpu_seconds(&self) -> Result<[f64; 3]> {
+        let [etcd, api_server] = self.bare.cpu_seconds()?;
+        Ok([api_server, etcd, process::cpu_seconds(std::process::id())?])
+    }
+
+    fn object(&self, namespace: &str, number: u32) -> Result<RecommenderModel> {
+        let mut object = self.object.clone();
+        object["metadata"] = json!({"name": format!("object-{number:05}"), "namespace": namespace});
+        Ok(serde_json::from_value(object)?)
+    }
+
+    /// The children of an object, as if it were stored.
+    fn children(&self, number: u32) -> Result<Vec<Child>> {
+        let mut object = self.object(BARE_CLIENTS, number)?;
+        object.metadata.uid = Some(OWNER.into());
+        let now = Timestamp::now();
+        let model = Model::new(&object, now).map_err(|problems| anyhow!("{problems:?}"))?;
+        Ok(render::offline(&model, now))
+    }
+
+    async fn create(&self, objects: u32) -> Result<()> {
+        let api: &Api<RecommenderModel> = &Api::namespaced(self.admin.clone(), OPERATORS);
+        let create = async |number| {
+            api.create(&PostParams::default(), &self.object(OPERATORS, number)?).await?;
+            Ok(())
+        };
+        stream::iter(0..objects).map(Ok).try_for_each_concurrent(usize::from(self.concurrency), create).await
+    }
+
+    /// Waits until that many objects are ready.
+    async fn all_settled(&self, objects: u32) -> Result<()> {
+        let timeout = SETTLE_TIMEOUT + Duration::from_secs(objects.into());
+        let deadline = Instant::now() + timeout;
+        let api = Api::<RecommenderModel>::namespaced(self.admin.clone(), OPERATORS);
+        let mut changed = pin!(watcher(api, watcher::Config::default()).applied_objects());
+        let mut settled = HashSet::new();
+        while settled.len() < objects as usize {
+            let Ok(next) = timeout_at(deadline, changed.try_next()).await else {
+                bail!("{} of {objects} objects are ready after {} s", settled.len(), timeout.as_secs());
+            };
+            let object = next?.context("the watch ended")?;
+            if is_settled(&object) {
+                settled.insert(object.name_any());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_settled(object: &RecommenderModel) -> bool {
+    object.status.as_ref().is_some_and(|status| {
+        let is_ready =
+            status.conditions.iter().any(|condition| condition.type_ == types::READY && condition.status == "True");
+        is_ready && status.observed_generation == object.metadata.generation
+    })
+}
+
+/// Waits until no request was made for [`QUIET`].
+async fn quiet(requests: &Requests) -> Result<()> {
+    let deadline = Instant::now() + QUIET_TIMEOUT;
+    loop {
+        let before = requests.total();
+        sleep(QUIET).await;
+        if requests.total() == before {
+            return Ok(());
+        }
+        let seconds = QUIET_TIMEOUT.as_secs();
+        ensure!(Instant::now() < deadline, "the operator still makes requests {seconds} s after all objects are ready");
+    }
+}
