@@ -57,7 +57,10 @@ pub fn events(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> 
     events
 }
 
+/// A run was started, except for an object's first one: that every new object is trained is no news, and its first status
+/// reports the run.
 fn run_started(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
+    prior.training.as_ref()?;
     let active = |status: &RecommenderModelStatus| status.training.as_ref()?.active.clone();
     let run = active(next)?;
     let new = active(prior).is_none_or(|before| before.version != run.version);

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::{RecommenderModel, TrainingKind, TrainingStatus, Version, VersionState},
+    api::{ActiveRun, RecommenderModel, TrainingKind, TrainingStatus, Trigger, Version, VersionState},
     kinds::Kind,
     observe::{Blocked, ChildState, PodState, Watched},
     promotion,
@@ -308,6 +308,23 @@ fn computing_the_status_again_changes_nothing_and_has_no_events() {
     case.prior = first.clone();
     assert_eq!(case.compute(), first);
     assert_eq!(events(&first, &case.compute()), []);
+}
+
+#[test]
+fn the_start_of_a_run_is_an_event_unless_it_is_the_first_one() {
+    let running = |version: &str| {
+        let run = ActiveRun {
+            job: format!("packages-{version}"),
+            version: version.into(),
+            kind: TrainingKind::Full,
+            trigger: Trigger::Initial,
+        };
+        let training = TrainingStatus { active: Some(run), ..TrainingStatus::default() };
+        RecommenderModelStatus { training: Some(training), ..RecommenderModelStatus::default() }
+    };
+    assert_eq!(events(&RecommenderModelStatus::default(), &running("full-1")), []);
+    let later = events(&running("full-1"), &running("full-2"));
+    assert!(later.len() == 1 && later[0].message.contains("packages-full-2"), "{later:?}");
 }
 
 #[test]

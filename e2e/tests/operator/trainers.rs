@@ -93,7 +93,7 @@ async fn check(bad: &Bad) -> Result<()> {
         .await?;
     ensure!(is(&reported, "Ready", "False") && is(&reported, "Stalled", "True"), "{:#?}", reported.status);
     ensure!(training(&reported).active.is_none(), "it trains again by itself: {:?}", training(&reported));
-    bed.until_events(&model, &["Training", bad.reason]).await?;
+    bed.until_events(&model, &[bad.reason]).await?;
 
     bed.edit("shop", script(trainer::GOOD, 120)).await?;
     let good = bed.served("shop").await?;

@@ -51,7 +51,7 @@ async fn an_object_is_trained_and_served_and_then_causes_no_requests() {
     let (mut fixture, object) = (Fixture::new(), whole());
     let first = fixture.requests(&object).await;
     let kinds = [Kind::ServiceAccount, Kind::Job, Kind::Service, Kind::ServiceMonitor, Kind::PrometheusRule];
-    assert_eq!(first, [created(&kinds), vec![STATUS.into(), EVENT.into()]].concat());
+    assert_eq!(first, [created(&kinds), vec![STATUS.into()]].concat());
     assert_eq!(fixture.requests(&object).await, [""; 0], "the training runs");
 
     train(&fixture);
@@ -68,7 +68,7 @@ async fn an_object_is_trained_and_served_and_then_causes_no_requests() {
     assert_eq!(fixture.requests(&object).await, [""; 0], "converged");
 
     let all = [first, trained, served].concat();
-    assert_eq!(all.len(), 14, "requests from the object to its converged state: {all:?}");
+    assert_eq!(all.len(), 13, "requests from the object to its converged state: {all:?}");
 }
 
 #[tokio::test]
