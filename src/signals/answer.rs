@@ -9,7 +9,7 @@ use serde::{
 
 use super::{
     failure::{Failure, shorten},
-    readings::reason,
+    reason,
 };
 use crate::scaling::Signal;
 

@@ -28,6 +28,7 @@ mod kubelet;
 mod past;
 mod reader;
 mod readings;
+mod reason;
 mod servers;
 
 #[cfg(test)]

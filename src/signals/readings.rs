@@ -5,26 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::Timestamp;
 
 use super::{
-    Series,
     answer::{Answer, Newest},
+    reason,
 };
-use crate::{scaling::Signal, series::Subject};
-
-/// Why there is no signal, as text to follow "because". Each one hints at the cause.
-pub(super) mod reason {
-    pub const NOT_READ: &str = "the metric source has not been read yet";
-    pub const NO_SERIES: &str = "the metric source has this series of no object: no recording rule of ours is loaded, \
-                                 or no Prometheus selects our PrometheusRules";
-    pub const NO_OBJECT: &str = "the metric source has no such series of this object: its recording rules are not loaded, or nothing is scraped";
-    pub const OLD: &str = "the newest sample is minutes old: nothing is scraped or recorded any more";
-    pub const NAN: &str = "the newest sample is not a number: nothing was counted in its window";
-    pub const NO_NUMBER: &str = "the newest sample cannot be read as a number";
-    pub const NEGATIVE: &str = "the newest sample is negative: its exporter does not know";
-    pub const ABSURD: &str = "the newest sample is larger than anything that can be measured";
-    pub const FUTURE: &str = "the newest sample is from the future: clocks are wrong";
-    pub const AMBIGUOUS: &str =
-        "the metric source has several such series of this object: narrow them with matchLabels";
-}
+use crate::{
+    scaling::Signal,
+    series::{Series, Subject},
+};
 
 /// Seconds that a sample may be ahead of the clock: HTTP's `Date` has whole seconds, and the clocks of two hosts differ.
 const AHEAD: f64 = 5.0;

@@ -14,7 +14,6 @@ use tokio::time::sleep;
 
 use super::{
     fake::{Fake, LABELS, asked, at, matrix, of_object, reader, reply, sample},
-    readings::reason,
     *,
 };
 use crate::scaling::Signal;
