@@ -1,4 +1,4 @@
-//! HTTP requests to a metric source, limited in time and size, without retries, redirects or proxies.
+//! Queries to a metric source, limited in time and size.
 
 use std::{
     path::Path,
@@ -6,25 +6,26 @@ use std::{
 };
 
 use axum::{
-    body::HttpBody,
+    body::{Body, Bytes, HttpBody},
     http::{
         HeaderMap, HeaderValue, Request, StatusCode,
         header::{ACCEPT, AGE, AUTHORIZATION, CACHE_CONTROL, DATE},
     },
 };
 use futures::StreamExt;
+use http_body_util::Empty;
 use jiff::fmt::rfc2822::DateTimeParser;
-use kube::client::Body;
 use tokio::time::{Instant, timeout_at};
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Series, SourceConfig,
     answer::error_text,
-    failure::{Failure, shorten},
+    config::SourceConfig,
+    failure::Failure,
     readings::{Clock, seconds},
+    transport::Transport,
 };
-use crate::monitoring::promql;
+use crate::{monitoring::promql, series::Series};
 
 /// Range of the query for the newest samples: series are recorded every 5 s, and some samples may be missing.
 const RANGE: &str = "30s";
@@ -44,7 +45,7 @@ pub(super) struct Reply {
 /// The HTTP client of a source. Clones share its connections.
 #[derive(Clone)]
 pub(super) struct Client {
-    http: kube::Client,
+    transport: Transport,
     /// The server's time minus ours, seconds. None before the first response with a `Date`.
     offset: Arc<Mutex<Option<f64>>>,
 }
@@ -59,25 +60,14 @@ pub(super) struct Session<'a> {
 }
 
 impl Client {
-    /// `kube::Client` works for any HTTP API. The URL may have a path. With a `caFile` only its certificates are trusted, and
-    /// the file is read again every minute. Proxies from the environment are not used.
+    /// Does not connect yet.
     pub(super) fn new(config: &SourceConfig) -> Result<Self, Failure> {
-        let mut kube = kube::Config::new(config.url.clone());
-        kube.connect_timeout = Some(config.timeout);
-        kube.write_timeout = Some(config.timeout);
-        kube.default_retry = false;
-        kube.headers = config.headers.clone();
-        kube.root_cert_file.clone_from(&config.ca_file);
-        if config.ca_file.is_some() || config.url.scheme_str() == Some("http") {
-            // Otherwise kube loads the system's certificates even if they are not needed, and an image may lack them.
-            kube.root_cert = Some(Vec::new());
-        }
-        let http = kube::Client::try_from(kube).map_err(|error| {
-            let why = shorten(&error.to_string());
-            let file = config.ca_file.as_deref();
-            file.map_or_else(|| Failure::Setup(why.clone()), |file| unusable("caFile", file, &why))
-        })?;
-        Ok(Self { http, offset: Arc::default() })
+        Ok(Self { transport: Transport::new(config)?, offset: Arc::default() })
+    }
+
+    /// The client for the next read: after a change of the `caFile`, it trusts the new certificates.
+    pub(super) fn renewed(self, config: &SourceConfig) -> Self {
+        Self { transport: self.transport.renewed(config), ..self }
     }
 
     /// Begins a read. It reads the token from its file again, because tokens are renewed.
@@ -91,12 +81,8 @@ impl Client {
     }
 }
 
-fn unusable(field: &'static str, file: &Path, why: impl ToString) -> Failure {
-    Failure::File { field, file: file.display().to_string(), why: why.to_string() }
-}
-
 fn bearer(file: &Path) -> Result<HeaderValue, Failure> {
-    let unusable = |why: String| unusable("bearerTokenFile", file, why);
+    let unusable = |why: String| Failure::unusable("bearerTokenFile", file, why);
     let text = std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
     let token = text.trim();
     if token.is_empty() {
@@ -125,8 +111,7 @@ impl Session<'_> {
     pub(super) async fn query(&self, query: &str) -> Result<Reply, Failure> {
         let deadline = self.started.0 + self.config.timeout;
         let call = async {
-            let response =
-                self.client.http.send(self.request(query)).await.map_err(|error| Failure::of_call(&error))?;
+            let response = self.client.transport.send(self.request(query)).await?;
             let clock = self.clock(response.headers());
             let (code, body) = (response.status(), response.into_body());
             if code != StatusCode::OK {
@@ -137,21 +122,25 @@ impl Session<'_> {
             let body = collect(body, self.config.max_bytes).await.map_err(|(failure, _)| failure)?;
             Ok(Reply { body, clock })
         };
-        // The client logs each failure as an error. That is suppressed: the operator reports failures once, in one sentence.
+        // The TLS stack logs each refused certificate as an error. That is suppressed: the operator reports failures once, in
+        // one sentence.
         let call = timeout_at(deadline, call).with_subscriber(NoSubscriber::new());
         call.await.unwrap_or(Err(Failure::TimedOut(self.config.timeout.as_secs())))
     }
 
-    fn request(&self, query: &str) -> Request<Body> {
+    fn request(&self, query: &str) -> Request<Empty<Bytes>> {
         // Without `nocache`, some versions of VictoriaMetrics omit the last 30 s.
         let options = format!("timeout={}s&nocache=1", self.config.timeout.as_secs());
-        let path = format!("/api/v1/query?query={}&{options}", encode(query));
-        let mut request = Request::new(Body::empty());
-        *request.uri_mut() = path.parse().expect("encoded");
+        // The source's URL may have a path, with or without a slash at its end.
+        let base = self.config.url.to_string();
+        let uri = format!("{}/api/v1/query?query={}&{options}", base.trim_end_matches('/'), encode(query));
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri.parse().expect("encoded");
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.extend(self.token.clone().map(|token| (AUTHORIZATION, token)));
+        headers.extend(self.config.headers.iter().cloned());
         request
     }
 
@@ -184,7 +173,7 @@ fn date(headers: &HeaderMap) -> Option<f64> {
 /// Reads a body of at most `most` bytes. The error contains what was read until then.
 async fn collect(body: Body, most: usize) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(most);
-    let mut stream = axum::body::Body::new(body).into_data_stream();
+    let mut stream = body.into_data_stream();
     let mut bytes = Vec::with_capacity(expected.min(most));
     while let Some(chunk) = stream.next().await {
         match chunk {

@@ -5,7 +5,7 @@
 //!   - name: default                          # referenced by an object's spec.monitoring.source
 //!     url: https://mimir.monitoring:8080/prometheus
 //!     bearerTokenFile: /var/run/secrets/mimir/token      # read again for every tick
-//!     caFile: /etc/mimir/ca.crt              # instead of the system's certificates; read again every minute
+//!     caFile: /etc/mimir/ca.crt              # instead of the system's certificates; read again for every tick
 //!     headers: {X-Scope-OrgID: shop}         # the tenant
 //!     matchLabels: {cluster: prod}           # if one source has the series of several clusters
 //!     timeoutSeconds: 4                      # for all queries of a tick, 1 to 30

@@ -1,8 +1,9 @@
 //! Why a query has no usable answer: one sentence for users, with what to check.
 
-use std::{error::Error, io};
+use std::path::Path;
 
-use super::{Series, SourceConfig};
+use super::config::SourceConfig;
+use crate::series::Series;
 
 /// Longest text of a server that is repeated in a message, characters.
 const LONGEST: usize = 200;
@@ -45,6 +46,11 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// A file that cannot be used, and the field of the configuration that names it.
+    pub(super) fn unusable(field: &'static str, file: &Path, why: impl ToString) -> Self {
+        Self::File { field, file: file.display().to_string(), why: shorten(&why.to_string()) }
+    }
+
     /// Why a decision has no data, as text to follow "because".
     pub(super) fn reason(&self) -> &'static str {
         match self {
@@ -65,30 +71,6 @@ impl Failure {
         let url = url.trim_end_matches('/');
         let series = series.map(|series| format!(", {}", series.name())).unwrap_or_default();
         format!("metric source {name:?} ({url}){series}: {self}")
-    }
-
-    /// The failure that an error of the HTTP client stands for.
-    pub(super) fn of_call(error: &kube::Error) -> Self {
-        let chain: Vec<&dyn Error> =
-            std::iter::successors(Some(error as &dyn Error), |&error| error.source()).collect();
-        let kind = chain.iter().find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
-        if kind == Some(io::ErrorKind::ConnectionRefused) {
-            return Self::Refused;
-        }
-        // These errors can only be recognised by their texts: their types are private to the client, or belong to a TLS stack
-        // that is not a direct dependency.
-        let texts: Vec<String> = chain.iter().map(ToString::to_string).collect();
-        let has = |part: &str| texts.iter().any(|text| text.contains(part));
-        let last = texts.last().map(String::as_str).unwrap_or_default();
-        if has("dns error") {
-            Self::Dns
-        } else if has("certificate") || has("corrupt message") || has("received fatal alert") || has("handshake") {
-            // The rest of the text is a number of seconds, which changes from one attempt to the next.
-            let constant = last.split(": verification time").next().unwrap_or_default();
-            Self::Tls(shorten(constant))
-        } else {
-            Self::Broken(shorten(last))
-        }
     }
 }
 

@@ -14,7 +14,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Quality, ReadStats, Reader, Readings, Series, SourceConfig, answer, readings::Clock};
+use super::{Quality, ReadStats, Reader, Readings, SourceConfig, answer, readings::Clock};
+use crate::series::Series;
 
 /// The current time in tests, seconds since 1970.
 pub const NOW: i64 = 1_800_000_000;

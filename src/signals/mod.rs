@@ -30,6 +30,7 @@ mod reader;
 mod readings;
 mod reason;
 mod servers;
+mod transport;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -37,6 +38,8 @@ pub(crate) mod fake;
 mod promises;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod wire;
 
@@ -46,5 +49,3 @@ pub use past::{Subject, past};
 pub use reader::Reader;
 pub use readings::{Quality, ReadStats, Readings, Sampled};
 pub use servers::Servers;
-
-use crate::series::Series;

@@ -5,14 +5,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    Series, SourceConfig, answer,
+    answer,
     client::{Client, Reply, Session},
+    config::SourceConfig,
     failure::Failure,
     readings::seconds,
 };
 use crate::{
     monitoring::promql,
     scaling::past::{Past, PastLoad},
+    series::Series,
 };
 
 /// Range of the query for the recorded samples of the load. By default Prometheus keeps 15 days.

@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use super::{
-    Quality, Readings, Series, answer,
+    Quality, Readings, answer,
     failure::Failure,
     fake::{LABELS, NOW, at, matrix},
     readings::{Clock, ReadStats},
 };
-use crate::scaling::Signal;
+use crate::{scaling::Signal, series::Series};
 
 /// The readings after an answer, or after a failure.
 fn read(readings: &Readings, body: &[u8], ours: f64, server: f64) -> Readings {

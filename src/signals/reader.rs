@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    Quality, ReadStats, Readings, Series, SourceConfig, answer,
+    answer,
     client::{Client, Session},
+    config::SourceConfig,
     failure::Failure,
-    readings::{Known, seconds},
+    readings::{Known, Quality, ReadStats, Readings, seconds},
 };
+use crate::series::Series;
 
 /// Number of queries at the same time. One or two that hang do not delay the others, and only so many bodies are in memory.
 const AT_ONCE: usize = 3;
@@ -67,7 +69,10 @@ impl Reader {
     }
 
     async fn outcomes(&mut self, started: Instant, now: Timestamp) -> Result<Vec<Outcome>, Failure> {
-        let client = self.client.clone().map_or_else(|| Client::new(&self.config), Ok)?;
+        let client = match self.client.take() {
+            Some(client) => client.renewed(&self.config),
+            None => Client::new(&self.config)?,
+        };
         self.client = Some(client.clone());
         let session = client.session(&self.config, (started, seconds(now)))?;
         let asked = Series::SCALING.map(|series| self.outcome(&session, series));

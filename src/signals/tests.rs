@@ -16,7 +16,7 @@ use super::{
     fake::{Fake, LABELS, asked, at, matrix, of_object, reader, reply, sample},
     *,
 };
-use crate::scaling::Signal;
+use crate::{scaling::Signal, series::Series};
 
 /// The signal of the object in the fake's answers.
 fn lag(readings: &Readings, seconds: i64) -> Signal {
@@ -184,6 +184,7 @@ async fn refused_connections_dns_errors_and_tls_errors_are_distinguished() {
         (format!("http://{closed}"), "connection refused; is it running, is the port right?"),
         // A DNS label cannot be that long, so no DNS server is queried.
         (format!("http://{}.invalid:9090", "a".repeat(64)), "its name does not resolve"),
+        (format!("https://{}.invalid:9090", "a".repeat(64)), "its name does not resolve"),
         (
             plain.url.replace("http:", "https:"),
             "TLS failed: received corrupt message of type InvalidContentType; check",

@@ -8,7 +8,7 @@ use super::{
     fake::{Fake, at, matrix, reader, reply},
     *,
 };
-use crate::scaling::Signal;
+use crate::{scaling::Signal, series::Series};
 
 /// The path prefix, one query per series, the tenant, and the token that is in its file at that time.
 #[tokio::test]
