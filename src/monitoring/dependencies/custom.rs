@@ -30,13 +30,18 @@ pub(super) fn values(custom: &Custom) -> Values {
 
 /// Why an expression cannot be embedded between parentheses; `None` if it can. It must not have an unbalanced bracket or an
 /// unterminated string, and must not be empty. Whether it is valid PromQL otherwise is checked by Prometheus only.
+///
+/// A parser would have to accept all that the user's Prometheus, Thanos or VictoriaMetrics does. The crate `promql-parser`
+/// 0.11 does not: it refuses backslashes between back-quotes (``up{a=~`\d+`}``), `1_000 * up`, `rate(up[5m*2])`,
+/// `up{a=~"\\Qa.b\\E"}` and every function that it does not know. For most mistakes its message is only "invalid promql
+/// query".
 pub fn problem(expression: &str) -> Option<String> {
     let mut open = Vec::new();
     let mut empty = true;
     let mut rest = expression.chars();
     while let Some(c) = rest.next() {
         match c {
-            '#' => drop(rest.by_ref().find(|c| *c == '\n')),
+            '#' => drop(rest.by_ref().find(|c| matches!(c, '\n' | '\r'))),
             '"' | '\'' | '`' if !string_ends(&mut rest, c) => {
                 return Some(format!("a string that begins with {c} has no end"));
             }
@@ -87,6 +92,7 @@ mod tests {
             "sum by (queue) (lag{queue=~\"a|b\"}[1m:5s])",
             "lag # what waits ) ] }",
             "lag # )\n+ 1",
+            "lag # )\r\n+ 1",
             r#"lag{a=")",b='(',c=`\`,d="\")"}"#,
             "`\n`",
         ] {
@@ -102,6 +108,7 @@ mod tests {
             ("a{b=\"c\"", "there is a { that is not closed"),
             ("rate(a[1m)]", "there is a ) that closes nothing"),
             ("a # (\n)", "there is a ) that closes nothing"),
+            ("a # \r) or (b", "there is a ) that closes nothing"),
             ("a{b=\"c}", "a string that begins with \" has no end"),
             ("a{b=\"c\\\"}", "a string that begins with \" has no end"),
             ("a{b=\"\n\"}", "a string that begins with \" has no end"),
