@@ -39,7 +39,7 @@ mod promises;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tls;
+mod tls_tests;
 #[cfg(test)]
 mod wire;
 

@@ -1,10 +1,13 @@
 //! Metric sources with TLS: which certificates are trusted, and what is reported about the others.
-//!
-//! The certificates are self-signed, for 127.0.0.1, until 2125, and of one key; the other ones differ as their names say.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{Router, serve::Listener};
+use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -21,16 +24,19 @@ use super::{
     *,
 };
 
-const KEY: &str = include_str!("certificates/key.pem");
-const VALID: &str = include_str!("certificates/valid.pem");
+/// The key of all certificates.
+static KEY: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate().expect("a key"));
+static VALID: LazyLock<String> = LazyLock::new(|| certificate("127.0.0.1", |_| ()));
 /// As [`VALID`], with another name of the issuer.
-const RENEWED: &str = include_str!("certificates/renewed.pem");
-/// Until 2021.
-const EXPIRED: &str = include_str!("certificates/expired.pem");
-/// From 2124 on.
-const EARLY: &str = include_str!("certificates/early.pem");
-/// For `prometheus.monitoring`.
-const ELSEWHERE: &str = include_str!("certificates/elsewhere.pem");
+static RENEWED: LazyLock<String> =
+    LazyLock::new(|| certificate("127.0.0.1", |of| of.distinguished_name.push(DnType::CommonName, "renewed")));
+
+/// A self-signed certificate for this name, in PEM.
+fn certificate(name: &str, change: impl FnOnce(&mut CertificateParams)) -> String {
+    let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+    change(&mut params);
+    params.self_signed(&*KEY).expect("signed").pem()
+}
 
 /// Accepts connections with TLS; those that fail are dropped.
 struct Secured(TcpListener, TlsAcceptor);
@@ -56,7 +62,7 @@ impl Listener for Secured {
 /// A metric source with this certificate: its URL, and the server.
 async fn source(certificate: &str) -> (String, JoinHandle<()>) {
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
-    let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).expect("a key");
+    let key = PrivateKeyDer::from_pem_slice(KEY.serialize_pem().as_bytes()).expect("a key");
     let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let tls = tls.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
     let tls = tls.with_single_cert(vec![certificate], key).expect("of one key");
@@ -87,12 +93,16 @@ async fn error(reader: &mut Reader) -> Option<String> {
 #[tokio::test]
 async fn a_certificate_that_is_not_as_it_should_be_is_reported_without_the_time() {
     let file = ca_file("refused");
+    let (valid, renewed) = (VALID.as_str(), RENEWED.as_str());
+    let expired = certificate("127.0.0.1", |of| of.not_after = date_time_ymd(2021, 1, 1));
+    let early = certificate("127.0.0.1", |of| of.not_before = date_time_ymd(2124, 1, 1));
+    let elsewhere = certificate("prometheus.monitoring", |_| ());
     let cases = [
-        (VALID, VALID, None),
-        (RENEWED, VALID, Some("invalid peer certificate: UnknownIssuer; check caFile")),
-        (EXPIRED, EXPIRED, Some("invalid peer certificate: certificate expired; check caFile")),
-        (EARLY, EARLY, Some("invalid peer certificate: certificate not valid yet; check caFile")),
-        (ELSEWHERE, ELSEWHERE, Some("invalid peer certificate: certificate not valid for name \"127.0.0.1\"")),
+        (valid, valid, None),
+        (renewed, valid, Some("invalid peer certificate: UnknownIssuer; check caFile")),
+        (&expired, &expired, Some("invalid peer certificate: certificate expired; check caFile")),
+        (&early, &early, Some("invalid peer certificate: certificate not valid yet; check caFile")),
+        (&elsewhere, &elsewhere, Some("invalid peer certificate: certificate not valid for name \"127.0.0.1\"")),
     ];
     for (shown, trusted, expected) in cases {
         let (url, server) = source(shown).await;
@@ -106,7 +116,7 @@ async fn a_certificate_that_is_not_as_it_should_be_is_reported_without_the_time(
         assert!(as_expected, "{error:?} instead of {expected:?}");
         server.abort();
     }
-    let (url, server) = source(VALID).await;
+    let (url, server) = source(&VALID).await;
     let untrusted = error(&mut reader(&url)).await.expect("not in the system's certificates");
     assert!(untrusted.contains("TLS failed: invalid peer certificate: UnknownIssuer"), "{untrusted}");
     server.abort();
@@ -116,13 +126,13 @@ async fn a_certificate_that_is_not_as_it_should_be_is_reported_without_the_time(
 /// The reader is the same all the time, and while reads succeed so are its connections.
 #[tokio::test]
 async fn a_renewed_ca_file_is_used_for_the_next_read_and_one_that_cannot_be_used_changes_nothing() {
-    let (url, server) = source(VALID).await;
+    let (url, server) = source(&VALID).await;
     let file = ca_file("renewed");
     let mut reader = trusting(&url, &file);
     for (trusted, expected) in [
-        (VALID, None),
-        (RENEWED, Some("UnknownIssuer")),
-        (&[RENEWED, VALID].concat(), None),
+        (VALID.as_str(), None),
+        (&RENEWED, Some("UnknownIssuer")),
+        (&[RENEWED.as_str(), &VALID].concat(), None),
         ("", None),
         ("-----BEGIN CERTIFICATE-----\n", None),
     ] {
@@ -146,7 +156,7 @@ async fn a_ca_file_that_cannot_be_used_is_reported_with_the_reason() {
     for (text, why) in [
         (None, "No such file or directory"),
         (Some(""), "it holds no certificate in PEM; check what is mounted there"),
-        (Some(KEY), "it holds no certificate in PEM"),
+        (Some(&KEY.serialize_pem()), "it holds no certificate in PEM"),
         (Some("-----BEGIN CERTIFICATE-----\nAAAA\n"), "missing section end marker"),
         (Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "a certificate in it is not valid"),
     ] {
