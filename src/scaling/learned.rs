@@ -5,7 +5,7 @@
 //! | state | what is learned |
 //! |---|---|
 //! | many requests failed, or some servers are not measured | nothing: the sample is not that of all requests, served |
-//! | the load of the last interval was a fifth above the mean over the window | nothing: that mean says little, see [`RISES`] |
+//! | the load of the last interval was a fifth above the mean over the window | nothing: the latency is of another load than that mean, see [`RISES`] |
 //! | steady, latency above twice the target (after a first sample) | the CPU per request if it rose: there is too much load |
 //! | steady: all replicas warm, none added or removed for one window | latency over load, and the baseline capacity |
 //! | no sample yet, requests wait, or latency above twice the target | nothing: the latency is not that of the load |
@@ -28,9 +28,9 @@ const UNSTEADY_REQUESTS: f64 = 20.0;
 const UNREST: f64 = 0.2;
 /// Time constant of the baseline capacity, in ticks: about an hour.
 const BASELINE: f64 = 720.0;
-/// The load of the last interval, as a factor of the mean over the window, from which on that mean is not the load. A series of
-/// requests begins with the first request, and what it had at its first scrape is in no rate. So requests that begin on
-/// idle servers are counted late and their CPU at once, and each seems to take several times as much.
+/// The load of the last interval, as a factor of the mean over the window, from which on a sample teaches nothing. The latency is
+/// that of the new load, the mean is still mostly that of the old one: replicas seem to serve much less than they do, most of
+/// all when requests begin on idle servers, where the first ones are slow as well.
 const RISES: f64 = 1.2;
 /// A latency above this many times the target shows that the load is too high, but hardly by how much.
 const OVERLOADED: f64 = 2.0;

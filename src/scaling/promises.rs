@@ -42,7 +42,7 @@ fn a_new_service_well_within_its_target_gets_no_replicas_for_a_guessed_capacity(
 }
 
 #[test]
-fn a_load_that_begins_on_an_idle_server_does_not_teach_that_requests_are_expensive() {
+fn a_load_that_begins_on_an_idle_server_does_not_teach_that_replicas_serve_little() {
     // Found on a real cluster: 6 requests/s raised one replica to three, which served 8.8/s each as it seemed, and in truth 31/s.
     let mut toy = Toy::new(1);
     toy.policy = Policy { common: Common { window: 20.0, ..between(1, 5) }, target: 0.1, ..policy() };
