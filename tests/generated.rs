@@ -2,10 +2,11 @@
 //!
 //! `UPDATE_GENERATED=1 cargo test --test generated` writes them.
 
-use std::{fs, path::Path};
+use std::{fmt::Write, fs, path::Path};
 
 use recommender_operator::{
     api::crd,
+    monitoring::profiles::{self, Profile},
     validate::{documents, report, validate},
 };
 
@@ -22,7 +23,7 @@ fn assert_generated(path: &str, wanted: &str) {
     let line = found.lines().zip(wanted.lines()).position(|(found, wanted)| found != wanted);
     assert!(
         found == wanted,
-        "{path} is out of date (first difference in line {}): run `cargo run -- crd > {path}`",
+        "{path} is out of date (first difference in line {}): run `UPDATE_GENERATED=1 cargo test --test generated`",
         line.unwrap_or_else(|| found.lines().count().min(wanted.lines().count())) + 1
     );
 }
@@ -35,6 +36,45 @@ fn the_crd_for_kubectl_is_up_to_date() {
 #[test]
 fn the_crd_in_the_chart_is_up_to_date() {
     assert_generated("charts/recommender-operator/files/crds/recommendermodels.recommender.dev.yaml", &crd::yaml());
+}
+
+#[test]
+fn the_documentation_of_metric_profiles_is_up_to_date() {
+    let mut page = String::from(PROFILES);
+    for profile in profiles::all() {
+        let of = profiles::of(profile);
+        write!(page, "\n## {profile:?}\n\n{}\n\n{}", of.about, series(of)).expect("a String takes everything");
+    }
+    assert_generated("docs/profiles.md", &page);
+}
+
+/// How the page on metric profiles begins.
+const PROFILES: &str = "\
+<!-- Generated from src/monitoring/profiles.rs by UPDATE_GENERATED=1 cargo test --test generated -->
+# Metric profiles: the series that servers expose
+
+`spec.monitoring.metrics.profile` names the set of metrics that your servers expose. Recording rules map it to the canonical
+series, which alerts and scaling read. A server in any language may expose the series of a profile.
+";
+
+/// The series of a profile, as a table.
+fn series(profile: &Profile) -> String {
+    let Profile { presence, requests, route_label, errors, latency, latency_limit_seconds, in_flight, .. } = profile;
+    let in_flight = in_flight.map(|gauge| {
+        format!("| `{gauge}{{{route_label}}}` | gauge | requests in flight, without those of probes and scrapes |\n")
+    });
+    format!(
+        "\
+| Series | Type | For |
+|---|---|---|
+| `{requests}{{{route_label}}}` | counter | the load, without the routes of probes and scrapes; failed requests are those with `{errors}`, and refused ones count as failed |
+| `{latency}` | histogram | the latency in seconds, up to {latency_limit_seconds} s; needs a bucket bound near your target, and excludes refused requests |
+{}| `{presence}` | any | shows that the server runs, also before its first request |
+| `process_cpu_seconds_total` | counter | CPU use; every client library of Prometheus exposes it on Linux |
+| `process_start_time_seconds` | gauge | restarts; the same |
+",
+        in_flight.unwrap_or_default()
+    )
 }
 
 #[test]

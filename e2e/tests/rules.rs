@@ -16,7 +16,7 @@ use recommender_operator::{
         monitoring_coreos::{Rule, RuleGroup},
     },
     model::Model,
-    monitoring::{Watched, alerts::ALERTS, rule_groups},
+    monitoring::{Watched, alerts::ALERTS, profiles, rule_groups},
     render, validate,
 };
 use serde::Deserialize;
@@ -103,13 +103,17 @@ fn expect_success(output: &Output) -> Result<()> {
 }
 
 #[test]
-fn the_rules_are_valid_and_lint() -> Result<()> {
+fn the_rules_of_every_profile_are_valid_and_lint() -> Result<()> {
     let file = directory("lint")?.join("rules.yaml");
-    write_rules(&file, &rule_groups(&PACKAGES))?;
-    let output = promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?;
-    expect_success(&output)?;
-    let found = format!("{} rules found", rule_groups(&PACKAGES)[0].rules.len());
-    ensure!(String::from_utf8_lossy(&output.stdout).contains(&found), "promtool read other than {found}: {output:?}");
+    for profile in profiles::all() {
+        let groups = rule_groups(&Watched { profile, ..PACKAGES });
+        write_rules(&file, &groups)?;
+        let output = promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?;
+        expect_success(&output).with_context(|| format!("the rules of {profile:?}"))?;
+        let found = format!("{} rules found", groups[0].rules.len());
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        ensure!(stdout.contains(&found), "promtool read other than {found} of {profile:?}: {output:?}");
+    }
     Ok(())
 }
 
@@ -221,11 +225,41 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
     expect_success(&promtool(&["check", "rules", "--lint=none"], &file)?)
 }
 
+/// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, and a directory.
+const OTHER_SCENARIOS: [&str; 2] = ["scaling", "dependencies"];
+
 #[test]
-fn the_rules_give_the_expected_results_for_fast_api_servers() -> Result<()> {
-    let scenarios = include_str!("rules/fast_api_instrumentator.yaml");
-    run_scenarios("fast_api_instrumentator", &PACKAGES, scenarios)?;
-    every_alert_is_tested_firing_and_not_firing(scenarios)
+fn the_rules_give_the_expected_results_for_every_profile() -> Result<()> {
+    let mut unread = stems("tests/rules")?;
+    unread.retain(|name| !OTHER_SCENARIOS.contains(&name.as_str()));
+    let mut tests = Vec::new();
+    for profile in profiles::all() {
+        let name = snake_case(&format!("{profile:?}"));
+        let file = format!("e2e/tests/rules/{name}.yaml");
+        let text = fs::read_to_string(e2e::paths::repository().join(&file)).with_context(|| {
+            format!("{profile:?} has no scenarios: write {file}, with real series of such a server")
+        })?;
+        let watched = Watched { profile, ..PACKAGES };
+        run_scenarios(&name, &watched, &text).with_context(|| file.clone())?;
+        let scenarios: Scenarios = serde_saphyr::from_str(&text)?;
+        every_series_of_a_profile_is_expected(&watched, &scenarios).with_context(|| file.clone())?;
+        tests.extend(scenarios.tests);
+        unread.remove(&name);
+    }
+    ensure!(unread.is_empty(), "e2e/tests/rules/ has scenarios of no profile: {unread:?}");
+    every_alert_is_tested_firing_and_not_firing(tests)
+}
+
+/// `FastApiInstrumentator` as `fast_api_instrumentator`.
+fn snake_case(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push('_');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
 }
 
 #[test]
@@ -305,7 +339,7 @@ fn run_scenarios(name: &str, watched: &Watched, scenarios: &str) -> Result<()> {
     expect_success(&promtool(&["test", "rules"], &file)?)
 }
 
-/// The fields of promtool's format that name the tested alerts.
+/// The fields of promtool's format that name the tested alerts and series.
 #[derive(Deserialize)]
 struct Scenarios {
     tests: Vec<Scenario>,
@@ -315,6 +349,8 @@ struct Scenarios {
 struct Scenario {
     #[serde(default)]
     alert_rule_test: Vec<AlertTest>,
+    #[serde(default)]
+    promql_expr_test: Vec<ExprTest>,
 }
 
 #[derive(Deserialize)]
@@ -323,11 +359,41 @@ struct AlertTest {
     exp_alerts: Vec<serde_json::Value>,
 }
 
-/// Fails unless each alert has a scenario in which it fires and one in which it does not.
-fn every_alert_is_tested_firing_and_not_firing(scenarios: &str) -> Result<()> {
-    let scenarios: Scenarios = serde_saphyr::from_str(scenarios)?;
+#[derive(Deserialize)]
+struct ExprTest {
+    exp_samples: Vec<Sample>,
+}
+
+#[derive(Deserialize)]
+struct Sample {
+    /// The series: `name{label="value"}`, or `{series="name"}` where its name is lost. Empty for a result without labels.
+    #[serde(default)]
+    labels: String,
+}
+
+/// Fails unless each series that is computed from the names of the profile has an expected value.
+fn every_series_of_a_profile_is_expected(watched: &Watched, scenarios: &Scenarios) -> Result<()> {
+    let profile = profiles::of(watched.profile);
+    let names = [profile.presence, profile.requests, profile.latency].into_iter().chain(profile.in_flight);
+    let names: Vec<&str> = names.collect();
+    let rules = rule_groups(watched).into_iter().flat_map(|group| group.rules);
+    let rules = rules.filter(|rule| names.iter().any(|name| rule.expr.contains(name)));
+    let expressions = scenarios.tests.iter().flat_map(|scenario| &scenario.promql_expr_test);
+    let samples: Vec<&Sample> = expressions.flat_map(|expression| &expression.exp_samples).collect();
+    let is_expected = |series: &String| {
+        let [named, quoted] = [format!("{series}{{"), format!("{series:?}")];
+        samples.iter().any(|sample| sample.labels.contains(&named) || sample.labels.contains(&quoted))
+    };
+    let unexpected: Vec<String> = rules.filter_map(|rule| rule.record).filter(|series| !is_expected(series)).collect();
+    ensure!(unexpected.is_empty(), "these series need an expected value in exp_samples: {unexpected:?}");
+    Ok(())
+}
+
+/// Fails unless each alert has a scenario in which it fires and one in which it does not. Alerts read only series that every
+/// profile records, so the scenarios of one profile are enough.
+fn every_alert_is_tested_firing_and_not_firing(scenarios: Vec<Scenario>) -> Result<()> {
     let mut tested: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
-    for test in scenarios.tests.into_iter().flat_map(|scenario| scenario.alert_rule_test) {
+    for test in scenarios.into_iter().flat_map(|scenario| scenario.alert_rule_test) {
         tested.entry(!test.exp_alerts.is_empty()).or_default().insert(test.alertname);
     }
     let all: BTreeSet<String> = ALERTS.iter().map(|alert| alert.name.to_owned()).collect();

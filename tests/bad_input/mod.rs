@@ -35,7 +35,7 @@ pub struct Wrong {
     pub what: String,
     /// A merge patch. In it, `x*1000` stands for 1000 times x.
     pub change: Value,
-    /// What the API server says, sorted.
+    /// What the API server says, sorted. In it, `<choices>` stands for the values that the schema lists for the field.
     pub says: Vec<String>,
 }
 
@@ -51,7 +51,21 @@ pub struct Case {
 
 /// Reads the table.
 pub fn table() -> Table {
-    serde_saphyr::from_str(include_str!("cases.yaml")).expect("the table is well-formed")
+    let mut table: Table = serde_saphyr::from_str(include_str!("cases.yaml")).expect("the table is well-formed");
+    for text in table.wrong.iter_mut().flat_map(|wrong| &mut wrong.says).filter(|text| text.contains(CHOICES)) {
+        *text = with_choices(text);
+    }
+    table
+}
+
+/// Stands for the values that the schema lists for the field of a message.
+const CHOICES: &str = "<choices>";
+
+fn with_choices(text: &str) -> String {
+    let (field, _) = text.split_once(": ").expect("a message begins with its field");
+    let schema = field.split('.').fold(crd::schema(), |schema, name| schema["properties"][name].clone());
+    let choices = schema["enum"].as_array().unwrap_or_else(|| panic!("{field} has no choices"));
+    text.replace(CHOICES, &choices.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))
 }
 
 impl Wrong {

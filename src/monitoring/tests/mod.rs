@@ -6,22 +6,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use selectors::{Selector, selectors};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{alerts::ALERTS, *};
 use crate::{
     api::{Dependency, Front, Quantile, Resources, monitoring_coreos::Rule},
     series::Series,
 };
-
-/// All profiles, as the schema of the API lists them.
-fn profiles() -> Vec<MetricProfile> {
-    let schema = schemars::schema_for!(MetricProfile).to_value();
-    let constants = schema["oneOf"].as_array().into_iter().flatten().map(|variant| &variant["const"]);
-    let names: Vec<&Value> = constants.chain(schema["enum"].as_array().into_iter().flatten()).collect();
-    assert!(!names.is_empty(), "{schema}");
-    names.into_iter().map(|name| serde_json::from_value(name.clone()).expect("a profile")).collect()
-}
 
 fn packages(profile: MetricProfile) -> Watched<'static> {
     Watched {
@@ -46,8 +37,10 @@ fn rules(watched: &Watched) -> Vec<Rule> {
 }
 
 #[test]
-fn the_rules_of_fast_api_instrumentator() {
-    insta::assert_yaml_snapshot!(rule_groups(&packages(MetricProfile::FastApiInstrumentator)));
+fn the_rules_of_every_profile() {
+    for profile in profiles::all() {
+        insta::assert_yaml_snapshot!(format!("the_rules_of_{profile:?}"), rule_groups(&packages(profile)));
+    }
 }
 
 /// Everything that rules are rendered for.
@@ -102,7 +95,7 @@ proptest! {
     fn every_selector_matches_the_object_and_no_other(
         namespace in hostile(), recommender in hostile(), serving_deployment in hostile(),
         metrics_path in hostile(), health_path in hostile(), interval_seconds in 1..=300,
-        profile in prop::sample::select(profiles()),
+        profile in prop::sample::select(profiles::all()),
     ) {
         let resources = scaling::half_a_core();
         let watched = Watched {
@@ -132,14 +125,35 @@ proptest! {
 
 #[test]
 fn alerts_read_only_series_that_every_profile_records() {
-    for profile in &profiles() {
-        let all = rules(&packages(*profile));
+    for profile in profiles::all() {
+        let all = rules(&packages(profile));
         let recorded: BTreeSet<String> = all.iter().filter_map(|rule| rule.record.clone()).collect();
         for rule in all.iter().filter(|rule| rule.alert.is_some()) {
             for selector in selectors(&rule.expr) {
                 assert!(recorded.contains(&selector.name), "{} is not recorded: {}", selector.name, rule.expr);
             }
         }
+    }
+}
+
+#[test]
+fn the_documentation_of_a_profile_names_every_series_of_a_server_that_its_rules_read() {
+    let page = include_str!("../../../docs/profiles.md");
+    let resources = scaling::half_a_core();
+    for profile in profiles::all() {
+        let title = format!("\n## {profile:?}\n");
+        let section = page.split_once(&title).unwrap_or_else(|| panic!("docs/profiles.md has no {profile:?}: generate it")).1;
+        let section = section.split("\n## ").next().expect("what precedes the next title");
+        let rules = [rules(&packages(profile)), rules(&scaling::scaled(profile, &resources))].concat();
+        let selectors = rules.iter().flat_map(|rule| selectors(&rule.expr));
+        // `up` is a series of Prometheus about a server, and those with a colon are recorded.
+        let exposed = selectors.filter(|of| of.value("workload") == Some("serving") && of.name != "up");
+        let exposed: BTreeSet<String> = exposed.map(|of| of.name).filter(|name| !name.contains(':')).collect();
+        assert!(exposed.len() > 4, "{exposed:?}");
+        let unnamed =
+            exposed.iter().filter(|name| !section.contains(&format!("`{}", name.trim_end_matches("_bucket"))));
+        let unnamed: Vec<_> = unnamed.collect();
+        assert!(unnamed.is_empty(), "tests/generated.rs does not write {unnamed:?} of {profile:?}");
     }
 }
 
@@ -157,8 +171,8 @@ fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
 fn no_latency_alert_has_a_threshold_above_the_largest_bucket_of_the_histogram() {
     for alert in ALERTS.iter().filter(|alert| alert.expr.contains(":request_latency_seconds:")) {
         let threshold = alert.expr.rsplit_once("> ").and_then(|(_, seconds)| seconds.parse::<f64>().ok());
-        for profile in &profiles() {
-            let limit = profiles::of(*profile).latency_limit_seconds;
+        for profile in profiles::all() {
+            let limit = profiles::of(profile).latency_limit_seconds;
             assert!(threshold.expect("ends with a threshold") < limit, "{} never fires with {profile:?}", alert.name);
         }
     }
