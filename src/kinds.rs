@@ -1,32 +1,9 @@
-//! The kinds of children, one row each. A new kind is a row here, a file in `render/`, and a line in
-//! `observe/watch.rs`, which decodes it.
+//! The kinds of children, one row each. A new kind is a row here and a file in `render/`. The watches, the tests of what is
+//! created and deleted, and those of permissions take their lists from here.
 
 use kube::core::ApiResource;
 
 use crate::api::conditions::types;
-
-/// The kinds of children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// The account of the pods, without a token.
-    ServiceAccount,
-    /// A training run.
-    Job,
-    /// The Service of the servers.
-    Service,
-    /// The servers, or a worker.
-    Deployment,
-    /// The autoscaler of a Deployment.
-    HorizontalPodAutoscaler,
-    /// Limits how many servers are evicted at once.
-    PodDisruptionBudget,
-    /// Scrape configuration of the servers.
-    ServiceMonitor,
-    /// Scrape configuration of a worker.
-    PodMonitor,
-    /// Recording rules and alerts.
-    PrometheusRule,
-}
 
 /// What differs from kind to kind.
 struct Row {
@@ -43,41 +20,56 @@ struct Row {
 const INSTALL_PROMETHEUS_OPERATOR: Option<&str> =
     Some("install prometheus-operator, it is picked up without a restart, or remove spec.monitoring");
 
+/// Declares [`Kind`] from the table, so that [`Kind::ALL`] and the rows cannot lack a kind.
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $kind:ident: $api_version:literal, $plural:literal, $condition:expr, $when_missing:expr;)+) => {
+        /// The kinds of children.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind {
+            $($(#[$doc])+ $kind,)+
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: [Self; [$(stringify!($kind)),+].len()] = [$(Self::$kind),+];
+
+            const fn row(self) -> Row {
+                match self {
+                    $(Self::$kind => Row {
+                        kind: stringify!($kind),
+                        api_version: $api_version,
+                        plural: $plural,
+                        condition: $condition,
+                        when_missing: $when_missing,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The account of the pods, without a token.
+    ServiceAccount: "v1", "serviceaccounts", types::SERVING_READY, None;
+    /// A training run.
+    Job: "batch/v1", "jobs", types::TRAINING_READY, None;
+    /// The Service of the servers.
+    Service: "v1", "services", types::SERVING_READY, None;
+    /// The servers, or a worker.
+    Deployment: "apps/v1", "deployments", types::SERVING_READY, None;
+    /// The autoscaler of a Deployment.
+    HorizontalPodAutoscaler: "autoscaling/v2", "horizontalpodautoscalers", types::SCALING_ACTIVE, None;
+    /// Limits how many servers are evicted at once.
+    PodDisruptionBudget: "policy/v1", "poddisruptionbudgets", types::SERVING_READY, None;
+    /// Scrape configuration of the servers.
+    ServiceMonitor: "monitoring.coreos.com/v1", "servicemonitors", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
+    /// Scrape configuration of a worker.
+    PodMonitor: "monitoring.coreos.com/v1", "podmonitors", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
+    /// Recording rules and alerts.
+    PrometheusRule: "monitoring.coreos.com/v1", "prometheusrules", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
+}
+
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::ServiceAccount,
-        Self::Job,
-        Self::Service,
-        Self::Deployment,
-        Self::HorizontalPodAutoscaler,
-        Self::PodDisruptionBudget,
-        Self::ServiceMonitor,
-        Self::PodMonitor,
-        Self::PrometheusRule,
-    ];
-
-    #[rustfmt::skip] // a table
-    const fn row(self) -> Row {
-        let (kind, api_version, plural, condition, when_missing) = match self {
-            Self::ServiceAccount => ("ServiceAccount", "v1", "serviceaccounts", types::SERVING_READY, None),
-            Self::Job => ("Job", "batch/v1", "jobs", types::TRAINING_READY, None),
-            Self::Service => ("Service", "v1", "services", types::SERVING_READY, None),
-            Self::Deployment => ("Deployment", "apps/v1", "deployments", types::SERVING_READY, None),
-            Self::HorizontalPodAutoscaler =>
-                ("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers", types::SCALING_ACTIVE, None),
-            Self::PodDisruptionBudget =>
-                ("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", types::SERVING_READY, None),
-            Self::ServiceMonitor =>
-                ("ServiceMonitor", "monitoring.coreos.com/v1", "servicemonitors", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR),
-            Self::PodMonitor =>
-                ("PodMonitor", "monitoring.coreos.com/v1", "podmonitors", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR),
-            Self::PrometheusRule =>
-                ("PrometheusRule", "monitoring.coreos.com/v1", "prometheusrules", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR),
-        };
-        Row { kind, api_version, plural, condition, when_missing }
-    }
-
     /// The kind's name.
     pub const fn as_str(self) -> &'static str {
         self.row().kind

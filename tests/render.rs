@@ -115,6 +115,69 @@ fn no_two_children_share_kind_and_name() {
     }
 }
 
+/// The children of every example, by file.
+fn of_examples() -> Vec<(String, Vec<render::Child>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = std::fs::read_dir(directory).expect("there are examples");
+    let names = files.map(|file| file.expect("the directory can be read").file_name().into_string().expect("UTF-8"));
+    let names = names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"));
+    names.map(|name| (name.clone(), children(&model(&name, |_| {})))).collect()
+}
+
+#[test]
+fn every_kind_is_rendered_for_an_example() {
+    let examples = of_examples();
+    let rendered: BTreeSet<Kind> = examples.iter().flat_map(|(_, children)| children).map(|child| child.kind).collect();
+    let missing: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| !rendered.contains(kind)).collect();
+    assert!(
+        missing.is_empty(),
+        "add these to `children` in src/render/mod.rs, and what they need to an example: {missing:?}"
+    );
+}
+
+#[test]
+fn an_object_comes_after_those_that_it_refers_to() {
+    let mut references = 0;
+    for (file, children) in of_examples() {
+        for (index, child) in children.iter().enumerate() {
+            for (path, kind) in [
+                ("/spec/template/spec/serviceAccountName", Kind::ServiceAccount),
+                ("/spec/scaleTargetRef/name", Kind::Deployment),
+            ] {
+                let Some(name) = child.object.pointer(path) else { continue };
+                let place = children.iter().position(|other| other.kind == kind && *name == *other.name);
+                assert!(place.is_some_and(|place| place < index), "{file}: {:?} before {kind:?} {name}", child.kind);
+                references += 1;
+            }
+        }
+    }
+    assert!(references > 10, "only {references} references were found");
+}
+
+/// The rules of the chart, without the template around them.
+fn permissions() -> Vec<Value> {
+    let text = include_str!("../charts/recommender-operator/templates/_rules.tpl");
+    let (_, rules) = text.split_once("\"recommender-operator.rules\" -}}").expect("the rules are defined");
+    let (rules, _) = rules.split_once("{{- end").expect("the definition ends");
+    serde_saphyr::from_str(rules).expect("rules are YAML")
+}
+
+#[test]
+fn the_operator_may_read_and_write_every_kind() {
+    let permissions = permissions();
+    let lists = |list: &Value, text: &str| list.as_array().is_some_and(|list| list.iter().any(|entry| entry == text));
+    let may = |kind: &Kind| {
+        let resource = kind.resource();
+        permissions.iter().any(|rule| {
+            lists(&rule["apiGroups"], &resource.group)
+                && lists(&rule["resources"], &resource.plural)
+                && ["get", "list", "watch", "create", "patch", "delete"].iter().all(|verb| lists(&rule["verbs"], verb))
+        })
+    };
+    let missing: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| !may(kind)).collect();
+    assert!(missing.is_empty(), "the chart's templates/_rules.tpl lacks a permission for {missing:?}");
+}
+
 const EVENTS: &str = "shop-worker-events";
 
 /// Fewest and most replicas of the autoscaler of the example's consumers of events, and the CPU use it follows. They scale

@@ -5,13 +5,7 @@ use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    autoscaling::v2::HorizontalPodAutoscaler,
-    batch::v1::Job,
-    core::v1::{Pod, Service, ServiceAccount},
-    policy::v1::PodDisruptionBudget,
-};
+use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Client, Resource,
     core::{NamespaceResourceScope, PartialObjectMeta},
@@ -24,10 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Cache, ChildState, ObservedChild, PodState, Watched, state};
 use crate::{
-    api::{
-        FIELD_MANAGER, MANAGED_BY_LABEL,
-        monitoring_coreos::{PodMonitor, PrometheusRule, ServiceMonitor},
-    },
+    api::{FIELD_MANAGER, MANAGED_BY_LABEL},
     kinds::Kind,
 };
 
@@ -59,6 +50,14 @@ impl Scope {
             Self::Namespace(namespace) => Api::namespaced(client, namespace),
         }
     }
+
+    /// The API of the metadata of a kind of child in this scope.
+    fn metadata_api(&self, client: Client, kind: Kind) -> Api<PartialObjectMeta> {
+        match self {
+            Self::All => Api::all_with(client, &kind.resource()),
+            Self::Namespace(namespace) => Api::namespaced_with(client, namespace, &kind.resource()),
+        }
+    }
 }
 
 /// What a change enqueues.
@@ -78,18 +77,16 @@ pub enum Enqueue {
 /// Watches all kinds in a scope, fills `cache`, and yields the objects to enqueue. The stream never ends.
 pub fn watch_children(client: &Client, scope: &Scope, cache: &Arc<Cache>) -> impl Stream<Item = Enqueue> + use<> {
     let one = One { client: client.clone(), scope: scope.clone(), cache: cache.clone() };
-    stream::select_all([
-        one.full::<Deployment>(Kind::Deployment, state::deployment),
-        one.full::<Job>(Kind::Job, state::job),
-        one.full::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, state::autoscaler),
-        one.metadata::<ServiceAccount>(Kind::ServiceAccount),
-        one.metadata::<Service>(Kind::Service),
-        one.metadata::<PodDisruptionBudget>(Kind::PodDisruptionBudget),
-        one.metadata::<ServiceMonitor>(Kind::ServiceMonitor),
-        one.metadata::<PodMonitor>(Kind::PodMonitor),
-        one.metadata::<PrometheusRule>(Kind::PrometheusRule),
-        one.watch::<Pod>(Watched::Pod, |pod| (ChildState::Nothing, Some(state::pod(pod)))),
-    ])
+    let children = Kind::ALL.map(|kind| match kind {
+        Kind::Deployment => one.full::<Deployment>(kind, state::deployment),
+        Kind::Job => one.full::<Job>(kind, state::job),
+        Kind::HorizontalPodAutoscaler => one.full::<HorizontalPodAutoscaler>(kind, state::autoscaler),
+        // Of the others only the metadata is needed, unless a decision depends on their state.
+        _ => one.metadata(kind),
+    });
+    let state = |pod: &Pod| (ChildState::Nothing, Some(state::pod(pod)));
+    let pods = one.watch(Watched::Pod, scope.api(client.clone()), state);
+    stream::select_all(children.into_iter().chain([pods]))
 }
 
 /// Watches a kind; the stream never ends. kube's watcher resumes a watch where it stopped. If the API server refuses that,
@@ -132,28 +129,23 @@ impl One {
             + Send
             + 'static,
     {
-        self.watch::<K>(Watched::Child(kind), move |object| (state(object), None))
+        let api = self.scope.api::<K>(self.client.clone());
+        self.watch(Watched::Child(kind), api, move |object| (state(object), None))
     }
 
-    fn metadata<K>(&self, kind: Kind) -> BoxStream<'static, Enqueue>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-    {
-        self.watch::<PartialObjectMeta<K>>(Watched::Child(kind), |_| (ChildState::Nothing, None))
+    fn metadata(&self, kind: Kind) -> BoxStream<'static, Enqueue> {
+        let api = self.scope.metadata_api(self.client.clone(), kind);
+        self.watch(Watched::Child(kind), api, |_| (ChildState::Nothing, None))
     }
 
     fn watch<K>(
         &self,
         watched: Watched,
+        api: Api<K>,
         state: impl Fn(&K) -> (ChildState, Option<PodState>) + Send + 'static,
     ) -> BoxStream<'static, Enqueue>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
         // External autoscalers are watched too: they may scale our Deployments.
@@ -162,10 +154,7 @@ impl One {
         }
         self.cache.expect_list();
         let mut fill = Fill { watched, cache: self.cache.clone(), state, listed: HashSet::new(), loaded: false };
-        watch(self.scope.api::<K>(self.client.clone()), config)
-            .map(move |event| stream::iter(fill.take(event)))
-            .flatten()
-            .boxed()
+        watch(api, config).map(move |event| stream::iter(fill.take(event))).flatten().boxed()
     }
 }
 
@@ -183,7 +172,7 @@ struct Fill<F> {
 impl<F> Fill<F> {
     fn take<K>(&mut self, event: Result<Event<K>, watcher::Error>) -> Vec<Enqueue>
     where
-        K: Resource<DynamicType = ()>,
+        K: Resource,
         F: Fn(&K) -> (ChildState, Option<PodState>),
     {
         match event {
@@ -294,6 +283,7 @@ fn has_code(error: &kube::Error, codes: &[u16]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::{
+        collections::BTreeMap,
         convert::Infallible,
         sync::atomic::{AtomicU16, Ordering},
     };
@@ -334,7 +324,7 @@ mod tests {
         for code in [403, 404] {
             let (list, cache) = (Arc::new(AtomicU16::new(code)), Arc::new(Cache::default()));
             let one = One { client: client(list.clone(), 500), scope: Scope::All, cache: cache.clone() };
-            let mut enqueued = one.metadata::<ServiceMonitor>(Kind::ServiceMonitor);
+            let mut enqueued = one.metadata(Kind::ServiceMonitor);
             assert_eq!(enqueued.next().await, Some(Enqueue::Everything), "{code}");
             assert!(cache.is_loaded() && !cache.has_kind(Kind::ServiceMonitor), "a missing kind blocks nothing");
             list.store(200, Ordering::Relaxed);
@@ -353,24 +343,28 @@ mod tests {
         assert!(waited.is_err() && !cache.is_loaded());
     }
 
-    #[tokio::test]
-    async fn autoscalers_are_listed_without_our_label_selector_and_other_kinds_with_it() {
+    #[tokio::test(start_paused = true)]
+    async fn every_kind_is_listed_and_only_autoscalers_without_our_label_selector() {
         let queries = Arc::new(std::sync::Mutex::new(Vec::new()));
         let asked = queries.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             asked.lock().expect("no panic").push(request.uri().to_string());
             async { Ok::<_, Infallible>(Response::builder().status(403).body(Body::empty()).expect("a response")) }
         });
-        let client = Client::new(service, "default");
-        let one = One { client, scope: Scope::All, cache: Arc::new(Cache::default()) };
-        let autoscalers = one.full::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, state::autoscaler);
-        let deployments = one.full::<Deployment>(Kind::Deployment, state::deployment);
-        for mut stream in [autoscalers, deployments] {
-            let _ = tokio::time::timeout(Duration::from_millis(100), stream.next()).await;
-        }
-        let labelled: Vec<bool> =
-            queries.lock().expect("no panic").iter().map(|query| query.contains("labelSelector=")).collect();
-        assert_eq!(labelled, [false, true], "{queries:?}");
+        let enqueued = watch_children(&Client::new(service, "default"), &Scope::All, &Arc::default());
+        let watched = tokio::time::timeout(Duration::from_millis(100), enqueued.for_each(|_| std::future::ready(())));
+        watched.await.expect_err("watches never end");
+
+        let queries = queries.lock().expect("no panic");
+        let listed: BTreeMap<&str, bool> = queries
+            .iter()
+            .filter_map(|query| query.split_once('?'))
+            .map(|(path, query)| (path.rsplit('/').next().unwrap_or(path), query.contains("labelSelector=")))
+            .collect();
+        let resources = Kind::ALL.map(|kind| (kind.resource().plural, kind != Kind::HorizontalPodAutoscaler));
+        let mut expected: BTreeMap<&str, bool> = resources.iter().map(|(plural, of)| (plural.as_str(), *of)).collect();
+        expected.insert("pods", true);
+        assert_eq!(listed, expected, "{queries:?}");
     }
 
     #[test]

@@ -27,8 +27,8 @@ use crate::{
     training::NewRun,
 };
 
-/// The decisions that the children are rendered from.
-#[derive(Clone, Debug)]
+/// The decisions that the children are rendered from. By default nothing is decided.
+#[derive(Clone, Debug, Default)]
 pub struct Decided<'a> {
     /// The version to serve; `None` before the first successful training.
     pub serve: Option<&'a Version>,

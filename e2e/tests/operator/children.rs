@@ -1,7 +1,5 @@
 //! Children that are deleted or edited by another client.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, ensure};
 use e2e::eventually;
 use k8s_openapi::api::batch::v1::Job;
@@ -9,25 +7,23 @@ use kube::{
     ResourceExt,
     api::{DeleteParams, DynamicObject, Patch},
 };
-use recommender_operator::kinds::Kind;
+use recommender_operator::{
+    api::{RecommenderModel, conditions::types},
+    kinds::Kind,
+};
 use serde_json::{Value, json};
 
 use crate::{
     bed::{Bed, TIMEOUT, serving, training, user},
-    lifecycle::child_names,
+    lifecycle::{child_names, rendered},
     scripts::trainer,
 };
 
-/// The children of an object with all features, except for training Jobs.
-const CHILDREN: [(Kind, &str); 7] = [
-    (Kind::ServiceAccount, "shop"),
-    (Kind::Service, "shop"),
-    (Kind::Deployment, "shop-serving"),
-    (Kind::HorizontalPodAutoscaler, "shop-serving"),
-    (Kind::PodDisruptionBudget, "shop-serving"),
-    (Kind::ServiceMonitor, "shop"),
-    (Kind::PrometheusRule, "shop"),
-];
+/// Kinds and names of an object's children, except for training Jobs, which are not created again.
+fn children(model: &RecommenderModel) -> Result<Vec<(Kind, String)>> {
+    let children = rendered(model)?.into_iter().filter(|child| child.kind != Kind::Job);
+    Ok(children.map(|child| (child.kind, child.name)).collect())
+}
 
 fn everything() -> Value {
     json!({"spec": {
@@ -39,16 +35,18 @@ fn everything() -> Value {
 pub async fn a_deleted_child_is_created_again() -> Result<()> {
     let bed = Bed::new("deleted").await?;
     bed.create("shop", everything()).await?;
-    let version = serving(&bed.served("shop").await?).version;
-    let mut deleted = BTreeMap::new();
-    for (kind, name) in CHILDREN {
-        let child = bed.children(kind).get(name).await?;
-        bed.children(kind).delete(name, &DeleteParams::background()).await?;
-        deleted.insert((kind, name), child);
+    let model = bed.served("shop").await?;
+    let version = serving(&model).version;
+    let mut deleted = Vec::new();
+    for (kind, name) in children(&model)? {
+        let child = bed.children(kind).get(&name).await?;
+        bed.children(kind).delete(&name, &DeleteParams::background()).await?;
+        deleted.push((kind, name, child));
     }
-    for ((kind, name), before) in deleted {
+    ensure!(deleted.iter().any(|(kind, ..)| *kind == Kind::Deployment), "no Deployment was deleted");
+    for (kind, name, before) in deleted {
         let again = eventually(&format!("{} {name} is created again", kind.as_str()), TIMEOUT, async || {
-            let child = bed.children(kind).get(name).await?;
+            let child = bed.children(kind).get(&name).await?;
             ensure!(child.uid() != before.uid(), "the old one is still there");
             Ok(child)
         })
@@ -79,55 +77,52 @@ pub async fn a_deleted_training_job_is_created_again() -> Result<()> {
     Ok(())
 }
 
-/// A manual edit: the child, the patch, and the path of the edited value.
-fn edits() -> [(Kind, &'static str, Value, &'static str); 6] {
-    let container = json!([{"name": "server", "image": "registry.invalid/other:1"}]);
-    [
-        (
-            Kind::Deployment,
-            "shop-serving",
-            json!({"spec": {"template": {"spec": {"containers": container}}}}),
+/// A manual edit of a child of this kind, and the path of the edited value.
+fn edit(kind: Kind) -> (Patch<Value>, &'static str) {
+    match kind {
+        // Containers are merged by name, as kubectl set image and kubectl edit do.
+        Kind::Deployment => (
+            Patch::Strategic(json!({"spec": {"template": {"spec": {
+                "containers": [{"name": "server", "image": "registry.invalid/other:1"}],
+            }}}})),
             "/spec/template/spec/containers/0/image",
         ),
-        (
-            Kind::Service,
-            "shop",
-            json!({"spec": {"ports": [{"port": 80, "targetPort": 9999}]}}),
+        Kind::Service => (
+            Patch::Strategic(json!({"spec": {"ports": [{"port": 80, "targetPort": 9999}]}})),
             "/spec/ports/0/targetPort",
         ),
-        (Kind::HorizontalPodAutoscaler, "shop-serving", json!({"spec": {"maxReplicas": 50}}), "/spec/maxReplicas"),
-        (
-            Kind::PodDisruptionBudget,
-            "shop-serving",
-            json!({"metadata": {"labels": {"app.kubernetes.io/name": "other"}}}),
-            "/metadata/labels/app.kubernetes.io~1name",
-        ),
-        (
-            Kind::ServiceMonitor,
-            "shop",
-            json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "other"}}}),
+        Kind::HorizontalPodAutoscaler => (Patch::Strategic(json!({"spec": {"maxReplicas": 50}})), "/spec/maxReplicas"),
+        Kind::ServiceAccount => {
+            (Patch::Strategic(json!({"automountServiceAccountToken": true})), "/automountServiceAccountToken")
+        }
+        // The label that the watches select by.
+        Kind::ServiceMonitor => (
+            Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "other"}}})),
             "/metadata/labels/app.kubernetes.io~1managed-by",
         ),
-        (Kind::ServiceAccount, "shop", json!({"automountServiceAccountToken": true}), "/automountServiceAccountToken"),
-    ]
+        _ => (
+            Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/name": "other"}}})),
+            "/metadata/labels/app.kubernetes.io~1name",
+        ),
+    }
 }
 
 pub async fn a_manual_edit_of_a_child_is_corrected_and_fields_of_other_managers_stay() -> Result<()> {
     let bed = Bed::new("edited").await?;
-    let model = bed.create("shop", everything()).await?;
-    bed.served("shop").await?;
+    bed.create("shop", everything()).await?;
+    let model = bed.served("shop").await?;
+    let children = children(&model)?;
+    ensure!(children.iter().any(|(kind, _)| *kind == Kind::Deployment), "no Deployment is edited: {children:?}");
     let additions = json!({"metadata": {
         "labels": {"example.org/team": "search"}, "annotations": {"example.org/note": "mine"},
     }});
-    for (kind, name, edit, path) in edits() {
+    for (kind, name) in &children {
+        let kind = *kind;
+        let (edit, path) = edit(kind);
         let before = serde_json::to_value(bed.children(kind).get(name).await?)?;
         let expected = before.pointer(path).with_context(|| format!("{} {name} has {path}", kind.as_str()))?;
         bed.children(kind).patch(name, &user(), &Patch::Merge(&additions)).await?;
-        // Containers are merged by name, as kubectl set image and kubectl edit do.
-        let edited = match kind {
-            Kind::ServiceMonitor => bed.children(kind).patch(name, &user(), &Patch::Merge(&edit)).await?,
-            _ => bed.children(kind).patch(name, &user(), &Patch::Strategic(&edit)).await?,
-        };
+        let edited = bed.children(kind).patch(name, &user(), &edit).await?;
         ensure!(
             serde_json::to_value(&edited)?.pointer(path) != Some(expected),
             "{} {name} was not edited",
@@ -155,10 +150,10 @@ pub async fn a_manual_edit_of_a_child_is_corrected_and_fields_of_other_managers_
             .filter(|event| event.reason.as_deref() == Some("ChildRestored"))
             .filter_map(|event| event.note)
             .collect();
-        let has_one_event = |(kind, name, ..): &(Kind, &str, Value, &str)| {
+        let has_one_event = |(kind, name): &(Kind, String)| {
             messages.iter().filter(|message| message.starts_with(&format!("{} {name} ", kind.as_str()))).count() == 1
         };
-        ensure!(edits().iter().all(has_one_event), "{messages:#?}");
+        ensure!(children.iter().all(has_one_event), "{messages:#?}");
         Ok(())
     })
     .await
@@ -167,14 +162,15 @@ pub async fn a_manual_edit_of_a_child_is_corrected_and_fields_of_other_managers_
 pub async fn monitoring_that_is_no_longer_specified_is_removed() -> Result<()> {
     let bed = Bed::new("prune").await?;
     bed.create("shop", everything()).await?;
-    bed.served("shop").await?;
+    let mut monitoring = children(&bed.served("shop").await?)?;
+    monitoring.retain(|(kind, _)| kind.condition() == types::MONITORING_READY);
+    let monitoring: Vec<_> = monitoring.iter().map(|(kind, name)| format!("{}/{name}", kind.as_str())).collect();
     let before = child_names(&bed, "shop").await?;
-    let monitoring = ["ServiceMonitor/shop", "PrometheusRule/shop"];
-    ensure!(monitoring.iter().all(|child| before.iter().any(|name| name == child)), "{before:?}");
+    ensure!(!monitoring.is_empty() && monitoring.iter().all(|child| before.contains(child)), "{before:?}");
     bed.edit("shop", json!({"spec": {"monitoring": null}})).await?;
-    eventually("ServiceMonitor and PrometheusRule are gone, and nothing else", TIMEOUT, async || {
+    eventually("the children of the monitoring are gone, and nothing else", TIMEOUT, async || {
         let now = child_names(&bed, "shop").await?;
-        let gone: Vec<_> = before.iter().filter(|name| !now.contains(name)).collect();
+        let gone: Vec<_> = before.iter().filter(|name| !now.contains(name)).cloned().collect();
         ensure!(gone == monitoring, "gone: {gone:?}");
         Ok(())
     })

@@ -2,13 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
     api::{DynamicObject, ListParams},
 };
-use recommender_operator::{api::RecommenderModel, kinds::Kind};
+use recommender_operator::{
+    api::{RecommenderModel, Trigger, conditions::types},
+    kinds::Kind,
+    model::Model,
+    render::{self, Child, Decided},
+    training::NewRun,
+};
 use serde_json::json;
 
 use crate::{
@@ -45,40 +52,44 @@ pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
     let model = bed.served("shop").await?;
     let requests = audit.of_operator_in(&bed.namespace.name)?;
 
-    children_are_labelled_and_owned(&bed, &model).await?;
+    let children = rendered(&model)?;
+    children_are_labelled_and_owned(&bed, &model, &children).await?;
     the_status_is_complete(&model)?;
     the_served_version_is_what_the_trainer_reported(&bed, &model).await?;
     kubectl_shows_it(&bed, &model).await?;
     pods_have_no_api_token(&bed).await?;
-    writes_are_few(&requests)?;
+    writes_are_few(&requests, &children)?;
     each_change_has_one_event(&bed, &model, &requests).await
 }
 
-async fn children_are_labelled_and_owned(bed: &Bed, model: &RecommenderModel) -> Result<()> {
-    let version = serving(model).version.context("a version is served")?;
-    let names = [
-        (Kind::ServiceAccount, "shop".to_owned()),
-        (Kind::Service, "shop".to_owned()),
-        (Kind::ServiceMonitor, "shop".to_owned()),
-        (Kind::PrometheusRule, "shop".to_owned()),
-        (Kind::Deployment, "shop-serving".to_owned()),
-        (Kind::HorizontalPodAutoscaler, "shop-serving".to_owned()),
-        (Kind::PodDisruptionBudget, "shop-serving".to_owned()),
-        (Kind::Job, format!("shop-{version}")),
-    ];
-    for (kind, name) in names {
-        let child = bed.children(kind).get(&name).await?;
+/// The children of an object that serves its newest version, in the order of applying, with the Job that trained it.
+pub fn rendered(object: &RecommenderModel) -> Result<Vec<Child>> {
+    let versions = object.status.as_ref().map(|status| status.versions.clone()).unwrap_or_default();
+    let version = versions.iter().max_by_key(|version| version.due_at.0).context("there is a version")?;
+    let model = Model::new(object, Timestamp::now()).map_err(|problems| anyhow!("{problems:?}"))?;
+    let run = NewRun {
+        version: version.id.clone(),
+        kind: version.kind,
+        trigger: Trigger::Initial,
+        due: version.due_at.0,
+        request: None,
+    };
+    Ok(render::children(&model, &Decided { serve: Some(version), train: Some(&run), ..Decided::default() }))
+}
+
+async fn children_are_labelled_and_owned(bed: &Bed, model: &RecommenderModel, children: &[Child]) -> Result<()> {
+    let has_kind = |kind: Kind| children.iter().any(|child| child.kind == kind);
+    ensure!(has_kind(Kind::Job) && has_kind(Kind::Deployment), "a Job and a Deployment are expected: {children:?}");
+    for Child { kind, name, object: expected, .. } in children {
+        let child = bed.children(*kind).get(name).await?;
         let labels = child.labels();
         let has = |label: &str, value: &str| labels.get(label).is_some_and(|found| found == value);
-        let component = match kind {
-            Kind::ServiceAccount => "account",
-            Kind::Job => "training",
-            _ => "serving",
-        };
+        let expected = expected["metadata"]["labels"].as_object().context("children have labels")?;
         ensure!(
             has("app.kubernetes.io/managed-by", "recommender-operator")
                 && has("recommender.dev/model", "shop")
-                && has("app.kubernetes.io/component", component),
+                && labels.contains_key("app.kubernetes.io/component")
+                && expected.iter().all(|(label, value)| value.as_str().is_some_and(|value| has(label, value))),
             "{} {name} has the labels {labels:?}",
             kind.as_str()
         );
@@ -90,7 +101,7 @@ async fn children_are_labelled_and_owned(bed: &Bed, model: &RecommenderModel) ->
             "{} {name} is owned by {owner:?}",
             kind.as_str()
         );
-        let is_monitoring = matches!(kind, Kind::ServiceMonitor | Kind::PrometheusRule);
+        let is_monitoring = kind.condition() == types::MONITORING_READY;
         ensure!(has("team", "search") == is_monitoring, "{} {name} has the labels {labels:?}", kind.as_str());
     }
     Ok(())
@@ -157,26 +168,21 @@ async fn pods_have_no_api_token(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
-fn writes_are_few(requests: &[Request]) -> Result<()> {
+fn writes_are_few(requests: &[Request], children: &[Child]) -> Result<()> {
     let mut writes: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    // The name of a Job contains the time of its run.
+    let name_of = |resource: &str, name| if resource == "jobs" { "" } else { name };
     for request in requests.iter().filter(|request| request.is_write() && request.resource != "events") {
         ensure!(request.code < 300, "a write failed: {request:?}");
-        let name = if request.resource == "jobs" { "" } else { request.name.as_str() };
+        let name = name_of(&request.resource, request.name.as_str());
         *writes.entry((&request.resource, name)).or_default() += 1;
     }
     let status = writes.remove(&("recommendermodels/status", "shop")).unwrap_or_default();
     ensure!((1..=STATUS_WRITES).contains(&status), "{status} status writes");
-    let once = [
-        ("deployments", "shop-serving"),
-        ("horizontalpodautoscalers", "shop-serving"),
-        ("jobs", ""),
-        ("poddisruptionbudgets", "shop-serving"),
-        ("prometheusrules", "shop"),
-        ("serviceaccounts", "shop"),
-        ("servicemonitors", "shop"),
-        ("services", "shop"),
-    ];
-    ensure!(writes == once.map(|write| (write, 1)).into(), "{writes:#?}");
+    let resources: Vec<_> = children.iter().map(|child| (child.kind.resource().plural, child.name.as_str())).collect();
+    let once = resources.iter().map(|(resource, name)| ((resource.as_str(), name_of(resource, name)), 1));
+    let once: BTreeMap<(&str, &str), usize> = once.collect();
+    ensure!(writes == once, "{writes:#?}");
     Ok(())
 }
 
