@@ -1,6 +1,7 @@
 //! Condition types and reasons, used in status, Events, logs and metrics.
 
-/// Types of conditions, in the order they are listed.
+/// Types of conditions, in the order they are listed. Which there are is in [`SUMMARIES`](types::SUMMARIES) and
+/// [`SUMMARIZED`](types::SUMMARIZED); the status, Events and the tests take their lists from there.
 pub mod types {
     /// A trained version answers requests.
     pub const READY: &str = "Ready";
@@ -18,6 +19,17 @@ pub mod types {
     pub const WORKERS_READY: &str = "WorkersReady";
     /// The monitoring objects exist as desired.
     pub const MONITORING_READY: &str = "MonitoringReady";
+
+    /// Those that only summarize the others.
+    pub const SUMMARIES: [&str; 3] = [READY, RECONCILING, STALLED];
+    /// The others. Each emits an Event when it becomes False for a reason that is not [quiet](super::reasons::QUIET). Its
+    /// last known value stays while the spec is invalid.
+    pub const SUMMARIZED: [&str; 5] = [TRAINING_READY, SERVING_READY, WORKERS_READY, SCALING_ACTIVE, MONITORING_READY];
+
+    /// All types, in the order of the status.
+    pub fn all() -> impl Iterator<Item = &'static str> {
+        SUMMARIES.into_iter().chain(SUMMARIZED)
+    }
 }
 
 /// Reasons of conditions, Events and finished runs.
@@ -93,4 +105,8 @@ pub mod reasons {
         [MAX_REPLICAS, PARTITIONS, LAG_ABOVE_MAXIMUM, TARGET_IMPOSSIBLE, SCALING_INEFFECTIVE];
     /// A kind is missing in the cluster.
     pub const API_MISSING: &str = "ApiMissing";
+
+    /// Reasons without an Event: intermediate states, and ends of training runs, which have an Event of their own.
+    pub const QUIET: [&str; 8] =
+        [NOT_REQUESTED, NO_VERSION, ROLLING_OUT, TRAINING, TRAINING_FAILED, DEADLINE_EXCEEDED, INVALID_REPORT, PENDING];
 }

@@ -75,6 +75,33 @@ impl From<&Outcome> for ConditionValue {
     }
 }
 
+/// All conditions, in the order of [`types::all`].
+pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, ConditionValue); 8] {
+    let training = training(inputs);
+    let serving = serving(inputs, status);
+    let workers = workers(inputs);
+    let ready = ready(&training, &serving, status);
+    let (stalled, reconciling) = summary(inputs, &ready, &training, &[&serving, &workers]);
+    [
+        (types::READY, ready),
+        (types::RECONCILING, reconciling),
+        (types::STALLED, stalled),
+        (types::TRAINING_READY, training),
+        (types::SERVING_READY, serving),
+        (types::WORKERS_READY, workers),
+        (types::SCALING_ACTIVE, scaling(inputs)),
+        (types::MONITORING_READY, monitoring(inputs)),
+    ]
+}
+
+/// TrainingReady: as decided, unless a Job was refused.
+fn training(inputs: &Inputs<'_>) -> ConditionValue {
+    match problem(inputs, types::TRAINING_READY) {
+        Some(problem) => ConditionValue::no(problem.reason, &problem.message),
+        None => ConditionValue::from(&inputs.training.condition),
+    }
+}
+
 /// A problem with a child that serving needs; workers have Deployments of their own.
 fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a Problem> {
     let serving = names::serving(&inputs.model.identity.base);
@@ -101,7 +128,8 @@ fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a Problem> {
 /// | no | rolled out before | fewer ready than the minimum, because some left the Service under load | False, ServersOverloaded |
 /// | no | rolled out before | fewer ready than the minimum | False, ReplicasMissing |
 /// | no | rolled out before | enough ready | True, Serving |
-pub fn serving(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>, serving: &ServingStatus) -> ConditionValue {
+fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
+    let deployment = inputs.servers();
     if let Some(problem) = serving_problem(inputs) {
         return ConditionValue::no(problem.reason, &problem.message);
     }
@@ -168,7 +196,7 @@ fn left_under_load(inputs: &Inputs<'_>) -> Option<String> {
 
 /// Ready: a trained version answers requests. A model that cannot be trained again, or whose newer version is still
 /// rolling out, is ready as long as the older one answers.
-pub fn ready(training: &ConditionValue, serving_ready: &ConditionValue, serving: &ServingStatus) -> ConditionValue {
+fn ready(training: &ConditionValue, serving_ready: &ConditionValue, serving: &ServingStatus) -> ConditionValue {
     let answers = serving.version.as_ref().filter(|_| serving.replicas > 0);
     match answers {
         Some(version) => ConditionValue::yes(reasons::SERVING, format!("version {version} answers requests")),
@@ -234,7 +262,7 @@ pub fn summary(
 }
 
 /// WorkersReady: every worker has at least its minimum of ready pods, and none is being rolled out.
-pub fn workers(inputs: &Inputs<'_>) -> ConditionValue {
+fn workers(inputs: &Inputs<'_>) -> ConditionValue {
     if inputs.model.workers.is_empty() {
         return ConditionValue::no(reasons::NOT_REQUESTED, "spec.workers is empty");
     }
@@ -254,9 +282,7 @@ fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
         return Some(ConditionValue::no(problem.reason, &problem.message));
     }
     let name = &workload.name;
-    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
-    let state = inputs.children.deployment(&workload.deployment, uid);
-    let Some(state) = state else {
+    let Some(state) = inputs.children.deployment(&workload.deployment, inputs.uid()) else {
         return Some(ConditionValue::no(reasons::ROLLING_OUT, format!("worker {name} is being rolled out")));
     };
     let blocked = inputs.children.pods().filter(|pod| pod.component == workload.component);
@@ -293,7 +319,7 @@ fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
 /// | scales on latency or lag, overloaded | True, Overloaded; Advisory if it is advisory |
 /// | scales on latency or lag, none of these | True, AsSpecified; Advisory if it is advisory |
 /// | scales on CPU | what its autoscaler reports |
-pub fn scaling(inputs: &Inputs<'_>) -> ConditionValue {
+fn scaling(inputs: &Inputs<'_>) -> ConditionValue {
     let workloads = inputs.model.workloads();
     let scaled: Vec<_> = workloads.iter().filter(|workload| workload.scaling.is_some()).collect();
     let several = scaled.len() > 1;
@@ -363,8 +389,7 @@ fn decided(scaling: &Scaling, reported: Option<&ScalingStatus>) -> ConditionValu
 
 /// ScalingActive of a workload that scales on CPU use: what its autoscaler reports.
 fn by_autoscaler(inputs: &Inputs<'_>, workload: &Workload) -> ConditionValue {
-    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
-    let autoscaler = inputs.children.autoscaler(&workload.deployment, uid);
+    let autoscaler = inputs.children.autoscaler(&workload.deployment, inputs.uid());
     match autoscaler.and_then(|state| Some((state.created_at, state.active.as_ref()?))) {
         Some((_, (true, _))) => ConditionValue::yes(reasons::AS_SPECIFIED, "the replicas follow the CPU use"),
         Some((created_at, (false, message))) if inputs.now.duration_since(created_at) > FIRST_METRICS => {
@@ -375,7 +400,7 @@ fn by_autoscaler(inputs: &Inputs<'_>, workload: &Workload) -> ConditionValue {
 }
 
 /// MonitoringReady: no child of the monitoring has a problem.
-pub fn monitoring(inputs: &Inputs<'_>) -> ConditionValue {
+fn monitoring(inputs: &Inputs<'_>) -> ConditionValue {
     if inputs.model.monitoring.is_none() {
         return ConditionValue::no(reasons::NOT_REQUESTED, "spec.monitoring is not set");
     }

@@ -29,22 +29,6 @@ impl Event {
     }
 }
 
-/// Conditions that cause an Event when they become False. Ready, Reconciling and Stalled only summarize them.
-const REPORTED: [&str; 5] =
-    [types::TRAINING_READY, types::SERVING_READY, types::WORKERS_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
-
-/// Reasons without an Event: intermediate states, and ends of training runs, which have an Event of their own.
-const QUIET: [&str; 8] = [
-    reasons::NOT_REQUESTED,
-    reasons::NO_VERSION,
-    reasons::ROLLING_OUT,
-    reasons::TRAINING,
-    reasons::TRAINING_FAILED,
-    reasons::DEADLINE_EXCEEDED,
-    reasons::INVALID_REPORT,
-    reasons::PENDING,
-];
-
 /// The Events for the changes from `prior` to `next`.
 pub fn events(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Event> {
     let mut events = Vec::new();
@@ -124,9 +108,9 @@ fn spec_refused(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -
 
 fn became_false(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Event> {
     let changed = |condition: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-        REPORTED.contains(&condition.type_.as_str())
+        types::SUMMARIZED.contains(&condition.type_.as_str())
             && condition.status == "False"
-            && !QUIET.contains(&condition.reason.as_str())
+            && !reasons::QUIET.contains(&condition.reason.as_str())
             && !prior.conditions.iter().any(|before| {
                 before.type_ == condition.type_ && before.status == "False" && before.reason == condition.reason
             })

@@ -26,10 +26,6 @@ use crate::{
     training::{Decision, whole_seconds},
 };
 
-/// The conditions that Ready, Reconciling and Stalled summarize.
-const SUMMARIZED: [&str; 5] =
-    [types::TRAINING_READY, types::SERVING_READY, types::WORKERS_READY, types::SCALING_ACTIVE, types::MONITORING_READY];
-
 /// Longest message of a condition, in characters.
 const MESSAGE_MAX: usize = 1024;
 
@@ -53,6 +49,18 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
 }
 
+impl Inputs<'_> {
+    /// UID of the object; empty if it has none.
+    fn uid(&self) -> &str {
+        self.model.identity.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The Deployment of the servers as observed.
+    fn servers(&self) -> Option<&DeploymentState> {
+        self.children.deployment(&names::serving(&self.model.identity.base), self.uid())
+    }
+}
+
 /// What was decided on replicas, and the external autoscalers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scaling {
@@ -73,30 +81,14 @@ impl Scaling {
 
 /// The status of an object whose spec is valid.
 pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
-    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
-    let deployment = inputs.children.deployment(&names::serving(&inputs.model.identity.base), uid);
-    let serving = serving_status(inputs, deployment);
-    let training_ready = training_condition(inputs);
-    let serving_ready = condition::serving(inputs, deployment, &serving);
-    let ready = condition::ready(&training_ready, &serving_ready, &serving);
-    let workers_ready = condition::workers(inputs);
-    let (stalled, reconciling) = condition::summary(inputs, &ready, &training_ready, &[&serving_ready, &workers_ready]);
-    let values = [
-        (types::READY, ready),
-        (types::RECONCILING, reconciling),
-        (types::STALLED, stalled),
-        (types::TRAINING_READY, training_ready),
-        (types::SERVING_READY, serving_ready),
-        (types::WORKERS_READY, workers_ready),
-        (types::SCALING_ACTIVE, condition::scaling(inputs)),
-        (types::MONITORING_READY, condition::monitoring(inputs)),
-    ];
+    let serving = serving_status(inputs);
+    let values = condition::all(inputs, &serving);
     RecommenderModelStatus {
         observed_generation: Some(inputs.model.identity.generation),
         conditions: to_conditions(inputs.prior, inputs.model.identity.generation, inputs.now, values),
         training: Some(inputs.training.status.clone()),
         serving: Some(serving),
-        workers: workers(inputs, uid),
+        workers: workers(inputs),
         versions: inputs.rollout.versions.clone(),
     }
 }
@@ -115,7 +107,7 @@ pub fn stalled(
         (types::RECONCILING, ConditionValue::no(reason, "waits for the object to be changed")),
         (types::STALLED, ConditionValue::yes(reason, message)),
     ];
-    for type_ in SUMMARIZED {
+    for type_ in types::SUMMARIZED {
         values.push((type_, known(prior, type_)));
     }
     RecommenderModelStatus {
@@ -132,8 +124,7 @@ pub fn interrupted(
     message: &str,
     now: Timestamp,
 ) -> RecommenderModelStatus {
-    let all = [types::READY, types::RECONCILING, types::STALLED].into_iter().chain(SUMMARIZED);
-    let values: Vec<_> = all
+    let values: Vec<_> = types::all()
         .map(|type_| {
             let value = match type_ {
                 types::RECONCILING => ConditionValue::yes(reasons::RECONCILE_FAILED, message),
@@ -165,14 +156,14 @@ pub fn is_rewording(prior: &RecommenderModelStatus, next: &RecommenderModelStatu
     prior != next && unworded(prior) == unworded(next)
 }
 
-fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>) -> ServingStatus {
+fn serving_status(inputs: &Inputs<'_>) -> ServingStatus {
+    let deployment = inputs.servers();
     let prior = inputs.prior.serving.clone().unwrap_or_default();
-    let uid = inputs.model.identity.uid.as_deref().unwrap_or_default();
     let serving = names::serving(&inputs.model.identity.base);
     let (replicas, desired_replicas) = match deployment {
         Some(state) => (state.ready, state.desired),
         // It exists, but the watch has not delivered its state yet: until then the last known numbers stay.
-        None if inputs.children.owned(Kind::Deployment, uid).any(|(name, _)| name == serving) => {
+        None if inputs.children.owned(Kind::Deployment, inputs.uid()).any(|(name, _)| name == serving) => {
             (prior.replicas, prior.desired_replicas)
         }
         None => (0, inputs.model.serving_workload().replicas),
@@ -186,19 +177,11 @@ fn serving_status(inputs: &Inputs<'_>, deployment: Option<&DeploymentState>) -> 
     }
 }
 
-fn training_condition(inputs: &Inputs<'_>) -> ConditionValue {
-    let refused = inputs.problems.iter().find(|problem| problem.kind == Kind::Job);
-    match refused {
-        Some(problem) => ConditionValue::no(problem.reason, &problem.message),
-        None => ConditionValue::from(&inputs.training.condition),
-    }
-}
-
-fn workers(inputs: &Inputs<'_>, uid: &str) -> Vec<WorkerStatus> {
+fn workers(inputs: &Inputs<'_>) -> Vec<WorkerStatus> {
     let of = |worker: &Worker| {
         let workload = Workload::worker(worker, &inputs.model.identity.base);
         let prior = inputs.prior.workers.iter().find(|prior| prior.name == worker.name);
-        let (replicas, desired_replicas) = match inputs.children.deployment(&workload.deployment, uid) {
+        let (replicas, desired_replicas) = match inputs.children.deployment(&workload.deployment, inputs.uid()) {
             Some(state) => (state.ready, state.desired),
             None => prior.map_or((0, workload.replicas), |prior| (prior.replicas, prior.desired_replicas)),
         };

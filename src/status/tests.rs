@@ -359,6 +359,35 @@ fn an_invalid_spec_keeps_all_that_is_known_and_has_one_event() {
 }
 
 #[test]
+fn every_condition_is_in_every_status_in_the_same_order() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let valid = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2))).compute();
+    let invalid = stalled(&RecommenderModelStatus::default(), 1, reasons::INVALID_SPEC, "spec.x: wrong", NOW);
+    let retried = interrupted(&RecommenderModelStatus::default(), 1, "port 1 is closed", NOW);
+    for status in [valid, invalid, retried] {
+        let found: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(found, types::all().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_problem_with_a_child_is_reported_by_the_condition_of_its_kind() {
+    for kind in Kind::ALL {
+        let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+        let mut case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2)));
+        case.model = model(json!({
+            "autoscaling": {"minReplicas": 2, "maxReplicas": 4}, "resources": {"requests": {"cpu": "1"}},
+        }));
+        let monitoring = json!({"metrics": {"profile": "FastApiInstrumentator"}});
+        case.model.monitoring = Some(serde_json::from_value(monitoring).expect("a valid field"));
+        let status = case.with_problem(kind, reasons::APPLY_FAILED, false).compute();
+        let condition = status.conditions.iter().find(|condition| condition.type_ == kind.condition());
+        let reason = condition.map(|condition| condition.reason.as_str());
+        assert_eq!(reason, Some(reasons::APPLY_FAILED), "{kind:?} is reported by {}", kind.condition());
+    }
+}
+
+#[test]
 fn messages_are_cut_at_the_longest_that_a_condition_may_have() {
     let long = "x".repeat(5000);
     let status = stalled(&RecommenderModelStatus::default(), 1, reasons::INVALID_SPEC, &long, NOW);

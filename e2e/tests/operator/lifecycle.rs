@@ -23,18 +23,6 @@ use crate::{
     bed::{Bed, condition, is, serving},
 };
 
-/// All condition types, in the order of the status.
-const CONDITIONS: [&str; 8] = [
-    "Ready",
-    "Reconciling",
-    "Stalled",
-    "TrainingReady",
-    "ServingReady",
-    "WorkersReady",
-    "ScalingActive",
-    "MonitoringReady",
-];
-
 /// Maximum number of status writes from creation until the object serves.
 const STATUS_WRITES: usize = 6;
 
@@ -110,8 +98,8 @@ async fn children_are_labelled_and_owned(bed: &Bed, model: &RecommenderModel, ch
 fn the_status_is_complete(model: &RecommenderModel) -> Result<()> {
     let status = model.status.as_ref().context("there is a status")?;
     ensure!(status.observed_generation == model.metadata.generation, "{:?}", status.observed_generation);
-    let types: Vec<_> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
-    ensure!(types == CONDITIONS, "the conditions are {types:?}");
+    let found = status.conditions.iter().map(|condition| condition.type_.as_str());
+    ensure!(found.eq(types::all()), "the conditions are {:?}", status.conditions);
     for (kind, value) in [
         ("Ready", "True"),
         ("Reconciling", "False"),
