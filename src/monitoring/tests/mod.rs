@@ -142,7 +142,8 @@ fn the_documentation_of_a_profile_names_every_series_of_a_server_that_its_rules_
     let resources = scaling::half_a_core();
     for profile in profiles::all() {
         let title = format!("\n## {profile:?}\n");
-        let section = page.split_once(&title).unwrap_or_else(|| panic!("docs/profiles.md has no {profile:?}: generate it")).1;
+        let section =
+            page.split_once(&title).unwrap_or_else(|| panic!("docs/profiles.md has no {profile:?}: generate it")).1;
         let section = section.split("\n## ").next().expect("what precedes the next title");
         let rules = [rules(&packages(profile)), rules(&scaling::scaled(profile, &resources))].concat();
         let selectors = rules.iter().flat_map(|rule| selectors(&rule.expr));
