@@ -4,7 +4,7 @@
 //! metric profile (what the server exposes) -> recording rules -> canonical series -> alerts
 //! ```
 //!
-//! A new kind of server is a file in [`profiles`], a new exporter of a dependency a file in [`dependencies`], a new alert an
+//! A new kind of server is an entry in [`profiles`], a new exporter of a dependency a file in [`dependencies`], a new alert an
 //! entry in [`alerts::ALERTS`].
 
 pub mod alerts;
