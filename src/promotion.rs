@@ -2,7 +2,8 @@
 
 use crate::{
     api::{RecommenderModelStatus, Version, VersionState},
-    observe::DeploymentState,
+    model::{Identity, names},
+    observe::{Children, DeploymentState},
 };
 
 /// The decision on what serves, and the state of every version.
@@ -32,12 +33,15 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// From the status that was written last, and the Deployment of the servers.
+    /// From the status that was written last, and the observed Deployment of the servers.
     pub fn new(
+        identity: &Identity,
         versions: &'a [Version],
         prior: &'a RecommenderModelStatus,
-        servers: Option<&'a DeploymentState>,
+        children: &'a Children,
     ) -> Self {
+        let uid = identity.uid.as_deref().unwrap_or_default();
+        let servers = children.deployment(&names::serving(&identity.base), uid);
         let serving = prior.serving.as_ref().and_then(|serving| serving.version.as_deref());
         Self { versions, serving, rolled_out: servers.and_then(DeploymentState::rolled_out_version) }
     }

@@ -10,7 +10,7 @@ use crate::{
     api::{Guarded, RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Desired, Outcome},
     kinds::Kind,
-    model::{Identity, Model, Workload, names},
+    model::{Identity, Model, Workload},
     observe::{ChildState, Children},
     promotion::{self, Rollout},
     render::{self, Child, Decided},
@@ -124,8 +124,8 @@ impl Reconcile {
 
     fn decide(&self, model: &Model, observed: &Observed) -> Decisions {
         let training = self.training(model, &observed.children);
-        let servers = observed.children.deployment(&names::serving(&self.identity.base), &self.uid);
-        let rollout = Rollout::decide(&promotion::Inputs::new(&training.versions, &self.prior, servers));
+        let inputs = promotion::Inputs::new(&self.identity, &training.versions, &self.prior, &observed.children);
+        let rollout = Rollout::decide(&inputs);
         Decisions { training, rollout }
     }
 

@@ -150,12 +150,13 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
             _ => String::new(),
         };
         let (reason, what) = match deployment.and_then(|state| state.stuck.as_ref()) {
-            Some(_) => (reasons::ROLLOUT_STUCK, "does not get ready"),
-            None => (reasons::ROLLING_OUT, "is being rolled out"),
+            Some(_) => (reasons::ROLLOUT_STUCK, "does not get ready".to_owned()),
+            None if serving.rolling_out.is_some() => {
+                (reasons::ROLLING_OUT, format!("is being rolled out because {}", inputs.rollout.why))
+            }
+            None => (reasons::ROLLING_OUT, "is being rolled out".to_owned()),
         };
-        let because = serving.rolling_out.as_ref().map(|_| format!(" because {}", inputs.rollout.why));
-        let because = because.filter(|_| reason == reasons::ROLLING_OUT).unwrap_or_default();
-        return ConditionValue::no(reason, format!("version {} {what}{because}{}{meanwhile}", desired.id, why()));
+        return ConditionValue::no(reason, format!("version {} {what}{}{meanwhile}", desired.id, why()));
     }
     let least = inputs.model.serving_workload().replicas;
     if serving.replicas < least {

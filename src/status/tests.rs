@@ -16,9 +16,7 @@ pub(super) fn rollout(
     model: &Model,
     children: &Children,
 ) -> Rollout {
-    let uid = model.identity.uid.as_deref().unwrap_or_default();
-    let servers = children.deployment(&names::serving(&model.identity.base), uid);
-    Rollout::decide(&promotion::Inputs::new(&training.versions, prior, servers))
+    Rollout::decide(&promotion::Inputs::new(&model.identity, &training.versions, prior, children))
 }
 
 /// The time of every reconcile.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{RecommenderModelStatus, ScalingStatus, TrainingKind, TrainingStatus, Version, conditions::types},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
     observe::{ChildState, Children, DeploymentState, PodState, Watched},
     promotion::{self, Rollout},
     render,
@@ -99,13 +99,13 @@ impl Site {
         let scaling = Scaling { decided, external: BTreeMap::new() };
         self.render(&scaling);
         self.order(&scaling);
-        let identity = &self.model.identity;
-        let servers = children.deployment(&names::serving(&identity.base), identity.uid.as_deref().unwrap_or_default());
+        let (identity, versions) = (&self.model.identity, &self.training.versions);
+        let rollout = Rollout::decide(&promotion::Inputs::new(identity, versions, &self.status, &children));
         let next = status::compute(&status::Inputs {
             model: &self.model,
             prior: &self.status,
             training: &self.training,
-            rollout: &Rollout::decide(&promotion::Inputs::new(&self.training.versions, &self.status, servers)),
+            rollout: &rollout,
             children: &children,
             problems: &[],
             scaling: &scaling,
