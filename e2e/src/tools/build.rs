@@ -1,5 +1,6 @@
 //! Builds the programs of components into the cache, under a hash of all inputs of the build.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,11 @@ const TAGS: &str = "no_btrfs,no_devmapper,no_rdt,no_tracing,no_zfs,remove_all_sd
 
 /// `-gcflags`: no debug information. These programs are not debugged, and [`LINKER`] would strip it anyway.
 const COMPILER: &str = "all=-dwarf=false";
+
+/// `GOGC` of the compilers unless it is set: the heap, in % of what is live, at which Go collects garbage. A compiler lives for
+/// a second, so collecting is wasted: `k8s.io/api/core/v1` and all it imports take 56 s of CPU with 400, and 73 s with Go's
+/// 100. Twice as much gains another 3 s and costs memory.
+const GARBAGE: (&str, &str) = ("GOGC", "400");
 
 /// `-ldflags`: no symbol table.
 const LINKER: &str = "-s -w";
@@ -154,6 +160,7 @@ fn go_build(components: &[&Component], into: &Path, progress: Option<&Progress>)
         .args(flags()?)
         .args(&packages)
         .env("CGO_ENABLED", "0")
+        .env(GARBAGE.0, env::var(GARBAGE.0).unwrap_or_else(|_| GARBAGE.1.to_owned()))
         .current_dir(&sources)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
