@@ -31,7 +31,7 @@ const BASELINE: f64 = 720.0;
 /// The load of the last interval, as a factor of the mean over the window, from which on a sample teaches nothing. The latency is
 /// that of the new load, the mean is still mostly that of the old one: replicas seem to serve much less than they do, most of
 /// all when requests begin on idle servers, where the first ones are slow as well.
-const RISES: f64 = 1.2;
+pub(super) const RISES: f64 = 1.2;
 /// A latency above this many times the target shows that the load is too high, but hardly by how much.
 const OVERLOADED: f64 = 2.0;
 

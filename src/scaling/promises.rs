@@ -58,6 +58,24 @@ fn a_load_that_begins_on_an_idle_server_does_not_teach_that_replicas_serve_littl
 }
 
 #[test]
+fn slow_first_requests_of_an_idle_server_do_not_raise_the_replicas() {
+    // Found on a busy machine: 6 requests/s, of which the first ones took 227 ms of 250, raised one replica to two.
+    for latency in [0.227, 0.4] {
+        let mut toy = Toy::new(1);
+        toy.policy = Policy { common: Common { window: 20.0, ..between(1, 5) }, ..policy() };
+        toy.run(60, |_| 0.0);
+        for (rate, cpu) in [(1.1, 0.06), (2.4, 0.1), (3.9, 0.15)] {
+            let (latency, rate) = (Signal::fresh(latency), Signal::fresh(rate));
+            let signals = Signals { rate, latency, cpu: Signal::fresh(cpu), ..toy.signals(6.0) };
+            let decision = decide(&toy.policy, &signals, &mut toy.history, toy.now);
+            assert_eq!(decision.replicas, 1, "{decision}");
+            toy.apply(&decision);
+        }
+        assert_eq!(toy.run(60, |_| 6.0), Vec::<u32>::new());
+    }
+}
+
+#[test]
 fn nothing_is_learned_from_warming_replicas() {
     let mut toy = Toy::new(4);
     toy.run(360, |_| 150.0);
