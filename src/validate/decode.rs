@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::cel::apply_defaults;
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value};
 
@@ -31,12 +32,24 @@ pub(super) fn check(schema: &Value, object: &Value) -> Vec<Problem> {
 /// The object as the API server stores it, except for the metadata fields that it adds.
 pub(super) fn complete(schema: &Value, object: &Value) -> Value {
     let mut object = object.clone();
-    drop_nulls(schema, &mut object);
-    fill_in_defaults(schema, &mut object);
+    drop_nulls(&mut object);
+    let mut object = apply_defaults(schema, &object);
     if let Some(fields) = object.as_object_mut() {
         fields.remove("status");
     }
     object
+}
+
+/// Removes `null`s, except from lists. A field that is `null` has its default, as if it were absent.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(values) => {
+            values.retain(|_, value| !value.is_null());
+            values.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(values) => values.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 /// Labels and annotations must be strings. A number or a `yes` without quotes is not a string.
@@ -83,7 +96,8 @@ fn unknown_fields(schema: &Value, object: &Map<String, Value>) -> Vec<String> {
 }
 
 fn field(schema: &Value, name: &str, value: &Value, path: &str, unknown: &mut Vec<String>) {
-    match field_schema(schema, name) {
+    // Its own schema, or that of a map's values.
+    match [&schema["properties"][name], &schema["additionalProperties"]].into_iter().find(|schema| schema.is_object()) {
         Some(schema) => fields(schema, value, &child(path, name), unknown),
         None => unknown.push(child(path, name)),
     }
@@ -102,61 +116,19 @@ fn fields(schema: &Value, value: &Value, path: &str, unknown: &mut Vec<String>) 
     }
 }
 
-/// The schema of a field: its own, or that of a map's values.
-fn field_schema<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
-    let own = schema["properties"].get(name);
-    own.or_else(|| Some(&schema["additionalProperties"]).filter(|values| values.is_object()))
-}
-
-/// Removes `null`s of fields without a default.
-fn drop_nulls(schema: &Value, value: &mut Value) {
-    match value {
-        Value::Object(values) => {
-            values.retain(|name, value| {
-                let schema = field_schema(schema, name);
-                let refused = schema.is_some_and(|schema| schema["nullable"] != true && schema["default"].is_null());
-                !(value.is_null() && refused)
-            });
-            for (name, value) in values {
-                drop_nulls(field_schema(schema, name).unwrap_or(&Value::Null), value);
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(|value| drop_nulls(&schema["items"], value)),
-        _ => {}
-    }
-}
-
-/// Sets absent fields to their defaults, also within a default.
-fn fill_in_defaults(schema: &Value, value: &mut Value) {
-    match value {
-        Value::Object(values) => {
-            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-                if !schema["default"].is_null() && values.get(name).is_none_or(Value::is_null) {
-                    values.insert(name.clone(), schema["default"].clone());
-                }
-            }
-            for (name, value) in values {
-                fill_in_defaults(field_schema(schema, name).unwrap_or(&Value::Null), value);
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(|value| fill_in_defaults(&schema["items"], value)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::crd;
+    use crate::{api::crd, validate::tests::minimal};
 
     fn schema() -> Value {
         json!({ "properties": {
             "spec": { "properties": {
                 "a": { "type": "string" },
                 "port": { "type": "integer", "default": 80 },
-                "probe": { "default": {}, "properties": { "path": { "default": "/" } } },
+                "probe": { "properties": { "path": { "default": "/" } } },
                 "list": { "items": { "properties": { "b": {} } } },
                 "map": { "additionalProperties": { "type": "string" } }
             } },
@@ -206,13 +178,19 @@ mod tests {
     }
 
     #[test]
-    fn null_means_absent_and_defaults_are_filled_in_also_within_a_default() {
-        let object =
-            json!({ "spec": { "a": null, "port": null, "list": [null, { "b": null }] }, "status": { "x": 1 } });
+    fn null_means_absent_and_defaults_are_filled_in() {
+        let object = json!({ "spec": { "a": null, "port": null, "probe": {}, "list": [null, { "b": null }] }, "status": { "x": 1 } });
         assert_eq!(
             complete(&schema(), &object),
             json!({ "spec": { "port": 80, "probe": { "path": "/" }, "list": [null, {}] } })
         );
+    }
+
+    #[test]
+    fn nothing_is_missing_in_the_defaults_of_the_crd() {
+        let complete = |object: &Value| complete(&crd::schema(), object);
+        let once = complete(&minimal());
+        assert_eq!(complete(&once), once);
     }
 
     #[test]

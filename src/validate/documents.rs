@@ -89,9 +89,11 @@ fn message(error: &serde_saphyr::Error) -> String {
 
 /// Converts numbers without a fraction to integers, regardless of their notation: 1e3 is 1000.
 fn integers(value: &mut Value) {
+    /// The largest integer (2^53 - 1) up to which a float represents every integer exactly.
+    const LOSSLESS: f64 = 9_007_199_254_740_991.0;
     match value {
         Value::Number(number) if number.is_f64() => {
-            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e15);
+            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= LOSSLESS);
             if let Some(whole) = whole {
                 *number = Number::from(whole as i64);
             }

@@ -1,116 +1,50 @@
-//! Evaluates the CEL rules of the schema (`x-kubernetes-validations`), each on the value it is defined at.
+//! The CEL rules of the schema (`x-kubernetes-validations`), which kube evaluates.
 
-use std::collections::HashMap;
-
-use kube::core::cel::{CompiledSchema, Validator, compile_schema};
+use kube::core::cel::{CompiledSchema, Validator};
 use serde_json::Value;
 
-use super::{Problem, schema::child};
+use super::Problem;
 
-/// Keyword of the rules in a schema.
-const RULES: &str = "x-kubernetes-validations";
-
-/// The rules of a schema, compiled.
-pub(super) struct Rules {
-    /// Rules on the value itself. Rules below it are compiled separately: otherwise the library would report them with
-    /// paths that differ from the API server's.
-    own: Option<CompiledSchema>,
-    /// Rules of the fields of an object.
-    properties: HashMap<String, Rules>,
-    /// Rules of the entries of a list.
-    items: Option<Box<Rules>>,
-    /// Rules of the entries of a map.
-    entries: Option<Box<Rules>>,
+/// Evaluates the rules on `object`.
+pub(super) fn check(rules: &CompiledSchema, object: &Value, problems: &mut Vec<Problem>) {
+    let Err(failures) = Validator::new().validate_compiled(rules, object, None) else { return };
+    let mut failures = failures.into_vec();
+    // kube visits the fields of an object in no particular order. The sort is stable: rules of one field stay in theirs.
+    failures.sort_by(|a, b| a.field_path.cmp(&b.field_path));
+    problems.extend(failures.iter().map(|failure| problem(object, &failure.field_path, failure.message.trim())));
 }
 
-impl Rules {
-    /// Compiles all rules at and below `schema`.
-    pub(super) fn of(schema: &Value) -> Self {
-        let below = |keyword: &str| schema[keyword].is_object().then(|| Box::new(Self::of(&schema[keyword])));
-        let properties = schema["properties"].as_object().into_iter().flatten();
-        Self {
-            own: schema[RULES].is_array().then(|| own(schema)),
-            properties: properties.map(|(name, schema)| (name.clone(), Self::of(schema))).collect(),
-            items: below("items"),
-            entries: below("additionalProperties"),
-        }
-    }
-
-    /// Evaluates them on `value`, which is at `path`.
-    pub(super) fn check(&self, value: &Value, path: &str, problems: &mut Vec<Problem>) {
-        self.walk(&Validator::new(), value, path, problems);
-    }
-
-    fn walk(&self, validator: &Validator, value: &Value, path: &str, problems: &mut Vec<Problem>) {
-        if let Some(rules) = &self.own {
-            evaluate(validator, rules, value, path, problems);
-        }
-        match value {
-            Value::Object(fields) => {
-                for (name, value) in fields {
-                    if let Some(rules) = self.properties.get(name) {
-                        rules.walk(validator, value, &child(path, name), problems);
-                    } else if let Some(rules) = &self.entries {
-                        rules.walk(validator, value, &format!("{path}[{name}]"), problems);
-                    }
-                }
-            }
-            Value::Array(values) => {
-                let Some(rules) = &self.items else { return };
-                for (index, value) in values.iter().enumerate() {
-                    rules.walk(validator, value, &format!("{path}[{index}]"), problems);
-                }
-            }
-            _ => {}
-        }
+fn problem(object: &Value, path: &str, message: &str) -> Problem {
+    match object.pointer(&pointer(path)) {
+        Some(value) if !value.is_object() && !value.is_array() => Problem::invalid(path, value, message.to_owned()),
+        _ => Problem::rule(path, message),
     }
 }
 
-/// The rules of a schema, without the rules below it.
-fn own(schema: &Value) -> CompiledSchema {
-    let mut schema = schema.clone();
-    let own = schema[RULES].take();
-    drop_rules(&mut schema);
-    schema[RULES] = own;
-    compile_schema(&schema)
-}
-
-fn evaluate(validator: &Validator, rules: &CompiledSchema, value: &Value, path: &str, problems: &mut Vec<Problem>) {
-    let Err(failed) = validator.validate_compiled(rules, value, None) else { return };
-    for failure in failed {
-        let path = format!("{path}{}", failure.field_path);
-        problems.push(if value.is_object() || value.is_array() {
-            Problem::rule(&path, failure.message.trim())
-        } else {
-            Problem::invalid(&path, value, failure.message.trim().to_owned())
-        });
-    }
-}
-
-fn drop_rules(schema: &mut Value) {
-    match schema {
-        Value::Object(keywords) => {
-            keywords.remove(RULES);
-            keywords.values_mut().for_each(drop_rules);
-        }
-        Value::Array(values) => values.iter_mut().for_each(drop_rules),
-        _ => {}
-    }
+/// The JSON pointer of a path: `/spec/env/0/name` of `spec.env[0].name`.
+fn pointer(path: &str) -> String {
+    format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
 }
 
 #[cfg(test)]
 mod tests {
+    use kube::core::cel::compile_schema;
     use serde_json::json;
 
     use super::*;
+
+    /// Keyword of the rules in a schema.
+    const RULES: &str = "x-kubernetes-validations";
 
     fn rule(rule: &str) -> Value {
         json!([{ "rule": rule, "message": "say it differently" }])
     }
 
+    /// The problems that the rules of `schema`, which is that of the field `spec`, report for `value`.
     fn texts(schema: Value, value: Value) -> Vec<String> {
         let mut problems = Vec::new();
-        Rules::of(&schema).check(&value, "spec", &mut problems);
+        let rules = compile_schema(&json!({ "type": "object", "properties": { "spec": schema } }));
+        check(&rules, &json!({ "spec": value }), &mut problems);
         problems.iter().map(Problem::to_string).collect()
     }
 
@@ -125,20 +59,24 @@ mod tests {
 
     #[test]
     fn a_rule_on_a_scalar_reports_its_value() {
-        let schema = json!({ "type": "string", RULES: rule("self != 'x'") });
-        assert_eq!(texts(schema, json!("x")), [r#"spec: Invalid value: "x": say it differently"#]);
+        let list = json!({ "type": "array", "items": { "type": "string", RULES: rule("self != 'x'") } });
+        let schema = json!({ "type": "object", "properties": { "list": list } });
+        assert_eq!(
+            texts(schema, json!({ "list": ["y", "x"] })),
+            [r#"spec.list[1]: Invalid value: "x": say it differently"#]
+        );
     }
 
     #[test]
-    fn rules_below_lists_and_maps_are_evaluated_once_with_the_path_of_the_api_server() {
-        let inner = json!({ "type": "object", RULES: rule("false") });
-        let schema = json!({ "type": "object", RULES: rule("true"), "properties": {
-            "list": { "type": "array", "items": inner },
-            "map": { "type": "object", "additionalProperties": inner }
-        } });
+    fn the_rules_of_fields_are_reported_in_the_order_of_their_paths() {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let object = |value: Value| names.map(|name| (name, value.clone())).into_iter().collect::<Value>();
+        let failing = json!({ "type": "object", RULES: rule("false") });
+        let schema = json!({ "type": "object", RULES: rule("false"), "properties": object(failing) });
+        let expected = ["spec", "spec.a", "spec.b", "spec.c", "spec.d", "spec.e", "spec.f"];
         assert_eq!(
-            texts(schema, json!({ "list": [{}], "map": { "a.b/c": {} } })),
-            ["spec.list[0]: Invalid value: say it differently", "spec.map[a.b/c]: Invalid value: say it differently"]
+            texts(schema, object(json!({}))),
+            expected.map(|path| format!("{path}: Invalid value: say it differently"))
         );
     }
 

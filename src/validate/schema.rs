@@ -1,7 +1,6 @@
 //! The keywords of an OpenAPI schema, one function each. A keyword checks only values of types it applies to; a wrong type
 //! is reported once, by [`types`].
 
-use regex::bytes::RegexBuilder;
 use serde_json::{Map, Value};
 
 use super::{Problem, problem::go_float};
@@ -9,8 +8,8 @@ use super::{Problem, problem::go_float};
 type Keyword = fn(&Value, &Value, &str, &mut Vec<Problem>);
 
 /// All keywords, in the order in which they are checked.
-const KEYWORDS: [Keyword; 10] =
-    [types, text, number_format, maximum, minimum, list_size, map_size, enumeration, items, properties];
+const KEYWORDS: [Keyword; 11] =
+    [types, text, number_format, maximum, minimum, list_size, map_size, enumeration, items, properties, list_keys];
 
 /// Checks `value`, which is at `path`, against `schema` and everything below.
 pub(super) fn check(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
@@ -31,7 +30,7 @@ fn expected_types(schema: &Value) -> Vec<&str> {
 fn types(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let expected = expected_types(schema);
     let actual = type_of(value);
-    if expected.is_empty() || expected.contains(&actual) || (actual == "number" && fits_integer(schema, value)) {
+    if expected.is_empty() || expected.contains(&actual) {
         return;
     }
     match schema["format"].as_str() {
@@ -54,15 +53,7 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Whether a number without a fraction, such as 3.0, is accepted because an integer is expected.
-fn fits_integer(schema: &Value, value: &Value) -> bool {
-    /// The largest integer (2^53 - 1) up to which a float represents every integer exactly.
-    const LOSSLESS: f64 = 9_007_199_254_740_991.0;
-    let whole = value.as_f64().is_some_and(|float| float.fract() == 0.0 && float.abs() <= LOSSLESS);
-    whole && expected_types(schema).contains(&"integer")
-}
-
-/// `maxLength`, `minLength` and `pattern`: only the first violation is reported.
+/// `maxLength` and `minLength`.
 fn text(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let Some(text) = value.as_str() else { return };
     let length = text.chars().count() as i64;
@@ -71,30 +62,15 @@ fn text(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) 
     } else if let Some(minimum) = schema["minLength"].as_i64().filter(|minimum| length < *minimum) {
         let detail = format!("{path} in body should be at least {minimum} chars long");
         problems.push(Problem::invalid(path, value, detail));
-    } else if let Some(pattern) = schema["pattern"].as_str().filter(|pattern| !matches(pattern, text)) {
-        let detail = format!("{path} in body should match '{pattern}'");
-        problems.push(Problem::invalid(path, value, detail));
     }
-}
-
-/// Whether a text matches a pattern. Go's classes (`\s`, `\d`, `\w`) contain ASCII characters only.
-fn matches(pattern: &str, text: &str) -> bool {
-    let regex = RegexBuilder::new(pattern).unicode(false).build();
-    regex.expect("patterns of the schema are valid").is_match(text.as_bytes())
 }
 
 /// `format` of an integer: whether the number fits it.
 fn number_format(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
-    let Value::Number(number) = value else { return };
-    if schema["type"] != "integer" {
-        return;
-    }
-    let integer = number.as_i64().or_else(|| fits_integer(schema, value).then(|| value.as_f64().unwrap_or(0.0) as i64));
-    let format = schema["format"].as_str().filter(|format| ["int32", "int64"].contains(format));
-    let fits = integer.is_some_and(|integer| format != Some("int32") || i32::try_from(integer).is_ok());
-    if !fits {
-        let format = format.map_or("(default format)".to_owned(), |format| format!("with format {format}"));
-        problems.push(Problem::out_of_range(format!("Checked value must be of type integer {format} in {path}")));
+    let (Some(format), Value::Number(number)) = (schema["format"].as_str(), value) else { return };
+    if number.as_i64().is_none_or(|integer| format == "int32" && i32::try_from(integer).is_err()) {
+        let detail = format!("Checked value must be of type integer with format {format} in {path}");
+        problems.push(Problem::out_of_range(detail));
     }
 }
 
@@ -169,6 +145,29 @@ fn properties(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Prob
         .extend(required.filter(|name| !fields.contains_key(*name)).map(|name| Problem::required(&child(path, name))));
 }
 
+/// `x-kubernetes-list-map-keys`: no two entries have the same values of these fields.
+fn list_keys(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
+    let (Some(fields), Some(entries)) = (schema["x-kubernetes-list-map-keys"].as_array(), value.as_array()) else {
+        return;
+    };
+    if let Some(index) = entries.iter().position(|entry| !entry.is_object() && !entry.is_null()) {
+        let detail = "must be an object for an array of list-type map".to_owned();
+        problems.push(Problem::invalid(&format!("{path}[{index}]"), &entries[index], detail));
+        return;
+    }
+    let key = |entry: &Value| -> Map<String, Value> {
+        let fields = fields.iter().filter_map(Value::as_str);
+        fields.filter_map(|field| Some((field.to_owned(), entry.get(field)?.clone()))).collect()
+    };
+    let keys: Vec<Map<String, Value>> = entries.iter().map(key).collect();
+    for (index, key) in keys.iter().enumerate() {
+        // A key that occurs three times is reported once, at its first repetition.
+        if keys[..index].iter().filter(|other| *other == key).count() == 1 {
+            problems.push(Problem::duplicate(&format!("{path}[{index}]"), &Value::Object(key.clone())));
+        }
+    }
+}
+
 /// The path of the field `name` of the object at `path`.
 pub(super) fn child(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
@@ -179,6 +178,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::crd;
 
     /// The problems that `schema` reports for `value` at `spec.a`.
     fn texts(schema: Value, value: Value) -> Vec<String> {
@@ -197,8 +197,7 @@ mod tests {
             texts(integer.clone(), json!("80")),
             [r#"spec.a: Invalid value: "string": spec.a in body must be of type integer: "string""#]
         );
-        assert_eq!(texts(integer.clone(), json!(80)), NONE);
-        assert_eq!(texts(integer, json!(80.0)), NONE);
+        assert_eq!(texts(integer, json!(80)), NONE);
         assert_eq!(
             texts(json!({ "type": "string" }), json!(null)),
             [r#"spec.a: Invalid value: "null": spec.a in body must be of type string: "null""#]
@@ -224,13 +223,9 @@ mod tests {
 
     #[test]
     fn a_quantity_is_an_integer_or_a_string() {
-        let quantity = json!({ "x-kubernetes-int-or-string": true, "pattern": "^[0-9]+m?$" });
+        let quantity = json!({ "x-kubernetes-int-or-string": true });
         assert_eq!(texts(quantity.clone(), json!(1)), NONE);
         assert_eq!(texts(quantity.clone(), json!("500m")), NONE);
-        assert_eq!(
-            texts(quantity.clone(), json!("5x")),
-            [r#"spec.a: Invalid value: "5x": spec.a in body should match '^[0-9]+m?$'"#]
-        );
         assert_eq!(
             texts(quantity, json!(1.5)),
             [r#"spec.a: Invalid value: "number": spec.a in body must be of type integer,string: "number""#]
@@ -238,24 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_violated_bound_of_a_string_is_reported() {
-        let schema = json!({ "type": "string", "minLength": 2, "maxLength": 3, "pattern": "^[a-z]+$" });
-        assert_eq!(texts(schema.clone(), json!("ABCD")), ["spec.a: Too long: may not be more than 3 bytes"]);
+    fn the_length_of_a_string_is_bounded_in_characters() {
+        let schema = json!({ "type": "string", "minLength": 2, "maxLength": 3 });
+        assert_eq!(texts(schema.clone(), json!("abcd")), ["spec.a: Too long: may not be more than 3 bytes"]);
         assert_eq!(
-            texts(schema.clone(), json!("A")),
-            [r#"spec.a: Invalid value: "A": spec.a in body should be at least 2 chars long"#]
+            texts(schema.clone(), json!("ä")),
+            [r#"spec.a: Invalid value: "ä": spec.a in body should be at least 2 chars long"#]
         );
-        assert_eq!(
-            texts(schema.clone(), json!("AB")),
-            [r#"spec.a: Invalid value: "AB": spec.a in body should match '^[a-z]+$'"#]
-        );
-        assert_eq!(texts(schema, json!("ab")), NONE);
-    }
-
-    #[test]
-    fn lengths_count_characters_and_classes_contain_ascii_only() {
-        assert_eq!(texts(json!({ "type": "string", "maxLength": 2 }), json!("äö")), NONE);
-        assert_eq!(texts(json!({ "type": "string", "pattern": r"^\S+$" }), json!("a\u{a0}b")), NONE);
+        assert_eq!(texts(schema, json!("äöü")), NONE);
     }
 
     #[test]
@@ -277,10 +262,10 @@ mod tests {
     fn a_large_bound_is_printed_as_integer_or_float_like_the_value() {
         let schema = json!({ "type": "integer", "maximum": 1_000_000 });
         let expected = |value, bound| {
-            [format!("spec.a: Invalid value: {value}: spec.a in body should be less than or equal to {bound}")]
+            format!("spec.a: Invalid value: {value}: spec.a in body should be less than or equal to {bound}")
         };
-        assert_eq!(texts(schema.clone(), json!(2_000_000)), expected("2000000", "1000000"));
-        assert_eq!(texts(schema, json!(2e6)), expected("2000000", "1e+06"));
+        assert_eq!(texts(schema.clone(), json!(2_000_000)), [expected("2000000", "1000000")]);
+        assert_eq!(texts(schema, json!(1e300))[1..], [expected("1e+300", "1e+06")]);
     }
 
     #[test]
@@ -316,5 +301,81 @@ mod tests {
     fn only_missing_required_fields_are_reported() {
         let schema = json!({ "type": "object", "required": ["b"], "properties": { "b": {}, "c": {} } });
         assert_eq!(texts(schema, json!({ "c": 1 })), ["spec.a.b: Required value"]);
+    }
+    /// The problems of a list whose entries are distinguished by `name`.
+    fn of_list(entries: Value) -> Vec<String> {
+        let list = json!({ "type": "array", "x-kubernetes-list-map-keys": ["name"], "items": {} });
+        texts(list, entries)
+    }
+
+    #[test]
+    fn a_key_that_is_repeated_is_reported_once() {
+        let entries = json!([{ "name": "a" }, { "name": "b" }, { "name": "a" }, { "name": "a", "value": 1 }]);
+        assert_eq!(of_list(entries), [r#"spec.a[2]: Duplicate value: {"name":"a"}"#]);
+    }
+
+    #[test]
+    fn different_keys_are_accepted_and_two_missing_keys_are_equal() {
+        assert_eq!(of_list(json!([{ "name": "a" }, { "name": "b" }, {}])), NONE);
+        assert_eq!(of_list(json!([{}, { "value": "x" }])), ["spec.a[1]: Duplicate value: {}"]);
+    }
+
+    #[test]
+    fn entries_with_keys_are_objects() {
+        assert_eq!(
+            of_list(json!([{ "name": "a" }, "b", "c"])),
+            [r#"spec.a[1]: Invalid value: "b": must be an object for an array of list-type map"#]
+        );
+    }
+
+    #[test]
+    fn the_crd_uses_only_what_is_checked() {
+        only_what_is_checked(&crd::schema()["properties"]["spec"], "spec", false);
+    }
+
+    /// Fails when `schema`, that of the field at `path`, has a keyword that nothing here checks.
+    fn only_what_is_checked(schema: &Value, path: &str, in_map: bool) {
+        const CHECKED: [&str; 17] = [
+            "type",
+            "format",
+            "maxLength",
+            "minLength",
+            "maximum",
+            "minimum",
+            "maxItems",
+            "minItems",
+            "maxProperties",
+            "enum",
+            "items",
+            "properties",
+            "additionalProperties",
+            "required",
+            "x-kubernetes-int-or-string",
+            "default",
+            "description",
+        ];
+        /// The API server reports an entry of a map as `labels[key]` for these, and as `labels.key` for all others.
+        const NOT_IN_MAPS: [&str; 3] =
+            ["x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"];
+        for (keyword, value) in schema.as_object().into_iter().flatten() {
+            let keyword = keyword.as_str();
+            let checked = CHECKED.contains(&keyword) || (!in_map && NOT_IN_MAPS.contains(&keyword));
+            assert!(checked, "validation does not check {keyword} of {path}");
+            match keyword {
+                "x-kubernetes-list-type" => assert_eq!(value, "map", "{path}"),
+                "format" => assert!(schema["type"] == "integer" && (value == "int32" || value == "int64"), "{path}"),
+                _ => {}
+            }
+        }
+        assert!(schema["type"] != "integer" || schema["format"].is_string(), "{path} has no format");
+        assert!(!expected_types(schema).is_empty(), "{path} has no type");
+        for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+            only_what_is_checked(schema, &child(path, name), in_map);
+        }
+        for (below, in_map) in [("items", in_map), ("additionalProperties", true)] {
+            if schema[below].is_object() {
+                only_what_is_checked(&schema[below], &child(path, below), in_map);
+            }
+        }
     }
 }
