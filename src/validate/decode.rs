@@ -8,7 +8,10 @@ use kube::core::cel::apply_defaults;
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value};
 
-use super::{Problem, schema::child};
+use super::{
+    Problem,
+    schema::{self, child},
+};
 
 /// The schema of Kubernetes' metadata.
 static METADATA: LazyLock<Schema> = LazyLock::new(|| schema_for!(ObjectMeta));
@@ -96,8 +99,7 @@ fn unknown_fields(schema: &Value, object: &Map<String, Value>) -> Vec<String> {
 }
 
 fn field(schema: &Value, name: &str, value: &Value, path: &str, unknown: &mut Vec<String>) {
-    // Its own schema, or that of a map's values.
-    match [&schema["properties"][name], &schema["additionalProperties"]].into_iter().find(|schema| schema.is_object()) {
+    match schema::field(schema, name) {
         Some(schema) => fields(schema, value, &child(path, name), unknown),
         None => unknown.push(child(path, name)),
     }
@@ -179,7 +181,8 @@ mod tests {
 
     #[test]
     fn null_means_absent_and_defaults_are_filled_in() {
-        let object = json!({ "spec": { "a": null, "port": null, "probe": {}, "list": [null, { "b": null }] }, "status": { "x": 1 } });
+        let spec = json!({ "a": null, "port": null, "probe": {}, "list": [null, { "b": null }] });
+        let object = json!({ "spec": spec, "status": { "x": 1 } });
         assert_eq!(
             complete(&schema(), &object),
             json!({ "spec": { "port": 80, "probe": { "path": "/" }, "list": [null, {}] } })

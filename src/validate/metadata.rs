@@ -11,6 +11,8 @@ const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 const LABEL_NAME: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 /// Pattern of a label value, as Kubernetes prints it in errors.
 const LABEL_VALUE: &str = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?";
+/// Largest total size of all keys and values of the annotations, in bytes: Kubernetes' limit.
+const ANNOTATIONS_SIZE: i64 = 262_144;
 
 /// Checks the metadata of `object`.
 pub(super) fn check(object: &Value, problems: &mut Vec<Problem>) {
@@ -25,6 +27,10 @@ pub(super) fn check(object: &Value, problems: &mut Vec<Problem>) {
     }
     for (key, _) in texts(&metadata["annotations"]) {
         report("metadata.annotations", key, label_key(&key.to_lowercase()), problems);
+    }
+    let size: usize = texts(&metadata["annotations"]).map(|(key, value)| key.len() + value.len()).sum();
+    if size as i64 > ANNOTATIONS_SIZE {
+        problems.push(Problem::too_long("metadata.annotations", ANNOTATIONS_SIZE));
     }
 }
 
@@ -124,5 +130,14 @@ mod tests {
             assert_eq!(texts_of(json!({ "name": "x", "labels": { key: "" } })).len(), problems, "{key}");
         }
         assert_eq!(texts_of(json!({ "name": "x", "labels": { "a": "-" } })).len(), 1);
+    }
+
+    #[test]
+    fn the_total_size_of_annotations_is_bounded() {
+        let annotations = json!({ "a": "x".repeat(200_000), "b": "x".repeat(100_000) });
+        assert_eq!(
+            texts_of(json!({ "name": "x", "annotations": annotations })),
+            ["metadata.annotations: Too long: may not be more than 262144 bytes"]
+        );
     }
 }

@@ -141,6 +141,10 @@ fn quote_text(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
             control if control.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(control))),
             odd if odd.is_control() || (odd.is_whitespace() && odd != ' ') => {
                 quoted.push_str(&format!("\\u{:04x}", u32::from(odd)));

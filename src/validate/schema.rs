@@ -134,9 +134,7 @@ fn items(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>)
 fn properties(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let Some(fields) = value.as_object() else { return };
     for (name, value) in fields {
-        let known = &schema["properties"][name];
-        let schema = if known.is_object() { known } else { &schema["additionalProperties"] };
-        if schema.is_object() {
+        if let Some(schema) = field(schema, name) {
             check(schema, value, &child(path, name), problems);
         }
     }
@@ -168,6 +166,11 @@ fn list_keys(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Probl
     }
 }
 
+/// The schema of a field: its own, or that of a map's values. None when it is unknown.
+pub(super) fn field<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+    [&schema["properties"][name], &schema["additionalProperties"]].into_iter().find(|schema| schema.is_object())
+}
+
 /// The path of the field `name` of the object at `path`.
 pub(super) fn child(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
@@ -175,6 +178,7 @@ pub(super) fn child(path: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::cel::apply_defaults;
     use serde_json::json;
 
     use super::*;
@@ -302,6 +306,7 @@ mod tests {
         let schema = json!({ "type": "object", "required": ["b"], "properties": { "b": {}, "c": {} } });
         assert_eq!(texts(schema, json!({ "c": 1 })), ["spec.a.b: Required value"]);
     }
+
     /// The problems of a list whose entries are distinguished by `name`.
     fn of_list(entries: Value) -> Vec<String> {
         let list = json!({ "type": "array", "x-kubernetes-list-map-keys": ["name"], "items": {} });
@@ -369,6 +374,9 @@ mod tests {
         }
         assert!(schema["type"] != "integer" || schema["format"].is_string(), "{path} has no format");
         assert!(!expected_types(schema).is_empty(), "{path} has no type");
+        // kube does not fill in defaults within a default.
+        let default = &schema["default"];
+        assert_eq!(apply_defaults(schema, default), *default, "the default of {path} is not complete");
         for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
             only_what_is_checked(schema, &child(path, name), in_map);
         }
