@@ -31,7 +31,7 @@ const BASELINE: f64 = 720.0;
 /// The load of the last interval, as a factor of the mean over the window, from which on a sample teaches nothing. The latency is
 /// that of the new load, the mean is still mostly that of the old one: replicas seem to serve much less than they do, most of
 /// all when requests begin on idle servers, where the first ones are slow as well.
-pub(super) const RISES: f64 = 1.2;
+const RISES: f64 = 1.2;
 /// A latency above this many times the target shows that the load is too high, but hardly by how much.
 const OVERLOADED: f64 = 2.0;
 
@@ -71,6 +71,11 @@ impl Now {
         ((full - self.speed).abs() + warming.max(0.0)) / full.max(1.0)
     }
 
+    /// Whether the load has just risen, so that latency and load of the window are of two loads, see [`RISES`].
+    pub fn is_mixed(&self) -> bool {
+        self.rise > RISES
+    }
+
     /// Requests per second per replica.
     pub fn load(&self) -> f64 {
         self.rate / if self.steady { f64::from(self.replicas.ready) } else { self.speed }
@@ -101,8 +106,8 @@ impl Learned {
 
     /// Learns from a measured state.
     pub(super) fn learn(&mut self, policy: &Policy, state: &Now, around: &Circumstances) {
-        let is_mixed = around.partial || state.rise > RISES;
-        let Some(latency) = state.latency.filter(|_| !is_mixed) else { return };
+        let teaches = !around.partial && !state.is_mixed();
+        let Some(latency) = state.latency.filter(|_| teaches) else { return };
         let requests = state.rate * policy.common.window;
         let sample = Sample { load: state.load(), requests, latency, cpu: around.cpu };
         let knows = self.capacity != Capacity::default();

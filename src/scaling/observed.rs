@@ -63,16 +63,22 @@ impl Signals {
         self.cpu.value().filter(|_| self.outside.limited)
     }
 
+    /// CPU use of the ready replicas in the last interval, 0 to 1 or more: the measured one is a mean over the window, in which a
+    /// crowd may have only just begun. `rise`: how many times the mean over the window the load of the last interval was.
+    pub(super) fn cpu_now(&self, rise: f64) -> Option<f64> {
+        let rate = self.rate.value()?;
+        let latest = self.latest_rate().unwrap_or(rate) / rate.max(f64::MIN_POSITIVE);
+        Some(self.limited_cpu()? * rise.max(latest))
+    }
+
     /// Capacity of one replica by CPU: requests per second at full CPU use, from the CPU that served requests take now.
     ///
-    /// None unless the replicas are at the end of their CPU: they refuse requests, or use all of it. `rise`: how many times the mean
-    /// over the window the load of the last interval was.
+    /// None unless the replicas are at the end of their CPU: they refuse requests, or use all of it. `rise`: as for
+    /// [`Self::cpu_now`].
     pub(super) fn capacity_by_cpu(&self, rise: f64) -> Option<f64> {
         let (rate, cpu) = (self.rate.value()?, self.limited_cpu().filter(|cpu| *cpu > 0.0)?);
-        // The CPU use is a mean over the window, in which a crowd may have only just begun.
-        let cpu_now = cpu * rise.max(self.latest_rate().unwrap_or(rate) / rate.max(f64::MIN_POSITIVE));
         // Servers that fail requests without much CPU use have another cause.
-        if cpu_now < if self.failing() { REFUSING } else { BUSY } {
+        if self.cpu_now(rise)? < if self.failing() { REFUSING } else { BUSY } {
             return None;
         }
         let served = rate - self.failed.value().unwrap_or(0.0);

@@ -57,7 +57,7 @@ use super::decision::{Decision, Inputs, Limit};
 use super::forecast::{Expected, Forecast};
 use super::guard::Guard;
 pub use super::learned::Learned;
-use super::learned::{Circumstances, Now, RISES};
+use super::learned::{Circumstances, Now};
 use super::memory::RecentPeak;
 use super::observed::BUSY;
 pub use super::observed::{Replicas, Signals};
@@ -161,10 +161,9 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
             let prior = history.learned.baseline.or(policy.requests_per_replica);
             // Without a prior the capacity is only a guess. Replicas with CPU to spare are enough all the same when they are well
             // within the target, and when requests have only just begun: the first ones of idle servers are slow.
-            let cpu = signals.limited_cpu();
-            let comfortable =
-                cpu.is_none_or(|cpu| cpu < BUSY) && state.latency.is_some_and(|latency| latency <= policy.target / 2.0);
-            let begins = state.rise > RISES && cpu.is_some_and(|cpu| cpu * state.rise < BUSY);
+            let idle = signals.limited_cpu().is_none_or(|cpu| cpu < BUSY);
+            let comfortable = idle && state.latency.is_some_and(|latency| latency <= policy.target / 2.0);
+            let begins = state.is_mixed() && signals.cpu_now(state.rise).is_some_and(|cpu| cpu < BUSY);
             let most = replicas.current.max(1).saturating_mul(if comfortable || begins { 1 } else { 2 });
             desired = if prior.is_none() { desired.min(most) } else { desired };
         }
