@@ -19,28 +19,33 @@ fn main() {
     // All start at once: `turn::Turn` decides what runs together.
     arguments.test_threads.get_or_insert(6);
     let trials = vec![
-        Trial::test("kafka::workers_catch_up_with_a_topic", || finish(kafka::workers_catch_up_with_a_topic())),
-        Trial::test("rq::workers_catch_up_with_a_queue", || finish(rq::workers_catch_up_with_a_queue())),
-        Trial::test("latency::servers_keep_their_latency_under_load", || {
-            finish(latency::servers_keep_their_latency_under_load())
-        }),
+        trial("kafka::workers_catch_up_with_a_topic", kafka::workers_catch_up_with_a_topic),
+        trial("rq::workers_catch_up_with_a_queue", rq::workers_catch_up_with_a_queue),
+        trial("latency::servers_keep_their_latency_under_load", latency::servers_keep_their_latency_under_load),
         // Takes a quarter of an hour, which `cargo test --workspace` does not have. Run it alone on a quiet machine: its limit of
         // a fifth is close, because new replicas take 8 to 10 s to start, and the time until the plain HPA's first order varies
         // between 20 and 46 s.
-        Trial::test("crowd::a_crowd_does_not_blind_the_scaler", || finish(crowd::a_crowd_does_not_blind_the_scaler()))
+        trial("crowd::a_crowd_does_not_blind_the_scaler", crowd::a_crowd_does_not_blind_the_scaler)
             .with_ignored_flag(true),
-        Trial::test("overload::servers_stay_ready_and_serve_their_capacity", || {
-            finish(crowd::overloaded_servers_stay_ready_and_serve_their_capacity())
-        }),
-        Trial::test("outage::replicas_hold_while_prometheus_is_down", || {
-            finish(outage::replicas_hold_while_prometheus_is_down())
-        }),
+        trial(
+            "overload::servers_stay_ready_and_serve_their_capacity",
+            crowd::overloaded_servers_stay_ready_and_serve_their_capacity,
+        ),
+        trial("outage::replicas_hold_while_prometheus_is_down", outage::replicas_hold_while_prometheus_is_down),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// Runs a test on its own runtime.
-fn finish(test: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(test).map_err(|error| Failed::from(format!("{error:#}")))
+/// A test on its own runtime. What it reports when it fails is printed at once: the tests after it take many minutes.
+fn trial<F: Future<Output = anyhow::Result<()>>>(
+    name: &'static str,
+    test: impl FnOnce() -> F + Send + 'static,
+) -> Trial {
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(test()).map_err(|error| {
+            eprintln!("{name} failed: {error:#}");
+            Failed::from("its report is printed above, where it failed")
+        })
+    })
 }
