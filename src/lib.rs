@@ -2,8 +2,15 @@
 //! monitor it.
 //!
 //! ```text
-//! RecommenderModel -> model (validated) -> decide -> render -> apply -> status -> write
+//! reconcile: RecommenderModel -> model (validated) -> observe -> decide -> render -> apply -> report (status, Events)
+//!                                                        |  ^
+//!                                       what is observed |  | what is decided on replicas; a change enqueues the object
+//!                                                        v  |
+//! tick:      metric source -> signals (read, published) -> decide (replicas)
 //! ```
+//!
+//! Decisions are pure: [`training`] what to train, [`promotion`] what serves, `replicas` how many. A decision that depends on
+//! signals reads those that were published last; none of them queries a source.
 
 pub mod api;
 pub mod apply;
@@ -17,6 +24,7 @@ pub mod monitoring;
 pub mod observe;
 pub mod promotion;
 pub mod render;
+mod replicas;
 pub mod scaling;
 pub mod series;
 pub mod signals;

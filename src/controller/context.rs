@@ -6,7 +6,14 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{memory::Memory, queue::Waiting, scaler::Scaler};
-use crate::{api::Guarded, apply::Cluster, leader::Fence, observe::Cache, signals::Kubelets, telemetry::Metrics};
+use crate::{
+    api::Guarded,
+    apply::Cluster,
+    leader::Fence,
+    observe::Cache,
+    signals::{Kubelets, Published},
+    telemetry::Metrics,
+};
 
 /// The clients, caches and queues of one scope.
 pub struct Context {
@@ -15,6 +22,8 @@ pub struct Context {
     pub(super) cache: Arc<Cache>,
     pub(super) memory: Memory,
     pub(super) scaler: Scaler,
+    /// The signals of all objects, for every decision.
+    pub(super) signals: Arc<Published>,
     pub(super) kubelets: Kubelets,
     /// Enqueues objects for other reasons than a change in the cluster.
     pub(super) enqueue: mpsc::UnboundedSender<ObjectRef<Guarded>>,

@@ -1,4 +1,4 @@
-//! Watches, the queue, and what surrounds every reconcile: deadline, panics, back-off, metrics.
+//! Watches, the queue, and what surrounds every reconcile: deadline, panics, back-off, metrics; and the ticks beside them.
 
 mod context;
 mod error;
@@ -36,7 +36,7 @@ use crate::{
     apply::Cluster,
     leader::Fence,
     observe::{Cache, Enqueue, Scope, WATCH_SECONDS, watch, watch_children},
-    signals::{Kubelets, SourceConfig},
+    signals::{Kubelets, Published, SourceConfig},
     status,
     telemetry::{Health, Metrics},
 };
@@ -77,6 +77,7 @@ pub async fn run(
     metrics.initialize_failures(Error::CLASSES);
     let stop = stop.boxed().shared();
     let (waiting, permits) = (Arc::default(), Arc::new(Semaphore::new(settings.concurrency.into())));
+    let signals = Arc::new(Published::new(settings.sources.iter().map(|source| source.name.as_str())));
     let (mut caches, mut contexts, mut work) = (Vec::new(), Vec::new(), Vec::new());
     for scope in &settings.scopes {
         let (store, writer) = reflector::store();
@@ -87,6 +88,7 @@ pub async fn run(
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
+            signals: Arc::clone(&signals),
             kubelets: Kubelets::new(client.clone(), scope.clone()),
             enqueue,
             waiting: Arc::clone(&waiting),
@@ -104,7 +106,7 @@ pub async fn run(
     tokio::select! {
         _ = futures::future::join_all(work) => {}
         () = beat(&health, &metrics, caches) => {}
-        () = scaler::run(settings.sources, contexts, metrics.clone()) => {}
+        () = scaler::run(settings.sources, signals, contexts, metrics.clone()) => {}
         () = too_long => tracing::warn!("aborted the reconciles that were still running"),
     }
     anyhow::ensure!(stop.peek().is_some(), "the work queue ended by itself");

@@ -1,19 +1,20 @@
 //! One reconcile of one object, step by step.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 
-use super::{context::Context, error::Error, report, runs, scaler};
+use super::{context::Context, error::Error, report, runs};
 use crate::{
     api::{Guarded, RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Desired, Outcome},
     kinds::Kind,
     model::{Identity, Model, Workload},
-    observe::{ChildState, Children},
+    observe::{ChildState, Children, ExternalAutoscaler},
     promotion::{self, Rollout},
     render::{self, Child, Decided},
+    replicas::{self, Observation},
     status::{self, Event, FIRST_METRICS, Scaling},
     training::{self, Decision, Plan},
 };
@@ -30,23 +31,31 @@ struct Reconcile {
 /// What is observed of an object at one time, without a request.
 struct Observed {
     children: Children,
-    /// What the last scaling tick decided on replicas, and the external autoscalers.
-    scaling: Scaling,
+    /// External autoscalers, by the Deployment they scale.
+    external: BTreeMap<String, ExternalAutoscaler>,
+    /// What the last tick decided on replicas.
+    ticked: replicas::Decided,
 }
 
 /// What is decided in a reconcile.
 struct Decisions {
     training: Decision,
     rollout: Rollout,
+    scaling: Scaling,
+    /// Replicas to set at once, by Deployment.
+    orders: Vec<(String, i32)>,
 }
 
 /// Brings the cluster in line with an object:
 ///
-/// 1. validate the object, and observe its cached children and what the last scaling tick decided on replicas (no request)
-/// 2. decide what to train and what to serve (pure)
+/// 1. validate the object, and observe its cached children and what the last tick decided on replicas (no request)
+/// 2. decide what to train, what to serve, and which replicas to set (pure)
 /// 3. render the children (pure, cannot fail)
 /// 4. apply what is not as desired, delete what is no longer desired, order the replicas that were newly decided
-/// 5. compute the status (pure) and write it if it changed
+/// 5. report: observe the children again, compute the status (pure), and write it if it changed
+///
+/// What is published for all objects is read in the first step, and only there: the caches of the watches, the decisions of
+/// the ticks ([`super::scaler`]), and, for decisions that need them, the signals (`context.signals`).
 ///
 /// # Errors
 /// What could not be done and is retried.
@@ -59,16 +68,12 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
         Err(message) => return reconcile.refuse(context, &message).await,
     };
     let observed = reconcile.observe(context, &model);
-
     let decisions = reconcile.decide(&model, &observed);
     let desired = reconcile.render(&model, &decisions, &observed);
-    let orders = reconcile.orders(&model, &observed);
-    let outcome = reconcile.apply(context, &decisions, &desired, &orders, &observed.children).await;
-
-    let observed = Observed { children: reconcile.children(context), ..observed };
-    let status = reconcile.status(&model, &decisions, &observed, &outcome);
-    reconcile.report(context, &decisions, &status, &outcome).await?;
-    reconcile.next(&model, &decisions.training, &observed.children, outcome)
+    let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed.children).await;
+    let children = reconcile.children(context);
+    reconcile.report(context, &model, &decisions, &children, &outcome).await?;
+    reconcile.next(&model, &decisions.training, &children, outcome)
 }
 
 impl Reconcile {
@@ -110,23 +115,27 @@ impl Reconcile {
         context.cache.children(&self.identity.namespace, &self.identity.base)
     }
 
-    /// The scaler gets the object's workloads and pods, which its next ticks decide on.
     fn observe(&self, context: &Context, model: &Model) -> Observed {
-        let children = self.children(context);
-        let decided = context.scaler.reconcile(model, &children, &self.prior, context.metrics.scaling(), self.now);
         let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
         let external = scaled.filter_map(|workload| {
             let external = context.cache.external_autoscaler(&self.identity.namespace, &workload.deployment)?;
             Some((workload.deployment, external))
         });
-        Observed { scaling: Scaling { decided, external: external.collect() }, children }
+        Observed {
+            children: self.children(context),
+            external: external.collect(),
+            ticked: context.scaler.decided(&self.uid),
+        }
     }
 
     fn decide(&self, model: &Model, observed: &Observed) -> Decisions {
         let training = self.training(model, &observed.children);
         let inputs = promotion::Inputs::new(&self.identity, &training.versions, &self.prior, &observed.children);
         let rollout = Rollout::decide(&inputs);
-        Decisions { training, rollout }
+        let decided = replicas::decided(model, &self.prior, &observed.ticked);
+        let scaling = Scaling { decided, external: observed.external.clone() };
+        let orders = self.orders(model, &scaling, &observed.children);
+        Decisions { training, rollout, scaling, orders }
     }
 
     fn training(&self, model: &Model, children: &Children) -> Decision {
@@ -154,11 +163,11 @@ impl Reconcile {
     }
 
     fn render(&self, model: &Model, decisions: &Decisions, observed: &Observed) -> Vec<Child> {
-        let (Decisions { training, rollout }, Observed { children, scaling }) = (decisions, observed);
+        let Decisions { training, rollout, scaling, .. } = decisions;
         // Until something is decided, the current replicas stay.
         let replicas = |workload: Workload| {
             let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
-            let current = || children.deployment(&workload.deployment, &self.uid).map(|state| state.desired);
+            let current = || observed.children.deployment(&workload.deployment, &self.uid).map(|state| state.desired);
             Some((decided.or_else(current)?, workload.deployment))
         };
         let decided = Decided {
@@ -171,27 +180,29 @@ impl Reconcile {
         render::children(model, &decided)
     }
 
-    /// Replicas to set, by Deployment: those that were newly decided, see [`scaler::replicas_to_order`]. An external autoscaler
-    /// takes precedence.
-    fn orders(&self, model: &Model, observed: &Observed) -> Vec<(String, i32)> {
-        let Observed { children, scaling } = observed;
+    /// Replicas to set, by Deployment: those that were newly decided, see [`replicas::to_order`]. An external autoscaler takes
+    /// precedence.
+    fn orders(&self, model: &Model, scaling: &Scaling, children: &Children) -> Vec<(String, i32)> {
         let ours = model.workloads().into_iter().filter(|of| !scaling.external.contains_key(&of.deployment));
         let order = |workload: Workload| {
             let current = children.deployment(&workload.deployment, &self.uid)?.desired;
-            let replicas = scaler::replicas_to_order(&self.prior, &workload, &scaling.decided, current)?;
+            let replicas = replicas::to_order(&self.prior, &workload, &scaling.decided, current)?;
             Some((workload.deployment, replicas))
         };
         ours.filter_map(order).collect()
     }
 
+    /// Before the first request, the ticks get what was observed: they decide on it until the next reconcile.
     async fn apply(
         &self,
         context: &Context,
+        model: &Model,
         decisions: &Decisions,
         desired: &[Child],
-        orders: &[(String, i32)],
         children: &Children,
     ) -> Outcome {
+        let observation = Observation::new(model, children, &self.prior, self.now);
+        context.scaler.observe(&self.uid, observation, context.metrics.scaling(), self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let desired = Desired {
             identity: &self.identity,
@@ -199,7 +210,7 @@ impl Reconcile {
             children: desired,
             serving_decided: decisions.rollout.serve.is_some(),
             jobs_to_delete: &ended.map(|run| (run.job.as_str(), run.uid.as_str())).collect::<Vec<_>>(),
-            replicas: orders,
+            replicas: &decisions.orders,
             corrections: &context.memory.corrections(&self.uid),
             now: self.now,
         };
@@ -210,7 +221,7 @@ impl Reconcile {
         &self,
         model: &Model,
         decisions: &Decisions,
-        observed: &Observed,
+        children: &Children,
         outcome: &Outcome,
     ) -> RecommenderModelStatus {
         status::compute(&status::Inputs {
@@ -218,8 +229,8 @@ impl Reconcile {
             prior: &self.prior,
             training: &decisions.training,
             rollout: &decisions.rollout,
-            scaling: &observed.scaling,
-            children: &observed.children,
+            scaling: &decisions.scaling,
+            children,
             problems: &outcome.problems,
             now: self.now,
         })
@@ -228,10 +239,12 @@ impl Reconcile {
     async fn report(
         &self,
         context: &Context,
+        model: &Model,
         decisions: &Decisions,
-        next: &RecommenderModelStatus,
+        children: &Children,
         outcome: &Outcome,
     ) -> Result<(), Error> {
+        let next = &self.status(model, decisions, children, outcome);
         let failed =
             next.training.as_ref().and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded);
         let serves = decisions.rollout.serve.is_some();

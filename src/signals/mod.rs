@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! source (config) -> one query per series for all objects (client) -> newest samples (answer) -> signals (readings)
+//!        -> published, for every decision
 //! ```
 //!
 //! A query is a range of a plain series, as in `recommender:lag_messages{recommender!=""}[30s]`: only ranges contain the
@@ -26,6 +27,7 @@ pub mod config;
 mod failure;
 mod kubelet;
 mod past;
+mod published;
 mod reader;
 mod readings;
 mod reason;
@@ -46,6 +48,7 @@ mod wire;
 pub use config::{ConfigError, SourceConfig};
 pub use kubelet::{FailedProbe, Kubelets, PodCpu};
 pub use past::{Subject, past};
+pub use published::Published;
 pub use reader::Reader;
 pub use readings::{Quality, ReadStats, Readings, Sampled};
 pub use servers::Servers;

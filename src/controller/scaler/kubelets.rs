@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::SocketAddr,
     time::Duration,
 };
 
@@ -12,16 +11,10 @@ use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::{
-    Scaler,
-    evidence::Evidence,
-    own_cpu::{OwnCpu, Reading},
-    pods::Pods,
-    policy::MetricsEndpoint,
-};
+use super::Scaler;
 use crate::{
     controller::context::Context,
-    scaling::overload::ProbeFailure,
+    replicas::{Evidence, OwnCpu, Reading, Unresponsive},
     signals::{FailedProbe, PodCpu, Servers},
 };
 
@@ -42,30 +35,19 @@ const NAMESPACES: usize = 5;
 #[derive(Clone, Debug)]
 pub struct UnresponsiveWorkload {
     uid: String,
-    namespace: String,
     workload: String,
-    pods: Pods,
-    /// CPU limit of each server, cores. None without a limit.
-    cores: Option<f64>,
-    /// Endpoint of the servers' metrics, when the metric source does not measure them.
-    metrics: Option<MetricsEndpoint>,
+    servers: Unresponsive,
 }
 
 impl Scaler {
     /// The workloads with servers that did not answer at the last tick.
     pub fn unresponsive(&self) -> Vec<UnresponsiveWorkload> {
         let objects = self.lock();
-        let workloads = objects.iter().flat_map(|(uid, object)| {
-            object.workloads.iter().filter_map(move |(workload, scaled)| {
-                let (pods, cores) = (scaled.unresponsive_pods()?.clone(), scaled.cores());
-                Some(UnresponsiveWorkload {
-                    uid: uid.clone(),
-                    namespace: object.namespace.clone(),
-                    workload: workload.clone(),
-                    pods,
-                    cores,
-                    metrics: scaled.unmeasured().cloned(),
-                })
+        let workloads = objects.iter().flat_map(|(uid, memory)| {
+            memory.unresponsive().map(move |(workload, servers)| UnresponsiveWorkload {
+                uid: uid.clone(),
+                workload: workload.clone(),
+                servers,
             })
         });
         workloads.collect()
@@ -73,7 +55,7 @@ impl Scaler {
 
     /// Records the CPU use that a workload's servers report themselves.
     pub fn record_own_cpu(&self, of: &UnresponsiveWorkload, own: &OwnCpu) {
-        self.record(of, |evidence| evidence.own_cpu = of.cores.and_then(|cores| own.share(cores)));
+        self.record(of, |evidence| of.servers.after_own_cpu(evidence, own));
     }
 
     /// Records what the kubelets report about a workload. A failed query keeps the earlier value.
@@ -83,21 +65,15 @@ impl Scaler {
         cpu: &Result<Vec<PodCpu>, String>,
         probes: Option<&[FailedProbe]>,
     ) {
-        self.record(of, |evidence| {
-            match cpu {
-                Ok(cpu) => (evidence.cpu, evidence.cpu_error) = (of.use_of_cpu(cpu), of.why_no_cpu()),
-                Err(error) => evidence.cpu_error = Some(error.clone()),
-            }
-            evidence.probe = probes.and_then(|probes| of.failure(probes)).or(evidence.probe);
-        });
+        self.record(of, |evidence| of.servers.after_kubelets(evidence, cpu, probes));
     }
 
     /// Records something about a workload, unless it was removed meanwhile.
-    fn record(&self, of: &UnresponsiveWorkload, record: impl FnOnce(&mut Evidence)) {
+    fn record(&self, of: &UnresponsiveWorkload, after: impl FnOnce(Evidence) -> Evidence) {
         let mut objects = self.lock();
-        let object = objects.get_mut(&of.uid);
-        if let Some(scaled) = object.and_then(|object| object.workloads.get_mut(&of.workload)) {
-            record(&mut scaled.evidence);
+        let memory = objects.get_mut(&of.uid);
+        if let Some(scaled) = memory.and_then(|memory| memory.workloads.get_mut(&of.workload)) {
+            scaled.evidence = after(std::mem::take(&mut scaled.evidence));
         }
     }
 }
@@ -110,44 +86,7 @@ impl UnresponsiveWorkload {
     /// Names of the running pods.
     #[cfg(test)]
     pub fn names(&self) -> Vec<String> {
-        self.pods.running.keys().cloned().collect()
-    }
-
-    /// CPU use as a share of the limit, mean of the running servers; the end of the oldest measurement, and the length of the
-    /// longest in seconds.
-    fn use_of_cpu(&self, cpu: &[PodCpu]) -> Option<(f64, Timestamp, f64)> {
-        let allowed = self.cores?;
-        let is_ours = |of: &&PodCpu| of.namespace == self.namespace && self.pods.running.contains_key(&of.pod);
-        let ours: Vec<&PodCpu> = cpu.iter().filter(is_ours).collect();
-        let at = ours.iter().map(|of| of.at).min()?;
-        let window = ours.iter().map(|of| of.window).fold(0.0, f64::max);
-        let cores: f64 = ours.iter().map(|of| of.cores).sum();
-        Some((cores / allowed / ours.len() as f64, at, window))
-    }
-
-    /// Why the readiness probes of most unready servers fail, and when a failure was last reported.
-    fn failure(&self, probes: &[FailedProbe]) -> Option<(ProbeFailure, Timestamp)> {
-        let mut newest: BTreeMap<&str, &FailedProbe> = BTreeMap::new();
-        for probe in probes.iter().filter(|probe| self.pods.unready.contains(&probe.pod)) {
-            let known = newest.entry(&probe.pod).or_insert(probe);
-            *known = if probe.at > known.at { probe } else { *known };
-        }
-        let at = newest.values().map(|probe| probe.at).max()?;
-        let timed_out = newest.values().filter(|probe| probe.failure == ProbeFailure::TimedOut).count();
-        let failure = if timed_out * 2 > newest.len() { ProbeFailure::TimedOut } else { ProbeFailure::Answered };
-        Some((failure, at))
-    }
-
-    /// The servers to query directly: pod name, address, and path of the metrics.
-    fn servers(&self) -> Vec<(&String, SocketAddr, &str)> {
-        let Some(metrics) = self.metrics.as_ref().filter(|_| self.cores.is_some()) else { return Vec::new() };
-        let addressed = self.pods.running.iter().filter_map(|(pod, address)| Some((pod, (*address)?)));
-        let servers = addressed.map(|(pod, ip)| (pod, SocketAddr::new(ip, metrics.port), metrics.path.as_str()));
-        servers.take(ASKED_DIRECTLY).collect()
-    }
-
-    fn why_no_cpu(&self) -> Option<String> {
-        self.cores.is_none().then(|| "there is no limit to compare it with: set resources.limits.cpu".into())
+        self.servers.pods.running.keys().cloned().collect()
     }
 }
 
@@ -196,8 +135,8 @@ async fn record_kubelets(context: &Context, silent: &[UnresponsiveWorkload]) {
     if let Err(error) = &cpu {
         debug!(error, "cannot read the CPU use of pods");
     }
-    let unready = silent.iter().filter(|of| !of.pods.unready.is_empty()).map(|of| of.namespace.as_str());
-    let namespaces: BTreeSet<&str> = unready.collect();
+    let unready = silent.iter().filter(|of| !of.servers.pods.unready.is_empty());
+    let namespaces: BTreeSet<&str> = unready.map(|of| of.servers.namespace.as_str()).collect();
     let mut probes: BTreeMap<&str, Vec<FailedProbe>> = BTreeMap::new();
     for namespace in namespaces.into_iter().take(NAMESPACES) {
         match context.kubelets.failed_probes(namespace).await {
@@ -206,7 +145,7 @@ async fn record_kubelets(context: &Context, silent: &[UnresponsiveWorkload]) {
         }
     }
     for of in silent {
-        context.scaler.record_kubelet_report(of, &cpu, probes.get(of.namespace.as_str()).map(Vec::as_slice));
+        context.scaler.record_kubelet_report(of, &cpu, probes.get(of.servers.namespace.as_str()).map(Vec::as_slice));
     }
 }
 
@@ -215,7 +154,7 @@ async fn ask_directly<'a>(
     servers: &Servers,
     of: &'a UnresponsiveWorkload,
 ) -> (&'a UnresponsiveWorkload, BTreeMap<String, Reading>) {
-    let asked = of.servers().into_iter().map(|(pod, server, path)| async move {
+    let asked = of.servers.servers().take(ASKED_DIRECTLY).map(|(pod, server, path)| async move {
         let seconds = servers.cpu_seconds(server, path).await?;
         Some((pod.clone(), Reading { at: Timestamp::now(), seconds }))
     });

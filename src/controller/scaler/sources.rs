@@ -1,8 +1,8 @@
 //! The scaler's loops. Each metric source has two:
-//! - one reads the source and makes decisions; a slow source delays only the workloads that use it;
+//! - one reads the source, publishes the readings, and makes decisions; a slow source delays only the workloads that use it;
 //! - one runs the backfill: it queries the load that was recorded before this process started.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use tracing::{debug, info};
 use super::kubelets;
 use crate::{
     controller::context::Context,
-    signals::{self, Quality, Reader, Readings, SourceConfig},
+    signals::{self, Published, Quality, Reader, SourceConfig},
     telemetry::Metrics,
 };
 
@@ -31,25 +31,26 @@ const BACKFILL_IDLE: Duration = Duration::from_secs(1);
 
 /// Runs all loops: reads and backfills of each source, decisions for objects whose source is not configured, and the queries
 /// of kubelets. Never returns.
-pub async fn run(sources: Vec<SourceConfig>, contexts: Vec<Arc<Context>>, metrics: Metrics) {
+pub async fn run(sources: Vec<SourceConfig>, signals: Arc<Published>, contexts: Vec<Arc<Context>>, metrics: Metrics) {
     let epoch = Timestamp::now().as_duration().as_secs_f64();
-    let ticks = Ticks { started: (Instant::now(), epoch), contexts, metrics };
-    let known: HashSet<String> = sources.iter().map(|source| source.name.clone()).collect();
+    let ticks = Ticks { started: (Instant::now(), epoch), signals, contexts, metrics };
     let backfills = join_all(sources.iter().map(|source| ticks.backfill(source)));
     let readers = sources.iter().map(|source| ticks.run_source(Reader::new(source.clone(), Quality::default())));
     let kubelets = join_all(ticks.contexts.iter().map(|context| kubelets::run(context)));
-    tokio::join!(join_all(readers), backfills, ticks.run_without_source(&known), kubelets);
+    tokio::join!(join_all(readers), backfills, ticks.run_without_source(), kubelets);
 }
 
 struct Ticks {
     /// The start of the loops on the monotonic clock, and the same moment in seconds since 1970.
     started: (Instant, f64),
+    /// Where the readings are published.
+    signals: Arc<Published>,
     contexts: Vec<Arc<Context>>,
     metrics: Metrics,
 }
 
 impl Ticks {
-    /// Reads a source and makes the decisions from it.
+    /// Reads a source, publishes the readings, and makes the decisions from them.
     async fn run_source(&self, mut reader: Reader) {
         let source = reader.name().to_owned();
         let of = |name: &str| name == source;
@@ -58,7 +59,8 @@ impl Ticks {
             if self.contexts.iter().any(|context| context.scaler.reads(&of)) {
                 let readings = reader.read(Timestamp::now()).await;
                 self.metrics.scaling().read(&source, readings.stats().seconds, readings.source_error().is_none());
-                self.decide(&of, Some(&readings));
+                self.signals.publish(&source, readings);
+                self.decide(&of, Some(&source));
             }
             sleep_until(self.next(&of, begun)).await;
         }
@@ -75,11 +77,11 @@ impl Ticks {
     }
 
     /// Makes decisions for objects whose source is not configured, so that their status reports it.
-    async fn run_without_source(&self, known: &HashSet<String>) {
+    async fn run_without_source(&self) {
         let mut interval = interval(TICK);
         loop {
             interval.tick().await;
-            self.decide(&|name| !known.contains(name), None);
+            self.decide(&|name| !self.signals.is_configured(name), None);
         }
     }
 
@@ -114,12 +116,14 @@ impl Ticks {
         self.started.1 + self.started.0.elapsed().as_secs_f64()
     }
 
-    /// Makes the decisions that are due for the source `of` and enqueues the changed objects.
-    fn decide(&self, of: &dyn Fn(&str) -> bool, readings: Option<&Readings>) {
+    /// Makes the decisions that are due for objects whose source is `of`, and enqueues the changed ones. `source`: none for
+    /// those whose source is not configured.
+    fn decide(&self, of: &dyn Fn(&str) -> bool, source: Option<&str>) {
         let (begun, now) = (Instant::now(), Timestamp::now());
         let clock = self.clock();
         for context in self.contexts.iter().filter(|context| context.may_write()) {
-            for object in context.scaler.tick(of, readings, self.metrics.scaling(), now, clock) {
+            let readings = source.and_then(|source| context.signals.of(source));
+            for object in context.scaler.tick(of, readings.as_deref(), self.metrics.scaling(), now, clock) {
                 context.enqueue(object);
             }
         }

@@ -5,6 +5,7 @@ mod contained;
 mod failures;
 mod life;
 mod server;
+mod ticks;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ impl Fixture {
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
+            signals: Arc::default(),
             kubelets: Kubelets::new(server.client(), Scope::All),
             enqueue: mpsc::unbounded_channel().0,
             waiting: Arc::default(),

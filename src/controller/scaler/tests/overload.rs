@@ -1,52 +1,18 @@
-//! Servers that do not answer: which pods count as evidence, and which decisions follow from the kubelets' reports.
+//! Servers that do not answer: which decisions follow from the reports of their kubelets and their own counters.
 
 use serde_json::json;
 
 use super::{
-    super::{
-        evidence::Evidence,
-        own_cpu::{OwnCpu, Reading},
-        pods::{Pods, running},
-    },
     at, model,
     objects::{latency, run},
     serving,
     site::Site,
 };
 use crate::{
-    observe::PodState,
-    scaling::Signal,
+    replicas::{OwnCpu, Reading},
     scaling::overload::ProbeFailure,
-    series::Series,
     signals::{FailedProbe, PodCpu},
 };
-
-/// A running pod with this name, template and creation time.
-fn pod(name: &str, template: &str, created_at: i64) -> PodState {
-    PodState {
-        name: name.into(),
-        template: template.into(),
-        started: true,
-        created_at: at(created_at),
-        component: "serving".into(),
-        ..PodState::default()
-    }
-}
-
-#[test]
-fn starting_and_crashing_pods_and_those_of_a_new_version_are_no_evidence() {
-    let good = pod("good", "a", -3600);
-    let starting = PodState { name: "starting".into(), started: false, ..good.clone() };
-    let crashing = PodState { name: "crashing".into(), restarted_at: Some(at(-60)), ..good.clone() };
-    let crashed_once = PodState { name: "crashed-once".into(), restarted_at: Some(at(-7200)), ..good.clone() };
-    let newer = pod("newer", "b", -100);
-    let all = [&good, &starting, &crashing, &crashed_once, &newer];
-    let names = |is_rolling| -> Vec<String> {
-        running(&all, is_rolling, at(0)).into_iter().map(|pod| pod.name.clone()).collect()
-    };
-    assert_eq!(names(false), ["good", "crashed-once", "newer"]);
-    assert_eq!(names(true), ["good", "crashed-once"]);
-}
 
 /// Four servers with sufficient capacity for their load, before their metric source fails.
 fn site() -> Site {
@@ -121,20 +87,6 @@ fn the_servers_own_counters_raise_replicas_when_neither_source_nor_kubelets_meas
 }
 
 #[test]
-fn the_higher_of_the_kubelets_and_the_servers_own_cpu_use_counts() {
-    let evidence =
-        Evidence { cpu: Some((0.97, at(-20), 15.0)), own_cpu: Some((0.25, at(-1), 10.0)), ..Evidence::default() };
-    let nothing = |_| Signal::Missing("not asked");
-    let share =
-        |evidence: &Evidence| evidence.outside(&Pods::default(), true, &nothing, at(0)).cpu.map(|cpu| cpu.share);
-    assert_eq!(share(&evidence), Some(0.97));
-    assert_eq!(
-        share(&Evidence { cpu: Some((0.1, at(-20), 15.0)), own_cpu: Some((0.99, at(-1), 10.0)), ..evidence }),
-        Some(0.99)
-    );
-}
-
-#[test]
 fn replicas_are_held_and_the_autoscaler_may_add_some_when_the_source_is_down_and_servers_are_not_busy() {
     let mut site = site();
     let before = site.reported("serving").expect("decided").replicas;
@@ -155,34 +107,6 @@ fn replicas_that_the_autoscaler_added_while_signals_were_missing_are_kept_when_t
         run(&mut site, now - 5, now, super::fleet::Load { requests: 65.0, messages: 0.0 });
         assert!(site.fleets[0].desired >= reported + 3, "{} replicas after {now} s", site.fleets[0].desired);
     }
-}
-
-#[test]
-fn starting_pods_do_not_count_as_unanswered_scrapes() {
-    let pods = Pods { desired: 10, ready: 10, others: 3, rolling_out: true, ..Pods::default() };
-    let unanswered = |series| match series {
-        Series::Unanswered => Signal::fresh(4.0),
-        _ => Signal::Missing("not asked"),
-    };
-    assert_eq!(Evidence::default().outside(&pods, true, &unanswered, at(0)).unscraped, 1);
-}
-
-#[test]
-fn the_newer_of_two_measurements_of_the_cpu_use_counts() {
-    let recorded = |series| match series {
-        Series::ContainerCpu => Signal::Fresh { value: 0.95, age: 2.0 },
-        _ => Signal::Missing("not asked"),
-    };
-    let evidence = Evidence { cpu: Some((0.1, at(-50), 15.0)), ..Evidence::default() };
-    let outside = evidence.outside(&Pods::default(), true, &recorded, at(0));
-    assert_eq!(outside.cpu.map(|cpu| cpu.share), Some(0.95));
-}
-
-#[test]
-fn the_older_version_is_recognised_during_a_rollout_even_if_it_has_the_newest_pod() {
-    let [old, new, late] = [pod("old", "a", -3600), pod("new", "b", -100), pod("late", "a", -5)];
-    let names: Vec<_> = running(&[&old, &new, &late], true, at(0)).into_iter().map(|pod| pod.name.clone()).collect();
-    assert_eq!(names, ["old", "late"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    super::{Scaler, replicas_to_order},
+    super::Scaler,
     at,
     fleet::{Fleet, Load, Recorded},
 };
@@ -16,6 +16,7 @@ use crate::{
     observe::{ChildState, Children, DeploymentState, PodState, Watched},
     promotion::{self, Rollout},
     render,
+    replicas::{self, Observation},
     signals::Readings,
     status::{self, Event, Scaling},
     telemetry::Metrics,
@@ -95,7 +96,9 @@ impl Site {
     /// One reconcile: applies the decisions to the autoscaler and the replicas, computes the status, and emits Events.
     pub fn reconcile(&mut self, now: i64) {
         let children = self.children(now);
-        let decided = self.scaler.reconcile(&self.model, &children, &self.status, self.metrics.scaling(), at(now));
+        let decided = replicas::decided(&self.model, &self.status, &self.scaler.decided("uid"));
+        let observation = Observation::new(&self.model, &children, &self.status, at(now));
+        self.scaler.observe("uid", observation, self.metrics.scaling(), at(now));
         let scaling = Scaling { decided, external: BTreeMap::new() };
         self.render(&scaling);
         self.order(&scaling);
@@ -144,7 +147,7 @@ impl Site {
     /// Sets the replicas of new decisions on the Deployments.
     fn order(&mut self, scaling: &Scaling) {
         for fleet in &mut self.fleets {
-            let ordered = replicas_to_order(&self.status, &fleet.workload, &scaling.decided, fleet.desired as i32);
+            let ordered = replicas::to_order(&self.status, &fleet.workload, &scaling.decided, fleet.desired as i32);
             fleet.desired = ordered.map_or(fleet.desired, |ordered| ordered as u32);
         }
     }

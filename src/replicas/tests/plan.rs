@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::policy::{Plan, STARTUP, WARM_UP},
+    super::plan::{Plan, STARTUP, WARM_UP},
     model, serving,
 };
 use crate::{

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
+use super::evidence::CpuUse;
+
 /// Shortest window of a measurement, seconds: a start or a batch may use all of the CPU for a moment.
 const WINDOW: f64 = 9.0;
 /// Largest use of a process, as a factor of its limit: a limit holds per period of 100 ms, and readings are some ms apart.
@@ -41,25 +43,25 @@ impl OwnCpu {
         }
     }
 
-    /// CPU use as a share of the `cores` that each server may use, mean of the servers that were read over a window; the end of
-    /// the measurement, and its length in seconds. None when there is no such server.
-    pub fn share(&self, cores: f64) -> Option<(f64, Timestamp, f64)> {
-        let servers: Vec<(f64, Timestamp, f64)> = self.0.values().filter_map(|kept| share(kept, cores)).collect();
-        let at = servers.iter().map(|(_, at, _)| *at).min()?;
-        let window = servers.iter().map(|(_, _, window)| *window).fold(0.0, f64::max);
-        let sum: f64 = servers.iter().map(|(share, _, _)| share).sum();
-        Some((sum / servers.len() as f64, at, window))
+    /// CPU use of the servers that were read over a window, of which each may use `cores`. None when there is no such server.
+    pub fn cpu_use(&self, cores: f64) -> Option<CpuUse> {
+        let servers: Vec<CpuUse> = self.0.values().filter_map(|kept| cpu_use(kept, cores)).collect();
+        let end = servers.iter().map(|of| of.end).min()?;
+        let seconds = servers.iter().map(|of| of.seconds).fold(0.0, f64::max);
+        let sum: f64 = servers.iter().map(|of| of.share).sum();
+        Some(CpuUse { share: sum / servers.len() as f64, end, seconds })
     }
 }
 
 /// The same for one server.
-fn share(kept: &VecDeque<Reading>, cores: f64) -> Option<(f64, Timestamp, f64)> {
+fn cpu_use(kept: &VecDeque<Reading>, cores: f64) -> Option<CpuUse> {
     let newest = kept.back()?;
     let length = |of: &Reading| newest.at.duration_since(of.at).as_secs_f64();
     let before = kept.iter().rev().find(|reading| length(reading) >= WINDOW)?;
-    let (window, used) = (length(before), newest.seconds - before.seconds);
+    let (seconds, used) = (length(before), newest.seconds - before.seconds);
+    let share = used / seconds / cores;
     // A counter that went back, or on by more than the limit allows, is that of another process.
-    (0.0..=MOST * cores * window).contains(&used).then_some((used / window / cores, newest.at, window))
+    (0.0..=MOST * cores * seconds).contains(&used).then_some(CpuUse { share, end: newest.at, seconds })
 }
 
 #[cfg(test)]
@@ -72,6 +74,10 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
     }
 
+    fn measured(share: f64, end: i64, seconds: f64) -> Option<CpuUse> {
+        Some(CpuUse { share, end: at(end), seconds })
+    }
+
     fn read(own: &mut OwnCpu, second: i64, seconds: &[(&str, f64)]) {
         let reading = |seconds| Reading { at: at(second), seconds };
         own.add(seconds.iter().map(|(pod, seconds)| ((*pod).to_owned(), reading(*seconds))).collect());
@@ -82,11 +88,11 @@ mod tests {
         let mut own = OwnCpu::default();
         read(&mut own, 0, &[("a", 7.0), ("b", 3.0)]);
         read(&mut own, 5, &[("a", 7.0), ("b", 3.0)]);
-        assert_eq!(own.share(0.5), None, "five seconds are too short a window");
+        assert_eq!(own.cpu_use(0.5), None, "five seconds are too short a window");
         read(&mut own, 10, &[("a", 12.0), ("b", 3.0)]);
-        assert_eq!(own.share(0.5), Some((0.5, at(10), 10.0)));
+        assert_eq!(own.cpu_use(0.5), measured(0.5, 10, 10.0));
         read(&mut own, 15, &[("a", 12.0), ("b", 8.0)]);
-        assert_eq!(own.share(0.5), Some((1.0, at(15), 10.0)));
+        assert_eq!(own.cpu_use(0.5), measured(1.0, 15, 10.0));
     }
 
     #[test]
@@ -96,7 +102,7 @@ mod tests {
             let late = Reading { at: at(second), seconds };
             own.add([("late".to_owned(), late)].into());
         }
-        assert_eq!(own.share(0.5), Some((1.0, at(12), 12.0)), "half a core for twelve seconds, not for ten");
+        assert_eq!(own.cpu_use(0.5), measured(1.0, 12, 12.0), "half a core for twelve seconds, not for ten");
     }
 
     #[test]
@@ -104,14 +110,14 @@ mod tests {
         let mut own = OwnCpu::default();
         read(&mut own, 0, &[("a", 7.0), ("gone", 1.0), ("restarted", 900.0)]);
         read(&mut own, 10, &[("a", 8.0), ("new", 5.0), ("restarted", 2.0)]);
-        assert_eq!(own.share(1.0), Some((0.1, at(10), 10.0)));
+        assert_eq!(own.cpu_use(1.0), measured(0.1, 10, 10.0));
         read(&mut own, 20, &[("a", 400.0)]);
         assert_eq!(
-            own.share(1.0),
+            own.cpu_use(1.0),
             None,
             "more than a core for ten seconds: another process of the same server answered"
         );
         read(&mut own, 30, &[]);
-        assert_eq!(own.share(1.0), None);
+        assert_eq!(own.cpu_use(1.0), None);
     }
 }

@@ -17,15 +17,26 @@ const PROBE_SECONDS: f64 = 330.0;
 /// Longest window of the recorded CPU use of containers, seconds: its recording rule goes back this far for two samples.
 const RECORDED_CPU: f64 = 120.0;
 
+/// A measured CPU use of a workload's servers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CpuUse {
+    /// As a share of the limit, mean of the servers.
+    pub share: f64,
+    /// The end of the measurement; of several, the earliest.
+    pub end: Timestamp,
+    /// How long it lasted, seconds; of several, the longest.
+    pub seconds: f64,
+}
+
 /// What is known of the servers of a workload without their metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
     /// Why readiness probes fail, and when that was last reported.
     pub probe: Option<(ProbeFailure, Timestamp)>,
-    /// CPU use as a share of the limit, mean of the running servers; the end of the measurement, and its length in seconds.
-    pub cpu: Option<(f64, Timestamp, f64)>,
+    /// CPU use of the running servers, as their kubelets report it.
+    pub cpu: Option<CpuUse>,
     /// The same from the servers' own counters, measured while the metric source does not answer.
-    pub own_cpu: Option<(f64, Timestamp, f64)>,
+    pub own_cpu: Option<CpuUse>,
     /// Why the CPU use is not known.
     pub cpu_error: Option<String>,
 }
@@ -34,7 +45,7 @@ impl Evidence {
     /// What is observed of the servers from outside, without their own answers. `limited`: whether they have a CPU limit.
     pub fn outside(&self, pods: &Pods, limited: bool, signal: &dyn Fn(Series) -> Signal, now: Timestamp) -> Outside {
         let ago = |at: Timestamp| now.duration_since(at).as_secs_f64().max(0.0);
-        let measured = |(share, at, window)| MeasuredCpu { share, age: ago(at), window };
+        let measured = |of: CpuUse| MeasuredCpu { share: of.share, age: ago(of.end), window: of.seconds };
         let (cpu, own) = (self.cpu.map(measured), self.own_cpu.map(measured).filter(MeasuredCpu::is_fresh));
         let unanswered = signal(Series::Unanswered).value().map_or(0, |count| count as u32);
         let recorded = signal(Series::ContainerCpu);

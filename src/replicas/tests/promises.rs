@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    super::{pods::Pods, policy::Plan, tick::Tick, workload::Scaled},
+    super::{plan::Plan, pods::Pods, tick::Tick, workload::Scaled},
     at, model, serving,
 };
 use crate::{

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    super::{pods::Pods, policy::Plan, tick::Tick, workload::Scaled},
+    super::{plan::Plan, pods::Pods, tick::Tick, workload::Scaled},
     at, model, seconds, serving,
 };
 use crate::{

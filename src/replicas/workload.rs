@@ -8,9 +8,10 @@ use super::{
     evidence::Evidence,
     explanation::{Explanation, reported_state},
     pace::Pace,
+    plan::{Plan, STARTUP, WARM_UP},
     pods::Pods,
-    policy::{MetricsEndpoint, Plan, STARTUP, WARM_UP},
     tick::Tick,
+    unresponsive::Unresponsive,
 };
 use crate::{
     api::{LearnedStatus, ScalingDecision, ScalingStatus, conditions::reasons::METRICS_MISSING},
@@ -151,19 +152,15 @@ impl Scaled {
         }
     }
 
-    /// The pods, when their kubelets have to be queried because some servers do not answer.
-    pub fn unresponsive_pods(&self) -> Option<&Pods> {
-        self.pods.as_ref().filter(|pods| self.silent && self.plan.latency.is_some() && !pods.running.is_empty())
-    }
-
-    /// The endpoint of the servers' metrics, when they have to be queried directly.
-    pub fn unmeasured(&self) -> Option<&MetricsEndpoint> {
-        self.plan.metrics.as_ref().filter(|_| self.unmeasured)
-    }
-
-    /// CPU limit of each pod, cores.
-    pub fn cores(&self) -> Option<f64> {
-        self.plan.cores
+    /// The servers, when their kubelets have to be queried because some do not answer. `namespace`: that of the object.
+    pub fn unresponsive(&self, namespace: &str) -> Option<Unresponsive> {
+        let is_asked_about = |pods: &&Pods| self.silent && self.plan.latency.is_some() && !pods.running.is_empty();
+        Some(Unresponsive {
+            namespace: namespace.into(),
+            pods: self.pods.as_ref().filter(is_asked_about)?.clone(),
+            cores: self.plan.cores,
+            metrics: self.plan.metrics.clone().filter(|_| self.unmeasured),
+        })
     }
 
     /// The scaling status to report. None before the first reported decision.
