@@ -1,0 +1,160 @@
+//! The permissions that the chart grants.
+
+use std::{collections::BTreeSet, fs};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::helm::{IMAGE, chart, files, items, kubectl, namespace, rendered, string, strings, text, value_sets, yaml};
+
+#[tokio::test]
+async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()> {
+    let cluster = e2e::cluster().await?;
+    let namespace = namespace(&cluster, "chart-rights").await?;
+    let here = namespace.name.as_str();
+    let watched = format!("watchNamespaces={{{here}}}");
+    for file in ["serviceaccount", "rbac-operator", "rbac-lease"] {
+        let file = format!("templates/{file}.yaml");
+        let manifests = rendered(here, &["--set", IMAGE, "--set", &watched, "--show-only", &file])?;
+        cluster.kubectl_with_input(&["apply", "--server-side", "-f", "-"], &manifests).await?;
+    }
+    let account = format!("--as=system:serviceaccount:{here}:r-recommender-operator");
+    let may = |what: &str, place: &str| -> Result<bool> {
+        let mut question = vec!["auth", "can-i", "--namespace", place, &account];
+        question.extend(what.split(' '));
+        let output = kubectl(&cluster, &question, "")?;
+        match String::from_utf8_lossy(&output.stdout).trim() {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            other => anyhow::bail!("can-i {what}: {other}{}", String::from_utf8_lossy(&output.stderr)),
+        }
+    };
+    for needed in [
+        "create jobs.batch",
+        "patch deployments.apps",
+        "delete deployments.apps",
+        "patch deployments.apps --subresource=scale",
+        "watch horizontalpodautoscalers.autoscaling",
+        "patch podmonitors.monitoring.coreos.com",
+        "list pods",
+        "create events",
+        "create leases.coordination.k8s.io",
+        "update leases.coordination.k8s.io/r-recommender-operator",
+    ] {
+        ensure!(may(needed, here)?, "the operator must be allowed to {needed}");
+    }
+    for refused in [
+        "get secrets",
+        "list secrets",
+        "create pods",
+        "create pods --subresource=exec",
+        "create serviceaccounts --subresource=token",
+        "create rolebindings.rbac.authorization.k8s.io",
+        "update leases.coordination.k8s.io/another",
+    ] {
+        ensure!(!may(refused, here)?, "the operator must not be allowed to {refused}");
+    }
+    ensure!(!may("list pods", "default")?, "the operator must see one namespace only");
+    Ok(())
+}
+
+#[test]
+fn no_rule_grants_too_much() -> Result<()> {
+    let mut checked = 0;
+    for set in value_sets()? {
+        let objects = yaml(&rendered("ops", &["--values", text(&set)])?)?;
+        for role in objects.iter().filter(|object| object["rules"].is_array()) {
+            for rule in items(&role["rules"]) {
+                check_rule(rule).with_context(|| format!("{}: {}", set.display(), role["metadata"]["name"]))?;
+                checked += 1;
+            }
+        }
+    }
+    ensure!(checked > 50, "only {checked} rules were checked");
+    Ok(())
+}
+
+/// Fails if a rule has wildcards, grants resources by which its holder could escalate privileges, or has unknown verbs.
+fn check_rule(rule: &Value) -> Result<()> {
+    const FORBIDDEN_RESOURCES: &[&str] = &[
+        "secrets",
+        "configmaps",
+        "nodes",
+        "namespaces",
+        "roles",
+        "rolebindings",
+        "clusterroles",
+        "clusterrolebindings",
+        "validatingwebhookconfigurations",
+        "mutatingwebhookconfigurations",
+        "customresourcedefinitions",
+        "pods/exec",
+        "pods/attach",
+        "pods/portforward",
+        "pods/ephemeralcontainers",
+        "serviceaccounts/token",
+    ];
+    const KNOWN_VERBS: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+    let (resources, verbs) = (strings(&rule["resources"]), strings(&rule["verbs"]));
+    ensure!(!resources.is_empty() && !verbs.is_empty() && rule["nonResourceURLs"].is_null(), "{rule} is no rule");
+    ensure!(!rule.to_string().contains('*'), "a wildcard: {rule}");
+    for resource in &resources {
+        ensure!(!FORBIDDEN_RESOURCES.contains(resource), "{resource} in {rule}");
+    }
+    // Excludes escalate, bind and impersonate.
+    ensure!(verbs.iter().all(|verb| KNOWN_VERBS.contains(verb)), "an unusual verb: {rule}");
+    let reads = verbs.iter().all(|verb| ["get", "list", "watch"].contains(verb));
+    ensure!(reads || !resources.contains(&"pods"), "pods are only read: {rule}");
+    Ok(())
+}
+
+#[test]
+fn every_rule_in_the_templates_has_its_reason_in_a_comment_above() -> Result<()> {
+    let mut rules = 0;
+    for template in files(&chart().join("templates"))? {
+        let source = fs::read_to_string(&template)?;
+        let lines: Vec<&str> = source.lines().map(str::trim).collect();
+        for (above, line) in lines.windows(2).map(|pair| (pair[0], pair[1])) {
+            if line.starts_with("- apiGroups:") {
+                ensure!(above.starts_with("# "), "{}: no reason above {line}", template.display());
+                rules += 1;
+            }
+        }
+    }
+    ensure!(rules > 10, "only {rules} rules were found in the templates");
+    Ok(())
+}
+
+#[test]
+fn the_namespaced_mode_has_roles_in_the_watched_namespaces_and_no_cluster_wide_objects() -> Result<()> {
+    let objects = yaml(&rendered("ops", &["--set", IMAGE, "--set", "watchNamespaces={shop,search}"])?)?;
+    for object in &objects {
+        let namespaced = object["metadata"]["namespace"].is_string();
+        ensure!(namespaced || object["kind"] == "CustomResourceDefinition", "cluster-wide: {object}");
+    }
+    let places = |kind: &str| -> BTreeSet<String> {
+        let of_kind =
+            objects.iter().map(|object| (object, &object["metadata"])).filter(|(object, _)| object["kind"] == kind);
+        of_kind.map(|(_, meta)| format!("{}/{}", string(&meta["namespace"]), string(&meta["name"]))).collect()
+    };
+    let expected = ["ops/r-recommender-operator-lease", "search/r-recommender-operator", "shop/r-recommender-operator"];
+    assert_eq!(places("Role"), BTreeSet::from(expected.map(str::to_owned)));
+    assert_eq!(places("RoleBinding"), BTreeSet::from(expected.map(str::to_owned)));
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
+    let arguments = strings(&deployment["spec"]["template"]["spec"]["containers"][0]["args"]);
+    for argument in ["--watch-namespace=shop", "--watch-namespace=search"] {
+        ensure!(arguments.contains(&argument), "{argument} is missing in {arguments:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn both_modes_grant_the_same_rights() -> Result<()> {
+    let rules = |kind: &str, arguments: &[&str]| -> Result<Value> {
+        let objects = yaml(&rendered("ops", &[&["--set", IMAGE], arguments].concat())?)?;
+        let role = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == "r-recommender-operator";
+        Ok(objects.iter().find(role).with_context(|| format!("no {kind}"))?["rules"].clone())
+    };
+    assert_eq!(rules("Role", &["--set", "watchNamespaces={shop}"])?, rules("ClusterRole", &[])?);
+    Ok(())
+}
