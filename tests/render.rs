@@ -68,6 +68,33 @@ fn a_bucket_becomes_environment_variables_and_no_volume() {
 }
 
 #[test]
+fn an_autoscaled_deployment_is_created_with_the_replicas_that_were_decided_last() {
+    let model = model("workers.yaml", |object| object["spec"]["workers"][0]["autoscaling"]["minReplicas"] = 0.into());
+    let workload = &model.workloads().into_iter().find(|workload| !workload.is_serving()).expect("a worker");
+    let scaling = workload.scaling.as_ref().expect("it is autoscaled");
+    assert!(scaling.min == 0 && scaling.max > 1, "{scaling:?}");
+    let created_with = |decided: Option<i32>, is_external: bool| {
+        let name = workload.deployment.clone();
+        let decided = Decided {
+            replicas: decided.map(|replicas| (name.clone(), replicas)).into_iter().collect(),
+            externally_scaled: is_external.then_some(name).into_iter().collect(),
+            ..Decided::default()
+        };
+        let children = render::children(&model, &decided);
+        let deployment = children
+            .iter()
+            .find(|child| child.kind == Kind::Deployment && child.name == workload.deployment)
+            .expect("a Deployment");
+        deployment.seed_replicas
+    };
+    assert_eq!(created_with(None, false), Some(1), "one must run to be measured");
+    assert_eq!(created_with(Some(3), false), Some(3));
+    assert_eq!(created_with(Some(0), false), Some(0));
+    assert_eq!(created_with(Some(1000), false), Some(scaling.max), "the maximum was lowered since");
+    assert_eq!(created_with(Some(3), true), Some(1), "another autoscaler scales it");
+}
+
+#[test]
 fn an_object_with_an_autoscaler_says_nothing_of_replicas_and_one_without_does() {
     let replicas = |model: &Model| {
         let children = children(model);

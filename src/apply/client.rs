@@ -11,11 +11,12 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+use super::ownership;
 use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus},
     kinds::Kind,
     leader::Fence,
-    observe,
+    render::Child,
     telemetry::Metrics,
 };
 
@@ -29,6 +30,10 @@ const METADATA_ONLY: HeaderValue =
 /// Field manager that owns `spec.replicas` after we give it up and until the autoscaler takes it over. Replicas are also
 /// ordered in its name.
 const HANDOFF_MANAGER: &str = "recommender-operator-handoff";
+
+/// Attempts to convert the ownership of fields: 5, as many as kubectl makes. One fails when the object is changed between
+/// the read and the write, and the status of a Deployment changes several times in a second while it rolls out.
+const CONVERSIONS: u32 = 5;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -131,18 +136,28 @@ impl Cluster {
         Ok(applied.metadata)
     }
 
-    /// Converts the fields of our creation of a child to fields of our applies, as client-go's `csaupgrade` does. The next
-    /// apply then removes those that it does not contain.
+    /// Converts the fields of our creation of a child, the object with the UID `uid`, to fields of our applies
+    /// ([`ownership::converted`]). A change of the object between the read and the write is a reason to repeat both.
     ///
     /// # Errors
-    /// When a call failed, or the object was changed between the two calls.
-    pub async fn convert_ownership(&self, kind: Kind, namespace: &str, name: &str) -> Result<(), CallError> {
-        let Some(meta) = self.get(kind, namespace, name).await? else { return Ok(()) };
-        let Some(converted) = observe::converted_ownership(meta.managed_fields.as_deref()) else { return Ok(()) };
-        let change = json!({"managedFields": converted, "resourceVersion": meta.resource_version});
-        let params = merge_by(FIELD_MANAGER);
-        let (api, patch) = (self.api(kind, namespace), Patch::Merge(json!({"metadata": change})));
-        self.call("patch", kind.as_str(), api.patch_metadata(name, &params, &patch)).await.map(drop)
+    /// When a call failed, or the object was changed within each of [`CONVERSIONS`] attempts.
+    pub async fn convert_ownership(&self, child: &Child, namespace: &str, uid: &str) -> Result<(), CallError> {
+        let (kind, name) = (child.kind, child.name.as_str());
+        let (api, params) = (self.api(kind, namespace), merge_by(FIELD_MANAGER));
+        for attempt in 1.. {
+            let meta = self.get(kind, namespace, name).await?.filter(|meta| meta.uid.as_deref() == Some(uid));
+            // The apply that follows reports that the object is gone.
+            let Some(meta) = meta else { break };
+            let converted = ownership::converted(meta.managed_fields.as_deref(), &child.object);
+            let Some(converted) = converted else { break };
+            let change = json!({"managedFields": converted, "resourceVersion": meta.resource_version});
+            let patch = Patch::Merge(json!({"metadata": change}));
+            match self.call("patch", kind.as_str(), api.patch_metadata(name, &params, &patch)).await {
+                Err(error) if error.code() == Some(409) && attempt < CONVERSIONS => {}
+                result => return result.map(drop),
+            }
+        }
+        Ok(())
     }
 
     /// Restores the label that our watches select by, on the object with the UID `uid`.

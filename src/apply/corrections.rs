@@ -19,7 +19,11 @@ const QUIET: SignedDuration = SignedDuration::from_secs(900);
 
 /// The corrected children of one object.
 #[derive(Clone, Debug, Default)]
-pub struct Corrections(BTreeMap<(Kind, String), Series>);
+pub struct Corrections {
+    series: BTreeMap<(Kind, String), Series>,
+    /// Hash of what was applied last, of children that existed then.
+    applied: BTreeMap<(Kind, String), String>,
+}
 
 /// Consecutive corrections of one child.
 #[derive(Clone, Debug)]
@@ -41,8 +45,18 @@ impl Corrections {
     /// Records a correction of a child. Returns whether it is the first of a series.
     pub fn add(&mut self, kind: Kind, name: &str, now: Timestamp) -> bool {
         let times = self.series(kind, name, now).map_or(0, |series| series.times).saturating_add(1);
-        self.0.insert((kind, name.to_owned()), Series { times, last: now });
+        self.series.insert((kind, name.to_owned()), Series { times, last: now });
         times == 1
+    }
+
+    /// Records that a child was applied.
+    pub fn applied(&mut self, kind: Kind, name: &str, hash: &str) {
+        self.applied.insert((kind, name.to_owned()), hash.to_owned());
+    }
+
+    /// Whether what is desired of a child is what was applied last.
+    pub fn has_applied(&self, child: &Child) -> bool {
+        self.applied.get(&(child.kind, child.name.clone())) == Some(&child.hash)
     }
 
     /// Whether another manager changes a child again and again.
@@ -57,7 +71,7 @@ impl Corrections {
     }
 
     fn series(&self, kind: Kind, name: &str, now: Timestamp) -> Option<&Series> {
-        let series = self.0.get(&(kind, name.to_owned()))?;
+        let series = self.series.get(&(kind, name.to_owned()))?;
         (now.duration_since(series.last) < QUIET).then_some(series)
     }
 }

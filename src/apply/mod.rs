@@ -2,11 +2,13 @@
 
 mod client;
 mod corrections;
+mod ownership;
 
 pub use client::{CALL_DEADLINE, CallError, Cluster};
 pub use corrections::Corrections;
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
+pub use ownership::converted as converted_ownership;
 use serde_json::Value;
 
 use crate::{
@@ -24,6 +26,8 @@ pub struct Outcome {
     pub problems: Vec<Problem>,
     /// Children that another manager had changed and that were corrected.
     pub corrected: Vec<(Kind, String)>,
+    /// Kind, name and hash of children that existed and were applied.
+    pub applied: Vec<(Kind, String, String)>,
 }
 
 /// Why a child is not as desired.
@@ -73,10 +77,11 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
     for child in desired.children {
         match ensure(cluster, cache, desired, children.child(child.kind, &child.name), child).await {
             Ok(Ensured::AsDesired) => {}
-            Ok(Ensured::Corrected) => {
-                outcome.corrected.push((child.kind, child.name.clone()));
+            Ok(Ensured::Applied { corrected }) => {
+                outcome.applied.push((child.kind, child.name.clone(), child.hash.clone()));
+                outcome.corrected.extend(corrected.then(|| (child.kind, child.name.clone())));
                 // The child is as desired for the moment. Without this the condition would alternate with every reconcile.
-                if desired.corrections.has_field_conflict(child, desired.now) {
+                if corrected && desired.corrections.has_field_conflict(child, desired.now) {
                     outcome.problems.push(field_conflict(child));
                 }
             }
@@ -88,14 +93,29 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
         outcome.problems.extend(deleted.err().map(|error| failed(Kind::Job, job, &error)));
     }
     for (deployment, replicas) in desired.replicas {
-        // An autoscaler that could not be changed would undo it.
-        let is_of_it = |problem: &Problem| problem.kind == Kind::HorizontalPodAutoscaler && problem.name == *deployment;
-        if !outcome.problems.iter().any(is_of_it) {
+        if !is_undone(desired, children, &outcome.problems, deployment, *replicas) {
             let set = cluster.set_replicas(&desired.identity.namespace, deployment, *replicas).await;
             outcome.problems.extend(set.err().map(|error| failed(Kind::Deployment, deployment, &error)));
         }
     }
     outcome
+}
+
+/// Whether an order of replicas would be undone by an autoscaler of ours that has other bounds, because it could not be
+/// changed or another manager keeps changing it. An autoscaler that could not be created undoes nothing. One of another owner
+/// does not either: if it scaled the Deployment, there would be no order. An autoscaler is disabled at 0 replicas.
+fn is_undone(
+    desired: &Desired<'_>,
+    children: &Children,
+    problems: &[Problem],
+    deployment: &str,
+    replicas: i32,
+) -> bool {
+    let autoscaler = Kind::HorizontalPodAutoscaler;
+    let is_disabled = replicas == 0 || children.deployment(deployment, desired.uid).is_some_and(|of| of.desired == 0);
+    !is_disabled
+        && children.owned(autoscaler, desired.uid).any(|(name, _)| name == deployment)
+        && problems.iter().any(|problem| problem.kind == autoscaler && problem.name == deployment)
 }
 
 /// Children that are ours and not desired. Jobs are left to the training, and the Deployment of the servers is deleted only
@@ -122,7 +142,10 @@ fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'
 /// The state of a child that could be brought to its desired state.
 enum Ensured {
     AsDesired,
-    Corrected,
+    /// It existed and was applied. `corrected`: because another manager had changed it.
+    Applied {
+        corrected: bool,
+    },
 }
 
 async fn ensure(
@@ -167,13 +190,14 @@ async fn ensure(
         cache.confirm(&identity.namespace, &identity.base, child.kind, &child.name);
         return Ok(Ensured::AsDesired);
     }
-    // What is desired now was applied before: the spec has not changed, so another manager has changed the child.
-    let has_drifted = observed.hash.as_deref() == Some(&child.hash);
+    // What is desired now was applied before: the spec has not changed, so another manager has changed the child. One that
+    // applies an old copy of it changes the hash as well.
+    let has_drifted = observed.hash.as_deref() == Some(&child.hash) || desired.corrections.has_applied(child);
     if has_drifted && desired.corrections.is_backed_off(child, desired.now) {
         return Err(field_conflict(child));
     }
     let updated = update(cluster, cache, desired, observed, child).await.map_err(failed)?;
-    Ok(if updated && has_drifted { Ensured::Corrected } else { Ensured::AsDesired })
+    Ok(if updated { Ensured::Applied { corrected: has_drifted } } else { Ensured::AsDesired })
 }
 
 /// A child as it is created: with the replicas that its autoscaler would set anyway, which saves the autoscaler's first
@@ -181,8 +205,7 @@ async fn ensure(
 fn created(child: &Child) -> Value {
     let mut object = child.object.clone();
     if let Some(replicas) = child.seed_replicas {
-        // Not none at all: the API server's default is one, and with no lag measured nothing would ever add the first.
-        object["spec"]["replicas"] = replicas.max(1).into();
+        object["spec"]["replicas"] = replicas.into();
     }
     object
 }
@@ -227,8 +250,8 @@ async fn update(
         };
         cluster.hand_over_replicas(namespace, &child.name, &observed.uid, state.desired).await?;
     }
-    if observed.created_not_applied {
-        cluster.convert_ownership(child.kind, namespace, &child.name).await?;
+    if observed.has_unconverted {
+        cluster.convert_ownership(child, namespace, &observed.uid).await?;
     }
     let meta = cluster.apply(child.kind, namespace, child.object.clone(), &observed.uid).await?;
     cache.record(child.kind, &meta);

@@ -13,12 +13,19 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{api::HASH_ANNOTATION, telemetry::Metrics};
+use crate::{
+    api::{HASH_ANNOTATION, MODEL_NAME_ANNOTATION},
+    telemetry::Metrics,
+};
 
-/// An API server that has one object or none, accepts every write, and records the requests.
+/// An API server that has one object or none, accepts every write unless a test wants it refused, and records the requests.
 #[derive(Clone, Default)]
 struct Server {
     object: Option<ObjectMeta>,
+    /// Number of merge patches that conflict with a change made meanwhile.
+    conflicts: Arc<Mutex<u32>>,
+    /// Whether writes of autoscalers are refused.
+    refuses_autoscalers: bool,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -41,6 +48,18 @@ impl Server {
         let name = uri.path().rsplit('/').next().unwrap_or_default();
         let force = if uri.query().unwrap_or_default().contains("force=true") { " by force" } else { "" };
         self.asked.lock().expect("no panic").push(format!("{method} {name}{force}"));
+        let is_merge = request.headers().get("content-type").is_some_and(|of| of == "application/merge-patch+json");
+        let mut conflicts = self.conflicts.lock().expect("no panic");
+        if is_merge && *conflicts > 0 {
+            *conflicts -= 1;
+            return status(409, "Conflict");
+        }
+        if self.refuses_autoscalers && method != "GET" && uri.path().contains("/horizontalpodautoscalers") {
+            return status(500, "InternalError");
+        }
+        if name == "scale" {
+            return Response::new(Body::from(br#"{"metadata": {}}"#.to_vec()));
+        }
         let found = match (&self.object, method) {
             (None, "GET") => return status(404, "NotFound"),
             (Some(_), "POST") => return status(409, "AlreadyExists"),
@@ -169,6 +188,62 @@ async fn the_first_apply_of_a_child_converts_the_ownership_of_its_creation_so_th
 }
 
 #[tokio::test]
+async fn a_conversion_that_conflicts_with_another_write_is_repeated_from_a_fresh_read_and_not_for_ever() {
+    let fields = json!([{
+        "manager": FIELD_MANAGER, "operation": "Update", "fieldsType": "FieldsV1", "apiVersion": "v1",
+        "fieldsV1": {"f:spec": {"f:ports": {}}},
+    }]);
+    let created = meta(json!({"managedFields": fields}));
+    for (conflicts, attempts, fails) in [(2, 3, false), (u32::MAX, 5, true)] {
+        let server = Server { conflicts: Arc::new(Mutex::new(conflicts)), ..Server::with(created.clone()) };
+        let outcome = apply_one(&server, Some(created.clone()), child(Kind::Service)).await;
+        let reasons: Vec<_> = outcome.problems.iter().map(|problem| problem.reason).collect();
+        assert_eq!(reasons, if fails { vec![reasons::APPLY_FAILED] } else { vec![] }, "{conflicts}");
+        let asked = server.asked();
+        assert_eq!(asked.iter().filter(|asked| *asked == "GET a").count(), attempts, "{asked:?}");
+        assert_eq!(asked.last().is_some_and(|asked| asked == "PATCH a by force"), !fails, "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_of_replicas_is_held_back_only_while_an_autoscaler_of_ours_would_undo_it() {
+    let of_another = json!({"ownerReferences": []});
+    for (what, autoscaler, current, order, is_sent) in [
+        ("it has the old bounds", Some(json!({})), 3, 5, false),
+        ("it could not be created", None, 3, 5, true),
+        ("it is disabled at 0 replicas", Some(json!({})), 0, 5, true),
+        ("it is disabled by the order", Some(json!({})), 3, 0, true),
+        ("it is not ours", Some(of_another), 3, 5, true),
+    ] {
+        let server = Server { refuses_autoscalers: true, ..Server::with(meta(json!({}))) };
+        let cache = Cache::default();
+        let spec = json!({"replicas": current, "selector": {}, "template": {}});
+        let deployment = json!({"metadata": meta(json!({"name": "a-serving"})), "spec": spec});
+        cache.show(observe::Watched::Child(Kind::Deployment), deployment);
+        if let Some(changes) = autoscaler {
+            let mut meta = meta(changes);
+            meta["name"] = "a-serving".into();
+            meta["annotations"] = json!({MODEL_NAME_ANNOTATION: "a"});
+            cache.record(Kind::HorizontalPodAutoscaler, &serde_json::from_value(meta).expect("metadata"));
+        }
+        let meta = serde_json::from_value(json!({"name": "a", "namespace": "shop", "uid": "uid"})).expect("metadata");
+        let desired = Desired {
+            identity: &Identity::of(&meta, Timestamp::UNIX_EPOCH),
+            uid: "uid",
+            children: &[Child { name: "a-serving".into(), ..child(Kind::HorizontalPodAutoscaler) }],
+            serving_decided: false,
+            jobs_to_delete: &[],
+            replicas: &[("a-serving".to_owned(), order)],
+            corrections: &Corrections::default(),
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let outcome = apply(&server.cluster(), &cache, &desired, &cache.children("shop", "a")).await;
+        assert_eq!(outcome.problems.len(), 1, "{what}: {outcome:?}");
+        assert_eq!(server.asked().iter().any(|asked| asked == "PATCH scale"), is_sent, "{what}: {:?}", server.asked());
+    }
+}
+
+#[tokio::test]
 async fn a_child_of_ours_is_corrected_by_force() {
     let server = Server::with(meta(json!({})));
     assert_eq!(apply_one(&server, Some(meta(json!({}))), child(Kind::Service)).await.problems, []);
@@ -197,7 +272,8 @@ async fn a_field_conflict_is_corrected_with_a_back_off_and_reported_all_the_time
 
     let ours = Child { hash: "a new spec".into(), ..child(Kind::Service) };
     let changed = apply_after(&server, Some(edited()), ours, &corrections, at(3)).await;
-    assert_eq!(changed, Outcome::default(), "a change of the spec does not wait");
+    let applied = vec![(Kind::Service, "a".to_owned(), "a new spec".to_owned())];
+    assert_eq!(changed, Outcome { applied, ..Outcome::default() }, "a change of the spec does not wait");
     assert_eq!(server.asked().len(), 5, "{:?}", server.asked());
 }
 

@@ -80,6 +80,11 @@ impl Memory {
         self.lock().entry(uid.to_owned()).or_default().corrections.add(kind, name, now)
     }
 
+    /// Records that a child was applied.
+    pub fn applied(&self, uid: &str, kind: Kind, name: &str, hash: &str) {
+        self.lock().entry(uid.to_owned()).or_default().corrections.applied(kind, name, hash);
+    }
+
     /// Records a reconcile without failure.
     pub fn succeeded(&self, uid: &str) {
         if let Some(object) = self.lock().get_mut(uid) {

@@ -222,7 +222,7 @@ fn refs(store: &Store<Guarded>, enqueued: Enqueue) -> Vec<ObjectRef<Guarded>> {
     }
 }
 
-/// Reconciles an object once it has a permit.
+/// Reconciles an object once it has a permit, in its newest state then.
 async fn reconcile_one(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
     let span = tracing::info_span!(
         "reconcile",
@@ -232,6 +232,11 @@ async fn reconcile_one(object: Arc<Guarded>, context: Arc<Context>) -> Result<Ac
     async move {
         // An error would mean that the semaphore was closed, which never happens.
         let _permit = context.permits.acquire().await;
+        let newest = context.objects.get(&ObjectRef::from_obj(object.as_ref()));
+        let Some(object) = newest.filter(|_| !is_gone(&context, &object)) else {
+            leave_queue(&context, &object); // another object of its name is enqueued by itself
+            return Ok(Action::await_change());
+        };
         let now = Timestamp::now();
         supervised(&context, &object, now, reconcile::reconcile(&context, object.clone(), now)).await
     }

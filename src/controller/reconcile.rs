@@ -249,6 +249,9 @@ impl Reconcile {
             next.training.as_ref().and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded);
         let serves = decisions.rollout.serve.is_some();
         context.metrics.set_model(&self.identity.namespace, &self.identity.name, failed, serves);
+        for (kind, name, hash) in &outcome.applied {
+            context.memory.applied(&self.uid, *kind, name, hash);
+        }
         // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a
         // condition reports it.
         let is_first = |(kind, name): &&(Kind, String)| context.memory.corrected(&self.uid, *kind, name, self.now);

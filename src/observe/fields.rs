@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 use crate::api::FIELD_MANAGER;
 
 /// The operation of server-side applies in managed fields.
-const APPLY: &str = "Apply";
+pub const APPLY: &str = "Apply";
 
 /// The operation of all other writes in managed fields, including creation.
-const UPDATE: &str = "Update";
+pub const UPDATE: &str = "Update";
 
 /// Fields of the metadata that identify an object and belong to no manager.
 const NAMING: [&str; 3] = ["name", "namespace", "uid"];
@@ -27,50 +27,37 @@ const NAMING: [&str; 3] = ["name", "namespace", "uid"];
 pub struct Ours {
     /// Their set, as JSON; empty when we own none.
     pub fields: String,
-    /// Whether we own them from creating the object, and have never applied it.
-    pub created_not_applied: bool,
+    /// Whether we own some from other writes than applies, such as the creation: an apply would not remove those.
+    pub has_unconverted: bool,
+    /// Whether we own `spec.replicas`.
+    pub owns_replicas: bool,
 }
 
 /// The set of fields we own: those of our applies, or before the first apply those of our creation of the object.
 pub fn ours(managed: Option<&[ManagedFieldsEntry]>) -> Ours {
     let of = |operation| managed.unwrap_or_default().iter().find(|entry| is_ours(entry, operation));
     let (applied, created) = (of(APPLY), of(UPDATE));
-    let fields = applied.or(created).and_then(|entry| entry.fields_v1.as_ref());
+    let sets = [applied, created].map(|entry| entry?.fields_v1.as_ref().map(|fields| &fields.0));
     Ours {
-        fields: fields.map(|fields| fields.0.to_string()).unwrap_or_default(),
-        created_not_applied: applied.is_none() && created.is_some(),
+        fields: sets.into_iter().flatten().next().map(ToString::to_string).unwrap_or_default(),
+        has_unconverted: created.is_some(),
+        owns_replicas: sets.into_iter().flatten().any(|set| set.pointer("/f:spec/f:replicas").is_some()),
     }
 }
 
-/// The managed fields with those of our creation of the object converted to fields of our applies. None when there is
-/// nothing to convert.
-pub fn converted_ownership(managed: Option<&[ManagedFieldsEntry]>) -> Option<Vec<ManagedFieldsEntry>> {
-    let (mut created, mut all): (Vec<_>, Vec<_>) = managed?.iter().cloned().partition(|entry| is_ours(entry, UPDATE));
-    let created = created.pop()?;
-    match all.iter_mut().find(|entry| is_ours(entry, APPLY)) {
-        Some(applied) => {
-            if let (Some(fields), Some(more)) = (&mut applied.fields_v1, created.fields_v1) {
-                unite(&mut fields.0, more.0);
-            }
-        }
-        None => all.push(ManagedFieldsEntry { operation: Some(APPLY.into()), ..created }),
-    }
-    Some(all)
-}
-
-fn is_ours(entry: &ManagedFieldsEntry, operation: &str) -> bool {
+/// Whether an entry has fields of our own writes of an object itself, not of a subresource.
+pub fn is_ours(entry: &ManagedFieldsEntry, operation: &str) -> bool {
     entry.manager.as_deref() == Some(FIELD_MANAGER)
         && entry.operation.as_deref() == Some(operation)
         && entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
-/// Adds the fields of one set to another.
-fn unite(fields: &mut Value, more: Value) {
-    if let (Value::Object(fields), Value::Object(more)) = (fields, more) {
-        for (name, node) in more {
-            unite(fields.entry(name).or_insert_with(|| Value::Object(Map::new())), node);
-        }
-    }
+/// Whether `key` (`k:<keys>`) names an item of a list that is merged by keys.
+pub fn is_key_of(key: &str, item: &Value) -> bool {
+    let Some(Ok(Value::Object(keys))) = key.strip_prefix("k:").map(serde_json::from_str) else {
+        return false;
+    };
+    keys.iter().all(|(name, value)| item.get(name) == Some(value))
 }
 
 /// Whether a set of fields (as JSON) covers every field of `desired`.
@@ -94,12 +81,6 @@ pub fn covers(fields: &str, desired: &Value) -> bool {
     })
 }
 
-/// Whether a set of fields (as JSON) has a field directly below `spec`.
-pub fn has_spec_field(fields: &str, field: &str) -> bool {
-    serde_json::from_str::<Value>(fields)
-        .is_ok_and(|fields| fields.get("f:spec").is_some_and(|spec| spec.get(format!("f:{field}")).is_some()))
-}
-
 fn field_covered(node: &Map<String, Value>, name: &str, desired: &Value) -> bool {
     node.get(&format!("f:{name}")).and_then(Value::as_object).is_some_and(|node| node_covers(node, desired))
 }
@@ -120,11 +101,7 @@ fn item_covered(node: &Map<String, Value>, item: &Value) -> bool {
         if let Some(value) = key.strip_prefix("v:") {
             return serde_json::from_str::<Value>(value).is_ok_and(|value| value == *item);
         }
-        let Some(Ok(Value::Object(keys))) = key.strip_prefix("k:").map(serde_json::from_str) else {
-            return false;
-        };
-        keys.iter().all(|(name, value)| item.get(name) == Some(value))
-            && child.as_object().is_some_and(|child| node_covers(child, item))
+        is_key_of(key, item) && child.as_object().is_some_and(|child| node_covers(child, item))
     })
 }
 
@@ -208,33 +185,31 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_our_creation_are_ours_until_the_first_apply() {
+    fn the_fields_of_our_creation_are_ours_until_the_first_apply_and_to_be_converted_also_after_it() {
         let created = entry(UPDATE, None, json!({"f:spec": {"f:ports": {}}}));
         let scaled = entry(UPDATE, Some("scale"), json!({"f:spec": {"f:replicas": {}}}));
         let applied = entry(APPLY, None, json!({"f:spec": {}}));
         let other = ManagedFieldsEntry { manager: Some("kubectl-edit".into()), ..created.clone() };
         let fields = |entries: &[ManagedFieldsEntry]| ours(Some(entries));
-        let of_creation = Ours { fields: r#"{"f:spec":{"f:ports":{}}}"#.into(), created_not_applied: true };
+        let of_creation =
+            Ours { fields: r#"{"f:spec":{"f:ports":{}}}"#.into(), has_unconverted: true, owns_replicas: false };
         assert_eq!(fields(&[scaled.clone(), created.clone()]), of_creation);
         assert_eq!(fields(&[scaled, other, entry(APPLY, Some("status"), json!({}))]), Ours::default());
-        let of_applies = Ours { fields: r#"{"f:spec":{}}"#.into(), created_not_applied: false };
-        assert_eq!(fields(&[created, applied]), of_applies);
+        let of_applies = Ours { fields: r#"{"f:spec":{}}"#.into(), ..Ours::default() };
+        assert_eq!(fields(std::slice::from_ref(&applied)), of_applies);
+        assert_eq!(fields(&[created, applied]), Ours { has_unconverted: true, ..of_applies });
     }
 
     #[test]
-    fn converting_ownership_changes_only_the_fields_of_our_creation() {
-        let scaled = entry(UPDATE, Some("scale"), json!({"f:spec": {"f:replicas": {}}}));
-        let created = entry(UPDATE, None, json!({"f:spec": {"f:ports": {"k:1": {".": {}}}}}));
-        let as_applied = ManagedFieldsEntry { operation: Some(APPLY.into()), ..created.clone() };
-        assert_eq!(
-            converted_ownership(Some(&[created.clone(), scaled.clone()])),
-            Some(vec![scaled.clone(), as_applied])
+    fn replicas_are_ours_from_an_apply_or_from_the_creation() {
+        let replicas = || json!({"f:spec": {"f:replicas": {}}});
+        let owns = |entries: &[ManagedFieldsEntry]| ours(Some(entries)).owns_replicas;
+        let without = entry(APPLY, None, json!({"f:spec": {"f:template": {}}}));
+        assert!(owns(&[entry(APPLY, None, replicas())]));
+        assert!(
+            owns(&[without.clone(), entry(UPDATE, None, replicas())]),
+            "applied by a version that converts nothing"
         );
-
-        let applied = entry(APPLY, None, json!({"f:spec": {"f:ports": {"k:2": {}}, "f:type": {}}}));
-        let united = entry(APPLY, None, json!({"f:spec": {"f:ports": {"k:1": {".": {}}, "k:2": {}}, "f:type": {}}}));
-        assert_eq!(converted_ownership(Some(&[applied.clone(), created])), Some(vec![united]));
-        assert_eq!(converted_ownership(Some(&[applied, scaled])), None);
-        assert_eq!(converted_ownership(None), None);
+        assert!(!owns(&[without, entry(UPDATE, Some("scale"), replicas())]));
     }
 }

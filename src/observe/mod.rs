@@ -16,7 +16,7 @@ use std::{
 
 use external::External;
 pub use external::ExternalAutoscaler;
-pub use fields::converted_ownership;
+pub(crate) use fields::{APPLY, UPDATE, is_key_of, is_ours};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
@@ -56,8 +56,8 @@ pub struct ObservedChild {
     pub hash: Option<String>,
     /// Whether we own `spec.replicas`.
     pub owns_replicas: bool,
-    /// Whether we own its fields from creating it, not from an apply: an apply would not remove them.
-    pub created_not_applied: bool,
+    /// Whether we own fields from other writes than applies, such as its creation: an apply would not remove those.
+    pub has_unconverted: bool,
     /// The fields we own.
     fields: Fields,
     /// Its state beyond the metadata; [`ChildState::Nothing`] for a pod.
@@ -84,8 +84,8 @@ impl ObservedChild {
             controller: controller(meta).map(|owner| owner.uid.clone()),
             deleting: meta.deletion_timestamp.is_some(),
             hash: annotation(meta, HASH_ANNOTATION),
-            owns_replicas: fields::has_spec_field(&ours.fields, "replicas"),
-            created_not_applied: ours.created_not_applied,
+            owns_replicas: ours.owns_replicas,
+            has_unconverted: ours.has_unconverted,
             fields: Fields::Unchecked(ours.fields.into()),
             state,
             pod,
@@ -194,7 +194,7 @@ impl Children {
             deleting: false,
             hash: None,
             owns_replicas: false,
-            created_not_applied: false,
+            has_unconverted: false,
             fields: Fields::Checked(0),
             state,
             pod,

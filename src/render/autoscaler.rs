@@ -74,6 +74,15 @@ fn window(scaling: &Scaling, decided: Option<i32>, cpu: Option<i32>) -> Option<(
     Some((decided, if cpu.is_some() { bounds.1 } else { decided }))
 }
 
+/// The replicas that an autoscaled Deployment is created with: those decided last, if it had existed before.
+pub fn initial_replicas(scaling: &Scaling, decided: Option<i32>) -> i32 {
+    match decided {
+        Some(decided) if scaling.is_acted_on() => decided.clamp(scaling.min, scaling.max),
+        // Not none at all: with no lag measured nothing would ever add the first.
+        _ => scaling.min.max(1),
+    }
+}
+
 /// The replicas to set in addition to the autoscaler's bounds, if any. `current`: the replicas of the Deployment; `is_new`:
 /// whether the last status written does not contain the decision yet.
 pub fn replicas_to_order(scaling: &Scaling, decided: i32, current: i32, is_new: bool, open: bool) -> Option<i32> {

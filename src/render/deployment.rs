@@ -62,8 +62,7 @@ pub fn render(model: &Model, version: &Version) -> Child {
         ..DeploymentSpec::default()
     };
     let metadata = child::meta(identity, workload.deployment, COMPONENT);
-    let child = Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None });
-    Child { seed_replicas: workload.scaling.is_some().then_some(workload.replicas), ..child }
+    Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
 }
 
 /// The pods of the previous version are kept until as many of the new version are ready.

@@ -52,18 +52,28 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     children.extend(decided.train.map(|run| job::render(model, run)));
     children.push(service::render(model));
     if let Some(version) = decided.serve {
-        children.push(deployment::render(model, version));
-        children.extend(autoscaler(model, &model.serving_workload(), decided));
+        let workload = model.serving_workload();
+        children.push(seeded(deployment::render(model, version), &workload, decided));
+        children.extend(autoscaler(model, &workload, decided));
         children.push(disruption_budget::render(model));
     }
     for worker in &model.workers {
-        children.push(worker::render(model, worker));
-        children.extend(autoscaler(model, &Workload::worker(worker, &model.identity.base), decided));
+        let workload = Workload::worker(worker, &model.identity.base);
+        children.push(seeded(worker::render(model, worker), &workload, decided));
+        children.extend(autoscaler(model, &workload, decided));
     }
     children.extend(monitoring::service_monitor(model));
     children.extend(model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker)));
     children.extend(monitoring::prometheus_rule(model));
     children
+}
+
+/// A Deployment with the replicas it is created with.
+fn seeded(child: Child, workload: &Workload, decided: &Decided<'_>) -> Child {
+    let replicas = decided.replicas.get(&workload.deployment).copied();
+    let ours = replicas.filter(|_| !decided.externally_scaled.contains(&workload.deployment));
+    let seed = workload.scaling.as_ref().map(|scaling| autoscaler::initial_replicas(scaling, ours));
+    Child { seed_replicas: seed, ..child }
 }
 
 fn autoscaler(model: &Model, workload: &Workload, decided: &Decided<'_>) -> Option<Child> {

@@ -48,9 +48,8 @@ pub fn render(model: &Model, worker: &Worker) -> Child {
         },
         ..DeploymentSpec::default()
     };
-    let metadata = child::meta(identity, workload.deployment.clone(), &workload.component);
-    let child = Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None });
-    Child { seed_replicas: workload.scaling.is_some().then_some(workload.replicas), ..child }
+    let metadata = child::meta(identity, workload.deployment, &workload.component);
+    Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
 }
 
 fn container(model: &Model, worker: &Worker) -> Container {

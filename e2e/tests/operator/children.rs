@@ -2,14 +2,16 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::eventually;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
 use kube::{
     ResourceExt,
     api::{DeleteParams, DynamicObject, Patch},
 };
 use recommender_operator::{
     api::{RecommenderModel, conditions::types},
+    apply::converted_ownership,
     kinds::Kind,
+    render::Child,
 };
 use serde_json::{Value, json};
 
@@ -157,6 +159,81 @@ pub async fn a_manual_edit_of_a_child_is_corrected_and_fields_of_other_managers_
         Ok(())
     })
     .await
+}
+
+/// Fields that a child has only sometimes: they are removed and set by default again.
+const SOMETIMES: [&str; 2] = ["f:behavior", "f:metrics"];
+
+/// The fields of a set that `desired` does not have, as paths.
+fn not_sent(fields: &Value, desired: &Value, path: &str) -> Vec<String> {
+    let fields = fields.as_object().into_iter().flatten();
+    let parts = fields.filter(|(key, _)| *key != "." && !SOMETIMES.contains(&key.as_str()));
+    let of_part = |(key, node): (&String, &Value)| {
+        let path = format!("{path}/{key}");
+        let part = match (key.strip_prefix("f:"), key.strip_prefix("k:")) {
+            (Some(name), _) => desired.get(name),
+            (None, Some(keys)) => {
+                let keys: Value = serde_json::from_str(keys).unwrap_or_default();
+                let has_keys = |item: &&Value| keys.as_object().into_iter().flatten().all(|(key, of)| item[key] == *of);
+                desired.as_array().and_then(|items| items.iter().find(has_keys))
+            }
+            _ => None,
+        };
+        part.map_or_else(|| vec![path.clone()], |part| not_sent(node, part, &path))
+    };
+    parts.flat_map(of_part).collect()
+}
+
+/// The fields that an object's managers of this operation named as the operator own; none if there is no such entry.
+fn ours<'a>(managed: &'a [ManagedFieldsEntry], operation: &str) -> Option<&'a Value> {
+    let is_ours = |entry: &&ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some("recommender-operator")
+            && entry.operation.as_deref() == Some(operation)
+            && entry.subresource.is_none()
+    };
+    Some(&managed.iter().find(is_ours)?.fields_v1.as_ref()?.0)
+}
+
+pub async fn a_field_that_is_no_longer_specified_is_removed_from_a_child_that_was_created() -> Result<()> {
+    let bed = Bed::new("field").await?;
+    let env = |names: &[&str]| names.iter().map(|name| json!({"name": name, "value": "1"})).collect::<Value>();
+    let mut object = everything();
+    object["spec"]["serving"]["env"] = env(&["KEPT", "GONE"]);
+    object["spec"]["serving"]["autoscaling"]["behavior"] = json!({"scaleDown": {"stabilizationWindowSeconds": 60}});
+    bed.create("shop", object).await?;
+    let model = bed.served("shop").await?;
+    for Child { kind, name, object: desired, .. } in rendered(&model)?.into_iter().filter(|of| of.kind != Kind::Job) {
+        let child = bed.children(kind).get(&name).await?;
+        let managed = child.managed_fields();
+        let what = format!("{} {name}", kind.as_str());
+        ensure!(ours(managed, "Update").is_some() && ours(managed, "Apply").is_none(), "{what}: {managed:#?}");
+        // What would be converted now is what was sent, without what the API server has set by default.
+        let converted = converted_ownership(Some(managed), &desired).with_context(|| format!("{what} is converted"))?;
+        let mut desired = desired;
+        // Sent with the creation only.
+        desired["spec"]["replicas"] = json!(2);
+        let more = not_sent(ours(&converted, "Apply").with_context(|| what.clone())?, &desired, "");
+        ensure!(more.is_empty(), "{what}: these fields were not sent, so they are missing in DEFAULTED: {more:?}");
+    }
+
+    let changes = json!({"env": env(&["KEPT"]), "autoscaling": {"behavior": null}});
+    bed.edit("shop", json!({"spec": {"serving": changes}})).await?;
+    bed.served("shop").await?;
+    let (deployment, autoscaler) = eventually("the fields are gone", TIMEOUT, async || {
+        let deployment = serde_json::to_value(bed.children(Kind::Deployment).get("shop-serving").await?)?;
+        let variables = &deployment["spec"]["template"]["spec"]["containers"][0]["env"];
+        let names: Vec<_> = variables.as_array().into_iter().flatten().map(|variable| &variable["name"]).collect();
+        ensure!(names.contains(&&json!("KEPT")) && !names.contains(&&json!("GONE")), "{names:?}");
+        let autoscaler = bed.children(Kind::HorizontalPodAutoscaler).get("shop-serving").await?;
+        ensure!(autoscaler.data["spec"]["behavior"].is_null(), "{}", autoscaler.data["spec"]);
+        Ok((serde_json::from_value::<DynamicObject>(deployment)?, autoscaler))
+    })
+    .await?;
+    for child in [deployment, autoscaler] {
+        let managed = child.managed_fields();
+        ensure!(ours(managed, "Apply").is_some() && ours(managed, "Update").is_none(), "{managed:#?}");
+    }
+    Ok(())
 }
 
 pub async fn monitoring_that_is_no_longer_specified_is_removed() -> Result<()> {

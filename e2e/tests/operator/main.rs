@@ -67,6 +67,7 @@ fn main() {
             a_deleted_training_job_is_created_again,
             a_manual_edit_of_a_child_is_corrected_and_fields_of_other_managers_stay,
             monitoring_that_is_no_longer_specified_is_removed,
+            a_field_that_is_no_longer_specified_is_removed_from_a_child_that_was_created,
         }
         conflicts { objects_of_users_with_names_of_children_are_never_changed }
         refused {

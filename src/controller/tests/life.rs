@@ -1,13 +1,7 @@
 //! The requests of reconciles, from the creation of an object to its deletion.
 
-use std::collections::BTreeSet;
-
 use super::*;
-use crate::{
-    api::{RecommenderModel, conditions::types},
-    model::Model,
-    render::{self, Decided},
-};
+use crate::api::conditions::types;
 
 /// An object with autoscaling and monitoring.
 fn whole() -> Value {
@@ -52,16 +46,6 @@ fn roll_out(fixture: &Fixture, replicas: i32) {
     fixture.show_child(Watched::Child(Kind::Deployment), "deployments/packages-serving", &status);
 }
 
-/// The kinds of an object's children in the order of applying: before there is a version, and those that come with it.
-fn kinds(object: &Value) -> (Vec<Kind>, Vec<Kind>) {
-    let object: RecommenderModel = serde_json::from_value(object.clone()).expect("a RecommenderModel");
-    let model = Model::new(&object, Timestamp::now()).expect("a valid object");
-    let kinds = |children: Vec<render::Child>| children.into_iter().map(|child| child.kind);
-    let before: BTreeSet<Kind> = kinds(render::children(&model, &Decided::default())).collect();
-    // The first run is started before there is a version; without a run no Job is desired.
-    kinds(render::offline(&model, Timestamp::now())).partition(|kind| *kind == Kind::Job || before.contains(kind))
-}
-
 #[tokio::test]
 async fn an_object_is_trained_and_served_and_then_causes_no_requests() {
     let (mut fixture, object) = (Fixture::new(), whole());
@@ -97,6 +81,119 @@ async fn a_child_changed_by_another_manager_is_corrected_with_one_apply_and_one_
     account["metadata"]["managedFields"][0]["operation"] = "Apply".into();
     fixture.context.cache.show(Watched::Child(Kind::ServiceAccount), account);
     assert_eq!(fixture.requests(&object).await, ["PATCH serviceaccounts/packages", EVENT]);
+}
+
+/// An object that serves one version, with environment variables.
+async fn serving_with_env(fixture: &mut Fixture, names: &[&str]) -> Value {
+    let object = with_env(&whole(), names);
+    fixture.requests(&object).await;
+    train(fixture);
+    fixture.requests(&object).await;
+    roll_out(fixture, 2);
+    fixture.requests(&object).await;
+    object
+}
+
+fn with_env(object: &Value, names: &[&str]) -> Value {
+    let mut object = object.clone();
+    object["spec"]["serving"]["env"] = names.iter().map(|name| json!({"name": name, "value": "1"})).collect();
+    object
+}
+
+/// Names of the environment variables of the servers that the user has set.
+fn env(fixture: &Fixture) -> Vec<String> {
+    let deployment = fixture.server.object("deployments/packages-serving").expect("was created");
+    let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("variables").clone();
+    let names = env.iter().map(|variable| variable["name"].as_str().expect("a name").to_owned());
+    names.filter(|name| !name.starts_with("RECOMMENDER_")).collect()
+}
+
+#[tokio::test]
+async fn a_field_removed_from_the_object_is_removed_from_the_child_and_those_of_the_api_server_and_of_webhooks_stay() {
+    let mut fixture = Fixture::new();
+    let object = serving_with_env(&mut fixture, &["KEPT", "GONE"]).await;
+    // A webhook that is called only for creations does not count as a manager.
+    let key = "deployments/packages-serving";
+    let mut deployment = fixture.server.object(key).expect("was created");
+    deployment["spec"]["template"]["spec"]["dnsPolicy"] = "Default".into();
+    deployment["spec"]["template"]["spec"]["nodeName"] = "a".into();
+    fixture.server.store(key, deployment);
+
+    let requests = fixture.requests(&with_env(&object, &["KEPT"])).await;
+    let patch = format!("PATCH {key}");
+    let expected = [patch.clone(), format!("GET {key}"), patch.clone(), patch.clone()];
+    assert_eq!(
+        requests[..4],
+        expected,
+        "replicas are handed over, ownership is converted, and the Deployment is applied"
+    );
+    assert_eq!(env(&fixture), ["KEPT"]);
+    let pod = fixture.server.object(key).expect("was created")["spec"]["template"]["spec"].clone();
+    assert_eq!((&pod["dnsPolicy"], &pod["nodeName"]), (&json!("Default"), &json!("a")));
+
+    let requests = fixture.requests(&with_env(&object, &[])).await;
+    assert_eq!(requests[0], patch, "nothing is left to convert");
+    assert_eq!(env(&fixture), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_field_is_removed_also_after_an_older_version_has_applied_the_child_without_converting_its_creation() {
+    let mut fixture = Fixture::new();
+    let object = serving_with_env(&mut fixture, &["KEPT", "GONE"]).await;
+    let key = "deployments/packages-serving";
+    let mut deployment = fixture.server.object(key).expect("was created");
+    let mut applied = deployment["metadata"]["managedFields"][0].clone();
+    applied["operation"] = "Apply".into();
+    applied["fieldsV1"]["f:spec"].as_object_mut().expect("fields").remove("f:replicas");
+    deployment["metadata"]["managedFields"].as_array_mut().expect("entries").push(applied);
+    deployment["metadata"]["resourceVersion"] = "9000".into();
+    fixture.server.store(key, deployment);
+    roll_out(&fixture, 2);
+
+    fixture.requests(&with_env(&object, &["KEPT"])).await;
+    assert_eq!(env(&fixture), ["KEPT"]);
+    let deployment = fixture.server.object(key).expect("was created");
+    assert_eq!(deployment["spec"]["replicas"], 2, "handed over before they were given up");
+}
+
+#[tokio::test]
+async fn another_manager_that_applies_an_old_copy_of_a_child_is_met_with_a_back_off() {
+    let (mut fixture, object) = (Fixture::new(), whole());
+    fixture.requests(&object).await;
+    let key = "serviceaccounts/packages";
+    let mut corrected = Vec::new();
+    for round in 1..=6 {
+        let mut account = fixture.server.object(key).expect("was created");
+        // Later than our own writes of the round before.
+        account["metadata"]["resourceVersion"] = (round * 10_000).to_string().into();
+        account["metadata"]["annotations"]["recommender.dev/applied-hash"] = "old".into();
+        fixture.server.store(key, account.clone());
+        fixture.context.cache.show(Watched::Child(Kind::ServiceAccount), account);
+        let _ = fixture.reconcile(&object).await; // a conflict is an error
+        corrected.push(fixture.server.requests().contains(&format!("PATCH {key}")));
+    }
+    assert_eq!(corrected, [true, true, true, true, false, false]);
+    assert!(fixture.status().conditions.iter().any(|condition| condition.reason == "FieldConflict"));
+}
+
+#[tokio::test]
+async fn an_object_is_reconciled_as_it_is_when_it_gets_its_permit() {
+    let (mut fixture, mut object) = (Fixture::new(), whole());
+    let before = fixture.show(&object);
+    let permit = fixture.context.permits.clone().acquire_owned().await.expect("there is one");
+    let waits = tokio::spawn(super::super::reconcile_one(before.clone(), fixture.context.clone()));
+    tokio::task::yield_now().await;
+    object["metadata"]["generation"] = 2.into();
+    fixture.show(&object);
+    drop(permit);
+    waits.await.expect("no panic").expect("the reconcile succeeds");
+    assert_eq!(fixture.status().observed_generation, Some(2));
+
+    object["metadata"]["uid"] = "another".into();
+    fixture.show(&object);
+    fixture.server.requests();
+    super::super::reconcile_one(before, fixture.context.clone()).await.expect("there is nothing to do");
+    assert_eq!(fixture.server.requests(), [""; 0], "the object is gone, and the new one is enqueued by itself");
 }
 
 #[tokio::test]

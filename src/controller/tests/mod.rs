@@ -4,10 +4,11 @@
 mod contained;
 mod failures;
 mod life;
+mod merge;
 mod server;
 mod ticks;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::{
@@ -21,11 +22,13 @@ use tokio::sync::{Semaphore, mpsc};
 use self::server::Server;
 use super::{Context, Error, Guarded, memory::Memory, scaler::Scaler};
 use crate::{
-    api::RecommenderModelStatus,
+    api::{RecommenderModel, RecommenderModelStatus},
     apply::Cluster,
     kinds::Kind,
     leader::Fence,
+    model::Model,
     observe::{Cache, Scope, Watched},
+    render::{self, Decided},
     signals::Kubelets,
     telemetry::Metrics,
     validate::{stored, tests::minimal},
@@ -112,6 +115,16 @@ fn object(fields: Value) -> Value {
     });
     object["metadata"] = meta;
     object
+}
+
+/// The kinds of an object's children in the order of applying: before there is a version, and those that come with it.
+fn kinds(object: &Value) -> (Vec<Kind>, Vec<Kind>) {
+    let object: RecommenderModel = serde_json::from_value(object.clone()).expect("a RecommenderModel");
+    let model = Model::new(&object, Timestamp::now()).expect("a valid object");
+    let kinds = |children: Vec<render::Child>| children.into_iter().map(|child| child.kind);
+    let before: BTreeSet<Kind> = kinds(render::children(&model, &Decided::default())).collect();
+    // The first run is started before there is a version; without a run no Job is desired.
+    kinds(render::offline(&model, Timestamp::now())).partition(|kind| *kind == Kind::Job || before.contains(kind))
 }
 
 /// Requests for new children of these kinds.

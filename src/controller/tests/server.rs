@@ -1,4 +1,5 @@
-//! An API server that stores what it is sent, refuses the requests a test selects, and records all of them.
+//! An API server that merges what it is sent into what it stores, refuses the requests a test selects, and records all of
+//! them.
 
 use std::{
     collections::BTreeMap,
@@ -10,9 +11,9 @@ use std::{
 use axum::http::{Request, Response};
 use jiff::Timestamp;
 use kube::{Client, client::Body};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::api::FIELD_MANAGER;
+use super::merge;
 
 #[derive(Clone, Default)]
 pub(in crate::controller) struct Server(Arc<Mutex<State>>);
@@ -57,9 +58,12 @@ impl Server {
         self.state().refused.clear();
     }
 
-    /// Stores an object of another owner.
+    /// Stores an object as another client has written it.
     pub(in crate::controller) fn store(&self, key: &str, object: Value) {
-        self.state().objects.insert(key.into(), object);
+        let mut state = self.state();
+        let version = object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok());
+        state.version = state.version.max(version.unwrap_or_default());
+        state.objects.insert(key.into(), object);
     }
 
     pub(in crate::controller) fn object(&self, key: &str) -> Option<Value> {
@@ -80,31 +84,53 @@ impl Server {
         let path = parts.uri.path().split_once("/namespaces/shop/").expect("a namespaced path").1.to_owned();
         let request = format!("{} {path}", parts.method);
         let is_apply = parts.headers.get("content-type").is_some_and(|of| of == "application/apply-patch+yaml");
+        let query = parts.uri.query().unwrap_or_default();
+        let manager = query.split('&').find_map(|field| field.strip_prefix("fieldManager="));
+        let write = Write {
+            manager: manager.unwrap_or("unknown").into(),
+            operation: if is_apply { "Apply" } else { "Update" },
+            subresource: "",
+            force: query.contains("force=true"),
+        };
         let body = body.collect_bytes().await.expect("the body is in memory");
-        let (code, answer) = self.state().carry_out(&request, &path, is_apply, &body);
+        let (code, answer) = self.state().carry_out(&request, &path, write, &body);
         let body = Body::from(answer.to_string().into_bytes());
         Response::builder().status(code).body(body).expect("the status code is one")
     }
 }
 
+/// How an object is written.
+struct Write {
+    manager: String,
+    operation: &'static str,
+    subresource: &'static str,
+    force: bool,
+}
+
 impl State {
-    fn carry_out(&mut self, request: &str, path: &str, is_apply: bool, body: &[u8]) -> (u16, Value) {
+    fn carry_out(&mut self, request: &str, path: &str, write: Write, body: &[u8]) -> (u16, Value) {
         self.requests.push(request.into());
         if let Some(status) = self.refused.get(request) {
             return (status["code"].as_u64().unwrap_or_default() as u16, status.clone());
         }
         let sent: Value = serde_json::from_slice(body).unwrap_or_default();
-        let operation = if is_apply { "Apply" } else { "Update" };
         match request.split_once(' ').expect("a method").0 {
             "POST" => {
                 let key = format!("{path}/{}", sent["metadata"]["name"].as_str().expect("a name"));
                 match self.objects.contains_key(&key) {
                     true => failure(409, "AlreadyExists"),
-                    false => (201, self.put(key, sent, operation)),
+                    false => self.write(&key, &sent, &write),
                 }
             }
             "GET" => self.objects.get(path).map_or_else(|| failure(404, "NotFound"), |object| (200, object.clone())),
-            "PATCH" => (200, self.put(path.into(), sent, operation)),
+            "PATCH" => {
+                let (key, subresource) = path.strip_suffix("/scale").map_or((path, ""), |scaled| (scaled, "scale"));
+                // Tests show objects to the operator themselves: their status is an object of its own here.
+                match key.ends_with("/status") || self.objects.contains_key(key) {
+                    true => self.write(key, &sent, &Write { subresource, ..write }),
+                    false => failure(404, "NotFound"),
+                }
+            }
             "DELETE" => {
                 self.objects.remove(path);
                 (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
@@ -113,30 +139,91 @@ impl State {
         }
     }
 
-    fn put(&mut self, key: String, mut object: Value, operation: &str) -> Value {
+    fn write(&mut self, key: &str, sent: &Value, write: &Write) -> (u16, Value) {
+        let new = json!({"metadata": {
+            "uid": sent["metadata"]["uid"].as_str().unwrap_or(key), "generation": 0, "creationTimestamp": Timestamp::now(),
+        }});
+        let before = self.objects.get(key).cloned().unwrap_or(new);
+        let is_other =
+            |field: &str| !sent["metadata"][field].is_null() && sent["metadata"][field] != before["metadata"][field];
+        let is_new = before["metadata"]["resourceVersion"].is_null();
+        if !is_new && (is_other("uid") || is_other("resourceVersion")) {
+            return failure(409, "Conflict");
+        }
+        let Some(mut after) = written(&before, sent, write) else { return failure(409, "Conflict") };
         self.version += 1;
-        let fields = fields(&object);
-        let meta = &mut object["metadata"];
-        meta["uid"] = key.clone().into();
+        let meta = &mut after["metadata"];
         meta["resourceVersion"] = self.version.to_string().into();
-        meta["generation"] = 1.into();
-        meta["creationTimestamp"] = json!(Timestamp::now());
-        meta["managedFields"] = json!([{
-            "manager": FIELD_MANAGER, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields,
-        }]);
-        self.objects.insert(key, object.clone());
-        object
+        if before["spec"] != after["spec"] || is_new {
+            let generation = before["metadata"]["generation"].as_i64().unwrap_or_default();
+            after["metadata"]["generation"] = (generation + 1).into();
+        }
+        self.objects.insert(key.into(), after.clone());
+        match write.subresource {
+            "scale" => (200, json!({"metadata": after["metadata"], "spec": {"replicas": after["spec"]["replicas"]}})),
+            _ => (if is_new { 201 } else { 200 }, after),
+        }
     }
 }
 
-/// All fields of an object as managed fields have them; a list is owned as a whole.
-fn fields(object: &Value) -> Value {
-    let fields = object.as_object().into_iter().flatten();
-    Value::Object(fields.map(|(name, value)| (format!("f:{name}"), fields_of(value))).collect())
+/// An object after a write; none when it conflicts with the fields of another manager.
+fn written(before: &Value, sent: &Value, write: &Write) -> Option<Value> {
+    let mut entries: Vec<Value> = before["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let is_ours = |entry: &Value| {
+        entry["manager"] == write.manager.as_str()
+            && entry["operation"] == write.operation
+            && entry["subresource"].as_str().unwrap_or_default() == write.subresource
+    };
+    let of_others = |entries: &[Value]| {
+        let sets = entries.iter().filter(|entry| !is_ours(entry)).map(|entry| &entry["fieldsV1"]);
+        sets.fold(json!({}), |all, fields| merge::union(&all, fields))
+    };
+    let mut after = before.clone();
+    let is_apply = write.operation == "Apply";
+    let applied = merge::set(&merge::owned(sent));
+    if is_apply {
+        let given_up = merge::difference(&ours_of(&entries, is_ours), &applied);
+        merge::remove(&mut after, &merge::difference(&given_up, &of_others(&entries)));
+        merge::merge_applied(&mut after, sent);
+    } else {
+        merge::merge_patch(&mut after, sent);
+        if let Some(given) = sent["metadata"]["managedFields"].as_array() {
+            entries.clone_from(given);
+        }
+    }
+    set_defaults(&mut after);
+    let changed = merge::changed(&merge::owned(before), &merge::owned(&after));
+    let taken = of_others(&entries);
+    if is_apply && !write.force && merge::difference(&taken, &changed) != taken {
+        return None;
+    }
+    let gone = merge::difference(&merge::set(&merge::owned(before)), &merge::set(&merge::owned(&after)));
+    for entry in entries.iter_mut().filter(|entry| !is_ours(entry)) {
+        entry["fieldsV1"] = merge::difference(&merge::difference(&entry["fieldsV1"], &changed), &gone);
+    }
+    let fields = match is_apply {
+        true => applied,
+        false => merge::difference(&merge::union(&ours_of(&entries, is_ours), &changed), &gone),
+    };
+    entries.retain(|entry| !is_ours(entry));
+    entries.push(json!({
+        "manager": write.manager, "operation": write.operation, "subresource": write.subresource,
+        "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields,
+    }));
+    entries.retain(|entry| entry["fieldsV1"] != json!({}));
+    after["metadata"]["managedFields"] = entries.into();
+    Some(after)
 }
 
-fn fields_of(value: &Value) -> Value {
-    if value.is_object() { fields(value) } else { Value::Object(Map::new()) }
+fn ours_of(entries: &[Value], is_ours: impl Fn(&Value) -> bool) -> Value {
+    entries.iter().find(|entry| is_ours(entry)).map_or_else(|| json!({}), |entry| entry["fieldsV1"].clone())
+}
+
+/// Sets one default of the pods of Deployments, as an example of all: whoever creates the object owns it.
+fn set_defaults(object: &mut Value) {
+    if object["kind"] == "Deployment" && object["spec"]["template"]["spec"]["dnsPolicy"].is_null() {
+        object["spec"]["template"]["spec"]["dnsPolicy"] = "ClusterFirst".into();
+    }
 }
 
 fn failure(code: u16, reason: &str) -> (u16, Value) {

@@ -52,7 +52,7 @@ async fn a_decision_of_a_tick_is_ordered_with_one_request_and_ticks_send_none() 
     let order = format!("PATCH deployments/{WORKER}/scale");
     // It is the first change of the autoscaler since its creation: before it is applied, the ownership of its fields is converted.
     assert_eq!(ordered, [&read, &patch, &patch, &order, STATUS, EVENT]);
-    let sent = fixture.server.object(&format!("deployments/{WORKER}/scale")).expect("was ordered");
+    let sent = fixture.server.object(&format!("deployments/{WORKER}")).expect("exists");
     assert_eq!(sent["spec"]["replicas"].as_i64().map(|replicas| replicas as i32), decided(&context));
 
     assert_eq!(fixture.requests(&object).await, [""; 0], "the decision is not ordered again");
