@@ -46,6 +46,7 @@ fn finish(root: &mut JSONSchemaProps) {
     if let Some(spec) = property(root, "spec") {
         visit(spec, &mut quantity);
         visit(spec, &mut default_in_description);
+        visit(spec, &mut no_default_in_lists);
     }
     if let Some(status) = property(root, "status") {
         finish_status(status);
@@ -97,6 +98,15 @@ fn default_in_description(schema: &mut JSONSchemaProps) {
     };
     let description = schema.description.get_or_insert_default();
     *description = format!("{description} Default: {default}.").trim_start().to_owned();
+}
+
+/// Removes defaults from the items of lists. `kubectl apply` and Argo CD compare custom resources by JSON merge patches, in
+/// which a list is one value: a default that the API server adds to an item is a difference for them, at every sync. The
+/// program has the same defaults.
+fn no_default_in_lists(schema: &mut JSONSchemaProps) {
+    if let Some(item) = items(schema) {
+        visit(item, &mut |schema| schema.default = None);
+    }
 }
 
 /// Largest number of entries of a list or map in the status. The operator writes far fewer; this bounds what other clients
@@ -276,6 +286,16 @@ mod tests {
             !schema["description"].as_str().is_some_and(|text| text.ends_with(&format!("Default: {default}.")))
         });
         assert_eq!(hidden, NONE);
+    }
+
+    #[test]
+    fn nothing_within_a_list_has_a_default_so_that_applying_an_object_again_changes_nothing() {
+        let defaulted = spec_paths(|path, schema| path.contains("[]") && !schema["default"].is_null());
+        assert_eq!(defaulted, NONE);
+        let described = spec_paths(|path, schema| {
+            path.contains("[]") && schema["description"].as_str().is_some_and(|text| text.contains("Default: "))
+        });
+        assert!(described.contains(&"spec.workers[].autoscaling.minReplicas".to_owned()), "{described:?}");
     }
 
     #[test]

@@ -50,10 +50,12 @@ pub struct Autoscaling {
 }
 
 /// Bounds and signals of a worker's replicas. Without `cpu` and `lag`, the target is 70 % of the requested CPU.
+// It is within a list, so the API server sets no defaults, and rules must not rely on them.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
-    validation = Rule::new("self.minReplicas <= self.maxReplicas").message("minReplicas must not be above maxReplicas"),
-    validation = Rule::new("self.minReplicas > 0 || (has(self.lag) && !has(self.cpu))")
+    validation = Rule::new("!has(self.minReplicas) || self.minReplicas <= self.maxReplicas")
+        .message("minReplicas must not be above maxReplicas"),
+    validation = Rule::new("!has(self.minReplicas) || self.minReplicas > 0 || (has(self.lag) && !has(self.cpu))")
         .message("scaling to zero follows a lag alone: set lag and remove cpu, or set minReplicas to 1")
 )]
 #[serde(rename_all = "camelCase")]
