@@ -56,6 +56,18 @@ fn workers_become_these_children() {
 }
 
 #[test]
+fn promql_of_the_spec_is_in_a_prometheus_rule_of_its_own() {
+    let model = model("workers.yaml", |object| {
+        let dependencies = object["spec"]["dependencies"].as_array_mut().expect("a list");
+        dependencies.push(json!({"name": "own", "custom": {"lag": "queue_depth"}}));
+    });
+    let rules = children(&model).into_iter().filter(|child| child.kind == Kind::PrometheusRule);
+    let rules: Vec<(String, bool)> =
+        rules.map(|child| (child.name, child.object["spec"].to_string().contains("queue_depth"))).collect();
+    assert_eq!(rules, [("shop".into(), false), ("shop-custom.rules".into(), true)]);
+}
+
+#[test]
 fn a_bucket_becomes_environment_variables_and_no_volume() {
     let model = model("minimal.yaml", |object| {
         object["spec"]["artifacts"] = json!({"s3": {

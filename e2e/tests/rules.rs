@@ -165,7 +165,11 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     expect_success(&output)?;
     let written: serde_json::Value = serde_saphyr::from_str(&text)?;
     let groups = written["groups"].as_array().context("groups")?;
-    ensure!(groups.len() == 3, "two groups of rules and one of scaling signals were expected: {}", groups.len());
+    ensure!(
+        groups.len() == 4,
+        "two groups of rules, one of lags and one of custom ones were expected: {}",
+        groups.len()
+    );
 
     let commented =
         text.lines().skip_while(|line| *line != "# scrape_configs:").take_while(|line| line.starts_with('#'));

@@ -19,7 +19,7 @@ use crate::{
         Artifacts, Dependency, KafkaExporter, Monitoring, PvcArtifacts, RecommenderModel, RecommenderModelSpec,
         S3Artifacts, Serving, TRAIN_ANNOTATION, Training, Worker,
     },
-    monitoring::dependencies::custom,
+    monitoring::expression,
     training::Schedule,
 };
 
@@ -236,7 +236,7 @@ mod tests;
 /// PromQL of the servers' front that cannot be embedded in a rule.
 fn front(monitoring: &Monitoring) -> Option<Problem> {
     let custom = monitoring.front.as_ref()?.custom.as_ref()?;
-    let message = format!("custom.requests: {}", custom::problem(&custom.requests)?);
+    let message = format!("custom.requests: {}", expression::problem(&custom.requests)?);
     Some(Problem { field: "spec.monitoring.front", message })
 }
 
@@ -250,7 +250,7 @@ fn promql(dependency: &Dependency) -> Vec<Problem> {
         ("partitions", custom.partitions.as_ref()),
     ];
     let problem = |(field, expression): (&str, Option<&String>)| {
-        let why = custom::problem(expression?)?;
+        let why = expression::problem(expression?)?;
         let message = format!("{:?}: custom.{field}: {why}", dependency.name);
         Some(Problem { field: "spec.dependencies", message })
     };

@@ -51,6 +51,11 @@ pub fn worker(base: &str, worker: &str) -> String {
     format!("{base}{WORKER}-{worker}")
 }
 
+/// Name of the PrometheusRule with PromQL of the spec. No base name has a dot, so it is that of no other object's PrometheusRule.
+pub fn custom_rules(base: &str) -> String {
+    format!("{base}-custom.rules")
+}
+
 /// Whether a serving Deployment or the Deployment of a worker can have this name.
 pub fn is_deployment(name: &str) -> bool {
     name.ends_with("-serving") || name.contains("-worker-")

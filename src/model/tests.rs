@@ -147,6 +147,27 @@ fn scaling_to_zero_is_refused_if_the_lag_is_reported_by_the_consumers() {
 }
 
 #[test]
+fn what_is_copied_from_a_dashboard_is_refused_with_its_field_and_what_to_write() {
+    let custom =
+        json!({"lag": "sum(queue_depth{queue=~\"$queue\"})", "arrivals": "sum(rate(added_total[$__rate_interval]))"});
+    let front = json!({"metrics": {"profile": "FastApiInstrumentator"}, "front": {"custom": {"requests": "5"}}});
+    let unknown = "is a variable of Grafana, which Prometheus does not know: write";
+    assert_eq!(
+        problems(json!({"dependencies": [{"name": "own", "custom": custom}], "monitoring": front})),
+        [
+            format!(
+                "spec.dependencies: \"own\": custom.lag: $queue {unknown} its value, or remove the matcher that contains it"
+            ),
+            format!(
+                "spec.dependencies: \"own\": custom.arrivals: $__rate_interval {unknown} a duration of at least four scrapes, for \
+                 example 2m"
+            ),
+            "spec.monitoring.front: custom.requests: it is a number, not a series: write vector(5)".into(),
+        ]
+    );
+}
+
+#[test]
 fn contradicting_replica_settings_are_refused_for_servers_and_workers() {
     let both = "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load";
     let upside_down = "autoscaling: minReplicas must not be above maxReplicas";

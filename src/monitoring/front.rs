@@ -4,18 +4,24 @@
 use super::{
     Watched,
     promql::{equals, series},
+    recording::Source,
 };
+use crate::{api::monitoring_coreos::Rule, series::Series};
 
 /// Window of the rate, as a PromQL duration. The scrape interval of ingresses and meshes is not known here; it is mostly 15
 /// to 30 s.
 const WINDOW: &str = "1m";
 
-/// Requests per second to the object's Service; `None` if the spec has no front.
+/// The rule for an expression of the spec, if it has one.
+pub(super) fn custom_rule(watched: &Watched) -> Vec<Rule> {
+    let custom = watched.front.and_then(|front| front.custom.as_ref());
+    let expr = custom.map(|custom| format!("sum((\n{}\n))", custom.requests));
+    expr.map(|expr| Source::new(watched).rule(Series::Front.name(), expr)).into_iter().collect()
+}
+
+/// Requests per second to the object's Service; `None` if the spec has no front, or an expression for it.
 pub(super) fn requests(watched: &Watched) -> Option<String> {
-    let front = watched.front?;
-    if let Some(custom) = &front.custom {
-        return Some(format!("sum((\n{}\n))", custom.requests));
-    }
+    let front = watched.front.filter(|front| front.custom.is_none())?;
     let counters = match &front.istio {
         // As counted by the clients' proxies: the servers' own proxies may be as overloaded as the servers.
         Some(_) => vec![series(

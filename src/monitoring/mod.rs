@@ -9,6 +9,7 @@
 
 pub mod alerts;
 pub mod dependencies;
+pub mod expression;
 mod front;
 pub mod profiles;
 pub(crate) mod promql;
@@ -95,16 +96,29 @@ impl Watched<'_> {
 /// Seconds between two evaluations of the rules that scaling reads: a decision is only as current as its newest sample.
 const SCALING_SECONDS: i32 = 5;
 
-/// The rules of an object's PrometheusRule, in one or two groups. The rules of a group are evaluated sequentially, so that
-/// alerts read what was just recorded. Groups are evaluated independently, so that the rules for scaling can be evaluated
-/// more often than the others.
+/// Last part of the name of the group with PromQL of the spec.
+const CUSTOM: &str = "custom";
+
+/// Whether a group contains PromQL of the spec. prometheus-operator drops a whole PrometheusRule of which one expression is
+/// invalid, so such a group gets its own.
+pub fn is_custom(group: &RuleGroup) -> bool {
+    // After the constant, the namespace and the object, which may have this name.
+    group.name.split('/').nth(3) == Some(CUSTOM)
+}
+
+/// The rules of an object, in up to three groups. The rules of a group are evaluated sequentially, so that alerts read what
+/// was just recorded. Groups are evaluated independently, so that the rules for scaling can be evaluated more often than the
+/// others.
 pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let name = format!("recommender/{}/{}", watched.namespace, watched.recommender);
     // Prometheus looks back five minutes for a sample, so recorded series must not be too sparse: at most 60 s apart.
     let seconds = watched.interval_seconds.min(60);
     let watching = [recording::rules(watched), alerts::rules(watched)].concat();
-    let scaling = [scaling::rules(watched), dependencies::rules(watched)].concat();
-    [(format!("{name}/scaling"), SCALING_SECONDS, scaling)]
+    let (custom, known): (Vec<_>, Vec<_>) =
+        watched.dependencies.iter().partition(|dependency| dependency.custom.is_some());
+    let scaling = [scaling::rules(watched), dependencies::rules(watched, &known)].concat();
+    let custom = [front::custom_rule(watched), dependencies::rules(watched, &custom)].concat();
+    [(format!("{name}/scaling"), SCALING_SECONDS, scaling), (format!("{name}/{CUSTOM}"), SCALING_SECONDS, custom)]
         .into_iter()
         .filter(|(_, _, rules)| !rules.is_empty())
         .chain([(name, seconds, watching)])

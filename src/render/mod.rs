@@ -64,7 +64,7 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     }
     children.extend(monitoring::service_monitor(model));
     children.extend(model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker)));
-    children.extend(monitoring::prometheus_rule(model));
+    children.extend(monitoring::prometheus_rules(model));
     children
 }
 

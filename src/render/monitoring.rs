@@ -68,13 +68,19 @@ fn endpoint(identity: &Identity, port: &str, path: &str, seconds: i32, workload:
     }
 }
 
-/// The PrometheusRule; `None` without `spec.monitoring`.
-pub fn prometheus_rule(model: &Model) -> Option<Child> {
-    let monitoring = model.monitoring.as_ref()?;
+/// The PrometheusRule, and another one for PromQL of the spec; none without `spec.monitoring`.
+pub fn prometheus_rules(model: &Model) -> Vec<Child> {
+    let (Some(monitoring), Some(groups)) = (&model.monitoring, rule_groups(model)) else { return Vec::new() };
     let identity = &model.identity;
-    let spec = PrometheusRuleSpec { groups: rule_groups(model)? };
-    let metadata = meta(identity, monitoring, identity.base.clone(), COMPONENT);
-    Some(Child::new(Kind::PrometheusRule, PrometheusRule { metadata, spec }))
+    let (custom, own): (Vec<_>, Vec<_>) = groups.into_iter().partition(monitoring::is_custom);
+    [(identity.base.clone(), own), (names::custom_rules(&identity.base), custom)]
+        .into_iter()
+        .filter(|(_, groups)| !groups.is_empty())
+        .map(|(name, groups)| {
+            let metadata = meta(identity, monitoring, name, COMPONENT);
+            Child::new(Kind::PrometheusRule, PrometheusRule { metadata, spec: PrometheusRuleSpec { groups } })
+        })
+        .collect()
 }
 
 /// The recording and alerting rules of an object; `None` without `spec.monitoring`.

@@ -119,9 +119,9 @@ pub enum Sum {
     Total(&'static str),
 }
 
-/// All recording rules. A rule comes after the rules whose series it reads.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    watched.dependencies.iter().flat_map(|dependency| of(watched, dependency)).collect()
+/// All recording rules of some dependencies. A rule comes after the rules whose series it reads.
+pub fn rules(watched: &Watched, dependencies: &[&Dependency]) -> Vec<Rule> {
+    dependencies.iter().flat_map(|dependency| of(watched, dependency)).collect()
 }
 
 /// Whether the exporter reports arrivals or consumption in addition to the lag.

@@ -78,7 +78,8 @@ impl Names {
             dependencies: std::slice::from_ref(dependency),
             ..packages(MetricProfile::FastApiInstrumentator)
         };
-        let groups = rule_groups(&watched).into_iter().filter(|group| group.name.ends_with("/scaling"));
+        let of_lags = |group: &RuleGroup| group.name.ends_with("/scaling") || is_custom(group);
+        let groups = rule_groups(&watched).into_iter().filter(of_lags);
         groups.flat_map(|group| group.rules).collect()
     }
 }
@@ -114,9 +115,34 @@ fn the_rules_of_every_dependency() {
     let mut all = names.dependencies();
     all.push(own());
     let watched = Watched { dependencies: &all, ..packages(MetricProfile::FastApiInstrumentator) };
-    let group = rule_groups(&watched).remove(0);
-    assert_eq!((group.name.as_str(), group.interval.as_deref()), ("recommender/shop/packages/scaling", Some("5s")));
-    insta::assert_yaml_snapshot!(group);
+    let groups: Vec<RuleGroup> = rule_groups(&watched).into_iter().take(2).collect();
+    let names: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.interval.as_deref())).collect();
+    let every = Some("5s");
+    assert_eq!(names, [("recommender/shop/packages/scaling", every), ("recommender/shop/packages/custom", every)]);
+    insta::assert_yaml_snapshot!(groups);
+}
+
+/// prometheus-operator drops a whole PrometheusRule of which one expression is invalid.
+#[test]
+fn expressions_of_the_spec_are_in_a_group_of_their_own() {
+    let front: Front = serde_json::from_value(json!({"custom": {"requests": "in_front"}})).expect("a front");
+    let all = [own()];
+    let watched = Watched {
+        dependencies: &all,
+        front: Some(&front),
+        scaled_on: Some(Quantile::P95),
+        ..packages(MetricProfile::FastApiInstrumentator)
+    };
+    // An object may have the name of the group.
+    let watched = Watched { recommender: "custom", ..watched };
+    let (custom, others): (Vec<_>, Vec<_>) = rule_groups(&watched).into_iter().partition(is_custom);
+    let [custom] = &custom[..] else { panic!("{custom:?}") };
+    let recorded: Vec<_> = custom.rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
+    assert_eq!(recorded.len(), 5, "{recorded:?}");
+    let of_the_spec =
+        |rule: &&Rule| ["backlog", "done_total", "shards", "in_front"].iter().any(|of| rule.expr.contains(of));
+    assert_eq!(custom.rules.iter().filter(of_the_spec).count(), 4, "arrivals are computed from recorded series");
+    assert_eq!(others.iter().flat_map(|group| &group.rules).filter(of_the_spec).count(), 0, "{others:?}");
 }
 
 #[test]
