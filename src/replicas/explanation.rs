@@ -5,7 +5,7 @@ use crate::{
     api::conditions::reasons::{LIMITING_REASONS, METRICS_MISSING, OVERLOADED},
     scaling::{Decision, Limit, Signal, decision::Inputs},
     series::Series,
-    signals::Quality,
+    signals::{Quality, is_not_recorded},
 };
 
 /// Series that a latency target needs: while one is missing, replicas are not lowered.
@@ -80,12 +80,15 @@ impl Explanation<'_> {
         matches!(of_signal.limit, Limit::NoData(_) | Limit::Outage) || lag_is_old()
     }
 
-    /// Of the series that a signal needs, the first that is not fresh, and why it is not.
+    /// Why a signal is missing: a known cause, else the first series that is not fresh of those it needs, and why it is not.
     fn missing(&self, inputs: &Inputs) -> Option<String> {
-        let (needs, about) = match inputs {
-            Inputs::Serving { .. } => (LATENCY_NEEDS, self.tick.workload),
-            Inputs::Lag { .. } => (LAG_NEEDS, self.dependency?),
+        let (needs, about, cause) = match inputs {
+            Inputs::Serving { .. } => (LATENCY_NEEDS, self.tick.workload, None),
+            Inputs::Lag { .. } => (LAG_NEEDS, self.dependency?, self.why_no_lag()),
         };
+        if cause.is_some() {
+            return cause;
+        }
         needs.into_iter().find_map(|series| {
             let name = series.name();
             match self.tick.signal(series, about) {
@@ -97,6 +100,21 @@ impl Explanation<'_> {
                 }
                 Signal::Missing(why) => Some(format!("{name}: {why}")),
             }
+        })
+    }
+
+    /// Arrivals are recorded of the same exporter, so its rules are loaded and it is scraped.
+    fn why_no_lag(&self) -> Option<String> {
+        let signal = |series| self.dependency.map(|dependency| self.tick.signal(series, dependency));
+        let is_recorded = !matches!(signal(Series::Lag)?, Signal::Missing(why) if is_not_recorded(why));
+        let is_alone = !is_recorded && signal(Series::Arrivals)?.value().is_some();
+        is_alone.then(|| {
+            format!(
+                "{} is unknown although arrivals are recorded: custom.lag has no series, or the Kafka consumer group has no \
+                 committed offset on some partition with messages, because it is new, or because the broker has forgotten the \
+                 offsets of an idle group",
+                Series::Lag.name()
+            )
         })
     }
 }

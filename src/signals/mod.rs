@@ -51,4 +51,5 @@ pub use past::{Subject, past};
 pub use published::Published;
 pub use reader::Reader;
 pub use readings::{Quality, ReadStats, Readings, Sampled};
+pub use reason::is_not_recorded;
 pub use servers::Servers;

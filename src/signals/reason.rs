@@ -13,3 +13,8 @@ pub(super) const ABSURD: &str = "the newest sample is larger than anything that 
 pub(super) const FUTURE: &str = "the newest sample is from the future: clocks are wrong";
 pub(super) const AMBIGUOUS: &str =
     "the metric source has several such series of this object: narrow them with matchLabels";
+
+/// Whether nothing is recorded, in contrast to a value that says nothing.
+pub fn is_not_recorded(reason: &str) -> bool {
+    [NO_SERIES, NO_OBJECT, OLD].contains(&reason)
+}

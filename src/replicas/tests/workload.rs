@@ -4,11 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    super::{plan::Plan, pods::Pods, tick::Tick, workload::Scaled},
+    super::{explanation::Explanation, plan::Plan, pods::Pods, tick::Tick, workload::Scaled},
     at, model, seconds, serving,
 };
 use crate::{
     api::{ScalingStatus, conditions::reasons},
+    scaling::{Decision, Limit, decision::Inputs},
     series::Series,
     signals::fake::readings,
 };
@@ -92,6 +93,28 @@ fn pods(desired: u32) -> Pods {
 
 fn status(replicas: i32) -> ScalingStatus {
     ScalingStatus { replicas, reason: "Load".into(), message: "up".into(), decisions: Vec::new(), learned: None }
+}
+
+#[test]
+fn a_lag_that_is_missing_alone_is_told_apart_from_rules_that_are_not_loaded() {
+    let message = |recorded: &[(Series, &str)]| {
+        let sample = |(series, value): &(Series, &str)| ("shop", "packages", *series, "events", (*value).to_owned(), 0);
+        let readings = readings(&recorded.iter().map(sample).collect::<Vec<_>>(), 0);
+        let object = ("shop", "packages");
+        let tick =
+            Tick { object, workload: "worker", source: "default", readings: Some(&readings), now: at(0), clock: 0.0 };
+        let inputs = Inputs::Lag { lag: None, arrivals: 2.0, capacity: 0.0, catch_up: 120.0 };
+        let limit = Limit::NoData("the lag is missing");
+        let decision = Decision { replicas: 0, current: 0, unclamped: 0, limit, inputs, others: vec![] };
+        Explanation { decision: &decision, tick: &tick, dependency: Some("events"), evidence: None }.message()
+    };
+    let alone = "recommender:lag_messages is unknown although arrivals are recorded";
+    let found = message(&[(Series::Arrivals, "2")]);
+    assert!(found.contains(alone), "{found}");
+    let found = message(&[]);
+    assert!(!found.contains(alone) && found.contains("recommender:lag_messages: "), "{found}");
+    let found = message(&[(Series::Arrivals, "2"), (Series::Lag, "-1")]);
+    assert!(found.contains("its exporter does not know"), "{found}");
 }
 
 /// Even if the autoscaler never followed the order, because it was stopped together with the metrics.

@@ -32,11 +32,14 @@
 //! | fresh | fresh | up and down |
 //! | fresh | stale or missing | up only, from the rate of consumption |
 //! | stale | any | up only, from the last value |
-//! | missing or invalid (-1) | any | none |
+//! | missing or invalid (-1) | any | none, except from 0 to 1 while messages arrive (1) |
 //! | fresh for less than a window, after an outage of either signal | | up only |
 //! | fresh | not reported by the source | up by trying, down one by one |
 //! | any, while a version is rolled out | any | up only |
 //! | above `max_lag` | any | all replicas that bounds and partitions allow |
+//!
+//! (1) A broker forgets the offsets of a group that has been idle for a week, and with them its lag. The first replica commits
+//! offsets again.
 
 use super::decision::{Decision, Inputs, Limit};
 use super::memory::Peak;
@@ -130,7 +133,7 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     history.steps.observe(&policy.common.behavior, signals.current, now);
     history.partitions = policy.partitions.or(history.partitions);
     history.learn(policy, signals, now);
-    let Some(lag) = signals.lag.last() else { return held(policy, signals, history) };
+    let Some(lag) = signals.lag.last() else { return without_lag(policy, signals, history, now) };
     let fresh = signals.lag.value().is_some();
     let all_fresh = fresh && (signals.arrivals.value().is_some() || !policy.rates);
     history.fresh_since = if all_fresh { history.fresh_since.or(Some(now)) } else { None };
@@ -157,15 +160,22 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     Decision { replicas, current: signals.current, unclamped: desired, limit, inputs, others: vec![] }
 }
 
-/// The decision without a lag: keeps the current replicas.
-fn held(policy: &Policy, signals: &Signals, history: &mut History) -> Decision {
+/// The decision without a lag: keeps the current replicas, but starts one for messages that arrive.
+fn without_lag(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.fresh_since = None;
     let (current, capacity) = (signals.current, history.learned.capacity.unwrap_or(0.0));
     let arrivals = signals.arrivals.last().unwrap_or(0.0);
     let inputs = Inputs::Lag { lag: None, arrivals, capacity, catch_up: policy.catch_up };
-    let replicas = policy.common.bounds.clamp(current);
-    let limit = Limit::NoData("the lag is missing");
-    Decision { replicas, current, unclamped: replicas, limit, inputs, others: vec![] }
+    let wakes = current == 0 && signals.arrivals.value().is_some_and(|arrivals| arrivals > 0.0);
+    let (desired, why) = match wakes {
+        true => {
+            (1, "messages arrive while the lag is missing, which it may be until the first replica commits offsets")
+        }
+        false => (current, "the lag is missing"),
+    };
+    let desired = history.steps.step(&policy.common.behavior, current, desired, now);
+    let replicas = policy.common.bounds.clamp(desired);
+    Decision { replicas, current, unclamped: replicas, limit: Limit::NoData(why), inputs, others: vec![] }
 }
 
 /// The fewest replicas that do the work of `need` replicas, when each partition belongs to one replica. Never more than the

@@ -88,6 +88,27 @@ fn consumers_that_make_no_progress_get_no_more_replicas() {
 }
 
 #[test]
+fn messages_that_arrive_for_a_group_without_offsets_start_one_replica_which_stays_until_its_lag_is_known() {
+    let policy = Policy { common: between(0, 20), ..policy() };
+    let mut history = History::default();
+    let forgotten = |arrivals, current| Signals {
+        lag: Signal::Missing("the group has no offsets"),
+        ..signals(0.0, arrivals, current)
+    };
+    let mut at = |signals: Signals, now| decide(&policy, &signals, &mut history, now);
+    assert_eq!(at(forgotten(0.0, 0), 0.0).replicas, 0);
+    assert_eq!(at(Signals { arrivals: Signal::Missing("no rule"), ..forgotten(0.0, 0) }, 5.0).replicas, 0);
+    let old = Signal::Stale { value: 2.0, age: 99.0 };
+    assert_eq!(at(Signals { arrivals: old, ..forgotten(0.0, 0) }, 10.0).replicas, 0);
+    let woken = at(forgotten(2.0, 0), 15.0);
+    assert_eq!((woken.replicas, woken.limit.reason()), (1, "MetricsMissing"), "{woken}");
+    assert_eq!(at(forgotten(900.0, 1), 20.0).replicas, 1);
+    assert_eq!(at(forgotten(0.0, 1), 25.0).replicas, 1);
+    let most = (6..100).map(|tick| at(signals(0.0, 0.0, 1), f64::from(tick) * 5.0).replicas).min();
+    assert_eq!(most, Some(0), "once the lag is known, five minutes without messages end it");
+}
+
+#[test]
 fn the_capacity_is_learned_under_a_backlog_and_survives_a_restart() {
     let mut history = History::default();
     for tick in 0..60 {
