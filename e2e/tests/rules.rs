@@ -43,6 +43,10 @@ const PACKAGES: Watched = Watched {
 const DEPENDENCIES: &[(&str, &str)] = &[
     ("kafka_exporter", "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events, clicks]}}"),
     (
+        "kafka_exporter_transactional",
+        "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events], transactional: true}}",
+    ),
+    (
         "kafka_lag_exporter",
         "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events, clicks], exporter: KafkaLagExporter},
           matchLabels: {cluster_name: main}}",
@@ -50,6 +54,11 @@ const DEPENDENCIES: &[(&str, &str)] = &[
     (
         "burrow",
         "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events], exporter: Burrow},
+          matchLabels: {cluster: main}}",
+    ),
+    (
+        "burrow_transactional",
+        "{name: events, kafka: {consumerGroup: ml-recommender, topics: [events], exporter: Burrow, transactional: true},
           matchLabels: {cluster: main}}",
     ),
     (

@@ -46,8 +46,13 @@ pub enum Limit {
     RollingOut,
     /// The latency without load (seconds) is above the target.
     Impossible(f64),
-    /// More replicas did not lower the latency, or the replicas consume nothing.
+    /// More replicas did not lower the latency.
     DoesNotHelp,
+    /// Messages wait, and the replicas consume none.
+    NotConsumed {
+        /// At most one message per partition waits, as where the markers of transactions count as messages.
+        few: bool,
+    },
     /// A rebalance of the consumers is in progress.
     Rebalance,
     /// There are no messages, so no replicas are needed.
@@ -78,7 +83,7 @@ impl Limit {
             Self::Outage => "MetricsRecovering",
             Self::RollingOut => "RollingOut",
             Self::Impossible(_) => "TargetImpossible",
-            Self::DoesNotHelp => "ScalingIneffective",
+            Self::DoesNotHelp | Self::NotConsumed { .. } => "ScalingIneffective",
             Self::Rebalance => "Rebalancing",
             Self::Idle => "Idle",
         }
@@ -90,7 +95,7 @@ impl Limit {
     /// Limiting reasons:
     /// - `Maximum`, `Partitions`: more replicas are needed than are allowed.
     /// - `LagAboveMaximum`: more messages wait than allowed.
-    /// - `Impossible`, `DoesNotHelp`: more replicas do not help.
+    /// - `Impossible`, `DoesNotHelp`, `NotConsumed`: more replicas do not help.
     ///
     /// No limiting reasons:
     /// - `Load`, `RecentPeak`, `Learning`, `Rising`, `Backlog`, `Overloaded`, `Recovering`, `Latency`: scaling handles them.
@@ -100,7 +105,12 @@ impl Limit {
     pub const fn is_limiting_reason(&self) -> bool {
         matches!(
             self,
-            Self::Maximum | Self::Partitions(_) | Self::LagAboveMaximum | Self::Impossible(_) | Self::DoesNotHelp
+            Self::Maximum
+                | Self::Partitions(_)
+                | Self::LagAboveMaximum
+                | Self::Impossible(_)
+                | Self::DoesNotHelp
+                | Self::NotConsumed { .. }
         )
     }
 }
@@ -131,6 +141,16 @@ impl fmt::Display for Limit {
                 write!(f, "the target cannot be kept: a request takes {} ms even without load", short(unloaded * 1e3))
             }
             Self::DoesNotHelp => write!(f, "more replicas did not help: check what they depend on"),
+            Self::NotConsumed { few } => {
+                write!(
+                    f,
+                    "the replicas consume nothing although messages wait: check their logs and what they depend on"
+                )?;
+                if *few {
+                    write!(f, ", and set transactional on a Kafka dependency whose producers use transactions")?;
+                }
+                Ok(())
+            }
             Self::Rebalance => write!(f, "partitions are being reassigned"),
             Self::Idle => write!(f, "there is nothing to do"),
         }

@@ -61,6 +61,10 @@ pub struct Kafka {
     /// The exporter that reports the lag. With ConsumerClient, minReplicas must not be 0.
     #[serde(default)]
     pub exporter: KafkaExporter,
+    /// Whether all producers of the topics use transactions. Each transaction ends with a marker, which takes an offset but is
+    /// no message, and which many consumers never commit: without this, the worker never counts as idle.
+    #[serde(default)]
+    pub transactional: bool,
 }
 
 /// Exporters of the lag of a consumer group.

@@ -19,7 +19,7 @@ pub const EXPORTER: Exporter = Exporter {
         ("known", "@lag > 0 or max by (topic, partition) (@committed) or @end == 0"),
     ],
     parts: Parts::Reported("count by (topic) (@end)"),
-    lag: Sum::Parts("@lag and (@known)"),
+    lag: Sum::Parts("clamp_min(@lag@markers, 0) and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),
     window: Window::AsItIs,

@@ -17,7 +17,7 @@ use super::{Exporter, Parts, Sum, Window};
 pub const EXPORTER: Exporter = Exporter {
     terms: &[("ours", "namespace=@namespace,recommender=@recommender,consumergroup=@group,topic=~@topics@labels")],
     parts: Parts::Reported("max by (topic) (recommender_kafka_partitions{@ours})"),
-    lag: Sum::Parts("clamp_min(max by (topic, partition) (recommender_kafka_consumer_lag{@ours}), 0)"),
+    lag: Sum::Parts("clamp_min(max by (topic, partition) (recommender_kafka_consumer_lag{@ours})@markers, 0)"),
     consumed: Some(Sum::Offsets("recommender_kafka_position{@ours}")),
     arrivals: Some(Sum::Offsets("recommender_kafka_end_offset{@ours}")),
     window: Window::Workers,

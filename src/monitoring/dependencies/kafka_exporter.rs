@@ -22,7 +22,7 @@ pub const EXPORTER: Exporter = Exporter {
         ("known", "max by (topic, partition) (@committed) >= 0 or @end == max by (topic, partition) (@oldest)"),
     ],
     parts: Parts::Reported("max by (topic) (kafka_topic_partitions{topic=~@topics@labels})"),
-    lag: Sum::Parts("clamp_min(@end - @next, 0) and (@known)"),
+    lag: Sum::Parts("clamp_min(@end - @next@markers, 0) and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),
     window: Window::AsItIs,

@@ -21,7 +21,7 @@ pub const EXPORTER: Exporter = Exporter {
         ("partitions", "count by (topic) (@end)"),
     ],
     parts: Parts::Reported("max_over_time(@partitions[5m:15s]) and @partitions"),
-    lag: Sum::Parts("clamp_min(@end - @next, 0) and (@known)"),
+    lag: Sum::Parts("clamp_min(@end - @next@markers, 0) and (@known)"),
     consumed: Some(Sum::Offsets("@committed")),
     arrivals: Some(Sum::Offsets("@newest")),
     window: Window::AsItIs,

@@ -183,7 +183,15 @@ fn of_kafka(exporter: KafkaExporter) -> Exporter {
 }
 
 fn kafka_values(kafka: &Kafka) -> Values {
-    vec![("group", quote(&kafka.consumer_group)), ("topics", any_name(&kafka.topics)), ("count", count(&kafka.topics))]
+    // The marker of the last transaction stays behind in each partition. A message that waits is followed by its own marker,
+    // so it still counts.
+    let markers = if kafka.transactional { " - 1" } else { "" };
+    vec![
+        ("group", quote(&kafka.consumer_group)),
+        ("topics", any_name(&kafka.topics)),
+        ("count", count(&kafka.topics)),
+        ("markers", markers.into()),
+    ]
 }
 
 /// The string literal of a regular expression for these names.

@@ -41,7 +41,7 @@ impl Names {
         let several = || self.several.clone();
         let kafka = |exporter| Dependency {
             name: format!("{exporter:?}"),
-            kafka: Some(Kafka { consumer_group: self.one.clone(), topics: several(), exporter }),
+            kafka: Some(Kafka { consumer_group: self.one.clone(), topics: several(), exporter, transactional: false }),
             ..Dependency::default()
         };
         let rabbitmq = |endpoint| Dependency {

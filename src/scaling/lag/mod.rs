@@ -242,7 +242,8 @@ impl History {
         let stuck = lag >= 1.0 && signals.ready > 0 && signals.consumed.value() == Some(0.0);
         self.stuck_since = stuck.then(|| self.stuck_since.unwrap_or(now));
         if self.stuck_since.is_some_and(|since| now - since >= STUCK_SECONDS.max(policy.catch_up)) {
-            return (signals.current, Limit::DoesNotHelp);
+            let few = self.partitions.is_some_and(|partitions| lag <= f64::from(partitions));
+            return (signals.current, Limit::NotConsumed { few });
         }
         // The last replica is removed only after the idle time.
         let shared = share(need, self.partitions).max(u32::from(lag >= 1.0 || arriving > 0.0 || signals.current > 0));

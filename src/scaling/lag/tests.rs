@@ -84,7 +84,19 @@ fn consumers_that_make_no_progress_get_no_more_replicas() {
     let decisions: Vec<Decision> =
         (0..40).map(|tick| decide(&policy(), &stuck, &mut history, f64::from(tick) * 5.0)).collect();
     assert_eq!(decisions[0].replicas, 12);
-    assert_eq!((decisions[39].replicas, decisions[39].limit), (4, Limit::DoesNotHelp));
+    assert_eq!((decisions[39].replicas, decisions[39].limit), (4, Limit::NotConsumed { few: false }));
+}
+
+#[test]
+fn a_message_per_partition_that_nobody_consumes_may_be_the_marker_of_a_transaction() {
+    let policy = Policy { common: between(0, 20), ..policy() };
+    let mut history = History::default();
+    let markers = Signals { consumed: Signal::fresh(0.0), ..signals(12.0, 0.0, 1) };
+    let decisions: Vec<Decision> =
+        (0..80).map(|tick| decide(&policy, &markers, &mut history, f64::from(tick) * 5.0)).collect();
+    let last = &decisions[79];
+    assert_eq!((last.replicas, last.limit), (1, Limit::NotConsumed { few: true }));
+    assert!(last.to_string().contains("set transactional on a Kafka dependency"), "{last}");
 }
 
 #[test]
