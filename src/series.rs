@@ -67,6 +67,8 @@ pub enum Series {
     Restarts,
     /// 1 once there is a version to serve, 0 before.
     ServingExpected,
+    /// Servers that pass their readiness probes.
+    ServingReady,
     /// 1 while the last training run has failed, 0 otherwise.
     TrainingFailed,
 }
@@ -94,7 +96,7 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 10] = [
+    pub const MONITORING: [Self; 11] = [
         Self::LatencyP50,
         Self::LatencyP95,
         Self::LatencyP99,
@@ -104,6 +106,7 @@ impl Series {
         Self::TargetsUp,
         Self::Restarts,
         Self::ServingExpected,
+        Self::ServingReady,
         Self::TrainingFailed,
     ];
 
@@ -133,6 +136,7 @@ impl Series {
             Self::TargetsUp => Row("recommender:targets_up", "targets", Workload),
             Self::Restarts => Row("recommender:restarts:increase1h", "restarts", Workload),
             Self::ServingExpected => Row("recommender:serving_expected", "0 or 1", Workload),
+            Self::ServingReady => Row("recommender:serving_ready", "servers", Workload),
             Self::TrainingFailed => Row("recommender:training_failed", "0 or 1", Workload),
         }
     }

@@ -55,6 +55,12 @@ const PROFILES: &str = "\
 
 `spec.monitoring.metrics.profile` names the set of metrics that your servers expose. Recording rules map it to the canonical
 series, which alerts and scaling read. A server in any language may expose the series of a profile.
+## Scrapes that are refused
+
+With strict mTLS in the namespace, or a NetworkPolicy, every scrape fails although the servers answer their clients. While pods are
+ready, this is the alert `RecommenderScrapesFail` (warning), not `RecommenderNoHealthyTarget` (critical), replicas are held, and
+`ScalingActive` reports how many targets do not answer. Let Prometheus join the mesh, or exempt the metrics port from mTLS (Istio:
+`portLevelMtls` of a PeerAuthentication), or allow its namespace in the NetworkPolicy.
 ";
 
 /// The series of a profile, as a table.

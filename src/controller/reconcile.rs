@@ -16,6 +16,7 @@ use crate::{
     render::{self, Child, Decided},
     replicas::{self, Observation},
     status::{self, Event, FIRST_METRICS, Scaling},
+    telemetry::OfModel,
     training::{self, Decision, Plan},
 };
 
@@ -245,10 +246,7 @@ impl Reconcile {
         outcome: &Outcome,
     ) -> Result<(), Error> {
         let next = &self.status(model, decisions, children, outcome);
-        let failed =
-            next.training.as_ref().and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded);
-        let serves = decisions.rollout.serve.is_some();
-        context.metrics.set_model(&self.identity.namespace, &self.identity.name, failed, serves);
+        context.metrics.set_model(&self.identity.namespace, &self.identity.name, &of_model(decisions, next));
         for (kind, name, hash) in &outcome.applied {
             context.memory.applied(&self.uid, *kind, name, hash);
         }
@@ -308,6 +306,16 @@ impl Reconcile {
             _ => None,
         });
         due.filter(|due| *due > self.now).min()
+    }
+}
+
+/// What the operator's metrics report of an object.
+fn of_model(decisions: &Decisions, next: &RecommenderModelStatus) -> OfModel {
+    let training = next.training.as_ref();
+    OfModel {
+        training_failed: training.and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded),
+        serving_expected: decisions.rollout.serve.is_some(),
+        serving_ready: next.serving.as_ref().map_or(0, |serving| serving.replicas),
     }
 }
 

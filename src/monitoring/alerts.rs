@@ -57,13 +57,28 @@ pub const ALERTS: &[Alert] = &[
     Alert {
         name: "RecommenderNoHealthyTarget",
         workload: Serving,
-        expr: "recommender:targets{@} and recommender:targets_up{@} == 0 unless recommender:serving_expected{@} == 0",
+        // Servers that Kubernetes knows as ready do answer; then it is only the scrapes that fail.
+        expr: "recommender:targets{@} and recommender:targets_up{@} == 0 unless recommender:serving_expected{@} == 0 \
+               unless recommender:serving_ready{@} > 0",
         for_: Some("2m"),
         severity: "critical",
         summary: "No server of a recommender answers.",
         description: "None of the {{ $value | humanize }} servers that Prometheus knows of {{ $labels.recommender }} in \
-                      {{ $labels.namespace }} answers its scrapes. With servers known, look at the serving pods; with 0, \
-                      there are no pods, or this Prometheus does not select the ServiceMonitor.",
+                      {{ $labels.namespace }} answers its scrapes, and no pod is known to be ready. With servers known, \
+                      look at the serving pods; with 0, there are no pods, or this Prometheus does not select the ServiceMonitor.",
+    },
+    Alert {
+        name: "RecommenderScrapesFail",
+        workload: Serving,
+        expr: "recommender:targets{@} and recommender:targets_up{@} == 0 and recommender:serving_ready{@} > 0",
+        for_: Some("5m"),
+        severity: "warning",
+        summary: "A recommender is not monitored: its servers are ready, and none of their scrapes succeeds.",
+        description: "None of the {{ $value | humanize }} servers that Prometheus knows of {{ $labels.recommender }} in \
+                      {{ $labels.namespace }} answers its scrapes, although pods are ready: no alert on latency and errors can \
+                      fire, and scaling on latency holds its replicas. With 0, this Prometheus does not select the \
+                      ServiceMonitor. Otherwise something refuses the scrapes, such as a NetworkPolicy or a mesh with strict \
+                      mTLS; the error of the target, shown by Prometheus under Status > Targets, shows which.",
     },
     Alert {
         name: "RecommenderMetricsMissing",

@@ -18,6 +18,8 @@ pub const OPERATOR_TRAINING_FAILED: &str = "recommender_operator_training_failed
 /// the first training.
 pub const OPERATOR_SERVING_EXPECTED: &str = "recommender_operator_serving_expected";
 
+/// Gauge of the operator: servers of an object that are ready.
+pub const OPERATOR_SERVING_READY: &str = "recommender_operator_serving_ready";
 /// All recording rules. A rule comes after the rules whose series it reads.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
@@ -34,6 +36,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         source.rule(Series::TargetsUp.name(), format!("sum({}) or vector(0)", source.of_servers("up", &[]))),
         source.rule(Series::Restarts.name(), source.restarts()),
         source.rule(Series::ServingExpected.name(), source.serving_expected()),
+        source.rule(Series::ServingReady.name(), source.serving_ready()),
         Rule {
             labels: labels(watched, Workload::Training),
             ..source.rule(Series::TrainingFailed.name(), source.training_failed())
@@ -143,6 +146,14 @@ impl<'a> Source<'a> {
     /// Without the operator's gauge, servers are expected.
     fn serving_expected(&self) -> String {
         format!("{} or vector(1)", self.operator_gauge(OPERATOR_SERVING_EXPECTED))
+    }
+
+    /// The operator's gauge, else what kube-state-metrics reports of the Deployment. Absent where neither is scraped.
+    fn serving_ready(&self) -> String {
+        let namespace = equals("namespace", self.watched.namespace);
+        let deployment = equals("deployment", self.watched.serving_deployment);
+        let ready = series("kube_deployment_status_replicas_ready", &[&namespace, &deployment]);
+        format!("{} or max({ready})", self.operator_gauge(OPERATOR_SERVING_READY))
     }
 
     /// The operator's gauge. If the operator is down or not scraped, the Jobs as reported by kube-state-metrics: the last

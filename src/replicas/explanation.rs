@@ -83,7 +83,7 @@ impl Explanation<'_> {
     /// Why a signal is missing: a known cause, else the first series that is not fresh of those it needs, and why it is not.
     fn missing(&self, inputs: &Inputs) -> Option<String> {
         let (needs, about, cause) = match inputs {
-            Inputs::Serving { .. } => (LATENCY_NEEDS, self.tick.workload, None),
+            Inputs::Serving { .. } => (LATENCY_NEEDS, self.tick.workload, self.why_not_measured()),
             Inputs::Lag { .. } => (LAG_NEEDS, self.dependency?, self.why_no_lag()),
         };
         if cause.is_some() {
@@ -101,6 +101,18 @@ impl Explanation<'_> {
                 Signal::Missing(why) => Some(format!("{name}: {why}")),
             }
         })
+    }
+
+    /// What Prometheus itself records of scrapes that yield no rates.
+    fn why_not_measured(&self) -> Option<String> {
+        let count = |series| self.tick.signal(series, self.tick.workload).value().filter(|count| *count > 0.0);
+        let unmeasured = self.tick.signal(Series::RequestRate, self.tick.workload).value().is_none();
+        let targets = count(Series::Unanswered).filter(|_| unmeasured)?;
+        Some(format!(
+            "{targets:.0} servers are known to Prometheus, and none of their scrapes succeeds (up is 0). If their pods are ready, \
+             something refuses the scrapes, such as a NetworkPolicy or a mesh with strict mTLS: let Prometheus through to the \
+             metrics port; its page Status > Targets shows the error"
+        ))
     }
 
     /// Arrivals are recorded of the same exporter, so its rules are loaded and it is scraped.

@@ -1,5 +1,5 @@
-//! The operator's own metrics. The number of series is bounded, except that `training_failed` and `serving_expected` have one
-//! series per object, and the metrics of [`super::scaling`] one per workload.
+//! The operator's own metrics. The number of series is bounded, except that those of [`OfModel`] have one series per object,
+//! and the metrics of [`super::scaling`] one per workload.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +23,17 @@ const API_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
 
+/// What is reported of each object.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OfModel {
+    /// Whether its newest training run failed.
+    pub training_failed: bool,
+    /// Whether it has a version to serve.
+    pub serving_expected: bool,
+    /// Its servers that are ready.
+    pub serving_ready: i32,
+}
+
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
@@ -39,6 +50,7 @@ struct Inner {
     leader: IntGauge,
     training_failed: IntGaugeVec,
     serving_expected: IntGaugeVec,
+    serving_ready: IntGaugeVec,
     scaling: ScalingMetrics,
 }
 
@@ -106,15 +118,17 @@ impl Metrics {
         self.0.queue_length.set(whole(waiting));
     }
 
-    /// Whether the newest training run of an object failed, and whether it has a version to serve.
-    pub fn set_model(&self, namespace: &str, name: &str, training_failed: bool, serving_expected: bool) {
-        self.0.training_failed.with_label_values(&[namespace, name]).set(i64::from(training_failed));
-        self.0.serving_expected.with_label_values(&[namespace, name]).set(i64::from(serving_expected));
+    /// Reports the state of an object.
+    pub fn set_model(&self, namespace: &str, name: &str, of: &OfModel) {
+        let labels = [namespace, name];
+        self.0.training_failed.with_label_values(&labels).set(i64::from(of.training_failed));
+        self.0.serving_expected.with_label_values(&labels).set(i64::from(of.serving_expected));
+        self.0.serving_ready.with_label_values(&labels).set(i64::from(of.serving_ready));
     }
 
     /// The object was deleted: removes its series.
     pub fn remove_model(&self, namespace: &str, name: &str) {
-        for gauge in [&self.0.training_failed, &self.0.serving_expected] {
+        for gauge in [&self.0.training_failed, &self.0.serving_expected, &self.0.serving_ready] {
             // An error means that there was no such series.
             let _ = gauge.remove_label_values(&[namespace, name]);
         }
@@ -192,6 +206,10 @@ impl Inner {
                 "serving_expected",
                 "1 when the RecommenderModel has a version to serve, else 0. One series per object.",
             ),
+            serving_ready: per_model(
+                "serving_ready",
+                "Servers of the RecommenderModel that pass their readiness probes. One series per object.",
+            ),
             scaling: ScalingMetrics::new(&registry),
             registry,
         }
@@ -252,7 +270,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.api_request("get", "Service", "ok", 0.1);
         metrics.initialize_failures(["child"]);
-        metrics.set_model("shop", "packages", false, true);
+        metrics.set_model("shop", "packages", &OfModel { serving_expected: true, ..OfModel::default() });
         metrics.scaling().read("default", 0.1, true);
         let inputs = Inputs::Lag { lag: None, arrivals: 0.0, capacity: 1.0, catch_up: 60.0 };
         let decision =
@@ -262,7 +280,7 @@ mod tests {
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 21, "{names:?}");
+        assert_eq!(ours, 22, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
@@ -335,20 +353,21 @@ mod tests {
     #[test]
     fn the_series_of_an_object_are_removed_with_it() {
         let metrics = Metrics::new();
-        let both = || {
-            ["training_failed", "serving_expected"].map(|name| {
+        let all = || {
+            ["training_failed", "serving_expected", "serving_ready"].map(|name| {
                 let series = format!("recommender_operator_{name}{{namespace=\"shop\",recommender=\"packages\"}}");
                 value(&metrics, &series)
             })
         };
-        assert_eq!(both(), [None, None]);
-        metrics.set_model("shop", "packages", true, false);
-        assert_eq!(both(), [Some(1.0), Some(0.0)]);
-        metrics.set_model("shop", "packages", false, true);
-        assert_eq!(both(), [Some(0.0), Some(1.0)]);
+        assert_eq!(all(), [None; 3]);
+        metrics.set_model("shop", "packages", &OfModel { training_failed: true, ..OfModel::default() });
+        assert_eq!(all(), [Some(1.0), Some(0.0), Some(0.0)]);
+        let ready = OfModel { training_failed: false, serving_expected: true, serving_ready: 3 };
+        metrics.set_model("shop", "packages", &ready);
+        assert_eq!(all(), [Some(0.0), Some(1.0), Some(3.0)]);
         metrics.remove_model("shop", "packages");
         metrics.remove_model("shop", "packages");
-        assert_eq!(both(), [None, None]);
+        assert_eq!(all(), [None; 3]);
     }
 
     #[test]

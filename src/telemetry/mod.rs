@@ -10,5 +10,5 @@ mod scaling;
 pub use health::{Health, Liveness, Readiness};
 pub use http::{router, serve};
 pub use logs::{LogError, LogFormat, init_logs, log_panics};
-pub use metrics::{Metrics, ReconcileTimer};
+pub use metrics::{Metrics, OfModel, ReconcileTimer};
 pub use scaling::ScalingMetrics;

@@ -49,6 +49,11 @@ impl Servers {
 
     /// A tick with so many requests per second, or without any data. The pods do not change.
     fn tick(&mut self, rate: Option<f64>) {
+        self.tick_with(rate, &[]);
+    }
+
+    /// The same with further series.
+    fn tick_with(&mut self, rate: Option<f64>, further: &[(Series, f64)]) {
         self.now += 5;
         let busy = rate.unwrap_or_default() / f64::from(self.desired.max(1)) / 100.0;
         let latency = 0.03 / (1.0 - busy.min(0.98));
@@ -61,7 +66,9 @@ impl Servers {
                 sample(Series::Cpu, busy),
             ]
         });
-        let readings = readings(samples.as_ref().map_or(&[], |samples| samples), self.now);
+        let further = further.iter().map(|(series, value)| sample(*series, *value));
+        let samples: Vec<_> = samples.into_iter().flatten().chain(further).collect();
+        let readings = readings(&samples, self.now);
         let (now, clock) = (at(self.now), self.now as f64);
         let object = ("shop", "packages");
         let tick = Tick { object, workload: "serving", source: "default", readings: Some(&readings), now, clock };
@@ -93,6 +100,22 @@ fn pods(desired: u32) -> Pods {
 
 fn status(replicas: i32) -> ScalingStatus {
     ScalingStatus { replicas, reason: "Load".into(), message: "up".into(), decisions: Vec::new(), learned: None }
+}
+
+#[test]
+fn scrapes_that_are_refused_are_told_apart_from_series_that_are_not_recorded() {
+    let mut servers = Servers::new(None, 6);
+    servers.run(1200, Some(300.0));
+    for _ in 0..60 {
+        servers.tick_with(None, &[(Series::Unanswered, 6.0)]);
+    }
+    let message = servers.reported().message.clone();
+    assert!(message.contains("6 servers are known to Prometheus, and none of their scrapes succeeds"), "{message}");
+    assert!(message.contains("mesh with strict mTLS"), "{message}");
+    let mut unrecorded = Servers::new(None, 6);
+    unrecorded.run(1200, Some(300.0));
+    unrecorded.run(300, None);
+    assert!(unrecorded.reported().message.contains("recommender:requests:rate20s: "), "{:?}", unrecorded.reported());
 }
 
 #[test]
