@@ -49,6 +49,8 @@ pub enum Series {
     Consumed,
     /// Partitions that consumers share.
     Partitions,
+    /// Scrape targets behind which several processes answer in turn, each with its own counters.
+    SeveralProcesses,
     /// Median latency.
     LatencyP50,
     /// 95th percentile of the latency.
@@ -79,7 +81,7 @@ struct Row(&'static str, &'static str, Subject);
 
 impl Series {
     /// The series that decisions on replicas are made from, in the order of declaration.
-    pub const SCALING: [Self; 13] = [
+    pub const SCALING: [Self; 14] = [
         Self::RequestRate,
         Self::LatestRequestRate,
         Self::Latency,
@@ -93,6 +95,7 @@ impl Series {
         Self::Arrivals,
         Self::Consumed,
         Self::Partitions,
+        Self::SeveralProcesses,
     ];
 
     /// The others: for people and alerts.
@@ -127,6 +130,7 @@ impl Series {
             Self::Arrivals => Row("recommender:arrivals:rate1m", "messages/s", Dependency),
             Self::Consumed => Row("recommender:consumed:rate1m", "messages/s", Dependency),
             Self::Partitions => Row("recommender:lag_partitions", "partitions", Dependency),
+            Self::SeveralProcesses => Row("recommender:targets_of_several_processes", "targets", Workload),
             Self::LatencyP50 => Row("recommender:request_latency_seconds:p50", "seconds", Workload),
             Self::LatencyP95 => Row("recommender:request_latency_seconds:p95", "seconds", Workload),
             Self::LatencyP99 => Row("recommender:request_latency_seconds:p99", "seconds", Workload),

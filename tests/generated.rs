@@ -55,6 +55,20 @@ const PROFILES: &str = "\
 
 `spec.monitoring.metrics.profile` names the set of metrics that your servers expose. Recording rules map it to the canonical
 series, which alerts and scaling read. A server in any language may expose the series of a profile.
+
+## Several processes in a pod
+
+With several processes behind one port (`uvicorn --workers`, `gunicorn`, a cluster of Node), each has its own counters, and each
+scrape meets another process. Rates of such counters are nonsense: one that serves nothing seems to serve thousands of requests. A
+start time that goes back, or that changes without a restart, shows it: `recommender:targets_of_several_processes` is then above 0,
+no series of load and latency is recorded, replicas are held, and the alert `RecommenderSeveralProcesses` fires.
+
+- Best run one process per pod and more replicas. Then each replica has the same capacity, and readiness is that of the process.
+- Or let the processes share their counters. With `PROMETHEUS_MULTIPROC_DIR` set, Python's client library and
+  prometheus-fastapi-instrumentator add them up. The directory must be writable (below `/tmp`) and emptied when the container
+  starts, before its processes do. `process_cpu_seconds_total` and `process_start_time_seconds` are not exposed then: the CPU use
+  is that of the kubelets, restarts are those that kube-state-metrics counts.
+
 ## Scrapes that are refused
 
 With strict mTLS in the namespace, or a NetworkPolicy, every scrape fails although the servers answer their clients. While pods are
@@ -75,9 +89,9 @@ fn series(profile: &Profile) -> String {
 |---|---|---|
 | `{requests}{{{route_label}}}` | counter | the load, without the routes of probes and scrapes; failed requests are those with `{errors}`, and refused ones count as failed |
 | `{latency}` | histogram | the latency in seconds, up to {latency_limit_seconds} s; needs a bucket bound near your target, and excludes refused requests |
-{}| `{presence}` | any | shows that the server runs, also before its first request |
+{}| `{presence}` | counter | shows that the server runs, also before its first request |
 | `process_cpu_seconds_total` | counter | CPU use; every client library of Prometheus exposes it on Linux |
-| `process_start_time_seconds` | gauge | restarts; the same |
+| `process_start_time_seconds` | gauge | restarts, and whether several processes answer in turn; the same |
 ",
         in_flight.unwrap_or_default()
     )

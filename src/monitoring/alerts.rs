@@ -81,9 +81,22 @@ pub const ALERTS: &[Alert] = &[
                       mTLS; the error of the target, shown by Prometheus under Status > Targets, shows which.",
     },
     Alert {
+        name: "RecommenderSeveralProcesses",
+        workload: Serving,
+        expr: "recommender:targets_of_several_processes{@} > 0",
+        for_: Some("5m"),
+        severity: "warning",
+        summary: "A recommender is not monitored: several processes answer the scrapes of one pod.",
+        description: "{{ $value | humanize }} servers of {{ $labels.recommender }} in {{ $labels.namespace }} answer each scrape \
+                      with the counters of another process, so neither load nor latency is known: no alert on latency and \
+                      errors can fire, and scaling on latency holds its replicas. Run one process per pod (uvicorn without \
+                      --workers) and more replicas, or let all processes share their counters (PROMETHEUS_MULTIPROC_DIR).",
+    },
+    Alert {
         name: "RecommenderMetricsMissing",
         workload: Serving,
-        expr: "recommender:targets_up{@} > 0 unless recommender:requests:rate1m{@}",
+        expr: "recommender:targets_up{@} > 0 unless recommender:requests:rate1m{@} \
+               unless recommender:targets_of_several_processes{@} > 0",
         for_: Some("10m"),
         severity: "warning",
         summary: "A recommender is not monitored: its metrics are not those of its profile.",

@@ -10,7 +10,7 @@ pub struct Profile {
     /// The program or library that exposes these, and what an application has to set so that it does: Markdown for
     /// `docs/profiles.md`.
     pub about: &'static str,
-    /// A series that exists as soon as the server runs, before its first request. Counters with labels exist only after
+    /// A counter that exists as soon as the server runs, before its first request. Counters with labels exist only after
     /// the first request, so without it "no requests yet" could not be distinguished from "wrong profile".
     pub presence: &'static str,
     /// Counter of requests.

@@ -20,17 +20,32 @@ pub const OPERATOR_SERVING_EXPECTED: &str = "recommender_operator_serving_expect
 
 /// Gauge of the operator: servers of an object that are ready.
 pub const OPERATOR_SERVING_READY: &str = "recommender_operator_serving_ready";
+
+/// Seconds within which a target is observed to find out whether several processes answer its scrapes.
+const PROCESSES_SECONDS: i64 = 600;
+/// The same in scrapes, for targets that are scraped rarely: among so many, two of the same process in a row are likely, but not
+/// twenty.
+const PROCESSES_SCRAPES: i64 = 20;
+/// Seconds that a process may be older than that window before it counts as not restarted in it: clocks differ.
+const CLOCKS_SECONDS: i64 = 30;
+/// Restarts in that window that a container may have: the kubelet waits up to five minutes between them, which allows about seven.
+const MOST_RESTARTS: i64 = 10;
+
 /// All recording rules. A rule comes after the rules whose series it reads.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
     let mut rules = vec![
-        source.rule(Series::LatencyP50.name(), source.latency("0.5", &source.window)),
-        source.rule(Series::LatencyP95.name(), source.latency("0.95", &source.window)),
-        source.rule(Series::LatencyP99.name(), source.latency("0.99", &source.window)),
-        source.rule(Series::Requests.name(), source.requests(&source.window)),
-        source.rule(Series::RequestErrors.name(), source.errors(&source.window, Series::Requests.name())),
+        source.rule(Series::SeveralProcesses.name(), source.several_processes()),
+        source.rule(Series::LatencyP50.name(), source.trusted(&source.latency("0.5", &source.window))),
+        source.rule(Series::LatencyP95.name(), source.trusted(&source.latency("0.95", &source.window))),
+        source.rule(Series::LatencyP99.name(), source.trusted(&source.latency("0.99", &source.window))),
+        source.rule(Series::Requests.name(), source.trusted(&source.requests(&source.window))),
+        source.rule(
+            Series::RequestErrors.name(),
+            source.trusted(&source.errors(&source.window, Series::Requests.name())),
+        ),
     ];
-    rules.extend(source.in_flight().map(|expr| source.rule(Series::InFlight.name(), expr)));
+    rules.extend(source.in_flight().map(|expr| source.rule(Series::InFlight.name(), source.trusted(&expr))));
     rules.extend([
         source.rule(Series::Targets.name(), format!("count({}) or vector(0)", source.of_servers("up", &[]))),
         source.rule(Series::TargetsUp.name(), format!("sum({}) or vector(0)", source.of_servers("up", &[]))),
@@ -83,6 +98,31 @@ impl<'a> Source<'a> {
 
     pub(super) fn of_servers(&self, name: &str, matchers: &[&str]) -> String {
         series(name, &[&[self.servers.as_str()], matchers].concat())
+    }
+
+    /// Targets behind which several processes answer in turn, as with several workers of uvicorn or gunicorn: a rate takes each
+    /// change of the process for a restart whose requests were all counted just now. Three signs:
+    ///
+    /// - A process that answers now and did not before, although it is older than the window: it was not started in it.
+    /// - A start time that went back, twice: that of a restarted process is later than before. Once may be a clock that was set.
+    /// - More resets than restarts explain, of servers that do not expose their start time.
+    ///
+    /// With a client library that computes the start time anew for each scrape, a clock that is set is the first sign too.
+    fn several_processes(&self) -> String {
+        let seconds = (PROCESSES_SCRAPES * i64::from(self.watched.interval_seconds)).max(PROCESSES_SECONDS);
+        let started = self.of_servers("process_start_time_seconds", &[]);
+        let presence = self.of_servers(self.profile.presence, &[]);
+        let up = self.of_servers("up", &[]);
+        let older = seconds + CLOCKS_SECONDS;
+        format!(
+            "count((changes({started}[{seconds}s]) > 0 and time() - {started} > {older} or resets({started}[{seconds}s]) > 1 \
+             or resets({presence}[{seconds}s]) > {MOST_RESTARTS}) and on (pod) {up}) or 0 * count({up})"
+        )
+    }
+
+    /// The expression without the times in which counters are those of one process and then of another.
+    pub(super) fn trusted(&self, expr: &str) -> String {
+        format!("({expr}) unless sum({}) > 0", self.of_servers(Series::SeveralProcesses.name(), &[]))
     }
 
     /// The quantile of no requests is NaN, for which every comparison is false. `>= 0` drops it, so that the series is
@@ -138,7 +178,7 @@ impl<'a> Source<'a> {
             &[&equals("namespace", self.watched.namespace), &format!("pod=~{}", self.watched.serving_pods())],
         );
         largest(&[
-            ("process", format!("sum(changes({started}[1h]) and on (pod) {up})")),
+            ("process", self.trusted(&format!("sum(changes({started}[1h]) and on (pod) {up})"))),
             ("kube-state-metrics", format!("sum(round(increase({restarted}[1h])) and on (pod) {restarted})")),
         ])
     }

@@ -20,6 +20,9 @@
 //! The suffixes of the names refer to scrapes every 5 s, the default of objects that scale on latency. With another
 //! `intervalSeconds` the windows are four and two intervals, but at least 20 and 10 s, and the names do not change.
 //!
+//! `recommender:targets_of_several_processes` is recorded there as well. While it is above 0, no series is recorded that is
+//! computed from the servers' own counters.
+//!
 //! If no server answers, all series computed from their metrics are absent at once. Otherwise a rate would still be computed
 //! for the length of its window from the samples left, and would fall meanwhile. If servers answer and there are no
 //! requests, the rates are 0 and the latency is absent.
@@ -40,7 +43,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
     let [long, short] = [window_seconds(watched.interval_seconds), window_seconds(watched.interval_seconds) / 2]
         .map(|seconds| format!("{seconds}s"));
-    let answering = |expr: String| format!("({expr}) and sum({}) > 0", source.of_servers("up", &[]));
+    let answering = |expr: String| source.trusted(&format!("({expr}) and sum({}) > 0", source.of_servers("up", &[])));
     let mut rules = vec![
         source.rule(Series::RequestRate.name(), answering(source.requests(&long))),
         source.rule(Series::LatestRequestRate.name(), answering(source.requests(&short))),

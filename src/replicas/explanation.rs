@@ -106,6 +106,13 @@ impl Explanation<'_> {
     /// What Prometheus itself records of scrapes that yield no rates.
     fn why_not_measured(&self) -> Option<String> {
         let count = |series| self.tick.signal(series, self.tick.workload).value().filter(|count| *count > 0.0);
+        if let Some(targets) = count(Series::SeveralProcesses) {
+            return Some(format!(
+                "several processes answer the scrapes of {targets:.0} servers in turn, each with its own counters, so neither load \
+                 nor latency is known: run one process per pod (uvicorn without --workers) and more replicas, or let all \
+                 processes share their counters with PROMETHEUS_MULTIPROC_DIR (docs/profiles.md)"
+            ));
+        }
         let unmeasured = self.tick.signal(Series::RequestRate, self.tick.workload).value().is_none();
         let targets = count(Series::Unanswered).filter(|_| unmeasured)?;
         Some(format!(

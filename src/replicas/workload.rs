@@ -16,12 +16,15 @@ use super::{
 use crate::{
     api::{LearnedStatus, ScalingDecision, ScalingStatus, conditions::reasons::METRICS_MISSING},
     render::is_open,
-    scaling::{Decision, combine, lag, overload::Outside, past::Replayed, serving},
+    scaling::{Decision, Signal, combine, lag, overload::Outside, past::Replayed, serving},
     series::Series,
     signals::Sampled,
     training::whole_seconds,
 };
 
+/// Series computed from the counters of the servers.
+const SERVERS_OWN: [Series; 6] =
+    [Series::RequestRate, Series::LatestRequestRate, Series::Latency, Series::InFlight, Series::Cpu, Series::Failed];
 /// Most changes of the number of replicas that the status lists.
 const DECISIONS: usize = 10;
 /// Time that a new state has to last before it is reported: missing metrics, an overload, a limiting reason, or their end.
@@ -238,7 +241,12 @@ impl Scaled {
     fn decide_latency(&mut self, tick: &Tick<'_>, pods: &Pods, current: u32) -> Option<Decision> {
         let (policy, history) = (self.plan.latency.as_mut()?, self.latency.as_mut()?);
         policy.startup = self.plan.startup.or(pods.startup).unwrap_or(STARTUP);
-        let signal = |series| tick.signal(series, tick.workload);
+        // An earlier sample, from before it was noticed, does not count either.
+        let several = tick.signal(Series::SeveralProcesses, tick.workload).last().is_some_and(|targets| targets > 0.0);
+        let signal = |series| match several && SERVERS_OWN.contains(&series) {
+            true => Signal::Missing("several processes answer the scrapes of one pod"),
+            false => tick.signal(series, tick.workload),
+        };
         let warm = |since: &&Timestamp| tick.now.duration_since(**since).as_secs_f64() >= WARM_UP;
         let warm = u32::try_from(pods.ready_since.iter().filter(warm).count()).unwrap_or(u32::MAX);
         let signals = serving::Signals {
@@ -256,7 +264,8 @@ impl Scaled {
             rolling_out: pods.rolling_out,
         };
         let outside = &signals.outside;
-        self.unmeasured = signals.rate.value().is_none() || outside.source_failed;
+        // Where several processes answer in turn, the difference of two readings is that of two processes.
+        self.unmeasured = (signals.rate.value().is_none() || outside.source_failed) && !several;
         if !self.unmeasured {
             self.evidence.own_cpu = None;
         }

@@ -41,6 +41,7 @@ const WORDS: &[&str] = &[
     "status",
     "subtask_index",
     "sum",
+    "time",
     "topic",
     "unless",
     "vector",

@@ -95,11 +95,46 @@ impl Servers {
 /// Pods that have been ready for an hour.
 fn pods(desired: u32) -> Pods {
     let ready_since = vec![at(-3600); desired as usize];
-    Pods { desired, ready: desired, ready_since, startup: Some(20.0), rolling_out: false, ..Pods::default() }
+    let running = (0..desired).map(|pod| (format!("pod-{pod}"), None)).collect();
+    Pods { desired, ready: desired, ready_since, running, startup: Some(20.0), rolling_out: false, ..Pods::default() }
 }
 
 fn status(replicas: i32) -> ScalingStatus {
     ScalingStatus { replicas, reason: "Load".into(), message: "up".into(), decisions: Vec::new(), learned: None }
+}
+
+/// With `several` processes per pod the recorded rates are nonsense, also those that were recorded before it was noticed.
+#[test]
+fn rates_of_several_processes_in_a_pod_neither_raise_nor_lower_replicas_nor_teach_anything() {
+    let mut servers = Servers::new(None, 6);
+    servers.run(1200, Some(300.0));
+    let before = servers.reported().clone();
+    for rate in [Some(9000.0), None, Some(1.0)] {
+        for _ in 0..60 {
+            servers.tick_with(rate, &[(Series::SeveralProcesses, 6.0)]);
+            assert_eq!(servers.reported().replicas, before.replicas, "after {} s", servers.now);
+        }
+    }
+    let reported = servers.reported();
+    assert_eq!(reported.reason, reasons::METRICS_MISSING);
+    assert!(
+        reported.message.contains("several processes answer the scrapes of 6 servers in turn"),
+        "{}",
+        reported.message
+    );
+    assert!(reported.message.contains("PROMETHEUS_MULTIPROC_DIR"), "{}", reported.message);
+    // The status has an estimate that is off by up to a tenth.
+    let capacity = |status: &ScalingStatus| -> f64 {
+        let learned = status.learned.as_ref().and_then(|learned| learned.requests_per_replica.as_ref());
+        learned.and_then(|decimal| decimal.parse().ok()).expect("an estimate")
+    };
+    let (learned, known) = (capacity(reported), capacity(&before));
+    assert!((0.9..1.1).contains(&(learned / known)), "{learned} {known}");
+    let is_queried = |servers: &Servers| servers.scaled.unresponsive("shop").is_some_and(|of| of.metrics.is_some());
+    assert!(!is_queried(&servers), "a reading of one process says nothing about the others");
+    let mut unrecorded = Servers::new(None, 6);
+    unrecorded.run(300, None);
+    assert!(is_queried(&unrecorded), "servers are queried where no rate is recorded");
 }
 
 #[test]

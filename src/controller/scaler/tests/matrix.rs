@@ -18,7 +18,7 @@ use Wrong::{Answers, NoSource, Slowly, Stopped, Url};
 const REQUESTS: [Series; 2] = [Series::RequestRate, Series::LatestRequestRate];
 const LATENCY: [Series; 1] = [Series::Latency];
 const LAG: [Series; 1] = [Series::Lag];
-const ALL: [Series; 13] = Series::SCALING;
+const ALL: [Series; Series::SCALING.len()] = Series::SCALING;
 
 /// All workloads hold their replicas, with this part in the message.
 const fn all_hold(part: &'static str) -> [Expect; 3] {
