@@ -73,6 +73,10 @@ pub enum Series {
     ServingReady,
     /// 1 while the last training run has failed, 0 otherwise.
     TrainingFailed,
+    /// Time since the last successful training run.
+    TrainingAge,
+    /// The longest time between two runs of the schedule; 0 without a schedule.
+    TrainingPeriod,
 }
 
 /// Name, unit and subject of a series. The end of a name says over what it is computed; names with `rate20s` and `rate10s` refer to
@@ -99,7 +103,7 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 11] = [
+    pub const MONITORING: [Self; 13] = [
         Self::LatencyP50,
         Self::LatencyP95,
         Self::LatencyP99,
@@ -111,6 +115,8 @@ impl Series {
         Self::ServingExpected,
         Self::ServingReady,
         Self::TrainingFailed,
+        Self::TrainingAge,
+        Self::TrainingPeriod,
     ];
 
     #[rustfmt::skip] // a table
@@ -142,6 +148,8 @@ impl Series {
             Self::ServingExpected => Row("recommender:serving_expected", "0 or 1", Workload),
             Self::ServingReady => Row("recommender:serving_ready", "servers", Workload),
             Self::TrainingFailed => Row("recommender:training_failed", "0 or 1", Workload),
+            Self::TrainingAge => Row("recommender:training_age_seconds", "seconds", Workload),
+            Self::TrainingPeriod => Row("recommender:training_period_seconds", "seconds", Workload),
         }
     }
 

@@ -37,6 +37,7 @@ const PACKAGES: Watched = Watched {
     scaled_on: None,
     resources: None,
     dependencies: &[],
+    training_period_seconds: Some(86_400),
 };
 
 /// A dependency for each exporter: the name of its scenarios, and its YAML.

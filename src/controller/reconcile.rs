@@ -316,6 +316,7 @@ fn of_model(decisions: &Decisions, next: &RecommenderModelStatus) -> OfModel {
         training_failed: training.and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded),
         serving_expected: decisions.rollout.serve.is_some(),
         serving_ready: next.serving.as_ref().map_or(0, |serving| serving.replicas),
+        trained: next.versions.first().map(|version| version.trained_at.0.as_second()),
     }
 }
 

@@ -127,6 +127,18 @@ pub const ALERTS: &[Alert] = &[
                       the version it has, if any. The object's condition TrainingReady shows the reason; once that is fixed, a new \
                       value of the annotation recommender.dev/train that starts with full starts a run.",
     },
+    Alert {
+        name: "RecommenderTrainingOverdue",
+        workload: Training,
+        // One run may fail or take long; two are missing.
+        expr: "recommender:training_age_seconds{@} > 2 * (recommender:training_period_seconds{@} > 0)",
+        for_: Some("10m"),
+        severity: "warning",
+        summary: "A recommender has not been trained for two periods of its schedule.",
+        description: "The newest version of {{ $labels.recommender }} in {{ $labels.namespace }} is \
+                      {{ $value | humanizeDuration }} old, more than twice as old as its schedule allows. It is still served. \
+                      Look at the object's condition TrainingReady, its Jobs, and whether the operator runs.",
+    },
 ];
 
 /// The alerting rules of an object. Alerts have the labels of the series they read (`namespace`, `recommender`,

@@ -47,6 +47,8 @@ pub struct Watched<'a> {
     pub resources: Option<&'a Resources>,
     /// Message queues and topics whose lag is measured.
     pub dependencies: &'a [Dependency],
+    /// The longest time between two runs of the training schedule in seconds, if there is a schedule.
+    pub training_period_seconds: Option<i64>,
 }
 
 /// The part of an object that a series belongs to: the value of its label `workload`.

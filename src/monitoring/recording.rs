@@ -20,6 +20,8 @@ pub const OPERATOR_SERVING_EXPECTED: &str = "recommender_operator_serving_expect
 
 /// Gauge of the operator: servers of an object that are ready.
 pub const OPERATOR_SERVING_READY: &str = "recommender_operator_serving_ready";
+/// Gauge of the operator: when the newest version of an object was trained, in seconds since 1970. Absent without a version.
+pub const OPERATOR_TRAINED: &str = "recommender_operator_trained_timestamp_seconds";
 
 /// Seconds within which a target is observed to find out whether several processes answer its scrapes.
 const PROCESSES_SECONDS: i64 = 600;
@@ -34,6 +36,10 @@ const MOST_RESTARTS: i64 = 10;
 /// All recording rules. A rule comes after the rules whose series it reads.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
+    let of_training = |series: Series, expr: String| Rule {
+        labels: labels(watched, Workload::Training),
+        ..source.rule(series.name(), expr)
+    };
     let mut rules = vec![
         source.rule(Series::SeveralProcesses.name(), source.several_processes()),
         source.rule(Series::LatencyP50.name(), source.trusted(&source.latency("0.5", &source.window))),
@@ -52,10 +58,9 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         source.rule(Series::Restarts.name(), source.restarts()),
         source.rule(Series::ServingExpected.name(), source.serving_expected()),
         source.rule(Series::ServingReady.name(), source.serving_ready()),
-        Rule {
-            labels: labels(watched, Workload::Training),
-            ..source.rule(Series::TrainingFailed.name(), source.training_failed())
-        },
+        of_training(Series::TrainingFailed, source.training_failed()),
+        of_training(Series::TrainingAge, source.training_age()),
+        of_training(Series::TrainingPeriod, format!("vector({})", watched.training_period_seconds.unwrap_or(0))),
     ]);
     rules
 }
@@ -199,20 +204,27 @@ impl<'a> Source<'a> {
     /// The operator's gauge. If the operator is down or not scraped, the Jobs as reported by kube-state-metrics: the last
     /// run failed if the newest failed Job started after the newest complete one.
     fn training_failed(&self) -> String {
-        let namespace = equals("namespace", self.watched.namespace);
-        let owner = equals("owner_name", self.watched.recommender);
-        let owned = series("kube_job_owner", &[&namespace, r#"owner_kind="RecommenderModel""#, &owner]);
-        let started = series("kube_job_status_start_time", &[&namespace]);
-        let newest = |outcome: &str| {
-            let with_outcome = series(outcome, &[&namespace, r#"condition="true""#]);
-            format!("max({started} and on (job_name) {with_outcome} == 1 and on (job_name) {owned})")
-        };
         format!(
             "{} or {} > bool ({} or vector(0))",
             self.operator_gauge(OPERATOR_TRAINING_FAILED),
-            newest("kube_job_failed"),
-            newest("kube_job_complete"),
+            self.newest_job("kube_job_status_start_time", "kube_job_failed"),
+            self.newest_job("kube_job_status_start_time", "kube_job_complete"),
         )
+    }
+
+    /// By the operator's gauge, else by the Jobs as reported by kube-state-metrics.
+    fn training_age(&self) -> String {
+        let completed = self.newest_job("kube_job_status_completion_time", "kube_job_complete");
+        format!("time() - ({} or {completed})", self.operator_gauge(OPERATOR_TRAINED))
+    }
+
+    /// The latest `time` among the object's Jobs with an outcome, as reported by kube-state-metrics.
+    fn newest_job(&self, time: &str, outcome: &str) -> String {
+        let namespace = equals("namespace", self.watched.namespace);
+        let owner = equals("owner_name", self.watched.recommender);
+        let owned = series("kube_job_owner", &[&namespace, r#"owner_kind="RecommenderModel""#, &owner]);
+        let (time, outcome) = (series(time, &[&namespace]), series(outcome, &[&namespace, r#"condition="true""#]));
+        format!("max({time} and on (job_name) {outcome} == 1 and on (job_name) {owned})")
     }
 
     /// A gauge of the operator for this object. Scraped without `honorLabels`, its label `namespace` is the namespace of the

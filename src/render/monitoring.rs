@@ -18,6 +18,7 @@ use crate::{
     kinds::Kind,
     model::{Identity, Model, Workload, names, scrapes},
     monitoring::{self, Watched},
+    training::Schedule,
 };
 
 /// Longest timeout of a scrape, in seconds.
@@ -102,6 +103,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         scaled_on: latency.map(|target| target.quantile),
         resources: model.serving.resources.as_ref(),
         dependencies: &model.dependencies,
+        training_period_seconds: model.schedule.as_ref().and_then(Schedule::longest_pause_seconds),
     };
     Some(monitoring::rule_groups(&watched))
 }

@@ -32,6 +32,8 @@ pub struct OfModel {
     pub serving_expected: bool,
     /// Its servers that are ready.
     pub serving_ready: i32,
+    /// When its newest version was trained, seconds since 1970.
+    pub trained: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ struct Inner {
     training_failed: IntGaugeVec,
     serving_expected: IntGaugeVec,
     serving_ready: IntGaugeVec,
+    trained: IntGaugeVec,
     scaling: ScalingMetrics,
 }
 
@@ -124,11 +127,16 @@ impl Metrics {
         self.0.training_failed.with_label_values(&labels).set(i64::from(of.training_failed));
         self.0.serving_expected.with_label_values(&labels).set(i64::from(of.serving_expected));
         self.0.serving_ready.with_label_values(&labels).set(i64::from(of.serving_ready));
+        match of.trained {
+            Some(trained) => self.0.trained.with_label_values(&labels).set(trained),
+            // An error means that there was no such series.
+            None => drop(self.0.trained.remove_label_values(&labels)),
+        }
     }
 
     /// The object was deleted: removes its series.
     pub fn remove_model(&self, namespace: &str, name: &str) {
-        for gauge in [&self.0.training_failed, &self.0.serving_expected, &self.0.serving_ready] {
+        for gauge in [&self.0.training_failed, &self.0.serving_expected, &self.0.serving_ready, &self.0.trained] {
             // An error means that there was no such series.
             let _ = gauge.remove_label_values(&[namespace, name]);
         }
@@ -210,6 +218,10 @@ impl Inner {
                 "serving_ready",
                 "Servers of the RecommenderModel that pass their readiness probes. One series per object.",
             ),
+            trained: per_model(
+                "trained_timestamp_seconds",
+                "When the newest version of the RecommenderModel was trained, in seconds since 1970. One series per object.",
+            ),
             scaling: ScalingMetrics::new(&registry),
             registry,
         }
@@ -270,7 +282,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.api_request("get", "Service", "ok", 0.1);
         metrics.initialize_failures(["child"]);
-        metrics.set_model("shop", "packages", &OfModel { serving_expected: true, ..OfModel::default() });
+        metrics.set_model("shop", "packages", &OfModel { trained: Some(1795), ..OfModel::default() });
         metrics.scaling().read("default", 0.1, true);
         let inputs = Inputs::Lag { lag: None, arrivals: 0.0, capacity: 1.0, catch_up: 60.0 };
         let decision =
@@ -280,7 +292,7 @@ mod tests {
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 22, "{names:?}");
+        assert_eq!(ours, 23, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
@@ -354,20 +366,20 @@ mod tests {
     fn the_series_of_an_object_are_removed_with_it() {
         let metrics = Metrics::new();
         let all = || {
-            ["training_failed", "serving_expected", "serving_ready"].map(|name| {
+            ["training_failed", "serving_expected", "serving_ready", "trained_timestamp_seconds"].map(|name| {
                 let series = format!("recommender_operator_{name}{{namespace=\"shop\",recommender=\"packages\"}}");
                 value(&metrics, &series)
             })
         };
-        assert_eq!(all(), [None; 3]);
+        assert_eq!(all(), [None; 4]);
         metrics.set_model("shop", "packages", &OfModel { training_failed: true, ..OfModel::default() });
-        assert_eq!(all(), [Some(1.0), Some(0.0), Some(0.0)]);
-        let ready = OfModel { training_failed: false, serving_expected: true, serving_ready: 3 };
-        metrics.set_model("shop", "packages", &ready);
-        assert_eq!(all(), [Some(0.0), Some(1.0), Some(3.0)]);
+        assert_eq!(all(), [Some(1.0), Some(0.0), Some(0.0), None]);
+        let trained = OfModel { training_failed: false, serving_expected: true, serving_ready: 3, trained: Some(1795) };
+        metrics.set_model("shop", "packages", &trained);
+        assert_eq!(all(), [Some(0.0), Some(1.0), Some(3.0), Some(1795.0)]);
         metrics.remove_model("shop", "packages");
         metrics.remove_model("shop", "packages");
-        assert_eq!(all(), [None; 3]);
+        assert_eq!(all(), [None; 4]);
     }
 
     #[test]

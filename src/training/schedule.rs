@@ -16,6 +16,8 @@ use jiff::{
 /// How far to search for a matching day, in days (41 years). The rarest day, a leap day on a given weekday, occurs at
 /// least once in 40 years; a day that does not occur within this horizon never occurs.
 const HORIZON_DAYS: usize = 41 * 366;
+/// Days in which the longest pause of a schedule is searched for: two years, so that a day of the year occurs twice.
+const PAUSE_DAYS: usize = 2 * 366;
 
 /// A valid schedule: it fires an unlimited number of times.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,6 +147,21 @@ impl Schedule {
             .take_while(|date| *date >= oldest)
             .filter(|date| self.has_day(*date))
             .find_map(|date| self.instants(date).filter(|instant| (*instant > after) && (*instant <= until)).max())
+    }
+
+    /// The longest time between two runs, seconds, as far as two years show it; `None` if they do not. Clock changes are
+    /// not counted.
+    pub fn longest_pause_seconds(&self) -> Option<i64> {
+        let days: Vec<Date> =
+            days_from(Date::constant(2000, 1, 1)).take(PAUSE_DAYS).filter(|date| self.has_day(*date)).collect();
+        let pauses = days.windows(2).map(|pair| pair[0].duration_until(pair[1]).as_mins());
+        let minutes: Vec<i64> = (0..24 * 60)
+            .filter(|minute| has(self.hours, (minute / 60) as i8) && has(self.minutes, (minute % 60) as i8))
+            .map(i64::from)
+            .collect();
+        let overnight = pauses.max()? - (minutes.last()? - minutes.first()?);
+        let within_a_day = minutes.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        Some(60 * overnight.max(within_a_day))
     }
 
     fn date(&self, instant: Timestamp) -> Date {

@@ -29,6 +29,7 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         scaled_on: None,
         resources: None,
         dependencies: &[],
+        training_period_seconds: Some(86_400),
     }
 }
 
@@ -162,7 +163,7 @@ fn the_documentation_of_a_profile_names_every_series_of_a_server_that_its_rules_
 fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
     for rule in rules(&scaling::scaled(MetricProfile::FastApiInstrumentator, &scaling::half_a_core())) {
         let Some(record) = rule.record else { continue };
-        let workload = if record == "recommender:training_failed" { "training" } else { "serving" };
+        let workload = if record.starts_with("recommender:training_") { "training" } else { "serving" };
         let labels: Vec<(&str, &str)> = rule.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(labels, [("namespace", "shop"), ("recommender", "packages"), ("workload", workload)], "{record}");
     }

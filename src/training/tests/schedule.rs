@@ -26,6 +26,20 @@ fn error(cron: &str, zone: Option<&str>) -> String {
 }
 
 #[test]
+fn the_longest_pause_is_found_wherever_it_is_in_the_year() {
+    let hours = |cron| parse(cron, HELSINKI).longest_pause_seconds().map(|seconds| seconds as f64 / 3600.0);
+    assert_eq!(hours("0 3 * * *"), Some(24.0));
+    assert_eq!(hours("0,30 8-17 * * *"), Some(14.5), "from 17:30 to 8:00");
+    assert_eq!(hours("*/15 * * * *"), Some(0.25));
+    assert_eq!(hours("0 3 * * 1-5"), Some(72.0), "from Friday to Monday");
+    assert_eq!(hours("0 3 1 * *"), Some(31.0 * 24.0));
+    assert_eq!(hours("0 3 1 1 *"), Some(366.0 * 24.0));
+    assert_eq!(hours("0 3 1 6 *"), Some(365.0 * 24.0));
+    assert_eq!(hours("0 3 31 12 *"), Some(365.0 * 24.0));
+    assert_eq!(hours("0 3 29 2 *"), None, "once in four years");
+}
+
+#[test]
 fn a_time_that_the_clock_skips_in_spring_runs_once_right_after_the_gap() {
     // In Helsinki 03:00 to 04:00 does not exist on 29 March 2026; the gap is at 01:00 UTC.
     for cron in ["30 3 * * *", "0 3 * * *", "59 3 * * *"] {
