@@ -17,6 +17,9 @@ pub type Guarded = DeserializeGuard<RecommenderModel>;
 
 /// The field manager of everything the operator applies.
 pub const FIELD_MANAGER: &str = "recommender-operator";
+/// Field manager that owns `spec.replicas` after we give it up and until the autoscaler takes it over. Replicas are also
+/// ordered in its name.
+pub const HANDOFF_MANAGER: &str = "recommender-operator-handoff";
 /// The annotation that requests a training run: a value that differs from the last one and starts with `full`.
 pub const TRAIN_ANNOTATION: &str = "recommender.dev/train";
 /// Label of every child and its pods, with [`FIELD_MANAGER`] as its value. The operator watches objects with this label.

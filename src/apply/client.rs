@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::ownership;
 use crate::{
-    api::{FIELD_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus},
+    api::{FIELD_MANAGER, HANDOFF_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus},
     kinds::Kind,
     leader::Fence,
     render::Child,
@@ -26,10 +26,6 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// The `Accept` header that requests only the metadata in the response to a creation. kube has no call for that.
 const METADATA_ONLY: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
-
-/// Field manager that owns `spec.replicas` after we give it up and until the autoscaler takes it over. Replicas are also
-/// ordered in its name.
-const HANDOFF_MANAGER: &str = "recommender-operator-handoff";
 
 /// Attempts to convert the ownership of fields: 5, as many as kubectl makes. One fails when the object is changed between
 /// the read and the write, and the status of a Deployment changes several times in a second while it rolls out.

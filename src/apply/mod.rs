@@ -28,6 +28,8 @@ pub struct Outcome {
     pub corrected: Vec<(Kind, String)>,
     /// Kind, name and hash of children that existed and were applied.
     pub applied: Vec<(Kind, String, String)>,
+    /// Deployments whose replicas could not be set. They are to be set with the next try.
+    pub failed_orders: Vec<String>,
 }
 
 /// Why a child is not as desired.
@@ -93,9 +95,11 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
         outcome.problems.extend(deleted.err().map(|error| failed(Kind::Job, job, &error)));
     }
     for (deployment, replicas) in desired.replicas {
-        if !is_undone(desired, children, &outcome.problems, deployment, *replicas) {
-            let set = cluster.set_replicas(&desired.identity.namespace, deployment, *replicas).await;
-            outcome.problems.extend(set.err().map(|error| failed(Kind::Deployment, deployment, &error)));
+        if is_undone(desired, children, &outcome.problems, deployment, *replicas) {
+            outcome.failed_orders.push(deployment.clone());
+        } else if let Err(error) = cluster.set_replicas(&desired.identity.namespace, deployment, *replicas).await {
+            outcome.failed_orders.push(deployment.clone());
+            outcome.problems.push(failed(Kind::Deployment, deployment, &error));
         }
     }
     outcome
@@ -103,7 +107,10 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
 
 /// Whether an order of replicas would be undone by an autoscaler of ours that has other bounds, because it could not be
 /// changed or another manager keeps changing it. An autoscaler that could not be created undoes nothing. One of another owner
-/// does not either: if it scaled the Deployment, there would be no order. An autoscaler is disabled at 0 replicas.
+/// does not either: if it scaled the Deployment, there would be no order.
+///
+/// An autoscaler is disabled at 0 replicas, so an order of 0 stays. One of the first replicas enables it: it may return to its
+/// old bounds then, which is better than to stay at none.
 fn is_undone(
     desired: &Desired<'_>,
     children: &Children,

@@ -10,35 +10,38 @@ use serde_json::{Map, Value};
 
 use crate::observe::{APPLY, UPDATE, is_key_of, is_ours};
 
-/// Fields that the API server sets by default and that rendering sets always or never for a child. Those that it sets only
-/// sometimes must not be listed, because they would stay when they are no longer desired.
+/// Fields that the API server sets by default and that rendering sets always or never for a child, each after the field that
+/// it is part of. Those that it sets only sometimes must not be listed, because they would stay when they are no longer
+/// desired.
 const DEFAULTED: &[&str] = &[
-    "creationTimestamp",
-    "dnsPolicy",
-    "imagePullPolicy",
-    "internalTrafficPolicy",
-    "progressDeadlineSeconds",
-    "restartPolicy",
-    "schedulerName",
-    "scheme",
-    "serviceAccount",
-    "sessionAffinity",
-    "strategy",
-    "successThreshold",
-    "terminationMessagePath",
-    "terminationMessagePolicy",
-    "type",
+    "metadata.creationTimestamp",
+    "spec.dnsPolicy",
+    "spec.internalTrafficPolicy",
+    "spec.progressDeadlineSeconds",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccount",
+    "spec.sessionAffinity",
+    "spec.strategy",
+    "spec.type",
+    "containers.imagePullPolicy",
+    "containers.terminationMessagePath",
+    "containers.terminationMessagePolicy",
+    "httpGet.scheme",
+    "livenessProbe.successThreshold",
+    "readinessProbe.successThreshold",
+    "startupProbe.successThreshold",
 ];
 
 /// Fields that the API server sets to an empty object by default. Rendering omits them instead.
-const EMPTY: &[&str] = &["resources"];
+const EMPTY: &[&str] = &["containers.resources"];
 
 /// The managed fields of an object with all of ours as fields of our applies. `desired`: the object that is applied next.
 /// None when there is nothing to convert.
 pub fn converted(managed: Option<&[ManagedFieldsEntry]>, desired: &Value) -> Option<Vec<ManagedFieldsEntry>> {
     let (mut created, mut all): (Vec<_>, Vec<_>) = managed?.iter().cloned().partition(|entry| is_ours(entry, UPDATE));
     for fields in created.iter_mut().filter_map(|entry| entry.fields_v1.as_mut()?.0.as_object_mut()) {
-        remove_defaults(fields, desired);
+        remove_defaults(fields, desired, "");
     }
     let first = created.first()?;
     let of_applies = all.iter().position(|entry| is_ours(entry, APPLY)).map(|index| all.remove(index));
@@ -57,18 +60,24 @@ pub fn converted(managed: Option<&[ManagedFieldsEntry]>, desired: &Value) -> Opt
 }
 
 /// Removes the fields that the API server has set by default: those that are not desired although what they are part of is.
-fn remove_defaults(fields: &mut Map<String, Value>, desired: &Value) {
+/// `of`: the field that these are part of.
+fn remove_defaults(fields: &mut Map<String, Value>, desired: &Value, of: &str) {
     fields.retain(|key, node| {
         let node = node.as_object_mut();
         let is_empty = node.as_ref().is_none_or(|node| node.is_empty());
-        match (part(desired, key), key.strip_prefix("f:")) {
+        let name = key.strip_prefix("f:");
+        match (part(desired, key), name) {
             (Some(part), _) => {
                 if let Some(node) = node {
-                    remove_defaults(node, part);
+                    // An item of a list is part of the list's field.
+                    remove_defaults(node, part, name.unwrap_or(of));
                 }
                 true
             }
-            (None, Some(name)) => !(DEFAULTED.contains(&name) || is_empty && EMPTY.contains(&name)),
+            (None, Some(name)) => {
+                let field = format!("{of}.{name}");
+                !(DEFAULTED.contains(&field.as_str()) || is_empty && EMPTY.contains(&field.as_str()))
+            }
             (None, None) => true,
         }
     });
@@ -186,7 +195,15 @@ mod tests {
             }}}},
         }});
         assert_eq!(converted_fields(created, &desired), sent);
-        let resources = json!({"f:spec": {"f:resources": {"f:limits": {"f:cpu": {}}}}});
-        assert_eq!(converted_fields(resources.clone(), &json!({"spec": {}})), resources, "limits are removed");
+        let labels = json!({"f:metadata": {"f:labels": {"f:release": {}, "f:type": {}, "f:resources": {}}}});
+        let without = json!({"metadata": {"labels": {"release": "x"}}});
+        assert_eq!(
+            converted_fields(labels.clone(), &without),
+            labels,
+            "labels of the user that are called like defaults"
+        );
+        let limited = json!({"f:containers": {container: {"f:resources": {"f:limits": {"f:cpu": {}}}}}});
+        let unlimited = json!({"containers": [{"name": "server"}]});
+        assert_eq!(converted_fields(limited.clone(), &unlimited), limited, "limits are removed");
     }
 }

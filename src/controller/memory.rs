@@ -29,6 +29,8 @@ struct ObjectState {
     reported_at: Option<Timestamp>,
     /// Corrections of its children.
     corrections: Corrections,
+    /// Deployments whose replicas could not be set in the last reconcile.
+    failed_orders: Vec<String>,
 }
 
 /// The state of all objects, by UID.
@@ -83,6 +85,21 @@ impl Memory {
     /// Records that a child was applied.
     pub fn applied(&self, uid: &str, kind: Kind, name: &str, hash: &str) {
         self.lock().entry(uid.to_owned()).or_default().corrections.applied(kind, name, hash);
+    }
+
+    /// The Deployments of an object whose replicas could not be set in its last reconcile.
+    pub fn failed_orders(&self, uid: &str) -> Vec<String> {
+        self.lock().get(uid).map(|object| object.failed_orders.clone()).unwrap_or_default()
+    }
+
+    /// Records which Deployments' replicas could not be set.
+    pub fn ordered(&self, uid: &str, failed: &[String]) {
+        let mut objects = self.lock();
+        match objects.get_mut(uid) {
+            Some(object) => object.failed_orders = failed.to_vec(),
+            None if failed.is_empty() => {}
+            None => objects.entry(uid.to_owned()).or_default().failed_orders = failed.to_vec(),
+        }
     }
 
     /// Records a reconcile without failure.

@@ -13,7 +13,7 @@ use crate::{
     model::{Identity, Model, Workload},
     observe::{ChildState, Children, ExternalAutoscaler},
     promotion::{self, Rollout},
-    render::{self, Child, Decided},
+    render::{self, Child, Current, Decided},
     replicas::{self, Observation},
     status::{self, Event, FIRST_METRICS, Scaling},
     telemetry::OfModel,
@@ -36,6 +36,8 @@ struct Observed {
     external: BTreeMap<String, ExternalAutoscaler>,
     /// What the last tick decided on replicas.
     ticked: replicas::Decided,
+    /// Deployments whose replicas could not be set in the last reconcile.
+    failed_orders: Vec<String>,
 }
 
 /// What is decided in a reconcile.
@@ -55,8 +57,8 @@ struct Decisions {
 /// 4. apply what is not as desired, delete what is no longer desired, order the replicas that were newly decided
 /// 5. report: observe the children again, compute the status (pure), and write it if it changed
 ///
-/// What is published for all objects is read in the first step, and only there: the caches of the watches, the decisions of
-/// the ticks ([`super::scaler`]), and, for decisions that need them, the signals (`context.signals`).
+/// Decisions use only what the first step read: the caches of the watches, and the decisions of the ticks
+/// ([`super::scaler`]). The status is computed from the caches as they are after the writes.
 ///
 /// # Errors
 /// What could not be done and is retried.
@@ -126,6 +128,7 @@ impl Reconcile {
             children: self.children(context),
             external: external.collect(),
             ticked: context.scaler.decided(&self.uid),
+            failed_orders: context.memory.failed_orders(&self.uid),
         }
     }
 
@@ -135,7 +138,7 @@ impl Reconcile {
         let rollout = Rollout::decide(&inputs);
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
-        let orders = self.orders(model, &scaling, &observed.children);
+        let orders = self.orders(model, &scaling, observed);
         Decisions { training, rollout, scaling, orders }
     }
 
@@ -183,11 +186,14 @@ impl Reconcile {
 
     /// Replicas to set, by Deployment: those that were newly decided, see [`replicas::to_order`]. An external autoscaler takes
     /// precedence.
-    fn orders(&self, model: &Model, scaling: &Scaling, children: &Children) -> Vec<(String, i32)> {
+    fn orders(&self, model: &Model, scaling: &Scaling, observed: &Observed) -> Vec<(String, i32)> {
+        let Observed { children, failed_orders: failed, .. } = observed;
         let ours = model.workloads().into_iter().filter(|of| !scaling.external.contains_key(&of.deployment));
         let order = |workload: Workload| {
-            let current = children.deployment(&workload.deployment, &self.uid)?.desired;
-            let replicas = replicas::to_order(&self.prior, &workload, &scaling.decided, current)?;
+            let state = children.deployment(&workload.deployment, &self.uid)?;
+            let current = Current { replicas: state.desired, is_ordered: state.is_ordered };
+            let has_failed = failed.contains(&workload.deployment);
+            let replicas = replicas::to_order(&self.prior, &workload, &scaling.decided, current, has_failed)?;
             Some((workload.deployment, replicas))
         };
         ours.filter_map(order).collect()
@@ -247,6 +253,7 @@ impl Reconcile {
     ) -> Result<(), Error> {
         let next = &self.status(model, decisions, children, outcome);
         context.metrics.set_model(&self.identity.namespace, &self.identity.name, &of_model(decisions, next));
+        context.memory.ordered(&self.uid, &outcome.failed_orders);
         for (kind, name, hash) in &outcome.applied {
             context.memory.applied(&self.uid, *kind, name, hash);
         }

@@ -11,7 +11,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value};
 
-use crate::api::FIELD_MANAGER;
+use crate::api::{FIELD_MANAGER, HANDOFF_MANAGER};
 
 /// The operation of server-side applies in managed fields.
 pub const APPLY: &str = "Apply";
@@ -41,8 +41,18 @@ pub fn ours(managed: Option<&[ManagedFieldsEntry]>) -> Ours {
     Ours {
         fields: sets.into_iter().flatten().next().map(ToString::to_string).unwrap_or_default(),
         has_unconverted: created.is_some(),
-        owns_replicas: sets.into_iter().flatten().any(|set| set.pointer("/f:spec/f:replicas").is_some()),
+        owns_replicas: sets.into_iter().flatten().any(has_replicas),
     }
+}
+
+/// Whether the number of replicas was last set by us directly, and not by an apply, an autoscaler or a person.
+pub fn are_replicas_ordered(managed: Option<&[ManagedFieldsEntry]>) -> bool {
+    let sets = managed.unwrap_or_default().iter().filter(|entry| entry.manager.as_deref() == Some(HANDOFF_MANAGER));
+    sets.filter_map(|entry| entry.fields_v1.as_ref()).any(|fields| has_replicas(&fields.0))
+}
+
+fn has_replicas(fields: &Value) -> bool {
+    fields.pointer("/f:spec/f:replicas").is_some()
 }
 
 /// Whether an entry has fields of our own writes of an object itself, not of a subresource.
@@ -211,5 +221,17 @@ mod tests {
             "applied by a version that converts nothing"
         );
         assert!(!owns(&[without, entry(UPDATE, Some("scale"), replicas())]));
+    }
+
+    #[test]
+    fn replicas_are_ordered_until_another_manager_sets_them() {
+        let by = |manager: &str| ManagedFieldsEntry {
+            manager: Some(manager.into()),
+            ..entry(UPDATE, Some("scale"), json!({"f:spec": {"f:replicas": {}}}))
+        };
+        assert!(are_replicas_ordered(Some(&[by(HANDOFF_MANAGER)])));
+        let taken_over = ManagedFieldsEntry { fields_v1: Some(FieldsV1(json!({}))), ..by(HANDOFF_MANAGER) };
+        assert!(!are_replicas_ordered(Some(&[taken_over, by("kubectl")])));
+        assert!(!are_replicas_ordered(Some(&[by(FIELD_MANAGER)])) && !are_replicas_ordered(None));
     }
 }

@@ -13,6 +13,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 
+use super::fields::are_replicas_ordered;
 use crate::{
     api::{DUE_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL},
     kinds::Kind,
@@ -61,6 +62,8 @@ pub struct DeploymentState {
     pub applied_generation: i64,
     /// Desired pods.
     pub desired: i32,
+    /// Whether we set [`Self::desired`] last, and not an autoscaler or a person.
+    pub is_ordered: bool,
     /// Current pods, of any version.
     pub total: i32,
     /// Pods of the newest template.
@@ -230,6 +233,7 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
         observed_generation: status.observed_generation.unwrap_or_default(),
         applied_generation: 0,
         desired: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        is_ordered: are_replicas_ordered(deployment.metadata.managed_fields.as_deref()),
         total: status.replicas.unwrap_or_default(),
         updated: status.updated_replicas.unwrap_or_default(),
         ready: status.ready_replicas.unwrap_or_default(),

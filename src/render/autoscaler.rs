@@ -16,6 +16,8 @@
 //! | Current replicas | Replicas set |
 //! |---|---|
 //! | 0, or 0 decided, and the spec allows 0 | the decision |
+//! | 0, set by the operator, and the spec allows 0 no longer | the decision, or where none is made any more the minimum |
+//! | 0, set by anybody else, and the spec does not allow 0 | none: it was stopped on purpose |
 //! | within the bounds of a new decision | none |
 //! | outside the bounds of a new decision | the nearest bound |
 //! | any, and the decision is not new | none: keeping it is left to the autoscaler, so that there are not two writers |
@@ -83,18 +85,39 @@ pub fn initial_replicas(scaling: &Scaling, decided: Option<i32>) -> i32 {
     }
 }
 
-/// The replicas to set in addition to the autoscaler's bounds, if any. `current`: the replicas of the Deployment; `is_new`:
-/// whether the last status written does not contain the decision yet.
-pub fn replicas_to_order(scaling: &Scaling, decided: i32, current: i32, is_new: bool, open: bool) -> Option<i32> {
+/// The replicas that a Deployment has.
+#[derive(Clone, Copy, Debug)]
+pub struct Current {
+    /// Their number.
+    pub replicas: i32,
+    /// Whether we set it last.
+    pub is_ordered: bool,
+}
+
+/// The replicas to set in addition to the autoscaler's bounds, if any. `decided`: None before the first decision; `is_new`:
+/// whether it is not known yet that the decision was ordered.
+pub fn replicas_to_order(
+    scaling: &Scaling,
+    decided: Option<i32>,
+    current: Current,
+    is_new: bool,
+    open: bool,
+) -> Option<i32> {
+    let replicas = current.replicas;
     if !scaling.is_acted_on() {
-        return None;
+        return (replicas == 0 && current.is_ordered).then(|| initial_replicas(scaling, None));
     }
-    if decided == 0 || current == 0 {
-        return (scaling.min == 0 && decided != current).then_some(decided);
+    let decided = decided?;
+    if replicas == 0 {
+        let first = initial_replicas(scaling, Some(decided));
+        return (first > 0 && (scaling.min == 0 || current.is_ordered)).then_some(first);
+    }
+    if decided == 0 {
+        return (scaling.min == 0).then_some(0);
     }
     let (min, max) = window(scaling, Some(decided), scaling.cpu_target(open))?;
-    let nearest = current.clamp(min, max);
-    (is_new && nearest != current).then_some(nearest)
+    let nearest = replicas.clamp(min, max);
+    (is_new && nearest != replicas).then_some(nearest)
 }
 
 fn cpu(percent: i32) -> MetricSpec {
@@ -155,44 +178,68 @@ mod tests {
         }
     }
 
+    /// Replicas that somebody else has set last.
+    fn others(replicas: i32) -> Current {
+        Current { replicas, is_ordered: false }
+    }
+
     #[test]
     fn a_new_decision_sets_the_replicas_at_once_and_an_old_one_is_left_to_the_autoscaler() {
         let exact = scaling(1, None);
-        assert_eq!(replicas_to_order(&exact, 5, 3, true, false), Some(5));
-        assert_eq!(replicas_to_order(&exact, 2, 3, true, false), Some(2));
-        assert_eq!(replicas_to_order(&exact, 3, 3, true, false), None);
-        assert_eq!(replicas_to_order(&exact, 5, 3, false, false), None);
-        assert_eq!(replicas_to_order(&exact, 40, 3, true, false), Some(10), "the maximum was lowered since");
+        assert_eq!(replicas_to_order(&exact, Some(5), others(3), true, false), Some(5));
+        assert_eq!(replicas_to_order(&exact, Some(2), others(3), true, false), Some(2));
+        assert_eq!(replicas_to_order(&exact, Some(3), others(3), true, false), None);
+        assert_eq!(replicas_to_order(&exact, Some(5), others(3), false, false), None);
+        assert_eq!(
+            replicas_to_order(&exact, Some(40), others(3), true, false),
+            Some(10),
+            "the maximum was lowered since"
+        );
     }
 
     #[test]
     fn with_a_cpu_target_a_decision_is_only_the_minimum() {
         let least = scaling(1, Some(70));
-        assert_eq!(replicas_to_order(&least, 5, 3, true, false), Some(5));
-        assert_eq!(replicas_to_order(&least, 2, 3, true, false), None);
+        assert_eq!(replicas_to_order(&least, Some(5), others(3), true, false), Some(5));
+        assert_eq!(replicas_to_order(&least, Some(2), others(3), true, false), None);
     }
 
     #[test]
     fn while_signals_are_missing_replicas_above_the_decision_are_kept() {
         let exact = scaling(1, None);
-        assert_eq!(replicas_to_order(&exact, 3, 5, true, true), None);
-        assert_eq!(replicas_to_order(&exact, 5, 3, true, true), Some(5));
+        assert_eq!(replicas_to_order(&exact, Some(3), others(5), true, true), None);
+        assert_eq!(replicas_to_order(&exact, Some(5), others(3), true, true), Some(5));
         let no_cpu_requested = Scaling { backstop: None, ..exact };
-        assert_eq!(replicas_to_order(&no_cpu_requested, 3, 5, true, true), Some(3));
+        assert_eq!(replicas_to_order(&no_cpu_requested, Some(3), others(5), true, true), Some(3));
     }
 
     #[test]
     fn scaling_to_zero_and_back_is_set_until_reached_if_min_replicas_is_zero() {
         let to_zero = scaling(0, None);
-        assert_eq!(replicas_to_order(&to_zero, 0, 3, false, false), Some(0));
-        assert_eq!(replicas_to_order(&to_zero, 4, 0, false, false), Some(4));
-        assert_eq!(replicas_to_order(&to_zero, 0, 0, true, false), None);
+        assert_eq!(replicas_to_order(&to_zero, Some(0), others(3), false, false), Some(0));
+        assert_eq!(replicas_to_order(&to_zero, Some(4), others(0), false, false), Some(4));
+        assert_eq!(replicas_to_order(&to_zero, Some(0), others(0), true, false), None);
         // Scaled to zero manually.
-        assert_eq!(replicas_to_order(&scaling(1, None), 4, 0, true, false), None);
+        assert_eq!(replicas_to_order(&scaling(1, None), Some(4), others(0), true, false), None);
+    }
+
+    #[test]
+    fn zero_replicas_that_we_have_set_end_when_the_spec_does_not_allow_them_any_more() {
+        let none = Current { replicas: 0, is_ordered: true };
+        let (at_least_two, by_cpu) = (scaling(2, None), Scaling { latency: None, ..scaling(2, Some(70)) });
+        assert_eq!(replicas_to_order(&at_least_two, Some(0), none, false, false), Some(2), "decided before the change");
+        assert_eq!(replicas_to_order(&at_least_two, Some(4), none, false, false), Some(4));
+        assert_eq!(replicas_to_order(&at_least_two, None, none, false, false), None, "is decided at the next tick");
+        assert_eq!(replicas_to_order(&by_cpu, None, none, false, false), Some(2));
+        assert_eq!(replicas_to_order(&by_cpu, None, others(0), false, false), None, "scaled to zero manually");
+        assert_eq!(replicas_to_order(&by_cpu, None, Current { replicas: 3, ..none }, false, false), None);
     }
 
     #[test]
     fn an_advisory_decision_sets_no_replicas() {
-        assert_eq!(replicas_to_order(&Scaling { advisory: true, ..scaling(0, None) }, 0, 3, true, false), None);
+        assert_eq!(
+            replicas_to_order(&Scaling { advisory: true, ..scaling(0, None) }, Some(0), others(3), true, false),
+            None
+        );
     }
 }

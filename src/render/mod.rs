@@ -14,7 +14,7 @@ mod service;
 mod service_account;
 mod worker;
 
-pub use autoscaler::{is_open, replicas_to_order};
+pub use autoscaler::{Current, is_open, replicas_to_order};
 pub use child::Child;
 pub use offline::{as_yaml, offline};
 pub use rule_file::rule_file;

@@ -1,14 +1,16 @@
-//! How many replicas each workload of an object is to have for its latency or its lag, and what its status says of that.
+//! How many replicas each workload of an object is to have for its latency or its lag, and what its status reports of that.
 //! Pure: no clock, no I/O; the arithmetic is [`crate::scaling`].
 //!
 //! ```text
 //! observed (plan, pods) + signals (readings, evidence) + memory + now -> decisions, memory
 //! ```
 //!
-//! What is remembered of an object is a value, [`Memory`]: its last observation, and of each workload what was learned and
-//! what is to be reported. Two steps change it:
+//! The state of an object is a value, [`Memory`]: its last observation, and of each workload what was learned and what is to
+//! be reported. It changes by:
 //! - [`Memory::observe`], with what a reconcile observed;
-//! - [`decide`], with what a tick read. It makes the decisions that are due ([`pace`]): one for each new sample.
+//! - [`decide`], with what a tick read. It makes the decisions that are due ([`pace`]): one for each new sample;
+//! - [`Scaled::record`], with what kubelets and servers report of servers that do not answer;
+//! - [`Scaled::begin_backfill`] and [`Scaled::replay`], with the load that was recorded before this process started.
 //!
 //! A reconcile reads what was decided last ([`decided`]) and orders the replicas of new decisions ([`to_order`]).
 
@@ -37,7 +39,7 @@ use crate::{
     api::{RecommenderModelStatus, ScalingStatus},
     model::{Model, Workload},
     observe::Children,
-    render,
+    render::{self, Current},
     scaling::Decision,
     signals::{Readings, config::DEFAULT},
 };
@@ -85,7 +87,7 @@ impl Observation {
     }
 }
 
-/// What is remembered of an object between two decisions.
+/// The state of an object between two decisions.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Namespace of the object.
@@ -142,7 +144,7 @@ pub struct Made<'m> {
     pub is_change: bool,
 }
 
-/// Makes the decisions on an object that are due, and remembers what they teach. `readings`: what its source published last;
+/// Makes the decisions on an object that are due, and keeps what they teach. `readings`: what its source published last;
 /// none when no such source is configured. `clock`: seconds since 1970 on a monotonic clock.
 pub fn decide<'m>(memory: &'m mut Memory, readings: Option<&Readings>, now: Timestamp, clock: f64) -> Vec<Made<'m>> {
     let Memory { namespace, name, source, workloads } = memory;
@@ -169,13 +171,19 @@ pub fn decided(model: &Model, prior: &RecommenderModelStatus, latest: &Decided) 
 }
 
 /// Replicas to set on a workload's Deployment directly, in addition to its autoscaler's limits; see
-/// [`render::replicas_to_order`]. A decision is new while the status reports another number. `current`: replicas of the
-/// Deployment.
-pub fn to_order(prior: &RecommenderModelStatus, workload: &Workload, decided: &Decided, current: i32) -> Option<i32> {
-    let decided = decided.get(&workload.name)?;
-    let is_new = reported(prior, workload).map(|reported| reported.replicas) != Some(decided.replicas);
-    let open = render::is_open(decided);
-    render::replicas_to_order(workload.scaling.as_ref()?, decided.replicas, current, is_new, open)
+/// [`render::replicas_to_order`]. A decision is new while the status reports another number, and while its order has failed.
+pub fn to_order(
+    prior: &RecommenderModelStatus,
+    workload: &Workload,
+    decided: &Decided,
+    current: Current,
+    has_failed: bool,
+) -> Option<i32> {
+    let decided = decided.get(&workload.name);
+    let replicas = decided.map(|decided| decided.replicas);
+    let is_new = reported(prior, workload).map(|reported| reported.replicas) != replicas;
+    let open = decided.is_some_and(render::is_open);
+    render::replicas_to_order(workload.scaling.as_ref()?, replicas, current, is_new || has_failed, open)
 }
 
 /// The scaling status of a workload in the object's status.

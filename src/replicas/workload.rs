@@ -147,6 +147,11 @@ impl Scaled {
         Some((self.plan.latency.clone()?, self.latency.as_ref()?.learned))
     }
 
+    /// Records what was reported of servers that do not answer.
+    pub fn record(&mut self, after: impl FnOnce(Evidence) -> Evidence) {
+        self.evidence = after(std::mem::take(&mut self.evidence));
+    }
+
     /// Takes over the replayed load and ends the backfill.
     pub fn replay(&mut self, replayed: Option<Replayed>) {
         self.backfill.tries = 0;

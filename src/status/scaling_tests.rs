@@ -150,6 +150,7 @@ fn deployment(ready: i32, desired: i32) -> DeploymentState {
         observed_generation: 1,
         applied_generation: 1,
         desired,
+        is_ordered: false,
         total: desired,
         updated: desired,
         ready,

@@ -74,6 +74,7 @@ fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentState {
         observed_generation: 2,
         applied_generation: 2,
         desired,
+        is_ordered: false,
         total: desired,
         updated: desired,
         ready,

@@ -73,7 +73,7 @@ impl Scaler {
         let mut objects = self.lock();
         let memory = objects.get_mut(&of.uid);
         if let Some(scaled) = memory.and_then(|memory| memory.workloads.get_mut(&of.workload)) {
-            scaled.evidence = after(std::mem::take(&mut scaled.evidence));
+            scaled.record(after);
         }
     }
 }

@@ -30,8 +30,9 @@ use crate::{
     telemetry::ScalingMetrics,
 };
 
-/// What is remembered of all objects with workloads that scale on latency or lag, by UID. Only the ticks decide with it, one
-/// at a time; reconciles hand in what they observed and read what was decided.
+/// The state of all objects with workloads that scale on latency or lag, by UID. Only the ticks decide with it, one at a time.
+/// Reconciles hand in what they observed and read what was decided; the loops beside the ticks hand in what kubelets and
+/// servers report, and the load recorded in the past.
 #[derive(Debug, Default)]
 pub struct Scaler(Mutex<HashMap<String, Memory>>);
 

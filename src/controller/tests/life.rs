@@ -1,7 +1,7 @@
 //! The requests of reconciles, from the creation of an object to its deletion.
 
 use super::*;
-use crate::api::conditions::types;
+use crate::api::{FIELD_MANAGER, conditions::types};
 
 /// An object with autoscaling and monitoring.
 fn whole() -> Value {
@@ -116,7 +116,6 @@ async fn a_field_removed_from_the_object_is_removed_from_the_child_and_those_of_
     let key = "deployments/packages-serving";
     let mut deployment = fixture.server.object(key).expect("was created");
     deployment["spec"]["template"]["spec"]["dnsPolicy"] = "Default".into();
-    deployment["spec"]["template"]["spec"]["nodeName"] = "a".into();
     fixture.server.store(key, deployment);
 
     let requests = fixture.requests(&with_env(&object, &["KEPT"])).await;
@@ -128,8 +127,13 @@ async fn a_field_removed_from_the_object_is_removed_from_the_child_and_those_of_
         "replicas are handed over, ownership is converted, and the Deployment is applied"
     );
     assert_eq!(env(&fixture), ["KEPT"]);
-    let pod = fixture.server.object(key).expect("was created")["spec"]["template"]["spec"].clone();
-    assert_eq!((&pod["dnsPolicy"], &pod["nodeName"]), (&json!("Default"), &json!("a")));
+    let deployment = fixture.server.object(key).expect("was created");
+    assert_eq!(deployment["spec"]["template"]["spec"]["dnsPolicy"], "Default");
+    let entries = deployment["metadata"]["managedFields"].as_array().expect("entries");
+    let ours: Vec<_> = entries.iter().filter(|entry| entry["manager"] == FIELD_MANAGER).collect();
+    let [entry] = ours[..] else { panic!("{ours:?}") };
+    assert_eq!(entry["operation"], "Apply");
+    assert!(!entry.to_string().contains("f:dnsPolicy"), "{entry}");
 
     let requests = fixture.requests(&with_env(&object, &[])).await;
     assert_eq!(requests[0], patch, "nothing is left to convert");

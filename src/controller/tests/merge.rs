@@ -1,7 +1,7 @@
 //! How the API server merges what it is sent: merge patches (RFC 7386) and applies, with the fields that each manager owns.
 //!
 //! Sets of fields are those of managed fields. A list is merged by its keys in [`KEYS`], any other list is one value.
-//! Versions of an API are not told apart.
+//! Versions of an API are not distinguished.
 
 use serde_json::{Map, Value, json};
 

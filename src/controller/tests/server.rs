@@ -219,7 +219,7 @@ fn ours_of(entries: &[Value], is_ours: impl Fn(&Value) -> bool) -> Value {
     entries.iter().find(|entry| is_ours(entry)).map_or_else(|| json!({}), |entry| entry["fieldsV1"].clone())
 }
 
-/// Sets one default of the pods of Deployments, as an example of all: whoever creates the object owns it.
+/// Sets one default of the pods of Deployments, as an example of all. The manager that creates the object owns it.
 fn set_defaults(object: &mut Value) {
     if object["kind"] == "Deployment" && object["spec"]["template"]["spec"]["dnsPolicy"].is_null() {
         object["spec"]["template"]["spec"]["dnsPolicy"] = "ClusterFirst".into();

@@ -59,6 +59,23 @@ async fn a_decision_of_a_tick_is_ordered_with_one_request_and_ticks_send_none() 
 }
 
 #[tokio::test]
+async fn replicas_that_could_not_be_set_are_set_with_the_next_try() {
+    let (mut fixture, object) = worker().await;
+    let context = fixture.context.clone();
+    assert!((1..60).any(|number| tick(&context, number * 5) && decided(&context) > Some(1)));
+    let order = format!("PATCH deployments/{WORKER}/scale");
+    fixture.server.refuse(&order, 500, "etcdserver: request timed out");
+    fixture.reconcile(&object).await.unwrap_err();
+    assert!(fixture.server.requests().contains(&order));
+
+    fixture.server.refuse_nothing();
+    assert_eq!(fixture.requests(&object).await, [&order, STATUS]);
+    let deployment = fixture.server.object(&format!("deployments/{WORKER}")).expect("exists");
+    assert_eq!(deployment["spec"]["replicas"].as_i64().map(|replicas| replicas as i32), decided(&context));
+    assert_eq!(fixture.requests(&object).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn an_object_that_does_not_scale_any_more_is_not_decided_on() {
     let (mut fixture, _) = worker().await;
     let context = fixture.context.clone();

@@ -15,7 +15,7 @@ use crate::{
     model::Model,
     observe::{ChildState, Children, DeploymentState, PodState, Watched},
     promotion::{self, Rollout},
-    render,
+    render::{self, Current},
     replicas::{self, Observation},
     signals::Readings,
     status::{self, Event, Scaling},
@@ -147,7 +147,8 @@ impl Site {
     /// Sets the replicas of new decisions on the Deployments.
     fn order(&mut self, scaling: &Scaling) {
         for fleet in &mut self.fleets {
-            let ordered = replicas::to_order(&self.status, &fleet.workload, &scaling.decided, fleet.desired as i32);
+            let current = Current { replicas: fleet.desired as i32, is_ordered: true };
+            let ordered = replicas::to_order(&self.status, &fleet.workload, &scaling.decided, current, false);
             fleet.desired = ordered.map_or(fleet.desired, |ordered| ordered as u32);
         }
     }
@@ -198,6 +199,7 @@ fn deployment(component: &str, desired: i32, ready: i32) -> DeploymentState {
         observed_generation: 1,
         applied_generation: 1,
         desired,
+        is_ordered: true,
         total: desired,
         updated: desired,
         ready,
