@@ -8,6 +8,7 @@ mod reconcile;
 mod report;
 mod runs;
 mod scaler;
+mod ticks;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -106,7 +107,7 @@ pub async fn run(
     tokio::select! {
         _ = futures::future::join_all(work) => {}
         () = beat(&health, &metrics, caches) => {}
-        () = scaler::run(settings.sources, signals, contexts, metrics.clone()) => {}
+        () = ticks::run(settings.sources, signals, contexts, metrics.clone()) => {}
         () = too_long => tracing::warn!("aborted the reconciles that were still running"),
     }
     anyhow::ensure!(stop.peek().is_some(), "the work queue ended by itself");

@@ -1,4 +1,5 @@
-//! The ticks that decide on the replicas of workloads that scale on latency or lag, every few seconds.
+//! The decisions of ticks on the replicas of workloads that scale on latency or lag. The loops that read metrics every few
+//! seconds ([`super::ticks`]) decide here.
 //!
 //! ```text
 //! source -> read -> publish -> decide (replicas::decide, for each object) -> enqueue the objects that change
@@ -11,8 +12,7 @@
 //! changes sends none to the API server.
 
 mod backfill;
-mod kubelets;
-mod sources;
+mod unresponsive;
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use std::{
 
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
-pub use sources::run;
+pub use unresponsive::UnresponsiveWorkload;
 
 use crate::{
     api::Guarded,

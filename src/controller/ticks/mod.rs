@@ -1,6 +1,8 @@
-//! The scaler's loops. Each metric source has two:
+//! The loops that read metrics and decide on replicas. Each metric source has two:
 //! - one reads the source, publishes the readings, and makes decisions; a slow source delays only the workloads that use it;
 //! - one runs the backfill: it queries the load that was recorded before this process started.
+
+mod kubelets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +11,6 @@ use jiff::Timestamp;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 use tracing::{debug, info};
 
-use super::kubelets;
 use crate::{
     controller::context::Context,
     signals::{self, Published, Quality, Reader, SourceConfig},

@@ -11,11 +11,10 @@ use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::Scaler;
 use crate::{
-    controller::context::Context,
-    replicas::{Evidence, OwnCpu, Reading, Unresponsive},
-    signals::{FailedProbe, PodCpu, Servers},
+    controller::{context::Context, scaler::UnresponsiveWorkload},
+    replicas::{OwnCpu, Reading},
+    signals::{FailedProbe, Servers},
 };
 
 /// Time between two rounds of queries while some servers do not answer: a kubelet has a new CPU use every 10 to 15 s.
@@ -30,65 +29,6 @@ const ASKING: Duration = Duration::from_secs(4);
 const ASKED_AT_ONCE: usize = 16;
 /// Most namespaces whose Events are read in one round: each takes a request.
 const NAMESPACES: usize = 5;
-
-/// A workload with servers that do not answer.
-#[derive(Clone, Debug)]
-pub struct UnresponsiveWorkload {
-    uid: String,
-    workload: String,
-    servers: Unresponsive,
-}
-
-impl Scaler {
-    /// The workloads with servers that did not answer at the last tick.
-    pub fn unresponsive(&self) -> Vec<UnresponsiveWorkload> {
-        let objects = self.lock();
-        let workloads = objects.iter().flat_map(|(uid, memory)| {
-            memory.unresponsive().map(move |(workload, servers)| UnresponsiveWorkload {
-                uid: uid.clone(),
-                workload: workload.clone(),
-                servers,
-            })
-        });
-        workloads.collect()
-    }
-
-    /// Records the CPU use that a workload's servers report themselves.
-    pub fn record_own_cpu(&self, of: &UnresponsiveWorkload, own: &OwnCpu) {
-        self.record(of, |evidence| of.servers.after_own_cpu(evidence, own));
-    }
-
-    /// Records what the kubelets report about a workload. A failed query keeps the earlier value.
-    pub fn record_kubelet_report(
-        &self,
-        of: &UnresponsiveWorkload,
-        cpu: &Result<Vec<PodCpu>, String>,
-        probes: Option<&[FailedProbe]>,
-    ) {
-        self.record(of, |evidence| of.servers.after_kubelets(evidence, cpu, probes));
-    }
-
-    /// Records something about a workload, unless it was removed meanwhile.
-    fn record(&self, of: &UnresponsiveWorkload, after: impl FnOnce(Evidence) -> Evidence) {
-        let mut objects = self.lock();
-        let memory = objects.get_mut(&of.uid);
-        if let Some(scaled) = memory.and_then(|memory| memory.workloads.get_mut(&of.workload)) {
-            scaled.record(after);
-        }
-    }
-}
-
-impl UnresponsiveWorkload {
-    fn key(&self) -> (String, String) {
-        (self.uid.clone(), self.workload.clone())
-    }
-
-    /// Names of the running pods.
-    #[cfg(test)]
-    pub fn names(&self) -> Vec<String> {
-        self.servers.pods.running.keys().cloned().collect()
-    }
-}
 
 /// Queries kubelets and servers whenever some servers do not answer. Never returns.
 pub async fn run(context: &Context) {
