@@ -28,7 +28,7 @@ use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::scripts::{server, trainer};
 
 /// Timeout of every expected change. Two cores start the pods of all tests.
-pub const TIMEOUT: Duration = Duration::from_secs(180);
+pub const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The user name of the operator's service account at the API server.
 pub const OPERATOR: &str = "system:serviceaccount:recommender-operator:recommender-operator";
