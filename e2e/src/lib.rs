@@ -26,6 +26,7 @@ mod debian;
 pub mod demo;
 mod digest;
 pub mod image;
+pub mod kstatus;
 mod kubectl;
 pub mod load;
 pub mod lock;

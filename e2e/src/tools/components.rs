@@ -112,6 +112,13 @@ pub(super) const COMPONENTS: &[Component] = &[
         packages: &["go.k6.io/k6"],
         always: false,
     },
+    Component {
+        name: "kstatus",
+        directory: DIRECTORIES[0],
+        module: "github.com/fluxcd/cli-utils",
+        packages: &["recommender.dev/e2e/tools/kstatus"],
+        always: false,
+    },
 ];
 
 /// The component with this name.

@@ -37,7 +37,9 @@ pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
         }}),
     );
     bed.cluster.kubectl_with_input(&["-n", &bed.namespace.name, "apply", "-f", "-"], &object.to_string()).await?;
+    kstatus_is(&bed, "InProgress").await?;
     let model = bed.served("shop").await?;
+    kstatus_is(&bed, "Current").await?;
     let requests = audit.of_operator_in(&bed.namespace.name)?;
 
     let children = rendered(&model)?;
@@ -48,6 +50,14 @@ pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
     pods_have_no_api_token(&bed).await?;
     writes_are_few(&requests, &children)?;
     each_change_has_one_event(&bed, &model, &requests).await
+}
+
+/// What `helm --wait` and Flux make of the object.
+async fn kstatus_is(bed: &Bed, status: &str) -> Result<()> {
+    let object = bed.cluster.kubectl(&["-n", &bed.namespace.name, "get", "recmodel", "shop", "-o", "json"]).await?;
+    let computed = tokio::task::spawn_blocking(move || e2e::kstatus::compute(&object)).await??;
+    ensure!(computed.len() == 1 && computed[0].status == status, "kstatus says {computed:?} instead of {status}");
+    Ok(())
 }
 
 /// The children of an object that serves its newest version, in the order of applying, with the Job that trained it.
