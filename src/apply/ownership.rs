@@ -102,21 +102,10 @@ fn unite(fields: &mut Value, more: Value) {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
     use serde_json::json;
 
     use super::*;
-    use crate::api::FIELD_MANAGER;
-
-    fn entry(operation: &str, subresource: Option<&str>, fields: Value) -> ManagedFieldsEntry {
-        ManagedFieldsEntry {
-            manager: Some(FIELD_MANAGER.into()),
-            operation: Some(operation.into()),
-            subresource: subresource.map(Into::into),
-            fields_v1: Some(FieldsV1(fields)),
-            ..ManagedFieldsEntry::default()
-        }
-    }
+    use crate::observe::owned_entry as entry;
 
     /// The fields of our applies after conversion, when `created` are those of our creation.
     fn converted_fields(created: Value, desired: &Value) -> Value {

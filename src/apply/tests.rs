@@ -123,6 +123,18 @@ async fn apply_after(
     if let Some(observed) = observed {
         cache.record(child.kind, &serde_json::from_value(observed).expect("metadata"));
     }
+    apply_in(&cache, server, child, &[], corrections, now).await
+}
+
+/// Applies one child and sets these replicas at `now`, after these corrections.
+async fn apply_in(
+    cache: &Cache,
+    server: &Server,
+    child: Child,
+    replicas: &[(String, i32)],
+    corrections: &Corrections,
+    now: Timestamp,
+) -> Outcome {
     let meta = ObjectMeta {
         name: Some("a".into()),
         namespace: Some("shop".into()),
@@ -136,12 +148,12 @@ async fn apply_after(
         children: &[child],
         serving_decided: false,
         jobs_to_delete: &[],
-        replicas: &[],
+        replicas,
         corrections,
         now,
     };
     let children = cache.children("shop", "a");
-    apply(&server.cluster(), &cache, &desired, &children).await
+    apply(&server.cluster(), cache, &desired, &children).await
 }
 
 #[tokio::test]
@@ -226,18 +238,9 @@ async fn an_order_of_replicas_is_held_back_only_while_an_autoscaler_of_ours_woul
             meta["annotations"] = json!({MODEL_NAME_ANNOTATION: "a"});
             cache.record(Kind::HorizontalPodAutoscaler, &serde_json::from_value(meta).expect("metadata"));
         }
-        let meta = serde_json::from_value(json!({"name": "a", "namespace": "shop", "uid": "uid"})).expect("metadata");
-        let desired = Desired {
-            identity: &Identity::of(&meta, Timestamp::UNIX_EPOCH),
-            uid: "uid",
-            children: &[Child { name: "a-serving".into(), ..child(Kind::HorizontalPodAutoscaler) }],
-            serving_decided: false,
-            jobs_to_delete: &[],
-            replicas: &[("a-serving".to_owned(), order)],
-            corrections: &Corrections::default(),
-            now: Timestamp::UNIX_EPOCH,
-        };
-        let outcome = apply(&server.cluster(), &cache, &desired, &cache.children("shop", "a")).await;
+        let child = Child { name: "a-serving".into(), ..child(Kind::HorizontalPodAutoscaler) };
+        let (orders, corrections) = ([("a-serving".to_owned(), order)], Corrections::default());
+        let outcome = apply_in(&cache, &server, child, &orders, &corrections, Timestamp::UNIX_EPOCH).await;
         assert_eq!(outcome.problems.len(), 1, "{what}: {outcome:?}");
         assert_eq!(server.asked().iter().any(|asked| asked == "PATCH scale"), is_sent, "{what}: {:?}", server.asked());
     }

@@ -94,12 +94,7 @@ impl Memory {
 
     /// Records which Deployments' replicas could not be set.
     pub fn ordered(&self, uid: &str, failed: &[String]) {
-        let mut objects = self.lock();
-        match objects.get_mut(uid) {
-            Some(object) => object.failed_orders = failed.to_vec(),
-            None if failed.is_empty() => {}
-            None => objects.entry(uid.to_owned()).or_default().failed_orders = failed.to_vec(),
-        }
+        self.lock().entry(uid.to_owned()).or_default().failed_orders = failed.to_vec();
     }
 
     /// Records a reconcile without failure.

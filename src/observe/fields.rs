@@ -116,7 +116,7 @@ fn item_covered(node: &Map<String, Value>, item: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
     use serde_json::json;
 
@@ -184,7 +184,8 @@ mod tests {
         assert_eq!(ours(None), Ours::default());
     }
 
-    fn entry(operation: &str, subresource: Option<&str>, fields: Value) -> ManagedFieldsEntry {
+    /// An entry of our own writes, for tests.
+    pub fn entry(operation: &str, subresource: Option<&str>, fields: Value) -> ManagedFieldsEntry {
         ManagedFieldsEntry {
             manager: Some(FIELD_MANAGER.into()),
             operation: Some(operation.into()),

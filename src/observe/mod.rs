@@ -16,6 +16,8 @@ use std::{
 
 use external::External;
 pub use external::ExternalAutoscaler;
+#[cfg(test)]
+pub(crate) use fields::tests::entry as owned_entry;
 pub(crate) use fields::{APPLY, UPDATE, is_key_of, is_ours};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;

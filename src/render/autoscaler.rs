@@ -17,7 +17,7 @@
 //! |---|---|
 //! | 0, or 0 decided, and the spec allows 0 | the decision |
 //! | 0, set by the operator, and the spec allows 0 no longer | the decision, or where none is made any more the minimum |
-//! | 0, set by anybody else, and the spec does not allow 0 | none: it was stopped on purpose |
+//! | 0, set by another client, and the spec does not allow 0 | none: it was stopped on purpose |
 //! | within the bounds of a new decision | none |
 //! | outside the bounds of a new decision | the nearest bound |
 //! | any, and the decision is not new | none: keeping it is left to the autoscaler, so that there are not two writers |
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// Replicas that somebody else has set last.
+    /// Replicas that another client has set last.
     fn others(replicas: i32) -> Current {
         Current { replicas, is_ordered: false }
     }

@@ -28,6 +28,16 @@ pub struct CpuUse {
     pub seconds: f64,
 }
 
+impl CpuUse {
+    /// That of several servers together. None without a server.
+    pub fn mean(servers: &[Self]) -> Option<Self> {
+        let end = servers.iter().map(|of| of.end).min()?;
+        let seconds = servers.iter().map(|of| of.seconds).fold(0.0, f64::max);
+        let sum: f64 = servers.iter().map(|of| of.share).sum();
+        Some(Self { share: sum / servers.len() as f64, end, seconds })
+    }
+}
+
 /// What is known of the servers of a workload without their metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {

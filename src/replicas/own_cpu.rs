@@ -46,10 +46,7 @@ impl OwnCpu {
     /// CPU use of the servers that were read over a window, of which each may use `cores`. None when there is no such server.
     pub fn cpu_use(&self, cores: f64) -> Option<CpuUse> {
         let servers: Vec<CpuUse> = self.0.values().filter_map(|kept| cpu_use(kept, cores)).collect();
-        let end = servers.iter().map(|of| of.end).min()?;
-        let seconds = servers.iter().map(|of| of.seconds).fold(0.0, f64::max);
-        let sum: f64 = servers.iter().map(|of| of.share).sum();
-        Some(CpuUse { share: sum / servers.len() as f64, end, seconds })
+        CpuUse::mean(&servers)
     }
 }
 

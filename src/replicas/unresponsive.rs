@@ -63,11 +63,8 @@ impl Unresponsive {
     fn use_of_cpu(&self, cpu: &[PodCpu]) -> Option<CpuUse> {
         let allowed = self.cores?;
         let is_ours = |of: &&PodCpu| of.namespace == self.namespace && self.pods.running.contains_key(&of.pod);
-        let ours: Vec<&PodCpu> = cpu.iter().filter(is_ours).collect();
-        let end = ours.iter().map(|of| of.at).min()?;
-        let seconds = ours.iter().map(|of| of.window).fold(0.0, f64::max);
-        let cores: f64 = ours.iter().map(|of| of.cores).sum();
-        Some(CpuUse { share: cores / allowed / ours.len() as f64, end, seconds })
+        let measured = |of: &PodCpu| CpuUse { share: of.cores / allowed, end: of.at, seconds: of.window };
+        CpuUse::mean(&cpu.iter().filter(is_ours).map(measured).collect::<Vec<_>>())
     }
 
     fn why_no_cpu(&self) -> Option<String> {

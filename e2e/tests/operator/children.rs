@@ -8,7 +8,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, Patch},
 };
 use recommender_operator::{
-    api::{RecommenderModel, conditions::types},
+    api::{FIELD_MANAGER, RecommenderModel, conditions::types},
     apply::converted_ownership,
     kinds::Kind,
     render::Child,
@@ -187,7 +187,7 @@ fn not_sent(fields: &Value, desired: &Value, path: &str) -> Vec<String> {
 /// The fields that an object's managers of this operation named as the operator own; none if there is no such entry.
 fn ours<'a>(managed: &'a [ManagedFieldsEntry], operation: &str) -> Option<&'a Value> {
     let is_ours = |entry: &&ManagedFieldsEntry| {
-        entry.manager.as_deref() == Some("recommender-operator")
+        entry.manager.as_deref() == Some(FIELD_MANAGER)
             && entry.operation.as_deref() == Some(operation)
             && entry.subresource.is_none()
     };
