@@ -19,6 +19,7 @@ pub mod controller;
 mod cores;
 pub mod kinds;
 pub mod leader;
+pub mod limits;
 pub mod model;
 pub mod monitoring;
 pub mod observe;

@@ -21,8 +21,6 @@ const QUIET: SignedDuration = SignedDuration::from_secs(900);
 #[derive(Clone, Debug, Default)]
 pub struct Corrections {
     series: BTreeMap<(Kind, String), Series>,
-    /// Hash of what was applied last, of children that existed then.
-    applied: BTreeMap<(Kind, String), String>,
 }
 
 /// Consecutive corrections of one child.
@@ -47,16 +45,6 @@ impl Corrections {
         let times = self.series(kind, name, now).map_or(0, |series| series.times).saturating_add(1);
         self.series.insert((kind, name.to_owned()), Series { times, last: now });
         times == 1
-    }
-
-    /// Records that a child was applied.
-    pub fn applied(&mut self, kind: Kind, name: &str, hash: &str) {
-        self.applied.insert((kind, name.to_owned()), hash.to_owned());
-    }
-
-    /// Whether what is desired of a child is what was applied last.
-    pub fn has_applied(&self, child: &Child) -> bool {
-        self.applied.get(&(child.kind, child.name.clone())) == Some(&child.hash)
     }
 
     /// Whether another manager changes a child again and again.

@@ -26,8 +26,6 @@ pub struct Outcome {
     pub problems: Vec<Problem>,
     /// Children that another manager had changed and that were corrected.
     pub corrected: Vec<(Kind, String)>,
-    /// Kind, name and hash of children that existed and were applied.
-    pub applied: Vec<(Kind, String, String)>,
     /// Deployments whose replicas could not be set. They are to be set with the next try.
     pub failed_orders: Vec<String>,
 }
@@ -80,7 +78,6 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
         match ensure(cluster, cache, desired, children.child(child.kind, &child.name), child).await {
             Ok(Ensured::AsDesired) => {}
             Ok(Ensured::Applied { corrected }) => {
-                outcome.applied.push((child.kind, child.name.clone(), child.hash.clone()));
                 outcome.corrected.extend(corrected.then(|| (child.kind, child.name.clone())));
                 // The child is as desired for the moment. Without this the condition would alternate with every reconcile.
                 if corrected && desired.corrections.has_field_conflict(child, desired.now) {
@@ -173,7 +170,7 @@ async fn ensure(
         None => {
             match cluster.create(child.kind, &identity.namespace, &created(child)).await {
                 Ok(Some(meta)) => {
-                    cache.record(child.kind, &meta);
+                    cache.record_write(child.kind, &meta);
                     return Ok(Ensured::AsDesired);
                 }
                 Ok(None) => existing = adopt(cluster, cache, desired, child).await?.ok_or_else(|| vanished(child))?,
@@ -197,9 +194,7 @@ async fn ensure(
         cache.confirm(&identity.namespace, &identity.base, child.kind, &child.name);
         return Ok(Ensured::AsDesired);
     }
-    // What is desired now was applied before: the spec has not changed, so another manager has changed the child. One that
-    // applies an old copy of it changes the hash as well.
-    let has_drifted = observed.hash.as_deref() == Some(&child.hash) || desired.corrections.has_applied(child);
+    let has_drifted = observed.has_drifted(child);
     if has_drifted && desired.corrections.is_backed_off(child, desired.now) {
         return Err(field_conflict(child));
     }
@@ -231,7 +226,7 @@ async fn adopt(
     if observe::controller(&meta).is_none_or(|owner| owner.uid != desired.uid) {
         return Err(name_conflict(child));
     }
-    let observed = cache.record(child.kind, &meta).ok_or_else(|| name_conflict(child))?;
+    let observed = cache.record_read(child.kind, &meta).ok_or_else(|| name_conflict(child))?;
     // Only the watch delivers the state of these two kinds. A Job is never applied again, so nothing else would restore the
     // label.
     if matches!(child.kind, Kind::Job | Kind::Deployment) && !is_watched(&meta) {
@@ -261,7 +256,7 @@ async fn update(
         cluster.convert_ownership(child, namespace, &observed.uid).await?;
     }
     let meta = cluster.apply(child.kind, namespace, child.object.clone(), &observed.uid).await?;
-    cache.record(child.kind, &meta);
+    cache.record_write(child.kind, &meta);
     Ok(true)
 }
 

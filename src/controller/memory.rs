@@ -82,11 +82,6 @@ impl Memory {
         self.lock().entry(uid.to_owned()).or_default().corrections.add(kind, name, now)
     }
 
-    /// Records that a child was applied.
-    pub fn applied(&self, uid: &str, kind: Kind, name: &str, hash: &str) {
-        self.lock().entry(uid.to_owned()).or_default().corrections.applied(kind, name, hash);
-    }
-
     /// The Deployments of an object whose replicas could not be set in its last reconcile.
     pub fn failed_orders(&self, uid: &str) -> Vec<String> {
         self.lock().get(uid).map(|object| object.failed_orders.clone()).unwrap_or_default()

@@ -10,10 +10,11 @@ use crate::{
     api::{Guarded, RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Desired, Outcome},
     kinds::Kind,
+    limits::Current,
     model::{Identity, Model, Workload},
     observe::{ChildState, Children, ExternalAutoscaler},
     promotion::{self, Rollout},
-    render::{self, Child, Current, Decided},
+    render::{self, Child, Decided},
     replicas::{self, Observation},
     status::{self, Event, FIRST_METRICS, Scaling},
     telemetry::OfModel,
@@ -254,9 +255,6 @@ impl Reconcile {
         let next = &self.status(model, decisions, children, outcome);
         context.metrics.set_model(&self.identity.namespace, &self.identity.name, &of_model(decisions, next));
         context.memory.ordered(&self.uid, &outcome.failed_orders);
-        for (kind, name, hash) in &outcome.applied {
-            context.memory.applied(&self.uid, *kind, name, hash);
-        }
         // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a
         // condition reports it.
         let is_first = |(kind, name): &&(Kind, String)| context.memory.corrected(&self.uid, *kind, name, self.now);

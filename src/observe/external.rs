@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kube::core::ObjectMeta;
 
-use super::{Cache, ChildState, controller, lock};
+use super::{Cache, ChildState, cache::lock, controller};
 use crate::{kinds::Kind, model::names};
 
 /// An external autoscaler.

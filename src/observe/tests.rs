@@ -1,8 +1,15 @@
+use std::collections::HashSet;
+
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, OwnerReference};
+use kube::core::ObjectMeta;
 use serde_json::json;
 
-use super::*;
-use crate::api::{FIELD_MANAGER, TEMPLATE_ANNOTATION, VERSION_LABEL};
+use super::{cache::lock, external::External, *};
+use crate::{
+    api::{FIELD_MANAGER, HASH_ANNOTATION, TEMPLATE_ANNOTATION, VERSION_LABEL},
+    render::Child,
+};
 
 /// The time at which watches deliver objects.
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -49,7 +56,7 @@ fn desired(object: serde_json::Value) -> Child {
 #[test]
 fn a_watch_event_older_than_our_own_write_is_ignored() {
     let cache = Cache::default();
-    cache.record(Kind::Service, &meta("a", 5));
+    cache.record_write(Kind::Service, &meta("a", 5));
     assert!(!put(&cache, &meta("a", 4)));
     assert_eq!(service(&cache).map(|observed| observed.version), Some(5));
 }
@@ -62,6 +69,37 @@ fn a_watch_event_that_changes_only_the_resource_version_is_no_change() {
     let mut labelled = meta("a", 7);
     labelled.annotations = None;
     assert!(put(&cache, &labelled), "the hash is gone");
+}
+
+/// A Service with a hash.
+fn hashed(uid: &str, version: u64, hash: &str) -> ObjectMeta {
+    let mut meta = meta(uid, version);
+    meta.annotations.get_or_insert_default().insert(HASH_ANNOTATION.into(), hash.into());
+    meta
+}
+
+#[test]
+fn an_old_copy_applied_by_another_manager_is_drift_and_a_change_of_the_spec_is_not() {
+    let has_drifted = |cache: &Cache| service(cache).map(|child| child.has_drifted(&desired(json!({}))));
+    let after = |written: &str| {
+        let cache = Cache::default();
+        cache.record_write(Kind::Service, &hashed("a", 5, written));
+        cache
+    };
+    let (ours, earlier) = (after("h"), after("an earlier spec"));
+    for cache in [&ours, &earlier] {
+        put(cache, &hashed("a", 6, "an old copy"));
+    }
+    assert_eq!(has_drifted(&ours), Some(true), "what is desired was written");
+    assert_eq!(has_drifted(&earlier), Some(false), "what is desired was not written yet");
+
+    put(&ours, &hashed("a later object of that name", 7, "an old copy"));
+    assert_eq!(has_drifted(&ours), Some(false), "it was not written to that object");
+
+    let late = Cache::default();
+    put(&late, &hashed("a", 6, "an old copy"));
+    late.record_write(Kind::Service, &hashed("a", 5, "h"));
+    assert_eq!(has_drifted(&late), Some(true), "the watch was faster than the response");
 }
 
 #[test]
@@ -96,7 +134,7 @@ fn the_deletion_of_an_earlier_object_does_not_remove_a_later_one_of_the_same_nam
 fn a_new_list_removes_the_objects_it_does_not_contain_and_none_of_other_kinds() {
     let cache = Cache::default();
     put(&cache, &meta("a", 1));
-    cache.record(Kind::Job, &ObjectMeta { uid: Some("job".into()), ..meta("job", 1) });
+    cache.record_write(Kind::Job, &ObjectMeta { uid: Some("job".into()), ..meta("job", 1) });
     let gone = cache.retain(SERVICE, &HashSet::new());
     assert_eq!(gone, [("shop".to_owned(), "packages".to_owned())]);
     assert_eq!(cache.children("shop", "packages").iter().count(), 1);
@@ -117,7 +155,7 @@ fn the_applied_generation_is_kept_when_the_watch_delivers_a_change() {
         };
     cache.put(deployment, &meta("a", 1), of(1, 1), NOW);
     assert!(!is_rolling());
-    cache.record(Kind::Deployment, &ObjectMeta { generation: Some(2), ..meta("a", 2) });
+    cache.record_write(Kind::Deployment, &ObjectMeta { generation: Some(2), ..meta("a", 2) });
     assert!(is_rolling(), "the Deployment controller has not observed it yet");
     cache.put(deployment, &meta("a", 3), of(3, 1), NOW);
     assert!(is_rolling(), "still not observed");
@@ -131,7 +169,7 @@ fn a_job_that_was_just_created_counts_as_running_before_the_watch_delivers_it() 
     let mut job = meta("job", 1);
     job.labels = Some([(VERSION_LABEL.to_owned(), "full-1".to_owned())].into());
     job.annotations.get_or_insert_default().insert(TEMPLATE_ANNOTATION.into(), "t".into());
-    cache.record(Kind::Job, &job);
+    cache.record_write(Kind::Job, &job);
     let state = cache.children("shop", "packages").child(Kind::Job, "packages").map(|observed| observed.state.clone());
     assert!(matches!(state, Some(ChildState::Job(job)) if job.end.is_none()));
 }
@@ -143,9 +181,9 @@ fn a_child_deleted_before_the_response_to_our_write_is_not_cached_again() {
     put(&cache, &meta("a", 5));
     cache.record_progress(SERVICE, &meta("a", 6));
     cache.remove(SERVICE, &meta("a", 6));
-    let answer = cache.record(Kind::Service, &meta("a", 5));
+    let answer = cache.record_write(Kind::Service, &meta("a", 5));
     assert!(answer.is_some() && service(&cache).is_none(), "{:?}", service(&cache));
-    cache.record(Kind::Service, &meta("b", 7));
+    cache.record_write(Kind::Service, &meta("b", 7));
     assert!(service(&cache).is_some_and(|observed| observed.uid == "b"), "the watch has not reached that one yet");
 }
 
@@ -154,7 +192,7 @@ fn a_write_to_a_cached_child_is_recorded_whatever_the_progress_of_the_watch() {
     let cache = Cache::default();
     put(&cache, &meta("a", 5));
     cache.record_progress(SERVICE, &ObjectMeta { name: Some("another".into()), ..meta("z", 9) });
-    cache.record(Kind::Service, &meta("a", 8));
+    cache.record_write(Kind::Service, &meta("a", 8));
     assert_eq!(service(&cache).map(|observed| observed.version), Some(8));
 }
 

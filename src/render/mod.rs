@@ -14,7 +14,6 @@ mod service;
 mod service_account;
 mod worker;
 
-pub use autoscaler::{Current, is_open, replicas_to_order};
 pub use child::Child;
 pub use offline::{as_yaml, offline};
 pub use rule_file::rule_file;
@@ -23,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     api::Version,
+    limits,
     model::{Model, Workload},
     training::NewRun,
 };
@@ -72,7 +72,7 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
 fn seeded(child: Child, workload: &Workload, decided: &Decided<'_>) -> Child {
     let replicas = decided.replicas.get(&workload.deployment).copied();
     let ours = replicas.filter(|_| !decided.externally_scaled.contains(&workload.deployment));
-    let seed = workload.scaling.as_ref().map(|scaling| autoscaler::initial_replicas(scaling, ours));
+    let seed = workload.scaling.as_ref().map(|scaling| limits::initial_replicas(scaling, ours));
     Child { seed_replicas: seed, ..child }
 }
 
@@ -80,8 +80,10 @@ fn autoscaler(model: &Model, workload: &Workload, decided: &Decided<'_>) -> Opti
     if decided.externally_scaled.contains(&workload.deployment) {
         return None;
     }
+    let scaling = workload.scaling.as_ref()?;
     let replicas = decided.replicas.get(&workload.deployment).copied();
-    autoscaler::render(&model.identity, workload, replicas, decided.open.contains(&workload.deployment))
+    let limits = limits::limits(scaling, replicas, decided.open.contains(&workload.deployment))?;
+    Some(autoscaler::render(&model.identity, workload, scaling, limits))
 }
 
 /// Hash of the settings of a training run, without what differs from run to run. When it changes, a failed run is repeated.

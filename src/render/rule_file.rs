@@ -12,7 +12,7 @@ const HEAD: &str = "\
 # Rules of RecommenderModels for a Prometheus without prometheus-operator: name this file under rule_files.
 #
 # They find the series of an object's pods by the labels namespace, recommender (the object's name) and workload (serving, or
-# the name of a worker). Whoever scrapes has to add them, for example so; the operator's own /metrics is scraped as well,
+# the name of a worker). The scrape configuration has to add them, for example so; the operator's own /metrics is scraped as well,
 # with whatever labels. Exporters of dependencies are scraped as they are.
 #
 ";

@@ -37,9 +37,9 @@ pub use self::{
 use self::{plan::Plan, pods::Pods, tick::Tick};
 use crate::{
     api::{RecommenderModelStatus, ScalingStatus},
+    limits::{self, Current},
     model::{Model, Workload},
     observe::Children,
-    render::{self, Current},
     scaling::Decision,
     signals::{Readings, config::DEFAULT},
 };
@@ -171,7 +171,7 @@ pub fn decided(model: &Model, prior: &RecommenderModelStatus, latest: &Decided) 
 }
 
 /// Replicas to set on a workload's Deployment directly, in addition to its autoscaler's limits; see
-/// [`render::replicas_to_order`]. A decision is new while the status reports another number, and while its order has failed.
+/// [`limits::replicas_to_order`]. A decision is new while the status reports another number, and while its order has failed.
 pub fn to_order(
     prior: &RecommenderModelStatus,
     workload: &Workload,
@@ -182,8 +182,8 @@ pub fn to_order(
     let decided = decided.get(&workload.name);
     let replicas = decided.map(|decided| decided.replicas);
     let is_new = reported(prior, workload).map(|reported| reported.replicas) != replicas;
-    let open = decided.is_some_and(render::is_open);
-    render::replicas_to_order(workload.scaling.as_ref()?, replicas, current, is_new || has_failed, open)
+    let open = decided.is_some_and(limits::is_open);
+    limits::replicas_to_order(workload.scaling.as_ref()?, replicas, current, is_new || has_failed, open)
 }
 
 /// The scaling status of a workload in the object's status.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{LearnedStatus, ScalingDecision, ScalingStatus, conditions::reasons::METRICS_MISSING},
-    render::is_open,
+    limits::is_open,
     scaling::{Decision, Signal, combine, lag, overload::Outside, past::Replayed, serving},
     series::Series,
     signals::Sampled,

@@ -109,10 +109,7 @@ pub fn parse(text: &str) -> Result<Vec<SourceConfig>, ConfigError> {
         let error = |(field, message)| ConfigError { place: format!("sources[{index}]{called}.{field}"), message };
         let source = entry.check().map_err(error)?;
         if !names.insert(source.name.clone()) {
-            return Err(error((
-                "name",
-                "another source has this name; objects must be able to tell them apart".into(),
-            )));
+            return Err(error(("name", "another source has this name: give each its own".into())));
         }
         sources.push(source);
     }

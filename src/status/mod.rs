@@ -18,11 +18,11 @@ use crate::{
     },
     apply::Problem,
     kinds::Kind,
+    limits,
     model::{Model, Workload, names},
     monitoring,
     observe::{Children, DeploymentState, ExternalAutoscaler},
     promotion::Rollout,
-    render,
     training::{Decision, whole_seconds},
 };
 
@@ -74,7 +74,7 @@ impl Scaling {
     /// Deployments whose autoscaler may add replicas on CPU use, because the signals of the decision are missing.
     pub fn open(&self, model: &Model) -> BTreeSet<String> {
         let workloads = model.workloads().into_iter();
-        let is_open = |workload: &Workload| self.decided.get(&workload.name).is_some_and(render::is_open);
+        let is_open = |workload: &Workload| self.decided.get(&workload.name).is_some_and(limits::is_open);
         workloads.filter(is_open).map(|workload| workload.deployment).collect()
     }
 }

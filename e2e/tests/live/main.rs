@@ -14,6 +14,9 @@ mod watch;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+/// Lines of a failed test's report that the summary repeats: the sentence that failed, and its table.
+const SUMMARY_LINES: usize = 40;
+
 fn main() {
     let mut arguments = Arguments::from_args();
     // All start at once: `turn::Turn` decides what runs together.
@@ -36,7 +39,8 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// A test on its own runtime. What it reports when it fails is printed at once: the tests after it take many minutes.
+/// A test on its own runtime. What it reports when it fails is printed at once, because the tests after it take many minutes,
+/// and its first lines again in the summary at the end.
 fn trial<F: Future<Output = anyhow::Result<()>>>(
     name: &'static str,
     test: impl FnOnce() -> F + Send + 'static,
@@ -45,7 +49,9 @@ fn trial<F: Future<Output = anyhow::Result<()>>>(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(test()).map_err(|error| {
             eprintln!("{name} failed: {error:#}");
-            Failed::from("its report is printed above, where it failed")
+            let report = format!("{error:#}");
+            let first = report.lines().take(SUMMARY_LINES).collect::<Vec<_>>().join("\n");
+            Failed::from(format!("{first}\n... all of its report is printed above, where it failed"))
         })
     })
 }

@@ -12,10 +12,11 @@ use super::{
 use crate::{
     api::{RecommenderModelStatus, ScalingStatus, TrainingKind, TrainingStatus, Version, conditions::types},
     kinds::Kind,
+    limits::Current,
     model::Model,
     observe::{ChildState, Children, DeploymentState, PodState, Watched},
     promotion::{self, Rollout},
-    render::{self, Current},
+    render,
     replicas::{self, Observation},
     signals::Readings,
     status::{self, Event, Scaling},
