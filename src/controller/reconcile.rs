@@ -36,7 +36,7 @@ struct Observed {
     /// External autoscalers, by the Deployment they scale.
     external: BTreeMap<String, ExternalAutoscaler>,
     /// What the last tick decided on replicas.
-    ticked: replicas::Decided,
+    ticked: replicas::ScalingStatuses,
     /// Deployments whose replicas could not be set in the last reconcile.
     failed_orders: Vec<String>,
 }

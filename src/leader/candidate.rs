@@ -36,7 +36,7 @@ pub(super) enum Action {
 
 /// The record as last observed, and until when it blocks us.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Observation {
+pub(super) struct ObservedLease {
     /// `None`: there is no Lease.
     record: Option<LeaseSpec>,
     /// Counted from when the change was first observed.
@@ -45,16 +45,16 @@ pub(super) struct Observation {
 
 /// Records an observation. An unchanged record keeps its age; any change starts a new term of its holder.
 pub(super) fn observe(
-    observed: Option<Observation>,
+    observed: Option<ObservedLease>,
     record: Option<&LeaseSpec>,
     timings: &Timings,
     now: Instant,
-) -> Observation {
+) -> ObservedLease {
     match observed {
         Some(observed) if observed.record.as_ref() == record => observed,
         before => {
             let term = term_of_another(before.as_ref().and_then(|observed| observed.record.as_ref()), record, timings);
-            Observation { record: record.cloned(), blocked_until: now + term }
+            ObservedLease { record: record.cloned(), blocked_until: now + term }
         }
     }
 }
@@ -95,7 +95,7 @@ pub(super) fn holder(record: Option<&LeaseSpec>) -> &str {
 /// | another          | yes     | any              | Wait   |
 /// | any, none        | no      | yes              | Write  |
 /// | any, none        | no      | no               | Wait   |
-pub(super) fn step(observed: &Observation, identity: &str, holding: bool, timings: &Timings, now: Now) -> Action {
+pub(super) fn step(observed: &ObservedLease, identity: &str, holding: bool, timings: &Timings, now: Now) -> Action {
     let record = observed.record.as_ref();
     let holder = holder(record);
     let may_write =
@@ -137,7 +137,7 @@ pub(super) fn released(record: &LeaseSpec, wall: Timestamp) -> LeaseSpec {
 pub(super) struct Candidate {
     identity: String,
     timings: Timings,
-    observed: Option<Observation>,
+    observed: Option<ObservedLease>,
     valid_until: Option<Instant>,
 }
 
@@ -239,7 +239,7 @@ mod tests {
             ("another's and old", Some(record("b", Some(15))), false, old, true),
             ("another's while we believe we hold", Some(record("b", Some(15))), true, old, false),
         ] {
-            let observed = Observation { record, blocked_until: start + LEASE };
+            let observed = ObservedLease { record, blocked_until: start + LEASE };
             let action = step(&observed, "a", holding, &Timings::default(), at);
             assert_eq!(matches!(action, Action::Write(_)), writes, "{case}: {action:?}");
         }

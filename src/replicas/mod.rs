@@ -2,12 +2,12 @@
 //! Pure: no clock, no I/O; the arithmetic is [`crate::scaling`].
 //!
 //! ```text
-//! observed (plan, pods) + signals (readings, evidence) + memory + now -> decisions, memory
+//! observed (plan, pods) + signals (readings, evidence) + state + now -> decisions, state
 //! ```
 //!
-//! The state of an object is a value, [`Memory`]: its last observation, and of each workload what was learned and what is to
+//! The state of an object is a value, [`ScalingState`]: its last observation, and of each workload what was learned and what is to
 //! be reported. It changes by:
-//! - [`Memory::observe`], with what a reconcile observed;
+//! - [`ScalingState::observe`], with what a reconcile observed;
 //! - [`decide`], with what a tick read. It makes the decisions that are due ([`pace`]): one for each new sample;
 //! - [`Scaled::record`], with what kubelets and servers report of servers that do not answer;
 //! - [`Scaled::begin_backfill`] and [`Scaled::replay`], with the load that was recorded before this process started.
@@ -34,7 +34,7 @@ pub use self::{
     unresponsive::Unresponsive,
     workload::Scaled,
 };
-use self::{plan::Plan, pods::Pods, tick::Tick};
+use self::{plan::ScalingPlan, pods::Pods, tick::Tick};
 use crate::{
     api::{RecommenderModelStatus, ScalingStatus},
     limits::{self, Current},
@@ -45,7 +45,7 @@ use crate::{
 };
 
 /// The scaling statuses to report, by workload. A workload without a decision is omitted.
-pub type Decided = BTreeMap<String, ScalingStatus>;
+pub type ScalingStatuses = BTreeMap<String, ScalingStatus>;
 
 /// What was observed of an object for its decisions on replicas.
 #[derive(Debug)]
@@ -54,13 +54,13 @@ pub struct Observation {
     name: String,
     source: String,
     /// Those that scale on latency or lag, by name.
-    workloads: Vec<(String, Observed)>,
+    workloads: Vec<(String, ObservedWorkload)>,
 }
 
 /// What was observed of one workload.
 #[derive(Debug)]
-struct Observed {
-    plan: Plan,
+struct ObservedWorkload {
+    plan: ScalingPlan,
     /// None while the Deployment is not in the cache.
     pods: Option<Pods>,
     /// The scaling status that was written last.
@@ -73,9 +73,9 @@ impl Observation {
         let identity = &model.identity;
         let uid = identity.uid.as_deref().unwrap_or_default();
         let observed = |workload: Workload| {
-            let (plan, pods) = (Plan::new(model, &workload)?, pods::observed(children, uid, &workload, now));
+            let (plan, pods) = (ScalingPlan::new(model, &workload)?, pods::observed(children, uid, &workload, now));
             let reported = reported(prior, &workload).cloned();
-            Some((workload.name, Observed { plan, pods, reported }))
+            Some((workload.name, ObservedWorkload { plan, pods, reported }))
         };
         let source = model.monitoring.as_ref().and_then(|monitoring| monitoring.source.clone());
         Self {
@@ -89,7 +89,7 @@ impl Observation {
 
 /// The state of an object between two decisions.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct ScalingState {
     /// Namespace of the object.
     pub namespace: String,
     /// Name of the object.
@@ -100,12 +100,12 @@ pub struct Memory {
     pub workloads: BTreeMap<String, Scaled>,
 }
 
-impl Memory {
+impl ScalingState {
     /// Takes over what was observed. A workload that is new to this process resumes from its status. Returns the names of
     /// the workloads that do not scale any more.
     pub fn observe(&mut self, observation: Observation, now: Timestamp) -> Vec<String> {
         let mut before = std::mem::take(&mut self.workloads);
-        for (name, Observed { plan, pods, reported }) in observation.workloads {
+        for (name, ObservedWorkload { plan, pods, reported }) in observation.workloads {
             let scaled = match before.remove(&name) {
                 Some(mut scaled) => {
                     scaled.update(plan, pods);
@@ -125,7 +125,7 @@ impl Memory {
     }
 
     /// What was decided last.
-    pub fn decided(&self) -> Decided {
+    pub fn decided(&self) -> ScalingStatuses {
         let decided = self.workloads.iter().filter_map(|(name, scaled)| Some((name, scaled.reported()?)));
         decided.map(|(name, status)| (name.clone(), status.clone())).collect()
     }
@@ -146,8 +146,13 @@ pub struct Made<'m> {
 
 /// Makes the decisions on an object that are due, and keeps what they teach. `readings`: what its source published last;
 /// none when no such source is configured. `clock`: seconds since 1970 on a monotonic clock.
-pub fn decide<'m>(memory: &'m mut Memory, readings: Option<&Readings>, now: Timestamp, clock: f64) -> Vec<Made<'m>> {
-    let Memory { namespace, name, source, workloads } = memory;
+pub fn decide<'m>(
+    state: &'m mut ScalingState,
+    readings: Option<&Readings>,
+    now: Timestamp,
+    clock: f64,
+) -> Vec<Made<'m>> {
+    let ScalingState { namespace, name, source, workloads } = state;
     let (namespace, name, source): (&str, &str, &str) = (namespace, name, source);
     let made = workloads.iter_mut().filter_map(|(workload, scaled)| {
         let tick = Tick { object: (namespace, name), workload, source, readings, now, clock };
@@ -160,7 +165,7 @@ pub fn decide<'m>(memory: &'m mut Memory, readings: Option<&Readings>, now: Time
 
 /// What is decided on an object's workloads: what the last tick decided, and before this process has decided, what the
 /// status says.
-pub fn decided(model: &Model, prior: &RecommenderModelStatus, latest: &Decided) -> Decided {
+pub fn decided(model: &Model, prior: &RecommenderModelStatus, latest: &ScalingStatuses) -> ScalingStatuses {
     let is_decided = |of: &Workload| of.scaling.as_ref().is_some_and(|scaling| scaling.is_decided());
     let workloads = model.workloads().into_iter().filter(is_decided);
     let decided = workloads.filter_map(|workload| {
@@ -175,7 +180,7 @@ pub fn decided(model: &Model, prior: &RecommenderModelStatus, latest: &Decided) 
 pub fn to_order(
     prior: &RecommenderModelStatus,
     workload: &Workload,
-    decided: &Decided,
+    decided: &ScalingStatuses,
     current: Current,
     has_failed: bool,
 ) -> Option<i32> {

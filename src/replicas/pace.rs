@@ -21,11 +21,11 @@ const SHORTEST_INTERVAL_WITHOUT_SAMPLES: f64 = 4.0;
 /// The last decision for a workload, and when the next one is due, in seconds on the clock of decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pace {
-    decided: Option<Decided>,
+    decided: Option<LastDecision>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Decided {
+struct LastDecision {
     at: f64,
     /// The newest sample at that time.
     newest: Option<Sampled>,
@@ -39,10 +39,10 @@ impl Pace {
     pub fn decides(&mut self, clock: f64, newest: Option<Sampled>) -> bool {
         let before = self.decided.and_then(|decided| decided.newest);
         let is_new = newest.is_some_and(|newest| before.is_none_or(|before| newest.at > before.at));
-        let interval = |last: Decided| if is_new { SHORTEST_INTERVAL } else { last.interval_without_new_sample() };
+        let interval = |last: LastDecision| if is_new { SHORTEST_INTERVAL } else { last.interval_without_new_sample() };
         let decides = self.decided.is_none_or(|last| clock - last.at >= interval(last));
         if decides {
-            self.decided = Some(Decided { at: clock, newest, is_new });
+            self.decided = Some(LastDecision { at: clock, newest, is_new });
         }
         decides
     }
@@ -54,7 +54,7 @@ impl Pace {
 
     /// When the next sample is expected; not later than `clock` when it is overdue. None before the first decision.
     pub fn next(&self, clock: f64) -> Option<f64> {
-        let Decided { at, newest, is_new } = self.decided?;
+        let LastDecision { at, newest, is_new } = self.decided?;
         // If the last sample was not new, the time of the next one is not known.
         let known = newest.filter(|_| is_new);
         let next = known.map(|newest| (at - newest.age + PERIOD + EVALUATED).max(clock));
@@ -62,7 +62,7 @@ impl Pace {
     }
 }
 
-impl Decided {
+impl LastDecision {
     /// Shortest time to the next decision while there is no new sample, seconds. After a new sample, the next one is waited
     /// for, but only once.
     fn interval_without_new_sample(&self) -> f64 {

@@ -20,7 +20,7 @@ const REBALANCE: f64 = 10.0;
 
 /// The parameters of the scaling decisions for one workload.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct ScalingPlan {
     /// Name of the workload's Deployment.
     pub deployment: String,
     /// Whether the decision is applied to the replicas. If not, it is only reported (advisory).
@@ -58,7 +58,7 @@ pub struct LagPlan {
     pub policy: lag::Policy,
 }
 
-impl Plan {
+impl ScalingPlan {
     /// The plan of a workload. None when it scales on neither a latency nor a lag.
     pub fn new(model: &Model, workload: &Workload) -> Option<Self> {
         let scaling = workload.scaling.as_ref().filter(|scaling| scaling.is_decided())?;

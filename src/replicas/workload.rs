@@ -8,7 +8,7 @@ use super::{
     evidence::Evidence,
     explanation::{Explanation, reported_state},
     pace::Pace,
-    plan::{Plan, STARTUP, WARM_UP},
+    plan::{STARTUP, ScalingPlan, WARM_UP},
     pods::Pods,
     tick::Tick,
     unresponsive::Unresponsive,
@@ -62,7 +62,7 @@ struct BackfillSchedule {
 /// One workload that scales on latency or lag.
 #[derive(Debug)]
 pub struct Scaled {
-    plan: Plan,
+    plan: ScalingPlan,
     /// None while the Deployment is not in the cache: then no decision is made.
     pods: Option<Pods>,
     /// Since when there can be metrics: the first tick with a ready pod, or without desired replicas.
@@ -94,7 +94,7 @@ pub struct Scaled {
 
 impl Scaled {
     /// A workload for which this process has not made a decision before. `reported`: its scaling status.
-    pub fn new(plan: Plan, pods: Option<Pods>, reported: Option<ScalingStatus>, now: Timestamp) -> Self {
+    pub fn new(plan: ScalingPlan, pods: Option<Pods>, reported: Option<ScalingStatus>, now: Timestamp) -> Self {
         let learned = reported.as_ref().and_then(|reported| reported.learned.as_ref()?.notes.as_deref());
         let learned: Learned = learned.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let latency = serving::History::resume(learned.latency);
@@ -120,7 +120,7 @@ impl Scaled {
     }
 
     /// Updates the plan and the pods. The learned estimates are kept.
-    pub fn update(&mut self, plan: Plan, pods: Option<Pods>) {
+    pub fn update(&mut self, plan: ScalingPlan, pods: Option<Pods>) {
         if plan.latency.is_some() {
             self.latency.get_or_insert_default();
         }

@@ -40,7 +40,7 @@ impl Learned {
 }
 
 /// The observations of one tick.
-pub(super) struct Observation {
+pub(super) struct Throughput {
     /// Messages waiting.
     pub lag: f64,
     /// Messages consumed per second over the window.
@@ -65,7 +65,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Records the observations at `now` (seconds) and updates the estimates.
-    pub fn record(&mut self, learned: &mut Learned, observed: &Observation, now: f64) {
+    pub fn record(&mut self, learned: &mut Learned, observed: &Throughput, now: f64) {
         if self.working != Some(observed.working) {
             if self.working.is_some_and(|before| before > observed.working) {
                 self.fell = Some(now);
@@ -107,7 +107,7 @@ mod tests {
     fn watched(learned: &mut Learned, watch: &mut Watch, observed: (f64, f64, u32), seconds: std::ops::Range<i32>) {
         let (lag, consumed, working) = observed;
         for second in seconds.step_by(5) {
-            watch.record(learned, &Observation { lag, consumed, working, window: 60.0 }, f64::from(second));
+            watch.record(learned, &Throughput { lag, consumed, working, window: 60.0 }, f64::from(second));
         }
     }
 

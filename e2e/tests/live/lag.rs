@@ -19,12 +19,12 @@ const LAG: Signal = Signal { title: "waiting", query: "recommender:lag_messages{
 /// The recorded series of the arrivals, messages per second.
 const ARRIVALS: &str = "recommender:arrivals:rate1m{$labels,dependency=\"events\"}";
 
-/// From a backlog to workers that process it: a scrape, a rule and a tick of 5 s each, 15 s of the autoscaler, and the
-/// start of pods on a busy host.
-const START: Duration = Duration::from_secs(50);
-/// Until the arrivals of the backlog have left all windows: a minute of the rate, two minutes of the peak, and the
-/// autoscaler.
-const SCALE_DOWN: Duration = Duration::from_secs(300);
+/// Limit of the time from a backlog to enough workers: 90 s. It is a scrape, a rule and a tick of 5 s each, 15 s of the
+/// autoscaler, half a minute in which the capacity of one worker is learned, and the start of pods, twice on a busy host.
+const START: Duration = Duration::from_secs(90);
+/// Limit of the time until one replica is left: 480 s. The arrivals of the backlog leave a minute of the rate and two minutes of
+/// the peak, and the replicas are then lowered in up to three steps; that takes four minutes on a busy host.
+const SCALE_DOWN: Duration = Duration::from_secs(480);
 
 /// A backlog and the expected scaling.
 pub struct Backlog<'a> {

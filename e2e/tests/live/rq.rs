@@ -37,11 +37,12 @@ pub async fn workers_catch_up_with_a_queue() -> Result<()> {
         &bed,
         turn,
         &Backlog {
-            program: &["enqueue", "--count", "250", "--work-milliseconds", "500"],
-            messages: 250.0,
+            // One worker alone would take four minutes.
+            program: &["enqueue", "--count", "400", "--work-milliseconds", "500"],
+            messages: 400.0,
             gone: 5.0,
             catch_up: Duration::from_secs(60),
-            // The number depends on the capacity that was learned before.
+            // The number depends on the capacity that was learned, and on how many wait when it was.
             replicas: 3..=5,
         },
     )

@@ -25,7 +25,7 @@ pub use unresponsive::UnresponsiveWorkload;
 
 use crate::{
     api::Guarded,
-    replicas::{self, Decided, Memory, Observation},
+    replicas::{self, Observation, ScalingState, ScalingStatuses},
     signals::Readings,
     telemetry::ScalingMetrics,
 };
@@ -34,25 +34,25 @@ use crate::{
 /// Reconciles hand in what they observed and read what was decided; the loops beside the ticks hand in what kubelets and
 /// servers report, and the load recorded in the past.
 #[derive(Debug, Default)]
-pub struct Scaler(Mutex<HashMap<String, Memory>>);
+pub struct Scaler(Mutex<HashMap<String, ScalingState>>);
 
 impl Scaler {
     /// Takes over what a reconcile observed of an object, for the next ticks. The metrics of workloads that do not scale any
     /// more are removed.
     pub fn observe(&self, uid: &str, observation: Observation, metrics: &ScalingMetrics, now: Timestamp) {
         let mut objects = self.lock();
-        let mut memory = objects.remove(uid).unwrap_or_default();
-        for removed in memory.observe(observation, now) {
-            metrics.remove([&memory.namespace, &memory.name, &removed]);
+        let mut state = objects.remove(uid).unwrap_or_default();
+        for removed in state.observe(observation, now) {
+            metrics.remove([&state.namespace, &state.name, &removed]);
         }
-        if !memory.workloads.is_empty() {
-            objects.insert(uid.into(), memory);
+        if !state.workloads.is_empty() {
+            objects.insert(uid.into(), state);
         }
     }
 
     /// What was decided last on the workloads of an object.
-    pub fn decided(&self, uid: &str) -> Decided {
-        self.lock().get(uid).map(Memory::decided).unwrap_or_default()
+    pub fn decided(&self, uid: &str) -> ScalingStatuses {
+        self.lock().get(uid).map(ScalingState::decided).unwrap_or_default()
     }
 
     /// Whether any object uses a source for which `of` is true.
@@ -80,14 +80,14 @@ impl Scaler {
         clock: f64,
     ) -> Vec<ObjectRef<Guarded>> {
         let mut enqueued = Vec::new();
-        for memory in self.lock().values_mut().filter(|memory| of(&memory.source)) {
+        for state in self.lock().values_mut().filter(|state| of(&state.source)) {
             let mut changed = false;
-            for made in replicas::decide(memory, readings, now, clock) {
+            for made in replicas::decide(state, readings, now, clock) {
                 metrics.decided(made.workload, made.decision, made.sample_age);
                 changed |= made.is_change;
             }
             if changed {
-                enqueued.push(ObjectRef::new(&memory.name).within(&memory.namespace));
+                enqueued.push(ObjectRef::new(&state.name).within(&state.namespace));
             }
         }
         enqueued
@@ -102,7 +102,7 @@ impl Scaler {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Memory>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, ScalingState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

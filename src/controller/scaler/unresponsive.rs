@@ -19,8 +19,8 @@ impl Scaler {
     /// The workloads with servers that did not answer at the last tick.
     pub fn unresponsive(&self) -> Vec<UnresponsiveWorkload> {
         let objects = self.lock();
-        let workloads = objects.iter().flat_map(|(uid, memory)| {
-            memory.unresponsive().map(move |(workload, servers)| UnresponsiveWorkload {
+        let workloads = objects.iter().flat_map(|(uid, state)| {
+            state.unresponsive().map(move |(workload, servers)| UnresponsiveWorkload {
                 uid: uid.clone(),
                 workload: workload.clone(),
                 servers,
@@ -47,8 +47,8 @@ impl Scaler {
     /// Records something about a workload, unless it was removed meanwhile.
     fn record(&self, of: &UnresponsiveWorkload, after: impl FnOnce(Evidence) -> Evidence) {
         let mut objects = self.lock();
-        let memory = objects.get_mut(&of.uid);
-        if let Some(scaled) = memory.and_then(|memory| memory.workloads.get_mut(&of.workload)) {
+        let state = objects.get_mut(&of.uid);
+        if let Some(scaled) = state.and_then(|state| state.workloads.get_mut(&of.workload)) {
             scaled.record(after);
         }
     }

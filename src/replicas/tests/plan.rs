@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::plan::{Plan, STARTUP, WARM_UP},
+    super::plan::{STARTUP, ScalingPlan, WARM_UP},
     model, serving,
 };
 use crate::{
@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// The plan for servers with this autoscaling.
-fn plan(autoscaling: Value) -> Option<Plan> {
+fn plan(autoscaling: Value) -> Option<ScalingPlan> {
     let model = model("packages", json!({"serving": serving(autoscaling)}));
-    Plan::new(&model, &model.serving_workload())
+    ScalingPlan::new(&model, &model.serving_workload())
 }
 
 /// The fields of a latency target, and additional ones.
@@ -35,9 +35,9 @@ fn worker(dependency: Value, lag: Value) -> Model {
     model("packages", json!({"serving": serving, "workers": [worker], "dependencies": [dependency]}))
 }
 
-fn worker_plan(model: &Model) -> Plan {
+fn worker_plan(model: &Model) -> ScalingPlan {
     let workload = model.workloads().into_iter().find(|workload| workload.name == "events").expect("the worker");
-    Plan::new(model, &workload).expect("decided")
+    ScalingPlan::new(model, &workload).expect("decided")
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn windows_follow_from_how_often_pods_are_scraped() {
         )
     };
     let model = slow(60);
-    let servers = Plan::new(&model, &model.serving_workload()).and_then(|plan| plan.latency).expect("decided");
+    let servers = ScalingPlan::new(&model, &model.serving_workload()).and_then(|plan| plan.latency).expect("decided");
     assert_eq!((servers.common.window, servers.delay), (120.0, 18.0));
     // A window of a minute does not contain two scrapes that are a minute apart, so it gives no rate.
     for (interval, window) in [(60, 240.0), (5, 60.0)] {

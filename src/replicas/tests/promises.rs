@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    super::{plan::Plan, pods::Pods, tick::Tick, workload::Scaled},
+    super::{plan::ScalingPlan, pods::Pods, tick::Tick, workload::Scaled},
     at, model, serving,
 };
 use crate::{
@@ -112,7 +112,7 @@ proptest! {
         let lag = json!({"dependency": "events", "catchUpSeconds": 60, "maxLagMessages": 100_000});
         let both = json!({"minReplicas": MIN, "maxReplicas": MAX, "latency": latency, "lag": lag});
         let model = model("packages", json!({"serving": serving(both)}));
-        let plan = Plan::new(&model, &model.serving_workload()).expect("decided");
+        let plan = ScalingPlan::new(&model, &model.serving_workload()).expect("decided");
         let mut scaled = Scaled::new(plan.clone(), None, None, at(0));
         let mut now = 0;
         // Since when each series has been continuously fresh for this process.

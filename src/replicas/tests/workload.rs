@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    super::{explanation::Explanation, plan::Plan, pods::Pods, tick::Tick, workload::Scaled},
+    super::{explanation::Explanation, plan::ScalingPlan, pods::Pods, tick::Tick, workload::Scaled},
     at, model, seconds, serving,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// Servers of `shop/packages` with a latency target of 75 ms at p95. Their pods follow a reported decision within a tick.
 struct Servers {
-    plan: Plan,
+    plan: ScalingPlan,
     scaled: Scaled,
     now: i64,
     desired: u32,
@@ -38,7 +38,7 @@ impl Servers {
             autoscaling[field] = value.clone();
         }
         let model = model("packages", json!({"serving": serving(autoscaling)}));
-        let plan = Plan::new(&model, &model.serving_workload()).expect("decided");
+        let plan = ScalingPlan::new(&model, &model.serving_workload()).expect("decided");
         let scaled = Scaled::new(plan.clone(), Some(pods(desired)), reported, at(0));
         Self { plan, scaled, now: 0, desired, changed: Vec::new() }
     }

@@ -47,7 +47,7 @@ use super::policy::Common;
 use super::signal::Signal;
 use super::steps::{Recommendation, Steps, count};
 pub use super::throughput::Learned;
-use super::throughput::{BUSY_SECONDS, Observation, Watch};
+use super::throughput::{BUSY_SECONDS, Throughput, Watch};
 
 /// Share of the capacity of a replica that is planned with, 0 to 1.
 const UTILISATION: f64 = 0.9;
@@ -197,7 +197,7 @@ impl History {
         let (Some(lag), Some(consumed)) = (signals.lag.value(), signals.consumed.value()) else { return };
         // Replicas without a partition consume nothing.
         let working = self.partitions.map_or(signals.ready, |partitions| signals.ready.min(partitions.max(1)));
-        let observed = Observation { lag, consumed, working, window: policy.common.window + policy.pause };
+        let observed = Throughput { lag, consumed, working, window: policy.common.window + policy.pause };
         self.watch.record(&mut self.learned, &observed, now);
     }
 
