@@ -10,6 +10,8 @@ pub const S3_URI: &str = r#"self.matches("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]
 pub const URL: &str = "self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$')";
 /// The name of a Kubernetes object.
 pub const OBJECT_NAME: &str = "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')";
+/// What to write instead of a name that violates [`OBJECT_NAME`].
+pub const OBJECT_NAME_MESSAGE: &str = "write the name of an object: lower case letters, digits, - and .";
 /// A key of a Secret or ConfigMap.
 pub const DATA_KEY: &str = "self.matches('^[A-Za-z0-9._-]+$')";
 /// A container image: any text without blanks.
@@ -22,6 +24,16 @@ pub const TIME_ZONE: &str = "self.matches('^[A-Za-z0-9_+/-]+$')";
 pub const HTTP_PATH: &str = "self.matches('^/[!-~]*$')";
 /// The name of an environment variable.
 pub const VARIABLE: &str = "self.matches('^[A-Za-z_][A-Za-z0-9_.-]*$')";
+/// The key of a label.
+pub const LABEL_KEY: &str =
+    "self.matches('^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$')";
+/// Keys of labels and annotations of pods that neither the operator nor a controller of Kubernetes sets.
+pub const FREE_KEYS: &str = "self.all(k, !k.contains('recommender.dev/') && !k.startsWith('batch.kubernetes.io/') && \
+    !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', \
+    'app.kubernetes.io/managed-by', 'pod-template-hash', 'job-name', 'controller-uid']))";
+/// What to write instead of a key that violates [`FREE_KEYS`].
+pub const FREE_KEYS_MESSAGE: &str = "keys of recommender.dev, batch.kubernetes.io and app.kubernetes.io/name, instance, component and \
+    managed-by are set by the operator or by Kubernetes: choose other keys";
 /// Keys of labels.
 pub const LABEL_KEYS: &str = "self.all(k, \
     k.matches('^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))";

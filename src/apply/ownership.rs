@@ -11,20 +11,18 @@ use serde_json::{Map, Value};
 use crate::observe::{APPLY, UPDATE, is_key_of, is_ours};
 
 /// Fields that the API server sets by default and that rendering sets always or never for a child, each after the field that
-/// it is part of. Those that it sets only sometimes must not be listed, because they would stay when they are no longer
-/// desired.
+/// it is part of. Those that rendering sets only sometimes, such as `schedulerName`, must not be listed, because they would
+/// stay when they are no longer desired. They are removed and set by default again; the value of a webhook is lost.
 const DEFAULTED: &[&str] = &[
     "metadata.creationTimestamp",
     "spec.dnsPolicy",
     "spec.internalTrafficPolicy",
     "spec.progressDeadlineSeconds",
     "spec.restartPolicy",
-    "spec.schedulerName",
     "spec.serviceAccount",
     "spec.sessionAffinity",
     "spec.strategy",
     "spec.type",
-    "containers.imagePullPolicy",
     "containers.terminationMessagePath",
     "containers.terminationMessagePolicy",
     "httpGet.scheme",
@@ -163,7 +161,7 @@ mod tests {
             "f:type": {},
             "f:strategy": {"f:rollingUpdate": {".": {}, "f:maxSurge": {}}, "f:type": {}},
             "f:template": {"f:spec": {"f:dnsPolicy": {}, "f:nodeName": {}, "f:containers": {container: {
-                ".": {}, "f:name": {}, "f:image": {}, "f:imagePullPolicy": {}, "f:resources": {},
+                ".": {}, "f:name": {}, "f:image": {}, "f:terminationMessagePath": {}, "f:resources": {},
                 "f:env": {
                     ".": {},
                     r#"k:{"name":"A"}"#: {".": {}, "f:name": {}, "f:value": {}},
@@ -184,6 +182,10 @@ mod tests {
             }}}},
         }});
         assert_eq!(converted_fields(created, &desired), sent);
+        let scheduled = json!({"f:spec": {"f:template": {"f:spec": {"f:schedulerName": {}, "f:containers": {container: {
+            ".": {}, "f:name": {}, "f:imagePullPolicy": {},
+        }}}}}});
+        assert_eq!(converted_fields(scheduled.clone(), &desired), scheduled, "settings that are no longer desired");
         let labels = json!({"f:metadata": {"f:labels": {"f:release": {}, "f:type": {}, "f:resources": {}}}});
         let without = json!({"metadata": {"labels": {"release": "x"}}});
         assert_eq!(

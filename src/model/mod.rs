@@ -8,7 +8,7 @@ pub mod names;
 pub mod scrapes;
 mod workload;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -46,6 +46,8 @@ pub struct Model {
     pub monitoring: Option<Monitoring>,
     /// Names of the Secrets for pulling the images.
     pub image_pull_secrets: Vec<String>,
+    /// Annotations of the ServiceAccount that is created for the pods.
+    pub service_account_annotations: BTreeMap<String, String>,
 }
 
 /// Which object a model is.
@@ -145,6 +147,7 @@ impl Model {
                 dependencies: spec.dependencies.clone(),
                 monitoring: spec.monitoring.clone(),
                 image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
+                service_account_annotations: spec.service_account_annotations.clone(),
             }),
             _ => Err(problems),
         }

@@ -91,6 +91,15 @@ pub fn meta(identity: &Identity, name: String, component: &str) -> ObjectMeta {
     }
 }
 
+/// Adds labels or annotations of the user. Those of the operator win.
+pub fn add(ours: &mut Option<BTreeMap<String, String>>, of_user: &BTreeMap<String, String>) {
+    if !of_user.is_empty() {
+        let mut all = of_user.clone();
+        all.append(ours.get_or_insert_default());
+        *ours = Some(all);
+    }
+}
+
 fn owner(identity: &Identity, uid: &str) -> OwnerReference {
     OwnerReference {
         api_version: "recommender.dev/v1alpha1".into(),

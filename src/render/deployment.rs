@@ -1,27 +1,25 @@
 //! The serving Deployment.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
             Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler, PodTemplateSpec, Probe, SleepAction,
-            TCPSocketAction, TopologySpreadConstraint,
+            TCPSocketAction,
         },
     },
     apimachinery::pkg::{
-        apis::meta::v1::{LabelSelector, ObjectMeta},
+        apis::meta::v1::LabelSelector,
         util::intstr::IntOrString,
     },
 };
 
 use super::{
     child::{self, Child},
-    pod::{self, Access},
+    pod::{self, Access, Main, Spread},
 };
 use crate::{
-    api::{MODEL_NAME_ANNOTATION, VERSION_LABEL, Version},
+    api::{VERSION_LABEL, Version},
     kinds::Kind,
     model::Model,
 };
@@ -61,7 +59,8 @@ pub fn render(model: &Model, version: &Version) -> Child {
         template: template(model, version),
         ..DeploymentSpec::default()
     };
-    let metadata = child::meta(identity, workload.deployment, COMPONENT);
+    let mut metadata = child::meta(identity, workload.deployment, COMPONENT);
+    pod::describe(&mut metadata, &model.serving.pod);
     Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
 }
 
@@ -82,26 +81,10 @@ fn template(model: &Model, version: &Version) -> PodTemplateSpec {
     labels.extend(child::track_selector(identity, COMPONENT));
     labels.extend(child::traffic_selector(identity));
     labels.insert(VERSION_LABEL.into(), version.id.clone());
-    let mut pod = pod::spec(model, container(model, version));
-    pod.termination_grace_period_seconds = Some(DRAIN_SECONDS + GRACE_SECONDS);
-    pod.topology_spread_constraints = Some(vec![TopologySpreadConstraint {
-        max_skew: 1,
-        topology_key: "kubernetes.io/hostname".into(),
-        when_unsatisfiable: "ScheduleAnyway".into(),
-        label_selector: Some(LabelSelector {
-            match_labels: Some(child::traffic_selector(identity)),
-            ..LabelSelector::default()
-        }),
-        ..TopologySpreadConstraint::default()
-    }]);
-    PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels),
-            annotations: Some(BTreeMap::from([(MODEL_NAME_ANNOTATION.into(), identity.name.clone())])),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(pod),
-    }
+    let spread = Spread::Replicas(child::traffic_selector(identity));
+    let mut template = pod::template(model, &model.serving.pod, labels, &spread, container(model, version));
+    template.spec.get_or_insert_default().termination_grace_period_seconds = Some(DRAIN_SECONDS + GRACE_SECONDS);
+    template
 }
 
 fn container(model: &Model, version: &Version) -> Container {
@@ -111,21 +94,24 @@ fn container(model: &Model, version: &Version) -> Container {
         ("RECOMMENDER_MODEL_URI", version.uri.clone()),
         ("RECOMMENDER_MODEL_DIGEST", version.digest.clone()),
     ];
+    let main = Main {
+        name: CONTAINER,
+        image: &serving.image,
+        command: &serving.command,
+        args: &serving.args,
+        contract,
+        env: &serving.env,
+        resources: serving.resources.as_ref(),
+        access: Access::ReadOnly,
+        pod: &serving.pod,
+    };
     Container {
-        name: CONTAINER.into(),
-        image: Some(serving.image.clone()),
-        command: pod::non_empty(&serving.command),
-        args: pod::non_empty(&serving.args),
         ports: Some(vec![ContainerPort {
             name: Some(PORT_NAME.into()),
             container_port: serving.port,
             protocol: Some("TCP".into()),
             ..ContainerPort::default()
         }]),
-        env: Some(pod::env(model, contract, &serving.env)),
-        resources: pod::resources(serving.resources.as_ref()),
-        volume_mounts: Some(pod::mounts(model, Access::ReadOnly)),
-        security_context: Some(pod::security_context()),
         startup_probe: Some(startup_probe(model)),
         readiness_probe: Some(readiness_probe(model)),
         liveness_probe: Some(liveness_probe()),
@@ -136,7 +122,7 @@ fn container(model: &Model, version: &Version) -> Container {
             }),
             ..Lifecycle::default()
         }),
-        ..Container::default()
+        ..main.container(model)
     }
 }
 

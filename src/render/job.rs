@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
     batch::v1::{Job, JobSpec},
-    core::v1::{Container, PodTemplateSpec},
+    core::v1::Container,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
     child::{self, Child},
-    pod::{self, Access},
+    pod::{self, Access, Main, Spread},
 };
 use crate::{
     api::{
@@ -35,6 +34,7 @@ pub fn render(model: &Model, run: &NewRun) -> Child {
     let mut meta = child::meta(identity, names::job(&identity.base, &run.version), COMPONENT);
     meta.labels.get_or_insert_default().insert(VERSION_LABEL.into(), run.version.clone());
     meta.annotations = Some(annotations(model, run));
+    pod::describe(&mut meta, &model.training.pod);
     Child::new(Kind::Job, Job { metadata: meta, spec: Some(spec(model, &run.version, run.kind)), status: None })
 }
 
@@ -59,21 +59,17 @@ fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {
     let full = &model.training.full;
     let mut labels = child::labels(&model.identity, COMPONENT);
     labels.insert(VERSION_LABEL.into(), version.into());
-    let mut pod = pod::spec(model, container(model, version, kind));
+    let spread = Spread::Runs(child::selector(&model.identity, COMPONENT));
+    let container = container(model, version, kind);
+    let mut template = pod::template(model, &model.training.pod, labels, &spread, container);
+    let pod = template.spec.get_or_insert_default();
     // Each attempt is a pod of its own, so that the termination message of a failed attempt can still be read.
     pod.restart_policy = Some("Never".into());
     pod.termination_grace_period_seconds = Some(GRACE_SECONDS);
     JobSpec {
         active_deadline_seconds: Some(full.deadline_seconds),
         backoff_limit: Some(full.backoff_limit),
-        template: PodTemplateSpec {
-            metadata: Some(ObjectMeta {
-                labels: Some(labels),
-                annotations: Some(BTreeMap::from([(MODEL_NAME_ANNOTATION.into(), model.identity.name.clone())])),
-                ..ObjectMeta::default()
-            }),
-            spec: Some(pod),
-        },
+        template,
         ..JobSpec::default()
     }
 }
@@ -85,17 +81,20 @@ fn container(model: &Model, version: &str, kind: TrainingKind) -> Container {
         ("RECOMMENDER_KIND", kind.as_str().to_owned()),
         ("RECOMMENDER_OUTPUT_URI", format!("{}/{version}", model.artifacts.base_uri(&model.identity))),
     ];
+    let main = Main {
+        name: CONTAINER,
+        image: &training.image,
+        command: &training.full.command,
+        args: &training.full.args,
+        contract,
+        env: &training.env,
+        resources: training.resources.as_ref(),
+        access: Access::ReadWrite,
+        pod: &training.pod,
+    };
     Container {
-        name: CONTAINER.into(),
-        image: Some(training.image.clone()),
-        command: pod::non_empty(&training.full.command),
-        args: pod::non_empty(&training.full.args),
-        env: Some(pod::env(model, contract, &training.env)),
-        resources: pod::resources(training.resources.as_ref()),
-        volume_mounts: Some(pod::mounts(model, Access::ReadWrite)),
-        security_context: Some(pod::security_context()),
         // The report is read from the file only: the end of the log is not a report.
         termination_message_policy: Some("File".into()),
-        ..Container::default()
+        ..main.container(model)
     }
 }

@@ -1,19 +1,20 @@
 //! The ServiceAccount of the pods. It has no token and no permissions.
+//!
+//! It has no `imagePullSecrets`: they are in the pods. A pod gets those of its account only when it is created, and other
+//! controllers add their own to the list, which server-side apply takes for one value.
 
-use k8s_openapi::api::core::v1::{LocalObjectReference, ServiceAccount};
+use k8s_openapi::api::core::v1::ServiceAccount;
 
 use super::child::{self, Child};
 use crate::{kinds::Kind, model::Model};
 
 pub fn render(model: &Model) -> Child {
     let identity = &model.identity;
-    let secrets: Vec<_> =
-        model.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
-    let account = ServiceAccount {
-        metadata: child::meta(identity, identity.base.clone(), "account"),
-        automount_service_account_token: Some(false),
-        image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
-        ..ServiceAccount::default()
-    };
-    Child::new(Kind::ServiceAccount, account)
+    let mut metadata = child::meta(identity, identity.base.clone(), "account");
+    let annotations = &model.service_account_annotations;
+    metadata.annotations = (!annotations.is_empty()).then(|| annotations.clone());
+    Child::new(
+        Kind::ServiceAccount,
+        ServiceAccount { metadata, automount_service_account_token: Some(false), ..ServiceAccount::default() },
+    )
 }

@@ -1,21 +1,19 @@
 //! The Deployment of a worker.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec},
-        core::v1::{Container, ContainerPort, PodTemplateSpec},
+        core::v1::{Container, ContainerPort},
     },
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 
 use super::{
     child::{self, Child},
-    pod::{self, Access},
+    pod::{self, Access, Main, Spread},
 };
 use crate::{
-    api::{MODEL_NAME_ANNOTATION, Worker},
+    api::Worker,
     kinds::Kind,
     model::{Model, Workload},
 };
@@ -31,24 +29,19 @@ pub fn render(model: &Model, worker: &Worker) -> Child {
     let selector = child::track_selector(identity, &workload.component);
     let mut labels = child::labels(identity, &workload.component);
     labels.extend(selector.clone());
-    let mut pod = pod::spec(model, container(model, worker));
-    pod.termination_grace_period_seconds = Some(worker.termination_grace_seconds);
+    let spread = Spread::Replicas(selector.clone());
+    let mut template = pod::template(model, &worker.pod, labels, &spread, container(model, worker));
+    template.spec.get_or_insert_default().termination_grace_period_seconds = Some(worker.termination_grace_seconds);
     let spec = DeploymentSpec {
         // With an autoscaler this field is written by the autoscaler.
         replicas: workload.scaling.is_none().then_some(workload.replicas),
         selector: LabelSelector { match_labels: Some(selector), ..LabelSelector::default() },
         revision_history_limit: Some(2),
-        template: PodTemplateSpec {
-            metadata: Some(ObjectMeta {
-                labels: Some(labels),
-                annotations: Some(BTreeMap::from([(MODEL_NAME_ANNOTATION.into(), identity.name.clone())])),
-                ..ObjectMeta::default()
-            }),
-            spec: Some(pod),
-        },
+        template,
         ..DeploymentSpec::default()
     };
-    let metadata = child::meta(identity, workload.deployment, &workload.component);
+    let mut metadata = child::meta(identity, workload.deployment, &workload.component);
+    pod::describe(&mut metadata, &worker.pod);
     Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
 }
 
@@ -59,16 +52,16 @@ fn container(model: &Model, worker: &Worker) -> Container {
         protocol: Some("TCP".into()),
         ..ContainerPort::default()
     });
-    Container {
-        name: CONTAINER.into(),
-        image: Some(worker.image.clone().unwrap_or_else(|| model.serving.image.clone())),
-        command: pod::non_empty(&worker.command),
-        args: pod::non_empty(&worker.args),
-        ports: port.map(|port| vec![port]),
-        env: Some(pod::env(model, vec![("RECOMMENDER_WORKER", worker.name.clone())], &worker.env)),
-        resources: pod::resources(worker.resources.as_ref()),
-        volume_mounts: Some(pod::mounts(model, Access::ReadOnly)),
-        security_context: Some(pod::security_context()),
-        ..Container::default()
-    }
+    let main = Main {
+        name: CONTAINER,
+        image: worker.image.as_ref().unwrap_or(&model.serving.image),
+        command: &worker.command,
+        args: &worker.args,
+        contract: vec![("RECOMMENDER_WORKER", worker.name.clone())],
+        env: &worker.env,
+        resources: worker.resources.as_ref(),
+        access: Access::ReadOnly,
+        pod: &worker.pod,
+    };
+    Container { ports: port.map(|port| vec![port]), ..main.container(model) }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::Inputs;
 use crate::{
     api::{
-        ScalingStatus, ServingStatus,
+        Pod, ScalingStatus, ServingStatus,
         conditions::{reasons, types},
     },
     apply::Problem,
@@ -98,8 +98,25 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
 fn training(inputs: &Inputs<'_>) -> ConditionValue {
     match problem(inputs, types::TRAINING_READY) {
         Some(problem) => ConditionValue::no(problem.reason, &problem.message),
-        None => ConditionValue::from(&inputs.training.condition),
+        None => unrestricted(ConditionValue::from(&inputs.training.condition), [("", &inputs.model.training.pod)]),
     }
+}
+
+/// A condition that is `True`, with the note that pods may run as root. `pods`: their settings, by the name of the worker.
+fn unrestricted<'a>(condition: ConditionValue, pods: impl IntoIterator<Item = (&'a str, &'a Pod)>) -> ConditionValue {
+    let as_root = pods.into_iter().filter(|(_, pod)| {
+        pod.security_context.as_ref().is_some_and(|context| context.run_as_non_root == Some(false))
+    });
+    let names: Vec<&str> = as_root.map(|(name, _)| name).collect();
+    if !condition.is_yes() || names.is_empty() {
+        return condition;
+    }
+    let of = if names.iter().all(|name| name.is_empty()) { String::new() } else { format!(" of {}", names.join(", ")) };
+    let message = format!(
+        "{}; with runAsNonRoot: false the pods{of} do not meet the Pod Security level restricted",
+        condition.message.trim_end_matches('.')
+    );
+    ConditionValue { message, ..condition }
 }
 
 /// A problem with a child that serving needs; workers have Deployments of their own.
@@ -173,7 +190,8 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
         );
     }
     let left = left_under_load(inputs).map(|left| format!("; {left}")).unwrap_or_default();
-    ConditionValue::yes(reasons::SERVING, format!("version {} is rolled out{left}", desired.id))
+    let rolled_out = ConditionValue::yes(reasons::SERVING, format!("version {} is rolled out{left}", desired.id));
+    unrestricted(rolled_out, [("", &inputs.model.serving.pod)])
 }
 
 /// How many servers left the Service because they fail their readiness probes under load, and what to do. None when none
@@ -270,10 +288,10 @@ fn workers(inputs: &Inputs<'_>) -> ConditionValue {
     let workloads = inputs.model.workloads();
     let of_workers = workloads.iter().filter(|workload| !workload.is_serving());
     let conditions = of_workers.filter_map(|workload| worker(inputs, workload));
-    conditions
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| ConditionValue::yes(reasons::AS_SPECIFIED, "the workers' pods are ready"))
+    conditions.into_iter().next().unwrap_or_else(|| {
+        let ready = ConditionValue::yes(reasons::AS_SPECIFIED, "the workers' pods are ready");
+        unrestricted(ready, inputs.model.workers.iter().map(|worker| (worker.name.as_str(), &worker.pod)))
+    })
 }
 
 /// What keeps a worker from being ready.

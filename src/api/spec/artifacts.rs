@@ -49,8 +49,7 @@ pub struct S3Artifacts {
 pub struct PvcArtifacts {
     /// Name of the PersistentVolumeClaim.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
-        .message("write the name of an object: lower case letters, digits, - and ."))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
     pub claim_name: String,
 }
 
@@ -60,7 +59,6 @@ pub struct PvcArtifacts {
 pub struct LocalReference {
     /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
-        .message("write the name of an object: lower case letters, digits, - and ."))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
     pub name: String,
 }

@@ -50,8 +50,7 @@ pub struct EnvVarSource {
 pub struct KeyReference {
     /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
-        .message("write the name of an object: lower case letters, digits, - and ."))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
     pub name: String,
     /// Key within the object.
     #[schemars(length(min = 1, max = 253))]

@@ -5,6 +5,7 @@ mod autoscaling;
 mod container;
 mod dependencies;
 mod monitoring;
+mod pod;
 mod serving;
 mod training;
 mod workers;
@@ -14,9 +15,12 @@ pub use autoscaling::*;
 pub use container::*;
 pub use dependencies::*;
 pub use monitoring::*;
+pub use pod::*;
 pub use serving::*;
 pub use training::*;
 pub use workers::*;
+
+use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -108,4 +112,13 @@ pub struct RecommenderModelSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub image_pull_secrets: Vec<LocalReference>,
+    /// Annotations of the ServiceAccount that is created for the pods, by which clouds give them an identity, for example
+    /// eks.amazonaws.com/role-arn.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
+    #[x_kube(
+        validation = Rule::new(rules::FREE_KEYS).message(rules::FREE_KEYS_MESSAGE),
+        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team")
+    )]
+    pub service_account_annotations: BTreeMap<String, String>,
 }

@@ -1,7 +1,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Autoscaling, EnvVar, Resources};
+use super::{Autoscaling, EnvVar, Pod, Resources};
 use crate::api::rules;
 
 /// How the model is served. Pods get the version to load in the environment variables RECOMMENDER_VERSION,
@@ -43,6 +43,9 @@ pub struct Serving {
     /// Compute resources of each server, for example requests: {cpu: 500m, memory: 512Mi}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// Settings of the pods of the servers: metadata, scheduling, identity, security.
+    #[serde(default, skip_serializing_if = "Pod::is_empty")]
+    pub pod: Pod,
     /// A fixed number of replicas. Default without autoscaling: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]

@@ -1,7 +1,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvVar, Resources};
+use super::{EnvVar, Pod, Resources};
 use crate::api::rules;
 
 /// How the model is trained. A run is a Job. It gets its version, kind and output location in the environment variables
@@ -26,6 +26,9 @@ pub struct Training {
     /// Compute resources of the trainer, for example requests: {cpu: 500m, memory: 2Gi}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// Settings of the pods of the trainer: metadata, scheduling, identity, security.
+    #[serde(default, skip_serializing_if = "Pod::is_empty")]
+    pub pod: Pod,
 }
 
 /// The full training: when it runs and with which command.

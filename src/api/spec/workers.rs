@@ -1,7 +1,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvVar, Resources, WorkerAutoscaling};
+use super::{EnvVar, Pod, Resources, WorkerAutoscaling};
 use crate::api::rules;
 
 /// A Deployment that processes events or jobs. It runs from the object's creation on and does not depend on model versions.
@@ -45,6 +45,9 @@ pub struct Worker {
     /// Compute resources of each replica, for example requests: {cpu: 500m, memory: 512Mi}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// Settings of the pods of the worker: metadata, scheduling, identity, security.
+    #[serde(default, skip_serializing_if = "Pod::is_empty")]
+    pub pod: Pod,
     /// Seconds a replica has after SIGTERM to finish its current work.
     #[serde(default = "default_grace")]
     #[schemars(range(min = 0, max = 86_400))]

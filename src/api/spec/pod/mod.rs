@@ -1,0 +1,104 @@
+//! Settings of pods, one definition for training, serving and workers. Only what is named here can be set: it is not a pod
+//! template. Fields that Kubernetes has as well have its names, so that most values are rendered as they are.
+
+mod scheduling;
+mod security;
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+pub use scheduling::*;
+use schemars::JsonSchema;
+pub use security::*;
+use serde::{Deserialize, Serialize};
+
+use crate::api::rules;
+
+/// Settings of the pods: metadata, scheduling, identity and security.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Pod {
+    /// Labels of the pods and of their Job or Deployment, for example for policies and cost reports.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
+    #[x_kube(
+        validation = Rule::new(rules::FREE_KEYS).message(rules::FREE_KEYS_MESSAGE),
+        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team"),
+        validation = Rule::new(rules::LABEL_VALUES)
+            .message("write values of letters, digits, -, _ and . that begin and end with a letter or digit")
+    )]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the pods and of their Job or Deployment, for example sidecar.istio.io/inject: "false".
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
+    #[x_kube(
+        validation = Rule::new(rules::FREE_KEYS).message(rules::FREE_KEYS_MESSAGE),
+        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team")
+    )]
+    pub annotations: BTreeMap<String, String>,
+    /// Labels that a node must have, for example node.kubernetes.io/instance-type: g5.xlarge.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
+    #[x_kube(
+        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team"),
+        validation = Rule::new(rules::LABEL_VALUES)
+            .message("write values of letters, digits, -, _ and . that begin and end with a letter or digit")
+    )]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that the pods tolerate, for example those of nodes with GPUs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub tolerations: Vec<Toleration>,
+    /// Nodes and other pods that the pods are to run on, beside or apart from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// How the pods are spread over nodes or zones. Default: evenly over nodes if possible (kubernetes.io/hostname,
+    /// ScheduleAnyway) for servers and workers; an empty list: not spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    pub topology_spread_constraints: Option<Vec<TopologySpread>>,
+    /// PriorityClass of the pods. Default: that of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
+    pub priority_class_name: Option<String>,
+    /// Scheduler of the pods, for example volcano. Default: that of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
+    pub scheduler_name: Option<String>,
+    /// RuntimeClass of the pods, for example nvidia or gvisor. Default: that of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
+    pub runtime_class_name: Option<String>,
+    /// ServiceAccount of the pods, in the same namespace. Default: one that is created for the object, without permissions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
+    pub service_account_name: Option<String>,
+    /// User and groups of the processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<PodSecurity>,
+    /// When the image is pulled. Default: Always for the tag latest, otherwise IfNotPresent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+}
+
+impl Pod {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// When an image is pulled.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImagePullPolicy {
+    /// At every start of a container.
+    Always,
+    /// If the node does not have it.
+    IfNotPresent,
+    /// Never: the node must have it.
+    Never,
+}
