@@ -148,6 +148,7 @@ impl Reconcile {
         let in_use: Vec<String> = serving.version.into_iter().chain(serving.rolling_out).collect();
         let plan = Plan {
             uid: self.uid.clone(),
+            namespace: self.identity.namespace.clone(),
             base: self.identity.base.clone(),
             created_at: self.identity.created_at,
             schedule: model.schedule.clone(),

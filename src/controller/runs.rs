@@ -81,6 +81,7 @@ fn ended(end: &JobEnd, newest: Option<&PodState>, children: &Children, job: &str
         termination_message: container.and_then(|end| end.message.clone()),
         exit_code: container.map(|end| end.exit_code),
         container_reason: container.map(|end| end.reason.clone()),
+        failed_by_node: newest.and_then(|pod| pod.failed_by_node.clone()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The cache of every object's children, filled by the watches and reduced to what decisions need.
 
+mod blocked;
 mod cache;
 mod child;
 mod children;

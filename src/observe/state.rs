@@ -13,9 +13,13 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 
-use super::fields::are_replicas_ordered;
+use super::{
+    blocked::{self, SCHEDULING},
+    fields::are_replicas_ordered,
+};
 use crate::{
     api::{DUE_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL},
+    causes::{Part, Subject},
     kinds::Kind,
     render::{SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
 };
@@ -166,8 +170,20 @@ pub struct PodState {
     /// restarted meanwhile, because that is no normal start. A pod that was ready when first observed may have been ready
     /// before; then the value is too long. None above [`LONGEST_START`].
     pub started_after: Option<SignedDuration>,
+    /// Its UID.
+    pub uid: String,
     /// Why its container does not start.
     pub blocked: Option<Blocked>,
+    /// From when on it counts that its containers are still being created; none once one has started or failed to.
+    pub creating_from: Option<Timestamp>,
+    /// Why it was evicted or preempted.
+    pub disrupted: Option<String>,
+    /// Why its node or the API server failed it, if that is known.
+    pub failed_by_node: Option<String>,
+    /// Whether its phase is Running.
+    pub is_running: bool,
+    /// Its containers beside ours that run, without init containers: injected sidecars.
+    pub others: Vec<String>,
     /// How its container ended.
     pub end: Option<ContainerEnd>,
 }
@@ -197,6 +213,8 @@ impl PodState {
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContainerEnd {
+    /// When it ended, by the clock of its node.
+    pub at: Timestamp,
     /// Exit code.
     pub exit_code: i32,
     /// Reason, such as `OOMKilled`.
@@ -205,7 +223,7 @@ pub struct ContainerEnd {
     pub message: Option<String>,
 }
 
-fn instant(time: Option<&Time>) -> Timestamp {
+pub(super) fn instant(time: Option<&Time>) -> Timestamp {
     time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 
@@ -306,6 +324,13 @@ pub fn pod(pod: &Pod) -> PodState {
     let container = status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
     let container = container.into_iter().find(|container| CONTAINERS.contains(&container.name.as_str()));
     let created_at = instant(pod.metadata.creation_timestamp.as_ref());
+    let object = format!("pod {}", pod.metadata.name.as_deref().unwrap_or_default());
+    let subject = Subject {
+        part: Part::of(label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default()),
+        namespace: pod.metadata.namespace.as_deref().unwrap_or_default(),
+        object: &object,
+        image: container.map_or("", |container| &container.image),
+    };
     let ready_since = ready_since(pod);
     let is_restarted = container.is_none_or(|container| container.restart_count > 0);
     let is_started = container.is_some_and(|container| {
@@ -321,7 +346,7 @@ pub fn pod(pod: &Pod) -> PodState {
         address: status
             .filter(|status| !matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")))
             .and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
-        lost_readiness: ready_since.is_none() && container.is_some_and(|container| lost_readiness(pod, container)),
+        lost_readiness: has_lost_readiness(pod, container),
         started_after: ready_since
             .filter(|_| !is_restarted)
             .map(|ready| ready.duration_since(created_at))
@@ -329,10 +354,13 @@ pub fn pod(pod: &Pod) -> PodState {
         job: label(&pod.metadata, "batch.kubernetes.io/job-name").map(Into::into),
         version: label(&pod.metadata, VERSION_LABEL).unwrap_or_default().into(),
         created_at,
-        blocked: container
-            .and_then(blocked)
-            .map(|why| Blocked { why, counts_from: created_at })
-            .or_else(|| unschedulable(pod).map(|why| Blocked { why, counts_from: created_at + SCHEDULING })),
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
+        blocked: blocked::blocked(pod, container, &subject),
+        creating_from: blocked::creating_from(pod, container),
+        disrupted: blocked::disrupted(pod, &subject),
+        failed_by_node: blocked::failed_by_node(pod, &subject),
+        is_running: status.is_some_and(|status| status.phase.as_deref() == Some("Running")),
+        others: others(pod),
         end: container.and_then(end),
     }
 }
@@ -346,34 +374,9 @@ const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// The label by which the Deployment controller distinguishes pods of different templates.
 const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
-/// How long a pod may be without a node, or a Job without a pod, before that is reported: 15 s. In its first seconds an
-/// unscheduled pod mostly waits for its volume.
-const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
 /// Longest possible start: 7200 s, the maximum of `probes.startupSeconds`. A pod that seems to have taken longer had been
 /// ready before.
 const LONGEST_START: SignedDuration = SignedDuration::from_secs(7200);
-
-/// Reasons of waiting containers that are part of a normal start.
-const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-
-fn blocked(container: &ContainerStatus) -> Option<String> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().unwrap_or_default();
-    if reason.is_empty() || STARTING.contains(&reason) {
-        return None;
-    }
-    // A failing image pull alternates between two reasons. One message for both avoids writes of the status.
-    if matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull") {
-        return Some(format!("image {} cannot be pulled", container.image));
-    }
-    if reason == "CrashLoopBackOff" {
-        return Some("the container ends right after its start (CrashLoopBackOff); see its log".into());
-    }
-    match waiting.message.as_deref().unwrap_or_default() {
-        "" => Some(reason.into()),
-        message => Some(format!("{reason}: {message}")),
-    }
-}
 
 fn ready_since(pod: &Pod) -> Option<Timestamp> {
     if pod.metadata.deletion_timestamp.is_some() {
@@ -382,6 +385,11 @@ fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
     ready.last_transition_time.as_ref().map(|time| time.0)
+}
+
+/// Whether a pod was ready and is not any more, although its container has been running ever since.
+pub(super) fn has_lost_readiness(pod: &Pod, container: Option<&ContainerStatus>) -> bool {
+    ready_since(pod).is_none() && container.is_some_and(|container| lost_readiness(pod, container))
 }
 
 /// The condition Ready is False from a pod's creation until its first readiness. If it became False after the container
@@ -399,16 +407,17 @@ fn restarted_at(container: &ContainerStatus) -> Option<Timestamp> {
     ended.finished_at.as_ref().map(|time| time.0)
 }
 
-fn unschedulable(pod: &Pod) -> Option<String> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let scheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
-    (scheduled.reason.as_deref() == Some("Unschedulable"))
-        .then(|| format!("no node takes the pod: {}", scheduled.message.as_deref().unwrap_or("no reason given")))
+fn others(pod: &Pod) -> Vec<String> {
+    let all = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
+    let runs = |of: &&ContainerStatus| of.state.as_ref().is_some_and(|state| state.running.is_some());
+    let others = all.filter(|of| !CONTAINERS.contains(&of.name.as_str())).filter(runs);
+    others.map(|of| of.name.clone()).collect()
 }
 
 fn end(container: &ContainerStatus) -> Option<ContainerEnd> {
     let terminated = container.state.as_ref()?.terminated.as_ref()?;
     Some(ContainerEnd {
+        at: instant(terminated.finished_at.as_ref()),
         exit_code: terminated.exit_code,
         reason: terminated.reason.clone().unwrap_or_default(),
         message: terminated.message.clone(),

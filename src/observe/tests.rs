@@ -453,12 +453,42 @@ fn a_pod_that_is_being_deleted_is_not_ready() {
 fn why_a_worker_does_not_start_and_how_it_ended_is_recorded_as_for_servers() {
     let waiting = json!({"state": {"waiting": {"reason": "ImagePullBackOff"}}});
     let state = pod_state(json!({}), None, waiting);
-    assert_eq!(state.blocked_at(NOW), Some("image w:1 cannot be pulled"));
-    let crashing = json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "restartCount": 3});
-    let state = pod_state(json!({}), None, crashing);
-    let why = "the container ends right after its start (CrashLoopBackOff); see its log";
+    let why = "image w:1 cannot be pulled; check spec.workers[].image and spec.imagePullSecrets";
     assert_eq!(state.blocked_at(NOW), Some(why));
     let ended = json!({"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}});
     let end = pod_state(json!({}), None, ended).end.expect("it ended");
     assert_eq!((end.exit_code, end.reason.as_str()), (137, "OOMKilled"));
+}
+
+/// A crash with exit code 1 at this time of the first hour.
+fn crash(at: &str) -> serde_json::Value {
+    let at = format!("1970-01-01T00:{at}Z");
+    json!({"terminated": {"exitCode": 1, "reason": "Error", "startedAt": at, "finishedAt": at, "message": "no model"}})
+}
+
+#[test]
+fn a_crash_loop_has_one_text_while_the_container_waits_runs_and_has_just_ended() {
+    let meta = json!({"name": "p", "namespace": "shop"});
+    let blocked = |state: serde_json::Value| {
+        let container = json!({"ready": false, "restartCount": 3, "lastState": crash("10:00"), "state": state});
+        pod_state(meta.clone(), None, container).blocked_at(NOW).map(str::to_owned)
+    };
+    let why = "the container ends right after its start (CrashLoopBackOff): exit code 1, and wrote \"no model\"; kubectl -n shop \
+               logs p --previous shows more";
+    assert_eq!(blocked(json!({"waiting": {"reason": "CrashLoopBackOff"}})).as_deref(), Some(why));
+    assert_eq!(blocked(json!({"running": {"startedAt": "1970-01-01T00:10:40Z"}})).as_deref(), Some(why));
+    assert_eq!(blocked(crash("10:40")).as_deref(), Some(why));
+    let restarted_at_once = json!({"running": {"startedAt": "1970-01-01T00:10:01Z"}});
+    assert_eq!(blocked(restarted_at_once), None, "a first restart has no pause before it");
+}
+
+#[test]
+fn an_image_of_an_init_container_that_cannot_be_pulled_is_named() {
+    let waiting = json!({"waiting": {"reason": "ErrImagePull", "message": "i:1: not found"}});
+    let init =
+        json!([{"name": "fetch", "image": "i:1", "imageID": "", "ready": false, "restartCount": 0, "state": waiting}]);
+    let pod = json!({"metadata": {"creationTimestamp": NOW}, "status": {"initContainerStatuses": init}});
+    let state = state::pod(&serde_json::from_value(pod).expect("a pod"));
+    let why = state.blocked_at(NOW).unwrap_or_default();
+    assert!(why.starts_with("init container fetch: image i:1 cannot be pulled, because its registry"), "{why}");
 }

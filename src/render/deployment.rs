@@ -8,10 +8,7 @@ use k8s_openapi::{
             TCPSocketAction,
         },
     },
-    apimachinery::pkg::{
-        apis::meta::v1::LabelSelector,
-        util::intstr::IntOrString,
-    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
 use super::{

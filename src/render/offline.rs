@@ -19,6 +19,7 @@ const NO_DIGEST: &str = "sha256:000000000000000000000000000000000000000000000000
 pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
     let plan = Plan {
         uid: model.identity.uid.clone().unwrap_or_default(),
+        namespace: model.identity.namespace.clone(),
         base: model.identity.base.clone(),
         created_at: now,
         schedule: model.schedule.clone(),

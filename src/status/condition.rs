@@ -104,9 +104,9 @@ fn training(inputs: &Inputs<'_>) -> ConditionValue {
 
 /// A condition that is `True`, with the note that pods may run as root. `pods`: their settings, by the name of the worker.
 fn unrestricted<'a>(condition: ConditionValue, pods: impl IntoIterator<Item = (&'a str, &'a Pod)>) -> ConditionValue {
-    let as_root = pods.into_iter().filter(|(_, pod)| {
-        pod.security_context.as_ref().is_some_and(|context| context.run_as_non_root == Some(false))
-    });
+    let as_root = pods
+        .into_iter()
+        .filter(|(_, pod)| pod.security_context.as_ref().is_some_and(|context| context.run_as_non_root == Some(false)));
     let names: Vec<&str> = as_root.map(|(name, _)| name).collect();
     if !condition.is_yes() || names.is_empty() {
         return condition;

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Inputs, ObservedRun, Plan, RunState, report, text::MESSAGE_MAX, text::one_line};
-use crate::api::{FinishedRun, Version, VersionState, conditions::reasons};
+use crate::{
+    api::{FinishedRun, Version, VersionState, conditions::reasons},
+    causes::{self, Part, Source, Subject},
+};
 
 /// Number of versions kept in the status. Exceeded only when more versions are in use.
 const VERSIONS_KEPT: usize = 5;
@@ -94,7 +97,7 @@ fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Versi
         RunState::Succeeded { termination_message, .. } => {
             version(run, plan, finished_at, termination_message.as_deref())
         }
-        failed => Err(failure(failed)),
+        _ => Err(failure(run, plan)),
     };
     let (reason, message) = match &result {
         Ok(version) => (SUCCEEDED, describe(version)),
@@ -148,29 +151,39 @@ fn version(
 }
 
 /// Reason and message of a failed Job.
-fn failure(state: &RunState) -> (&'static str, String) {
-    let RunState::Failed { reason, message, termination_message, exit_code, container_reason, .. } = state else {
+fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
+    let RunState::Failed { reason, message, termination_message, exit_code, container_reason, failed_by_node, .. } =
+        &run.state
+    else {
         return (reasons::TRAINING_FAILED, "it did not end".into());
     };
-    let (class, how) = match (reason.as_str(), container_reason.as_deref(), exit_code) {
-        ("DeadlineExceeded", ..) => (
-            reasons::DEADLINE_EXCEEDED,
-            "it exceeded its deadline; if it needs more time, raise training.full.deadlineSeconds".into(),
-        ),
-        (_, Some("OOMKilled"), _) => (
-            reasons::TRAINING_FAILED,
-            "the trainer was killed because it used more memory than its limit (OOMKilled); raise \
-             training.resources.limits.memory"
-                .into(),
-        ),
-        (.., Some(code)) => (reasons::TRAINING_FAILED, format!("the trainer ended with exit code {code}")),
-        (.., None) => (reasons::TRAINING_FAILED, "no end of the trainer was seen".into()),
+    let class = match reason.as_str() {
+        "DeadlineExceeded" => reasons::DEADLINE_EXCEEDED,
+        _ => reasons::TRAINING_FAILED,
+    };
+    let ended = |code| ended(run, plan, container_reason.as_deref().unwrap_or_default(), code);
+    let how = match (class, failed_by_node, exit_code) {
+        (_, Some(cause), _) if class != reasons::DEADLINE_EXCEEDED => cause.clone(),
+        (reasons::DEADLINE_EXCEEDED, ..) => {
+            "it exceeded its deadline; if it needs more time, raise spec.training.full.deadlineSeconds".into()
+        }
+        (.., Some(code)) => ended(*code),
+        (.., None) => "no end of the trainer was observed".into(),
     };
     let job = format!("{reason}: {message}");
     let wrote = termination_message.as_deref().map(error_text).map(|text| one_line(&text, 240));
-    let wrote = wrote.filter(|text| !text.is_empty());
-    let wrote = wrote.map(|text| format!(". It wrote: {text}")).unwrap_or_default();
-    (class, format!("{how} ({}){wrote}", one_line(job.trim_end_matches([':', ' ']), 120)))
+    let wrote = wrote.filter(|text| !text.is_empty()).map(|text| format!(". It wrote: {text}"));
+    let log = || format!("; kubectl -n {} logs job/{} shows more", plan.namespace, run.job);
+    (class, format!("{how} ({}){}", one_line(job.trim_end_matches([':', ' ']), 120), wrote.unwrap_or_else(log)))
+}
+
+/// How the container of the trainer ended, with a remedy where its exit code has one.
+fn ended(run: &ObservedRun, plan: &Plan, reason: &str, code: i32) -> String {
+    let object = format!("job {}", run.job);
+    let subject = Subject { part: Part::Training, namespace: &plan.namespace, object: &object, image: "" };
+    let exit = format!("exit code {code}");
+    let cause = causes::explain(&subject, Source::Ended, reason, &exit);
+    cause.map_or_else(|| format!("the trainer ended with {exit}"), |cause| cause.text)
 }
 
 /// The error text of a failed trainer: the value of `error` if the termination message is JSON, as in

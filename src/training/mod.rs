@@ -33,6 +33,8 @@ use crate::api::{TrainingKind, TrainingStatus, Trigger, Version};
 pub struct Plan {
     /// UID of the object.
     pub uid: String,
+    /// Namespace of the object, for advice.
+    pub namespace: String,
     /// Prefix of the Job names: a Job is named `<base>-<version>`.
     pub base: String,
     /// When the object was created; scheduled times before it do not count.
@@ -101,6 +103,8 @@ pub enum RunState {
         exit_code: Option<i32>,
         /// Reason of the terminated container state in the last attempt, such as `OOMKilled`.
         container_reason: Option<String>,
+        /// Why the node of the last attempt failed its pod.
+        failed_by_node: Option<String>,
     },
 }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::api::{FinishedRun, TRAIN_ANNOTATION, conditions::reasons};
 
-/// Longest part of a message that quotes why a pod cannot start, in characters.
-const SHOWN: usize = 320;
+/// Longest part of a message that states why a pod cannot start, with its remedy, in characters.
+const SHOWN: usize = 700;
 
 /// The condition for the active run and the finished ones.
 pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome {

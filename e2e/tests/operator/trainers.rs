@@ -38,7 +38,7 @@ const BAD: [Bad; 6] = [
         script: trainer::HANGS,
         deadline_seconds: 6,
         reason: "DeadlineExceeded",
-        message: "raise training.full.deadlineSeconds",
+        message: "raise spec.training.full.deadlineSeconds",
     },
     Bad {
         what: "reports_nothing",

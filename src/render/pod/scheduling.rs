@@ -97,7 +97,8 @@ fn node_affinity(terms: &[NodeTerm]) -> NodeAffinity {
         ..NodeSelectorTerm::default()
     };
     let required: Vec<_> = terms.iter().filter(|of| of.weight.is_none()).map(term).collect();
-    let preferred = terms.iter().filter_map(|of| Some(PreferredSchedulingTerm { weight: of.weight?, preference: term(of) }));
+    let preferred =
+        terms.iter().filter_map(|of| Some(PreferredSchedulingTerm { weight: of.weight?, preference: term(of) }));
     let preferred: Vec<_> = preferred.collect();
     NodeAffinity {
         required_during_scheduling_ignored_during_execution: (!required.is_empty())

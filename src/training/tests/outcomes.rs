@@ -141,14 +141,19 @@ fn deadline_exceeded_and_oom_killed_are_reported_with_the_field_to_raise() {
     let decision = simulation.reconcile();
     assert_eq!(decision.condition.reason, reasons::DEADLINE_EXCEEDED);
     assert!(
-        decision.condition.message.contains("raise training.full.deadlineSeconds"),
+        decision.condition.message.contains("raise spec.training.full.deadlineSeconds"),
         "{}",
         decision.condition.message
     );
     let mut simulation = first_run();
     simulation.fail_with("BackoffLimitExceeded", Some(137), Some("OOMKilled"), None);
     let message = simulation.reconcile().condition.message;
-    assert!(message.contains("(OOMKilled); raise training.resources.limits.memory"), "{message}");
+    assert!(message.contains("(OOMKilled); raise spec.training.resources.limits.memory"), "{message}");
+    let mut simulation = first_run();
+    simulation.fail_with("BackoffLimitExceeded", Some(135), Some("Error"), None);
+    let message = simulation.reconcile().condition.message;
+    assert!(message.contains("SIGBUS), often because /dev/shm is full"), "{message}");
+    assert!(message.contains("; kubectl -n shop logs job/packages-full-"), "{message}");
 }
 
 #[test]

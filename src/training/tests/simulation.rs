@@ -40,6 +40,7 @@ impl Simulation {
         Self {
             plan: Plan {
                 uid: "6f9c".into(),
+                namespace: "shop".into(),
                 base: "packages".into(),
                 created_at,
                 schedule: None,
@@ -192,6 +193,7 @@ impl Simulation {
             termination_message: text.map(Into::into),
             exit_code: code,
             container_reason: container.map(Into::into),
+            failed_by_node: None,
         });
     }
 

@@ -1,0 +1,82 @@
+//! The fields that remedies name. The only place with their paths.
+
+/// The part of the spec that a pod comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// A training run.
+    Training,
+    /// The servers.
+    Serving,
+    /// A worker.
+    Worker,
+}
+
+impl Part {
+    /// Of a pod's component label.
+    pub fn of(component: &str) -> Self {
+        match component {
+            "training" => Self::Training,
+            "serving" => Self::Serving,
+            _ => Self::Worker,
+        }
+    }
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Training => "spec.training",
+            Self::Serving => "spec.serving",
+            Self::Worker => "spec.workers[]",
+        }
+    }
+}
+
+/// Names in remedies, and paths. A path with a leading dot is below the part of the spec that the pod comes from.
+const FIELDS: &[(&str, &str)] = &[
+    ("Image", ".image"),
+    ("Env", ".env"),
+    ("Args", ".args"),
+    ("Command", ".command"),
+    ("Requests", ".resources.requests"),
+    ("Limits", ".resources.limits"),
+    ("Resources", ".resources"),
+    ("Port", ".port"),
+    ("Probes", ".probes"),
+    ("ProbePath", ".probes.path"),
+    ("ProbeTimeout", ".probes.timeoutSeconds"),
+    ("StartupSeconds", ".probes.startupSeconds"),
+    ("Replicas", ".replicas"),
+    ("Strategy", ".strategy"),
+    ("PullSecrets", "spec.imagePullSecrets"),
+    ("PullPolicy", ".pod.imagePullPolicy"),
+    ("Labels", ".pod.labels"),
+    ("Annotations", ".pod.annotations"),
+    ("NodeSelector", ".pod.nodeSelector"),
+    ("Tolerations", ".pod.tolerations"),
+    ("Affinity", ".pod.affinity"),
+    ("Spread", ".pod.topologySpreadConstraints"),
+    ("PriorityClass", ".pod.priorityClassName"),
+    ("RuntimeClass", ".pod.runtimeClassName"),
+    ("Account", ".pod.serviceAccountName"),
+    ("Security", ".pod.securityContext"),
+    ("User", ".pod.securityContext.runAsUser"),
+    ("FsGroup", ".pod.securityContext.fsGroup"),
+    ("WritableRoot", ".pod.securityContext.readOnlyRootFilesystem"),
+    ("Volumes", ".pod.volumes"),
+    ("SharedMemory", ".pod.sharedMemory"),
+    ("TmpSize", ".pod.tmpSize"),
+    ("Artifacts", "spec.artifacts"),
+    ("Claim", "spec.artifacts.persistentVolumeClaim.claimName"),
+    ("S3", "spec.artifacts.s3"),
+    ("S3Secret", "spec.artifacts.s3.credentialsSecret"),
+    ("Deadline", "spec.training.full.deadlineSeconds"),
+];
+
+/// Fields of a training run that are not where those of a Deployment are.
+const OF_TRAINING: &[(&str, &str)] = &[("Args", ".full.args"), ("Command", ".full.command")];
+
+/// The path of a field.
+pub fn field(name: &str, part: Part) -> Option<String> {
+    let own = OF_TRAINING.iter().filter(|_| part == Part::Training);
+    let (_, path) = own.chain(FIELDS).find(|(of, _)| *of == name)?;
+    Some(if path.starts_with('.') { format!("{}{path}", part.path()) } else { (*path).to_owned() })
+}

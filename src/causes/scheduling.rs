@@ -1,0 +1,79 @@
+//! Pods that no node takes. The scheduler's sentence may have several causes, one for each group of nodes.
+
+use super::{Row, Source};
+
+const fn row(any: &'static [&'static str], cause: &'static str, remedy: &'static str) -> Row {
+    Row { source: Source::Unscheduled, reasons: &["Unschedulable"], any, cause, remedy }
+}
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        &["persistentvolumeclaim \""],
+        "no node takes the pod, because its volume claim does not exist",
+        "create the claim in namespace {namespace}, or correct {Claim} or {Volumes}",
+    ),
+    row(
+        &["unbound immediate persistentvolumeclaims", "unbound persistentvolumeclaims"],
+        "no node takes the pod, because its volume claim has no volume",
+        "kubectl -n {namespace} describe pvc shows why; check its storageClassName",
+    ),
+    row(
+        &["volume node affinity conflict"],
+        "the volume can only be used on other nodes or in another zone",
+        "make room there, or use a claim with ReadWriteMany or {S3}",
+    ),
+    row(
+        &["readwriteoncepod"],
+        "the volume allows one pod at a time (ReadWriteOncePod)",
+        "use a claim with ReadWriteMany, or {S3}",
+    ),
+    row(&["max volume count"], "nodes have as many volumes attached as they can", "add nodes"),
+    row(
+        &["untolerated taint", "had taint"],
+        "nodes have a taint that the pod does not tolerate",
+        "if they are meant for it, add the taint to {Tolerations}",
+    ),
+    row(
+        &["gpu"],
+        "no node has the requested GPUs free",
+        "free one or add nodes with GPUs; a rollout needs one more pod beside the old ones, unless {Strategy} replaces them in \
+         place",
+    ),
+    row(&["insufficient cpu"], "no node has enough CPU that is not requested yet", "lower {Requests}.cpu or add nodes"),
+    row(
+        &["insufficient memory"],
+        "no node has enough memory that is not requested yet",
+        "lower {Requests}.memory or add nodes",
+    ),
+    row(
+        &["insufficient "],
+        "no node has enough of a resource that is not requested yet",
+        "lower {Requests} or add nodes",
+    ),
+    row(&["too many pods"], "nodes run as many pods as they can", "add nodes"),
+    row(
+        &["node affinity/selector", "node selector", "didn't match node affinity"],
+        "nodes do not have the labels that the pod selects",
+        "correct {NodeSelector} or {Affinity}, or label nodes",
+    ),
+    row(
+        &["pod anti-affinity", "pod affinity"],
+        "the pod's affinity to other pods excludes the nodes",
+        "correct {Affinity} or add nodes",
+    ),
+    row(
+        &["topology spread constraints"],
+        "the spread over nodes or zones excludes the nodes",
+        "add nodes in the other zones, or correct {Spread}",
+    ),
+    row(&["were unschedulable"], "nodes are cordoned", "uncordon one: kubectl uncordon NODE"),
+    row(&["no nodes available"], "the cluster has no nodes for pods", "add nodes"),
+    row(&[], "no node takes the pod", "kubectl -n {namespace} describe {object} shows the scheduler's Events"),
+    Row {
+        source: Source::Unscheduled,
+        reasons: &["SchedulingGated"],
+        any: &[],
+        cause: "the pod waits for a scheduling gate that another controller sets, such as a queue",
+        remedy: "kubectl -n {namespace} get {object} -o yaml shows its schedulingGates",
+    },
+];

@@ -1,0 +1,125 @@
+//! Why a pod does not start, as its own status shows it. What only Events carry is added by [`super::Children::explain`].
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
+
+use super::state::{Blocked, instant};
+use crate::causes::{self, Source, Subject};
+
+/// How long a pod may be without a node, or a Job without a pod, before that is reported: 15 s. In its first seconds an
+/// unscheduled pod mostly waits for its volume.
+pub const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
+/// How long the containers of a scheduled pod may be created before its Events are read: 60 s. Volumes are attached and
+/// mounted within it; a pull has a reason of its own only when it failed.
+pub const CREATING: SignedDuration = SignedDuration::from_secs(60);
+
+/// Reasons of waiting containers that are part of a normal start.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+/// The kubelet's first pause between the end of a container and its next start: 10 s. The first restart has none.
+const BACK_OFF: SignedDuration = SignedDuration::from_secs(10);
+/// A container that ran for so long was not in a loop; the kubelet resets its pause: 10 min.
+const STEADY: SignedDuration = SignedDuration::from_mins(10);
+/// Longest part of a termination message that is quoted, in characters.
+const WROTE_MAX: usize = 120;
+
+/// Why a pod does not start; none while it starts normally.
+pub fn blocked(pod: &Pod, container: Option<&ContainerStatus>, subject: &Subject<'_>) -> Option<Blocked> {
+    let created_at = instant(pod.metadata.creation_timestamp.as_ref());
+    let init = pod.status.as_ref().and_then(|status| status.init_container_statuses.as_ref()).into_iter().flatten();
+    let by_init = |container: &ContainerStatus| {
+        let subject = Subject { image: &container.image, ..subject.clone() };
+        waiting(container, &subject).map(|why| format!("init container {}: {why}", container.name))
+    };
+    container
+        .filter(|_| !super::state::has_lost_readiness(pod, container))
+        .and_then(|container| waiting(container, subject))
+        .or_else(|| init.into_iter().find_map(by_init))
+        .map(|why| Blocked { why, counts_from: created_at })
+        .or_else(|| unscheduled(pod, subject).map(|why| Blocked { why, counts_from: created_at + SCHEDULING }))
+}
+
+fn waiting(container: &ContainerStatus, subject: &Subject<'_>) -> Option<String> {
+    let state = container.state.as_ref()?;
+    let Some(waiting) = &state.waiting else { return looping(container, subject) };
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let message = waiting.message.as_deref().unwrap_or_default();
+    match reason {
+        "CrashLoopBackOff" => Some(crashes(container, subject)),
+        "" => None,
+        _ if STARTING.contains(&reason) => None,
+        _ => causes::explain(subject, Source::Waiting, reason, message).map(|cause| cause.text).or_else(|| {
+            Some([reason.to_owned()].into_iter().chain(causes::quoted(message)).collect::<Vec<_>>().join(": "))
+        }),
+    }
+}
+
+/// A container in a loop of crashes runs for a moment between two of them, or has just ended. The same text meanwhile avoids
+/// writes of the status. It is in a loop when the kubelet had waited before it started it again.
+fn looping(container: &ContainerStatus, subject: &Subject<'_>) -> Option<String> {
+    let last = container.last_state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0;
+    let state = container.state.as_ref()?;
+    let ended = state.terminated.as_ref();
+    let started = state.running.as_ref().map_or_else(|| ended?.started_at.as_ref(), |of| of.started_at.as_ref())?.0;
+    let is_early = ended.is_none_or(|of| instant(of.finished_at.as_ref()).duration_since(started) < STEADY);
+    (started.duration_since(last) >= BACK_OFF && !container.ready && is_early).then(|| crashes(container, subject))
+}
+
+fn crashes(container: &ContainerStatus, subject: &Subject<'_>) -> String {
+    let ended = |state: Option<&k8s_openapi::api::core::v1::ContainerState>| state?.terminated.clone();
+    let last = ended(container.last_state.as_ref()).or_else(|| ended(container.state.as_ref()));
+    let how = last.as_ref().map(|last| format!(": {}", how_ended(last, subject))).unwrap_or_default();
+    format!(
+        "the container ends right after its start (CrashLoopBackOff){how}; kubectl -n {} logs {} --previous shows more",
+        subject.namespace,
+        // kubectl logs takes the name of a pod without its kind.
+        subject.object.trim_start_matches("pod ")
+    )
+}
+
+/// How a container ended: the cause and remedy of its exit code, and what it wrote to its termination log.
+fn how_ended(end: &ContainerStateTerminated, subject: &Subject<'_>) -> String {
+    let code = format!("exit code {}", end.exit_code);
+    let cause = causes::explain(subject, Source::Ended, end.reason.as_deref().unwrap_or_default(), &code);
+    let wrote = end.message.as_deref().and_then(causes::quoted);
+    let wrote = wrote.filter(|wrote| wrote.chars().count() <= WROTE_MAX).map(|wrote| format!(", and wrote {wrote}"));
+    format!("{}{}", cause.map_or(code, |cause| cause.text), wrote.unwrap_or_default())
+}
+
+fn unscheduled(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
+    let scheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
+    let message = scheduled.message.as_deref().unwrap_or_default();
+    let reason = scheduled.reason.as_deref().unwrap_or_default();
+    causes::explain(subject, Source::Unscheduled, reason, message).map(|cause| cause.text)
+}
+
+/// From when on it counts that the containers of a pod are still being created; none once one of them has started, or
+/// failed to.
+pub fn creating_from(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Timestamp> {
+    let scheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "True")?;
+    let is_creating = container.is_none_or(|container| {
+        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+        waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some(STARTING[0]))
+    });
+    let is_pending = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending");
+    (is_creating && is_pending && pod.metadata.deletion_timestamp.is_none())
+        .then(|| instant(scheduled.last_transition_time.as_ref()) + CREATING)
+}
+
+/// Why a pod was ended from outside, by an eviction or preemption: that is not the fault of its container.
+pub fn disrupted(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
+    let condition = condition(pod, "DisruptionTarget").filter(|condition| condition.status == "True")?;
+    let (reason, message) = (condition.reason.as_deref().unwrap_or_default(), condition.message.as_deref());
+    let cause = causes::explain(subject, Source::Pod, reason, message.unwrap_or_default());
+    Some(cause.map_or_else(|| format!("it was disrupted ({reason})"), |cause| cause.text))
+}
+
+/// Why the kubelet or the API server failed a pod that was not disrupted, for example because it wrote more than its limit.
+pub fn failed_by_node(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let reason = status.reason.as_deref()?;
+    causes::explain(subject, Source::Pod, reason, status.message.as_deref().unwrap_or_default()).map(|cause| cause.text)
+}
+
+fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_)
+}
