@@ -282,3 +282,97 @@ fn a_deployment_that_somebody_else_scales_gets_no_autoscaler_of_ours() {
     assert_eq!(window(lag.clone(), Some(5), &[EVENTS]), None);
     assert_eq!(window(lag, Some(5), &["shop-worker-jobs"]), Some((5, 5, None)));
 }
+
+/// The first training Job of the smallest object, with these settings of the training.
+fn job_with(training: Value) -> Value {
+    let model = model("minimal.yaml", |object| merge(&mut object["spec"]["training"], &training));
+    children(&model).into_iter().find(|child| child.kind == Kind::Job).expect("a Job").object
+}
+
+fn merge(target: &mut Value, change: &Value) {
+    for (name, value) in change.as_object().expect("an object") {
+        if value.is_object() && target[name].is_object() {
+            merge(&mut target[name], value);
+        } else {
+            target[name] = value.clone();
+        }
+    }
+}
+
+#[test]
+fn the_settings_of_a_job_become_its_fields_and_none_of_them_is_a_reason_to_train_anew() {
+    let plain = job_with(json!({}));
+    let job = job_with(json!({
+        "startingDeadlineSeconds": 600, "jitterSeconds": 900, "successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 2,
+        "job": {"ttlSecondsAfterFinished": 3600, "queueName": "gpus"},
+    }));
+    let template = |job: &Value| job["metadata"]["annotations"]["recommender.dev/training-template"].clone();
+    assert!(template(&plain).is_string());
+    assert_eq!(template(&job), template(&plain));
+    assert_eq!(job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], "gpus");
+    let labelled = job_with(json!({
+        "pod": {"labels": {"team": "search", "kueue.x-k8s.io/queue-name": "another"}, "annotations": {"example.org/cost": "7"}},
+        "job": {"queueName": "gpus"},
+    }));
+    assert_eq!(labelled["metadata"]["labels"]["team"], "search");
+    assert_eq!(labelled["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], "gpus");
+    assert_eq!(labelled["metadata"]["annotations"]["example.org/cost"], "7");
+    assert_eq!((&job["spec"]["suspend"], &job["spec"]["ttlSecondsAfterFinished"]), (&json!(true), &json!(3600)));
+    assert_eq!(job["spec"]["template"], plain["spec"]["template"]);
+    assert_eq!((&plain["spec"]["suspend"], &plain["spec"]["completions"]), (&Value::Null, &Value::Null));
+    assert_ne!(
+        template(&job_with(json!({"job": {"completions": 2}}))),
+        template(&plain),
+        "other trainers, another result"
+    );
+}
+
+#[test]
+fn distributed_trainers_find_the_first_of_them_by_a_headless_service() {
+    let model = model("minimal.yaml", |object| {
+        merge(&mut object["spec"]["training"], &json!({"job": {"completions": 4, "parallelism": 2}}));
+    });
+    let children = children(&model);
+    let job = &children.iter().find(|child| child.kind == Kind::Job).expect("a Job").object;
+    let services: Vec<_> = children.iter().filter(|child| child.kind == Kind::Service).collect();
+    let service = &services.iter().find(|service| service.name.ends_with("-trainers")).expect("a Service").object;
+    let spec = &job["spec"];
+    assert_eq!((&spec["completions"], &spec["parallelism"]), (&json!(4), &json!(2)));
+    assert_eq!(spec["completionMode"], "Indexed");
+    let pod = &spec["template"]["spec"];
+    assert_eq!(pod["subdomain"], service["metadata"]["name"]);
+    assert_eq!(service["spec"]["clusterIP"], "None");
+    for (name, value) in service["spec"]["selector"].as_object().expect("labels") {
+        assert_eq!(spec["template"]["metadata"]["labels"][name], *value);
+    }
+    let env = pod["containers"][0]["env"].as_array().expect("a list");
+    let leader = env.iter().find(|variable| variable["name"] == "RECOMMENDER_LEADER_HOST").expect("a variable");
+    let name = |object: &Value| object["metadata"]["name"].as_str().expect("a name").to_owned();
+    assert_eq!(leader["value"], format!("{}-0.{}", name(job), name(service)));
+    assert_eq!(services.len(), 2);
+}
+
+#[test]
+fn a_disrupted_trainer_is_no_failed_attempt_and_never_replaced_before_it_has_ended() {
+    let spec = &job_with(json!({}))["spec"];
+    assert_eq!(spec["podReplacementPolicy"], "Failed");
+    let disrupted = json!([{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]);
+    assert_eq!(spec["podFailurePolicy"]["rules"], disrupted);
+    assert_eq!(spec["template"]["spec"]["restartPolicy"], "Never", "which the policy requires");
+}
+
+#[test]
+fn nothing_is_overdue_while_training_is_suspended() {
+    let period = |suspend: bool| {
+        let model = model("packages.yaml", |object| object["spec"]["training"]["suspend"] = suspend.into());
+        let groups = render::children(&model, &Decided::default()).into_iter();
+        let rules =
+            groups.filter(|child| child.kind == Kind::PrometheusRule).map(|child| child.object).collect::<Vec<_>>();
+        let rules = rules.iter().flat_map(|object| object["spec"]["groups"].as_array()).flatten();
+        let mut rules = rules.flat_map(|group| group["rules"].as_array()).flatten();
+        let rule = rules.find(|rule| rule["record"] == "recommender:training_period_seconds").expect("a rule");
+        rule["expr"].clone()
+    };
+    assert_ne!(period(false), "vector(0)");
+    assert_eq!(period(true), "vector(0)");
+}

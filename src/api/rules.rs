@@ -34,6 +34,13 @@ pub const FREE_KEYS: &str = "self.all(k, !k.contains('recommender.dev/') && !k.s
 /// What to write instead of a key that violates [`FREE_KEYS`].
 pub const FREE_KEYS_MESSAGE: &str = "keys of recommender.dev, batch.kubernetes.io and app.kubernetes.io/name, instance, component and \
     managed-by are set by the operator or by Kubernetes: choose other keys";
+/// No more trainers at the same time than there are.
+pub const PARALLELISM: &str = "!has(self.parallelism) || (has(self.completions) && self.parallelism <= self.completions) || self.parallelism == 1";
+/// What to write instead of an invalid key.
+pub const LABEL_KEYS_MESSAGE: &str = "write keys like team or example.org/team";
+/// What to write instead of an invalid value of a label.
+pub const LABEL_VALUES_MESSAGE: &str =
+    "write values of letters, digits, -, _ and . that begin and end with a letter or digit";
 /// Keys of labels.
 pub const LABEL_KEYS: &str = "self.all(k, \
     k.matches('^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))";

@@ -146,16 +146,7 @@ impl Reconcile {
     fn training(&self, model: &Model, children: &Children) -> Decision {
         let serving = self.prior.serving.clone().unwrap_or_default();
         let in_use: Vec<String> = serving.version.into_iter().chain(serving.rolling_out).collect();
-        let plan = Plan {
-            uid: self.uid.clone(),
-            namespace: self.identity.namespace.clone(),
-            base: self.identity.base.clone(),
-            created_at: self.identity.created_at,
-            schedule: model.schedule.clone(),
-            template: render::training_template(model),
-            request: model.request.clone(),
-            output_base: model.artifacts.base_uri(&self.identity),
-        };
+        let plan = Plan::new(model, render::training_template(model));
         training::decide(&training::Inputs {
             plan: &plan,
             prior: self.prior.training.as_ref(),

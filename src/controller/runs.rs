@@ -30,7 +30,7 @@ pub fn observed(children: &Children, uid: &str, now: Timestamp) -> Vec<ObservedR
 }
 
 fn run(children: &Children, name: &str, observed: &ObservedChild, job: &JobState, now: Timestamp) -> ObservedRun {
-    let newest = children.pods().filter(|pod| pod.job.as_deref() == Some(name)).max_by_key(|pod| pod.created_at);
+    let pods = || children.pods().filter(|pod| pod.job.as_deref() == Some(name));
     ObservedRun {
         job: name.into(),
         uid: observed.uid.clone(),
@@ -42,10 +42,16 @@ fn run(children: &Children, name: &str, observed: &ObservedChild, job: &JobState
         request: job.request.clone(),
         state: match &job.end {
             None if observed.deleting => RunState::Running,
-            None => under_way(newest, name, job, now),
-            Some(end) => ended(end, newest, children, name, now),
+            None if job.suspended => RunState::Suspended { queue: job.queue.clone() },
+            None => under_way(newest(pods(), now), name, job, now),
+            Some(end) => ended(end, pods().collect(), now),
         },
     }
+}
+
+/// Of several trainers one that cannot start, or else the newest pod.
+fn newest<'a>(pods: impl Iterator<Item = &'a PodState>, now: Timestamp) -> Option<&'a PodState> {
+    pods.max_by_key(|pod| (pod.end.is_none() && pod.blocked_at(now).is_some(), pod.created_at))
 }
 
 fn under_way(newest: Option<&PodState>, name: &str, job: &JobState, now: Timestamp) -> RunState {
@@ -57,12 +63,10 @@ fn under_way(newest: Option<&PodState>, name: &str, job: &JobState, now: Timesta
     }
 }
 
-fn ended(end: &JobEnd, newest: Option<&PodState>, children: &Children, job: &str, now: Timestamp) -> RunState {
+fn ended(end: &JobEnd, pods: Vec<&PodState>, now: Timestamp) -> RunState {
     if end.succeeded {
-        let report = children
-            .pods()
-            .filter(|pod| pod.job.as_deref() == Some(job))
-            .find_map(|pod| pod.end.as_ref().filter(|end| end.exit_code == 0));
+        let succeeded = |pod: &&&PodState| pod.index == 0 && pod.end.as_ref().is_some_and(|end| end.exit_code == 0);
+        let report = pods.iter().find(succeeded).and_then(|pod| pod.end.as_ref());
         if report.is_none() && now.duration_since(end.observed_at) < POD_LAG {
             return RunState::Running; // its pod has ended, but the watch has not delivered that yet
         }
@@ -71,6 +75,8 @@ fn ended(end: &JobEnd, newest: Option<&PodState>, children: &Children, job: &str
             termination_message: report.and_then(|end| end.message.clone()),
         };
     }
+    let failed = |pod: &PodState| pod.end.as_ref().is_some_and(|end| end.exit_code != 0);
+    let newest = pods.into_iter().max_by_key(|pod| (pod.created_at, failed(pod)));
     let container = newest.and_then(|pod| pod.end.as_ref());
     let blocked = newest.and_then(|pod| pod.blocked_at(now)).map(Into::into);
     RunState::Failed {
@@ -88,7 +94,10 @@ fn ended(end: &JobEnd, newest: Option<&PodState>, children: &Children, job: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::Trigger, observe::Watched};
+    use crate::{
+        api::Trigger,
+        observe::{Blocked, ContainerEnd, Watched},
+    };
 
     #[test]
     fn jobs_of_an_earlier_object_of_the_same_name_are_not_its_runs() {
@@ -101,6 +110,8 @@ mod tests {
             request: None,
             end: None,
             pod_due: now,
+            suspended: false,
+            queue: None,
         };
         let children =
             Children::default().with(Watched::Child(Kind::Job), "packages-full-1", ChildState::Job(job), None);
@@ -122,6 +133,8 @@ mod tests {
                 request: None,
                 end: Some(JobEnd { succeeded: true, at, observed_at, reason: String::new(), message: String::new() }),
                 pod_due: at,
+                suspended: false,
+                queue: None,
             };
             let children =
                 Children::default().with(Watched::Child(Kind::Job), "packages-full-1", ChildState::Job(job), None);
@@ -129,5 +142,28 @@ mod tests {
             assert_eq!(state(later(19)), RunState::Running, "its pod may not have been observed yet");
             assert_eq!(state(later(20)), RunState::Succeeded { finished_at: at, termination_message: None });
         }
+    }
+
+    #[test]
+    fn of_several_trainers_the_report_of_number_0_counts() {
+        let now = Timestamp::UNIX_EPOCH;
+        let end = JobEnd { succeeded: true, at: now, observed_at: now, reason: String::new(), message: String::new() };
+        let pod = |index| PodState {
+            index,
+            end: Some(ContainerEnd { exit_code: 0, message: Some(index.to_string()), ..ContainerEnd::default() }),
+            ..PodState::default()
+        };
+        let pods = [pod(2), pod(0), pod(1)];
+        let expected = RunState::Succeeded { finished_at: now, termination_message: Some("0".into()) };
+        assert_eq!(ended(&end, pods.iter().collect(), now), expected);
+    }
+
+    #[test]
+    fn of_several_trainers_the_one_that_cannot_start_is_reported() {
+        let now = Timestamp::UNIX_EPOCH;
+        let blocked = Some(Blocked { why: "no node takes the pod".into(), counts_from: now });
+        let pods = [PodState { blocked, ..PodState::default() }, PodState { created_at: now, ..PodState::default() }];
+        assert_eq!(newest(pods.iter(), now), Some(&pods[0]));
+        assert_eq!(newest(pods[1..].iter(), now), Some(&pods[1]));
     }
 }

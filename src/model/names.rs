@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 const BASE_MAX: usize = 40;
 /// Separator between the base name and the name of a worker; a dash follows.
 const WORKER: &str = "-worker";
+/// Last part of the name of the Service of trainers.
+const TRAINERS: &str = "-trainers";
 /// Names of objects that exist already: the ServiceAccount `default` in every namespace and the Service `kubernetes` in
 /// the namespace `default`.
 const TAKEN: [&str; 2] = ["default", "kubernetes"];
@@ -23,6 +25,7 @@ const HASH_LENGTH: usize = 8;
 /// | `7days` | `r-7days-` + hash (a Service's name starts with a letter) |
 /// | 253 times `a` | 31 times `a` + `-` + hash |
 /// | `a-0123abcd` | `a-0123abcd-` + hash (it has the form of a hashed name) |
+/// | `a-trainers` | `a-trainers-` + hash (the Service of the trainers of `a`) |
 /// | `a-worker`, `a-worker-b` | `a-`, `a-b-` + hash (its workers could have the same names as those of `a`) |
 /// | `default`, `kubernetes` | itself, `-` and hash (a ServiceAccount of each namespace, a Service in `default`) |
 pub fn base(object_name: &str) -> String {
@@ -56,6 +59,11 @@ pub fn custom_rules(base: &str) -> String {
     format!("{base}-custom.rules")
 }
 
+/// Name of the headless Service of the trainers of distributed runs.
+pub fn trainers(base: &str) -> String {
+    format!("{base}{TRAINERS}")
+}
+
 /// Whether a serving Deployment or the Deployment of a worker can have this name.
 pub fn is_deployment(name: &str) -> bool {
     name.ends_with("-serving") || name.contains("-worker-")
@@ -87,7 +95,8 @@ fn is_plain(name: &str) -> bool {
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    label && !looks_hashed(name) && workers_name(name).is_none() && !TAKEN.contains(&name)
+    let of_another = workers_name(name).is_some() || name.ends_with(TRAINERS);
+    label && !looks_hashed(name) && !of_another && !TAKEN.contains(&name)
 }
 
 /// Whether a name has the form of a shortened one. Such names are hashed as well, so that they cannot collide.
@@ -126,7 +135,7 @@ mod tests {
 
     /// Names composed of the parts of which names of children are composed.
     fn worker_name() -> impl Strategy<Value = String> {
-        "[ab](-(a|b|worker|serving|full)){0,4}"
+        "[ab](-(a|b|worker|serving|full|trainers)){0,4}"
     }
 
     fn is_service_name(name: &str) -> bool {
@@ -140,7 +149,7 @@ mod tests {
         #[test]
         fn every_child_name_is_a_dns_label_of_at_most_63_characters(name in object_name()) {
             let base = base(&name);
-            for child in [base.clone(), serving(&base), worker(&base, LONGEST_WORKER), job(&base, LONGEST_VERSION)] {
+            for child in [base.clone(), trainers(&base), serving(&base), worker(&base, LONGEST_WORKER), job(&base, LONGEST_VERSION)] {
                 prop_assert!(is_service_name(&child), "{name} gave {child}");
                 prop_assert!(bases(&child).any(|candidate| candidate == base), "{base} is not found in {child}");
             }
@@ -155,7 +164,7 @@ mod tests {
             for (object, workers) in &objects {
                 let base = base(object);
                 let deployments = workers.iter().map(|name| worker(&base, name)).chain([serving(&base)]);
-                let services = [base.clone()];
+                let services = [base.clone(), trainers(&base)];
                 for child in deployments.map(|name| ("Deployment", name)).chain(services.map(|name| ("Service", name))) {
                     if let Some(other) = owners.insert(child.clone(), object) {
                         prop_assert!(false, "{object} and {other} share {child:?}");
@@ -190,6 +199,7 @@ mod tests {
         assert_eq!(base("a-0123abcd"), format!("a-0123abcd-{}", short_hash(b"a-0123abcd")));
         assert_eq!(base(&"a".repeat(253)).len(), BASE_MAX);
         assert_eq!(base("a-worker-b"), format!("a-b-{}", short_hash(b"a-worker-b")));
+        assert_eq!(base("a-trainers"), format!("a-trainers-{}", short_hash(b"a-trainers")));
         assert_eq!(base("a-worker-worker"), format!("a-{}", short_hash(b"a-worker-worker")));
         assert_eq!(base("default"), format!("default-{}", short_hash(b"default")));
     }

@@ -113,6 +113,10 @@ pub struct JobState {
     pub end: Option<JobEnd>,
     /// From when on a missing pod is reported, for example one that a quota refuses.
     pub pod_due: Timestamp,
+    /// Whether it is suspended, and has no pods: by a queue that has not admitted it yet, or by another client.
+    pub suspended: bool,
+    /// The queue that is to admit it.
+    pub queue: Option<String>,
 }
 
 /// How a Job ended.
@@ -154,6 +158,8 @@ pub struct PodState {
     pub restarted_at: Option<Timestamp>,
     /// The Job it belongs to; none for servers and workers.
     pub job: Option<String>,
+    /// Its number among the trainers of a run; 0 for all other pods.
+    pub index: u32,
     /// The component it belongs to, as [`crate::model::Workload::component`] names it; empty when its label is gone.
     pub component: String,
     /// The version it trains or serves; empty for workers.
@@ -211,7 +217,7 @@ impl PodState {
 }
 
 /// How a container ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerEnd {
     /// When it ended, by the clock of its node.
     pub at: Timestamp,
@@ -285,7 +291,9 @@ pub fn job(job: &Job) -> ChildState {
         template: template.into(),
         request: annotation(meta, REQUEST_ANNOTATION).map(Into::into),
         end,
-        pod_due: created_at + SCHEDULING,
+        pod_due: status.start_time.map_or(created_at, |start| start.0).max(created_at) + SCHEDULING,
+        suspended: job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
+        queue: label(meta, QUEUE_LABEL).map(Into::into),
     })
 }
 
@@ -352,6 +360,7 @@ pub fn pod(pod: &Pod) -> PodState {
             .map(|ready| ready.duration_since(created_at))
             .filter(|start| *start <= LONGEST_START),
         job: label(&pod.metadata, "batch.kubernetes.io/job-name").map(Into::into),
+        index: label(&pod.metadata, INDEX_LABEL).and_then(|index| index.parse().ok()).unwrap_or_default(),
         version: label(&pod.metadata, VERSION_LABEL).unwrap_or_default().into(),
         created_at,
         uid: pod.metadata.uid.clone().unwrap_or_default(),
@@ -364,6 +373,12 @@ pub fn pod(pod: &Pod) -> PodState {
         end: container.and_then(end),
     }
 }
+
+/// The label by which Kueue knows the queue of a Job.
+pub const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
+
+/// The label with the number of a trainer among those of a run.
+const INDEX_LABEL: &str = "batch.kubernetes.io/job-completion-index";
 
 /// Names of the containers of our pods.
 const CONTAINERS: [&str; 3] = [TRAINER_CONTAINER, SERVER_CONTAINER, WORKER_CONTAINER];

@@ -209,6 +209,8 @@ fn the_end_of_a_job_is_dated_by_our_own_clock_when_first_observed() {
             request: None,
             end,
             pod_due: NOW,
+            suspended: false,
+            queue: None,
         });
         ObservedChild::new(&meta("job", version), state, None).expect("the object belongs to a model")
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
-    batch::v1::{Job, JobSpec},
+    batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule},
     core::v1::Container,
 };
 
@@ -14,10 +14,11 @@ use super::{
 use crate::{
     api::{
         DUE_ANNOTATION, MODEL_NAME_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION,
-        TrainingKind, VERSION_LABEL,
+        TrainingJob, TrainingKind, VERSION_LABEL,
     },
     kinds::Kind,
     model::{Model, names},
+    observe::QUEUE_LABEL,
     training::NewRun,
 };
 
@@ -31,14 +32,47 @@ const GRACE_SECONDS: i64 = 30;
 
 pub fn render(model: &Model, run: &NewRun) -> Child {
     let identity = &model.identity;
+    let settings = settings(model);
     let mut meta = child::meta(identity, names::job(&identity.base, &run.version), COMPONENT);
-    meta.labels.get_or_insert_default().insert(VERSION_LABEL.into(), run.version.clone());
+    let labels = meta.labels.get_or_insert_default();
+    labels.insert(VERSION_LABEL.into(), run.version.clone());
+    labels.extend(settings.queue_name.clone().map(|queue| (QUEUE_LABEL.into(), queue)));
     meta.annotations = Some(annotations(model, run));
     pod::describe(&mut meta, &model.training.pod);
-    Child::new(Kind::Job, Job { metadata: meta, spec: Some(spec(model, &run.version, run.kind)), status: None })
+    let spec = JobSpec {
+        pod_failure_policy: Some(disruptions_are_no_failures()),
+        // Never two trainers that write below the same URI.
+        pod_replacement_policy: Some("Failed".into()),
+        // Kueue admits a Job by ending its suspension.
+        suspend: settings.queue_name.is_some().then_some(true),
+        ttl_seconds_after_finished: settings.ttl_seconds_after_finished,
+        ..spec(model, &run.version, run.kind)
+    };
+    Child::new(Kind::Job, Job { metadata: meta, spec: Some(spec), status: None })
 }
 
-/// Hash of the run's settings, the same for every run.
+/// Whether several trainers work on a run.
+pub fn is_distributed(model: &Model) -> bool {
+    settings(model).completions.is_some_and(|completions| completions > 1)
+}
+
+fn settings(model: &Model) -> TrainingJob {
+    model.training.job.clone().unwrap_or_default()
+}
+
+/// A pod that is evicted, preempted or drained is replaced without counting as a failed attempt.
+fn disruptions_are_no_failures() -> PodFailurePolicy {
+    let disrupted = PodFailurePolicyOnPodConditionsPattern { type_: "DisruptionTarget".into(), status: "True".into() };
+    let rule = PodFailurePolicyRule {
+        action: "Ignore".into(),
+        on_pod_conditions: Some(vec![disrupted]),
+        ..PodFailurePolicyRule::default()
+    };
+    PodFailurePolicy { rules: vec![rule] }
+}
+
+/// Hash of the run's settings, the same for every run. Only of those that its result depends on: a change of the others is no
+/// reason to repeat a failed run.
 pub fn template_hash(model: &Model) -> String {
     child::hash(&spec(model, "", TrainingKind::Full))
 }
@@ -59,16 +93,21 @@ fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {
     let full = &model.training.full;
     let mut labels = child::labels(&model.identity, COMPONENT);
     labels.insert(VERSION_LABEL.into(), version.into());
+    let trainers = settings(model).completions.filter(|_| is_distributed(model));
     let spread = Spread::Runs(child::selector(&model.identity, COMPONENT));
     let container = container(model, version, kind);
     let mut template = pod::template(model, &model.training.pod, labels, &spread, container);
     let pod = template.spec.get_or_insert_default();
+    pod.subdomain = trainers.map(|_| names::trainers(&model.identity.base));
     // Each attempt is a pod of its own, so that the termination message of a failed attempt can still be read.
     pod.restart_policy = Some("Never".into());
     pod.termination_grace_period_seconds = Some(GRACE_SECONDS);
     JobSpec {
         active_deadline_seconds: Some(full.deadline_seconds),
         backoff_limit: Some(full.backoff_limit),
+        completion_mode: trainers.map(|_| "Indexed".into()),
+        completions: trainers,
+        parallelism: trainers.map(|trainers| settings(model).parallelism.unwrap_or(trainers)),
         template,
         ..JobSpec::default()
     }
@@ -76,11 +115,18 @@ fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {
 
 fn container(model: &Model, version: &str, kind: TrainingKind) -> Container {
     let training = &model.training;
-    let contract = vec![
+    let identity = &model.identity;
+    let mut contract = vec![
         ("RECOMMENDER_VERSION", version.to_owned()),
         ("RECOMMENDER_KIND", kind.as_str().to_owned()),
-        ("RECOMMENDER_OUTPUT_URI", format!("{}/{version}", model.artifacts.base_uri(&model.identity))),
+        ("RECOMMENDER_OUTPUT_URI", format!("{}/{version}", model.artifacts.base_uri(identity))),
     ];
+    if let Some(trainers) = settings(model).completions.filter(|_| is_distributed(model)) {
+        let (job, service) = (names::job(&identity.base, version), names::trainers(&identity.base));
+        contract.push(("RECOMMENDER_COMPLETIONS", trainers.to_string()));
+        // The host name of a pod of an indexed Job is the Job's name and its index.
+        contract.push(("RECOMMENDER_LEADER_HOST", format!("{job}-0.{service}")));
+    }
     let main = Main {
         name: CONTAINER,
         image: &training.image,

@@ -51,6 +51,7 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     let mut children = vec![service_account::render(model)];
     children.extend(decided.train.map(|run| job::render(model, run)));
     children.push(service::render(model));
+    children.extend(service::of_trainers(model));
     if let Some(version) = decided.serve {
         let workload = model.serving_workload();
         children.push(seeded(deployment::render(model, version), &workload, decided));

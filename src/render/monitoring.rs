@@ -103,7 +103,12 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         scaled_on: latency.map(|target| target.quantile),
         resources: model.serving.resources.as_ref(),
         dependencies: &model.dependencies,
-        training_period_seconds: model.schedule.as_ref().and_then(Schedule::longest_pause_seconds),
+        // Nothing is overdue while training is suspended.
+        training_period_seconds: model
+            .schedule
+            .as_ref()
+            .filter(|_| !model.training.suspend)
+            .and_then(Schedule::longest_pause_seconds),
     };
     Some(monitoring::rule_groups(&watched))
 }
@@ -116,9 +121,6 @@ fn label(name: &str, value: &str) -> Relabeling {
 /// Metadata with the additional labels by which the user's Prometheus selects objects.
 fn meta(identity: &Identity, monitoring: &Monitoring, name: String, component: &str) -> ObjectMeta {
     let mut meta = child::meta(identity, name, component);
-    let labels = meta.labels.get_or_insert_default();
-    for (name, value) in &monitoring.labels {
-        labels.entry(name.clone()).or_insert_with(|| value.clone());
-    }
+    child::add(&mut meta.labels, &monitoring.labels);
     meta
 }

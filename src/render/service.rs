@@ -8,11 +8,29 @@ use k8s_openapi::{
 use super::{
     child::{self, Child},
     deployment::{COMPONENT, PORT_NAME},
+    job,
 };
-use crate::{kinds::Kind, model::Model};
+use crate::{
+    kinds::Kind,
+    model::{Model, names},
+};
 
 /// Port of the Service.
 const PORT: i32 = 80;
+
+/// The Service that gives the trainers of a distributed run their host names; `None` with one trainer.
+pub fn of_trainers(model: &Model) -> Option<Child> {
+    let identity = &model.identity;
+    let spec = ServiceSpec {
+        selector: Some(child::selector(identity, job::COMPONENT)),
+        cluster_ip: Some("None".into()),
+        // They have to find each other before they are ready.
+        publish_not_ready_addresses: Some(true),
+        ..ServiceSpec::default()
+    };
+    let metadata = child::meta(identity, names::trainers(&identity.base), job::COMPONENT);
+    job::is_distributed(model).then(|| Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None }))
+}
 
 pub fn render(model: &Model) -> Child {
     let identity = &model.identity;

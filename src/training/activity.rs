@@ -1,6 +1,6 @@
 //! The active run: it waits, runs, cannot start, or is started again.
 
-use super::{ObservedRun, RunState};
+use super::{ObservedRun, Plan, RunState};
 use crate::api::ActiveRun;
 
 /// State of the active run. There is at most one.
@@ -12,6 +12,13 @@ pub enum Activity {
     Run(ActiveRun),
     /// A run is started again because its Job was deleted.
     Again(ActiveRun),
+    /// The Job of a run is suspended.
+    Suspended {
+        /// The run.
+        run: ActiveRun,
+        /// The queue that is to admit it, if it has one.
+        queue: Option<String>,
+    },
     /// The pod of a run cannot start.
     Blocked {
         /// The run.
@@ -24,14 +31,16 @@ pub enum Activity {
 }
 
 impl Activity {
-    /// The activity of a Job that has not ended. `template`: hash of the current training settings.
-    pub fn of(run: &ObservedRun, template: &str) -> Self {
+    /// The activity of a Job that has not ended.
+    pub fn of(run: &ObservedRun, plan: &Plan) -> Self {
         let active =
             ActiveRun { job: run.job.clone(), version: run.version.clone(), kind: run.kind, trigger: run.trigger };
         match &run.state {
             RunState::Pending { blocked: Some(why) } => {
-                Self::Blocked { run: active, why: why.clone(), replaced: run.template != template }
+                let replaced = run.template != plan.template && plan.may_start(run.trigger);
+                Self::Blocked { run: active, why: why.clone(), replaced }
             }
+            RunState::Suspended { queue } => Self::Suspended { run: active, queue: queue.clone() },
             _ => Self::Run(active),
         }
     }
@@ -40,7 +49,7 @@ impl Activity {
     pub fn run(&self) -> Option<&ActiveRun> {
         match self {
             Self::Idle => None,
-            Self::Run(run) | Self::Again(run) | Self::Blocked { run, .. } => Some(run),
+            Self::Run(run) | Self::Again(run) | Self::Suspended { run, .. } | Self::Blocked { run, .. } => Some(run),
         }
     }
 }

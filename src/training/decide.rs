@@ -34,7 +34,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     };
     Decision {
         condition: outcome::condition(inputs.plan, &activity, &history),
-        wake_at: inputs.plan.schedule.as_ref().and_then(|schedule| schedule.next_after(inputs.now)),
+        wake_at: next_start(inputs),
         remove: history::removable(inputs),
         versions: history.versions,
         start,
@@ -48,9 +48,11 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<NewRun>, Activity) {
     let under_way = inputs.runs.iter().filter(|run| run.state.finished_at().is_none());
     if let Some(run) = under_way.min_by_key(|run| (run.due, &run.job)) {
-        return (None, Activity::of(run, &inputs.plan.template));
+        return (None, Activity::of(run, inputs.plan));
     }
     match missing(inputs) {
+        // Its Job was deleted to end it.
+        Some(active) if inputs.settled && !inputs.plan.may_start(active.trigger) => (None, Activity::Idle),
         Some(active) if inputs.settled => (Some(again(inputs, active)), Activity::Again(active.clone())),
         // The Job may exist, but not be in the cache yet.
         Some(active) => (None, Activity::Run(active.clone())),
@@ -109,6 +111,12 @@ fn next_instant(inputs: &Inputs<'_>, done: &Done, start: Option<&NewRun>) -> Opt
             let reported = inputs.prior.and_then(|status| status.next_schedule_time.as_ref()).map(|time| time.0);
             schedule.next_after(from).max(reported)
         }
-        None => schedule.next_after(inputs.now),
+        None => schedule.next_after(due::through(inputs)),
     }
+}
+
+/// When the next scheduled run may start.
+fn next_start(inputs: &Inputs<'_>) -> Option<Timestamp> {
+    let schedule = inputs.plan.schedule.as_ref().filter(|_| !inputs.plan.suspended)?;
+    schedule.next_after(due::through(inputs))?.checked_add(inputs.plan.delay).ok()
 }

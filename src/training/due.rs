@@ -51,6 +51,7 @@ pub fn run(inputs: &Inputs<'_>, done: &Done, history: &history::History) -> Opti
     let scheduled = instant(inputs, latest_due(inputs, done));
     let (trigger, due) = match (&request, scheduled) {
         (Some(_), _) => (Trigger::Request, fresh(inputs)),
+        _ if plan.suspended => return None,
         _ if history.versions.is_empty() && may_start_by_itself(inputs, history.last.as_ref()) => {
             (Trigger::Initial, fresh(inputs))
         }
@@ -68,14 +69,23 @@ fn may_start_by_itself(inputs: &Inputs<'_>, last: Option<&FinishedRun>) -> bool 
 }
 
 /// The latest scheduled time after `after`, if the status had reported it or an earlier one as `nextScheduleTime`.
-/// A time that an edit of the schedule put into the past is not caught up.
+/// A time that an edit of the schedule put into the past is not caught up, and neither is one past its starting deadline.
 pub fn instant(inputs: &Inputs<'_>, after: Timestamp) -> Option<Timestamp> {
-    let latest = inputs.plan.schedule.as_ref()?.latest_within(after, inputs.now)?;
+    let until = through(inputs);
+    let latest = inputs.plan.schedule.as_ref()?.latest_within(after, until)?;
+    if inputs.plan.starting_deadline.is_some_and(|deadline| until.duration_since(latest) > deadline) {
+        return None;
+    }
     let reported = match inputs.prior {
         Some(prior) => prior.next_schedule_time.as_ref().is_some_and(|next| next.0 <= latest),
         None => true,
     };
     reported.then_some(latest)
+}
+
+/// Runs scheduled up to this time may start now.
+pub fn through(inputs: &Inputs<'_>) -> Timestamp {
+    inputs.now.checked_sub(inputs.plan.delay).unwrap_or(inputs.now)
 }
 
 /// The latest of the object's creation, the last scheduled time that was handled, and the due time of the newest run of

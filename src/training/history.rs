@@ -14,8 +14,6 @@ use crate::{
 
 /// Number of versions kept in the status. Exceeded only when more versions are in use.
 const VERSIONS_KEPT: usize = 5;
-/// Number of finished Jobs kept, so that their logs can be read.
-const JOBS_KEPT: usize = 3;
 /// Number of metrics named in the message of a version.
 const HIGHLIGHTS: usize = 4;
 /// Reason of a run that produced a valid version.
@@ -57,12 +55,16 @@ pub fn recorded_through(inputs: &Inputs<'_>) -> Option<Timestamp> {
     inputs.prior.and_then(|status| status.recorded_through.as_ref()).map(|time| time.0)
 }
 
-/// Finished Jobs that can be deleted: all but the newest three, if their outcome is in the status that was written last.
-/// A crash therefore loses no outcome.
+/// Finished Jobs that can be deleted: all but the newest of those that succeeded and of those that failed, if their outcome is
+/// in the status that was written last. A crash therefore loses no outcome.
 pub fn removable(inputs: &Inputs<'_>) -> Vec<ObservedRun> {
     let mut finished: Vec<_> = inputs.runs.iter().filter(|run| run.state.finished_at().is_some()).collect();
     finished.sort_by_key(|run| std::cmp::Reverse(run.due));
-    finished.into_iter().skip(JOBS_KEPT).filter(|run| is_recorded(inputs, run)).cloned().collect()
+    let (successful, failed): (Vec<_>, Vec<_>) =
+        finished.into_iter().partition(|run| matches!(run.state, RunState::Succeeded { .. }));
+    let kept = inputs.plan.jobs_kept;
+    let beyond = successful.into_iter().skip(kept.successful).chain(failed.into_iter().skip(kept.failed));
+    beyond.filter(|run| is_recorded(inputs, run)).cloned().collect()
 }
 
 /// Whether the status records, or once recorded, how a run ended. Runs do not overlap: every run due no later than a

@@ -24,6 +24,12 @@ pub fn version(plan: &Plan, kind: TrainingKind, trigger: Trigger, due: Timestamp
     }
 }
 
+/// A number of seconds from 0 to `most`, always the same for the same object and evenly distributed over objects.
+pub fn share_of(most: i64, uid: &str) -> i64 {
+    let digest = i64::from_str_radix(&hash(&[uid, "jitter"]), 16).unwrap_or_default();
+    digest.rem_euclid(most.max(0) + 1)
+}
+
 fn hash(parts: &[&str]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {

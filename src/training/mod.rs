@@ -20,13 +20,16 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use decide::decide;
 pub use history::whole_seconds;
 pub use schedule::{Schedule, ScheduleError};
 
-use crate::api::{TrainingKind, TrainingStatus, Trigger, Version};
+use crate::{
+    api::{TrainingKind, TrainingStatus, Trigger, Version},
+    model::Model,
+};
 
 /// The desired training, taken from the validated model.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +50,54 @@ pub struct Plan {
     pub request: Option<String>,
     /// URI below which versions are stored, without the version.
     pub output_base: String,
+    /// Whether only requested runs are started.
+    pub suspended: bool,
+    /// How long after its scheduled time a run starts: the object's share of the jitter.
+    pub delay: SignedDuration,
+    /// How long after that a run may still start; None: at any time.
+    pub starting_deadline: Option<SignedDuration>,
+    /// Number of Jobs of successful and of failed runs that are kept.
+    pub jobs_kept: JobsKept,
+}
+
+/// Number of Jobs of finished runs that are kept, so that their logs can be read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JobsKept {
+    /// Of successful runs.
+    pub successful: usize,
+    /// Of failed runs.
+    pub failed: usize,
+}
+
+impl Plan {
+    /// The plan of an object. `template`: hash of its training settings.
+    pub fn new(model: &Model, template: String) -> Self {
+        let (identity, training) = (&model.identity, &model.training);
+        let uid = identity.uid.clone().unwrap_or_default();
+        let limit = |limit| usize::try_from(limit).unwrap_or_default();
+        Self {
+            namespace: identity.namespace.clone(),
+            base: identity.base.clone(),
+            created_at: identity.created_at,
+            schedule: model.schedule.clone(),
+            template,
+            request: model.request.clone(),
+            output_base: model.artifacts.base_uri(identity),
+            suspended: training.suspend,
+            delay: SignedDuration::from_secs(ids::share_of(training.jitter_seconds.unwrap_or_default(), &uid)),
+            starting_deadline: training.starting_deadline_seconds.map(SignedDuration::from_secs),
+            jobs_kept: JobsKept {
+                successful: limit(training.successful_jobs_history_limit),
+                failed: limit(training.failed_jobs_history_limit),
+            },
+            uid,
+        }
+    }
+
+    /// Whether a run may be started now: while training is suspended, only a requested one.
+    pub fn may_start(&self, trigger: Trigger) -> bool {
+        !self.suspended || trigger == Trigger::Request
+    }
 }
 
 /// A training Job as observed.
@@ -80,6 +131,11 @@ pub enum RunState {
         /// Why the pod cannot start, such as the message of `ErrImagePull`.
         blocked: Option<String>,
     },
+    /// Its Job is suspended, and has no pod.
+    Suspended {
+        /// The queue that is to admit it, if it has one.
+        queue: Option<String>,
+    },
     /// Its pod is running.
     Running,
     /// Its Job is complete.
@@ -112,7 +168,7 @@ impl RunState {
     /// When the run ended; `None` while it is active.
     pub fn finished_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Pending { .. } | Self::Running => None,
+            Self::Pending { .. } | Self::Suspended { .. } | Self::Running => None,
             Self::Succeeded { finished_at, .. } | Self::Failed { finished_at, .. } => Some(*finished_at),
         }
     }
@@ -144,7 +200,7 @@ pub struct Decision {
     pub start: Option<NewRun>,
     /// Jobs to delete because the settings changed before they could start.
     pub replace: Vec<ObservedRun>,
-    /// Finished Jobs to delete: not among the newest three, and their outcome is in the status that was written last.
+    /// Finished Jobs to delete: not among those that are kept, and their outcome is in the status that was written last.
     pub remove: Vec<ObservedRun>,
     /// The training status.
     pub status: TrainingStatus,

@@ -19,16 +19,24 @@ pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome
         (Activity::Idle, None, None) => Outcome {
             status: Truth::Unknown,
             reason: reasons::PENDING,
-            message: "No training run was started yet.".into(),
+            message: match plan.suspended {
+                true => {
+                    "Training is suspended and there is no version: set training.suspend to false, or request a run."
+                        .into()
+                }
+                false => "No training run was started yet.".into(),
+            },
         },
-        (Activity::Run(_) | Activity::Again(_), last, None) => first(activity, last.as_ref()),
-        (_, Some(last), _) if !last.succeeded => failed(activity, last, history),
+        (Activity::Run(_) | Activity::Again(_) | Activity::Suspended { .. }, last, None) => {
+            first(activity, last.as_ref())
+        }
+        (_, Some(last), _) if !last.succeeded => failed(plan, activity, last, history),
         (_, _, Some(version)) => Outcome {
             status: Truth::True,
             reason: reasons::TRAINED,
-            message: sentences([describe(version), under_way(activity)]),
+            message: sentences([describe(version), under_way(activity), suspended(plan)]),
         },
-        (Activity::Idle, Some(last), None) => failed(activity, last, history),
+        (Activity::Idle, Some(last), None) => failed(plan, activity, last, history),
     };
     with_request(plan, outcome)
 }
@@ -55,8 +63,9 @@ fn first(activity: &Activity, last: Option<&FinishedRun>) -> Outcome {
     }
 }
 
-fn failed(activity: &Activity, last: &FinishedRun, history: &History) -> Outcome {
+fn failed(plan: &Plan, activity: &Activity, last: &FinishedRun, history: &History) -> Outcome {
     let then = match activity {
+        Activity::Idle if plan.suspended => suspended(plan),
         Activity::Idle => format!(
             "It is not repeated before the training settings change, its schedule is due, or the annotation \
              {TRAIN_ANNOTATION} gets a new value."
@@ -78,7 +87,19 @@ fn under_way(activity: &Activity) -> String {
         Activity::Again(run) => {
             format!("Training run {} is started again, because there is no Job {}.", run.version, run.job)
         }
+        Activity::Suspended { run, queue: Some(queue) } => format!(
+            "Training run {} waits until Kueue admits its Job {} to the queue {queue}; without a LocalQueue of that name it waits \
+             forever. After a change of training.job.queueName, delete the Job: it is started again.",
+            run.version, run.job
+        ),
+        Activity::Suspended { run, queue: None } => {
+            format!("Training run {} waits: its Job {} is suspended (spec.suspend).", run.version, run.job)
+        }
     }
+}
+
+fn suspended(plan: &Plan) -> String {
+    if plan.suspended { "Training is suspended (training.suspend).".into() } else { String::new() }
 }
 
 fn served(history: &History) -> String {

@@ -118,7 +118,7 @@ pub struct RecommenderModelSpec {
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
     #[x_kube(
         validation = Rule::new(rules::FREE_KEYS).message(rules::FREE_KEYS_MESSAGE),
-        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team")
+        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE)
     )]
     pub service_account_annotations: BTreeMap<String, String>,
 }

@@ -30,9 +30,9 @@ pub struct Monitoring {
     #[x_kube(
         validation = Rule::new("self.all(k, !k.contains('recommender.dev/') && !k.startsWith('app.kubernetes.io/'))")
             .message("labels of recommender.dev and app.kubernetes.io are set by the operator: remove them"),
-        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team"),
+        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE),
         validation = Rule::new(rules::LABEL_VALUES)
-            .message("write values of letters, digits, -, _ and . that begin and end with a letter or digit")
+            .message(rules::LABEL_VALUES_MESSAGE)
     )]
     pub labels: BTreeMap<String, String>,
 }

@@ -29,6 +29,64 @@ pub struct Training {
     /// Settings of the pods of the trainer: metadata, scheduling, identity, security.
     #[serde(default, skip_serializing_if = "Pod::is_empty")]
     pub pod: Pod,
+    /// Starts no run at creation, on schedule or after a change of the settings, for example during maintenance of the data
+    /// source. As with a CronJob, a run that is active continues, a requested run is started, and a scheduled run that was
+    /// missed is caught up once when training is resumed. To end a run, suspend training and delete its Job; a requested run
+    /// would be started again.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Seconds after its scheduled time within which a run must start; later it is skipped, as with a CronJob. Set it if a
+    /// late run is of no use. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 604_800))]
+    pub starting_deadline_seconds: Option<i64>,
+    /// Scheduled runs start up to this many seconds later, always the same number for an object, so that many objects with
+    /// the same schedule do not start together. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub jitter_seconds: Option<i64>,
+    /// Number of Jobs of successful runs that are kept, so that their logs can be read. Versions are kept in any case.
+    #[serde(default = "default_successful_jobs")]
+    #[schemars(range(min = 0, max = 50))]
+    pub successful_jobs_history_limit: i32,
+    /// Number of Jobs of failed runs that are kept, so that their logs can be read.
+    #[serde(default = "default_failed_jobs")]
+    #[schemars(range(min = 0, max = 50))]
+    pub failed_jobs_history_limit: i32,
+    /// Settings of the Jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<TrainingJob>,
+}
+
+/// Settings of the Jobs. A pod that is evicted, preempted or drained is replaced and does not count as a failed attempt, and
+/// only once it has ended.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = Rule::new(rules::PARALLELISM)
+    .message("parallelism must not be above completions: set completions to the number of trainers of a run"))]
+#[serde(rename_all = "camelCase")]
+pub struct TrainingJob {
+    /// Number of trainers of a run, for distributed training. Each gets its number in JOB_COMPLETION_INDEX, their number in
+    /// RECOMMENDER_COMPLETIONS, and the host name of number 0 in RECOMMENDER_LEADER_HOST. The run succeeds when all have
+    /// succeeded; the report of number 0 counts. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub completions: Option<i32>,
+    /// Number of trainers that run at the same time. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub parallelism: Option<i32>,
+    /// Seconds after which a finished Job is deleted with its pods, also if the history limits would keep it. A run whose Job
+    /// is deleted before the operator has recorded its outcome is repeated. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 300, max = 31_536_000))]
+    pub ttl_seconds_after_finished: Option<i32>,
+    /// LocalQueue of Kueue that admits the Jobs. They are created suspended, with the label kueue.x-k8s.io/queue-name, and
+    /// wait until Kueue admits them; the deadline counts from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
+        .message("write the name of an object: lower case letters, digits, - and ."))]
+    pub queue_name: Option<String>,
 }
 
 /// The full training: when it runs and with which command.
@@ -74,4 +132,10 @@ fn default_deadline() -> i64 {
 }
 fn default_backoff_limit() -> i32 {
     2
+}
+fn default_successful_jobs() -> i32 {
+    3
+}
+fn default_failed_jobs() -> i32 {
+    1
 }

@@ -21,6 +21,7 @@ enum Event {
     Request(u8),
     NonsenseRequest,
     Schedule(u8),
+    Suspend(bool),
 }
 
 /// A termination message that is not a valid report.
@@ -41,6 +42,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0_u8..3).prop_map(Event::Request),
         1 => Just(Event::NonsenseRequest),
         1 => (0_u8..4).prop_map(Event::Schedule),
+        1 => any::<bool>().prop_map(Event::Suspend),
     ]
 }
 
@@ -56,6 +58,7 @@ fn happens(simulation: &mut Simulation, event: &Event) {
         Event::Settings(number) => simulation.plan.template = format!("settings-{number}"),
         Event::Request(number) => simulation.request(&format!("full {number}")),
         Event::NonsenseRequest => simulation.request("nonsense"),
+        Event::Suspend(suspended) => simulation.plan.suspended = *suspended,
         Event::Schedule(number) => {
             let cron = SCHEDULES[usize::from(*number)];
             simulation.plan.schedule = cron.and_then(|cron| Schedule::parse(cron, Some("Europe/Helsinki")).ok());
@@ -185,7 +188,7 @@ proptest! {
         let newest: Vec<_> = trained.values().rev().take(4).cloned().collect();
         prop_assert_eq!(&simulation.version_ids()[..newest.len()], newest.as_slice());
         prop_assert!(simulation.versions.iter().all(|version| trained.get(&version.due_at.0) == Some(&version.id)));
-        prop_assert!(simulation.jobs.len() <= 3, "old Jobs are removed: {:?}", simulation.job_versions());
+        prop_assert!(simulation.jobs.len() <= 4, "old Jobs are removed: {:?}", simulation.job_versions());
         assert_steady(&simulation, seconds)?;
     }
 

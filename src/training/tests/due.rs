@@ -1,3 +1,4 @@
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::{at, simulation::Simulation};
@@ -299,4 +300,94 @@ proptest! {
             prop_assert_eq!(simulation.reconcile().start, None);
         }
     }
+}
+
+/// Whether a decision starts a run.
+fn starts(simulation: &mut Simulation) -> bool {
+    simulation.reconcile().start.is_some()
+}
+
+#[test]
+fn a_suspended_object_is_trained_on_request_only() {
+    let mut simulation = Simulation::scheduled("0 3 * * *");
+    simulation.plan.suspended = true;
+    let decision = simulation.reconcile();
+    assert_eq!((decision.start, decision.wake_at), (None, None));
+    assert!(decision.condition.message.contains("training.suspend"), "{}", decision.condition.message);
+    simulation.request("full 1");
+    assert!(starts(&mut simulation), "as a Job that is created from a suspended CronJob");
+    simulation.succeed();
+    simulation.reconcile();
+    simulation.go_to("2026-11-23T12:00:00Z");
+    assert!(!starts(&mut simulation), "not on schedule");
+    simulation.plan.suspended = false;
+    let decision = simulation.reconcile();
+    assert_eq!(due(started(&decision)), "2026-11-23T03:00:00Z", "what was missed is caught up once");
+    simulation.succeed();
+    simulation.reconcile();
+    assert!(!starts(&mut simulation));
+}
+
+#[test]
+fn suspending_keeps_the_run_that_is_active_and_does_not_start_it_again_when_its_job_is_deleted() {
+    let mut simulation = Simulation::new();
+    simulation.reconcile();
+    simulation.plan.suspended = true;
+    let active = simulation.reconcile().status.active;
+    assert!(active.is_some());
+    simulation.lose_active();
+    let decision = simulation.reconcile();
+    assert_eq!((decision.start, decision.status.active), (None, None));
+    assert!(!starts(&mut simulation));
+    simulation.plan.suspended = false;
+    assert_eq!(simulation.reconcile().status.active, active, "the first training is still missing");
+}
+
+#[test]
+fn a_run_that_missed_its_starting_deadline_is_skipped() {
+    for (now, expected) in [("2026-11-21T03:00:59Z", true), ("2026-11-21T03:01:01Z", false)] {
+        let mut simulation = Simulation::scheduled("0 3 * * *").trained();
+        simulation.plan.starting_deadline = Some(SignedDuration::from_secs(60));
+        simulation.go_to(now);
+        let decision = simulation.reconcile();
+        assert_eq!(decision.start.is_some(), expected, "{now}");
+        let next = decision.status.next_schedule_time.map(|time| time.0);
+        assert_eq!(next, Some(at("2026-11-22T03:00:00Z")));
+        simulation.succeed();
+        simulation.go_to("2026-11-22T03:00:00Z");
+        simulation.reconcile();
+        assert_eq!(simulation.active().map(|run| run.due), Some(at("2026-11-22T03:00:00Z")), "the next one is started");
+    }
+}
+
+#[test]
+fn with_jitter_a_run_starts_later_under_the_same_version_and_a_change_of_it_starts_none() {
+    let mut simulation = Simulation::scheduled("0 3 * * *").trained();
+    simulation.plan.delay = SignedDuration::from_mins(20);
+    simulation.plan.starting_deadline = Some(SignedDuration::from_mins(1));
+    simulation.go_to("2026-11-21T03:19:59Z");
+    let decision = simulation.reconcile();
+    assert_eq!((decision.start, decision.wake_at), (None, Some(at("2026-11-21T03:20:00Z"))));
+    simulation.go_to("2026-11-21T03:20:30Z");
+    assert_eq!(started(&simulation.reconcile()).version, "full-20261121-0300");
+    simulation.succeed();
+    simulation.reconcile();
+    simulation.plan.delay = SignedDuration::from_mins(40);
+    simulation.go_to("2026-11-21T03:40:00Z");
+    assert!(!starts(&mut simulation));
+    simulation.plan.delay = SignedDuration::ZERO;
+    assert!(!starts(&mut simulation));
+    simulation.go_to("2026-11-22T03:00:00Z");
+    assert!(starts(&mut simulation));
+}
+
+#[test]
+fn the_share_of_the_jitter_is_constant_and_spread() {
+    let shares: Vec<i64> = (0..1000).map(|uid| ids::share_of(9, &uid.to_string())).collect();
+    for share in 0..10 {
+        let count = shares.iter().filter(|other| **other == share).count();
+        assert!((50..200).contains(&count), "{count} of 1000 have {share}");
+    }
+    assert_eq!(ids::share_of(3600, "a"), ids::share_of(3600, "a"));
+    assert_eq!(ids::share_of(0, "a"), 0);
 }

@@ -1,7 +1,7 @@
 use super::{at, simulation::Simulation, simulation::report};
 use crate::{
     api::{TrainingStatus, conditions::reasons},
-    training::{Decision, Outcome, Truth},
+    training::{Decision, JobsKept, Outcome, RunState, Truth},
 };
 
 fn reported(decision: &Decision) -> (Truth, &'static str, &str) {
@@ -303,16 +303,39 @@ fn at_most_five_versions_are_kept_and_those_in_use_stay() {
 }
 
 #[test]
-fn the_newest_three_finished_jobs_are_kept() {
+fn the_newest_jobs_of_successful_and_of_failed_runs_are_kept() {
     let mut simulation = Simulation::scheduled("0 * * * *").trained();
-    for _ in 0..5 {
+    simulation.plan.jobs_kept = JobsKept { successful: 2, failed: 1 };
+    for succeeds in [true, true, false, false, true] {
         simulation.pass_minutes(60);
         simulation.reconcile();
-        simulation.fail();
+        if succeeds {
+            simulation.succeed()
+        } else {
+            simulation.fail()
+        }
         simulation.reconcile();
     }
     simulation.reconcile();
-    assert_eq!(simulation.job_versions(), ["full-20261120-1500", "full-20261120-1600", "full-20261120-1700"]);
+    assert_eq!(simulation.job_versions(), ["full-20261120-1400", "full-20261120-1600", "full-20261120-1700"]);
+    simulation.plan.jobs_kept = JobsKept { successful: 0, failed: 0 };
+    assert_eq!(simulation.reconcile().start, None);
+    assert_eq!((simulation.jobs.len(), simulation.versions.len()), (0, 4), "versions are kept");
+    assert_eq!(simulation.reconcile().start, None);
+}
+
+#[test]
+fn a_suspended_job_waits_and_is_no_failure() {
+    let mut simulation = Simulation::new();
+    simulation.reconcile();
+    for (queue, expected) in [(Some("gpus"), "to the queue gpus"), (None, "is suspended (spec.suspend)")] {
+        simulation.become_state(RunState::Suspended { queue: queue.map(Into::into) });
+        let condition = simulation.reconcile().condition;
+        assert_eq!((condition.status, condition.reason), (Truth::Unknown, reasons::TRAINING));
+        assert!(condition.message.contains(expected), "{}", condition.message);
+    }
+    simulation.succeed();
+    assert_eq!(reported(&simulation.reconcile()).1, reasons::TRAINED);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::at;
 use crate::{
     api::{TrainingStatus, Version},
-    training::{Decision, Inputs, NewRun, ObservedRun, Plan, RunState, Schedule, decide},
+    training::{Decision, Inputs, JobsKept, NewRun, ObservedRun, Plan, RunState, Schedule, decide},
 };
 
 /// URI below which versions are stored.
@@ -47,6 +47,10 @@ impl Simulation {
                 template: "settings-1".into(),
                 request: None,
                 output_base: OUTPUT.into(),
+                suspended: false,
+                delay: SignedDuration::ZERO,
+                starting_deadline: None,
+                jobs_kept: JobsKept { successful: 3, failed: 1 },
             },
             status: None,
             versions: Vec::new(),

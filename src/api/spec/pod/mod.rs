@@ -23,9 +23,9 @@ pub struct Pod {
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
     #[x_kube(
         validation = Rule::new(rules::FREE_KEYS).message(rules::FREE_KEYS_MESSAGE),
-        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team"),
+        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE),
         validation = Rule::new(rules::LABEL_VALUES)
-            .message("write values of letters, digits, -, _ and . that begin and end with a letter or digit")
+            .message(rules::LABEL_VALUES_MESSAGE)
     )]
     pub labels: BTreeMap<String, String>,
     /// Annotations of the pods and of their Job or Deployment, for example sidecar.istio.io/inject: "false".
@@ -33,16 +33,16 @@ pub struct Pod {
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
     #[x_kube(
         validation = Rule::new(rules::FREE_KEYS).message(rules::FREE_KEYS_MESSAGE),
-        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team")
+        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE)
     )]
     pub annotations: BTreeMap<String, String>,
     /// Labels that a node must have, for example node.kubernetes.io/instance-type: g5.xlarge.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
     #[x_kube(
-        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team"),
+        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE),
         validation = Rule::new(rules::LABEL_VALUES)
-            .message("write values of letters, digits, -, _ and . that begin and end with a letter or digit")
+            .message(rules::LABEL_VALUES_MESSAGE)
     )]
     pub node_selector: BTreeMap<String, String>,
     /// Taints of nodes that the pods tolerate, for example those of nodes with GPUs.

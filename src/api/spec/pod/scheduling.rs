@@ -143,9 +143,9 @@ pub struct PodTerm {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
     #[x_kube(
-        validation = Rule::new(rules::LABEL_KEYS).message("write keys like team or example.org/team"),
+        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE),
         validation = Rule::new(rules::LABEL_VALUES)
-            .message("write values of letters, digits, -, _ and . that begin and end with a letter or digit")
+            .message(rules::LABEL_VALUES_MESSAGE)
     )]
     pub match_labels: BTreeMap<String, String>,
 }
