@@ -376,3 +376,55 @@ fn nothing_is_overdue_while_training_is_suspended() {
     assert_ne!(period(false), "vector(0)");
     assert_eq!(period(true), "vector(0)");
 }
+
+/// The children of the smallest object, with these settings of the servers.
+fn served_with(serving: Value) -> Vec<render::Child> {
+    children(&model("minimal.yaml", |object| merge(&mut object["spec"]["serving"], &serving)))
+}
+
+fn of_kind(children: &[render::Child], kind: Kind) -> &Value {
+    &children.iter().find(|child| child.kind == kind).expect("it is rendered").object
+}
+
+#[test]
+fn a_server_drains_and_then_has_its_grace_period() {
+    for (serving, sleep, grace) in [
+        (json!({}), json!(5), 35),
+        (json!({"drainSeconds": 45, "terminationGraceSeconds": 60}), json!(45), 105),
+        (json!({"drainSeconds": 0, "terminationGraceSeconds": 0}), Value::Null, 0),
+    ] {
+        let children = served_with(serving);
+        let pod = &of_kind(&children, Kind::Deployment)["spec"]["template"]["spec"];
+        assert_eq!(pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"], sleep);
+        assert_eq!(pod["terminationGracePeriodSeconds"], grace);
+    }
+}
+
+#[test]
+fn servers_are_replaced_as_the_strategy_says_and_have_time_to_stay_ready() {
+    let by_default = served_with(json!({}));
+    let in_place = served_with(json!({"strategy": {"maxSurge": "0", "maxUnavailable": 1}, "minReadySeconds": 30}));
+    let spec = |children: &[render::Child]| of_kind(children, Kind::Deployment)["spec"].clone();
+    let update = |children: &[render::Child]| spec(children)["strategy"]["rollingUpdate"].clone();
+    assert_eq!(update(&by_default), json!({"maxSurge": "25%", "maxUnavailable": 0}));
+    assert_eq!(update(&in_place), json!({"maxSurge": 0, "maxUnavailable": 1}), "a text is a percentage");
+    assert_eq!(update(&served_with(json!({"strategy": {"maxUnavailable": "50%"}})))["maxSurge"], "25%");
+    assert_eq!(spec(&in_place)["minReadySeconds"], 30);
+    let deadline = |children: &[render::Child]| spec(children)["progressDeadlineSeconds"].as_i64().expect("a number");
+    assert_eq!(deadline(&in_place) - deadline(&by_default), 30);
+}
+
+#[test]
+fn the_disruption_budget_is_the_one_of_the_spec() {
+    for (budget, expected) in [
+        (json!({}), Some((json!(1), Value::Null))),
+        (json!({"maxUnavailable": "50%"}), Some((json!("50%"), Value::Null))),
+        (json!({"minAvailable": 2}), Some((Value::Null, json!(2)))),
+        (json!({"enabled": false}), None),
+    ] {
+        let children = served_with(json!({"disruptionBudget": budget}));
+        let spec =
+            children.iter().find(|child| child.kind == Kind::PodDisruptionBudget).map(|child| &child.object["spec"]);
+        assert_eq!(spec.map(|spec| (spec["maxUnavailable"].clone(), spec["minAvailable"].clone())), expected);
+    }
+}

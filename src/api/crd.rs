@@ -82,11 +82,14 @@ fn one_line_per_paragraph(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Replaces the long description of the type of a quantity, and bounds its length. Its form is validated by a rule of the map
-/// that contains it.
+/// Replaces the long description of the type of a quantity, and bounds the length of quantities and of numbers that may be per
+/// cent. Their form is validated by a rule of theirs, or of the map that contains them.
 fn quantity(schema: &mut JSONSchemaProps) {
     if schema.x_kubernetes_int_or_string == Some(true) {
-        schema.description = Some("A quantity as in a pod, for example 500m, 2 or 512Mi; fractions in quotes.".into());
+        if schema.description.as_ref().is_some_and(|text| text.starts_with("Quantity is")) {
+            schema.description =
+                Some("A quantity as in a pod, for example 500m, 2 or 512Mi; fractions in quotes.".into());
+        }
         schema.max_length = Some(32);
     }
 }

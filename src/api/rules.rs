@@ -34,6 +34,16 @@ pub const FREE_KEYS: &str = "self.all(k, !k.contains('recommender.dev/') && !k.s
 /// What to write instead of a key that violates [`FREE_KEYS`].
 pub const FREE_KEYS_MESSAGE: &str = "keys of recommender.dev, batch.kubernetes.io and app.kubernetes.io/name, instance, component and \
     managed-by are set by the operator or by Kubernetes: choose other keys";
+/// A number of pods, or per cent of them.
+pub const NUMBER_OR_PERCENT: &str = "string(self).matches('^([0-9]{1,4}|([0-9]|[1-9][0-9]|100)%)$')";
+/// What to write instead.
+pub const NUMBER_OR_PERCENT_MESSAGE: &str = "write a number of pods such as 1, or per cent such as 25%";
+/// A rollout may add a pod or remove one.
+pub const SOME_PODS_MOVE: &str = "!has(self.maxSurge) || !(string(self.maxSurge) in ['0', '0%']) || \
+    (has(self.maxUnavailable) && !(string(self.maxUnavailable) in ['0', '0%']))";
+/// At most one value of a disruption budget, and none of one that does not exist.
+pub const ONE_BUDGET: &str =
+    "[has(self.minAvailable), has(self.maxUnavailable), !self.enabled].filter(x, x).size() <= 1";
 /// No more trainers at the same time than there are.
 pub const PARALLELISM: &str = "!has(self.parallelism) || (has(self.completions) && self.parallelism <= self.completions) || self.parallelism == 1";
 /// What to write instead of an invalid key.

@@ -16,7 +16,7 @@ use super::{
     pod::{self, Access, Main, Spread},
 };
 use crate::{
-    api::{VERSION_LABEL, Version},
+    api::{RolloutStrategy, VERSION_LABEL, Version},
     kinds::Kind,
     model::Model,
 };
@@ -28,10 +28,6 @@ pub const CONTAINER: &str = "server";
 /// Name of the container's port.
 pub const PORT_NAME: &str = "http";
 
-/// Seconds between a pod's removal from the Service and its SIGTERM, so that no request is sent to a closed port.
-const DRAIN_SECONDS: i64 = 5;
-/// Seconds a server has to exit after its SIGTERM.
-const GRACE_SECONDS: i64 = 30;
 /// Seconds between two startup probes. Short, because a new server may be needed at once and should not wait for its probe.
 const STARTUP_PERIOD_SECONDS: i32 = 1;
 /// Number of consecutive failures of the readiness probe before a server leaves the Service: a busy server may miss one or
@@ -42,7 +38,9 @@ const ROLLOUT_SLACK_SECONDS: i32 = 300;
 
 pub fn render(model: &Model, version: &Version) -> Child {
     let identity = &model.identity;
+    let serving = &model.serving;
     let workload = model.serving_workload();
+    let ready = serving.min_ready_seconds.unwrap_or_default();
     let spec = DeploymentSpec {
         // With an autoscaler this field is written by the autoscaler.
         replicas: workload.scaling.is_none().then_some(workload.replicas),
@@ -50,8 +48,9 @@ pub fn render(model: &Model, version: &Version) -> Child {
             match_labels: Some(child::track_selector(identity, COMPONENT)),
             ..LabelSelector::default()
         },
-        strategy: Some(never_fewer()),
-        progress_deadline_seconds: Some(model.serving.probes.startup_seconds + ROLLOUT_SLACK_SECONDS),
+        strategy: Some(strategy(serving.strategy.as_ref())),
+        min_ready_seconds: serving.min_ready_seconds,
+        progress_deadline_seconds: Some(serving.probes.startup_seconds + ready + ROLLOUT_SLACK_SECONDS),
         revision_history_limit: Some(2),
         template: template(model, version),
         ..DeploymentSpec::default()
@@ -61,13 +60,16 @@ pub fn render(model: &Model, version: &Version) -> Child {
     Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
 }
 
-/// The pods of the previous version are kept until as many of the new version are ready.
-fn never_fewer() -> DeploymentStrategy {
+/// By default the pods of the previous version are kept until as many of the new version are ready.
+fn strategy(desired: Option<&RolloutStrategy>) -> DeploymentStrategy {
+    let pods = |pods: &Option<IntOrString>| pods.as_ref().map(pod::number_or_percent);
+    let max_surge = desired.and_then(|desired| pods(&desired.max_surge));
+    let max_unavailable = desired.and_then(|desired| pods(&desired.max_unavailable));
     DeploymentStrategy {
         type_: Some("RollingUpdate".into()),
         rolling_update: Some(RollingUpdateDeployment {
-            max_unavailable: Some(IntOrString::Int(0)),
-            max_surge: Some(IntOrString::String("25%".into())),
+            max_unavailable: max_unavailable.or(Some(IntOrString::Int(0))),
+            max_surge: max_surge.or_else(|| Some(IntOrString::String("25%".into()))),
         }),
     }
 }
@@ -80,7 +82,8 @@ fn template(model: &Model, version: &Version) -> PodTemplateSpec {
     labels.insert(VERSION_LABEL.into(), version.id.clone());
     let spread = Spread::Replicas(child::traffic_selector(identity));
     let mut template = pod::template(model, &model.serving.pod, labels, &spread, container(model, version));
-    template.spec.get_or_insert_default().termination_grace_period_seconds = Some(DRAIN_SECONDS + GRACE_SECONDS);
+    let seconds = model.serving.drain_seconds + model.serving.termination_grace_seconds;
+    template.spec.get_or_insert_default().termination_grace_period_seconds = Some(seconds);
     template
 }
 
@@ -112,15 +115,16 @@ fn container(model: &Model, version: &Version) -> Container {
         startup_probe: Some(startup_probe(model)),
         readiness_probe: Some(readiness_probe(model)),
         liveness_probe: Some(liveness_probe()),
-        lifecycle: Some(Lifecycle {
-            pre_stop: Some(LifecycleHandler {
-                sleep: Some(SleepAction { seconds: DRAIN_SECONDS }),
-                ..LifecycleHandler::default()
-            }),
-            ..Lifecycle::default()
-        }),
+        lifecycle: drain(serving.drain_seconds),
         ..main.container(model)
     }
+}
+
+/// Keeps a server answering after its removal from the Service, so that no request is sent to a closed port.
+fn drain(seconds: i64) -> Option<Lifecycle> {
+    let sleep = LifecycleHandler { sleep: Some(SleepAction { seconds }), ..LifecycleHandler::default() };
+    // Kubernetes 1.33 refuses to sleep for 0 seconds where a feature gate is off.
+    (seconds > 0).then(|| Lifecycle { pre_stop: Some(sleep), ..Lifecycle::default() })
 }
 
 fn answers(model: &Model) -> Option<HTTPGetAction> {

@@ -8,17 +8,27 @@ use k8s_openapi::{
 use super::{
     child::{self, Child},
     deployment::COMPONENT,
+    pod,
 };
 use crate::{
+    api::DisruptionBudget,
     kinds::Kind,
     model::{Model, names},
 };
 
-pub fn render(model: &Model) -> Child {
+/// The budget; `None` if the spec asks for none.
+pub fn render(model: &Model) -> Option<Child> {
     let identity = &model.identity;
+    let desired = model.serving.disruption_budget.as_ref();
+    let pods = |of: fn(&DisruptionBudget) -> &Option<IntOrString>| {
+        desired.and_then(|desired| of(desired).as_ref()).map(pod::number_or_percent)
+    };
+    let min_available = pods(|desired| &desired.min_available);
+    // One pod at a time works with any number of replicas. `minAvailable` would block every drain of a single replica.
+    let one = min_available.is_none().then_some(IntOrString::Int(1));
     let spec = PodDisruptionBudgetSpec {
-        // One pod at a time works with any number of replicas. `minAvailable` would block every drain of a single replica.
-        max_unavailable: Some(IntOrString::Int(1)),
+        max_unavailable: pods(|desired| &desired.max_unavailable).or(one),
+        min_available,
         selector: Some(LabelSelector {
             match_labels: Some(child::traffic_selector(identity)),
             ..LabelSelector::default()
@@ -28,5 +38,6 @@ pub fn render(model: &Model) -> Child {
         ..PodDisruptionBudgetSpec::default()
     };
     let metadata = child::meta(identity, names::serving(&identity.base), COMPONENT);
-    Child::new(Kind::PodDisruptionBudget, PodDisruptionBudget { metadata, spec: Some(spec), status: None })
+    let budget = PodDisruptionBudget { metadata, spec: Some(spec), status: None };
+    desired.is_none_or(|desired| desired.enabled).then(|| Child::new(Kind::PodDisruptionBudget, budget))
 }

@@ -56,7 +56,7 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
         let workload = model.serving_workload();
         children.push(seeded(deployment::render(model, version), &workload, decided));
         children.extend(autoscaler(model, &workload, decided));
-        children.push(disruption_budget::render(model));
+        children.extend(disruption_budget::render(model));
     }
     for worker in &model.workers {
         let workload = Workload::worker(worker, &model.identity.base);

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
     validation = Rule::new("self.minReplicas <= self.maxReplicas").message("minReplicas must not be above maxReplicas"),
+    validation = Rule::new("self.minReplicas > 0")
+        .message("write 1 or more: without a server nothing measures the requests that would need one, and they fail"),
     validation = Rule::new("!has(self.requestsPerReplica) || has(self.latency)")
         .message("requestsPerReplica is where learning for a latency target starts: set latency or remove it"),
     validation = Rule::new("self.headroom == 'Balanced' || has(self.latency)")
@@ -14,9 +16,9 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaling {
-    /// Minimum number of replicas.
+    /// Minimum number of replicas, at least 1: servers are not scaled to zero.
     #[serde(default = "default_min_replicas")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 0, max = 1000))]
     pub min_replicas: i32,
     /// Maximum number of replicas.
     #[schemars(range(min = 1, max = 1000))]

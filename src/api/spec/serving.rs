@@ -1,3 +1,4 @@
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,64 @@ pub struct Serving {
     /// Scales the number of replicas with the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
+    /// Seconds between the removal of a server from the Service and its SIGTERM, in which it continues to answer. Raise it where
+    /// a load balancer or ingress with pods as targets needs longer to stop sending requests, often 30 to 60.
+    #[serde(default = "default_drain")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub drain_seconds: i64,
+    /// Seconds a server has after SIGTERM to finish its requests: more than its longest request takes.
+    #[serde(default = "default_grace")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub termination_grace_seconds: i64,
+    /// How servers are replaced by those of a new version or of new settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<RolloutStrategy>,
+    /// Seconds for which a new server must stay ready before it counts as available and an earlier one is removed. Set it if
+    /// servers fail soon after they have become ready. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub min_ready_seconds: Option<i32>,
+    /// How many servers may be evicted at once, for example when nodes are drained. Default: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption_budget: Option<DisruptionBudget>,
+}
+
+/// How servers are replaced, as in a Deployment. By default new ones are started beside the earlier ones, which are kept until as
+/// many are ready. Where there is no room for a pod more (one GPU, a full quota), write {maxSurge: 0, maxUnavailable: 1}: then an
+/// earlier server goes first, and with one replica nothing answers until the new one is ready.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = Rule::new(rules::SOME_PODS_MOVE)
+    .message("with maxSurge 0 an earlier server has to go first: set maxUnavailable to 1 or more"))]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStrategy {
+    /// Pods above the number of replicas during a rollout, as a number or in per cent. Default: 25%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(rules::NUMBER_OR_PERCENT).message(rules::NUMBER_OR_PERCENT_MESSAGE))]
+    pub max_surge: Option<IntOrString>,
+    /// Replicas that may be missing during a rollout, as a number or in per cent. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(rules::NUMBER_OR_PERCENT).message(rules::NUMBER_OR_PERCENT_MESSAGE))]
+    pub max_unavailable: Option<IntOrString>,
+}
+
+/// The PodDisruptionBudget of the servers: at most one of minAvailable and maxUnavailable.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = Rule::new(rules::ONE_BUDGET)
+    .message("set one of minAvailable and maxUnavailable, or enabled: false alone"))]
+#[serde(rename_all = "camelCase")]
+pub struct DisruptionBudget {
+    /// Whether there is one. Set it to false if you select the servers by a budget of your own: with two, no pod can be evicted.
+    #[serde(default = "default_enabled")]
+    pub enabled: bool,
+    /// Servers that must stay available, as a number or in per cent. From the number of replicas on, no node with a server can
+    /// be drained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(rules::NUMBER_OR_PERCENT).message(rules::NUMBER_OR_PERCENT_MESSAGE))]
+    pub min_available: Option<IntOrString>,
+    /// Servers that may be evicted at once, as a number or in per cent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(rules::NUMBER_OR_PERCENT).message(rules::NUMBER_OR_PERCENT_MESSAGE))]
+    pub max_unavailable: Option<IntOrString>,
 }
 
 /// Settings of the startup and readiness probes.
@@ -91,6 +150,15 @@ impl Default for Probes {
     }
 }
 
+fn default_drain() -> i64 {
+    5
+}
+fn default_grace() -> i64 {
+    30
+}
+fn default_enabled() -> bool {
+    true
+}
 fn default_port() -> i32 {
     8000
 }

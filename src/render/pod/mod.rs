@@ -11,7 +11,7 @@ use k8s_openapi::{
         LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, ResourceRequirements,
         SecretKeySelector, Volume, VolumeMount,
     },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 pub use scheduling::Spread;
 use serde::{Serialize, de::DeserializeOwned};
@@ -206,6 +206,14 @@ fn resources(resources: Option<&Resources>) -> Option<ResourceRequirements> {
         limits: some(&resources.limits),
         ..ResourceRequirements::default()
     })
+}
+
+/// A number of pods as the API server accepts it: a text is a percentage.
+pub fn number_or_percent(pods: &IntOrString) -> IntOrString {
+    match pods {
+        IntOrString::String(text) => text.parse().map_or_else(|_| pods.clone(), IntOrString::Int),
+        IntOrString::Int(_) => pods.clone(),
+    }
 }
 
 /// `None` for an empty list, because the API server does not store empty lists.
