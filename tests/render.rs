@@ -428,3 +428,39 @@ fn the_disruption_budget_is_the_one_of_the_spec() {
         assert_eq!(spec.map(|spec| (spec["maxUnavailable"].clone(), spec["minAvailable"].clone())), expected);
     }
 }
+
+#[test]
+fn further_ports_are_ports_of_the_container_and_of_the_service_and_that_of_the_metrics_is_scraped() {
+    let model = model("packages.yaml", |object| {
+        let serving = json!({"metricsPort": 9090, "ports": [{"name": "grpc", "port": 9000}]});
+        merge(&mut object["spec"]["serving"], &serving);
+    });
+    let children = children(&model);
+    let ports = |list: &Value, number: &str| -> Vec<(String, i64)> {
+        let list = list.as_array().expect("ports").iter();
+        list.map(|port| (port["name"].as_str().expect("a name").into(), port[number].as_i64().expect("a number")))
+            .collect()
+    };
+    let container = &of_kind(&children, Kind::Deployment)["spec"]["template"]["spec"]["containers"][0];
+    let further = [("metrics".to_owned(), 9090), ("grpc".to_owned(), 9000)];
+    assert_eq!(ports(&container["ports"], "containerPort")[1..], further);
+    assert_eq!(ports(&of_kind(&children, Kind::Service)["spec"]["ports"], "port")[1..], further);
+    assert_eq!(of_kind(&children, Kind::ServiceMonitor)["spec"]["endpoints"][0]["port"], "metrics");
+    assert_eq!(container["readinessProbe"]["httpGet"]["port"], "http");
+}
+
+#[test]
+fn the_service_is_of_the_type_of_the_spec_and_labels_of_the_operator_stay() {
+    let settings = json!({
+        "type": "LoadBalancer", "labels": {"team": "search"}, "annotations": {"example.org/internal": "true"},
+    });
+    let children = served_with(json!({"service": settings}));
+    let service = of_kind(&children, Kind::Service);
+    assert_eq!(service["spec"]["type"], "LoadBalancer");
+    assert_eq!(service["metadata"]["annotations"]["example.org/internal"], "true");
+    let labels = &service["metadata"]["labels"];
+    assert_eq!((&labels["team"], &labels["app.kubernetes.io/component"]), (&json!("search"), &json!("serving")));
+    let headless = served_with(json!({"service": {"headless": true}}));
+    let spec = &of_kind(&headless, Kind::Service)["spec"];
+    assert_eq!((&spec["clusterIP"], &spec["type"]), (&json!("None"), &Value::Null));
+}

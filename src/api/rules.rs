@@ -44,6 +44,10 @@ pub const SOME_PODS_MOVE: &str = "!has(self.maxSurge) || !(string(self.maxSurge)
 /// At most one value of a disruption budget, and none of one that does not exist.
 pub const ONE_BUDGET: &str =
     "[has(self.minAvailable), has(self.maxUnavailable), !self.enabled].filter(x, x).size() <= 1";
+/// Different numbers of the ports of a server, and of those of its Service, which exposes `port` as 80.
+pub const PORTS_APART: &str = "(!has(self.metricsPort) || !(self.metricsPort in [80, self.port])) && \
+    (!has(self.ports) || self.ports.all(p, !(p.port in [80, self.port]) && \
+    (!has(self.metricsPort) || p.port != self.metricsPort) && self.ports.exists_one(q, q.port == p.port)))";
 /// No more trainers at the same time than there are.
 pub const PARALLELISM: &str = "!has(self.parallelism) || (has(self.completions) && self.parallelism <= self.completions) || self.parallelism == 1";
 /// What to write instead of an invalid key.

@@ -22,7 +22,6 @@ const DEFAULTED: &[&str] = &[
     "spec.serviceAccount",
     "spec.sessionAffinity",
     "spec.strategy",
-    "spec.type",
     "containers.terminationMessagePath",
     "containers.terminationMessagePolicy",
     "httpGet.scheme",

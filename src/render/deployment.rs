@@ -16,7 +16,7 @@ use super::{
     pod::{self, Access, Main, Spread},
 };
 use crate::{
-    api::{RolloutStrategy, VERSION_LABEL, Version},
+    api::{RolloutStrategy, Serving, VERSION_LABEL, Version},
     kinds::Kind,
     model::Model,
 };
@@ -25,8 +25,15 @@ use crate::{
 pub const COMPONENT: &str = "serving";
 /// Name of the container.
 pub const CONTAINER: &str = "server";
-/// Name of the container's port.
+/// Name of the port of the requests.
 pub const PORT_NAME: &str = "http";
+/// Name of the port of the metrics, if it is another one.
+const METRICS_PORT: &str = "metrics";
+
+/// Name of the port that is scraped.
+pub fn scraped_port(serving: &Serving) -> &'static str {
+    if serving.metrics_port.is_some() { METRICS_PORT } else { PORT_NAME }
+}
 
 /// Seconds between two startup probes. Short, because a new server may be needed at once and should not wait for its probe.
 const STARTUP_PERIOD_SECONDS: i32 = 1;
@@ -89,6 +96,13 @@ fn template(model: &Model, version: &Version) -> PodTemplateSpec {
 
 fn container(model: &Model, version: &Version) -> Container {
     let serving = &model.serving;
+    let ports =
+        std::iter::once((PORT_NAME, serving.port)).chain(further_ports(serving)).map(|(name, port)| ContainerPort {
+            name: Some(name.into()),
+            container_port: port,
+            protocol: Some("TCP".into()),
+            ..ContainerPort::default()
+        });
     let contract = vec![
         ("RECOMMENDER_VERSION", version.id.clone()),
         ("RECOMMENDER_MODEL_URI", version.uri.clone()),
@@ -106,18 +120,19 @@ fn container(model: &Model, version: &Version) -> Container {
         pod: &serving.pod,
     };
     Container {
-        ports: Some(vec![ContainerPort {
-            name: Some(PORT_NAME.into()),
-            container_port: serving.port,
-            protocol: Some("TCP".into()),
-            ..ContainerPort::default()
-        }]),
+        ports: Some(ports.collect()),
         startup_probe: Some(startup_probe(model)),
         readiness_probe: Some(readiness_probe(model)),
         liveness_probe: Some(liveness_probe()),
         lifecycle: drain(serving.drain_seconds),
         ..main.container(model)
     }
+}
+
+/// Names and numbers of the ports other than that of the requests.
+pub fn further_ports(serving: &Serving) -> impl Iterator<Item = (&str, i32)> {
+    let metrics = serving.metrics_port.map(|port| (METRICS_PORT, port));
+    metrics.into_iter().chain(serving.ports.iter().map(|port| (port.name.as_str(), port.port)))
 }
 
 /// Keeps a server answering after its removal from the Service, so that no request is sent to a closed port.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::{
     child::{self, Child},
-    deployment::{COMPONENT, PORT_NAME},
+    deployment::{self, COMPONENT},
     worker::METRICS_PORT,
 };
 use crate::{
@@ -33,7 +33,13 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
             match_labels: Some(child::selector(identity, COMPONENT)),
             ..LabelSelector::default()
         },
-        endpoints: vec![endpoint(identity, PORT_NAME, &monitoring.metrics.path, scrapes::of_servers(model), COMPONENT)],
+        endpoints: vec![endpoint(
+            identity,
+            deployment::scraped_port(&model.serving),
+            &monitoring.metrics.path,
+            scrapes::of_servers(model),
+            COMPONENT,
+        )],
         target_labels: Vec::new(),
     };
     let metadata = meta(identity, monitoring, identity.base.clone(), COMPONENT);

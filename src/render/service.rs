@@ -7,10 +7,11 @@ use k8s_openapi::{
 
 use super::{
     child::{self, Child},
-    deployment::{COMPONENT, PORT_NAME},
+    deployment::{self, COMPONENT, PORT_NAME},
     job,
 };
 use crate::{
+    api::ServiceType,
     kinds::Kind,
     model::{Model, names},
 };
@@ -34,18 +35,25 @@ pub fn of_trainers(model: &Model) -> Option<Child> {
 
 pub fn render(model: &Model) -> Child {
     let identity = &model.identity;
-    let port = ServicePort {
-        name: Some(PORT_NAME.into()),
-        port: PORT,
-        target_port: Some(IntOrString::String(PORT_NAME.into())),
+    let settings = model.serving.service.clone().unwrap_or_default();
+    let further = deployment::further_ports(&model.serving);
+    let ports = std::iter::once((PORT_NAME, PORT)).chain(further).map(|(name, port)| ServicePort {
+        name: Some(name.into()),
+        port,
+        target_port: Some(IntOrString::String(name.into())),
         protocol: Some("TCP".into()),
         ..ServicePort::default()
-    };
+    });
     let spec = ServiceSpec {
         selector: Some(child::traffic_selector(identity)),
-        ports: Some(vec![port]),
+        ports: Some(ports.collect()),
+        cluster_ip: settings.headless.then(|| "None".into()),
+        // ClusterIP is the default.
+        type_: (settings.type_ != ServiceType::ClusterIP).then(|| settings.type_.as_str().into()),
         ..ServiceSpec::default()
     };
-    let metadata = child::meta(identity, identity.base.clone(), COMPONENT);
+    let mut metadata = child::meta(identity, identity.base.clone(), COMPONENT);
+    child::add(&mut metadata.labels, &settings.labels);
+    metadata.annotations = (!settings.annotations.is_empty()).then_some(settings.annotations);
     Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None })
 }

@@ -43,7 +43,7 @@ pub struct Monitoring {
 pub struct Metrics {
     /// The metric names of the server. Recording rules map them to the canonical series.
     pub profile: MetricProfile,
-    /// HTTP path of the metrics on the serving port.
+    /// HTTP path of the metrics, on serving.metricsPort or else the serving port.
     #[serde(default = "default_metrics_path")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]

@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Autoscaling, EnvVar, Pod, Resources};
@@ -12,7 +15,9 @@ use crate::api::rules;
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
         .message("set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load"),
     validation = Rule::new(rules::CPU_REQUESTED)
-        .message("autoscaling on CPU is relative to the request: set resources.requests.cpu")
+        .message("autoscaling on CPU is relative to the request: set resources.requests.cpu"),
+    validation = Rule::new(rules::PORTS_APART)
+        .message("port, metricsPort and ports must have different numbers, and 80 is that of the Service")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Serving {
@@ -33,6 +38,21 @@ pub struct Serving {
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
+    /// Further ports the server listens on. The Service exposes them under the same numbers and names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()])
+    )]
+    pub ports: Vec<ServerPort>,
+    /// Port of the server's metrics, if it is not that of its requests. The Service exposes it under the same number, named
+    /// metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub metrics_port: Option<i32>,
+    /// Settings of the Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSettings>,
     /// Environment variables of the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -74,6 +94,80 @@ pub struct Serving {
     /// How many servers may be evicted at once, for example when nodes are drained. Default: one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,
+}
+
+/// A further port of the servers.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerPort {
+    /// Name of the port.
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(
+        validation = Rule::new(rules::LABEL_NAME)
+            .message("write lower case letters, digits and -, with a letter at the beginning"),
+        validation = Rule::new("!(self in ['http', 'metrics'])")
+            .message("http and metrics are the ports of port and metricsPort: choose another name")
+    )]
+    pub name: String,
+    /// Its number.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+}
+
+/// Settings of the Service.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = Rule::new("!self.headless || self.type == 'ClusterIP'")
+    .message("a headless Service has the type ClusterIP: remove type or headless"))]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceSettings {
+    /// Where the Service can be reached: within the cluster (ClusterIP), also by a port of every node (NodePort), or also by
+    /// a load balancer of the cloud (LoadBalancer).
+    #[serde(default, rename = "type")]
+    pub type_: ServiceType,
+    /// Without an address of its own: its name resolves to the addresses of the ready servers, for clients that balance
+    /// their requests themselves, as with gRPC. Decided when the Service is created: to change it, delete the Service.
+    #[serde(default)]
+    pub headless: bool,
+    /// Labels added to the Service.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
+    #[x_kube(
+        validation = Rule::new(rules::FREE_KEYS).message(rules::FREE_KEYS_MESSAGE),
+        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE),
+        validation = Rule::new(rules::LABEL_VALUES).message(rules::LABEL_VALUES_MESSAGE)
+    )]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations added to the Service, for example those of the cloud for its load balancer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
+    #[x_kube(
+        validation = Rule::new(rules::FREE_KEYS).message(rules::FREE_KEYS_MESSAGE),
+        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE)
+    )]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Where a Service can be reached.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ServiceType {
+    /// Within the cluster.
+    #[default]
+    ClusterIP,
+    /// Also by a port of every node.
+    NodePort,
+    /// Also by a load balancer of the cloud.
+    LoadBalancer,
+}
+
+impl ServiceType {
+    /// The value of the field `spec.type` of a Service.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterIP => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
 }
 
 /// How servers are replaced, as in a Deployment. By default new ones are started beside the earlier ones, which are kept until as
