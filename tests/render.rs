@@ -464,3 +464,49 @@ fn the_service_is_of_the_type_of_the_spec_and_labels_of_the_operator_stay() {
     let spec = &of_kind(&headless, Kind::Service)["spec"];
     assert_eq!((&spec["clusterIP"], &spec["type"]), (&json!("None"), &Value::Null));
 }
+
+/// The container of the servers and the volumes of their pods, and the URI of the first version.
+fn with_artifacts(artifacts: Value) -> (Value, Value, String) {
+    let model = model("minimal.yaml", |object| object["spec"]["artifacts"] = artifacts.clone());
+    let children = children(&model);
+    let pod = &of_kind(&children, Kind::Deployment)["spec"]["template"]["spec"];
+    let container = pod["containers"][0].clone();
+    let uri = variable(&container, "RECOMMENDER_MODEL_URI")["value"].as_str().expect("a URI").to_owned();
+    (container, pod["volumes"].clone(), uri)
+}
+
+fn variable(container: &Value, name: &str) -> Value {
+    let env = container["env"].as_array().expect("a list");
+    env.iter().find(|variable| variable["name"] == name).cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_bucket_needs_no_secret_and_has_certificates_of_its_own() {
+    let ca = json!({"configMapKeyRef": {"name": "company-ca", "key": "ca.pem"}});
+    let (container, volumes, _) = with_artifacts(json!({"s3": {"uri": "s3://models", "ca": ca, "pathStyle": true}}));
+    assert_eq!(variable(&container, "AWS_ACCESS_KEY_ID"), Value::Null);
+    assert_eq!(variable(&container, "RECOMMENDER_S3_PATH_STYLE")["value"], "true");
+    let mount = container["volumeMounts"].as_array().expect("mounts").last().expect("a mount").clone();
+    let file = format!("{}/ca.crt", mount["mountPath"].as_str().expect("a path"));
+    assert_eq!(variable(&container, "AWS_CA_BUNDLE")["value"], file);
+    let volume = volumes.as_array().expect("volumes").last().expect("a volume").clone();
+    assert_eq!((&volume["name"], &volume["configMap"]["name"]), (&mount["name"], &json!("company-ca")));
+    assert_eq!(volume["configMap"]["items"], json!([{"key": "ca.pem", "path": "ca.crt"}]));
+
+    let temporary = json!({"s3": {"uri": "s3://models", "credentialsSecret": {"name": "sts"}, "sessionToken": true}});
+    let token = variable(&with_artifacts(temporary).0, "AWS_SESSION_TOKEN");
+    assert_eq!(token["valueFrom"]["secretKeyRef"], json!({"name": "sts", "key": "AWS_SESSION_TOKEN"}));
+}
+
+#[test]
+fn versions_in_other_clouds_are_below_their_uri_and_need_nothing_else() {
+    for (artifacts, start) in [
+        (json!({"gcs": {"uri": "gs://models/packages/"}}), "gs://models/packages/default/minimal/full-"),
+        (json!({"azure": {"uri": "az://models"}}), "az://models/default/minimal/full-"),
+    ] {
+        let (container, volumes, uri) = with_artifacts(artifacts);
+        assert!(uri.starts_with(start), "{uri}");
+        assert!(!container["env"].to_string().contains("AWS_"));
+        assert_eq!(volumes.as_array().map(Vec::len), Some(1), "only /tmp");
+    }
+}

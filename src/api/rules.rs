@@ -6,6 +6,13 @@
 
 /// An S3 bucket with an optional prefix.
 pub const S3_URI: &str = r#"self.matches("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?$")"#;
+/// Exactly one kind of storage.
+pub const ONE_STORE: &str =
+    "[has(self.s3), has(self.gcs), has(self.azure), has(self.persistentVolumeClaim)].filter(set, set).size() == 1";
+/// A bucket of Google Cloud Storage with an optional prefix.
+pub const GCS_URI: &str = r"self.uri.matches('^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9!_.*()-]+)*/?$')";
+/// A container of Azure Blob Storage with an optional prefix.
+pub const AZURE_URI: &str = r"self.uri.matches('^(abfss?://[a-z0-9-]{3,63}@[a-z0-9]{3,24}[.][a-z0-9.-]+|az://[a-z0-9-]{3,63})(/[A-Za-z0-9!_.*()-]+)*/?$')";
 /// A URL without a path.
 pub const URL: &str = "self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$')";
 /// The name of a Kubernetes object.

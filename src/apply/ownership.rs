@@ -22,6 +22,8 @@ const DEFAULTED: &[&str] = &[
     "spec.serviceAccount",
     "spec.sessionAffinity",
     "spec.strategy",
+    "configMap.defaultMode",
+    "secret.defaultMode",
     "containers.terminationMessagePath",
     "containers.terminationMessagePolicy",
     "httpGet.scheme",

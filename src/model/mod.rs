@@ -17,7 +17,7 @@ pub use workload::{Scaling, Workload};
 use crate::{
     api::{
         Artifacts, Dependency, KafkaExporter, Monitoring, PvcArtifacts, RecommenderModel, RecommenderModelSpec,
-        S3Artifacts, Serving, TRAIN_ANNOTATION, Training, Worker,
+        S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
     },
     monitoring::expression,
     training::Schedule,
@@ -85,8 +85,10 @@ impl Identity {
 /// Where versions are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArtifactStore {
-    /// A bucket.
+    /// A bucket behind the S3 API.
     S3(S3Artifacts),
+    /// A bucket or container of another cloud, by its URI. Pods have their rights from their ServiceAccount.
+    Cloud(String),
     /// A volume, mounted at [`ArtifactStore::MOUNT`].
     Volume(PvcArtifacts),
 }
@@ -100,6 +102,7 @@ impl ArtifactStore {
     pub fn base_uri(&self, identity: &Identity) -> String {
         let root = match self {
             Self::S3(s3) => s3.uri.trim_end_matches('/').to_owned(),
+            Self::Cloud(uri) => uri.trim_end_matches('/').to_owned(),
             Self::Volume(_) => format!("file://{}", Self::MOUNT),
         };
         format!("{root}/{}/{}", identity.namespace, identity.name)
@@ -166,12 +169,20 @@ impl Model {
 }
 
 fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, Problem> {
-    match (&artifacts.s3, &artifacts.persistent_volume_claim) {
-        (Some(s3), None) => Ok(ArtifactStore::S3(s3.clone())),
-        (None, Some(claim)) => Ok(ArtifactStore::Volume(claim.clone())),
-        _ => {
-            Err(Problem { field: "spec.artifacts", message: "set exactly one of s3 and persistentVolumeClaim".into() })
-        }
+    let cloud = |cloud: &Option<StorageUri>| cloud.as_ref().map(|cloud| ArtifactStore::Cloud(cloud.uri.clone()));
+    let stores = [
+        artifacts.s3.clone().map(ArtifactStore::S3),
+        cloud(&artifacts.gcs),
+        cloud(&artifacts.azure),
+        artifacts.persistent_volume_claim.clone().map(ArtifactStore::Volume),
+    ];
+    let mut stores = stores.into_iter().flatten();
+    match (stores.next(), stores.next()) {
+        (Some(store), None) => Ok(store),
+        _ => Err(Problem {
+            field: "spec.artifacts",
+            message: "set exactly one of s3, gcs, azure and persistentVolumeClaim".into(),
+        }),
     }
 }
 

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        ConfigMapKeySelector, Container, EmptyDirVolumeSource, EnvVar as PodEnvVar, EnvVarSource as PodEnvVarSource,
-        LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, ResourceRequirements,
-        SecretKeySelector, Volume, VolumeMount,
+        ConfigMapKeySelector, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar as PodEnvVar,
+        EnvVarSource as PodEnvVarSource, KeyToPath, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec,
+        PodTemplateSpec, ResourceRequirements, SecretKeySelector, SecretVolumeSource, Volume, VolumeMount,
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::child;
 use crate::{
-    api::{EnvVar, EnvVarSource, KeyReference, MODEL_NAME_ANNOTATION, Pod, Resources},
+    api::{CaBundle, EnvVar, EnvVarSource, KeyReference, MODEL_NAME_ANNOTATION, Pod, Resources},
     model::{ArtifactStore, Model},
 };
 
@@ -26,6 +26,13 @@ use crate::{
 const ARTIFACTS: &str = "artifacts";
 /// Name of the volume for /tmp.
 const TMP: &str = "tmp";
+
+/// Name of the volume with the certificates of the storage's authorities.
+const CA: &str = "artifacts-ca";
+/// Where it is mounted.
+const CA_MOUNT: &str = "/etc/recommender/artifacts-ca";
+/// Name of the file in it.
+const CA_FILE: &str = "ca.crt";
 
 /// Whether a pod may write to the artifact volume.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +120,7 @@ fn spec(model: &Model, pod: &Pod, container: Container) -> PodSpec {
             ..Volume::default()
         });
     }
+    volumes.extend(ca(&model.artifacts).map(ca_volume));
     let secrets = model.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
     PodSpec {
         containers: vec![container],
@@ -138,7 +146,33 @@ fn same_list<T: Serialize, U: DeserializeOwned + Default>(ours: &[T]) -> Option<
     (!ours.is_empty()).then(|| ours.iter().map(same).collect())
 }
 
-/// The volume mounts of /tmp and the artifacts.
+fn ca(store: &ArtifactStore) -> Option<&CaBundle> {
+    match store {
+        ArtifactStore::S3(s3) => s3.ca.as_ref(),
+        ArtifactStore::Cloud(_) | ArtifactStore::Volume(_) => None,
+    }
+}
+
+fn ca_volume(ca: &CaBundle) -> Volume {
+    let items =
+        |of: &KeyReference| Some(vec![KeyToPath { key: of.key.clone(), path: CA_FILE.into(), ..KeyToPath::default() }]);
+    Volume {
+        name: CA.into(),
+        config_map: ca.config_map_key_ref.as_ref().map(|reference| ConfigMapVolumeSource {
+            name: reference.name.clone(),
+            items: items(reference),
+            ..ConfigMapVolumeSource::default()
+        }),
+        secret: ca.secret_key_ref.as_ref().map(|reference| SecretVolumeSource {
+            secret_name: Some(reference.name.clone()),
+            items: items(reference),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// The volume mounts of /tmp, the artifacts and the certificates for their storage.
 fn mounts(model: &Model, access: Access) -> Vec<VolumeMount> {
     let mut mounts = vec![VolumeMount { name: TMP.into(), mount_path: "/tmp".into(), ..VolumeMount::default() }];
     if let ArtifactStore::Volume(_) = model.artifacts {
@@ -149,6 +183,12 @@ fn mounts(model: &Model, access: Access) -> Vec<VolumeMount> {
             ..VolumeMount::default()
         });
     }
+    mounts.extend(ca(&model.artifacts).map(|_| VolumeMount {
+        name: CA.into(),
+        mount_path: CA_MOUNT.into(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }));
     mounts
 }
 
@@ -157,12 +197,17 @@ fn mounts(model: &Model, access: Access) -> Vec<VolumeMount> {
 fn env(model: &Model, contract: &[(&str, String)], user: &[EnvVar]) -> Vec<PodEnvVar> {
     let mut env: Vec<PodEnvVar> = contract.iter().map(|(name, value)| plain(name, value.clone())).collect();
     if let ArtifactStore::S3(s3) = &model.artifacts {
-        for key in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-            let reference = KeyReference { name: s3.credentials_secret.name.clone(), key: key.into() };
+        let token = s3.session_token.then_some("AWS_SESSION_TOKEN");
+        let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].into_iter().chain(token);
+        for (secret, key) in s3.credentials_secret.iter().flat_map(|secret| keys.clone().map(move |key| (secret, key)))
+        {
+            let reference = KeyReference { name: secret.name.clone(), key: key.into() };
             env.push(from_source(key, &EnvVarSource { secret_key_ref: Some(reference), config_map_key_ref: None }));
         }
         env.extend(s3.endpoint.clone().map(|endpoint| plain("AWS_ENDPOINT_URL", endpoint)));
         env.extend(s3.region.clone().map(|region| plain("AWS_REGION", region)));
+        env.extend(s3.ca.as_ref().map(|_| plain("AWS_CA_BUNDLE", format!("{CA_MOUNT}/{CA_FILE}"))));
+        env.extend(s3.path_style.then(|| plain("RECOMMENDER_S3_PATH_STYLE", "true".into())));
     }
     // The user's value takes precedence over ours for the bucket. Names of the contract are refused by the schema.
     env.retain(|ours| !user.iter().any(|theirs| theirs.name == ours.name));
