@@ -169,7 +169,7 @@ async fn set_secret(bed: &Bed, secret_access_key: &str) -> Result<()> {
 
 /// The run waits for the Secret, and continues by itself once it exists.
 async fn a_missing_secret_is_reported(bed: &Bed) -> Result<()> {
-    let missing = format!("secret \"{SECRET}\" not found");
+    let missing = format!("secret '{SECRET}' not found");
     let reported = bed
         .until(NAME, "reports the missing secret", |model| {
             has_message(model, "TrainingReady", "TrainingBlocked", &missing)
