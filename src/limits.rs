@@ -3,11 +3,11 @@
 //!
 //! | Signals | Desired bounds and metric |
 //! |---|---|
-//! | CPU only | bounds of the spec, CPU |
-//! | latency or lag, and CPU | from the decision to the maximum of the spec, CPU |
+//! | CPU or memory only | bounds of the spec, CPU or memory |
+//! | latency or lag, and CPU or memory | from the decision to the maximum of the spec, CPU or memory |
 //! | latency or lag | exactly the decision |
 //! | latency, if its metrics are missing or the servers overloaded | from the decision to the maximum of the spec, CPU (1) |
-//! | latency or lag, advisory | as without latency and lag; no autoscaler without a CPU target |
+//! | latency or lag, advisory | as without latency and lag; no autoscaler without a target for CPU or memory |
 //!
 //! (1) The CPU target is near the CPU limit, see [`Scaling::backstop`].
 //!
@@ -35,8 +35,10 @@ pub struct Limits {
     pub min: i32,
     /// Maximum number of replicas.
     pub max: i32,
-    /// CPU target that it follows between them, in per cent of the request.
+    /// CPU utilization that it keeps between them, in per cent of the request.
     pub cpu: Option<i32>,
+    /// Memory utilization that it keeps between them, in per cent of the request.
+    pub memory: Option<i32>,
 }
 
 /// Whether a decision was made without its signals, so that the autoscaler may add replicas on CPU use.
@@ -47,13 +49,15 @@ pub fn is_open(decided: &ScalingStatus) -> bool {
 /// The limits of a workload's autoscaler; `None` if it needs none. `decided`: the replicas decided on latency or lag; before
 /// the first decision, the current replicas. `open`: whether it may add replicas on CPU use, because the signals are missing.
 pub fn limits(scaling: &Scaling, decided: Option<i32>, open: bool) -> Option<Limits> {
-    let (min, max, cpu) = (scaling.min.max(1), scaling.max, scaling.cpu_target(open));
+    let (cpu, memory) = (scaling.cpu_target(open), scaling.memory);
+    let has_targets = cpu.is_some() || memory.is_some();
+    let (min, max) = (scaling.min.max(1), scaling.max);
     if !scaling.is_acted_on() {
-        return cpu.is_some().then_some(Limits { min, max, cpu });
+        return has_targets.then_some(Limits { min, max, cpu, memory });
     }
     // 0 replicas are set by the operator itself: an autoscaler is disabled while there are none.
     let decided = decided.unwrap_or(scaling.min).clamp(min, max);
-    Some(Limits { min: decided, max: if cpu.is_some() { max } else { decided }, cpu })
+    Some(Limits { min: decided, max: if has_targets { max } else { decided }, cpu, memory })
 }
 
 /// The replicas that an autoscaled Deployment is created with: those decided last, if it had existed before.
@@ -111,6 +115,7 @@ mod tests {
             min,
             max: 10,
             cpu,
+            memory: None,
             latency: Some(latency),
             requests_per_replica: None,
             headroom: crate::api::Headroom::Balanced,

@@ -237,7 +237,7 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
     let children = render::children(&model, &decided);
     let named = |child: &&render::Child| child.kind == Kind::HorizontalPodAutoscaler && child.name == EVENTS;
     let spec = &children.iter().find(named)?.object["spec"];
-    let cpu = spec["metrics"][0]["resource"]["target"]["averageUtilization"].as_i64();
+    let cpu = spec["metrics"][0]["containerResource"]["target"]["averageUtilization"].as_i64();
     Some((spec["minReplicas"].as_i64()?, spec["maxReplicas"].as_i64()?, cpu))
 }
 
@@ -509,4 +509,31 @@ fn versions_in_other_clouds_are_below_their_uri_and_need_nothing_else() {
         assert!(!container["env"].to_string().contains("AWS_"));
         assert_eq!(volumes.as_array().map(Vec::len), Some(1), "only /tmp");
     }
+}
+
+#[test]
+fn an_autoscaler_measures_our_own_container_alone_and_memory_if_asked_for() {
+    let model = model("workers.yaml", |object| {
+        let memory = json!({"maxReplicas": 3, "memory": {"targetUtilizationPercent": 80}});
+        object["spec"]["serving"].as_object_mut().expect("an object").remove("replicas");
+        object["spec"]["serving"]["autoscaling"] = memory.clone();
+        object["spec"]["serving"]["resources"] = json!({"requests": {"memory": "1Gi"}});
+        object["spec"]["workers"][0]["autoscaling"] = memory;
+        object["spec"]["workers"][0]["autoscaling"]["cpu"] = json!({});
+        object["spec"]["workers"][0]["resources"] = json!({"requests": {"cpu": "1", "memory": "1Gi"}});
+    });
+    let children = children(&model);
+    let metrics = |name: &str| -> Vec<(String, String)> {
+        let is_it = |child: &&render::Child| child.kind == Kind::HorizontalPodAutoscaler && child.name == name;
+        let metrics = &children.iter().find(is_it).expect("an autoscaler").object["spec"]["metrics"];
+        let of = |metric: &Value, field: &str| metric["containerResource"][field].as_str().expect("a text").to_owned();
+        metrics
+            .as_array()
+            .expect("metrics")
+            .iter()
+            .map(|metric| (of(metric, "name"), of(metric, "container")))
+            .collect()
+    };
+    assert_eq!(metrics("shop-serving"), [("memory".into(), "server".into())]);
+    assert_eq!(metrics(EVENTS), [("cpu".into(), "worker".into()), ("memory".into(), "worker".into())]);
 }

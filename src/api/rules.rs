@@ -87,12 +87,19 @@ pub const ONE_DEPENDENCY: &str = "[has(self.kafka), has(self.rabbitmq), has(self
     has(self.flink), has(self.custom)].filter(set, set).size() == 1";
 /// Scaling on CPU requires a CPU request, because the target is relative to it. Without any signal, CPU is the default.
 pub const CPU_REQUESTED: &str = "!has(self.autoscaling) || \
-    (!has(self.autoscaling.cpu) && (has(self.autoscaling.latency) || has(self.autoscaling.lag))) || \
+    (!has(self.autoscaling.cpu) && \
+    (has(self.autoscaling.latency) || has(self.autoscaling.lag) || has(self.autoscaling.memory))) || \
     (has(self.resources) && has(self.resources.requests) && 'cpu' in self.resources.requests)";
 /// The same for a worker.
 pub const WORKER_CPU_REQUESTED: &str = "!has(self.autoscaling) || \
-    (!has(self.autoscaling.cpu) && has(self.autoscaling.lag)) || \
+    (!has(self.autoscaling.cpu) && (has(self.autoscaling.lag) || has(self.autoscaling.memory))) || \
     (has(self.resources) && has(self.resources.requests) && 'cpu' in self.resources.requests)";
+/// Scaling on memory requires a memory request.
+pub const MEMORY_REQUESTED: &str = "!has(self.autoscaling) || !has(self.autoscaling.memory) || \
+    (has(self.resources) && has(self.resources.requests) && 'memory' in self.resources.requests)";
+/// What to write instead.
+pub const MEMORY_REQUESTED_MESSAGE: &str =
+    "autoscaling on memory is relative to the request: set resources.requests.memory";
 /// Scaling on latency or lag requires monitoring, which records these signals.
 pub const SCALING_MONITORED: &str = "has(self.monitoring) || \
     ((!has(self.serving.autoscaling) || (!has(self.serving.autoscaling.latency) && !has(self.serving.autoscaling.lag))) && \

@@ -80,6 +80,7 @@ fn cpu_is_a_target_if_it_is_set_or_if_there_is_no_other_signal() {
         (json!({"maxReplicas": 9}), Some(70)),
         (json!({"maxReplicas": 9, "cpu": {}}), Some(70)),
         (json!({"maxReplicas": 9, "cpu": cpu}), Some(60)),
+        (json!({"maxReplicas": 9, "memory": {}}), None),
         (json!({"maxReplicas": 9, "latency": latency}), None),
         (json!({"maxReplicas": 9, "lag": lag}), None),
         (json!({"maxReplicas": 9, "latency": latency, "cpu": cpu}), Some(60)),

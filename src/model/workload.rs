@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::names;
 use crate::{
     api::{
-        Autoscaling, CpuTarget, Headroom, LagTarget, LatencyTarget, Resources, ScalingBehavior, Serving, Worker,
-        WorkerAutoscaling,
+        Autoscaling, Headroom, LagTarget, LatencyTarget, Resources, ScalingBehavior, Serving, UtilizationTarget,
+        Worker, WorkerAutoscaling,
     },
     cores, monitoring,
 };
@@ -37,6 +37,8 @@ pub struct Scaling {
     pub max: i32,
     /// Target CPU utilization, in per cent of the request.
     pub cpu: Option<i32>,
+    /// Target memory utilization, in per cent of the request.
+    pub memory: Option<i32>,
     /// Latency target.
     pub latency: Option<LatencyTarget>,
     /// Expected capacity of one replica, in requests per second.
@@ -73,6 +75,11 @@ impl Scaling {
     /// Whether the operator's decision is applied to the bounds of the autoscaler.
     pub const fn is_acted_on(&self) -> bool {
         self.is_decided() && !self.advisory
+    }
+
+    /// Whether the autoscaler follows the use of CPU or memory, also while nothing is open.
+    pub const fn follows_use(&self) -> bool {
+        self.cpu.is_some() || self.memory.is_some()
     }
 
     /// Target CPU utilization of the autoscaler, in per cent of the request. `open`: whether it may add replicas on CPU
@@ -125,7 +132,8 @@ impl From<&Autoscaling> for Scaling {
         Self {
             min: desired.min_replicas,
             max: desired.max_replicas,
-            cpu: cpu(desired.cpu.as_ref(), signals),
+            cpu: cpu(desired.cpu.as_ref(), signals || desired.memory.is_some()),
+            memory: desired.memory.as_ref().map(|target| target.target_utilization_percent),
             latency: desired.latency.clone(),
             requests_per_replica: desired.requests_per_replica,
             headroom: desired.headroom,
@@ -143,7 +151,8 @@ impl From<&WorkerAutoscaling> for Scaling {
         Self {
             min: desired.min_replicas,
             max: desired.max_replicas,
-            cpu: cpu(desired.cpu.as_ref(), desired.lag.is_some()),
+            cpu: cpu(desired.cpu.as_ref(), desired.lag.is_some() || desired.memory.is_some()),
+            memory: desired.memory.as_ref().map(|target| target.target_utilization_percent),
             latency: None,
             requests_per_replica: None,
             headroom: Headroom::default(),
@@ -167,7 +176,7 @@ fn backstop(resources: &Resources) -> Option<i32> {
 }
 
 /// The CPU target. Without any other signal, the default CPU target applies.
-fn cpu(target: Option<&CpuTarget>, signals: bool) -> Option<i32> {
-    let default = (!signals).then(CpuTarget::default);
+fn cpu(target: Option<&UtilizationTarget>, signals: bool) -> Option<i32> {
+    let default = (!signals).then(UtilizationTarget::default);
     target.cloned().or(default).map(|target| target.target_utilization_percent)
 }

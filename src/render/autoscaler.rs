@@ -1,11 +1,14 @@
-//! The HorizontalPodAutoscaler of a Deployment. Its bounds and its CPU target are decided in [`crate::limits`].
+//! The HorizontalPodAutoscaler of a Deployment. Its bounds and its targets are decided in [`crate::limits`].
 
 use k8s_openapi::api::autoscaling::v2::{
-    CrossVersionObjectReference, HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscaler,
-    HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget, ResourceMetricSource,
+    ContainerResourceMetricSource, CrossVersionObjectReference, HPAScalingPolicy, HPAScalingRules,
+    HorizontalPodAutoscaler, HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
 };
 
-use super::child::{self, Child};
+use super::{
+    SERVER_CONTAINER, WORKER_CONTAINER,
+    child::{self, Child},
+};
 use crate::{
     api::{ScalingPolicyType, ScalingRules, SelectPolicy},
     kinds::Kind,
@@ -15,11 +18,17 @@ use crate::{
 
 /// The autoscaler with these limits.
 pub fn render(identity: &Identity, workload: &Workload, scaling: &Scaling, limits: Limits) -> Child {
+    let container = if workload.is_serving() { SERVER_CONTAINER } else { WORKER_CONTAINER };
+    let targets = [("cpu", limits.cpu), ("memory", limits.memory)];
+    let metrics: Vec<_> = targets
+        .into_iter()
+        .filter_map(|(resource, percent)| Some(utilization(resource, container, percent?)))
+        .collect();
     let spec = HorizontalPodAutoscalerSpec {
         min_replicas: Some(limits.min),
         max_replicas: limits.max,
         // Without metrics the API server sets a default CPU target. With equal bounds it has no effect.
-        metrics: limits.cpu.map(|percent| vec![cpu(percent)]),
+        metrics: (!metrics.is_empty()).then_some(metrics),
         scale_target_ref: CrossVersionObjectReference {
             api_version: Some("apps/v1".into()),
             kind: "Deployment".into(),
@@ -35,11 +44,13 @@ pub fn render(identity: &Identity, workload: &Workload, scaling: &Scaling, limit
     Child::new(Kind::HorizontalPodAutoscaler, object)
 }
 
-fn cpu(percent: i32) -> MetricSpec {
+/// The mean use of a resource by our own container: a sidecar that requests none would otherwise stop the scaling.
+fn utilization(resource: &str, container: &str, percent: i32) -> MetricSpec {
     MetricSpec {
-        type_: "Resource".into(),
-        resource: Some(ResourceMetricSource {
-            name: "cpu".into(),
+        type_: "ContainerResource".into(),
+        container_resource: Some(ContainerResourceMetricSource {
+            container: container.into(),
+            name: resource.into(),
             target: MetricTarget {
                 type_: "Utilization".into(),
                 average_utilization: Some(percent),
@@ -67,6 +78,7 @@ fn rules(rules: &ScalingRules) -> HPAScalingRules {
             SelectPolicy::Disabled => "Disabled".into(),
         }),
         stabilization_window_seconds: rules.stabilization_window_seconds,
+        // Behind a feature gate that is off in Kubernetes 1.33 and 1.34, which drop the field.
         tolerance: None,
     }
 }

@@ -92,7 +92,7 @@ impl ScalingPlan {
         Some(Self {
             deployment: workload.deployment.clone(),
             acted_on: scaling.is_acted_on(),
-            exact: scaling.is_acted_on() && scaling.cpu.is_none(),
+            exact: scaling.is_acted_on() && !scaling.follows_use(),
             cores: cores::limit(model.serving.resources.as_ref()).filter(|_| workload.is_serving()),
             metrics: metrics(model).filter(|_| workload.is_serving()),
             startup: number(scaling.startup_seconds),

@@ -397,20 +397,32 @@ fn decided(scaling: &Scaling, reported: Option<&ScalingStatus>) -> ConditionValu
     if reported.reason == reasons::OVERLOADED || reasons::LIMITING_REASONS.contains(&reported.reason.as_str()) {
         return ConditionValue::yes(&reported.reason, &reported.message);
     }
-    let signals =
-        [("latency", scaling.latency.is_some()), ("lag", scaling.lag.is_some()), ("CPU use", scaling.cpu.is_some())];
-    let signals: Vec<_> = signals.iter().filter(|(_, followed)| *followed).map(|(name, _)| *name).collect();
     if scaling.advisory {
         return ConditionValue::yes(reasons::ADVISORY, "advisory: decisions on replicas are reported and not applied");
     }
-    ConditionValue::yes(reasons::AS_SPECIFIED, format!("the replicas follow the {}", signals.join(" and the ")))
+    ConditionValue::yes(reasons::AS_SPECIFIED, format!("the replicas follow the {}", signals(scaling)))
 }
 
-/// ScalingActive of a workload that scales on CPU use: what its autoscaler reports.
+/// What the replicas of a workload follow.
+fn signals(scaling: &Scaling) -> String {
+    let signals = [
+        ("latency", scaling.latency.is_some()),
+        ("lag", scaling.lag.is_some()),
+        ("CPU use", scaling.cpu.is_some()),
+        ("memory use", scaling.memory.is_some()),
+    ];
+    let followed: Vec<_> = signals.iter().filter(|(_, followed)| *followed).map(|(name, _)| *name).collect();
+    followed.join(" and the ")
+}
+
+/// ScalingActive of a workload that scales on its use of CPU or memory: what its autoscaler reports.
 fn by_autoscaler(inputs: &Inputs<'_>, workload: &Workload) -> ConditionValue {
     let autoscaler = inputs.children.autoscaler(&workload.deployment, inputs.uid());
     match autoscaler.and_then(|state| Some((state.created_at, state.active.as_ref()?))) {
-        Some((_, (true, _))) => ConditionValue::yes(reasons::AS_SPECIFIED, "the replicas follow the CPU use"),
+        Some((_, (true, _))) => {
+            let followed = workload.scaling.as_ref().map(signals).unwrap_or_default();
+            ConditionValue::yes(reasons::AS_SPECIFIED, format!("the replicas follow the {followed}"))
+        }
         Some((created_at, (false, message))) if inputs.now.duration_since(created_at) > FIRST_METRICS => {
             ConditionValue::no(reasons::NO_METRICS, message)
         }

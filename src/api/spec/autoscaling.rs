@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Bounds and signals of the servers' replicas. Without `cpu`, `latency` and `lag`, the target is 70 % of the requested CPU.
+/// Bounds and signals of the servers' replicas. Without `cpu`, `memory`, `latency` and `lag`, the target is 70 % of the requested CPU.
 /// With several signals, the one that needs the most replicas is used.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
@@ -32,7 +32,11 @@ pub struct Autoscaling {
     pub requests_per_replica: Option<i32>,
     /// Scales on the CPU use of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<CpuTarget>,
+    pub cpu: Option<UtilizationTarget>,
+    /// Scales on the memory use of the pods. Of use only if more pods need less memory each, as with caches by request; a
+    /// model needs the same in each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<UtilizationTarget>,
     /// Scales on a lag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<LagTarget>,
@@ -51,14 +55,15 @@ pub struct Autoscaling {
     pub advisory: bool,
 }
 
-/// Bounds and signals of a worker's replicas. Without `cpu` and `lag`, the target is 70 % of the requested CPU.
+/// Bounds and signals of a worker's replicas. Without `cpu`, `memory` and `lag`, the target is 70 % of the requested CPU.
 // It is within a list, so the API server sets no defaults, and rules must not rely on them.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
     validation = Rule::new("!has(self.minReplicas) || self.minReplicas <= self.maxReplicas")
         .message("minReplicas must not be above maxReplicas"),
-    validation = Rule::new("!has(self.minReplicas) || self.minReplicas > 0 || (has(self.lag) && !has(self.cpu))")
-        .message("scaling to zero follows a lag alone: set lag and remove cpu, or set minReplicas to 1")
+    validation = Rule::new("!has(self.minReplicas) || self.minReplicas > 0 || \
+        (has(self.lag) && !has(self.cpu) && !has(self.memory))")
+        .message("scaling to zero follows a lag alone: set lag and remove cpu and memory, or set minReplicas to 1")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerAutoscaling {
@@ -74,7 +79,11 @@ pub struct WorkerAutoscaling {
     pub lag: Option<LagTarget>,
     /// Scales on the CPU use of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<CpuTarget>,
+    pub cpu: Option<UtilizationTarget>,
+    /// Scales on the memory use of the pods. Of use only if more pods need less memory each, as with caches by request; a
+    /// model needs the same in each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<UtilizationTarget>,
     /// Seconds from scaling up until the new replica is ready. Default: as measured on the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 7200))]
@@ -141,17 +150,17 @@ pub struct LagTarget {
     pub max_lag_messages: Option<i64>,
 }
 
-/// Target CPU utilization of the autoscaler.
+/// Target utilization of the autoscaler.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct CpuTarget {
-    /// Target for the mean CPU use of all pods, in per cent of resources.requests.cpu.
+pub struct UtilizationTarget {
+    /// Target for the mean use of all pods, in per cent of what resources.requests has. Sidecars do not count.
     #[serde(default = "default_cpu_target")]
     #[schemars(range(min = 1, max = 1000))]
     pub target_utilization_percent: i32,
 }
 
-impl Default for CpuTarget {
+impl Default for UtilizationTarget {
     fn default() -> Self {
         Self { target_utilization_percent: default_cpu_target() }
     }

@@ -16,6 +16,7 @@ use crate::api::rules;
         .message("set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load"),
     validation = Rule::new(rules::CPU_REQUESTED)
         .message("autoscaling on CPU is relative to the request: set resources.requests.cpu"),
+    validation = Rule::new(rules::MEMORY_REQUESTED).message(rules::MEMORY_REQUESTED_MESSAGE),
     validation = Rule::new(rules::PORTS_APART)
         .message("port, metricsPort and ports must have different numbers, and 80 is that of the Service")
 )]

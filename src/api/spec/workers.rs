@@ -10,7 +10,8 @@ use crate::api::rules;
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
         .message("set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load"),
     validation = Rule::new(rules::WORKER_CPU_REQUESTED)
-        .message("autoscaling on CPU is relative to the request: set resources.requests.cpu")
+        .message("autoscaling on CPU is relative to the request: set resources.requests.cpu"),
+    validation = Rule::new(rules::MEMORY_REQUESTED).message(rules::MEMORY_REQUESTED_MESSAGE)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
