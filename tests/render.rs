@@ -537,3 +537,39 @@ fn an_autoscaler_measures_our_own_container_alone_and_memory_if_asked_for() {
     assert_eq!(metrics("shop-serving"), [("memory".into(), "server".into())]);
     assert_eq!(metrics(EVENTS), [("cpu".into(), "worker".into()), ("memory".into(), "worker".into())]);
 }
+
+#[test]
+fn scrapes_are_made_as_the_spec_says_and_rules_evaluated_at_its_offset() {
+    let model = model("workers.yaml", |object| {
+        let monitoring = json!({"queryOffsetSeconds": 0, "scrape": {
+            "scheme": "Https", "tls": {"ca": {"configMapKeyRef": {"name": "ca", "key": "ca.crt"}}, "serverName": "shop"},
+            "bearerToken": {"name": "scrape", "key": "token"}, "sampleLimit": 5000,
+            "metricRelabelings": [{"action": "Drop", "regex": "go_.*"}, {"action": "LabelDrop", "regex": "pod_ip"}],
+        }});
+        merge(&mut object["spec"]["monitoring"], &monitoring);
+        object["spec"]["workers"][0]["metrics"] = json!({"port": 9100});
+    });
+    let children = children(&model);
+    for (kind, field) in [(Kind::ServiceMonitor, "endpoints"), (Kind::PodMonitor, "podMetricsEndpoints")] {
+        let spec = &of_kind(&children, kind)["spec"];
+        let endpoint = &spec[field][0];
+        assert_eq!((&endpoint["scheme"], &spec["sampleLimit"]), (&json!("https"), &json!(5000)));
+        assert_eq!(
+            endpoint["tlsConfig"],
+            json!({"ca": {"configMap": {"name": "ca", "key": "ca.crt"}}, "serverName": "shop"})
+        );
+        assert_eq!(
+            endpoint["authorization"],
+            json!({"type": "Bearer", "credentials": {"name": "scrape", "key": "token"}})
+        );
+        assert_eq!(
+            endpoint["metricRelabelings"],
+            json!([
+                {"action": "drop", "regex": "go_.*", "sourceLabels": ["__name__"]},
+                {"action": "labeldrop", "regex": "pod_ip"},
+            ])
+        );
+    }
+    let groups = of_kind(&children, Kind::PrometheusRule)["spec"]["groups"].as_array().expect("groups");
+    assert!(groups.iter().all(|group| group["query_offset"] == "0s"));
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Spec of a ServiceMonitor.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -25,6 +26,9 @@ pub struct ServiceMonitorSpec {
     /// Labels of the Service that become labels of the series.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_labels: Vec<String>,
+    /// Most series of a scrape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_limit: Option<i64>,
 }
 
 /// Spec of a PodMonitor.
@@ -43,6 +47,9 @@ pub struct PodMonitorSpec {
     pub selector: LabelSelector,
     /// Ports to scrape.
     pub pod_metrics_endpoints: Vec<Endpoint>,
+    /// Most series of a scrape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_limit: Option<i64>,
 }
 
 /// One port to scrape.
@@ -62,6 +69,18 @@ pub struct Endpoint {
     /// Rewrites of the target's labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relabelings: Vec<Relabeling>,
+    /// `https`; http without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<String>,
+    /// How certificates are verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_config: Option<Value>,
+    /// The token that scrapes send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Value>,
+    /// Which of the scraped series are stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metric_relabelings: Vec<Value>,
 }
 
 /// A rewrite of a target's labels: sets `target_label` to `replacement`.
@@ -101,6 +120,9 @@ pub struct RuleGroup {
     /// Time between evaluations, as in "15s".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
+    /// How far in the past the rules are evaluated, as in "0s".
+    #[serde(default, rename = "query_offset", skip_serializing_if = "Option::is_none")]
+    pub query_offset: Option<String>,
     /// The rules.
     pub rules: Vec<Rule>,
 }

@@ -49,6 +49,8 @@ pub struct Watched<'a> {
     pub dependencies: &'a [Dependency],
     /// The longest time between two runs of the training schedule in seconds, if there is a schedule.
     pub training_period_seconds: Option<i64>,
+    /// How far in the past the rules are evaluated, in seconds; None: as the ruler does by default.
+    pub query_offset_seconds: Option<i32>,
 }
 
 /// The part of an object that a series belongs to: the value of its label `workload`.
@@ -124,7 +126,12 @@ pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
         .into_iter()
         .filter(|(_, _, rules)| !rules.is_empty())
         .chain([(name, seconds, watching)])
-        .map(|(name, seconds, rules)| RuleGroup { name, interval: Some(format!("{seconds}s")), rules })
+        .map(|(name, seconds, rules)| RuleGroup {
+            name,
+            interval: Some(format!("{seconds}s")),
+            query_offset: watched.query_offset_seconds.map(|seconds| format!("{seconds}s")),
+            rules,
+        })
         .collect()
 }
 

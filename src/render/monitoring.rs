@@ -1,6 +1,7 @@
 //! The scrape configuration of the pods, and the rules over their metrics.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use serde_json::{Value, json};
 
 use super::{
     child::{self, Child},
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{
-        Monitoring, Worker,
+        MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
         monitoring_coreos::{
             Endpoint, PodMonitor, PodMonitorSpec, PrometheusRule, PrometheusRuleSpec, Relabeling, RuleGroup,
             ServiceMonitor, ServiceMonitorSpec,
@@ -34,13 +35,14 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
             ..LabelSelector::default()
         },
         endpoints: vec![endpoint(
-            identity,
+            model,
             deployment::scraped_port(&model.serving),
             &monitoring.metrics.path,
             scrapes::of_servers(model),
             COMPONENT,
         )],
         target_labels: Vec::new(),
+        sample_limit: sample_limit(monitoring),
     };
     let metadata = meta(identity, monitoring, identity.base.clone(), COMPONENT);
     Some(Child::new(Kind::ServiceMonitor, ServiceMonitor { metadata, spec }))
@@ -57,22 +59,60 @@ pub fn pod_monitor(model: &Model, worker: &Worker) -> Option<Child> {
             match_labels: Some(child::selector(identity, &workload.component)),
             ..LabelSelector::default()
         },
-        pod_metrics_endpoints: vec![endpoint(identity, METRICS_PORT, &metrics.path, seconds, &workload.name)],
+        pod_metrics_endpoints: vec![endpoint(model, METRICS_PORT, &metrics.path, seconds, &workload.name)],
+        sample_limit: sample_limit(monitoring),
     };
     let metadata = meta(identity, monitoring, workload.deployment, &workload.component);
     Some(Child::new(Kind::PodMonitor, PodMonitor { metadata, spec }))
 }
 
+fn sample_limit(monitoring: &Monitoring) -> Option<i64> {
+    monitoring.scrape.as_ref()?.sample_limit
+}
+
 /// The scrape endpoint of a port. Adds labels for object and workload to its series.
-fn endpoint(identity: &Identity, port: &str, path: &str, seconds: i32, workload: &str) -> Endpoint {
+fn endpoint(model: &Model, port: &str, path: &str, seconds: i32, workload: &str) -> Endpoint {
+    let scrape = model.monitoring.as_ref().and_then(|monitoring| monitoring.scrape.clone()).unwrap_or_default();
     Endpoint {
         port: port.into(),
         path: path.into(),
         interval: format!("{seconds}s"),
         scrape_timeout: format!("{}s", seconds.min(SCRAPE_TIMEOUT_SECONDS)),
         honor_labels: false,
-        relabelings: vec![label("recommender", &identity.name), label("workload", workload)],
+        relabelings: vec![label("recommender", &model.identity.name), label("workload", workload)],
+        scheme: (scrape.scheme == ScrapeScheme::Https).then(|| "https".into()),
+        tls_config: scrape.tls.as_ref().map(tls),
+        authorization: scrape.bearer_token.map(|token| json!({ "type": "Bearer", "credentials": token })),
+        metric_relabelings: scrape.metric_relabelings.iter().map(relabeling).collect(),
     }
+}
+
+/// `tlsConfig` of an endpoint. Fields that are not set are left out: an apply would own them.
+fn tls(tls: &ScrapeTls) -> Value {
+    let mut config = json!({});
+    if let Some(ca) = &tls.ca {
+        let (kind, reference) = match &ca.secret_key_ref {
+            Some(reference) => ("secret", Some(reference)),
+            None => ("configMap", ca.config_map_key_ref.as_ref()),
+        };
+        config["ca"] = json!({ kind: reference });
+    }
+    if let Some(name) = &tls.server_name {
+        config["serverName"] = name.as_str().into();
+    }
+    if tls.insecure_skip_verify {
+        config["insecureSkipVerify"] = true.into();
+    }
+    config
+}
+
+fn relabeling(rule: &MetricRelabeling) -> Value {
+    let mut relabeling = json!({ "action": rule.action.as_str(), "regex": rule.regex });
+    if rule.action != RelabelAction::LabelDrop {
+        let name = vec!["__name__".to_owned()];
+        relabeling["sourceLabels"] = json!(if rule.source_labels.is_empty() { &name } else { &rule.source_labels });
+    }
+    relabeling
 }
 
 /// The PrometheusRule, and another one for PromQL of the spec; none without `spec.monitoring`.
@@ -115,6 +155,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
             .as_ref()
             .filter(|_| !model.training.suspend)
             .and_then(Schedule::longest_pause_seconds),
+        query_offset_seconds: monitoring.query_offset_seconds,
     };
     Some(monitoring::rule_groups(&watched))
 }

@@ -1,7 +1,7 @@
 //! Converts an object's spec into the parameters of its scaling decisions. Pure: no clock, no I/O.
 
 use crate::{
-    api::{self, ScalingPolicyType, ScalingRules, SelectPolicy},
+    api::{self, ScalingPolicyType, ScalingRules, ScrapeSettings, SelectPolicy},
     cores,
     model::{Model, Scaling, Workload, scrapes},
     monitoring::{self, dependencies},
@@ -103,8 +103,12 @@ impl ScalingPlan {
 }
 
 fn metrics(model: &Model) -> Option<MetricsEndpoint> {
-    let metrics = &model.monitoring.as_ref()?.metrics;
-    Some(MetricsEndpoint { port: u16::try_from(model.serving.port).ok()?, path: metrics.path.clone() })
+    let monitoring = model.monitoring.as_ref()?;
+    // Only plain HTTP is read from servers: the names in their certificates and the tokens they want are not known here.
+    let is_plain = monitoring.scrape.as_ref().is_none_or(ScrapeSettings::is_plain);
+    let port = model.serving.metrics_port.unwrap_or(model.serving.port);
+    let endpoint = MetricsEndpoint { port: u16::try_from(port).ok()?, path: monitoring.metrics.path.clone() };
+    is_plain.then_some(endpoint)
 }
 
 fn common(scaling: &Scaling, window: f64) -> Common {

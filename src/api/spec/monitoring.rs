@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{CaBundle, KeyReference};
 use crate::api::rules;
 
 /// How the model is monitored. Requires the kinds of prometheus-operator (monitoring.coreos.com) in the cluster.
@@ -35,6 +36,110 @@ pub struct Monitoring {
             .message(rules::LABEL_VALUES_MESSAGE)
     )]
     pub labels: BTreeMap<String, String>,
+    /// How servers and workers are scraped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape: Option<ScrapeSettings>,
+    /// How far in the past the rules are evaluated, in seconds: query_offset of their groups. Set it to 0 if your ruler evaluates
+    /// in the past by default, as that of Mimir does; otherwise the signals of scaling are always old. Needs prometheus-operator
+    /// 0.78 and Prometheus 2.53 or newer. Default: that of the ruler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 15))]
+    pub query_offset_seconds: Option<i32>,
+}
+
+/// How servers and workers are scraped: settings of the ServiceMonitor and the PodMonitors.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = Rule::new("!has(self.tls) || self.scheme == 'Https'")
+    .message("tls has no effect with http: set scheme to Https"))]
+#[serde(rename_all = "camelCase")]
+pub struct ScrapeSettings {
+    /// Http or Https.
+    #[serde(default)]
+    pub scheme: ScrapeScheme,
+    /// How certificates are verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ScrapeTls>,
+    /// A key of a Secret with a bearer token that scrapes send. Prometheus reads it, the operator does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_token: Option<KeyReference>,
+    /// Series that are not stored, to save room. Do not drop those of the profile: alerts and scaling read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub metric_relabelings: Vec<MetricRelabeling>,
+    /// Most series of a scrape: with more, it fails. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub sample_limit: Option<i64>,
+}
+
+impl ScrapeSettings {
+    /// Whether anyone in the cluster may scrape, without TLS.
+    pub fn is_plain(&self) -> bool {
+        self.scheme == ScrapeScheme::Http && self.bearer_token.is_none()
+    }
+}
+
+/// Scheme of scrapes.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ScrapeScheme {
+    /// Without TLS.
+    #[default]
+    Http,
+    /// With TLS.
+    Https,
+}
+
+/// How certificates are verified.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScrapeTls {
+    /// Certificates of the authorities that have signed those of the pods. Default: those known to Prometheus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<CaBundle>,
+    /// Name in the certificates. Default: the address of the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub server_name: Option<String>,
+    /// Certificates are not verified.
+    #[serde(default)]
+    pub insecure_skip_verify: bool,
+}
+
+/// A rule by which series are kept or dropped, as metricRelabelings of a ServiceMonitor.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricRelabeling {
+    /// Keep only what matches, drop what matches (Drop), or drop the labels whose names match (LabelDrop).
+    pub action: RelabelAction,
+    /// Labels whose values are matched, joined by ";". Not with LabelDrop. Default: __name__, the name of the metric.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 128)))]
+    pub source_labels: Vec<String>,
+    /// Regular expression (RE2), for the whole value.
+    #[schemars(length(min = 1, max = 512))]
+    pub regex: String,
+}
+
+/// What is done with what matches.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RelabelAction {
+    /// Only such series are stored.
+    Keep,
+    /// Such series are not stored.
+    Drop,
+    /// Such labels are removed.
+    LabelDrop,
+}
+
+impl RelabelAction {
+    /// The value of the field `action`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Drop => "drop",
+            Self::LabelDrop => "labeldrop",
+        }
+    }
 }
 
 /// Path, names and scrape interval of metrics.

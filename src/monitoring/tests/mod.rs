@@ -30,6 +30,7 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         resources: None,
         dependencies: &[],
         training_period_seconds: Some(86_400),
+        query_offset_seconds: None,
     }
 }
 

@@ -148,3 +148,17 @@ fn servers_may_scale_on_latency_and_lag_and_cpu_alone_is_left_to_the_autoscaler(
     let with_cpu = plan(latency(json!({"cpu": {"targetUtilizationPercent": 50}}))).expect("decided");
     assert!(with_cpu.acted_on && !with_cpu.exact && both.exact, "with a CPU target the decision is only the minimum");
 }
+
+#[test]
+fn servers_are_read_at_the_port_of_their_metrics_unless_that_needs_tls_or_a_token() {
+    let endpoint = |scrape: Value| {
+        let mut serving = serving(latency(json!({})));
+        serving["metricsPort"] = 9090.into();
+        let monitoring = json!({"metrics": {"profile": "FastApiInstrumentator"}, "scrape": scrape});
+        let model = model("packages", json!({"serving": serving, "monitoring": monitoring}));
+        Plan::new(&model, &model.serving_workload()).expect("decided").metrics
+    };
+    assert_eq!(endpoint(json!({})).map(|endpoint| endpoint.port), Some(9090));
+    assert_eq!(endpoint(json!({"scheme": "Https"})), None);
+    assert_eq!(endpoint(json!({"bearerToken": {"name": "a", "key": "b"}})), None);
+}
