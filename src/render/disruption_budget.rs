@@ -35,7 +35,6 @@ pub fn render(model: &Model) -> Option<Child> {
         }),
         // An unhealthy pod must not block a drain.
         unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
-        ..PodDisruptionBudgetSpec::default()
     };
     let metadata = child::meta(identity, names::serving(&identity.base), COMPONENT);
     let budget = PodDisruptionBudget { metadata, spec: Some(spec), status: None };

@@ -156,7 +156,7 @@ fn servers_are_read_at_the_port_of_their_metrics_unless_that_needs_tls_or_a_toke
         serving["metricsPort"] = 9090.into();
         let monitoring = json!({"metrics": {"profile": "FastApiInstrumentator"}, "scrape": scrape});
         let model = model("packages", json!({"serving": serving, "monitoring": monitoring}));
-        Plan::new(&model, &model.serving_workload()).expect("decided").metrics
+        ScalingPlan::new(&model, &model.serving_workload()).expect("decided").metrics
     };
     assert_eq!(endpoint(json!({})).map(|endpoint| endpoint.port), Some(9090));
     assert_eq!(endpoint(json!({"scheme": "Https"})), None);
