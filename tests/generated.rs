@@ -2,8 +2,9 @@
 //!
 //! `UPDATE_GENERATED=1 cargo test --test generated` writes them.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use recommender_operator::{
     api::crd,
     monitoring::profiles::{self, Profile},
@@ -95,6 +96,32 @@ fn series(profile: &Profile) -> String {
 ",
         in_flight.unwrap_or_default()
     )
+}
+
+#[test]
+fn the_documentation_of_pods_names_every_field_of_a_pod_and_of_a_container() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/pods.md")).expect("the page can be read");
+    let rows: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    for schema in [schemars::schema_for!(PodSpec), schemars::schema_for!(Container)] {
+        let fields = schema.as_value()["properties"].as_object().expect("fields").keys();
+        let missing: Vec<&String> = fields.filter(|field| !rows.contains(field.as_str())).collect();
+        assert!(missing.is_empty(), "write in docs/pods.md where these are, or why not: {missing:?}");
+    }
+}
+
+/// Paths in docs/pods.md such as `pod.tmp` are fields of the spec.
+#[test]
+fn the_documentation_of_pods_names_only_fields_that_exist() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/pods.md")).expect("the page can be read");
+    let names = page.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.strip_prefix("pod."));
+    let pod = &crd::schema()["properties"]["spec"]["properties"]["serving"]["properties"]["pod"];
+    let mut checked = 0;
+    for name in names {
+        let field = name.split('.').fold(pod, |schema, name| &schema["properties"][name]);
+        assert!(field.is_object(), "there is no serving.pod.{name}");
+        checked += 1;
+    }
+    assert!(checked > 20, "only {checked} fields were found");
 }
 
 #[test]

@@ -56,6 +56,111 @@ fn workers_become_these_children() {
 }
 
 #[test]
+fn pods_of_production_become_these_children() {
+    let yaml = render::as_yaml(&children(&model("production.yaml", |_| {}))).expect("YAML");
+    insta::assert_snapshot!("production", yaml);
+}
+
+/// Scalars of a value with the name of the field that they are in.
+fn scalars(name: &str, value: &Value, found: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| scalars(name, value, found)),
+        Value::Array(values) => values.iter().for_each(|value| scalars(name, value, found)),
+        scalar => found.push((name.to_owned(), scalar.clone())),
+    }
+}
+
+#[test]
+fn every_setting_of_pods_is_rendered() {
+    /// Fields that are rendered by another name: the types of probes, and what becomes part of another field.
+    const RENAMED: [&str; 7] =
+        ["type", "exec", "grpcService", "omitFsGroup", "sleepSeconds", "port", "storageClassName"];
+    let cases: Value = serde_saphyr::from_str(include_str!("bad_input/cases.yaml")).expect("YAML");
+    let valid = cases["valid"].as_array().expect("valid objects").iter().map(|valid| &valid["object"]["spec"]);
+    let every = valid.max_by_key(|spec| spec["serving"]["pod"].to_string().len()).expect("an object");
+    let pod = &every["serving"]["pod"];
+    let model = model("workers.yaml", |object| {
+        object["spec"]["artifacts"] = json!({"persistentVolumeClaim": {"claimName": "models"}});
+        object["spec"]["serving"]["pod"] = pod.clone();
+        object["spec"]["workers"][2]["pod"] = pod.clone();
+        object["spec"]["training"]["pod"] = pod.clone();
+        let probes = object["spec"]["training"]["pod"]["probes"].as_array_mut().expect("probes");
+        probes.retain(|probe| probe["type"] != "Readiness");
+    });
+    let children = children(&model);
+    for (kind, name) in
+        [(Kind::Deployment, "shop-serving"), (Kind::Deployment, "shop-worker-mails"), (Kind::Job, "shop-full")]
+    {
+        let child = children.iter().find(|child| child.kind == kind && child.name.starts_with(name)).expect("rendered");
+        let (mut asked, mut rendered) = (Vec::new(), Vec::new());
+        scalars("", pod, &mut asked);
+        scalars("", &child.object["spec"]["template"], &mut rendered);
+        let missing: Vec<_> = asked
+            .iter()
+            .filter(|(name, value)| {
+                !RENAMED.contains(&name.as_str()) && !rendered.contains(&(name.clone(), value.clone()))
+            })
+            .collect();
+        // A trainer has no readiness probe; a sidecar's is the same.
+        assert!(missing.is_empty(), "{name}: {missing:?}");
+    }
+}
+
+#[test]
+fn labels_of_the_user_do_not_replace_those_of_the_operator() {
+    let model = model("minimal.yaml", |object| object["spec"]["serving"]["pod"]["labels"] = json!({"team": "search"}));
+    let children = children(&model);
+    let deployment = children.iter().find(|child| child.kind == Kind::Deployment).expect("a Deployment");
+    let of_pods = &deployment.object["spec"]["template"]["metadata"]["labels"];
+    for labels in [&deployment.object["metadata"]["labels"], of_pods] {
+        assert_eq!((&labels["team"], &labels["app.kubernetes.io/name"]), (&json!("search"), &json!("recommender")));
+    }
+    assert!(deployment.object["spec"]["selector"]["matchLabels"]["team"].is_null(), "selectors are immutable");
+}
+
+#[test]
+fn on_openshift_no_group_is_set_and_a_named_account_replaces_ours() {
+    let model = model("minimal.yaml", |object| {
+        object["spec"]["serving"]["pod"] =
+            json!({"securityContext": {"omitFsGroup": true}, "serviceAccountName": "shop"});
+    });
+    let children = children(&model);
+    let deployment = children.iter().find(|child| child.kind == Kind::Deployment).expect("a Deployment");
+    let spec = &deployment.object["spec"]["template"]["spec"];
+    let security = &spec["securityContext"];
+    assert_eq!((&security["fsGroup"], &security["fsGroupChangePolicy"]), (&Value::Null, &Value::Null), "{security}");
+    assert_eq!(spec["serviceAccountName"], "shop");
+}
+
+#[test]
+fn a_pause_of_servers_before_their_end_is_added_to_their_grace_and_a_slower_start_to_the_deadline_of_a_rollout() {
+    let deployment = |pod: Value| {
+        let model = model("minimal.yaml", |object| object["spec"]["serving"]["pod"] = pod.clone());
+        let found = children(&model).into_iter().find(|child| child.kind == Kind::Deployment).expect("a Deployment");
+        let spec = &found.object["spec"];
+        (spec["template"]["spec"]["terminationGracePeriodSeconds"].clone(), spec["progressDeadlineSeconds"].clone())
+    };
+    assert_eq!(deployment(json!({})), (json!(35), json!(600)));
+    assert_eq!(deployment(json!({"preStop": {"sleepSeconds": 45}})), (json!(75), json!(600)));
+    let slow = json!({"probes": [{"type": "Startup", "periodSeconds": 10, "failureThreshold": 90}]});
+    assert_eq!(deployment(slow), (json!(35), json!(1200)));
+}
+
+#[test]
+fn settings_of_its_pod_are_part_of_what_a_run_that_cannot_start_is_replaced_for() {
+    let template = |pod: Value| {
+        render::training_template(&model("minimal.yaml", |object| object["spec"]["training"]["pod"] = pod.clone()))
+    };
+    let plain = template(json!({}));
+    assert_eq!(plain, template(json!({"labels": {}, "volumes": []})));
+    assert_ne!(plain, template(json!({"tolerations": [{"key": "gpu", "operator": "Exists"}]})));
+    assert_ne!(plain, template(json!({"labels": {"team": "search"}})), "a policy may demand it");
+    let with_secret =
+        model("minimal.yaml", |object| object["spec"]["imagePullSecrets"] = json!([{"name": "registry"}]));
+    assert_ne!(plain, render::training_template(&with_secret));
+}
+
+#[test]
 fn promql_of_the_spec_is_in_a_prometheus_rule_of_its_own() {
     let model = model("workers.yaml", |object| {
         let dependencies = object["spec"]["dependencies"].as_array_mut().expect("a list");

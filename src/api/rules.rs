@@ -18,7 +18,7 @@ pub const URL: &str = "self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$')
 /// The name of a Kubernetes object.
 pub const OBJECT_NAME: &str = "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')";
 /// What to write instead of a name that violates [`OBJECT_NAME`].
-pub const OBJECT_NAME_MESSAGE: &str = "write the name of an object: lower case letters, digits, - and .";
+pub const OBJECT_NAME_MESSAGE: &str = "write lower case letters, digits, - and .";
 /// A key of a Secret or ConfigMap.
 pub const DATA_KEY: &str = "self.matches('^[A-Za-z0-9._-]+$')";
 /// A container image: any text without blanks.
@@ -31,16 +31,11 @@ pub const TIME_ZONE: &str = "self.matches('^[A-Za-z0-9_+/-]+$')";
 pub const HTTP_PATH: &str = "self.matches('^/[!-~]*$')";
 /// The name of an environment variable.
 pub const VARIABLE: &str = "self.matches('^[A-Za-z_][A-Za-z0-9_.-]*$')";
-/// The key of a label.
-pub const LABEL_KEY: &str =
-    "self.matches('^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$')";
 /// Keys of labels and annotations of pods that neither the operator nor a controller of Kubernetes sets.
-pub const FREE_KEYS: &str = "self.all(k, !k.contains('recommender.dev/') && !k.startsWith('batch.kubernetes.io/') && \
-    !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', \
-    'app.kubernetes.io/managed-by', 'pod-template-hash', 'job-name', 'controller-uid']))";
+pub const FREE_KEYS: &str = "self.all(k, !k.matches('recommender[.]dev/|^batch[.]kubernetes[.]io/|\
+    ^app[.]kubernetes[.]io/(name|instance|component|managed-by)$|^(pod-template-hash|job-name|controller-uid)$'))";
 /// What to write instead of a key that violates [`FREE_KEYS`].
-pub const FREE_KEYS_MESSAGE: &str = "keys of recommender.dev, batch.kubernetes.io and app.kubernetes.io/name, instance, component and \
-    managed-by are set by the operator or by Kubernetes: choose other keys";
+pub const FREE_KEYS_MESSAGE: &str = "a key is one that the operator or Kubernetes sets: choose another";
 /// A number of pods, or per cent of them.
 pub const NUMBER_OR_PERCENT: &str = "string(self).matches('^([0-9]{1,4}|([0-9]|[1-9][0-9]|100)%)$')";
 /// What to write instead.
@@ -68,8 +63,7 @@ pub const LABEL_KEYS: &str = "self.all(k, \
 /// Values of labels.
 pub const LABEL_VALUES: &str = "self.all(k, self[k].matches('^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$'))";
 /// Quantities that are not negative.
-pub const QUANTITIES: &str = "self.all(k, \
-    string(self[k]).matches('^[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$'))";
+pub const QUANTITIES: &str = "self.all(k, isQuantity(string(self[k])) && !string(self[k]).startsWith('-'))";
 /// Names of resources of a container.
 pub const RESOURCE_NAMES: &str = "self.all(k, \
     k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))";
@@ -82,6 +76,15 @@ pub const WITHIN_LIMITS: &str = "!has(self.requests) || !has(self.limits) || \
 pub const LABEL_NAME: &str = "self.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')";
 /// Names of labels in Prometheus, except `__name__`.
 pub const METRIC_LABELS: &str = "self.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,127}$') && k != '__name__')";
+/// A size.
+pub const SIZE: &str = "self.matches('^[0-9]+([.][0-9]+)?([KMGTPE]i|[kMGTPE])?$')";
+/// What to write instead of a size that violates [`SIZE`].
+pub const SIZE_MESSAGE: &str = "write a size such as 512Mi or 1.5Gi";
+/// Exactly one source of a volume.
+pub const ONE_VOLUME: &str = "[has(self.configMap), has(self.secret), has(self.projected), has(self.emptyDir), \
+    has(self.persistentVolumeClaim), has(self.ephemeral), has(self.csi)].filter(x, x).size() == 1";
+/// The path of a field of a pod. The API server knows which ones a variable can have, and a condition reports its refusal.
+pub const POD_FIELD: &str = "self.matches('^(metadata|spec|status)[.][!-~]+$')";
 /// Exactly one kind of dependency.
 pub const ONE_DEPENDENCY: &str = "[has(self.kafka), has(self.rabbitmq), has(self.rq), has(self.redisList), \
     has(self.flink), has(self.custom)].filter(set, set).size() == 1";

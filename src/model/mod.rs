@@ -5,6 +5,7 @@
 //! schema.
 
 pub mod names;
+mod pod;
 pub mod scrapes;
 mod workload;
 
@@ -12,6 +13,7 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+pub use pod::{ARTIFACTS_VOLUME, CA_PATH, CA_VOLUME, TMP_PATH, TMP_VOLUME, TRAINER_GRACE_SECONDS};
 pub use workload::{Scaling, Workload};
 
 use crate::{
@@ -134,6 +136,7 @@ impl Model {
         let mut problems = Vec::new();
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
         let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
+        problems.extend(pod::problems(spec));
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
         problems.extend(spec.dependencies.iter().flat_map(promql));
@@ -244,6 +247,8 @@ fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> 
     })
 }
 
+#[cfg(test)]
+mod pod_tests;
 #[cfg(test)]
 mod tests;
 

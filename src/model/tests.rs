@@ -18,7 +18,7 @@ fn model(fields: Value) -> Model {
     Model::new(&object(fields), Timestamp::UNIX_EPOCH).expect("a valid spec")
 }
 
-fn problems(fields: Value) -> Vec<String> {
+pub fn problems(fields: Value) -> Vec<String> {
     let problems = Model::new(&object(fields), Timestamp::UNIX_EPOCH).err().unwrap_or_default();
     problems.iter().map(ToString::to_string).collect()
 }

@@ -3,17 +3,14 @@
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
-        core::v1::{
-            Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler, PodTemplateSpec, Probe, SleepAction,
-            TCPSocketAction,
-        },
+        core::v1::{HTTPGetAction, PodTemplateSpec, Probe, TCPSocketAction},
     },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
 use super::{
     child::{self, Child},
-    pod::{self, Access, Main, Spread},
+    pod::{self, Access, Main, Probes, Spread},
 };
 use crate::{
     api::{RolloutStrategy, Serving, VERSION_LABEL, Version},
@@ -48,6 +45,7 @@ pub fn render(model: &Model, version: &Version) -> Child {
     let serving = &model.serving;
     let workload = model.serving_workload();
     let ready = serving.min_ready_seconds.unwrap_or_default();
+    let template = template(model, version);
     let spec = DeploymentSpec {
         // With an autoscaler this field is written by the autoscaler.
         replicas: workload.scaling.is_none().then_some(workload.replicas),
@@ -57,14 +55,23 @@ pub fn render(model: &Model, version: &Version) -> Child {
         },
         strategy: Some(strategy(serving.strategy.as_ref())),
         min_ready_seconds: serving.min_ready_seconds,
-        progress_deadline_seconds: Some(serving.probes.startup_seconds + ready + ROLLOUT_SLACK_SECONDS),
+        progress_deadline_seconds: Some(startup_seconds(&template) + ready + ROLLOUT_SLACK_SECONDS),
         revision_history_limit: Some(2),
-        template: template(model, version),
+        template,
         ..DeploymentSpec::default()
     };
     let mut metadata = child::meta(identity, workload.deployment, COMPONENT);
     pod::describe(&mut metadata, &model.serving.pod);
     Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
+}
+
+/// Seconds a server may take until its startup probe succeeds.
+fn startup_seconds(template: &PodTemplateSpec) -> i32 {
+    let probe = template.spec.as_ref().and_then(|pod| pod.containers.first()?.startup_probe.as_ref());
+    probe.map_or(0, |probe| {
+        let each = probe.period_seconds.unwrap_or(STARTUP_PERIOD_SECONDS);
+        each * probe.failure_threshold.unwrap_or(1) + probe.initial_delay_seconds.unwrap_or(0)
+    })
 }
 
 /// By default the pods of the previous version are kept until as many of the new version are ready.
@@ -88,27 +95,25 @@ fn template(model: &Model, version: &Version) -> PodTemplateSpec {
     labels.extend(child::traffic_selector(identity));
     labels.insert(VERSION_LABEL.into(), version.id.clone());
     let spread = Spread::Replicas(child::traffic_selector(identity));
-    let mut template = pod::template(model, &model.serving.pod, labels, &spread, container(model, version));
-    let seconds = model.serving.drain_seconds + model.serving.termination_grace_seconds;
+    let mut template = pod::template(model, &main(model, version), labels, &spread);
+    let seconds = drain_seconds(model) + model.serving.termination_grace_seconds;
     template.spec.get_or_insert_default().termination_grace_period_seconds = Some(seconds);
     template
 }
 
-fn container(model: &Model, version: &Version) -> Container {
+/// Seconds until a server gets its SIGTERM. What another hook than a pause takes is not known.
+fn drain_seconds(model: &Model) -> i64 {
+    model.serving.pod.pre_stop.as_ref().and_then(|hook| hook.sleep_seconds).unwrap_or(model.serving.drain_seconds)
+}
+
+fn main<'a>(model: &'a Model, version: &Version) -> Main<'a> {
     let serving = &model.serving;
-    let ports =
-        std::iter::once((PORT_NAME, serving.port)).chain(further_ports(serving)).map(|(name, port)| ContainerPort {
-            name: Some(name.into()),
-            container_port: port,
-            protocol: Some("TCP".into()),
-            ..ContainerPort::default()
-        });
     let contract = vec![
         ("RECOMMENDER_VERSION", version.id.clone()),
         ("RECOMMENDER_MODEL_URI", version.uri.clone()),
         ("RECOMMENDER_MODEL_DIGEST", version.digest.clone()),
     ];
-    let main = Main {
+    Main {
         name: CONTAINER,
         image: &serving.image,
         command: &serving.command,
@@ -116,16 +121,16 @@ fn container(model: &Model, version: &Version) -> Container {
         contract,
         env: &serving.env,
         resources: serving.resources.as_ref(),
+        ports: std::iter::once((PORT_NAME, serving.port)).chain(further_ports(serving)).collect(),
         access: Access::ReadOnly,
+        probes: Probes {
+            startup: Some(startup_probe(model)),
+            readiness: Some(readiness_probe(model)),
+            liveness: Some(liveness_probe()),
+        },
+        // Kubernetes 1.33 refuses to sleep for 0 seconds where a feature gate is off.
+        drain_seconds: (serving.drain_seconds > 0).then_some(serving.drain_seconds),
         pod: &serving.pod,
-    };
-    Container {
-        ports: Some(ports.collect()),
-        startup_probe: Some(startup_probe(model)),
-        readiness_probe: Some(readiness_probe(model)),
-        liveness_probe: Some(liveness_probe()),
-        lifecycle: drain(serving.drain_seconds),
-        ..main.container(model)
     }
 }
 
@@ -133,13 +138,6 @@ fn container(model: &Model, version: &Version) -> Container {
 pub fn further_ports(serving: &Serving) -> impl Iterator<Item = (&str, i32)> {
     let metrics = serving.metrics_port.map(|port| (METRICS_PORT, port));
     metrics.into_iter().chain(serving.ports.iter().map(|port| (port.name.as_str(), port.port)))
-}
-
-/// Keeps a server answering after its removal from the Service, so that no request is sent to a closed port.
-fn drain(seconds: i64) -> Option<Lifecycle> {
-    let sleep = LifecycleHandler { sleep: Some(SleepAction { seconds }), ..LifecycleHandler::default() };
-    // Kubernetes 1.33 refuses to sleep for 0 seconds where a feature gate is off.
-    (seconds > 0).then(|| Lifecycle { pre_stop: Some(sleep), ..Lifecycle::default() })
 }
 
 fn answers(model: &Model) -> Option<HTTPGetAction> {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{
-    batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule},
-    core::v1::Container,
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 
 use super::{
     child::{self, Child},
-    pod::{self, Access, Main, Spread},
+    pod::{self, Access, Main, Probes, Spread},
 };
 use crate::{
     api::{
@@ -17,7 +16,7 @@ use crate::{
         TrainingJob, TrainingKind, VERSION_LABEL,
     },
     kinds::Kind,
-    model::{Model, names},
+    model::{Model, TRAINER_GRACE_SECONDS, names},
     observe::QUEUE_LABEL,
     training::NewRun,
 };
@@ -26,9 +25,6 @@ use crate::{
 pub const COMPONENT: &str = "training";
 /// Name of the container whose termination message is the report.
 pub const CONTAINER: &str = "trainer";
-
-/// Seconds a trainer has to exit after its SIGTERM.
-const GRACE_SECONDS: i64 = 30;
 
 pub fn render(model: &Model, run: &NewRun) -> Child {
     let identity = &model.identity;
@@ -95,13 +91,14 @@ fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {
     labels.insert(VERSION_LABEL.into(), version.into());
     let trainers = settings(model).completions.filter(|_| is_distributed(model));
     let spread = Spread::Runs(child::selector(&model.identity, COMPONENT));
-    let container = container(model, version, kind);
-    let mut template = pod::template(model, &model.training.pod, labels, &spread, container);
+    let mut template = pod::template(model, &main(model, version, kind), labels, &spread);
     let pod = template.spec.get_or_insert_default();
     pod.subdomain = trainers.map(|_| names::trainers(&model.identity.base));
+    // The report is read from the file only: the end of the log is not a report.
+    pod.containers.iter_mut().for_each(|trainer| trainer.termination_message_policy = Some("File".into()));
     // Each attempt is a pod of its own, so that the termination message of a failed attempt can still be read.
     pod.restart_policy = Some("Never".into());
-    pod.termination_grace_period_seconds = Some(GRACE_SECONDS);
+    pod.termination_grace_period_seconds = Some(TRAINER_GRACE_SECONDS);
     JobSpec {
         active_deadline_seconds: Some(full.deadline_seconds),
         backoff_limit: Some(full.backoff_limit),
@@ -113,7 +110,7 @@ fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {
     }
 }
 
-fn container(model: &Model, version: &str, kind: TrainingKind) -> Container {
+fn main<'a>(model: &'a Model, version: &str, kind: TrainingKind) -> Main<'a> {
     let training = &model.training;
     let identity = &model.identity;
     let mut contract = vec![
@@ -127,7 +124,7 @@ fn container(model: &Model, version: &str, kind: TrainingKind) -> Container {
         // The host name of a pod of an indexed Job is the Job's name and its index.
         contract.push(("RECOMMENDER_LEADER_HOST", format!("{job}-0.{service}")));
     }
-    let main = Main {
+    Main {
         name: CONTAINER,
         image: &training.image,
         command: &training.full.command,
@@ -135,12 +132,10 @@ fn container(model: &Model, version: &str, kind: TrainingKind) -> Container {
         contract,
         env: &training.env,
         resources: training.resources.as_ref(),
+        ports: Vec::new(),
         access: Access::ReadWrite,
+        probes: Probes::default(),
+        drain_seconds: None,
         pod: &training.pod,
-    };
-    Container {
-        // The report is read from the file only: the end of the log is not a report.
-        termination_message_policy: Some("File".into()),
-        ..main.container(model)
     }
 }

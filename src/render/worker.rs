@@ -1,16 +1,13 @@
 //! The Deployment of a worker.
 
 use k8s_openapi::{
-    api::{
-        apps::v1::{Deployment, DeploymentSpec},
-        core::v1::{Container, ContainerPort},
-    },
+    api::apps::v1::{Deployment, DeploymentSpec},
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 
 use super::{
     child::{self, Child},
-    pod::{self, Access, Main, Spread},
+    pod::{self, Access, Main, Probes, Spread},
 };
 use crate::{
     api::Worker,
@@ -30,7 +27,7 @@ pub fn render(model: &Model, worker: &Worker) -> Child {
     let mut labels = child::labels(identity, &workload.component);
     labels.extend(selector.clone());
     let spread = Spread::Replicas(selector.clone());
-    let mut template = pod::template(model, &worker.pod, labels, &spread, container(model, worker));
+    let mut template = pod::template(model, &main(model, worker), labels, &spread);
     template.spec.get_or_insert_default().termination_grace_period_seconds = Some(worker.termination_grace_seconds);
     let spec = DeploymentSpec {
         // With an autoscaler this field is written by the autoscaler.
@@ -45,14 +42,8 @@ pub fn render(model: &Model, worker: &Worker) -> Child {
     Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
 }
 
-fn container(model: &Model, worker: &Worker) -> Container {
-    let port = worker.metrics.as_ref().map(|metrics| ContainerPort {
-        name: Some(METRICS_PORT.into()),
-        container_port: metrics.port,
-        protocol: Some("TCP".into()),
-        ..ContainerPort::default()
-    });
-    let main = Main {
+fn main<'a>(model: &'a Model, worker: &'a Worker) -> Main<'a> {
+    Main {
         name: CONTAINER,
         image: worker.image.as_ref().unwrap_or(&model.serving.image),
         command: &worker.command,
@@ -60,8 +51,10 @@ fn container(model: &Model, worker: &Worker) -> Container {
         contract: vec![("RECOMMENDER_WORKER", worker.name.clone())],
         env: &worker.env,
         resources: worker.resources.as_ref(),
+        ports: worker.metrics.iter().map(|metrics| (METRICS_PORT, metrics.port)).collect(),
         access: Access::ReadOnly,
+        probes: Probes::default(),
+        drain_seconds: None,
         pod: &worker.pod,
-    };
-    Container { ports: port.map(|port| vec![port]), ..main.container(model) }
+    }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::Inputs;
 use crate::{
     api::{
-        Pod, ScalingStatus, ServingStatus,
+        Pod, ProbeType, ScalingStatus, ServingStatus,
         conditions::{reasons, types},
     },
     apply::Problem,
@@ -204,7 +204,9 @@ fn left_under_load(inputs: &Inputs<'_>) -> Option<String> {
     }
     let is_one = |pod: &&PodState| pod.component == workload.component && pod.started && pod.lost_readiness;
     let count = inputs.children.pods().filter(is_one).count();
-    let seconds = inputs.model.serving.probes.timeout_seconds;
+    let serving = &inputs.model.serving;
+    let asked = serving.pod.probe(ProbeType::Readiness).and_then(|probe| probe.timeout_seconds);
+    let seconds = asked.unwrap_or(serving.probes.timeout_seconds);
     (count > 0).then(|| {
         format!(
             "{count} left the Service under load, because their readiness probe failed (time-out {seconds} s); let the \

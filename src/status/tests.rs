@@ -168,6 +168,26 @@ fn a_version_serves_when_all_its_pods_are_ready() {
 }
 
 #[test]
+fn pods_that_may_run_as_root_are_reported_while_all_is_well() {
+    let as_root = json!({"securityContext": {"runAsNonRoot": false}});
+    let mut case =
+        Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), children(deployment("v1", 2, 2)));
+    let message = |case: &Case, type_: &str| {
+        let status = case.compute();
+        status.conditions.into_iter().find(|condition| condition.type_ == type_).map(|condition| condition.message)
+    };
+    let note = "; with runAsNonRoot: false the pods do not meet the Pod Security level restricted";
+    let is_noted = |case: &Case, type_: &str| message(case, type_).is_some_and(|message| message.ends_with(note));
+    assert!(!is_noted(&case, types::SERVING_READY) && !is_noted(&case, types::TRAINING_READY));
+    case.model = model(json!({"replicas": 2, "pod": as_root}));
+    assert!(is_noted(&case, types::SERVING_READY), "{:?}", message(&case, types::SERVING_READY));
+    assert!(!is_noted(&case, types::TRAINING_READY));
+    case.model.training.pod = serde_json::from_value(as_root).expect("settings of pods");
+    assert!(is_noted(&case, types::TRAINING_READY), "{:?}", message(&case, types::TRAINING_READY));
+    assert_eq!(case.summary()[0], "True Serving");
+}
+
+#[test]
 fn a_model_that_cannot_be_trained_again_still_serves() {
     let failed = training(Truth::False, reasons::TRAINING_FAILED, &["v1"]);
     let case = Case::new(serving("v1"), failed, children(deployment("v1", 2, 2)));

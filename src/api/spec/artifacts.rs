@@ -105,7 +105,7 @@ pub struct PvcArtifacts {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalReference {
-    /// Name of the object.
+    /// Its name.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
     pub name: String,

@@ -56,7 +56,7 @@ pub struct Serving {
     pub service: Option<ServiceSettings>,
     /// Environment variables of the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
     /// Probes of the server.

@@ -20,7 +20,7 @@ pub struct Training {
     pub full: FullTraining,
     /// Environment variables of the trainer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
     /// Compute resources of the trainer, for example requests: {cpu: 500m, memory: 2Gi}.
@@ -85,7 +85,7 @@ pub struct TrainingJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
-        .message("write the name of an object: lower case letters, digits, - and ."))]
+        .message("write lower case letters, digits, - and ."))]
     pub queue_name: Option<String>,
 }
 

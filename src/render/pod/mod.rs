@@ -1,15 +1,17 @@
 //! The pods of training, serving and workers: what they have in common, and what the user sets for all three alike.
 
+mod probes;
 mod scheduling;
 mod security;
+mod storage;
+mod volumes;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        ConfigMapKeySelector, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar as PodEnvVar,
-        EnvVarSource as PodEnvVarSource, KeyToPath, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec,
-        PodTemplateSpec, ResourceRequirements, SecretKeySelector, SecretVolumeSource, Volume, VolumeMount,
+        Container, ContainerPort, EnvVar as PodEnvVar, LocalObjectReference, PodSpec, PodTemplateSpec, Probe,
+        ResourceRequirements,
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
@@ -18,21 +20,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::child;
 use crate::{
-    api::{CaBundle, EnvVar, EnvVarSource, KeyReference, MODEL_NAME_ANNOTATION, Pod, Resources},
-    model::{ArtifactStore, Model},
+    api::{EnvVar, InitContainer, MODEL_NAME_ANNOTATION, Pod, ProbeType, Resources},
+    model::Model,
 };
-
-/// Name of the artifact volume.
-const ARTIFACTS: &str = "artifacts";
-/// Name of the volume for /tmp.
-const TMP: &str = "tmp";
-
-/// Name of the volume with the certificates of the storage's authorities.
-const CA: &str = "artifacts-ca";
-/// Where it is mounted.
-const CA_MOUNT: &str = "/etc/recommender/artifacts-ca";
-/// Name of the file in it.
-const CA_FILE: &str = "ca.crt";
 
 /// Whether a pod may write to the artifact volume.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +31,13 @@ pub enum Access {
     ReadWrite,
     /// Servers read them.
     ReadOnly,
+}
+
+impl Access {
+    /// As the field of a mount.
+    fn read_only(self) -> Option<bool> {
+        (self == Self::ReadOnly).then_some(true)
+    }
 }
 
 /// The main container of a pod, as the spec has it for training, serving and workers alike.
@@ -59,43 +56,102 @@ pub struct Main<'a> {
     pub env: &'a [EnvVar],
     /// Its resources.
     pub resources: Option<&'a Resources>,
+    /// Names and numbers of its ports, the main one first.
+    pub ports: Vec<(&'a str, i32)>,
     /// Whether it writes versions.
     pub access: Access,
+    /// Its probes by default.
+    pub probes: Probes,
+    /// Seconds it sleeps before its SIGTERM by default.
+    pub drain_seconds: Option<i64>,
     /// Settings of its pod.
     pub pod: &'a Pod,
 }
 
+/// The probes of a container.
+#[derive(Default)]
+pub struct Probes {
+    /// When it has started.
+    pub startup: Option<Probe>,
+    /// When it is ready.
+    pub readiness: Option<Probe>,
+    /// When it is to be restarted.
+    pub liveness: Option<Probe>,
+}
+
 impl Main<'_> {
-    /// The container, without what only some of the pods have.
-    pub fn container(&self, model: &Model) -> Container {
+    fn container(&self, model: &Model) -> Container {
+        let number = self.ports.first().map(|(_, number)| *number);
+        let ports: Vec<_> = self.ports.iter().map(|(name, number)| port(name, *number)).collect();
+        let ours = &self.probes;
+        let probe = |of, ours: &Option<_>| probes::probe(self.pod.probe(of), ours.clone(), number);
         Container {
             name: self.name.into(),
             image: Some(self.image.into()),
             image_pull_policy: self.pod.image_pull_policy.as_ref().map(same),
             command: non_empty(self.command),
             args: non_empty(self.args),
+            working_dir: self.pod.working_dir.clone(),
+            ports: (!ports.is_empty()).then_some(ports),
             env: Some(env(model, &self.contract, self.env)),
+            env_from: same_list(&self.pod.env_from),
             resources: resources(self.resources),
-            volume_mounts: Some(mounts(model, self.access)),
+            volume_mounts: Some(volumes::mounts(model, self.access, &self.pod.volume_mounts)),
             security_context: Some(security::of_container(self.pod)),
+            startup_probe: probe(ProbeType::Startup, &ours.startup),
+            readiness_probe: probe(ProbeType::Readiness, &ours.readiness),
+            liveness_probe: probe(ProbeType::Liveness, &ours.liveness),
+            lifecycle: probes::lifecycle(self.pod.pre_stop.as_ref(), self.drain_seconds, number),
+            ..Container::default()
+        }
+    }
+
+    /// A container before or beside the main one.
+    fn init_container(&self, asked: &InitContainer) -> Container {
+        let mut env: Vec<PodEnvVar> = self.contract.iter().map(|(name, value)| plain(name, value.clone())).collect();
+        env.extend(asked.env.iter().map(variable));
+        let ports: Vec<_> = asked.ports.iter().map(|of| port(&of.name, of.container_port)).collect();
+        let first_port = asked.ports.first().map(|port| port.container_port);
+        let probe = |of| probes::probe(asked.probes.iter().find(|probe| probe.type_ == of), None, first_port);
+        Container {
+            name: asked.name.clone(),
+            image: Some(asked.image.clone()),
+            image_pull_policy: asked.image_pull_policy.as_ref().map(same),
+            restart_policy: asked.restart_policy.as_ref().map(same),
+            command: non_empty(&asked.command),
+            args: non_empty(&asked.args),
+            working_dir: asked.working_dir.clone(),
+            ports: (!ports.is_empty()).then_some(ports),
+            env: Some(env),
+            env_from: same_list(&asked.env_from),
+            resources: resources(asked.resources.as_ref()),
+            volume_mounts: Some(volumes::mounts_beside(self.access, &asked.volume_mounts)),
+            security_context: Some(security::of_container(self.pod)),
+            startup_probe: probe(ProbeType::Startup),
+            readiness_probe: probe(ProbeType::Readiness),
+            liveness_probe: probe(ProbeType::Liveness),
             ..Container::default()
         }
     }
 }
 
+fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.into()),
+        container_port: number,
+        protocol: Some("TCP".into()),
+        ..ContainerPort::default()
+    }
+}
+
 /// The template of a pod. With the defaults it conforms to the Pod Security level `restricted`; it has no API token.
 /// `labels`: those of the operator.
-pub fn template(
-    model: &Model,
-    pod: &Pod,
-    labels: BTreeMap<String, String>,
-    spread: &Spread,
-    container: Container,
-) -> PodTemplateSpec {
+pub fn template(model: &Model, main: &Main<'_>, labels: BTreeMap<String, String>, spread: &Spread) -> PodTemplateSpec {
+    let pod = main.pod;
     let ours = BTreeMap::from([(MODEL_NAME_ANNOTATION.into(), model.identity.name.clone())]);
     let mut metadata = ObjectMeta { labels: Some(labels), annotations: Some(ours), ..ObjectMeta::default() };
     describe(&mut metadata, pod);
-    let mut spec = spec(model, pod, container);
+    let mut spec = spec(model, main);
     scheduling::set(&mut spec, pod, spread);
     PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
 }
@@ -106,25 +162,14 @@ pub fn describe(metadata: &mut ObjectMeta, pod: &Pod) {
     child::add(&mut metadata.annotations, &pod.annotations);
 }
 
-fn spec(model: &Model, pod: &Pod, container: Container) -> PodSpec {
-    let mut volumes =
-        vec![Volume { name: TMP.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }];
-    if let ArtifactStore::Volume(claim) = &model.artifacts {
-        volumes.push(Volume {
-            name: ARTIFACTS.into(),
-            // Not read_only here: the claim is shared by trainers and servers, and the mount sets it.
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: claim.claim_name.clone(),
-                read_only: None,
-            }),
-            ..Volume::default()
-        });
-    }
-    volumes.extend(ca(&model.artifacts).map(ca_volume));
+fn spec(model: &Model, main: &Main<'_>) -> PodSpec {
+    let pod = main.pod;
+    let init_containers: Vec<_> = pod.init_containers.iter().map(|asked| main.init_container(asked)).collect();
     let secrets = model.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
     PodSpec {
-        containers: vec![container],
-        volumes: Some(volumes),
+        init_containers: (!init_containers.is_empty()).then_some(init_containers),
+        containers: vec![main.container(model)],
+        volumes: Some(volumes::all(model, pod)),
         image_pull_secrets: (!model.image_pull_secrets.is_empty()).then(|| secrets.collect()),
         service_account_name: Some(pod.service_account_name.clone().unwrap_or_else(|| model.identity.base.clone())),
         automount_service_account_token: Some(false),
@@ -146,100 +191,27 @@ fn same_list<T: Serialize, U: DeserializeOwned + Default>(ours: &[T]) -> Option<
     (!ours.is_empty()).then(|| ours.iter().map(same).collect())
 }
 
-fn ca(store: &ArtifactStore) -> Option<&CaBundle> {
-    match store {
-        ArtifactStore::S3(s3) => s3.ca.as_ref(),
-        ArtifactStore::Cloud(_) | ArtifactStore::Volume(_) => None,
-    }
-}
-
-fn ca_volume(ca: &CaBundle) -> Volume {
-    let items =
-        |of: &KeyReference| Some(vec![KeyToPath { key: of.key.clone(), path: CA_FILE.into(), ..KeyToPath::default() }]);
-    Volume {
-        name: CA.into(),
-        config_map: ca.config_map_key_ref.as_ref().map(|reference| ConfigMapVolumeSource {
-            name: reference.name.clone(),
-            items: items(reference),
-            ..ConfigMapVolumeSource::default()
-        }),
-        secret: ca.secret_key_ref.as_ref().map(|reference| SecretVolumeSource {
-            secret_name: Some(reference.name.clone()),
-            items: items(reference),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
-    }
-}
-
-/// The volume mounts of /tmp, the artifacts and the certificates for their storage.
-fn mounts(model: &Model, access: Access) -> Vec<VolumeMount> {
-    let mut mounts = vec![VolumeMount { name: TMP.into(), mount_path: "/tmp".into(), ..VolumeMount::default() }];
-    if let ArtifactStore::Volume(_) = model.artifacts {
-        mounts.push(VolumeMount {
-            name: ARTIFACTS.into(),
-            mount_path: ArtifactStore::MOUNT.into(),
-            read_only: (access == Access::ReadOnly).then_some(true),
-            ..VolumeMount::default()
-        });
-    }
-    mounts.extend(ca(&model.artifacts).map(|_| VolumeMount {
-        name: CA.into(),
-        mount_path: CA_MOUNT.into(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    }));
-    mounts
-}
-
 /// The environment variables: first those of the contract, then those for the bucket, then the user's. Empty values are
 /// not applied, because the API server does not keep them.
 fn env(model: &Model, contract: &[(&str, String)], user: &[EnvVar]) -> Vec<PodEnvVar> {
     let mut env: Vec<PodEnvVar> = contract.iter().map(|(name, value)| plain(name, value.clone())).collect();
-    if let ArtifactStore::S3(s3) = &model.artifacts {
-        let token = s3.session_token.then_some("AWS_SESSION_TOKEN");
-        let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].into_iter().chain(token);
-        for (secret, key) in s3.credentials_secret.iter().flat_map(|secret| keys.clone().map(move |key| (secret, key)))
-        {
-            let reference = KeyReference { name: secret.name.clone(), key: key.into() };
-            env.push(from_source(key, &EnvVarSource { secret_key_ref: Some(reference), config_map_key_ref: None }));
-        }
-        env.extend(s3.endpoint.clone().map(|endpoint| plain("AWS_ENDPOINT_URL", endpoint)));
-        env.extend(s3.region.clone().map(|region| plain("AWS_REGION", region)));
-        env.extend(s3.ca.as_ref().map(|_| plain("AWS_CA_BUNDLE", format!("{CA_MOUNT}/{CA_FILE}"))));
-        env.extend(s3.path_style.then(|| plain("RECOMMENDER_S3_PATH_STYLE", "true".into())));
-    }
+    env.extend(storage::env(&model.artifacts));
     // The user's value takes precedence over ours for the bucket. Names of the contract are refused by the schema.
     env.retain(|ours| !user.iter().any(|theirs| theirs.name == ours.name));
-    env.extend(user.iter().map(|variable| match &variable.value_from {
-        Some(source) => from_source(&variable.name, source),
-        None => plain(&variable.name, variable.value.clone().unwrap_or_default()),
-    }));
+    env.extend(user.iter().map(variable));
     env
+}
+
+/// A variable of the user.
+fn variable(asked: &EnvVar) -> PodEnvVar {
+    match &asked.value_from {
+        Some(source) => PodEnvVar { name: asked.name.clone(), value: None, value_from: Some(same(source)) },
+        None => plain(&asked.name, asked.value.clone().unwrap_or_default()),
+    }
 }
 
 fn plain(name: &str, value: String) -> PodEnvVar {
     PodEnvVar { name: name.into(), value: (!value.is_empty()).then_some(value), ..PodEnvVar::default() }
-}
-
-fn from_source(name: &str, source: &EnvVarSource) -> PodEnvVar {
-    PodEnvVar {
-        name: name.into(),
-        value_from: Some(PodEnvVarSource {
-            secret_key_ref: source.secret_key_ref.as_ref().map(|reference| SecretKeySelector {
-                name: reference.name.clone(),
-                key: reference.key.clone(),
-                optional: None,
-            }),
-            config_map_key_ref: source.config_map_key_ref.as_ref().map(|reference| ConfigMapKeySelector {
-                name: reference.name.clone(),
-                key: reference.key.clone(),
-                optional: None,
-            }),
-            ..PodEnvVarSource::default()
-        }),
-        ..PodEnvVar::default()
-    }
 }
 
 /// The resources of a container.

@@ -187,6 +187,14 @@ fn each_new_value_of_the_annotation_starts_one_run() {
 }
 
 #[test]
+fn other_settings_start_no_run_once_there_is_a_version() {
+    let mut simulation = Simulation::new().trained();
+    simulation.plan.template = "settings-2".into();
+    let decision = simulation.reconcile();
+    assert_eq!((decision.start, decision.replace), (None, vec![]));
+}
+
+#[test]
 fn removing_the_annotation_and_setting_the_same_value_again_starts_nothing() {
     let mut simulation = Simulation::new().trained();
     simulation.request("full");

@@ -1,20 +1,27 @@
 //! Settings of pods, one definition for training, serving and workers. Only what is named here can be set: it is not a pod
 //! template. Fields that Kubernetes has as well have its names, so that most values are rendered as they are.
 
+mod containers;
+mod probes;
 mod scheduling;
 mod security;
+mod volumes;
 
 use std::collections::BTreeMap;
 
+pub use containers::*;
 use kube::KubeSchema;
+pub use probes::*;
 pub use scheduling::*;
 use schemars::JsonSchema;
 pub use security::*;
 use serde::{Deserialize, Serialize};
+pub use volumes::*;
 
+use super::EnvFrom;
 use crate::api::rules;
 
-/// Settings of the pods: metadata, scheduling, identity and security.
+/// Settings of the pods and of their main container.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Pod {
@@ -60,17 +67,14 @@ pub struct Pod {
     /// PriorityClass of the pods. Default: that of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
     pub priority_class_name: Option<String>,
     /// Scheduler of the pods, for example volcano. Default: that of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
     pub scheduler_name: Option<String>,
     /// RuntimeClass of the pods, for example nvidia or gvisor. Default: that of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
     pub runtime_class_name: Option<String>,
     /// ServiceAccount of the pods, in the same namespace. Default: one that is created for the object, without permissions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,12 +87,52 @@ pub struct Pod {
     /// When the image is pulled. Default: Always for the tag latest, otherwise IfNotPresent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
+    /// Volumes of the pods, beside those for /tmp and the artifacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub volumes: Vec<Volume>,
+    /// Where the main container has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["mountPath".into()]))]
+    pub volume_mounts: Vec<VolumeMount>,
+    /// Size and medium of /tmp. Default: on the node's disk, without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tmp: Option<EmptyDir>,
+    /// All keys of ConfigMaps and Secrets as variables of the main container. Its env takes precedence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub env_from: Vec<EnvFrom>,
+    /// Working directory of the main container. Default: the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub working_dir: Option<String>,
+    /// What the main container does before its SIGTERM. Default: servers sleep 5 seconds, so that no request is sent to a
+    /// closed port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_stop: Option<PreStop>,
+    /// Containers that run before the main one, in this order, and sidecars.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub init_containers: Vec<InitContainer>,
+    /// Probes of the main container. Default: those of spec.serving.probes for servers, otherwise none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub probes: Vec<Probe>,
 }
 
 impl Pod {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The probe of a type.
+    pub fn probe(&self, of: ProbeType) -> Option<&Probe> {
+        self.probes.iter().find(|probe| probe.type_ == of)
     }
 }
 

@@ -6,8 +6,6 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::rules;
-
 /// Taints that the pods tolerate.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
@@ -23,7 +21,6 @@ pub struct Toleration {
     /// Key of the taint, for example nvidia.com/gpu.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 317))]
-    #[x_kube(validation = Rule::new(rules::LABEL_KEY).message("write a key like dedicated or nvidia.com/gpu"))]
     pub key: Option<String>,
     /// How the taint's value is compared. Default: Equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,7 +97,6 @@ pub struct NodeTerm {
 pub struct NodeExpression {
     /// Key of the label, for example topology.kubernetes.io/zone.
     #[schemars(length(min = 1, max = 317))]
-    #[x_kube(validation = Rule::new(rules::LABEL_KEY).message("write a key like dedicated or nvidia.com/gpu"))]
     pub key: String,
     /// How the label is compared with values.
     pub operator: NodeOperator,
@@ -137,16 +133,10 @@ pub struct PodTerm {
     pub weight: Option<i32>,
     /// Label of nodes by which "beside" is meant: kubernetes.io/hostname or topology.kubernetes.io/zone.
     #[schemars(length(min = 1, max = 317))]
-    #[x_kube(validation = Rule::new(rules::LABEL_KEY).message("write a key like dedicated or nvidia.com/gpu"))]
     pub topology_key: String,
     /// Labels of the other pods, in the same namespace. Default: those of the same Deployment or training.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
-    #[x_kube(
-        validation = Rule::new(rules::LABEL_KEYS).message(rules::LABEL_KEYS_MESSAGE),
-        validation = Rule::new(rules::LABEL_VALUES)
-            .message(rules::LABEL_VALUES_MESSAGE)
-    )]
     pub match_labels: BTreeMap<String, String>,
 }
 
@@ -159,7 +149,6 @@ pub struct PodTerm {
 pub struct TopologySpread {
     /// Label of nodes to spread over: kubernetes.io/hostname or topology.kubernetes.io/zone.
     #[schemars(length(min = 1, max = 317))]
-    #[x_kube(validation = Rule::new(rules::LABEL_KEY).message("write a key like dedicated or nvidia.com/gpu"))]
     pub topology_key: String,
     /// Largest difference between the numbers of pods. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,224 @@
+//! Contradictions in the settings of pods: names that are taken, references to nothing, and fields without an effect.
+
+use super::Problem;
+use crate::api::{InitContainer, Pod, Probe, ProbeType, RecommenderModelSpec, VolumeMount, Worker};
+
+/// Name of the artifact volume.
+pub const ARTIFACTS_VOLUME: &str = "artifacts";
+/// Name of the volume with the certificates of the authorities of an S3 endpoint.
+pub const CA_VOLUME: &str = "artifacts-ca";
+/// Where it is mounted.
+pub const CA_PATH: &str = "/etc/recommender/artifacts-ca";
+/// Name of the volume for /tmp.
+pub const TMP_VOLUME: &str = "tmp";
+/// Where every container can write.
+pub const TMP_PATH: &str = "/tmp";
+/// Seconds a trainer has to exit, from the start of its `preStop` hook.
+pub const TRAINER_GRACE_SECONDS: i64 = 30;
+/// Where the report of a trainer is read.
+const REPORT_PATH: &str = "/dev/termination-log";
+/// Names of ports that the operator uses.
+const OUR_PORTS: [&str; 2] = ["http", "metrics"];
+
+/// The pods of a part of the spec.
+struct Part<'a> {
+    pod: &'a Pod,
+    /// Path of the part that has the field `pod`.
+    field: &'static str,
+    /// Name of the worker.
+    worker: Option<&'a str>,
+    /// Port of its main container.
+    port: Option<i32>,
+    /// Whether servers are probed without being asked to.
+    is_serving: bool,
+    /// Seconds that a pause before SIGTERM may take; `None`: any, because they are added.
+    grace_seconds: Option<i64>,
+    /// Paths of the main container that the operator mounts.
+    mounted: Vec<&'static str>,
+    /// Volumes of the operator that init containers may mount.
+    volumes: Vec<&'static str>,
+}
+
+/// The problems of all pods.
+pub fn problems(spec: &RecommenderModelSpec) -> Vec<Problem> {
+    let on_claim = spec.artifacts.persistent_volume_claim.is_some();
+    let part = |pod, field| Part {
+        pod,
+        field,
+        worker: None,
+        port: None,
+        is_serving: false,
+        grace_seconds: None,
+        mounted: [TMP_PATH, CA_PATH].into_iter().chain(on_claim.then_some(super::ArtifactStore::MOUNT)).collect(),
+        volumes: [TMP_VOLUME].into_iter().chain(on_claim.then_some(ARTIFACTS_VOLUME)).collect(),
+    };
+    let mut training = part(&spec.training.pod, "spec.training");
+    training.mounted.push(REPORT_PATH);
+    training.grace_seconds = Some(TRAINER_GRACE_SECONDS);
+    let serving = Part { port: Some(spec.serving.port), is_serving: true, ..part(&spec.serving.pod, "spec.serving") };
+    let worker = |of: &'_ Worker| of.metrics.as_ref().map(|metrics| metrics.port);
+    let workers = spec.workers.iter().map(|of| Part {
+        worker: Some(&of.name),
+        port: worker(of),
+        grace_seconds: Some(of.termination_grace_seconds),
+        ..part(&of.pod, "spec.workers")
+    });
+    let problem = |part: Part<'_>| {
+        let messages = part.messages();
+        messages.into_iter().map(move |message| part.problem(&message)).collect::<Vec<_>>()
+    };
+    [training, serving].into_iter().chain(workers).flat_map(problem).collect()
+}
+
+impl Part<'_> {
+    fn problem(&self, message: &str) -> Problem {
+        let worker = self.worker.map(|name| format!("{name:?}: ")).unwrap_or_default();
+        Problem { field: self.field, message: format!("{worker}pod.{message}") }
+    }
+
+    fn messages(&self) -> Vec<String> {
+        let mut messages = self.volumes();
+        messages.extend(self.pod.volume_mounts.iter().filter_map(|mount| self.mount("", mount)));
+        messages.extend(self.mounts_of_ours());
+        messages.extend(self.pod.init_containers.iter().flat_map(|container| self.init_container(container)));
+        messages.extend(self.keys());
+        messages.extend(self.probes());
+        messages.extend(self.pre_stop());
+        messages
+    }
+
+    /// Keys of labels that cannot exist. Their rule would be in the schema a dozen times.
+    fn keys(&self) -> Vec<String> {
+        let pod = self.pod;
+        let affinity = pod.affinity.clone().unwrap_or_default();
+        let terms = affinity.pod.iter().chain(&affinity.anti_pod);
+        let keys = [
+            ("tolerations", pod.tolerations.iter().filter_map(|of| of.key.as_ref()).cloned().collect::<Vec<_>>()),
+            (
+                "affinity.node",
+                affinity.node.iter().flat_map(|of| &of.match_expressions).map(|of| of.key.clone()).collect(),
+            ),
+            (
+                "affinity",
+                terms.flat_map(|of| [&of.topology_key].into_iter().chain(of.match_labels.keys())).cloned().collect(),
+            ),
+            (
+                "topologySpreadConstraints",
+                pod.topology_spread_constraints.iter().flatten().map(|of| of.topology_key.clone()).collect(),
+            ),
+        ];
+        let wrong = |(field, keys): (&str, Vec<String>)| {
+            let wrong = keys.into_iter().find(|key| !is_key(key))?;
+            Some(format!("{field}: {wrong:?} is no key of a label: write a key like dedicated or nvidia.com/gpu"))
+        };
+        keys.into_iter().filter_map(wrong).collect()
+    }
+
+    fn volumes(&self) -> Vec<String> {
+        let taken = |name: &&str| [TMP_VOLUME, ARTIFACTS_VOLUME, CA_VOLUME].contains(name);
+        let names = self.pod.volumes.iter().map(|volume| volume.name.as_str()).filter(taken);
+        let hint = |name| match name {
+            TMP_VOLUME => "set pod.tmp to change /tmp, or choose another name",
+            _ => "choose another name",
+        };
+        names.map(|name| format!("volumes: {name:?} is a volume of the operator: {}", hint(name))).collect()
+    }
+
+    /// A mount of a volume that does not exist. `of`: the container, if it is not the main one.
+    fn mount(&self, of: &str, mount: &VolumeMount) -> Option<String> {
+        let ours = self.volumes.contains(&mount.name.as_str());
+        let exists = ours || self.pod.volumes.iter().any(|volume| volume.name == mount.name);
+        if !exists {
+            return Some(format!("{of}volumeMounts: there is no {:?} among pod.volumes", mount.name));
+        }
+        (!mount.mount_path.starts_with('/')).then(|| {
+            format!("{of}volumeMounts: {:?} is no absolute path: write one that starts with /", mount.mount_path)
+        })
+    }
+
+    /// Mounts of the main container over those of the operator.
+    fn mounts_of_ours(&self) -> Vec<String> {
+        let path = |mount: &VolumeMount| mount.mount_path.trim_end_matches('/').to_owned();
+        let paths = self.pod.volume_mounts.iter().map(path).filter(|path| self.mounted.contains(&path.as_str()));
+        paths.map(|path| format!("volumeMounts: {path} is the operator's: mount the volume elsewhere")).collect()
+    }
+
+    fn init_container(&self, container: &InitContainer) -> Vec<String> {
+        let of = format!("initContainers: {:?}: ", container.name);
+        let mut messages: Vec<String> =
+            container.volume_mounts.iter().filter_map(|mount| self.mount(&of, mount)).collect();
+        if container.volume_mounts.iter().any(|mount| mount.mount_path.trim_end_matches('/') == TMP_PATH) {
+            messages.push(format!("{of}volumeMounts: {TMP_PATH} is the operator's: mount the volume elsewhere"));
+        }
+        if container.restart_policy.is_none() && !(container.probes.is_empty() && container.ports.is_empty()) {
+            messages
+                .push(format!("{of}only sidecars have ports and probes: write restartPolicy: Always, or remove them"));
+        }
+        for port in &container.ports {
+            if OUR_PORTS.contains(&port.name.as_str()) {
+                messages.push(format!("{of}ports: {:?} is a port of the operator: choose another name", port.name));
+            }
+            if Some(port.container_port) == self.port {
+                messages.push(format!("{of}ports: {} is the main container's: choose another", port.container_port));
+            }
+        }
+        let first_port = container.ports.first().map(|port| port.container_port);
+        let wrong = container.probes.iter().filter_map(|probe| unusable(probe, first_port, false));
+        messages.extend(wrong.map(|why| format!("{of}{why}")));
+        messages
+    }
+
+    fn probes(&self) -> Vec<String> {
+        let probes = &self.pod.probes;
+        let mut messages: Vec<String> =
+            probes.iter().filter_map(|probe| unusable(probe, self.port, self.is_serving)).collect();
+        if self.field == "spec.training" && self.pod.probe(ProbeType::Readiness).is_some() {
+            messages.push("probes: nothing waits for a trainer to be ready: remove the one of type Readiness".into());
+        }
+        messages
+    }
+
+    fn pre_stop(&self) -> Option<String> {
+        let hook = self.pod.pre_stop.as_ref()?;
+        if hook.path.is_some() && hook.port.is_none() && self.port.is_none() {
+            return Some("preStop: the container has no port: set port".into());
+        }
+        let (sleep, grace) = (hook.sleep_seconds?, self.grace_seconds?);
+        (sleep >= grace).then(|| {
+            format!(
+                "preStop: a sleep of {sleep} s leaves nothing of the {grace} s until the container is killed: write less{}",
+                if self.worker.is_some() { ", or raise terminationGraceSeconds" } else { "" }
+            )
+        })
+    }
+}
+
+/// Why a probe cannot be made. `port`: that of the container; `has_default`: whether it may only change one of ours.
+fn unusable(probe: &Probe, port: Option<i32>, has_default: bool) -> Option<String> {
+    let needs_port = probe.path.is_some() || probe.grpc_service.is_some();
+    let is_repeated = probe.success_threshold.is_some_and(|times| times != 1);
+    let why = if !probe.has_action() && !has_default {
+        "it does nothing: set path, exec, grpcService or port"
+    } else if needs_port && probe.port.is_none() && port.is_none() {
+        "the container has no port: set port"
+    } else if is_repeated && probe.type_ != ProbeType::Readiness {
+        "successThreshold can only be 1 here: remove it"
+    } else {
+        return None;
+    };
+    Some(format!("probes: {:?}: {why}", probe.type_))
+}
+
+/// Whether a label of a node or pod can have this key.
+fn is_key(key: &str) -> bool {
+    let is_name = |name: &str, max: usize| {
+        (1..=max).contains(&name.len())
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    match key.split_once('/') {
+        Some((domain, name)) => is_name(domain, 253) && is_name(name, 63),
+        None => is_name(key, 63),
+    }
+}
