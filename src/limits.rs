@@ -35,9 +35,9 @@ pub struct Limits {
     pub min: i32,
     /// Maximum number of replicas.
     pub max: i32,
-    /// CPU utilization that it keeps between them, in per cent of the request.
+    /// CPU target that it follows between them, in per cent of the request.
     pub cpu: Option<i32>,
-    /// Memory utilization that it keeps between them, in per cent of the request.
+    /// Memory target that it follows between them, in per cent of the request.
     pub memory: Option<i32>,
 }
 
@@ -49,15 +49,15 @@ pub fn is_open(decided: &ScalingStatus) -> bool {
 /// The limits of a workload's autoscaler; `None` if it needs none. `decided`: the replicas decided on latency or lag; before
 /// the first decision, the current replicas. `open`: whether it may add replicas on CPU use, because the signals are missing.
 pub fn limits(scaling: &Scaling, decided: Option<i32>, open: bool) -> Option<Limits> {
-    let (cpu, memory) = (scaling.cpu_target(open), scaling.memory);
-    let has_targets = cpu.is_some() || memory.is_some();
     let (min, max) = (scaling.min.max(1), scaling.max);
+    let (cpu, memory) = (scaling.cpu_target(open), scaling.memory);
+    let follows_use = cpu.is_some() || memory.is_some();
     if !scaling.is_acted_on() {
-        return has_targets.then_some(Limits { min, max, cpu, memory });
+        return follows_use.then_some(Limits { min, max, cpu, memory });
     }
     // 0 replicas are set by the operator itself: an autoscaler is disabled while there are none.
     let decided = decided.unwrap_or(scaling.min).clamp(min, max);
-    Some(Limits { min: decided, max: if has_targets { max } else { decided }, cpu, memory })
+    Some(Limits { min: decided, max: if follows_use { max } else { decided }, cpu, memory })
 }
 
 /// The replicas that an autoscaled Deployment is created with: those decided last, if it had existed before.
@@ -151,6 +151,15 @@ mod tests {
         let least = scaling(1, Some(70));
         assert_eq!(replicas_to_order(&least, Some(5), others(3), true, false), Some(5));
         assert_eq!(replicas_to_order(&least, Some(2), others(3), true, false), None);
+    }
+
+    #[test]
+    fn a_memory_target_is_followed_above_a_decision_or_alone() {
+        let followed = Limits { min: 5, max: 10, cpu: None, memory: Some(80) };
+        let both = Scaling { memory: Some(80), ..scaling(1, None) };
+        assert_eq!(limits(&both, Some(5), false), Some(followed));
+        let alone = Scaling { latency: None, ..both };
+        assert_eq!(limits(&alone, None, false), Some(Limits { min: 1, ..followed }));
     }
 
     #[test]

@@ -38,6 +38,7 @@ const PACKAGES: Watched = Watched {
     resources: None,
     dependencies: &[],
     training_period_seconds: Some(86_400),
+    query_offset_seconds: None,
 };
 
 /// A dependency for each exporter: the name of its scenarios, and its YAML.
@@ -335,7 +336,7 @@ fn write_not_a_number(path: &Path, scenarios: &str) -> Result<()> {
         scenarios.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter_map(|w| w.strip_suffix("_is_nan"));
     let rule = |name: &str| Rule { record: Some(name.into()), expr: format!("{name}_is_nan * NaN"), ..Rule::default() };
     let rules = names.map(rule).collect();
-    write_rules(path, &[RuleGroup { name: "nan".into(), interval: None, rules }])
+    write_rules(path, &[RuleGroup { name: "nan".into(), interval: None, query_offset: None, rules }])
 }
 
 fn run_scenarios(name: &str, watched: &Watched, scenarios: &str) -> Result<()> {

@@ -40,10 +40,10 @@ pub struct EnvVar {
 pub struct EnvVarSource {
     /// A key of a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_key_ref: Option<KeyReference>,
+    pub secret_key_ref: Option<OptionalKeyReference>,
     /// A key of a ConfigMap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map_key_ref: Option<KeyReference>,
+    pub config_map_key_ref: Option<OptionalKeyReference>,
     /// A field of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field_ref: Option<FieldReference>,
@@ -144,6 +144,20 @@ pub struct OptionalReference {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyReference {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
+    pub name: String,
+    /// Its key.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::DATA_KEY).message("write a key of the object: letters, digits, -, _ and ."))]
+    pub key: String,
+}
+
+/// A key of an object in the same namespace that may be missing.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OptionalKeyReference {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]

@@ -40,8 +40,8 @@ pub struct Monitoring {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape: Option<ScrapeSettings>,
     /// How far in the past the rules are evaluated, in seconds: query_offset of their groups. Set it to 0 if your ruler evaluates
-    /// in the past by default, as that of Mimir does; otherwise the signals of scaling are always old. Needs prometheus-operator
-    /// 0.78 and Prometheus 2.53 or newer. Default: that of the ruler.
+    /// in the past by default, as that of Mimir does; otherwise the signals of scaling are always old. Needs a
+    /// PrometheusRule that has this field, and Prometheus 2.53 or newer. Default: that of the ruler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 15))]
     pub query_offset_seconds: Option<i32>,
