@@ -113,14 +113,14 @@ impl ArtifactStore {
 
 /// An error in a spec.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
+pub struct InvalidField {
     /// Path of the field, as in `spec.training.full.schedule`.
     pub field: &'static str,
     /// What is wrong and what to write instead.
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for InvalidField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.message)
     }
@@ -131,7 +131,7 @@ impl Model {
     ///
     /// # Errors
     /// Every problem of the spec, each with its field.
-    pub fn new(object: &RecommenderModel, now: Timestamp) -> Result<Self, Vec<Problem>> {
+    pub fn new(object: &RecommenderModel, now: Timestamp) -> Result<Self, Vec<InvalidField>> {
         let spec = &object.spec;
         let mut problems = Vec::new();
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
@@ -171,7 +171,7 @@ impl Model {
     }
 }
 
-fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, Problem> {
+fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, InvalidField> {
     let cloud = |cloud: &Option<StorageUri>| cloud.as_ref().map(|cloud| ArtifactStore::Cloud(cloud.uri.clone()));
     let stores = [
         artifacts.s3.clone().map(ArtifactStore::S3),
@@ -182,25 +182,25 @@ fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, Problem> {
     let mut stores = stores.into_iter().flatten();
     match (stores.next(), stores.next()) {
         (Some(store), None) => Ok(store),
-        _ => Err(Problem {
+        _ => Err(InvalidField {
             field: "spec.artifacts",
             message: "set exactly one of s3, gcs, azure and persistentVolumeClaim".into(),
         }),
     }
 }
 
-fn schedule(training: &Training) -> Result<Option<Schedule>, Problem> {
+fn schedule(training: &Training) -> Result<Option<Schedule>, InvalidField> {
     let Some(cron) = &training.full.schedule else {
         return Ok(None);
     };
-    Schedule::parse(cron, training.full.time_zone.as_deref()).map(Some).map_err(|error| Problem {
+    Schedule::parse(cron, training.full.time_zone.as_deref()).map(Some).map_err(|error| InvalidField {
         field: if error.is_time_zone() { "spec.training.full.timeZone" } else { "spec.training.full.schedule" },
         message: error.to_string(),
     })
 }
 
 /// Contradicting numbers of replicas.
-fn replicas(spec: &RecommenderModelSpec) -> Vec<Problem> {
+fn replicas(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     let serving = ("spec.serving", spec.serving.replicas, spec.serving.autoscaling.as_ref().map(Scaling::from));
     let worker = |of: &Worker| ("spec.workers", of.replicas, of.autoscaling.as_ref().map(Scaling::from));
     let all = std::iter::once(serving).chain(spec.workers.iter().map(worker));
@@ -213,18 +213,18 @@ fn replicas(spec: &RecommenderModelSpec) -> Vec<Problem> {
             None if scaling.min > scaling.max => "autoscaling: minReplicas must not be above maxReplicas",
             None => return None,
         };
-        Some(Problem { field, message: message.into() })
+        Some(InvalidField { field, message: message.into() })
     };
     all.filter_map(problem).collect()
 }
 
 /// Missing prerequisites of scaling on recorded signals.
-fn signals(spec: &RecommenderModelSpec) -> Vec<Problem> {
+fn signals(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     let serving = spec.serving.autoscaling.as_ref().map(Scaling::from);
     let workers = spec.workers.iter().filter_map(|worker| worker.autoscaling.as_ref().map(Scaling::from));
     let of_serving = serving.map(|scaling| ("spec.serving.autoscaling", scaling));
     let all = of_serving.into_iter().chain(workers.map(|scaling| ("spec.workers", scaling)));
-    all.filter_map(|(field, scaling)| Some(Problem { field, message: unreadable(spec, &scaling)? })).collect()
+    all.filter_map(|(field, scaling)| Some(InvalidField { field, message: unreadable(spec, &scaling)? })).collect()
 }
 
 /// Why the signals of an autoscaled workload cannot be read; `None` if they can.
@@ -253,14 +253,14 @@ mod pod_tests;
 mod tests;
 
 /// PromQL of the servers' front that cannot be embedded in a rule.
-fn front(monitoring: &Monitoring) -> Option<Problem> {
+fn front(monitoring: &Monitoring) -> Option<InvalidField> {
     let custom = monitoring.front.as_ref()?.custom.as_ref()?;
     let message = format!("custom.requests: {}", expression::problem(&custom.requests)?);
-    Some(Problem { field: "spec.monitoring.front", message })
+    Some(InvalidField { field: "spec.monitoring.front", message })
 }
 
 /// PromQL of a dependency that cannot be embedded in a rule.
-fn promql(dependency: &Dependency) -> Vec<Problem> {
+fn promql(dependency: &Dependency) -> Vec<InvalidField> {
     let Some(custom) = &dependency.custom else { return Vec::new() };
     let expressions = [
         ("lag", Some(&custom.lag)),
@@ -271,7 +271,7 @@ fn promql(dependency: &Dependency) -> Vec<Problem> {
     let problem = |(field, expression): (&str, Option<&String>)| {
         let why = expression::problem(expression?)?;
         let message = format!("{:?}: custom.{field}: {why}", dependency.name);
-        Some(Problem { field: "spec.dependencies", message })
+        Some(InvalidField { field: "spec.dependencies", message })
     };
     expressions.into_iter().filter_map(problem).collect()
 }

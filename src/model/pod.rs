@@ -1,6 +1,6 @@
 //! Contradictions in the settings of pods: names that are taken, references to nothing, and fields without an effect.
 
-use super::Problem;
+use super::InvalidField;
 use crate::api::{InitContainer, Pod, Probe, ProbeType, RecommenderModelSpec, VolumeMount, Worker};
 
 /// Name of the artifact volume.
@@ -40,7 +40,7 @@ struct Part<'a> {
 }
 
 /// The problems of all pods.
-pub fn problems(spec: &RecommenderModelSpec) -> Vec<Problem> {
+pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     let on_claim = spec.artifacts.persistent_volume_claim.is_some();
     let part = |pod, field| Part {
         pod,
@@ -71,9 +71,9 @@ pub fn problems(spec: &RecommenderModelSpec) -> Vec<Problem> {
 }
 
 impl Part<'_> {
-    fn problem(&self, message: &str) -> Problem {
+    fn problem(&self, message: &str) -> InvalidField {
         let worker = self.worker.map(|name| format!("{name:?}: ")).unwrap_or_default();
-        Problem { field: self.field, message: format!("{worker}pod.{message}") }
+        InvalidField { field: self.field, message: format!("{worker}pod.{message}") }
     }
 
     fn messages(&self) -> Vec<String> {

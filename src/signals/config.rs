@@ -78,7 +78,7 @@ impl fmt::Display for ConfigError {
 }
 
 /// A field, and what is wrong with it.
-type Problem = (&'static str, String);
+type FieldError = (&'static str, String);
 
 impl SourceConfig {
     /// The source named [`DEFAULT`] with only a URL: the flag `--prometheus-url`.
@@ -146,7 +146,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn check(self) -> Result<SourceConfig, Problem> {
+    fn check(self) -> Result<SourceConfig, FieldError> {
         let source = SourceConfig {
             name: name(self.name)?,
             url: url(self.url).map_err(|message| ("url", message))?,
@@ -175,7 +175,7 @@ impl Entry {
     }
 }
 
-fn name(name: Option<String>) -> Result<String, Problem> {
+fn name(name: Option<String>) -> Result<String, FieldError> {
     let name = name.ok_or_else(|| ("name", format!("missing; write {DEFAULT:?} for objects that name no source")))?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let valid = (1..=63).contains(&name.len())
@@ -217,7 +217,7 @@ fn url(url: Option<String>) -> Result<Uri, String> {
     Ok(parsed)
 }
 
-fn header((name, value): (&String, &String)) -> Result<(HeaderName, HeaderValue), Problem> {
+fn header((name, value): (&String, &String)) -> Result<(HeaderName, HeaderValue), FieldError> {
     let header: HeaderName =
         name.parse().map_err(|_| ("headers", format!("{name:?} is not the name of a header, as X-Scope-OrgID is")))?;
     if header == HOST {
@@ -234,7 +234,7 @@ fn within<T: TryFrom<u64> + TryInto<u64> + Copy>(
     given: Option<u64>,
     default: T,
     allowed: RangeInclusive<u64>,
-) -> Result<T, Problem> {
+) -> Result<T, FieldError> {
     let Some(given) = given else { return Ok(default) };
     let number = T::try_from(given).ok().filter(|_| allowed.contains(&given));
     number.ok_or_else(|| (field, format!("{given} is not from {} to {}", allowed.start(), allowed.end())))
