@@ -44,8 +44,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("ProbePath", ".probes.path"),
     ("ProbeTimeout", ".probes.timeoutSeconds"),
     ("StartupSeconds", ".probes.startupSeconds"),
-    ("Replicas", ".replicas"),
-    ("Strategy", ".strategy"),
+    ("Strategy", "spec.serving.strategy"),
     ("PullSecrets", "spec.imagePullSecrets"),
     ("PullPolicy", ".pod.imagePullPolicy"),
     ("Labels", ".pod.labels"),
@@ -62,8 +61,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("FsGroup", ".pod.securityContext.fsGroup"),
     ("WritableRoot", ".pod.securityContext.readOnlyRootFilesystem"),
     ("Volumes", ".pod.volumes"),
-    ("SharedMemory", ".pod.sharedMemory"),
-    ("TmpSize", ".pod.tmpSize"),
+    ("VolumeMounts", ".pod.volumeMounts"),
+    ("TmpSize", ".pod.tmp.sizeLimit"),
     ("Artifacts", "spec.artifacts"),
     ("Claim", "spec.artifacts.persistentVolumeClaim.claimName"),
     ("S3", "spec.artifacts.s3"),
@@ -71,12 +70,54 @@ const FIELDS: &[(&str, &str)] = &[
     ("Deadline", "spec.training.full.deadlineSeconds"),
 ];
 
-/// Fields of a training run that are not where those of a Deployment are.
-const OF_TRAINING: &[(&str, &str)] = &[("Args", ".full.args"), ("Command", ".full.command")];
+/// Fields that are elsewhere in a part of the spec.
+const ELSEWHERE: &[(&str, Part, &str)] = &[
+    ("Args", Part::Training, ".full.args"),
+    ("Command", Part::Training, ".full.command"),
+    ("Probes", Part::Training, ".pod.probes"),
+    ("ProbePath", Part::Training, ".pod.probes"),
+    ("ProbeTimeout", Part::Training, ".pod.probes"),
+    ("StartupSeconds", Part::Training, ".pod.probes"),
+    ("Port", Part::Training, ".pod.probes"),
+    ("Probes", Part::Worker, ".pod.probes"),
+    ("ProbePath", Part::Worker, ".pod.probes"),
+    ("ProbeTimeout", Part::Worker, ".pod.probes"),
+    ("StartupSeconds", Part::Worker, ".pod.probes"),
+    ("Port", Part::Worker, ".pod.probes"),
+];
 
 /// The path of a field.
 pub fn field(name: &str, part: Part) -> Option<String> {
-    let own = OF_TRAINING.iter().filter(|_| part == Part::Training);
-    let (_, path) = own.chain(FIELDS).find(|(of, _)| *of == name)?;
-    Some(if path.starts_with('.') { format!("{}{path}", part.path()) } else { (*path).to_owned() })
+    let elsewhere = ELSEWHERE.iter().find(|(of, within, _)| *of == name && *within == part).map(|(.., path)| *path);
+    let path = elsewhere.or_else(|| FIELDS.iter().find(|(of, _)| *of == name).map(|(_, path)| *path))?;
+    Some(if path.starts_with('.') { format!("{}{path}", part.path()) } else { path.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::api::crd;
+
+    fn exists(path: &str, schema: &Value) -> bool {
+        let mut schema = schema;
+        for name in path.split('.') {
+            let (name, is_list) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));
+            schema = &schema["properties"][name];
+            schema = if is_list { &schema["items"] } else { schema };
+        }
+        !schema.is_null()
+    }
+
+    #[test]
+    fn every_field_that_a_remedy_names_is_a_field_of_the_object() {
+        let schema = crd::schema();
+        for (name, _) in FIELDS {
+            for part in [Part::Training, Part::Serving, Part::Worker] {
+                let path = field(name, part).expect("it is in the table");
+                assert!(exists(&path, &schema), "{path}");
+            }
+        }
+    }
 }

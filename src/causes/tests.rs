@@ -224,7 +224,7 @@ const CASES: &[Case] = &[
         "exit code 137",
         &["more memory than its limit", "spec.serving.resources.limits.memory"],
     ),
-    (Source::Ended, "Error", "exit code 135", &["bus error", "/dev/shm", "spec.serving.pod.sharedMemory"]),
+    (Source::Ended, "Error", "exit code 135", &["bus error", "/dev/shm", "spec.serving.pod.volumes"]),
     (Source::Ended, "Error", "exit code 137", &["SIGKILL"]),
     (Source::Ended, "Error", "exit code 139", &["SIGSEGV"]),
     (
