@@ -72,6 +72,9 @@ pub struct ActiveRun {
     pub kind: TrainingKind,
     /// Why it was started.
     pub trigger: Trigger,
+    /// Why its pod cannot start, as last observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
 }
 
 /// A finished training run.

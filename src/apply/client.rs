@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, header::ACCEPT};
 use k8s_openapi::api::core::v1::Event;
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
     core::{ObjectMeta, PartialObjectMeta, Request},
 };
 use serde_json::{Value, json};
@@ -22,6 +22,9 @@ use crate::{
 
 /// Deadline of a call: 10 s. An API server that hangs must not block a reconcile.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Most Events that are read of one object: 100. Repetitions are counted in one Event, and Events are deleted after an hour.
+const MOST_EVENTS: u32 = 100;
 
 /// The `Accept` header that requests only the metadata in the response to a creation. kube has no call for that.
 const METADATA_ONLY: HeaderValue =
@@ -272,6 +275,16 @@ impl Cluster {
         self.call("create", "Event", api.create(&PostParams::default(), event)).await.map(drop)
     }
 
+    /// The Events about the object with the UID `uid`, at most [`MOST_EVENTS`].
+    ///
+    /// # Errors
+    /// When the call failed.
+    pub async fn events(&self, namespace: &str, uid: &str) -> Result<Vec<Event>, CallError> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let of_object = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(MOST_EVENTS);
+        self.call("list", "Event", api.list(&of_object)).await.map(|listed| listed.items)
+    }
+
     fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
@@ -282,7 +295,7 @@ impl Cluster {
         kind: &'static str,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, CallError> {
-        if verb != "get" && self.fence.as_ref().is_some_and(|fence| !fence.is_valid()) {
+        if !matches!(verb, "get" | "list") && self.fence.as_ref().is_some_and(|fence| !fence.is_valid()) {
             return Err(CallError::Fenced);
         }
         let start = Instant::now();

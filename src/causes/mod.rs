@@ -16,8 +16,7 @@ mod scheduling;
 mod tests;
 mod volumes;
 
-pub use fields::Part;
-use fields::field;
+pub use fields::{Part, field};
 pub use quote::quoted;
 
 /// Where a sentence about a pod comes from.

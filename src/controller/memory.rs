@@ -8,6 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::explain::Explained;
 use crate::{api::RecommenderModelStatus, apply::Corrections, kinds::Kind};
 
 /// Pause after a first failure: 1 s. It doubles with each further one.
@@ -31,6 +32,8 @@ struct ObjectState {
     corrections: Corrections,
     /// Deployments whose replicas could not be set in the last reconcile.
     failed_orders: Vec<String>,
+    /// What Events state of its objects that hang.
+    explained: Explained,
 }
 
 /// The state of all objects, by UID.
@@ -80,6 +83,16 @@ impl Memory {
     /// Records a correction of a child. Returns whether it is the first of a series.
     pub fn corrected(&self, uid: &str, kind: Kind, name: &str, now: Timestamp) -> bool {
         self.lock().entry(uid.to_owned()).or_default().corrections.add(kind, name, now)
+    }
+
+    /// What Events state of an object's pods and Jobs that hang.
+    pub fn explained(&self, uid: &str) -> Explained {
+        self.lock().get(uid).map(|object| object.explained.clone()).unwrap_or_default()
+    }
+
+    /// Records what Events state.
+    pub fn explain(&self, uid: &str, explained: &Explained) {
+        self.lock().entry(uid.to_owned()).or_default().explained = explained.clone();
     }
 
     /// The Deployments of an object whose replicas could not be set in its last reconcile.

@@ -2,6 +2,7 @@
 
 mod context;
 mod error;
+mod explain;
 mod memory;
 mod queue;
 mod reconcile;

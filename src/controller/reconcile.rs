@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 
-use super::{context::Context, error::Error, report, runs};
+use super::{
+    context::Context,
+    error::Error,
+    explain::{self, Explained},
+    report, runs,
+};
 use crate::{
     api::{Guarded, RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Desired, Outcome},
@@ -52,7 +57,8 @@ struct Decisions {
 
 /// Brings the cluster in line with an object:
 ///
-/// 1. validate the object, and observe its cached children and what the last tick decided on replicas (no request)
+/// 1. validate the object, and observe its cached children and what the last tick decided on replicas (no request, except for
+///    the Events of what hangs)
 /// 2. decide what to train, what to serve, and which replicas to set (pure)
 /// 3. render the children (pure, cannot fail)
 /// 4. apply what is not as desired, delete what is no longer desired, order the replicas that were newly decided
@@ -71,13 +77,17 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
         Ok(model) => model,
         Err(message) => return reconcile.refuse(context, &message).await,
     };
-    let observed = reconcile.observe(context, &model);
+    let mut observed = reconcile.observe(context, &model);
+    let explained = reconcile.explain(context, &observed.children).await;
+    observed.children.explain(&explain::found(&explained));
     let decisions = reconcile.decide(&model, &observed);
     let desired = reconcile.render(&model, &decisions, &observed);
     let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed.children).await;
-    let children = reconcile.children(context);
+    let mut children = reconcile.children(context);
+    children.explain(&explain::found(&explained));
     reconcile.report(context, &model, &decisions, &children, &outcome).await?;
-    reconcile.next(&model, &decisions.training, &children, outcome)
+    let next_read = explain::next_read(&explained);
+    reconcile.next(&model, &decisions.training, &children, next_read, outcome)
 }
 
 impl Reconcile {
@@ -133,6 +143,17 @@ impl Reconcile {
         }
     }
 
+    /// Reads why pods and Jobs hang, where only Events state it.
+    async fn explain(&self, context: &Context, children: &Children) -> Explained {
+        let hanging = explain::hanging(children, &self.uid, self.now);
+        let known = context.memory.explained(&self.uid);
+        let explained = explain::explain(&context.cluster, &self.identity.namespace, &hanging, &known, self.now).await;
+        if explained != known {
+            context.memory.explain(&self.uid, &explained);
+        }
+        explained
+    }
+
     fn decide(&self, model: &Model, observed: &Observed) -> Decisions {
         let training = self.training(model, &observed.children);
         let inputs = promotion::Inputs::new(&self.identity, &training.versions, &self.prior, &observed.children);
@@ -152,7 +173,13 @@ impl Reconcile {
             prior: self.prior.training.as_ref(),
             versions: &self.prior.versions,
             in_use: &in_use,
-            runs: &runs::observed(children, &self.uid, self.now),
+            runs: &runs::observed(&runs::Inputs {
+                children,
+                uid: &self.uid,
+                namespace: &self.identity.namespace,
+                active: self.prior.training.as_ref().and_then(|training| training.active.as_ref()),
+                now: self.now,
+            }),
             now: self.now,
             // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
             settled: true,
@@ -258,10 +285,18 @@ impl Reconcile {
     }
 
     /// When to reconcile again without a change.
-    fn next(&self, model: &Model, training: &Decision, children: &Children, outcome: Outcome) -> Result<Action, Error> {
+    fn next(
+        &self,
+        model: &Model,
+        training: &Decision,
+        children: &Children,
+        next_read: Option<Timestamp>,
+        outcome: Outcome,
+    ) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
         let schedule = training.wake_at.map(until);
-        let later = [self.report_due(children), self.first_metrics_due(model, children), self.blocked_due(children)];
+        let later =
+            [self.report_due(children), self.first_metrics_due(model, children), self.blocked_due(children), next_read];
         let wakes = later.into_iter().map(|due| due.map(until)).chain([schedule]);
         // One second late, so that what is due then is due for certain.
         let due = wakes.flatten().min().map(|wake| wake + Duration::from_secs(1));
@@ -283,12 +318,14 @@ impl Reconcile {
 
     /// When a pod that does not start, or a Job that gets no pod, is to be reported.
     fn blocked_due(&self, children: &Children) -> Option<Timestamp> {
-        let pods = children.pods().filter_map(|pod| Some(pod.blocked.as_ref()?.counts_from));
+        let blocked = children.pods().filter_map(|pod| Some(pod.blocked.as_ref()?.counts_from));
+        let creating = children.pods().filter_map(|pod| pod.creating_from);
+        let lingering = children.pods().filter_map(runs::lingers_from);
         let jobs = children.of_kind(Kind::Job).filter_map(|(_, observed)| match &observed.state {
             ChildState::Job(job) if job.end.is_none() => Some(job.pod_due),
             _ => None,
         });
-        pods.chain(jobs).filter(|due| *due > self.now).min()
+        blocked.chain(creating).chain(jobs).chain(lingering).filter(|due| *due > self.now).min()
     }
 
     /// When an autoscaler without metrics is to be reported.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AutoscalerState, ChildState, DeploymentState, ObservedChild, PodState, Watched};
+use super::{AutoscalerState, Blocked, ChildState, DeploymentState, ObservedChild, PodState, Watched};
 use crate::kinds::Kind;
 
 /// The children of one `RecommenderModel`, and their pods.
@@ -57,6 +57,18 @@ impl Children {
             Watched::Child(kind) => Some((*kind, name.as_str(), observed)),
             Watched::Pod => None,
         })
+    }
+
+    /// Adds causes that were read elsewhere, by UID of the pod or Job.
+    pub fn explain(&mut self, causes: &BTreeMap<String, String>) {
+        for observed in self.members.values_mut() {
+            let Some(why) = causes.get(&observed.uid) else { continue };
+            match (&mut observed.pod, &mut observed.state) {
+                (Some(pod), _) => pod.blocked = Some(Blocked { why: why.clone(), counts_from: pod.created_at }),
+                (None, ChildState::Job(job)) => job.refused = Some(why.clone()),
+                (None, _) => {}
+            }
+        }
     }
 
     /// All pods.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{DUE_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL},
-    causes::{Part, Subject},
+    causes::{self, Part, Source, Subject},
     kinds::Kind,
     render::{SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
 };
@@ -74,11 +74,20 @@ pub struct DeploymentState {
     pub updated: i32,
     /// Pods that are ready, of any version.
     pub ready: i32,
-    /// Why the rollout does not progress: the progress deadline has passed, or pods are refused.
+    /// Its component, as [`crate::model::Workload::component`] names it; empty when its label is gone.
+    pub component: String,
+    /// Why its pods are refused, for example by a quota. That ends when what refuses them is gone.
+    pub refused: Option<String>,
+    /// The Deployment controller's sentence when the progress deadline has passed.
     pub stuck: Option<String>,
 }
 
 impl DeploymentState {
+    /// Why pods are missing, as the Deployment controller reports it.
+    pub fn failure(&self) -> Option<&str> {
+        self.refused.as_deref().or(self.stuck.as_deref()).filter(|why| !why.is_empty())
+    }
+
     /// Whether all pods are of the newest template and ready.
     pub fn rolled_out(&self) -> bool {
         self.observed && self.updated >= self.desired && self.total == self.updated && self.ready >= self.desired
@@ -117,6 +126,8 @@ pub struct JobState {
     pub suspended: bool,
     /// The queue that is to admit it.
     pub queue: Option<String>,
+    /// Why it gets no pod, from its Events.
+    pub refused: Option<String>,
 }
 
 /// How a Job ended.
@@ -246,11 +257,8 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
     let spec = deployment.spec.as_ref();
     let status = deployment.status.clone().unwrap_or_default();
     let template = spec.and_then(|spec| spec.template.metadata.as_ref());
-    let stuck = status.conditions.iter().flatten().find_map(|condition| {
-        let late = condition.type_ == "Progressing" && condition.status == "False";
-        let refused = condition.type_ == "ReplicaFailure" && condition.status == "True";
-        (late || refused).then(|| condition.message.clone().unwrap_or_default())
-    });
+    let component = label(&deployment.metadata, COMPONENT_LABEL).unwrap_or_default().to_owned();
+    let (refused, stuck) = failures(deployment, &component);
     ChildState::Deployment(DeploymentState {
         version: template.and_then(|meta| label(meta, VERSION_LABEL)).map(Into::into),
         observed: status.observed_generation >= deployment.metadata.generation,
@@ -261,8 +269,32 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
         total: status.replicas.unwrap_or_default(),
         updated: status.updated_replicas.unwrap_or_default(),
         ready: status.ready_replicas.unwrap_or_default(),
+        component,
+        refused,
         stuck,
     })
+}
+
+/// Why the pods of a Deployment are refused, and the sentence about its progress deadline. A ReplicaSet that cannot be
+/// created fails the progress at once, but not for good.
+fn failures(deployment: &Deployment, component: &str) -> (Option<String>, Option<String>) {
+    let meta = &deployment.metadata;
+    let object = format!("deployment {}", meta.name.as_deref().unwrap_or_default());
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let subject = Subject { part: Part::of(component), namespace, object: &object, image: "" };
+    let (mut refused, mut stuck) = (None, None);
+    for condition in deployment.status.iter().filter_map(|status| status.conditions.as_ref()).flatten() {
+        let (reason, message) = (condition.reason.as_deref().unwrap_or_default(), condition.message.as_deref());
+        let message = message.unwrap_or_default();
+        match (condition.type_.as_str(), condition.status.as_str(), reason) {
+            ("ReplicaFailure", "True", _) | ("Progressing", "False", "ReplicaSetCreateError") => {
+                refused = causes::explain(&subject, Source::Refused, reason, message).map(|cause| cause.text);
+            }
+            ("Progressing", "False", _) => stuck = Some(causes::quoted(message).unwrap_or_default()),
+            _ => {}
+        }
+    }
+    (refused, stuck)
 }
 
 /// The state of a Job. A Job without our version label and template annotation is not a training run.
@@ -294,6 +326,7 @@ pub fn job(job: &Job) -> ChildState {
         pod_due: status.start_time.map_or(created_at, |start| start.0).max(created_at) + SCHEDULING,
         suspended: job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
         queue: label(meta, QUEUE_LABEL).map(Into::into),
+        refused: None,
     })
 }
 

@@ -211,6 +211,7 @@ fn the_end_of_a_job_is_dated_by_our_own_clock_when_first_observed() {
             pod_due: NOW,
             suspended: false,
             queue: None,
+            refused: None,
         });
         ObservedChild::new(&meta("job", version), state, None).expect("the object belongs to a model")
     };
@@ -493,4 +494,25 @@ fn an_image_of_an_init_container_that_cannot_be_pulled_is_named() {
     let state = state::pod(&serde_json::from_value(pod).expect("a pod"));
     let why = state.blocked_at(NOW).unwrap_or_default();
     assert!(why.starts_with("init container fetch: image i:1 cannot be pulled, because its registry"), "{why}");
+}
+
+#[test]
+fn refused_pods_and_a_passed_progress_deadline_are_told_apart() {
+    let quota = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": "pods \"a\" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=2, limited: pods=2"});
+    let late = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+        "message": "ReplicaSet \"a\" has timed out progressing."});
+    let state = |conditions: serde_json::Value| {
+        let deployment = json!({"metadata": {"namespace": "shop"}, "status": {"conditions": conditions}});
+        match state::deployment(&serde_json::from_value(deployment).expect("a Deployment")) {
+            ChildState::Deployment(state) => state,
+            other => panic!("{other:?}"),
+        }
+    };
+    let refused = state(json!([quota]));
+    let why = refused.failure().unwrap_or_default();
+    assert!(why.starts_with("a ResourceQuota of namespace shop refuses its pod: \"exceeded quota: compute"), "{why}");
+    assert_eq!(refused.stuck, None);
+    assert_eq!(state(json!([late])).failure(), Some("\"ReplicaSet 'a' has timed out progressing\""));
+    assert_eq!(state(json!([late, quota])).failure(), Some(why), "the cause, not its consequence");
 }

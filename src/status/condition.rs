@@ -141,6 +141,7 @@ fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a Problem> {
 /// | yes | any | any | False, the problem's reason |
 /// | no | none | any | False, NoVersion |
 /// | no | new, or with new settings | stuck | False, RolloutStuck |
+/// | no | new, or with new settings | pods are refused, within the progress deadline | False, RollingOut |
 /// | no | new, or with new settings | older pods exist | False, RollingOut |
 /// | no | rolled out before | fewer ready than the minimum, because some left the Service under load | False, ServersOverloaded |
 /// | no | rolled out before | fewer ready than the minimum | False, ReplicasMissing |
@@ -156,7 +157,7 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
     let why = || {
         let pod = inputs.children.pods().filter(|pod| pod.job.is_none() && pod.version == desired.id);
         let pod = pod.filter_map(|pod| pod.blocked_at(inputs.now)).min();
-        let why = pod.or(deployment.and_then(|state| state.stuck.as_deref()));
+        let why = pod.or(deployment.and_then(DeploymentState::failure));
         why.map(|why| format!(": {why}")).unwrap_or_default()
     };
     // A change of the settings rolls out the same version again.
@@ -308,7 +309,7 @@ fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
     };
     let blocked = inputs.children.pods().filter(|pod| pod.component == workload.component);
     let blocked = blocked.filter_map(|pod| pod.blocked_at(inputs.now)).min();
-    let why = blocked.or(state.stuck.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
+    let why = blocked.or(state.failure()).map(|why| format!(": {why}")).unwrap_or_default();
     let least = workload.replicas.min(state.desired);
     if state.stuck.is_some() {
         return Some(ConditionValue::no(reasons::ROLLOUT_STUCK, format!("worker {name} does not get ready{why}")));

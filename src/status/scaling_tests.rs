@@ -155,6 +155,7 @@ fn deployment(ready: i32, desired: i32) -> DeploymentState {
         updated: desired,
         ready,
         stuck: None,
+        ..DeploymentState::default()
     }
 }
 

@@ -79,6 +79,7 @@ fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentState {
         updated: desired,
         ready,
         stuck: None,
+        ..DeploymentState::default()
     }
 }
 
@@ -235,6 +236,20 @@ fn a_rollout_that_is_stuck_waits_for_a_person_and_reports_why() {
 }
 
 #[test]
+fn pods_refused_by_a_quota_are_under_way_until_the_progress_deadline() {
+    let refused = DeploymentState { refused: Some("a quota".into()), updated: 0, ..deployment("v2", 2, 2) };
+    let trained = || training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
+    let case = Case::new(serving("v1"), trained(), children(refused.clone()));
+    assert_eq!(case.summary(), ["True Serving", "True RollingOut", "False AsSpecified", "False RollingOut"]);
+    let late = DeploymentState { stuck: Some("timed out".into()), ..refused };
+    let case = Case::new(serving("v1"), trained(), children(late));
+    assert_eq!(case.summary(), ["True Serving", "False RolloutStuck", "True RolloutStuck", "False RolloutStuck"]);
+    let status = case.compute();
+    let message = &status.conditions.iter().find(|c| c.type_ == types::STALLED).expect("Stalled").message;
+    assert_eq!(message, "version v2 does not get ready: a quota; v1 continues to serve");
+}
+
+#[test]
 fn new_settings_of_the_same_version_are_a_rollout_from_the_moment_they_are_applied() {
     let trained = || training(Truth::True, reasons::TRAINED, &["v1"]);
     let applied = DeploymentState { applied_generation: 3, ..deployment("v1", 2, 2) };
@@ -337,6 +352,7 @@ fn the_start_of_a_run_is_an_event_unless_it_is_the_first_one() {
             version: version.into(),
             kind: TrainingKind::Full,
             trigger: Trigger::Initial,
+            blocked: None,
         };
         let training = TrainingStatus { active: Some(run), ..TrainingStatus::default() };
         RecommenderModelStatus { training: Some(training), ..RecommenderModelStatus::default() }

@@ -3,7 +3,15 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Decision, Inputs, NewRun, activity::Activity, due, due::Done, history, history::History, outcome};
+use super::{
+    Decision, Inputs, NewRun, ObservedRun, RunState,
+    activity::{Activity, Next},
+    due,
+    due::Done,
+    history,
+    history::History,
+    outcome,
+};
 use crate::{
     api::{ActiveRun, TrainingStatus, Trigger},
     model::names,
@@ -17,12 +25,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     if let Some(run) = &start {
         done.add(inputs, run.trigger, run.due, run.request.as_ref());
     }
-    let replace = match &activity {
-        Activity::Blocked { run, replaced: true, .. } => {
-            inputs.runs.iter().filter(|observed| observed.job == run.job).cloned().collect()
-        }
-        _ => Vec::new(),
-    };
+    let (replace, repeated_at) = replaced(inputs, &activity);
     let status = TrainingStatus {
         active: activity.run().cloned(),
         last: history.last.clone(),
@@ -34,7 +37,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     };
     Decision {
         condition: outcome::condition(inputs.plan, &activity, &history),
-        wake_at: next_start(inputs),
+        wake_at: next_start(inputs).into_iter().chain(repeated_at.filter(|at| *at > inputs.now)).min(),
         remove: history::removable(inputs),
         versions: history.versions,
         start,
@@ -43,17 +46,36 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     }
 }
 
+/// The Jobs to delete so that their run can be started again, and when that is due if it is not yet.
+fn replaced(inputs: &Inputs<'_>, activity: &Activity) -> (Vec<ObservedRun>, Option<Timestamp>) {
+    let Activity::Blocked { run, next, .. } = activity else { return (Vec::new(), None) };
+    let repeated_at = match next {
+        Next::Waits => return (Vec::new(), None),
+        Next::NewSettings => None,
+        Next::Repeated { at, .. } => Some(*at),
+    };
+    // The cause is in the status before the Job is deleted, so that a crash does not lose it.
+    let is_recorded = || inputs.prior.and_then(|prior| prior.active.as_ref()?.blocked.as_ref()).is_some();
+    let is_due = repeated_at.is_none_or(|at| at <= inputs.now && is_recorded());
+    let jobs = inputs.runs.iter().filter(|observed| is_due && observed.job == run.job);
+    (jobs.cloned().collect(), repeated_at)
+}
+
 /// One run at a time. An active run continues; else a run whose Job was lost is started again; else the run that is due
 /// is started.
 fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<NewRun>, Activity) {
-    let under_way = inputs.runs.iter().filter(|run| run.state.finished_at().is_none());
+    let under_way = inputs.runs.iter().filter(|run| run.state.finished_at().is_none() && !was_recorded(inputs, run));
     if let Some(run) = under_way.min_by_key(|run| (run.due, &run.job)) {
         return (None, Activity::of(run, inputs.plan));
     }
     match missing(inputs) {
         // Its Job was deleted to end it.
         Some(active) if inputs.settled && !inputs.plan.may_start(active.trigger) => (None, Activity::Idle),
-        Some(active) if inputs.settled => (Some(again(inputs, active)), Activity::Again(active.clone())),
+        Some(active) if inputs.settled => {
+            let blocked = |why: &String| Activity::Blocked { run: active.clone(), why: why.clone(), next: Next::Waits };
+            let activity = active.blocked.as_ref().map_or_else(|| Activity::Again(active.clone()), blocked);
+            (Some(again(inputs, active)), activity)
+        }
         // The Job may exist, but not be in the cache yet.
         Some(active) => (None, Activity::Run(active.clone())),
         None => match due::run(inputs, done, history) {
@@ -64,6 +86,12 @@ fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<New
             None => (None, Activity::Idle),
         },
     }
+}
+
+/// Whether an interrupted run was recorded as failed, by an earlier operator.
+fn was_recorded(inputs: &Inputs<'_>, run: &ObservedRun) -> bool {
+    matches!(run.state, RunState::Interrupted { .. })
+        && history::recorded_through(inputs).is_some_and(|recorded| run.due <= recorded)
 }
 
 /// The run that the status shows as active but that has no Job.
@@ -93,7 +121,7 @@ fn again(inputs: &Inputs<'_>, lost: &ActiveRun) -> NewRun {
 }
 
 fn active(job: String, run: &NewRun) -> ActiveRun {
-    ActiveRun { job, version: run.version.clone(), kind: run.kind, trigger: run.trigger }
+    ActiveRun { job, version: run.version.clone(), kind: run.kind, trigger: run.trigger, blocked: None }
 }
 
 fn last_success(inputs: &Inputs<'_>, history: &History) -> Option<Timestamp> {

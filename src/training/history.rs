@@ -16,6 +16,8 @@ use crate::{
 const VERSIONS_KEPT: usize = 5;
 /// Number of metrics named in the message of a version.
 const HIGHLIGHTS: usize = 4;
+/// Longest part of a message that quotes the condition of a failed Job, in characters.
+const JOB_MAX: usize = 280;
 /// Reason of a run that produced a valid version.
 pub const SUCCEEDED: &str = "Succeeded";
 
@@ -96,13 +98,13 @@ fn bounded(versions: Vec<Version>, in_use: &[String]) -> Vec<Version> {
 fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Version>)> {
     let finished_at = whole_seconds(run.state.finished_at()?);
     let result = match &run.state {
-        RunState::Succeeded { termination_message, .. } => {
-            version(run, plan, finished_at, termination_message.as_deref())
+        RunState::Succeeded { termination_message, note, .. } => {
+            version(run, plan, finished_at, termination_message.as_deref(), note.as_deref())
         }
         _ => Err(failure(run, plan)),
     };
     let (reason, message) = match &result {
-        Ok(version) => (SUCCEEDED, describe(version)),
+        Ok((version, notes)) => (SUCCEEDED, [vec![describe(version)], notes.clone()].concat().join(" ")),
         Err((reason, problem)) => (*reason, format!("Training run {} failed: {problem}", run.version)),
     };
     let finished = FinishedRun {
@@ -116,7 +118,7 @@ fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Versi
         message: one_line(&message, MESSAGE_MAX),
         finished_at: Time(finished_at),
     };
-    Some((finished, result.ok()))
+    Some((finished, result.ok().map(|(version, _)| version)))
 }
 
 /// A version and its metrics, as a sentence.
@@ -129,15 +131,19 @@ pub fn describe(version: &Version) -> String {
     format!("Version {} is trained: {metrics}.", version.id)
 }
 
+/// The version of a run, and sentences about what its owner has to know beside it.
 fn version(
     run: &ObservedRun,
     plan: &Plan,
     finished_at: Timestamp,
     message: Option<&str>,
-) -> Result<Version, (&'static str, String)> {
+    note: Option<&str>,
+) -> Result<(Version, Vec<String>), (&'static str, String)> {
     let expected = format!("{}/{}", plan.output_base.trim_end_matches('/'), run.version);
-    let report = report::parse(message, &expected).map_err(|error| (reasons::INVALID_REPORT, error.to_string()))?;
-    Ok(Version {
+    let parsed = report::parse(message, &expected, finished_at);
+    let report = parsed.map_err(|error| (reasons::INVALID_REPORT, error.to_string()))?;
+    let notes = report.ignored().into_iter().chain(note.map(|note| format!("{note}."))).collect();
+    let version = Version {
         id: run.version.clone(),
         state: VersionState::Candidate,
         kind: run.kind,
@@ -149,7 +155,8 @@ fn version(
         data_through: report.data_through.map(Time),
         due_at: Time(whole_seconds(run.due)),
         trained_at: Time(finished_at),
-    })
+    };
+    Ok((version, notes))
 }
 
 /// Reason and message of a failed Job.
@@ -176,7 +183,7 @@ fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
     let wrote = termination_message.as_deref().map(error_text).map(|text| one_line(&text, 240));
     let wrote = wrote.filter(|text| !text.is_empty()).map(|text| format!(". It wrote: {text}"));
     let log = || format!("; kubectl -n {} logs job/{} shows more", plan.namespace, run.job);
-    (class, format!("{how} ({}){}", one_line(job.trim_end_matches([':', ' ']), 120), wrote.unwrap_or_else(log)))
+    (class, format!("{how} ({}){}", one_line(job.trim_matches([':', ' ']), JOB_MAX), wrote.unwrap_or_else(log)))
 }
 
 /// How the container of the trainer ended, with a remedy where its exit code has one.

@@ -144,6 +144,17 @@ pub enum RunState {
         finished_at: Timestamp,
         /// Termination message of the trainer's container: the report.
         termination_message: Option<String>,
+        /// What its owner has to know beside the report.
+        note: Option<String>,
+    },
+    /// Its Job has failed, and not because of its trainer: it is started again with the same version.
+    Interrupted {
+        /// When the Job ended.
+        at: Timestamp,
+        /// Whether its trainer had started.
+        had_started: bool,
+        /// What kept its pod from starting, or ended it.
+        why: String,
     },
     /// Its Job has failed.
     Failed {
@@ -165,10 +176,10 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// When the run ended; `None` while it is active.
+    /// When the run ended; `None` while it is active, also if its Job has ended and is to be replaced.
     pub fn finished_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Pending { .. } | Self::Suspended { .. } | Self::Running => None,
+            Self::Pending { .. } | Self::Suspended { .. } | Self::Running | Self::Interrupted { .. } => None,
             Self::Succeeded { finished_at, .. } | Self::Failed { finished_at, .. } => Some(*finished_at),
         }
     }

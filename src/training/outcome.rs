@@ -2,20 +2,17 @@
 
 use super::{
     Outcome, Plan, Truth,
-    activity::Activity,
+    activity::{Activity, Next},
     due,
     history::{History, describe},
     text::one_line,
 };
-use crate::api::{FinishedRun, TRAIN_ANNOTATION, conditions::reasons};
-
-/// Longest part of a message that states why a pod cannot start, with its remedy, in characters.
-const SHOWN: usize = 700;
+use crate::api::{FinishedRun, TRAIN_ANNOTATION, Version, conditions::reasons};
 
 /// The condition for the active run and the finished ones.
 pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome {
     let outcome = match (activity, &history.last, history.versions.first()) {
-        (Activity::Blocked { run, why, replaced }, ..) => blocked(&run.version, why, *replaced, history),
+        (Activity::Blocked { run, why, next }, ..) => blocked(&run.version, why, next, history),
         (Activity::Idle, None, None) => Outcome {
             status: Truth::Unknown,
             reason: reasons::PENDING,
@@ -31,26 +28,34 @@ pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome
             first(activity, last.as_ref())
         }
         (_, Some(last), _) if !last.succeeded => failed(plan, activity, last, history),
-        (_, _, Some(version)) => Outcome {
+        (_, last, Some(version)) => Outcome {
             status: Truth::True,
             reason: reasons::TRAINED,
-            message: sentences([describe(version), under_way(activity), suspended(plan)]),
+            message: sentences([trained(version, last.as_ref()), under_way(activity), suspended(plan)]),
         },
         (Activity::Idle, Some(last), None) => failed(plan, activity, last, history),
     };
     with_request(plan, outcome)
 }
 
-fn blocked(version: &str, why: &str, replaced: bool, history: &History) -> Outcome {
-    let then = match replaced {
-        true => "The training settings have changed since: it is deleted and started anew.",
-        false => "It starts by itself once that is fixed; after a change of the training settings it is started anew.",
+fn blocked(version: &str, why: &str, next: &Next, history: &History) -> Outcome {
+    let had_started = matches!(next, Next::Repeated { had_started: true, .. });
+    let what = if had_started { "was interrupted" } else { "cannot start" };
+    let then = match next {
+        Next::NewSettings => "The training settings have changed since: it is deleted and started anew.",
+        Next::Repeated { had_started: true, .. } => "It is started again, and does not count as failed.",
+        Next::Waits | Next::Repeated { .. } => {
+            "It starts by itself once that is fixed; after a change of the training settings it is started anew."
+        }
     };
-    let what = format!("Training run {version} cannot start: {}", full_stop(&one_line(why, SHOWN)));
     Outcome {
         status: Truth::False,
         reason: reasons::TRAINING_BLOCKED,
-        message: sentences([what, then.into(), served(history)]),
+        message: sentences([
+            format!("Training run {version} {what}: {}", full_stop(why)),
+            then.into(),
+            served(history),
+        ]),
     }
 }
 
@@ -78,6 +83,11 @@ fn failed(plan: &Plan, activity: &Activity, last: &FinishedRun, history: &Histor
         _ => reasons::TRAINING_FAILED,
     };
     Outcome { status: Truth::False, reason, message: sentences([full_stop(&last.message), then, served(history)]) }
+}
+
+/// What was recorded of the run that trained the version, with its warnings; of an earlier run only the version is left.
+fn trained(version: &Version, last: Option<&FinishedRun>) -> String {
+    last.filter(|last| last.version == version.id).map_or_else(|| describe(version), |last| last.message.clone())
 }
 
 fn under_way(activity: &Activity) -> String {

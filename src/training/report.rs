@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::text::one_line;
@@ -24,6 +24,10 @@ const METRIC_NAME_MAX: usize = 63;
 const METRIC_VALUE_MAX: usize = 32;
 /// Longest URI of an artifact, in bytes.
 const URI_MAX: usize = 1024;
+/// Most entries that are named when they are left out.
+const NAMED_MAX: usize = 2;
+/// How far `dataThrough` may be after the end of the run: 24 h, for clocks and time zones.
+const DATA_AHEAD: SignedDuration = SignedDuration::from_hours(24);
 /// Longest quote of an invalid value in an error, in characters.
 const SHOWN: usize = 48;
 
@@ -40,6 +44,20 @@ pub struct Report {
     pub bytes: i64,
     /// Time up to which the training data reaches.
     pub data_through: Option<Timestamp>,
+    /// Entries that cannot be used and were left out.
+    pub invalid: Vec<ReportError>,
+}
+
+impl Report {
+    /// The entries that were left out, as a sentence; none when everything was used.
+    pub fn ignored(&self) -> Option<String> {
+        let named: Vec<String> = self.invalid.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        let more = self.invalid.len().saturating_sub(NAMED_MAX);
+        let more = (more > 0).then(|| format!("{more} more"));
+        (!named.is_empty()).then(|| {
+            format!("Left out of its report: {}.", named.into_iter().chain(more).collect::<Vec<_>>().join("; "))
+        })
+    }
 }
 
 /// Why there is no valid report, and what to write instead.
@@ -90,19 +108,23 @@ pub enum ReportError {
         expected: String,
     },
     /// Too many metrics.
-    #[error("the report has {found} metrics: report at most {METRICS_MAX}")]
+    #[error("{found} of its metrics, because only {METRICS_MAX} are kept: report at most {METRICS_MAX}")]
     TooManyMetrics {
-        /// Number of metrics in the report.
+        /// Number of metrics beyond that.
         found: usize,
     },
 }
 
-/// Parses a report. The artifact's URI must be `expected_prefix` or below it, so that no version can report the artifact
+/// Parses a report: what is valid is taken, and only an artifact that cannot be used makes it an error. The artifact's URI must be `expected_prefix` or below it, so that no version can report the artifact
 /// of another version.
 ///
 /// # Errors
 /// The first problem found, and what to write instead.
-pub fn parse(termination_message: Option<&str>, expected_prefix: &str) -> Result<Report, ReportError> {
+pub fn parse(
+    termination_message: Option<&str>,
+    expected_prefix: &str,
+    finished_at: Timestamp,
+) -> Result<Report, ReportError> {
     let text = termination_message.map(str::trim).filter(|text| !text.is_empty()).ok_or(ReportError::Nothing)?;
     let whole = termination_message.unwrap_or_default();
     let value: Value = serde_json::from_str(text).map_err(|error| not_json(whole, text, &error))?;
@@ -110,12 +132,19 @@ pub fn parse(termination_message: Option<&str>, expected_prefix: &str) -> Result
         return Err(invalid("the report", &value, "write a JSON object with the fields metrics and artifact"));
     };
     let artifact = object(&report, "artifact", "an object with uri, digest and bytes")?;
+    let (metrics, mut invalid) = metrics(&report);
+    let reported = report.get("dataThrough").filter(|value| !value.is_null());
+    let data_through = reported.map(|value| data_through(value, finished_at)).transpose().unwrap_or_else(|error| {
+        invalid.push(error);
+        None
+    });
     Ok(Report {
-        metrics: metrics(object(&report, "metrics", "an object of names and decimal numbers; it may be empty")?)?,
+        metrics,
         uri: uri(artifact, expected_prefix.trim_end_matches('/'))?,
         digest: digest(artifact)?,
         bytes: bytes(artifact)?,
-        data_through: report.get("dataThrough").filter(|value| !value.is_null()).map(data_through).transpose()?,
+        data_through,
+        invalid,
     })
 }
 
@@ -155,11 +184,19 @@ fn field<'a>(artifact: &'a Map<String, Value>, name: &str, expected: &'static st
     artifact.get(name).ok_or(ReportError::Missing { path: format!("artifact.{name}"), expected })
 }
 
-fn metrics(reported: &Map<String, Value>) -> Result<BTreeMap<String, String>, ReportError> {
-    if reported.len() > METRICS_MAX {
-        return Err(ReportError::TooManyMetrics { found: reported.len() });
-    }
-    reported.iter().map(|(name, value)| Ok((metric_name(name)?, metric_value(name, value)?))).collect()
+/// The valid metrics, the first of them in the order of their names, and what is wrong with the others.
+fn metrics(report: &Map<String, Value>) -> (BTreeMap<String, String>, Vec<ReportError>) {
+    let reported = match object(report, "metrics", "an object of names and decimal numbers; it may be empty") {
+        Ok(reported) => reported,
+        Err(error) => return (BTreeMap::new(), vec![error]),
+    };
+    let read = |(name, value): (&String, &Value)| Ok((metric_name(name)?, metric_value(name, value)?));
+    let (valid, invalid): (Vec<_>, Vec<_>) = reported.iter().map(read).partition(Result::is_ok);
+    let mut metrics: BTreeMap<_, _> = valid.into_iter().flatten().collect();
+    let mut invalid: Vec<_> = invalid.into_iter().filter_map(Result::err).collect();
+    let beyond = metrics.keys().nth(METRICS_MAX).cloned().map(|first| metrics.split_off(&first).len());
+    invalid.extend(beyond.map(|found| ReportError::TooManyMetrics { found }));
+    (metrics, invalid)
 }
 
 fn metric_name(name: &str) -> Result<String, ReportError> {
@@ -184,8 +221,7 @@ fn metric_value(name: &str, value: &Value) -> Result<String, ReportError> {
         Value::Number(number) => Some(plain(number)),
         _ => None,
     };
-    let decimal =
-        decimal.ok_or_else(|| invalid(&path, value, "write a finite decimal number in quotes, as in \"0.31\""))?;
+    let decimal = decimal.ok_or_else(|| invalid(&path, value, "write a finite decimal number, as in \"0.31\""))?;
     if decimal.len() > METRIC_VALUE_MAX {
         return Err(invalid(&path, value, format!("round it to at most {METRIC_VALUE_MAX} characters")));
     }
@@ -252,22 +288,27 @@ fn bytes(artifact: &Map<String, Value>) -> Result<i64, ReportError> {
 }
 
 /// In whole seconds, the precision of the status.
-fn data_through(value: &Value) -> Result<Timestamp, ReportError> {
+fn data_through(value: &Value, finished_at: Timestamp) -> Result<Timestamp, ReportError> {
     let instant: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
     instant
         .and_then(|instant| Timestamp::from_second(instant.as_second()).ok())
         // The API server rejects dates before the year 0. Training data from before 1970 is not expected.
-        .filter(|instant| *instant >= Timestamp::UNIX_EPOCH)
+        .filter(|instant| *instant >= Timestamp::UNIX_EPOCH && instant.duration_since(finished_at) <= DATA_AHEAD)
         .ok_or_else(|| {
             invalid(
                 "dataThrough",
                 value,
-                "write an instant as in RFC 3339, such as \"2026-11-21T03:00:00Z\", or leave it out",
+                "write an instant of the past with its zone, such as \"2026-11-21T03:00:00Z\", or leave it out",
             )
         })
 }
 
 fn invalid(path: &str, found: &Value, expected: impl Into<String>) -> ReportError {
     let path = one_line(path, 2 * SHOWN);
-    ReportError::Invalid { path, found: one_line(&found.to_string(), SHOWN), expected: expected.into() }
+    // A text is cut before it is put in quotes, so that they close.
+    let found = match found {
+        Value::String(text) => Value::from(one_line(text, SHOWN)).to_string(),
+        other => one_line(&other.to_string(), SHOWN),
+    };
+    ReportError::Invalid { path, found, expected: expected.into() }
 }

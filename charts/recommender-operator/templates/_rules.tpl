@@ -58,7 +58,7 @@ mode, so that both modes grant the same. Never here: secrets, wildcards, escalat
   resources: [pods]
   verbs: [list]
 # Create: Events on the RecommenderModel about what changed. List: the kubelets' Events about why the probes of such servers
-# fail.
+# fail, and the Events of a pod or Job that hangs, which alone state why: volumes, probes, refused pods.
 - apiGroups: [""]
   resources: [events]
   verbs: [create, list]

@@ -6,6 +6,7 @@ mod failures;
 mod life;
 mod merge;
 mod server;
+mod stuck;
 mod ticks;
 
 use std::{collections::BTreeSet, sync::Arc};

@@ -122,6 +122,11 @@ impl State {
                     false => self.write(&key, &sent, &write),
                 }
             }
+            "GET" if path == "events" => {
+                let items: Vec<_> = self.objects.iter().filter(|(key, _)| key.starts_with("events/")).collect();
+                let items: Vec<_> = items.into_iter().map(|(_, event)| event.clone()).collect();
+                (200, json!({"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": items}))
+            }
             "GET" => self.objects.get(path).map_or_else(|| failure(404, "NotFound"), |object| (200, object.clone())),
             "PATCH" => {
                 let (key, subresource) = path.strip_suffix("/scale").map_or((path, ""), |scaled| (scaled, "scale"));

@@ -377,3 +377,62 @@ fn a_lost_status_is_rebuilt_from_the_jobs() {
     assert_eq!(simulation.reconcile().start, None);
     assert_eq!((simulation.status, simulation.versions), before);
 }
+
+#[test]
+fn what_was_left_out_of_a_report_is_in_the_condition_and_the_version_is_used() {
+    let mut simulation = first_run();
+    let version = simulation.active_version();
+    let odd = report(&version).replace(r#""precision_at_10""#, r#""Recall": 1, "precision_at_10""#);
+    simulation.end_with_report(Some(&odd));
+    let decision = simulation.reconcile();
+    let (truth, reason, message) = reported(&decision);
+    assert_eq!((truth, reason), (Truth::True, reasons::TRAINED));
+    assert!(
+        message.contains("precision_at_10 0.31. Left out of its report: the name of a metric is \"Recall\""),
+        "{message}"
+    );
+    assert_eq!(simulation.version_ids(), [version]);
+}
+
+/// The active Job ends at its deadline, before its trainer started or after its pod was evicted.
+fn interrupt(simulation: &mut Simulation, had_started: bool, why: &str) {
+    let at = simulation.now;
+    simulation.become_state(crate::training::RunState::Interrupted { at, had_started, why: why.into() });
+}
+
+#[test]
+fn a_run_that_never_started_is_not_failed_and_is_started_again_after_its_deadline() {
+    let mut simulation = first_run();
+    let version = simulation.active_version();
+    simulation.block("a Secret does not exist");
+    let blocked = simulation.reconcile();
+    interrupt(&mut simulation, false, "a Secret does not exist");
+    let ended = simulation.reconcile();
+    assert_eq!((&ended.condition, &ended.replace), (&blocked.condition, &vec![]), "not within a minute");
+    assert_eq!(ended.wake_at, Some(simulation.now + jiff::SignedDuration::from_mins(1)));
+    simulation.pass_minutes(1);
+    assert_eq!(simulation.reconcile().replace.len(), 1);
+    let again = simulation.reconcile();
+    assert_eq!(again.start.map(|run| run.version), Some(version.clone()));
+    assert_eq!(again.condition, blocked.condition, "nothing is known of its new pod yet");
+    assert_eq!(status(&simulation).last, None, "it has not failed");
+    simulation.succeed();
+    assert_eq!(reported(&simulation.reconcile()).0, Truth::True);
+    assert_eq!(simulation.version_ids(), [version]);
+}
+
+#[test]
+fn an_evicted_run_is_started_again_and_has_not_failed() {
+    let mut simulation = Simulation::new().trained();
+    let last = status(&simulation).last;
+    simulation.request("full");
+    simulation.reconcile();
+    interrupt(&mut simulation, true, "it was evicted, because its node was drained or lost");
+    let message = simulation.reconcile().condition.message;
+    assert!(message.contains("was interrupted: it was evicted"), "{message}");
+    assert!(message.contains("It is started again, and does not count as failed."), "{message}");
+    simulation.pass_minutes(2);
+    simulation.reconcile();
+    assert!(simulation.reconcile().start.is_some());
+    assert_eq!(status(&simulation).last, last);
+}

@@ -27,12 +27,26 @@ fn with_metric(name: &str, value: Value) -> Value {
     with("/metrics", json!({name: value}))
 }
 
+/// When the runs of these reports ended.
+const ENDED: &str = "2026-11-21T03:30:00Z";
+
+fn parsed(text: Option<&str>, prefix: &str) -> Result<Report, ReportError> {
+    parse(text, prefix, at(ENDED))
+}
+
 fn read(report: &Value) -> Result<Report, ReportError> {
-    parse(Some(&report.to_string()), PREFIX)
+    parsed(Some(&report.to_string()), PREFIX)
+}
+
+/// What is left out of a report that is otherwise used.
+fn left_out(report: &Value) -> String {
+    let report = read(report).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((report.digest.as_str(), report.bytes), (DIGEST, 123));
+    report.ignored().unwrap_or_default()
 }
 
 fn error_of(text: &str) -> String {
-    parse(Some(text), PREFIX).expect_err("an error").to_string()
+    parsed(Some(text), PREFIX).expect_err("an error").to_string()
 }
 
 fn error(report: &Value) -> String {
@@ -54,13 +68,13 @@ fn a_complete_report_is_parsed() {
 #[test]
 fn a_report_without_metrics_and_with_whitespace_around_it_is_parsed() {
     let report = format!("\n  {}\n", with("/metrics", json!({})));
-    assert!(parse(Some(&report), &format!("{PREFIX}/")).expect("a report").metrics.is_empty());
+    assert!(parsed(Some(&report), &format!("{PREFIX}/")).expect("a report").metrics.is_empty());
 }
 
 #[test]
 fn an_empty_termination_message_is_reported_as_a_missing_report() {
     for nothing in [None, Some(""), Some(" \n")] {
-        let error = parse(nothing, PREFIX).expect_err("an error").to_string();
+        let error = parsed(nothing, PREFIX).expect_err("an error").to_string();
         assert_eq!(
             error,
             "nothing was reported: write the JSON report to /dev/termination-log before the trainer exits"
@@ -110,7 +124,7 @@ fn numbers_are_kept_as_decimal_strings() {
 }
 
 #[test]
-fn metrics_that_are_not_finite_numbers_are_refused_by_name() {
+fn metrics_that_are_not_finite_numbers_are_left_out_by_name() {
     for value in [
         json!("NaN"),
         json!("Infinity"),
@@ -123,12 +137,12 @@ fn metrics_that_are_not_finite_numbers_are_refused_by_name() {
         json!(true),
         json!([1]),
     ] {
-        let error = error(&with_metric("recall_at_10", value.clone()));
-        assert!(error.starts_with("metrics.recall_at_10 is "), "{error}");
-        assert!(error.ends_with("write a finite decimal number in quotes, as in \"0.31\""), "{error}");
+        let left_out = left_out(&with_metric("recall_at_10", value.clone()));
+        assert!(left_out.starts_with("Left out of its report: metrics.recall_at_10 is "), "{left_out}");
+        assert!(left_out.ends_with("write a finite decimal number, as in \"0.31\"."), "{left_out}");
     }
     for value in [json!(1e300), json!("1e-300"), json!("0".repeat(33))] {
-        assert!(error(&with_metric("m", value)).ends_with("round it to at most 32 characters"));
+        assert!(left_out(&with_metric("m", value)).ends_with("round it to at most 32 characters."));
     }
 }
 
@@ -149,19 +163,24 @@ fn nan_as_python_writes_it_is_refused_by_name() {
 
 #[test]
 fn names_of_metrics_are_bounded_in_form_length_and_number() {
-    for name in ["Precision", "precision@10", "1st", "", "_m", "a-b", &"m".repeat(64)] {
-        assert!(error(&with_metric(name, json!("1"))).starts_with("the name of a metric is "), "{name}");
+    for name in ["Precision", "précision", "precision@10", "1st", "", "_m", "a-b", &"m".repeat(64)] {
+        let report = with("/metrics", json!({name: "1", "recall": "0.5"}));
+        assert_eq!(read(&report).expect("a report").metrics, [("recall".into(), "0.5".into())].into(), "{name}");
+        assert!(left_out(&report).starts_with("Left out of its report: the name of a metric is "), "{name}");
     }
-    assert!(read(&with_metric(&"m".repeat(63), json!("1"))).is_ok());
-    let many = |count: usize| with("/metrics", (0..count).map(|i| (format!("m{i}"), json!("1"))).collect::<Value>());
-    assert!(read(&many(32)).is_ok());
-    assert_eq!(error(&many(33)), "the report has 33 metrics: report at most 32");
+    assert_eq!(left_out(&with_metric(&"m".repeat(63), json!("1"))), "");
+    let many = |count: usize| with("/metrics", (0..count).map(|i| (format!("m{i:02}"), json!("1"))).collect::<Value>());
+    assert_eq!(left_out(&many(32)), "");
+    let kept = read(&many(40)).expect("a report").metrics;
+    assert_eq!((kept.len(), kept.keys().next_back().map(String::as_str)), (32, Some("m31")));
+    assert!(left_out(&many(40)).starts_with("Left out of its report: 8 of its metrics, because only 32 are kept"));
+    let capitals = with("/metrics", json!({"A": "1", "B": "1", "C": "1", "D": "1"}));
+    assert!(left_out(&capitals).ends_with("; 2 more."), "{}", left_out(&capitals));
 }
 
 #[test]
 fn a_missing_field_is_reported_with_its_path_and_what_to_write() {
     for (parent, name, path) in [
-        ("", "metrics", "metrics"),
         ("", "artifact", "artifact"),
         ("/artifact", "uri", "artifact.uri"),
         ("/artifact", "digest", "artifact.digest"),
@@ -172,7 +191,7 @@ fn a_missing_field_is_reported_with_its_path_and_what_to_write() {
         assert!(error(&report).starts_with(&format!("the report has no {path}: write ")), "{}", error(&report));
     }
     assert!(error(&with("/artifact", json!("s3://"))).contains("artifact is \"s3://\": write an object with uri"));
-    assert!(error(&with("/metrics", json!([]))).starts_with("metrics is []: write an object"));
+    assert!(left_out(&with("/metrics", json!([]))).contains("metrics is []: write an object"));
 }
 
 #[test]
@@ -213,7 +232,7 @@ fn an_artifact_elsewhere_is_refused() {
 }
 
 #[test]
-fn digest_size_and_date_are_refused_unless_well_formed() {
+fn digest_and_size_are_refused_and_a_date_is_left_out_unless_well_formed() {
     for digest in [
         json!("0123"),
         json!("md5:00"),
@@ -228,15 +247,27 @@ fn digest_size_and_date_are_refused_unless_well_formed() {
                 .ends_with("write sha256: and the 64 hex digits of the artifact's SHA-256")
         );
     }
+    let long = error(&with("/artifact/digest", json!("c".repeat(64))));
+    assert!(long.starts_with(&format!("artifact.digest is \"{}…\": write sha256:", "c".repeat(47))), "{long}");
     let upper = read(&with("/artifact/digest", json!(DIGEST.to_uppercase().replace("SHA", "sha")))).expect("a report");
     assert_eq!(upper.digest, DIGEST, "digests are compared in lower case");
     for bytes in [json!(0), json!(-1), json!(1.5), json!("123"), json!(u64::MAX), json!(null)] {
         assert!(error(&with("/artifact/bytes", bytes)).starts_with("artifact.bytes is "));
     }
-    for date in ["yesterday", "2026-11-21", "2026-13-01T00:00:00Z", "-000001-01-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
+    let dates = [
+        "yesterday",
+        "2026-11-21",
+        "2026-11-21T03:00:00",
+        "2026-13-01T00:00:00Z",
+        "-000001-01-01T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "2036-11-21T03:00:00Z",
+    ];
+    for date in dates {
         let mut report = valid();
         report["dataThrough"] = json!(date);
-        assert!(error(&report).starts_with("dataThrough is "), "{date}");
+        assert_eq!(read(&report).expect("a report").data_through, None, "{date}");
+        assert!(left_out(&report).starts_with("Left out of its report: dataThrough is "), "{date}");
     }
     let mut report = valid();
     report["dataThrough"] = json!(null);
@@ -246,7 +277,7 @@ fn digest_size_and_date_are_refused_unless_well_formed() {
 proptest! {
     #[test]
     fn errors_stay_short_and_on_one_line_whatever_is_reported(text in "\\PC{0,200}|[\\x00-\\x7f]{0,5000}|\\{\"metrics\": \\{\"\\PC{0,90}\": \"\\PC{0,90}\"\\}\\}") {
-        if let Err(error) = parse(Some(&text), PREFIX) {
+        if let Err(error) = parsed(Some(&text), PREFIX) {
             let error = error.to_string();
             prop_assert!(error.chars().count() <= 512, "{}", error);
             prop_assert!(!error.contains(char::is_control), "{:?}", error);

@@ -81,13 +81,26 @@ impl Simulation {
         self.plan.request = Some(value.into());
     }
 
+    /// The Jobs as they are observed: of a Job without a pod the recorded cause is known.
+    fn observed(&self) -> Vec<ObservedRun> {
+        let active = self.status.as_ref().and_then(|status| status.active.as_ref());
+        let mut runs = self.jobs.clone();
+        for run in &mut runs {
+            let known = active.filter(|active| active.job == run.job).and_then(|active| active.blocked.clone());
+            if let RunState::Pending { blocked: blocked @ None } = &mut run.state {
+                *blocked = known;
+            }
+        }
+        runs
+    }
+
     pub fn decide(&self) -> Decision {
         decide(&Inputs {
             plan: &self.plan,
             prior: self.status.as_ref(),
             versions: &self.versions,
             in_use: &self.in_use,
-            runs: &self.jobs,
+            runs: &self.observed(),
             now: self.now,
             settled: self.settled,
         })
@@ -181,7 +194,7 @@ impl Simulation {
 
     pub fn end_with_report(&mut self, text: Option<&str>) {
         let finished_at = self.now;
-        self.become_state(RunState::Succeeded { finished_at, termination_message: text.map(Into::into) });
+        self.become_state(RunState::Succeeded { finished_at, termination_message: text.map(Into::into), note: None });
     }
 
     pub fn fail(&mut self) {

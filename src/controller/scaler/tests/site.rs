@@ -205,6 +205,7 @@ fn deployment(component: &str, desired: i32, ready: i32) -> DeploymentState {
         updated: desired,
         ready,
         stuck: None,
+        ..DeploymentState::default()
     }
 }
 
