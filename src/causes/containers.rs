@@ -117,7 +117,7 @@ pub(super) const ROWS: &[Row] = &[
         &[],
         &["exit code 135"],
         "it ended by a bus error (exit code 135, SIGBUS), often because /dev/shm is full, which has 64 MiB by default",
-        "mount an emptyDir with medium: Memory at /dev/shm, by {Volumes} and {VolumeMounts}",
+        "add a volume to {Volumes} with emptyDir of medium Memory, and mount it at /dev/shm in {Mounts}",
     ),
     ended(
         &[],

@@ -44,7 +44,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("ProbePath", ".probes.path"),
     ("ProbeTimeout", ".probes.timeoutSeconds"),
     ("StartupSeconds", ".probes.startupSeconds"),
-    ("Strategy", "spec.serving.strategy"),
+    ("MaxSurge", "spec.serving.strategy.maxSurge"),
     ("PullSecrets", "spec.imagePullSecrets"),
     ("PullPolicy", ".pod.imagePullPolicy"),
     ("Labels", ".pod.labels"),
@@ -59,9 +59,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("Security", ".pod.securityContext"),
     ("User", ".pod.securityContext.runAsUser"),
     ("FsGroup", ".pod.securityContext.fsGroup"),
+    ("OmitFsGroup", ".pod.securityContext.omitFsGroup"),
     ("WritableRoot", ".pod.securityContext.readOnlyRootFilesystem"),
     ("Volumes", ".pod.volumes"),
-    ("VolumeMounts", ".pod.volumeMounts"),
+    ("Mounts", ".pod.volumeMounts"),
     ("TmpSize", ".pod.tmp.sizeLimit"),
     ("Artifacts", "spec.artifacts"),
     ("Claim", "spec.artifacts.persistentVolumeClaim.claimName"),
@@ -70,54 +71,27 @@ const FIELDS: &[(&str, &str)] = &[
     ("Deadline", "spec.training.full.deadlineSeconds"),
 ];
 
-/// Fields that are elsewhere in a part of the spec.
-const ELSEWHERE: &[(&str, Part, &str)] = &[
-    ("Args", Part::Training, ".full.args"),
-    ("Command", Part::Training, ".full.command"),
-    ("Probes", Part::Training, ".pod.probes"),
-    ("ProbePath", Part::Training, ".pod.probes"),
-    ("ProbeTimeout", Part::Training, ".pod.probes"),
-    ("StartupSeconds", Part::Training, ".pod.probes"),
-    ("Port", Part::Training, ".pod.probes"),
-    ("Probes", Part::Worker, ".pod.probes"),
-    ("ProbePath", Part::Worker, ".pod.probes"),
-    ("ProbeTimeout", Part::Worker, ".pod.probes"),
-    ("StartupSeconds", Part::Worker, ".pod.probes"),
-    ("Port", Part::Worker, ".pod.probes"),
+/// Fields of a training run that are not where those of the servers are.
+const OF_TRAINING: &[(&str, &str)] = &[("Args", ".full.args"), ("Command", ".full.command")];
+/// Fields of trainers and workers, which have no probes unless the user adds some.
+const OF_OTHERS: &[(&str, &str)] = &[
+    ("Port", ".pod.probes"),
+    ("Probes", ".pod.probes"),
+    ("ProbePath", ".pod.probes"),
+    ("ProbeTimeout", ".pod.probes"),
+    ("StartupSeconds", ".pod.probes"),
 ];
+
+/// All paths of a part of the spec, for tests.
+#[cfg(test)]
+pub fn paths(part: Part) -> impl Iterator<Item = String> {
+    FIELDS.iter().filter_map(move |(name, _)| field(name, part))
+}
 
 /// The path of a field.
 pub fn field(name: &str, part: Part) -> Option<String> {
-    let elsewhere = ELSEWHERE.iter().find(|(of, within, _)| *of == name && *within == part).map(|(.., path)| *path);
-    let path = elsewhere.or_else(|| FIELDS.iter().find(|(of, _)| *of == name).map(|(_, path)| *path))?;
-    Some(if path.starts_with('.') { format!("{}{path}", part.path()) } else { path.to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-    use crate::api::crd;
-
-    fn exists(path: &str, schema: &Value) -> bool {
-        let mut schema = schema;
-        for name in path.split('.') {
-            let (name, is_list) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));
-            schema = &schema["properties"][name];
-            schema = if is_list { &schema["items"] } else { schema };
-        }
-        !schema.is_null()
-    }
-
-    #[test]
-    fn every_field_that_a_remedy_names_is_a_field_of_the_object() {
-        let schema = crd::schema();
-        for (name, _) in FIELDS {
-            for part in [Part::Training, Part::Serving, Part::Worker] {
-                let path = field(name, part).expect("it is in the table");
-                assert!(exists(&path, &schema), "{path}");
-            }
-        }
-    }
+    let own = OF_TRAINING.iter().filter(|_| part == Part::Training);
+    let others = OF_OTHERS.iter().filter(|_| part != Part::Serving);
+    let (_, path) = own.chain(others).chain(FIELDS).find(|(of, _)| *of == name)?;
+    Some(if path.starts_with('.') { format!("{}{path}", part.path()) } else { (*path).to_owned() })
 }

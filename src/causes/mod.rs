@@ -49,7 +49,7 @@ pub struct Subject<'a> {
     pub image: &'a str,
 }
 
-/// One row of a table. Placeholders in braces are names of [`fields`], or `namespace`, `object` and `image`.
+/// One row of a table. Placeholders in braces are names of [`fields`], or `namespace`, `object`, `image` and `surge`.
 struct Row {
     source: Source,
     /// Reasons that it is for; none: every reason.
@@ -134,11 +134,18 @@ fn filled(template: &str, subject: &Subject<'_>) -> String {
     text + rest
 }
 
+/// Only the rollout of servers starts pods beside the old ones and can be told not to.
+fn surge(part: Part) -> String {
+    let field = field("MaxSurge", part).filter(|_| part == Part::Serving);
+    field.map(|field| format!("; a rollout needs room for one more pod, unless {field} is 0")).unwrap_or_default()
+}
+
 fn value(name: &str, subject: &Subject<'_>) -> Option<String> {
     match name {
         "namespace" => Some(subject.namespace.to_owned()),
         "object" => Some(subject.object.to_owned()),
         "image" => Some(subject.image.to_owned()),
+        "surge" => Some(surge(subject.part)),
         _ => field(name, subject.part),
     }
 }

@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         &["exceeded quota"],
         "a ResourceQuota of namespace {namespace} refuses its pod",
-        "raise the quota or lower {Requests}; a rollout needs one more pod beside the old ones",
+        "raise the quota or lower {Requests}{surge}",
     ),
     row(
         &["failed quota"],
@@ -30,12 +30,12 @@ pub(super) const ROWS: &[Row] = &[
     row(
         &["security context constraint"],
         "the security context constraints of the cluster refuse its pod",
-        "set {User} and {FsGroup} within the range of the namespace, or leave them to the cluster",
+        "set {User} and {FsGroup} within the range of the namespace, or {OmitFsGroup} to true",
     ),
     row(
         &["fsgroup"],
         "a policy of the cluster refuses the group of its volumes (fsGroup)",
-        "set {FsGroup} within the range of the namespace, or leave it to the cluster",
+        "set {FsGroup} within the range of the namespace, or {OmitFsGroup} to true, which leaves it to the cluster",
     ),
     row(&["label"], "a policy of the cluster refuses its pod", "set the labels that it names in {Labels}"),
     row(

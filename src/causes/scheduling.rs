@@ -33,22 +33,21 @@ pub(super) const ROWS: &[Row] = &[
         "nodes have a taint that the pod does not tolerate",
         "if they are meant for it, add the taint to {Tolerations}",
     ),
+    row(&["gpu"], "no node has the requested GPUs free", "free one or add nodes with GPUs{surge}"),
     row(
-        &["gpu"],
-        "no node has the requested GPUs free",
-        "free one or add nodes with GPUs; a rollout needs one more pod beside the old ones, unless {Strategy} replaces them in \
-         place",
+        &["insufficient cpu"],
+        "no node has enough CPU that is not requested yet",
+        "lower {Requests}.cpu or add nodes{surge}",
     ),
-    row(&["insufficient cpu"], "no node has enough CPU that is not requested yet", "lower {Requests}.cpu or add nodes"),
     row(
         &["insufficient memory"],
         "no node has enough memory that is not requested yet",
-        "lower {Requests}.memory or add nodes",
+        "lower {Requests}.memory or add nodes{surge}",
     ),
     row(
         &["insufficient "],
         "no node has enough of a resource that is not requested yet",
-        "lower {Requests} or add nodes",
+        "lower {Requests} or add nodes{surge}",
     ),
     row(&["too many pods"], "nodes run as many pods as they can", "add nodes"),
     row(

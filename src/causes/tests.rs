@@ -1,4 +1,8 @@
+use kube::CustomResourceExt;
+use serde_json::Value;
+
 use super::*;
+use crate::api::RecommenderModel;
 
 /// The cause of a text as it is reported for the servers of an object in namespace shop.
 fn cause(source: Source, reason: &str, message: &str) -> String {
@@ -145,7 +149,11 @@ const CASES: &[Case] = &[
         "Unschedulable",
         "0/1 nodes are available: 1 Insufficient example.org/gpu. no new claims to deallocate, preemption: 0/1 nodes are \
          available: 1 No preemption victims found for incoming pod.",
-        &["no node has the requested GPUs free", "1 Insufficient example.org/gpu\"; ", "spec.serving.strategy"],
+        &[
+            "no node has the requested GPUs free",
+            "1 Insufficient example.org/gpu\"; ",
+            "one more pod, unless spec.serving.strategy.maxSurge is 0",
+        ],
     ),
     (
         Source::Unscheduled,
@@ -347,4 +355,23 @@ fn a_sentence_without_a_row_of_its_own_is_quoted_with_the_command_that_shows_mor
     assert!(!cause.is_specific);
     assert_eq!(cause.text, "its pod is refused: \"etcd is full\"; kubectl -n shop describe job j shows more");
     assert_eq!(explain(&subject, Source::Waiting, "ContainerCreating", ""), None, "a normal start has no cause");
+}
+
+/// The schema at a path such as `spec.workers[].image`.
+fn schema<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(root, |at, name| match name.strip_suffix("[]") {
+        Some(list) => at["properties"].get(list)?.get("items"),
+        None => at["properties"].get(name),
+    })
+}
+
+#[test]
+fn every_field_that_a_remedy_names_exists_in_the_object() {
+    let crd = serde_json::to_value(RecommenderModel::crd()).expect("a CRD");
+    let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    for part in [Part::Training, Part::Serving, Part::Worker] {
+        for path in fields::paths(part) {
+            assert!(schema(root, &path).is_some(), "{path}");
+        }
+    }
 }

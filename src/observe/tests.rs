@@ -497,7 +497,7 @@ fn an_image_of_an_init_container_that_cannot_be_pulled_is_named() {
 }
 
 #[test]
-fn refused_pods_and_a_passed_progress_deadline_are_told_apart() {
+fn refused_pods_and_a_passed_progress_deadline_are_distinguished() {
     let quota = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
         "message": "pods \"a\" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=2, limited: pods=2"});
     let late = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
