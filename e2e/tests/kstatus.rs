@@ -17,7 +17,7 @@ use recommender_operator::{
         conditions::{reasons, types},
         crd,
     },
-    apply::Problem,
+    apply::ChildProblem,
     kinds::Kind,
     model::Model,
     observe::{Cache, Children, Scope, watch_children},
@@ -197,7 +197,7 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
     };
     let problem = refused.map(|(kind, reason, permanent)| {
         let message = format!("{} is refused", kind.as_str());
-        Problem { kind, name: "packages-serving".into(), reason, message, permanent }
+        ChildProblem { kind, name: "packages-serving".into(), reason, message, permanent }
     });
     let prior = RecommenderModelStatus { serving: served, ..RecommenderModelStatus::default() };
     let rollout = promotion::Inputs::new(&model.identity, &training.versions, &prior, children);

@@ -23,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Children that are not as desired.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ChildProblem>,
     /// Children that another manager had changed and that were corrected.
     pub corrected: Vec<(Kind, String)>,
     /// Deployments whose replicas could not be set. They are to be set with the next try.
@@ -32,7 +32,7 @@ pub struct Outcome {
 
 /// Why a child is not as desired.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
+pub struct ChildProblem {
     /// Its kind.
     pub kind: Kind,
     /// Its name.
@@ -111,7 +111,7 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
 fn is_undone(
     desired: &Desired<'_>,
     children: &Children,
-    problems: &[Problem],
+    problems: &[ChildProblem],
     deployment: &str,
     replicas: i32,
 ) -> bool {
@@ -158,7 +158,7 @@ async fn ensure(
     desired: &Desired<'_>,
     observed: Option<&ObservedChild>,
     child: &Child,
-) -> Result<Ensured, Problem> {
+) -> Result<Ensured, ChildProblem> {
     if !cache.has_kind(child.kind) {
         return Err(api_missing(child));
     }
@@ -219,7 +219,7 @@ async fn adopt(
     cache: &Cache,
     desired: &Desired<'_>,
     child: &Child,
-) -> Result<Option<ObservedChild>, Problem> {
+) -> Result<Option<ObservedChild>, ChildProblem> {
     let failed = |error| failed(child.kind, &child.name, &error);
     let namespace = &desired.identity.namespace;
     let Some(meta) = cluster.get(child.kind, namespace, &child.name).await.map_err(failed)? else { return Ok(None) };
@@ -267,23 +267,23 @@ fn is_watched(meta: &ObjectMeta) -> bool {
 }
 
 /// The problem of a failed call for a child.
-fn failed(kind: Kind, name: &str, error: &CallError) -> Problem {
+fn failed(kind: Kind, name: &str, error: &CallError) -> ChildProblem {
     let message = format!("{} {name}: {error}", kind.as_str());
-    Problem { kind, name: name.into(), reason: reasons::APPLY_FAILED, message, permanent: error.is_permanent() }
+    ChildProblem { kind, name: name.into(), reason: reasons::APPLY_FAILED, message, permanent: error.is_permanent() }
 }
 
 /// A problem of a child that lasts until something is changed.
-fn permanent(child: &Child, reason: &'static str, message: String) -> Problem {
-    Problem { kind: child.kind, name: child.name.clone(), reason, message, permanent: true }
+fn permanent(child: &Child, reason: &'static str, message: String) -> ChildProblem {
+    ChildProblem { kind: child.kind, name: child.name.clone(), reason, message, permanent: true }
 }
 
 /// A problem of a child that may pass by itself.
-fn temporary(child: &Child, reason: &'static str, message: String) -> Problem {
-    Problem { permanent: false, ..permanent(child, reason, message) }
+fn temporary(child: &Child, reason: &'static str, message: String) -> ChildProblem {
+    ChildProblem { permanent: false, ..permanent(child, reason, message) }
 }
 
 /// The child of a deleted object of the same name: the garbage collector will delete it, and that enqueues the object.
-fn outlived(child: &Child) -> Problem {
+fn outlived(child: &Child) -> ChildProblem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     let message = format!(
         "{kind} {name} still belongs to a deleted RecommenderModel of the same name; it is created again once that one is deleted"
@@ -292,14 +292,14 @@ fn outlived(child: &Child) -> Problem {
 }
 
 /// An object of the child's name existed when the child was to be created, and was gone a moment later.
-fn vanished(child: &Child) -> Problem {
+fn vanished(child: &Child) -> ChildProblem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     let message =
         format!("another {kind} {name} was deleted while this one was to be created; it is created with the next try");
     temporary(child, reasons::PENDING, message)
 }
 
-fn name_conflict(child: &Child) -> Problem {
+fn name_conflict(child: &Child) -> ChildProblem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     let message = format!(
         "{kind} {name} exists and is not owned by this RecommenderModel; it is not changed: delete or rename it, or \
@@ -308,7 +308,7 @@ fn name_conflict(child: &Child) -> Problem {
     permanent(child, reasons::NAME_CONFLICT, message)
 }
 
-fn field_conflict(child: &Child) -> Problem {
+fn field_conflict(child: &Child) -> ChildProblem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     let message = format!(
         "{kind} {name}: another field manager keeps changing fields that this RecommenderModel sets, so they are \
@@ -319,7 +319,7 @@ fn field_conflict(child: &Child) -> Problem {
     temporary(child, reasons::FIELD_CONFLICT, message)
 }
 
-fn api_missing(child: &Child) -> Problem {
+fn api_missing(child: &Child) -> ChildProblem {
     let kind = child.kind;
     let message = format!(
         "the cluster has no {}s ({}), or the operator may not list them: {}",

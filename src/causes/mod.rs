@@ -134,7 +134,7 @@ fn filled(template: &str, subject: &Subject<'_>) -> String {
     text + rest
 }
 
-/// Only the rollout of servers starts pods beside the old ones and can be told not to.
+/// Only the rollout of servers starts pods beside the old ones and can be configured not to.
 fn surge(part: Part) -> String {
     let field = field("MaxSurge", part).filter(|_| part == Part::Serving);
     field.map(|field| format!("; a rollout needs room for one more pod, unless {field} is 0")).unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::apply::{CallError, Problem};
+use crate::apply::{CallError, ChildProblem};
 
 /// Deadline of a reconcile: 60 s.
 pub const RECONCILE_DEADLINE: Duration = Duration::from_secs(60);
@@ -14,7 +14,7 @@ pub enum Error {
     #[error("{}", .problem.message)]
     Child {
         /// The first problem.
-        problem: Problem,
+        problem: ChildProblem,
         /// The time after which to reconcile in any case, because something else is due.
         due: Option<Duration>,
     },

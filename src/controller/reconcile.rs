@@ -182,7 +182,7 @@ impl Reconcile {
             }),
             now: self.now,
             // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
-            settled: true,
+            runs_complete: true,
         })
     }
 

@@ -108,7 +108,7 @@ pub fn lingers_from(pod: &PodState) -> Option<Timestamp> {
 fn outlived(pods: &[&PodState], now: Timestamp) -> Option<RunState> {
     let lingers = |pod: &&&PodState| lingers_from(pod).is_some_and(|from| from <= now);
     let first = pods.iter().find(lingers).filter(|_| pods.iter().all(|pod| pod.end.is_some()))?;
-    let note = format!(
+    let warning = format!(
         "Its pod is kept alive by container {}, and its Job until the deadline: let it be injected as a native sidecar (an init \
          container with restartPolicy Always), or turn the injection off with {}",
         first.others.join(" and "),
@@ -119,7 +119,7 @@ fn outlived(pods: &[&PodState], now: Timestamp) -> Option<RunState> {
         return Some(RunState::Failed {
             finished_at: end.at,
             reason: String::new(),
-            message: note,
+            message: warning,
             termination_message: end.message,
             exit_code: Some(end.exit_code),
             container_reason: Some(end.reason),
@@ -129,7 +129,7 @@ fn outlived(pods: &[&PodState], now: Timestamp) -> Option<RunState> {
     Some(RunState::Succeeded {
         finished_at: first.end.as_ref()?.at,
         termination_message: report(pods).and_then(|end| end.message.clone()),
-        note: Some(note),
+        warning: Some(warning),
     })
 }
 
@@ -147,7 +147,7 @@ fn ended(inputs: &Inputs<'_>, name: &str, job: &JobState, end: &JobEnd) -> RunSt
         return RunState::Succeeded {
             finished_at: end.at,
             termination_message: report.and_then(|end| end.message.clone()),
-            note: None,
+            warning: None,
         };
     }
     let failed = |pod: &PodState| pod.end.as_ref().is_some_and(|end| end.exit_code != 0);
@@ -267,7 +267,7 @@ mod tests {
             let children = children(job(at, Some(end)), None);
             let state = |now| state(&children, None, now);
             assert_eq!(state(after(19)), RunState::Running, "its pod may not have been observed yet");
-            let unreported = RunState::Succeeded { finished_at: at, termination_message: None, note: None };
+            let unreported = RunState::Succeeded { finished_at: at, termination_message: None, warning: None };
             assert_eq!(state(after(20)), unreported);
         }
     }
@@ -317,13 +317,16 @@ mod tests {
             children(job(after(0), None), Some(pod))
         };
         assert_eq!(state(&lingering(0), None, after(55)), RunState::Running, "the Job normally ends within seconds");
-        let RunState::Succeeded { finished_at, termination_message, note: Some(note) } =
+        let RunState::Succeeded { finished_at, termination_message, warning: Some(warning) } =
             state(&lingering(0), None, after(56))
         else {
             panic!("it has succeeded")
         };
         assert_eq!((finished_at, termination_message.as_deref()), (after(26), Some("{}")));
-        assert!(note.contains("container istio-proxy") && note.contains("spec.training.pod.annotations"), "{note}");
+        assert!(
+            warning.contains("container istio-proxy") && warning.contains("spec.training.pod.annotations"),
+            "{warning}"
+        );
         assert!(matches!(state(&lingering(1), None, after(56)), RunState::Failed { exit_code: Some(1), .. }));
     }
 

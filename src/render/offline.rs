@@ -18,7 +18,7 @@ const NO_DIGEST: &str = "sha256:000000000000000000000000000000000000000000000000
 /// All children, including the first training Job, as if that Job had produced a version.
 pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
     let plan = Plan::new(model, training_template(model));
-    let inputs = Inputs { plan: &plan, prior: None, versions: &[], in_use: &[], runs: &[], now, settled: true };
+    let inputs = Inputs { plan: &plan, prior: None, versions: &[], in_use: &[], runs: &[], now, runs_complete: true };
     let run = training::decide(&inputs).start;
     let version = run.as_ref().map(|run| trained(model, run, now));
     let decided = Decided {

@@ -9,7 +9,7 @@ use crate::{
         Pod, ProbeType, ScalingStatus, ServingStatus,
         conditions::{reasons, types},
     },
-    apply::Problem,
+    apply::ChildProblem,
     kinds::Kind,
     model::{Scaling, Workload, names},
     observe::{DeploymentState, PodState},
@@ -102,7 +102,7 @@ fn training(inputs: &Inputs<'_>) -> ConditionValue {
     }
 }
 
-/// A condition that is `True`, with the note that pods may run as root. `pods`: their settings, by the name of the worker.
+/// A condition that is `True`, with a remark where pods may run as root. `pods`: their settings, by the name of the worker.
 fn unrestricted<'a>(condition: ConditionValue, pods: impl IntoIterator<Item = (&'a str, &'a Pod)>) -> ConditionValue {
     let as_root = pods
         .into_iter()
@@ -120,9 +120,9 @@ fn unrestricted<'a>(condition: ConditionValue, pods: impl IntoIterator<Item = (&
 }
 
 /// A problem with a child that serving needs; workers have Deployments of their own.
-fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a Problem> {
+fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
     let serving = names::serving(&inputs.model.identity.base);
-    let concerns = |problem: &&Problem| {
+    let concerns = |problem: &&ChildProblem| {
         problem.kind.condition() == types::SERVING_READY
             && (problem.kind != Kind::Deployment || problem.name == serving)
     };
@@ -130,7 +130,7 @@ fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a Problem> {
 }
 
 /// The first problem with a child that a condition reports.
-fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a Problem> {
+fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProblem> {
     inputs.problems.iter().find(|problem| problem.kind.condition() == condition)
 }
 
@@ -262,7 +262,7 @@ pub fn summary(
         && ended_badly
         && inputs.rollout.serve.is_none()
         && problem(inputs, types::TRAINING_READY).is_none();
-    let of_problem = |problem: &Problem| ConditionValue::yes(problem.reason, &problem.message);
+    let of_problem = |problem: &ChildProblem| ConditionValue::yes(problem.reason, &problem.message);
     let of_condition = |condition: &ConditionValue| ConditionValue::yes(&condition.reason, &condition.message);
     let waits = refused
         .map(of_problem)
@@ -299,7 +299,7 @@ fn workers(inputs: &Inputs<'_>) -> ConditionValue {
 
 /// What keeps a worker from being ready.
 fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
-    let refused = |problem: &&Problem| problem.kind == Kind::Deployment && problem.name == workload.deployment;
+    let refused = |problem: &&ChildProblem| problem.kind == Kind::Deployment && problem.name == workload.deployment;
     if let Some(problem) = inputs.problems.iter().find(refused) {
         return Some(ConditionValue::no(problem.reason, &problem.message));
     }
@@ -362,7 +362,7 @@ fn scaling(inputs: &Inputs<'_>) -> ConditionValue {
 
 fn scaling_of(inputs: &Inputs<'_>, workload: &Workload) -> ConditionValue {
     let refused =
-        |problem: &&Problem| problem.kind == Kind::HorizontalPodAutoscaler && problem.name == workload.deployment;
+        |problem: &&ChildProblem| problem.kind == Kind::HorizontalPodAutoscaler && problem.name == workload.deployment;
     if let Some(problem) = inputs.problems.iter().find(refused) {
         return ConditionValue::no(problem.reason, &problem.message);
     }

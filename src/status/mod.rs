@@ -16,7 +16,7 @@ use crate::{
         RecommenderModelStatus, ScalingStatus, ServingStatus, Worker, WorkerStatus,
         conditions::{reasons, types},
     },
-    apply::Problem,
+    apply::ChildProblem,
     kinds::Kind,
     limits,
     model::{Model, Workload, names},
@@ -42,7 +42,7 @@ pub struct Inputs<'a> {
     /// The children as observed.
     pub children: &'a Children,
     /// Children that are not as desired.
-    pub problems: &'a [Problem],
+    pub problems: &'a [ChildProblem],
     /// What was decided on replicas.
     pub scaling: &'a Scaling,
     /// The time of this reconcile.

@@ -22,7 +22,7 @@ struct Case {
     model: Model,
     prior: RecommenderModelStatus,
     children: Children,
-    problems: Vec<Problem>,
+    problems: Vec<ChildProblem>,
     scaling: Scaling,
 }
 
@@ -77,7 +77,7 @@ impl Case {
 
     fn with_problem(mut self, kind: Kind, name: &str) -> Self {
         let (reason, message) = (reasons::APPLY_FAILED, format!("{} {name}: forbidden", kind.as_str()));
-        self.problems.push(Problem { kind, name: name.into(), reason, message, permanent: false });
+        self.problems.push(ChildProblem { kind, name: name.into(), reason, message, permanent: false });
         self
     }
 

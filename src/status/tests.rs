@@ -97,7 +97,7 @@ struct Case {
     prior: RecommenderModelStatus,
     training: Decision,
     children: Children,
-    problems: Vec<Problem>,
+    problems: Vec<ChildProblem>,
     scaling: Scaling,
 }
 
@@ -115,7 +115,13 @@ impl Case {
 
     fn with_problem(mut self, kind: Kind, reason: &'static str, permanent: bool) -> Self {
         let name = "packages-serving".into();
-        self.problems.push(Problem { kind, name, reason, message: format!("{}: {reason}", kind.as_str()), permanent });
+        self.problems.push(ChildProblem {
+            kind,
+            name,
+            reason,
+            message: format!("{}: {reason}", kind.as_str()),
+            permanent,
+        });
         self
     }
 
@@ -178,13 +184,13 @@ fn pods_that_may_run_as_root_are_reported_while_all_is_well() {
         status.conditions.into_iter().find(|condition| condition.type_ == type_).map(|condition| condition.message)
     };
     let note = "; with runAsNonRoot: false the pods do not meet the Pod Security level restricted";
-    let is_noted = |case: &Case, type_: &str| message(case, type_).is_some_and(|message| message.ends_with(note));
-    assert!(!is_noted(&case, types::SERVING_READY) && !is_noted(&case, types::TRAINING_READY));
+    let is_reported = |case: &Case, type_: &str| message(case, type_).is_some_and(|message| message.ends_with(note));
+    assert!(!is_reported(&case, types::SERVING_READY) && !is_reported(&case, types::TRAINING_READY));
     case.model = model(json!({"replicas": 2, "pod": as_root}));
-    assert!(is_noted(&case, types::SERVING_READY), "{:?}", message(&case, types::SERVING_READY));
-    assert!(!is_noted(&case, types::TRAINING_READY));
+    assert!(is_reported(&case, types::SERVING_READY), "{:?}", message(&case, types::SERVING_READY));
+    assert!(!is_reported(&case, types::TRAINING_READY));
     case.model.training.pod = serde_json::from_value(as_root).expect("settings of pods");
-    assert!(is_noted(&case, types::TRAINING_READY), "{:?}", message(&case, types::TRAINING_READY));
+    assert!(is_reported(&case, types::TRAINING_READY), "{:?}", message(&case, types::TRAINING_READY));
     assert_eq!(case.summary()[0], "True Serving");
 }
 

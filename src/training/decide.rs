@@ -70,8 +70,8 @@ fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<New
     }
     match missing(inputs) {
         // Its Job was deleted to end it.
-        Some(active) if inputs.settled && !inputs.plan.may_start(active.trigger) => (None, Activity::Idle),
-        Some(active) if inputs.settled => {
+        Some(active) if inputs.runs_complete && !inputs.plan.may_start(active.trigger) => (None, Activity::Idle),
+        Some(active) if inputs.runs_complete => {
             let blocked = |why: &String| Activity::Blocked { run: active.clone(), why: why.clone(), next: Next::Waits };
             let activity = active.blocked.as_ref().map_or_else(|| Activity::Again(active.clone()), blocked);
             (Some(again(inputs, active)), activity)

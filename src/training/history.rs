@@ -98,13 +98,13 @@ fn bounded(versions: Vec<Version>, in_use: &[String]) -> Vec<Version> {
 fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Version>)> {
     let finished_at = whole_seconds(run.state.finished_at()?);
     let result = match &run.state {
-        RunState::Succeeded { termination_message, note, .. } => {
-            version(run, plan, finished_at, termination_message.as_deref(), note.as_deref())
+        RunState::Succeeded { termination_message, warning, .. } => {
+            version(run, plan, finished_at, termination_message.as_deref(), warning.as_deref())
         }
         _ => Err(failure(run, plan)),
     };
     let (reason, message) = match &result {
-        Ok((version, notes)) => (SUCCEEDED, [vec![describe(version)], notes.clone()].concat().join(" ")),
+        Ok((version, warnings)) => (SUCCEEDED, [vec![describe(version)], warnings.clone()].concat().join(" ")),
         Err((reason, problem)) => (*reason, format!("Training run {} failed: {problem}", run.version)),
     };
     let finished = FinishedRun {
@@ -137,12 +137,12 @@ fn version(
     plan: &Plan,
     finished_at: Timestamp,
     message: Option<&str>,
-    note: Option<&str>,
+    warning: Option<&str>,
 ) -> Result<(Version, Vec<String>), (&'static str, String)> {
     let expected = format!("{}/{}", plan.output_base.trim_end_matches('/'), run.version);
     let parsed = report::parse(message, &expected, finished_at);
     let report = parsed.map_err(|error| (reasons::INVALID_REPORT, error.to_string()))?;
-    let notes = report.ignored().into_iter().chain(note.map(|note| format!("{note}."))).collect();
+    let warnings = report.ignored().into_iter().chain(warning.map(|warning| format!("{warning}."))).collect();
     let version = Version {
         id: run.version.clone(),
         state: VersionState::Candidate,
@@ -156,7 +156,7 @@ fn version(
         due_at: Time(whole_seconds(run.due)),
         trained_at: Time(finished_at),
     };
-    Ok((version, notes))
+    Ok((version, warnings))
 }
 
 /// Reason and message of a failed Job.

@@ -145,7 +145,7 @@ pub enum RunState {
         /// Termination message of the trainer's container: the report.
         termination_message: Option<String>,
         /// What its owner has to know beside the report.
-        note: Option<String>,
+        warning: Option<String>,
     },
     /// Its Job has failed, and not because of its trainer: it is started again with the same version.
     Interrupted {
@@ -201,7 +201,7 @@ pub struct Inputs<'a> {
     /// The current time.
     pub now: Timestamp,
     /// Whether `runs` is known to contain every Job created so far. Only then is a Job missing from it taken for lost.
-    pub settled: bool,
+    pub runs_complete: bool,
 }
 
 /// The actions to take and the resulting status.

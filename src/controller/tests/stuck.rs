@@ -35,7 +35,7 @@ async fn a_job_whose_pods_are_refused_is_explained_by_the_sentence_of_the_policy
     assert!(message.contains("pods need a label team: ask #platform\"; set the labels"), "{message}");
     assert!(message.contains("It starts by itself once that is fixed"), "{message}");
     assert_eq!(fixture.requests(&object).await, [""; 0], "its Events were read lately");
-    assert_eq!(fixture.condition(types::STALLED).0, "AsSpecified", "it heals by itself");
+    assert_eq!(fixture.condition(types::STALLED).0, "AsSpecified", "it passes by itself");
 
     let known = fixture.status().training.and_then(|training| training.active?.blocked).unwrap_or_default();
     assert!(known.contains("ask #platform"), "{known}");

@@ -177,11 +177,11 @@ proptest! {
         let mut trained = BTreeMap::new();
         let mut started = BTreeSet::new();
         let mut ended = BTreeSet::new();
-        for (event, writes, settled) in steps {
+        for (event, writes, runs_complete) in steps {
             happens(&mut simulation, &event);
             trained.extend(good_runs(&simulation));
             simulation.in_use = simulation.versions.last().map(|version| version.id.clone()).into_iter().collect();
-            simulation.settled = settled;
+            simulation.runs_complete = runs_complete;
             let before = simulation.clone();
             let decision = simulation.reconcile_until(writes);
             assert_sound(&before, &decision)?;
@@ -193,7 +193,7 @@ proptest! {
             ended.extend(simulation.jobs.iter().filter(|job| job.state.finished_at().is_some()).map(|job| job.version.clone()));
         }
         // Without further events, all requests are completed, and then nothing changes any more.
-        simulation.settled = true;
+        simulation.runs_complete = true;
         for _ in 0..12 {
             simulation.reconcile();
             simulation.succeed();

@@ -242,7 +242,7 @@ fn a_missing_job_is_created_again_only_when_all_jobs_are_known() {
     let mut simulation = first_run();
     let before = status(&simulation);
     simulation.lose_active();
-    simulation.settled = false;
+    simulation.runs_complete = false;
     let decision = simulation.reconcile();
     assert_eq!((decision.start, &decision.status), (None, &before));
     assert_eq!(reported(&simulation.decide()).1, reasons::TRAINING);

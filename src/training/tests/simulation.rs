@@ -21,7 +21,7 @@ pub struct Simulation {
     pub in_use: Vec<String>,
     pub jobs: Vec<ObservedRun>,
     pub now: Timestamp,
-    pub settled: bool,
+    pub runs_complete: bool,
     /// Whether the status is written before the Job is created.
     pub status_first: bool,
 }
@@ -57,7 +57,7 @@ impl Simulation {
             in_use: Vec::new(),
             jobs: Vec::new(),
             now: at("2026-11-20T12:00:00.7Z"),
-            settled: true,
+            runs_complete: true,
             status_first: false,
         }
     }
@@ -102,7 +102,7 @@ impl Simulation {
             in_use: &self.in_use,
             runs: &self.observed(),
             now: self.now,
-            settled: self.settled,
+            runs_complete: self.runs_complete,
         })
     }
 
@@ -194,7 +194,11 @@ impl Simulation {
 
     pub fn end_with_report(&mut self, text: Option<&str>) {
         let finished_at = self.now;
-        self.become_state(RunState::Succeeded { finished_at, termination_message: text.map(Into::into), note: None });
+        self.become_state(RunState::Succeeded {
+            finished_at,
+            termination_message: text.map(Into::into),
+            warning: None,
+        });
     }
 
     pub fn fail(&mut self) {
