@@ -17,6 +17,9 @@ pub struct Rollout {
     pub serving: Option<String>,
     /// The version that is being rolled out: the one to serve until it answers requests.
     pub rolling_out: Option<String>,
+    /// The newest version, if it is not in the artifact store of the spec: it is not rolled out, because its pods could not read
+    /// it, and what serves is left as it is until a version is trained in the new store.
+    pub elsewhere: Option<String>,
     /// All versions with their states, newest first.
     pub versions: Vec<Version>,
 }
@@ -26,6 +29,8 @@ pub struct Rollout {
 pub struct Inputs<'a> {
     /// The valid versions with the states that were recorded last, newest first.
     pub versions: &'a [Version],
+    /// URI of the artifact store.
+    pub store: &'a str,
     /// The version that answered requests when the status was written last.
     pub serving: Option<&'a str>,
     /// The version of which all servers are ready and no other servers exist.
@@ -36,6 +41,7 @@ impl<'a> Inputs<'a> {
     /// From the status that was written last, and the observed Deployment of the servers.
     pub fn new(
         identity: &Identity,
+        store: &'a str,
         versions: &'a [Version],
         prior: &'a RecommenderModelStatus,
         children: &'a Children,
@@ -43,22 +49,28 @@ impl<'a> Inputs<'a> {
         let uid = identity.uid.as_deref().unwrap_or_default();
         let servers = children.deployment(&names::serving(&identity.base), uid);
         let serving = prior.serving.as_ref().and_then(|serving| serving.version.as_deref());
-        Self { versions, serving, rolled_out: servers.and_then(DeploymentState::rolled_out_version) }
+        Self { versions, store, serving, rolled_out: servers.and_then(DeploymentState::rolled_out_version) }
     }
 }
 
 impl Rollout {
-    /// The newest valid version serves, whatever it measures.
+    /// The newest valid version serves, whatever it measures, if its pods can read it.
     pub fn decide(inputs: &Inputs<'_>) -> Self {
-        let desired = inputs.versions.first().map(|version| version.id.as_str());
+        let newest = inputs.versions.first();
+        let (usable, elsewhere) = match newest {
+            Some(version) if version.is_in(inputs.store) => (newest, None),
+            _ => (None, newest.map(|version| version.id.clone())),
+        };
+        let desired = usable.map(|version| version.id.as_str());
         let is_complete = desired.is_some() && inputs.rolled_out == desired;
         let serving = if is_complete { desired } else { inputs.serving };
         let versions = states(inputs.versions, serving);
         Self {
-            serve: versions.first().cloned(),
+            serve: versions.first().filter(|_| usable.is_some()).cloned(),
             why: "it is the newest valid version",
             rolling_out: desired.filter(|desired| serving != Some(desired)).map(str::to_owned),
             serving: serving.map(str::to_owned),
+            elsewhere,
             versions,
         }
     }

@@ -200,7 +200,8 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
         ChildProblem { kind, name: "packages-serving".into(), reason, message, permanent }
     });
     let prior = RecommenderModelStatus { serving: served, ..RecommenderModelStatus::default() };
-    let rollout = promotion::Inputs::new(&model.identity, &training.versions, &prior, children);
+    let store = model.artifacts.root_uri();
+    let rollout = promotion::Inputs::new(&model.identity, &store, &training.versions, &prior, children);
     Ok(status::compute(&Inputs {
         model: &model,
         prior: &prior,

@@ -118,6 +118,13 @@ impl TrainingKind {
     }
 }
 
+impl Version {
+    /// Whether its artifact is in the store with this URI.
+    pub fn is_in(&self, store: &str) -> bool {
+        self.uri.strip_prefix(store).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
 impl Trigger {
     /// The name in the status.
     pub const fn as_str(self) -> &'static str {
@@ -140,7 +147,7 @@ impl std::str::FromStr for Trigger {
 /// Why a training run was started.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trigger {
-    /// There was no valid version yet.
+    /// There was no valid version in the artifact store.
     Initial,
     /// The schedule.
     Schedule,

@@ -156,7 +156,9 @@ impl Reconcile {
 
     fn decide(&self, model: &Model, observed: &Observed) -> Decisions {
         let training = self.training(model, &observed.children);
-        let inputs = promotion::Inputs::new(&self.identity, &training.versions, &self.prior, &observed.children);
+        let store = model.artifacts.root_uri();
+        let inputs =
+            promotion::Inputs::new(&self.identity, &store, &training.versions, &self.prior, &observed.children);
         let rollout = Rollout::decide(&inputs);
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
@@ -348,7 +350,7 @@ fn of_model(decisions: &Decisions, next: &RecommenderModelStatus) -> OfModel {
     let training = next.training.as_ref();
     OfModel {
         training_failed: training.and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded),
-        serving_expected: decisions.rollout.serve.is_some(),
+        serving_expected: decisions.rollout.serve.is_some() || decisions.rollout.elsewhere.is_some(),
         serving_ready: next.serving.as_ref().map_or(0, |serving| serving.replicas),
         trained: next.versions.first().map(|version| version.trained_at.0.as_second()),
     }

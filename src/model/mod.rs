@@ -102,12 +102,16 @@ impl ArtifactStore {
     /// The URI below which an object's versions are stored, without a trailing slash. It contains namespace and name, so
     /// that objects may share a volume or a bucket's prefix.
     pub fn base_uri(&self, identity: &Identity) -> String {
-        let root = match self {
+        format!("{}/{}/{}", self.root_uri(), identity.namespace, identity.name)
+    }
+
+    /// The URI of the store, without a trailing slash. Pods can read what is below it.
+    pub fn root_uri(&self) -> String {
+        match self {
             Self::S3(s3) => s3.uri.trim_end_matches('/').to_owned(),
             Self::Cloud(uri) => uri.trim_end_matches('/').to_owned(),
             Self::Volume(_) => format!("file://{}", Self::MOUNT),
-        };
-        format!("{root}/{}/{}", identity.namespace, identity.name)
+        }
     }
 }
 

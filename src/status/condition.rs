@@ -140,6 +140,7 @@ fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProbl
 /// |---|---|---|---|
 /// | yes | any | any | False, the problem's reason |
 /// | no | none | any | False, NoVersion |
+/// | no | none, the newest is in an earlier artifact store | any | False, ArtifactsMoved |
 /// | no | new, or with new settings | stuck | False, RolloutStuck |
 /// | no | new, or with new settings | pods are refused, within the progress deadline | False, RollingOut |
 /// | no | new, or with new settings | older pods exist | False, RollingOut |
@@ -150,6 +151,16 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
     let deployment = inputs.servers();
     if let Some(problem) = serving_problem(inputs) {
         return ConditionValue::no(problem.reason, &problem.message);
+    }
+    if let Some(version) = &inputs.rollout.elsewhere {
+        let store = inputs.model.artifacts.root_uri();
+        return ConditionValue::no(
+            reasons::ARTIFACTS_MOVED,
+            format!(
+                "version {version} is not in the artifact store of the spec ({store}): it is served with its earlier settings until \
+                 a version is trained there"
+            ),
+        );
     }
     let Some(desired) = &inputs.rollout.serve else {
         return ConditionValue::no(reasons::NO_VERSION, "there is no trained version to serve yet");
@@ -231,7 +242,8 @@ fn ready(training: &ConditionValue, serving_ready: &ConditionValue, serving: &Se
 /// Reasons of conditions that last until a person changes something.
 const WAIT_FOR_A_PERSON: [&str; 1] = [reasons::ROLLOUT_STUCK];
 /// Reasons of conditions that pass by themselves: the operator or the cluster is still working on it.
-const UNDER_WAY: [&str; 3] = [reasons::ROLLING_OUT, reasons::REPLICAS_MISSING, reasons::SERVERS_OVERLOADED];
+const UNDER_WAY: [&str; 4] =
+    [reasons::ROLLING_OUT, reasons::ARTIFACTS_MOVED, reasons::REPLICAS_MISSING, reasons::SERVERS_OVERLOADED];
 
 /// The first of `pods`, ServingReady and WorkersReady, that is not `True` for one of these reasons.
 fn because<'a>(pods: &[&'a ConditionValue], reasons: &[&str]) -> Option<&'a ConditionValue> {
@@ -245,7 +257,7 @@ fn because<'a>(pods: &[&'a ConditionValue], reasons: &[&str]) -> Option<&'a Cond
 /// |---|---|---|
 /// | a child that is not optional is refused permanently | True | False |
 /// | one of `pods` is False for a reason of [`WAIT_FOR_A_PERSON`] | True | False |
-/// | there is no version, and no run that could make one | True | False |
+/// | there is no version in the artifact store, and no run that could make one | True | False |
 /// | a child could not be applied this time | False | True |
 /// | Ready is not True | False | True |
 /// | one of `pods` is False for a reason of [`UNDER_WAY`] | False | True |
@@ -258,7 +270,7 @@ pub fn summary(
 ) -> (ConditionValue, ConditionValue) {
     let refused = inputs.problems.iter().find(|problem| problem.permanent && !problem.kind.is_optional());
     let ended_badly = training.status == "False" && inputs.training.status.active.is_none();
-    let no_run = !ready.is_yes()
+    let no_run = (!ready.is_yes() || inputs.rollout.elsewhere.is_some())
         && ended_badly
         && inputs.rollout.serve.is_none()
         && problem(inputs, types::TRAINING_READY).is_none();

@@ -16,7 +16,8 @@ pub(super) fn rollout(
     model: &Model,
     children: &Children,
 ) -> Rollout {
-    Rollout::decide(&promotion::Inputs::new(&model.identity, &training.versions, prior, children))
+    let store = model.artifacts.root_uri();
+    Rollout::decide(&promotion::Inputs::new(&model.identity, &store, &training.versions, prior, children))
 }
 
 /// The time of every reconcile.
@@ -239,6 +240,19 @@ fn a_rollout_that_is_stuck_waits_for_a_person_and_reports_why() {
     let status = case.compute();
     let message = &status.conditions.iter().find(|c| c.type_ == types::STALLED).expect("Stalled").message;
     assert_eq!(message, "version v2 does not get ready: image s cannot be pulled; v1 continues to serve");
+}
+
+#[test]
+fn a_version_in_an_earlier_artifact_store_is_served_and_its_object_is_in_progress() {
+    let moved = |condition: Truth, reason| {
+        let mut trained = training(condition, reason, &["v1"]);
+        trained.versions[0].uri = "s3://models/shop/packages/v1/m".into();
+        Case::new(serving("v1"), trained, children(deployment("v1", 2, 2)))
+    };
+    let case = moved(Truth::True, reasons::TRAINED);
+    assert_eq!(case.summary(), ["True Serving", "True ArtifactsMoved", "False AsSpecified", "False ArtifactsMoved"]);
+    let failed = moved(Truth::False, reasons::TRAINING_FAILED);
+    assert_eq!(failed.summary()[2], "True TrainingFailed", "without a run that could make one");
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub fn run(inputs: &Inputs<'_>, done: &Done, history: &history::History) -> Opti
     let (trigger, due) = match (&request, scheduled) {
         (Some(_), _) => (Trigger::Request, fresh(inputs)),
         _ if plan.suspended => return None,
-        _ if history.versions.is_empty() && may_start_by_itself(inputs, history.last.as_ref()) => {
+        _ if !has_version(inputs, history) && may_start_by_itself(inputs, history.last.as_ref()) => {
             (Trigger::Initial, fresh(inputs))
         }
         (None, Some(instant)) => (Trigger::Schedule, instant),
@@ -61,6 +61,11 @@ pub fn run(inputs: &Inputs<'_>, done: &Done, history: &history::History) -> Opti
     let last = history.last.as_ref().map(|run| run.version.as_str());
     let kind = TrainingKind::Full;
     Some(NewRun { version: ids::version(plan, kind, trigger, due, last), kind, trigger, due, request })
+}
+
+/// Whether there is a version that can be rolled out.
+fn has_version(inputs: &Inputs<'_>, history: &history::History) -> bool {
+    history.versions.first().is_some_and(|version| version.is_in(&inputs.plan.store))
 }
 
 /// Without a version, training starts without a request, unless the last run failed with the same settings.

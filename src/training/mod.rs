@@ -50,6 +50,8 @@ pub struct Plan {
     pub request: Option<String>,
     /// URI below which versions are stored, without the version.
     pub output_base: String,
+    /// URI of the artifact store; versions elsewhere cannot be rolled out.
+    pub store: String,
     /// Whether only requested runs are started.
     pub suspended: bool,
     /// How long after its scheduled time a run starts: the object's share of the jitter.
@@ -83,6 +85,7 @@ impl Plan {
             template,
             request: model.request.clone(),
             output_base: model.artifacts.base_uri(identity),
+            store: model.artifacts.root_uri(),
             suspended: training.suspend,
             delay: SignedDuration::from_secs(ids::share_of(training.jitter_seconds.unwrap_or_default(), &uid)),
             starting_deadline: training.starting_deadline_seconds.map(SignedDuration::from_secs),

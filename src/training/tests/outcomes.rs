@@ -436,3 +436,20 @@ fn an_evicted_run_is_started_again_and_has_not_failed() {
     assert!(simulation.reconcile().start.is_some());
     assert_eq!(status(&simulation).last, last);
 }
+
+#[test]
+fn a_run_starts_when_the_newest_version_is_not_in_the_artifact_store_any_more() {
+    let mut simulation = Simulation::new().trained();
+    (simulation.plan.store, simulation.plan.output_base) =
+        ("file:///artifacts".into(), "file:///artifacts/shop/p".into());
+    simulation.plan.template = "settings-2".into();
+    simulation.pass_minutes(1);
+    let decision = simulation.reconcile();
+    assert_eq!(decision.start.map(|run| run.trigger), Some(crate::api::Trigger::Initial));
+    assert_eq!(simulation.version_ids().len(), 1, "the earlier version stays");
+    let version = simulation.active_version();
+    let moved = report(&version).replace("s3://models/shop/packages", "file:///artifacts/shop/p");
+    simulation.end_with_report(Some(&moved));
+    assert_eq!(simulation.reconcile().start, None);
+    assert_eq!(simulation.version_ids().len(), 2);
+}

@@ -47,6 +47,7 @@ impl Simulation {
                 template: "settings-1".into(),
                 request: None,
                 output_base: OUTPUT.into(),
+                store: "s3://models".into(),
                 suspended: false,
                 delay: SignedDuration::ZERO,
                 starting_deadline: None,

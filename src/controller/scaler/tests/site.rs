@@ -104,7 +104,8 @@ impl Site {
         self.render(&scaling);
         self.order(&scaling);
         let (identity, versions) = (&self.model.identity, &self.training.versions);
-        let rollout = Rollout::decide(&promotion::Inputs::new(identity, versions, &self.status, &children));
+        let store = self.model.artifacts.root_uri();
+        let rollout = Rollout::decide(&promotion::Inputs::new(identity, &store, versions, &self.status, &children));
         let next = status::compute(&status::Inputs {
             model: &self.model,
             prior: &self.status,
