@@ -1,9 +1,15 @@
 //! What serves: decided once in a reconcile. Rendering, applying and the status read this value.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use crate::{
-    api::{RecommenderModelStatus, Version, VersionState},
+    api::{RecommenderModelStatus, TrainingKind, Version, VersionState},
+    kinds::Kind,
     model::{Identity, names},
     observe::{Children, DeploymentState},
+    training::whole_seconds,
 };
 
 /// The decision on what serves, and the state of every version.
@@ -74,6 +80,36 @@ impl Rollout {
             versions,
         }
     }
+}
+
+/// The version that a Deployment serves although the status has no version: object and children were restored from a backup,
+/// without the status. None when one of the object's Jobs has trained it, because then its report is known.
+pub fn restored(
+    identity: &Identity,
+    store: &str,
+    prior: &RecommenderModelStatus,
+    children: &Children,
+) -> Option<Version> {
+    let uid = identity.uid.as_deref().filter(|_| prior.versions.is_empty())?;
+    let servers = children.deployment(&names::serving(&identity.base), uid)?;
+    let (id, (uri, digest)) = (servers.version.clone()?, servers.artifact.clone()?);
+    let job = names::job(&identity.base, &id);
+    let created_at = Time(whole_seconds(servers.created_at));
+    let version = Version {
+        id,
+        state: VersionState::Serving,
+        kind: TrainingKind::Full,
+        job,
+        uri,
+        digest,
+        bytes: 0,
+        metrics: BTreeMap::new(),
+        data_through: None,
+        due_at: created_at.clone(),
+        trained_at: created_at,
+    };
+    let has_job = children.owned(Kind::Job, uid).any(|(name, _)| name == version.job);
+    (!has_job && version.is_in(store)).then_some(version)
 }
 
 /// The versions with their states when `serving` answers requests.

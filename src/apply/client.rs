@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderValue, header::ACCEPT};
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::{api::core::v1::Event, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
@@ -16,6 +16,7 @@ use crate::{
     api::{FIELD_MANAGER, HANDOFF_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus},
     kinds::Kind,
     leader::Fence,
+    observe::ObservedChild,
     render::Child,
     telemetry::Metrics,
 };
@@ -186,6 +187,27 @@ impl Cluster {
             Err(CallError::Refused(status)) if matches!(status.code, 404 | 409) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes the object `owner` the only owner of an object without owners, as it was observed. Returns its metadata.
+    ///
+    /// # Errors
+    /// When the call failed, or the object was changed since.
+    pub async fn set_owner(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        observed: &ObservedChild,
+        owner: &OwnerReference,
+    ) -> Result<ObjectMeta, CallError> {
+        let version = observed.version.to_string();
+        let meta = json!({"uid": observed.uid, "resourceVersion": version, "ownerReferences": [owner]});
+        let patch = Patch::Merge(json!({"metadata": meta}));
+        let api = self.api(kind, namespace);
+        let patched =
+            self.call("patch", kind.as_str(), api.patch_metadata(name, &merge_by(FIELD_MANAGER), &patch)).await?;
+        Ok(patched.metadata)
     }
 
     /// Sets the number of replicas of a Deployment, through its scale subresource.

@@ -16,7 +16,7 @@ use crate::{
     kinds::Kind,
     model::{Identity, names},
     observe::{self, Cache, ChildState, Children, ObservedChild},
-    render::Child,
+    render::{self, Child},
 };
 
 /// The result of applying the children.
@@ -102,6 +102,27 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
     outcome
 }
 
+/// Makes the object the owner of children that we have written and that have no owner, as after the restore of a backup. They are
+/// reconciled from then on. A Job is left alone: without its pods its report is lost.
+pub async fn take_over(cluster: &Cluster, cache: &Cache, identity: &Identity, children: &Children) {
+    let Some(uid) = &identity.uid else { return };
+    let owner = render::owner(identity, uid);
+    let orphans = children.iter().filter(|(kind, _, observed)| is_adoptable(*kind, observed));
+    for (kind, name, observed) in orphans {
+        match cluster.set_owner(kind, &identity.namespace, name, observed, &owner).await {
+            Ok(meta) => {
+                tracing::info!(kind = kind.as_str(), name, "the child had no owner and is owned by this object now");
+                cache.record_read(kind, &meta);
+            }
+            Err(error) => tracing::warn!(%error, kind = kind.as_str(), name, "the child has no owner; retrying"),
+        }
+    }
+}
+
+fn is_adoptable(kind: Kind, observed: &ObservedChild) -> bool {
+    kind != Kind::Job && observed.is_orphan && !observed.deleting
+}
+
 /// Whether an order of replicas would be undone by an autoscaler of ours that has other bounds, because it could not be
 /// changed or another manager keeps changing it. An autoscaler that could not be created undoes nothing. One of another owner
 /// does not either: if it scaled the Deployment, there would be no order.
@@ -183,6 +204,9 @@ async fn ensure(
             &existing
         }
     };
+    if is_adoptable(child.kind, observed) {
+        return Err(without_owner(child));
+    }
     if observed.controller.as_deref() != Some(desired.uid) {
         return Err(if observed.outlived(&identity.name) { outlived(child) } else { name_conflict(child) });
     }
@@ -224,7 +248,8 @@ async fn adopt(
     let namespace = &desired.identity.namespace;
     let Some(meta) = cluster.get(child.kind, namespace, &child.name).await.map_err(failed)? else { return Ok(None) };
     if observe::controller(&meta).is_none_or(|owner| owner.uid != desired.uid) {
-        return Err(name_conflict(child));
+        let orphan = cache.record_read(child.kind, &meta).filter(|observed| is_adoptable(child.kind, observed));
+        return Err(orphan.map_or_else(|| name_conflict(child), |_| without_owner(child)));
     }
     let observed = cache.record_read(child.kind, &meta).ok_or_else(|| name_conflict(child))?;
     // Only the watch delivers the state of these two kinds. A Job is never applied again, so nothing else would restore the
@@ -289,6 +314,16 @@ fn outlived(child: &Child) -> ChildProblem {
         "{kind} {name} still belongs to a deleted RecommenderModel of the same name; it is created again once that one is deleted"
     );
     temporary(child, reasons::PENDING, message)
+}
+
+/// A child of ours without an owner that could not be taken over this time, or was not cached yet.
+fn without_owner(child: &Child) -> Problem {
+    let (kind, name) = (child.kind.as_str(), &child.name);
+    temporary(
+        child,
+        reasons::PENDING,
+        format!("{kind} {name} has no owner; this RecommenderModel is to become its owner"),
+    )
 }
 
 /// An object of the child's name existed when the child was to be created, and was gone a moment later.

@@ -70,13 +70,14 @@ struct Decisions {
 /// # Errors
 /// What could not be done and is retried.
 pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) -> Result<Action, Error> {
-    let Some(reconcile) = Reconcile::at(context, object, now) else {
+    let Some(mut reconcile) = Reconcile::at(context, object, now) else {
         return Ok(Action::await_change());
     };
     let model = match reconcile.validate() {
         Ok(model) => model,
         Err(message) => return reconcile.refuse(context, &message).await,
     };
+    reconcile.restore(context, &model).await;
     let mut observed = reconcile.observe(context, &model);
     let explained = reconcile.explain(context, &observed.children).await;
     observed.children.explain(&explain::found(&explained));
@@ -140,6 +141,17 @@ impl Reconcile {
             external: external.collect(),
             ticked: context.scaler.decided(&self.uid),
             failed_orders: context.memory.failed_orders(&self.uid),
+        }
+    }
+
+    /// Takes over the children that were restored from a backup, and the version they serve.
+    async fn restore(&mut self, context: &Context, model: &Model) {
+        let children = self.children(context);
+        apply::take_over(&context.cluster, &context.cache, &self.identity, &children).await;
+        let (store, children) = (model.artifacts.root_uri(), self.children(context));
+        if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children) {
+            self.prior.serving.get_or_insert_default().version = Some(version.id.clone());
+            self.prior.versions.push(version);
         }
     }
 

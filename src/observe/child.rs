@@ -7,7 +7,7 @@ use kube::core::ObjectMeta;
 
 use super::{ChildState, PodState, fields};
 use crate::{
-    api::{HASH_ANNOTATION, MODEL_NAME_ANNOTATION},
+    api::{FIELD_MANAGER, HASH_ANNOTATION, MANAGED_BY_LABEL, MODEL_LABEL, MODEL_NAME_ANNOTATION},
     render::Child,
 };
 
@@ -24,6 +24,8 @@ pub struct ObservedChild {
     pub controller: Option<String>,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// Whether we have written it and it has no owner, as after the restore of a backup.
+    pub is_orphan: bool,
     /// Hash of the configuration it has, by its annotation.
     pub hash: Option<String>,
     /// Hash of the configuration that we wrote last, which an apply of an old copy by another manager does not change. None
@@ -58,6 +60,7 @@ impl ObservedChild {
             model: model_of(meta)?,
             controller: controller(meta).map(|owner| owner.uid.clone()),
             deleting: meta.deletion_timestamp.is_some(),
+            is_orphan: is_orphan(meta),
             hash: annotation(meta, HASH_ANNOTATION),
             written: None,
             owns_replicas: ours.owns_replicas,
@@ -120,6 +123,7 @@ impl ObservedChild {
             model: "packages".into(),
             controller: Some("uid".into()),
             deleting: false,
+            is_orphan: false,
             hash: None,
             written: None,
             owns_replicas: false,
@@ -153,15 +157,30 @@ impl ObservedChild {
 }
 
 /// The name of the `RecommenderModel` that an object belongs to: its controller, or for pods, whose controller is a Job
-/// or ReplicaSet, an annotation. Labels are not used, because people edit them.
+/// or ReplicaSet, an annotation. Of an object without any owner that we have written, as a restored backup has them, it is
+/// the label with the base of the name. Otherwise labels are not used, because people edit them.
 pub(super) fn model_of(meta: &ObjectMeta) -> Option<String> {
     let owner = controller(meta).filter(|owner| owner.kind == "RecommenderModel");
-    owner.map(|owner| owner.name.clone()).or_else(|| annotation(meta, MODEL_NAME_ANNOTATION))
+    owner
+        .map(|owner| owner.name.clone())
+        .or_else(|| annotation(meta, MODEL_NAME_ANNOTATION))
+        .or_else(|| label(meta, MODEL_LABEL).filter(|_| is_orphan(meta)))
+}
+
+/// Whether an object that we have written has no owner.
+fn is_orphan(meta: &ObjectMeta) -> bool {
+    meta.owner_references.as_ref().is_none_or(Vec::is_empty)
+        && annotation(meta, HASH_ANNOTATION).is_some()
+        && label(meta, MANAGED_BY_LABEL).as_deref() == Some(FIELD_MANAGER)
 }
 
 /// The owner that controls an object. It may have further owners that do not.
 pub fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+fn label(meta: &ObjectMeta, name: &str) -> Option<String> {
+    meta.labels.as_ref()?.get(name).cloned()
 }
 
 fn annotation(meta: &ObjectMeta, name: &str) -> Option<String> {

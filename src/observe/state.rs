@@ -58,6 +58,10 @@ impl ChildState {
 pub struct DeploymentState {
     /// The version in its pod template; none for workers.
     pub version: Option<String>,
+    /// URI and digest of the artifact of that version.
+    pub artifact: Option<(String, String)>,
+    /// When it was created.
+    pub created_at: Timestamp,
     /// Whether the Deployment controller has observed the newest generation.
     pub observed: bool,
     /// The generation that the Deployment controller observed last.
@@ -269,10 +273,20 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
         total: status.replicas.unwrap_or_default(),
         updated: status.updated_replicas.unwrap_or_default(),
         ready: status.ready_replicas.unwrap_or_default(),
+        artifact: artifact(deployment),
+        created_at: instant(deployment.metadata.creation_timestamp.as_ref()),
         component,
         refused,
         stuck,
     })
+}
+
+/// URI and digest of the artifact that the servers of a Deployment load.
+fn artifact(deployment: &Deployment) -> Option<(String, String)> {
+    let containers = &deployment.spec.as_ref()?.template.spec.as_ref()?.containers;
+    let server = containers.iter().find(|container| container.name == SERVER_CONTAINER)?;
+    let value = |name: &str| server.env.iter().flatten().find(|variable| variable.name == name)?.value.clone();
+    Some((value("RECOMMENDER_MODEL_URI")?, value("RECOMMENDER_MODEL_DIGEST")?))
 }
 
 /// Why the pods of a Deployment are refused, and the sentence about its progress deadline. A ReplicaSet that cannot be

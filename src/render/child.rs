@@ -100,7 +100,8 @@ pub fn add(ours: &mut Option<BTreeMap<String, String>>, of_user: &BTreeMap<Strin
     }
 }
 
-fn owner(identity: &Identity, uid: &str) -> OwnerReference {
+/// The reference to the object that owns a child.
+pub fn owner(identity: &Identity, uid: &str) -> OwnerReference {
     OwnerReference {
         api_version: "recommender.dev/v1alpha1".into(),
         kind: "RecommenderModel".into(),

@@ -14,7 +14,7 @@ mod service;
 mod service_account;
 mod worker;
 
-pub use child::Child;
+pub use child::{Child, owner};
 pub use offline::{as_yaml, offline};
 pub use rule_file::rule_file;
 

@@ -5,6 +5,7 @@ mod contained;
 mod failures;
 mod life;
 mod merge;
+mod restored;
 mod server;
 mod stuck;
 mod ticks;

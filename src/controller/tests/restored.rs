@@ -1,0 +1,82 @@
+//! Objects that were restored from a backup: the children have no owner, and the object has neither a status nor its old UID.
+
+use super::*;
+use crate::api::conditions::types;
+
+/// URI of a version of the object.
+const URI: &str = "file:///artifacts/shop/packages/full-1/m";
+
+/// Deletes the owner of a child and shows it to the operator, as a restore creates it.
+fn restore(fixture: &Fixture, kind: Kind, key: &str, mut object: Value) {
+    let meta = object["metadata"].as_object_mut().expect("metadata");
+    meta.remove("ownerReferences");
+    meta.insert("resourceVersion".into(), "5".into());
+    meta.insert("uid".into(), key.into());
+    meta.insert("creationTimestamp".into(), "2026-11-20T12:00:00Z".into());
+    fixture.server.store(key, object.clone());
+    fixture.context.cache.show(Watched::Child(kind), object);
+}
+
+/// The children of a serving object, in a server of their own, as a backup has them.
+fn backup(object: &Value) -> Vec<render::Child> {
+    let object: RecommenderModel = serde_json::from_value(object.clone()).expect("a RecommenderModel");
+    let mut model = Model::new(&object, Timestamp::now()).expect("a valid object");
+    model.identity.uid = Some("uid of the deleted object".into());
+    render::offline(&model, Timestamp::now())
+}
+
+#[tokio::test]
+async fn children_without_an_owner_are_taken_over_and_what_they_serve_is_served_without_a_training() {
+    let (mut fixture, object) = (Fixture::new(), object(json!({})));
+    let mut taken = Vec::new();
+    for child in backup(&object).into_iter().filter(|child| child.kind != Kind::Job) {
+        let plural = child.kind.resource().plural;
+        let key = format!("{plural}/{}", child.name);
+        let mut restored = child.object.clone();
+        if child.kind == Kind::Deployment {
+            restored["spec"]["replicas"] = 1.into();
+            restored["spec"]["template"]["metadata"]["labels"]["recommender.dev/version"] = "full-1".into();
+            let env = restored["spec"]["template"]["spec"]["containers"][0]["env"].as_array_mut().expect("variables");
+            for variable in env.iter_mut().filter(|variable| variable["name"] == "RECOMMENDER_MODEL_URI") {
+                variable["value"] = URI.into();
+            }
+            restored["status"] =
+                json!({"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "observedGeneration": 1});
+        }
+        restore(&fixture, child.kind, &key, restored);
+        taken.push(key);
+    }
+    fixture.reconcile(&object).await.expect("the reconcile succeeds");
+    let requests = fixture.server.requests();
+    assert!(!requests.iter().any(|request| request.contains("jobs")), "nothing is trained anew: {requests:?}");
+    for key in &taken {
+        assert!(requests.contains(&format!("PATCH {key}")), "{key}: {requests:?}");
+        let owner = fixture.server.object(key).expect("it is there")["metadata"]["ownerReferences"].clone();
+        assert_eq!((&owner[0]["uid"], owner.as_array().map(Vec::len)), (&json!("uid"), Some(1)), "{key}");
+    }
+    let versions = fixture.status().versions;
+    assert_eq!(versions.iter().map(|version| (&*version.id, &*version.uri)).collect::<Vec<_>>(), [("full-1", URI)]);
+    assert_eq!(fixture.condition(types::READY).0, "Serving");
+    assert_eq!(fixture.condition(types::STALLED).0, "AsSpecified");
+    let deployment = fixture.server.object("deployments/packages-serving").expect("it is there");
+    assert_eq!(deployment["spec"]["template"]["metadata"]["labels"]["recommender.dev/version"], "full-1");
+}
+
+#[tokio::test]
+async fn a_child_of_another_owner_or_without_our_hash_is_not_taken_over() {
+    let (mut fixture, object) = (Fixture::new(), object(json!({})));
+    let account =
+        backup(&object).into_iter().find(|child| child.kind == Kind::ServiceAccount).expect("every object has one");
+    let key = "serviceaccounts/packages";
+    for change in ["/metadata/annotations", "/metadata/labels"] {
+        let mut theirs = account.object.clone();
+        *theirs.pointer_mut(change).expect("a map") = json!({});
+        theirs["metadata"]["ownerReferences"] = json!([]);
+        theirs["metadata"]["uid"] = "x".into();
+        theirs["metadata"]["resourceVersion"] = "7".into();
+        fixture.server.store(key, theirs.clone());
+        assert!(fixture.reconcile(&object).await.is_err());
+        assert_eq!(fixture.server.object(key), Some(theirs), "{change}");
+        assert_eq!(fixture.condition(types::STALLED).0, "NameConflict");
+    }
+}
