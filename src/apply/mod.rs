@@ -317,7 +317,7 @@ fn outlived(child: &Child) -> ChildProblem {
 }
 
 /// A child of ours without an owner that could not be taken over this time, or was not cached yet.
-fn without_owner(child: &Child) -> Problem {
+fn without_owner(child: &Child) -> ChildProblem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     temporary(
         child,
