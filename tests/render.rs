@@ -144,6 +144,32 @@ fn a_pause_of_servers_before_their_end_is_added_to_their_grace_and_a_slower_star
     assert_eq!(deployment(json!({"preStop": {"sleepSeconds": 45}})), (json!(75), json!(600)));
     let slow = json!({"probes": [{"type": "Startup", "periodSeconds": 10, "failureThreshold": 90}]});
     assert_eq!(deployment(slow), (json!(35), json!(1200)));
+    let rarer = json!({"probes": [{"type": "Startup", "periodSeconds": 10}]});
+    assert_eq!(deployment(rarer), (json!(35), json!(600)), "a server has as long to start as before");
+}
+
+#[test]
+fn servers_that_keep_apart_from_each_other_do_not_keep_apart_from_an_earlier_version() {
+    let model = model("minimal.yaml", |object| {
+        object["spec"]["serving"]["pod"] = json!({"affinity": {"antiPod": [
+            {"topologyKey": "kubernetes.io/hostname"},
+            {"topologyKey": "kubernetes.io/hostname", "matchLabels": {"app": "trainer"}},
+        ]}});
+    });
+    let deployment = children(&model).into_iter().find(|child| child.kind == Kind::Deployment).expect("a Deployment");
+    let terms = &deployment.object["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    assert_eq!(terms[0]["matchLabelKeys"], json!(["pod-template-hash"]));
+    assert_eq!(terms[1]["matchLabelKeys"], Value::Null, "{terms}");
+}
+
+#[test]
+fn requests_of_all_probes_of_servers_are_no_load() {
+    let model = model("latency.yaml", |object| {
+        object["spec"]["serving"]["pod"] = json!({"probes": [{"type": "Readiness", "path": "/ready"}]});
+    });
+    let rules = children(&model).into_iter().find(|child| child.kind == Kind::PrometheusRule).expect("rules");
+    let rules = rules.object.to_string();
+    assert!(rules.contains("/ready") && rules.contains("/health"), "{rules}");
 }
 
 #[test]

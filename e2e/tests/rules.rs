@@ -33,7 +33,7 @@ const PACKAGES: Watched = Watched {
     workers_interval_seconds: 15,
     interval_seconds: 15,
     metrics_path: "/metrics",
-    health_path: "/health",
+    health_paths: &["/health"],
     scaled_on: None,
     resources: None,
     dependencies: &[],
@@ -230,7 +230,7 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
             recommender: name,
             serving_deployment: name,
             metrics_path: name,
-            health_path: other,
+            health_paths: &[other],
             ..PACKAGES
         }));
     }

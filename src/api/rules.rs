@@ -32,12 +32,12 @@ pub const HTTP_PATH: &str = "self.matches('^/[!-~]*$')";
 /// The name of an environment variable.
 pub const VARIABLE: &str = "self.matches('^[A-Za-z_][A-Za-z0-9_.-]*$')";
 /// Keys of labels and annotations of pods that neither the operator nor a controller of Kubernetes sets.
-pub const FREE_KEYS: &str = "self.all(k, !k.matches('recommender[.]dev/|^batch[.]kubernetes[.]io/|\
+pub const FREE_KEYS: &str = "self.all(k, !k.matches('recommender[.]dev/|^(batch|deployment)[.]kubernetes[.]io/|\
     ^app[.]kubernetes[.]io/(name|instance|component|managed-by)$|^(pod-template-hash|job-name|controller-uid)$'))";
 /// What to write instead of a key that violates [`FREE_KEYS`].
 pub const FREE_KEYS_MESSAGE: &str = "a key is one that the operator or Kubernetes sets: choose another";
 /// A number of pods, or per cent of them.
-pub const NUMBER_OR_PERCENT: &str = "string(self).matches('^([0-9]{1,4}|([0-9]|[1-9][0-9]|100)%)$')";
+pub const NUMBER_OR_PERCENT: &str = "string(self).matches('^(0|[1-9][0-9]{0,3}|([0-9]|[1-9][0-9]|100)%)$')";
 /// What to write instead.
 pub const NUMBER_OR_PERCENT_MESSAGE: &str = "write a number of pods such as 1, or per cent such as 25%";
 /// A rollout may add a pod or remove one.

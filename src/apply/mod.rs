@@ -147,8 +147,15 @@ fn is_undone(
 /// with its owner: an unknown version must not take down the servers.
 fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'a str, &'a ObservedChild)> {
     let serving = names::serving(&desired.identity.base);
+    let trainers = names::trainers(&desired.identity.base);
+    let is_training = || {
+        let mut jobs = children.owned(Kind::Job, desired.uid);
+        jobs.any(|(_, observed)| matches!(&observed.state, ChildState::Job(job) if job.end.is_none()))
+    };
     let kept = |kind, name: &str| match kind {
         Kind::Job => true,
+        // Trainers of an active run find each other by it.
+        Kind::Service => name == trainers && is_training(),
         Kind::Deployment => name == serving,
         Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => name == serving && !desired.serving_decided,
         _ => false,

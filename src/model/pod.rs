@@ -1,7 +1,7 @@
 //! Contradictions in the settings of pods: names that are taken, references to nothing, and fields without an effect.
 
 use super::InvalidField;
-use crate::api::{InitContainer, Pod, Probe, ProbeType, RecommenderModelSpec, VolumeMount, Worker};
+use crate::api::{InitContainer, Pod, Probe, ProbeType, RecommenderModelSpec, VolumeMount};
 
 /// Name of the artifact volume.
 pub const ARTIFACTS_VOLUME: &str = "artifacts";
@@ -27,8 +27,8 @@ struct Part<'a> {
     field: &'static str,
     /// Name of the worker.
     worker: Option<&'a str>,
-    /// Port of its main container.
-    port: Option<i32>,
+    /// Ports of its main container, the main one first.
+    ports: Vec<i32>,
     /// Whether servers are probed without being asked to.
     is_serving: bool,
     /// Seconds that a pause before SIGTERM may take; `None`: any, because they are added.
@@ -46,7 +46,7 @@ pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
         pod,
         field,
         worker: None,
-        port: None,
+        ports: Vec::new(),
         is_serving: false,
         grace_seconds: None,
         mounted: [TMP_PATH, CA_PATH].into_iter().chain(on_claim.then_some(super::ArtifactStore::MOUNT)).collect(),
@@ -55,11 +55,12 @@ pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     let mut training = part(&spec.training.pod, "spec.training");
     training.mounted.push(REPORT_PATH);
     training.grace_seconds = Some(TRAINER_GRACE_SECONDS);
-    let serving = Part { port: Some(spec.serving.port), is_serving: true, ..part(&spec.serving.pod, "spec.serving") };
-    let worker = |of: &'_ Worker| of.metrics.as_ref().map(|metrics| metrics.port);
+    let further = spec.serving.ports.iter().map(|port| port.port);
+    let ports = std::iter::once(spec.serving.port).chain(spec.serving.metrics_port).chain(further).collect();
+    let serving = Part { ports, is_serving: true, ..part(&spec.serving.pod, "spec.serving") };
     let workers = spec.workers.iter().map(|of| Part {
         worker: Some(&of.name),
-        port: worker(of),
+        ports: of.metrics.iter().map(|metrics| metrics.port).collect(),
         grace_seconds: Some(of.termination_grace_seconds),
         ..part(&of.pod, "spec.workers")
     });
@@ -76,8 +77,25 @@ impl Part<'_> {
         InvalidField { field: self.field, message: format!("{worker}pod.{message}") }
     }
 
+    fn port(&self) -> Option<i32> {
+        self.ports.first().copied()
+    }
+
+    /// Names that Kubernetes would refuse. Their rule would be in the schema a dozen times.
+    fn names(&self) -> Vec<String> {
+        let volumes = self.pod.volumes.iter().map(|volume| ("volumes", &volume.name));
+        let containers = self.pod.init_containers.iter();
+        let ports = containers.clone().flat_map(|of| of.ports.iter().map(|port| ("initContainers", &port.name)));
+        let names = volumes.chain(containers.map(|of| ("initContainers", &of.name))).chain(ports);
+        let wrong = names.filter(|(_, name)| !is_label(name));
+        wrong
+            .map(|(field, name)| format!("{field}: {name:?} is no name: write lower case letters, digits and -"))
+            .collect()
+    }
+
     fn messages(&self) -> Vec<String> {
-        let mut messages = self.volumes();
+        let mut messages = self.names();
+        messages.extend(self.volumes());
         messages.extend(self.pod.volume_mounts.iter().filter_map(|mount| self.mount("", mount)));
         messages.extend(self.mounts_of_ours());
         messages.extend(self.pod.init_containers.iter().flat_map(|container| self.init_container(container)));
@@ -158,7 +176,7 @@ impl Part<'_> {
             if OUR_PORTS.contains(&port.name.as_str()) {
                 messages.push(format!("{of}ports: {:?} is a port of the operator: choose another name", port.name));
             }
-            if Some(port.container_port) == self.port {
+            if self.ports.contains(&port.container_port) {
                 messages.push(format!("{of}ports: {} is the main container's: choose another", port.container_port));
             }
         }
@@ -171,7 +189,7 @@ impl Part<'_> {
     fn probes(&self) -> Vec<String> {
         let probes = &self.pod.probes;
         let mut messages: Vec<String> =
-            probes.iter().filter_map(|probe| unusable(probe, self.port, self.is_serving)).collect();
+            probes.iter().filter_map(|probe| unusable(probe, self.port(), self.is_serving)).collect();
         if self.field == "spec.training" && self.pod.probe(ProbeType::Readiness).is_some() {
             messages.push("probes: nothing waits for a trainer to be ready: remove the one of type Readiness".into());
         }
@@ -180,7 +198,7 @@ impl Part<'_> {
 
     fn pre_stop(&self) -> Option<String> {
         let hook = self.pod.pre_stop.as_ref()?;
-        if hook.path.is_some() && hook.port.is_none() && self.port.is_none() {
+        if hook.path.is_some() && hook.port.is_none() && self.ports.is_empty() {
             return Some("preStop: the container has no port: set port".into());
         }
         let (sleep, grace) = (hook.sleep_seconds?, self.grace_seconds?);
@@ -207,6 +225,14 @@ fn unusable(probe: &Probe, port: Option<i32>, has_default: bool) -> Option<Strin
         return None;
     };
     Some(format!("probes: {:?}: {why}", probe.type_))
+}
+
+/// Whether a name is a DNS label.
+fn is_label(name: &str) -> bool {
+    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    is_end(name.chars().next())
+        && is_end(name.chars().next_back())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// Whether a label of a node or pod can have this key.

@@ -190,3 +190,24 @@ fn expressions_that_would_close_the_parentheses_around_them_in_a_rule_are_refuse
         ["spec.dependencies: \"own\": custom.arrivals: there is a ) that closes nothing"]
     );
 }
+
+#[test]
+fn names_and_ports_of_pods_that_kubernetes_would_refuse_are_refused() {
+    let pod = json!({
+        "volumes": [{"name": "Shm_1", "emptyDir": {}}],
+        "initContainers": [{
+            "name": "proxy", "image": "p:1", "restartPolicy": "Always", "ports": [{"name": "admin", "containerPort": 9090}],
+        }],
+    });
+    let mut object = stored(&minimal());
+    object["spec"]["serving"]["metricsPort"] = 9090.into();
+    object["spec"]["serving"]["pod"] = pod;
+    let object: RecommenderModel = serde_json::from_value(object).expect("an object");
+    let refused = Model::new(&object, Timestamp::UNIX_EPOCH).expect_err("two mistakes");
+    let messages: Vec<_> = refused.into_iter().map(|field| field.message).collect();
+    let expected = [
+        "pod.volumes: \"Shm_1\" is no name: write lower case letters, digits and -",
+        "pod.initContainers: \"proxy\": ports: 9090 is the main container's: choose another",
+    ];
+    assert_eq!(messages, expected);
+}

@@ -40,7 +40,7 @@ pub struct Watched<'a> {
     /// HTTP path of the servers' metrics.
     pub metrics_path: &'a str,
     /// HTTP path of the servers' probes.
-    pub health_path: &'a str,
+    pub health_paths: &'a [&'a str],
     /// The quantile of the latency target, if the servers scale on latency.
     pub scaled_on: Option<Quantile>,
     /// Compute resources of each server.
@@ -92,8 +92,9 @@ impl Watched<'_> {
     }
 
     /// Routes of probes and scrapes, which are no requests of users. Labels contain paths without their query.
-    fn unmeasured_routes(&self) -> [&str; 2] {
-        [self.metrics_path, self.health_path].map(|path| path.split('?').next().unwrap_or(path))
+    fn unmeasured_routes(&self) -> Vec<&str> {
+        let paths = std::iter::once(&self.metrics_path).chain(self.health_paths);
+        paths.map(|path| path.split('?').next().unwrap_or(path)).collect()
     }
 }
 

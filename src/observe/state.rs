@@ -18,7 +18,10 @@ use super::{
     fields::are_replicas_ordered,
 };
 use crate::{
-    api::{DUE_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL},
+    api::{
+        DUE_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger,
+        VERSION_LABEL,
+    },
     causes::{self, Part, Source, Subject},
     kinds::Kind,
     render::{SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
@@ -420,9 +423,6 @@ pub fn pod(pod: &Pod) -> PodState {
         end: container.and_then(end),
     }
 }
-
-/// The label by which Kueue knows the queue of a Job.
-pub const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
 
 /// The label with the number of a trainer among those of a run.
 const INDEX_LABEL: &str = "batch.kubernetes.io/job-completion-index";

@@ -13,7 +13,7 @@ use super::{
     pod::{self, Access, Main, Probes, Spread},
 };
 use crate::{
-    api::{RolloutStrategy, Serving, VERSION_LABEL, Version},
+    api::{ProbeType, RolloutStrategy, Serving, VERSION_LABEL, Version},
     kinds::Kind,
     model::Model,
 };
@@ -150,12 +150,14 @@ fn answers(model: &Model) -> Option<HTTPGetAction> {
 
 fn startup_probe(model: &Model) -> Probe {
     let probes = &model.serving.probes;
+    let period = model.serving.pod.probe(ProbeType::Startup).and_then(|of| of.period_seconds);
+    let period = period.unwrap_or(STARTUP_PERIOD_SECONDS);
     Probe {
         http_get: answers(model),
-        period_seconds: Some(STARTUP_PERIOD_SECONDS),
+        period_seconds: Some(period),
         timeout_seconds: Some(probes.timeout_seconds),
         // Rounded up: a server gets at least the specified time.
-        failure_threshold: Some((probes.startup_seconds + STARTUP_PERIOD_SECONDS - 1) / STARTUP_PERIOD_SECONDS),
+        failure_threshold: Some((probes.startup_seconds + period - 1) / period),
         ..Probe::default()
     }
 }

@@ -12,12 +12,11 @@ use super::{
 };
 use crate::{
     api::{
-        DUE_ANNOTATION, MODEL_NAME_ANNOTATION, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION,
-        TrainingJob, TrainingKind, VERSION_LABEL,
+        DUE_ANNOTATION, MODEL_NAME_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION,
+        TRIGGER_ANNOTATION, TrainingJob, TrainingKind, VERSION_LABEL,
     },
     kinds::Kind,
     model::{Model, TRAINER_GRACE_SECONDS, names},
-    observe::QUEUE_LABEL,
     training::NewRun,
 };
 
@@ -67,8 +66,8 @@ fn disruptions_are_no_failures() -> PodFailurePolicy {
     PodFailurePolicy { rules: vec![rule] }
 }
 
-/// Hash of the run's settings, the same for every run. Only of those that its result depends on: a change of the others is no
-/// reason to repeat a failed run.
+/// Hash of the settings of a run's pods, the same for every run. Settings of the Job alone are left out: their change is no reason
+/// to repeat a failed run.
 pub fn template_hash(model: &Model) -> String {
     child::hash(&spec(model, "", TrainingKind::Full))
 }

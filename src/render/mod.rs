@@ -49,9 +49,9 @@ pub struct Decided<'a> {
 /// A training Job is desired only when it is started. Afterwards it is a record of the run.
 pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     let mut children = vec![service_account::render(model)];
+    children.extend(service::of_trainers(model));
     children.extend(decided.train.map(|run| job::render(model, run)));
     children.push(service::render(model));
-    children.extend(service::of_trainers(model));
     if let Some(version) = decided.serve {
         let workload = model.serving_workload();
         children.push(seeded(deployment::render(model, version), &workload, decided));

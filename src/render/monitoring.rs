@@ -134,6 +134,8 @@ pub fn prometheus_rules(model: &Model) -> Vec<Child> {
 pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
     let monitoring = model.monitoring.as_ref()?;
     let identity = &model.identity;
+    let probed = model.serving.pod.probes.iter().filter_map(|probe| probe.path.as_deref());
+    let health_paths: Vec<&str> = std::iter::once(model.serving.probes.path.as_str()).chain(probed).collect();
     let latency = model.serving.autoscaling.as_ref().and_then(|autoscaling| autoscaling.latency.as_ref());
     let watched = Watched {
         namespace: &identity.namespace,
@@ -145,7 +147,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         interval_seconds: scrapes::of_servers(model),
         workers_interval_seconds: scrapes::of_workers(model),
         metrics_path: &monitoring.metrics.path,
-        health_path: &model.serving.probes.path,
+        health_paths: &health_paths,
         scaled_on: latency.map(|target| target.quantile),
         resources: model.serving.resources.as_ref(),
         dependencies: &model.dependencies,

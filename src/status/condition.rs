@@ -96,7 +96,7 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
 
 /// TrainingReady: as decided, unless a Job was refused.
 fn training(inputs: &Inputs<'_>) -> ConditionValue {
-    match problem(inputs, types::TRAINING_READY) {
+    match training_problem(inputs) {
         Some(problem) => ConditionValue::no(problem.reason, &problem.message),
         None => unrestricted(ConditionValue::from(&inputs.training.condition), [("", &inputs.model.training.pod)]),
     }
@@ -119,14 +119,26 @@ fn unrestricted<'a>(condition: ConditionValue, pods: impl IntoIterator<Item = (&
     ConditionValue { message, ..condition }
 }
 
-/// A problem with a child that serving needs; workers have Deployments of their own.
+/// A problem with a child that serving needs; workers have Deployments of their own, and trainers a Service.
 fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
     let serving = names::serving(&inputs.model.identity.base);
     let concerns = |problem: &&ChildProblem| {
         problem.kind.condition() == types::SERVING_READY
             && (problem.kind != Kind::Deployment || problem.name == serving)
+            && !is_of_trainers(inputs, problem)
     };
     inputs.problems.iter().find(concerns)
+}
+
+/// Whether a problem is one of the Service of distributed trainers.
+fn is_of_trainers(inputs: &Inputs<'_>, problem: &ChildProblem) -> bool {
+    problem.kind == Kind::Service && problem.name == names::trainers(&inputs.model.identity.base)
+}
+
+/// A problem with a child that training needs.
+fn training_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
+    let of_trainers = || inputs.problems.iter().find(|problem| is_of_trainers(inputs, problem));
+    problem(inputs, types::TRAINING_READY).or_else(of_trainers)
 }
 
 /// The first problem with a child that a condition reports.
@@ -273,7 +285,7 @@ pub fn summary(
     let no_run = (!ready.is_yes() || inputs.rollout.elsewhere.is_some())
         && ended_badly
         && inputs.rollout.serve.is_none()
-        && problem(inputs, types::TRAINING_READY).is_none();
+        && training_problem(inputs).is_none();
     let of_problem = |problem: &ChildProblem| ConditionValue::yes(problem.reason, &problem.message);
     let of_condition = |condition: &ConditionValue| ConditionValue::yes(&condition.reason, &condition.message);
     let waits = refused

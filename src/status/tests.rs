@@ -256,6 +256,28 @@ fn a_version_in_an_earlier_artifact_store_is_served_and_its_object_is_in_progres
 }
 
 #[test]
+fn a_problem_with_the_service_of_trainers_is_one_of_training() {
+    let taken = |name: &str| ChildProblem {
+        kind: Kind::Service,
+        name: name.into(),
+        reason: reasons::NAME_CONFLICT,
+        message: "taken".into(),
+        permanent: true,
+    };
+    for (name, expected) in [("packages-trainers", [false, true]), ("packages", [true, false])] {
+        let mut case = Case::new(
+            serving("v1"),
+            training(Truth::True, reasons::TRAINED, &["v1"]),
+            children(deployment("v1", 2, 2)),
+        );
+        case.problems = vec![taken(name)];
+        let status = case.compute();
+        let is_true = |kind: &str| status.conditions.iter().any(|of| of.type_ == kind && of.status == "True");
+        assert_eq!([types::TRAINING_READY, types::SERVING_READY].map(is_true), expected, "{name}");
+    }
+}
+
+#[test]
 fn pods_refused_by_a_quota_are_under_way_until_the_progress_deadline() {
     let refused = DeploymentState { refused: Some("a quota".into()), updated: 0, ..deployment("v2", 2, 2) };
     let trained = || training(Truth::True, reasons::TRAINED, &["v2", "v1"]);

@@ -76,7 +76,7 @@ pub struct Serving {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
     /// Seconds between the removal of a server from the Service and its SIGTERM, in which it continues to answer. Raise it where
-    /// a load balancer or ingress with pods as targets needs longer to stop sending requests, often 30 to 60.
+    /// a load balancer or ingress with pods as targets needs longer to stop sending requests, often 30 to 60. pod.preStop replaces it.
     #[serde(default = "default_drain")]
     #[schemars(range(min = 0, max = 3600))]
     pub drain_seconds: i64,

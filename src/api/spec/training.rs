@@ -58,8 +58,7 @@ pub struct Training {
     pub job: Option<TrainingJob>,
 }
 
-/// Settings of the Jobs. A pod that is evicted, preempted or drained is replaced and does not count as a failed attempt, and
-/// only once it has ended.
+/// Settings of the Jobs. A pod that is evicted, preempted or drained is no failed attempt. It is replaced once it has ended.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(validation = Rule::new(rules::PARALLELISM)
     .message("parallelism must not be above completions: set completions to the number of trainers of a run"))]

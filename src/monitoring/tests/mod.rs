@@ -25,7 +25,7 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         interval_seconds: 15,
         workers_interval_seconds: 15,
         metrics_path: "/metrics",
-        health_path: "/health",
+        health_paths: &["/health"],
         scaled_on: None,
         resources: None,
         dependencies: &[],
@@ -102,7 +102,7 @@ proptest! {
         let resources = scaling::half_a_core();
         let watched = Watched {
             namespace: &namespace, recommender: &recommender, serving_deployment: &serving_deployment,
-            metrics_path: &metrics_path, health_path: &health_path, interval_seconds, profile,
+            metrics_path: &metrics_path, health_paths: &[&health_path], interval_seconds, profile,
             ..scaling::scaled(profile, &resources)
         };
         let usual = rules(&scaling::scaled(profile, &resources));
@@ -209,6 +209,6 @@ fn rate_windows_span_at_least_a_minute_and_four_scrapes() {
 
 #[test]
 fn a_path_with_a_query_is_excluded_by_its_route() {
-    let watched = Watched { health_path: "/health?deep=1", ..packages(MetricProfile::FastApiInstrumentator) };
+    let watched = Watched { health_paths: &["/health?deep=1"], ..packages(MetricProfile::FastApiInstrumentator) };
     assert!(rules(&watched).iter().any(|rule| rule.expr.contains(r#"handler!~"/metrics|/health""#)));
 }

@@ -33,13 +33,18 @@ impl Spread {
             Self::Replicas(labels) | Self::Runs(labels) => labels,
         }
     }
+
+    /// Labels whose values have to be equal as well.
+    fn match_label_keys(&self) -> Option<Vec<String>> {
+        matches!(self, Self::Replicas(_)).then(|| vec![TEMPLATE_HASH_LABEL.into()])
+    }
 }
 
 /// Sets what decides on the node of a pod.
 pub fn set(spec: &mut PodSpec, pod: &Pod, spread: &Spread) {
     spec.node_selector = (!pod.node_selector.is_empty()).then(|| pod.node_selector.clone());
     spec.tolerations = same_list(&pod.tolerations);
-    spec.affinity = pod.affinity.as_ref().map(|affinity| self::affinity(affinity, spread.labels()));
+    spec.affinity = pod.affinity.as_ref().map(|affinity| self::affinity(affinity, spread));
     spec.topology_spread_constraints = topology_spread(pod, spread);
     spec.priority_class_name.clone_from(&pod.priority_class_name);
     spec.scheduler_name.clone_from(&pod.scheduler_name);
@@ -63,7 +68,7 @@ fn topology_spread(pod: &Pod, spread: &Spread) -> Option<Vec<TopologySpreadConst
         when_unsatisfiable: constraint.when_unsatisfiable.map_or_else(|| "ScheduleAnyway".into(), |when| same(&when)),
         topology_key: constraint.topology_key,
         label_selector: Some(selector(spread.labels())),
-        match_label_keys: matches!(spread, Spread::Replicas(_)).then(|| vec![TEMPLATE_HASH_LABEL.into()]),
+        match_label_keys: spread.match_label_keys(),
         ..TopologySpreadConstraint::default()
     });
     let rendered: Vec<_> = rendered.collect();
@@ -74,8 +79,8 @@ fn selector(labels: &BTreeMap<String, String>) -> LabelSelector {
     LabelSelector { match_labels: Some(labels.clone()), ..LabelSelector::default() }
 }
 
-/// `own`: the labels of the pods themselves.
-fn affinity(affinity: &api::Affinity, own: &BTreeMap<String, String>) -> Affinity {
+/// `own`: the pods themselves.
+fn affinity(affinity: &api::Affinity, own: &Spread) -> Affinity {
     let pod = PodTerms::of(&affinity.pod, own);
     let anti = PodTerms::of(&affinity.anti_pod, own);
     Affinity {
@@ -114,10 +119,16 @@ struct PodTerms {
 }
 
 impl PodTerms {
-    fn of(terms: &[PodTerm], own: &BTreeMap<String, String>) -> Self {
+    fn of(terms: &[PodTerm], own: &Spread) -> Self {
         let term = |term: &PodTerm| PodAffinityTerm {
             topology_key: term.topology_key.clone(),
-            label_selector: Some(selector(if term.match_labels.is_empty() { own } else { &term.match_labels })),
+            label_selector: Some(selector(if term.match_labels.is_empty() {
+                own.labels()
+            } else {
+                &term.match_labels
+            })),
+            // Otherwise no pod of a new version would fit beside the old ones where each node has one.
+            match_label_keys: own.match_label_keys().filter(|_| term.match_labels.is_empty()),
             ..PodAffinityTerm::default()
         };
         let required: Vec<_> = terms.iter().filter(|of| of.weight.is_none()).map(term).collect();

@@ -61,7 +61,7 @@ fn tmp() -> VolumeMount {
     VolumeMount { name: TMP_VOLUME.into(), mount_path: TMP_PATH.into(), ..VolumeMount::default() }
 }
 
-/// A pod that may not write versions cannot by another mount either.
+/// A further mount of the artifacts' volume is as writable as the first.
 fn mount(access: Access, asked: &api::VolumeMount) -> VolumeMount {
     let mount: VolumeMount = same(asked);
     let forced = access.read_only().filter(|_| asked.name == ARTIFACTS_VOLUME);

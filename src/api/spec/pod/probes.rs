@@ -113,7 +113,7 @@ pub struct HttpHeader {
 pub struct PreStop {
     /// Pause in seconds, for example until a load balancer sends no more requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 3600))]
+    #[schemars(range(min = 1, max = 3600))]
     pub sleep_seconds: Option<i64>,
     /// Command in the container; there is no shell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
