@@ -187,6 +187,22 @@ fn settings_of_its_pod_are_part_of_what_a_run_that_cannot_start_is_replaced_for(
 }
 
 #[test]
+fn pull_secrets_are_in_every_pod_and_not_in_the_account_which_others_edit() {
+    let model = model("workers.yaml", |object| object["spec"]["imagePullSecrets"] = json!([{"name": "registry"}]));
+    let secrets = json!([{"name": "registry"}]);
+    for child in children(&model) {
+        let object = &child.object;
+        match child.kind {
+            Kind::ServiceAccount => assert!(object["imagePullSecrets"].is_null(), "{object}"),
+            Kind::Job | Kind::Deployment => {
+                assert_eq!(object["spec"]["template"]["spec"]["imagePullSecrets"], secrets, "{}", child.name);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
 fn promql_of_the_spec_is_in_a_prometheus_rule_of_its_own() {
     let model = model("workers.yaml", |object| {
         let dependencies = object["spec"]["dependencies"].as_array_mut().expect("a list");

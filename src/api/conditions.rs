@@ -72,6 +72,8 @@ pub mod reasons {
     pub const ARTIFACTS_MOVED: &str = "ArtifactsMoved";
     /// The pods of a version are being started.
     pub const ROLLING_OUT: &str = "RollingOut";
+    /// The pods of a version or worker cannot start; the rollout goes on by itself once that is fixed.
+    pub const ROLLOUT_BLOCKED: &str = "RolloutBlocked";
     /// The pods of a version do not become ready.
     pub const ROLLOUT_STUCK: &str = "RolloutStuck";
     /// Fewer pods are ready than desired.

@@ -207,6 +207,9 @@ pub struct ServingStatus {
     /// The version that answers requests: the last one whose rollout was completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The Service in front of the servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// The version that is being rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_out: Option<String>,

@@ -354,8 +354,9 @@ fn field_conflict(child: &Child) -> ChildProblem {
     let (kind, name) = (child.kind.as_str(), &child.name);
     let message = format!(
         "{kind} {name}: another field manager keeps changing fields that this RecommenderModel sets, so they are \
-         corrected with a back-off; find it with kubectl get {} {name} -o yaml --show-managed-fields, and stop it \
+         corrected with a back-off; find it with kubectl -n {} get {} {name} -o yaml --show-managed-fields, and stop it \
          from setting them",
+        child.object["metadata"]["namespace"].as_str().unwrap_or_default(),
         kind.to_lowercase()
     );
     temporary(child, reasons::FIELD_CONFLICT, message)

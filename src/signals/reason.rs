@@ -1,7 +1,7 @@
 //! Why there is no signal, as text to follow "because". Each one hints at the cause.
 
 pub(super) const NOT_READ: &str = "the metric source has not been read yet";
-pub(super) const NO_SERIES: &str = "the metric source has this series of no object: no recording rule of ours is loaded, \
+pub(super) const NO_SERIES: &str = "the metric source has this series for none of the objects: no recording rule of ours is loaded, \
                                     or no Prometheus selects our PrometheusRules";
 pub(super) const NO_OBJECT: &str =
     "the metric source has no such series of this object: its recording rules are not loaded, or nothing is scraped";

@@ -97,7 +97,7 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
 /// TrainingReady: as decided, unless a Job was refused.
 fn training(inputs: &Inputs<'_>) -> ConditionValue {
     match training_problem(inputs) {
-        Some(problem) => ConditionValue::no(problem.reason, &problem.message),
+        Some(problem) => of_problem(inputs, problem, ConditionValue::no),
         None => unrestricted(ConditionValue::from(&inputs.training.condition), [("", &inputs.model.training.pod)]),
     }
 }
@@ -141,6 +141,17 @@ fn training_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
     problem(inputs, types::TRAINING_READY).or_else(of_trainers)
 }
 
+/// A condition that reports a problem. All conflicts of names are reported together, because one remedy ends them.
+fn of_problem(inputs: &Inputs<'_>, problem: &ChildProblem, make: fn(&str, String) -> ConditionValue) -> ConditionValue {
+    let is_other = |of: &&ChildProblem| {
+        of.reason == reasons::NAME_CONFLICT && (of.kind, &of.name) != (problem.kind, &problem.name)
+    };
+    let others = inputs.problems.iter().filter(|_| problem.reason == reasons::NAME_CONFLICT).filter(is_other);
+    let others: Vec<String> = others.map(|of| format!("{} {}", of.kind.as_str(), of.name)).collect();
+    let more = if others.is_empty() { String::new() } else { format!("; likewise {}", others.join(", ")) };
+    make(problem.reason, format!("{}{more}", problem.message))
+}
+
 /// The first problem with a child that a condition reports.
 fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProblem> {
     inputs.problems.iter().find(|problem| problem.kind.condition() == condition)
@@ -154,7 +165,7 @@ fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProbl
 /// | no | none | any | False, NoVersion |
 /// | no | none, the newest is in an earlier artifact store | any | False, ArtifactsMoved |
 /// | no | new, or with new settings | stuck | False, RolloutStuck |
-/// | no | new, or with new settings | pods are refused, within the progress deadline | False, RollingOut |
+/// | no | new, or with new settings | pods are refused or cannot start, within the progress deadline | False, RolloutBlocked |
 /// | no | new, or with new settings | older pods exist | False, RollingOut |
 /// | no | rolled out before | fewer ready than the minimum, because some left the Service under load | False, ServersOverloaded |
 /// | no | rolled out before | fewer ready than the minimum | False, ReplicasMissing |
@@ -162,7 +173,7 @@ fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProbl
 fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
     let deployment = inputs.servers();
     if let Some(problem) = serving_problem(inputs) {
-        return ConditionValue::no(problem.reason, &problem.message);
+        return of_problem(inputs, problem, ConditionValue::no);
     }
     if let Some(version) = &inputs.rollout.elsewhere {
         let store = inputs.model.artifacts.root_uri();
@@ -177,12 +188,13 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
     let Some(desired) = &inputs.rollout.serve else {
         return ConditionValue::no(reasons::NO_VERSION, "there is no trained version to serve yet");
     };
-    let why = || {
+    let why = {
         let pod = inputs.children.pods().filter(|pod| pod.job.is_none() && pod.version == desired.id);
         let pod = pod.filter_map(|pod| pod.blocked_at(inputs.now)).min();
         let why = pod.or(deployment.and_then(DeploymentState::failure));
         why.map(|why| format!(": {why}")).unwrap_or_default()
     };
+    let under_way = if why.is_empty() { reasons::ROLLING_OUT } else { reasons::ROLLOUT_BLOCKED };
     // A change of the settings rolls out the same version again.
     if serving.rolling_out.is_some() || deployment.is_some_and(DeploymentState::is_rolling) {
         let meanwhile = match &serving.version {
@@ -193,11 +205,11 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
         let (reason, what) = match deployment.and_then(|state| state.stuck.as_ref()) {
             Some(_) => (reasons::ROLLOUT_STUCK, "does not get ready".to_owned()),
             None if serving.rolling_out.is_some() => {
-                (reasons::ROLLING_OUT, format!("is being rolled out because {}", inputs.rollout.why))
+                (under_way, format!("is being rolled out because {}", inputs.rollout.why))
             }
-            None => (reasons::ROLLING_OUT, "is being rolled out".to_owned()),
+            None => (under_way, "is being rolled out".to_owned()),
         };
-        return ConditionValue::no(reason, format!("version {} {what}{}{meanwhile}", desired.id, why()));
+        return ConditionValue::no(reason, format!("version {} {what}{why}{meanwhile}", desired.id));
     }
     let least = inputs.model.serving_workload().replicas;
     if serving.replicas < least {
@@ -210,7 +222,7 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
         }
         return ConditionValue::no(
             reasons::REPLICAS_MISSING,
-            format!("{ready} of at least {least} pods are ready{}", why()),
+            format!("{ready} of at least {least} pods are ready{why}"),
         );
     }
     let left = left_under_load(inputs).map(|left| format!("; {left}")).unwrap_or_default();
@@ -254,8 +266,13 @@ fn ready(training: &ConditionValue, serving_ready: &ConditionValue, serving: &Se
 /// Reasons of conditions that last until a person changes something.
 const WAIT_FOR_A_PERSON: [&str; 1] = [reasons::ROLLOUT_STUCK];
 /// Reasons of conditions that pass by themselves: the operator or the cluster is still working on it.
-const UNDER_WAY: [&str; 4] =
-    [reasons::ROLLING_OUT, reasons::ARTIFACTS_MOVED, reasons::REPLICAS_MISSING, reasons::SERVERS_OVERLOADED];
+const UNDER_WAY: [&str; 5] = [
+    reasons::ROLLING_OUT,
+    reasons::ROLLOUT_BLOCKED,
+    reasons::ARTIFACTS_MOVED,
+    reasons::REPLICAS_MISSING,
+    reasons::SERVERS_OVERLOADED,
+];
 
 /// The first of `pods`, ServingReady and WorkersReady, that is not `True` for one of these reasons.
 fn because<'a>(pods: &[&'a ConditionValue], reasons: &[&str]) -> Option<&'a ConditionValue> {
@@ -286,7 +303,7 @@ pub fn summary(
         && ended_badly
         && inputs.rollout.serve.is_none()
         && training_problem(inputs).is_none();
-    let of_problem = |problem: &ChildProblem| ConditionValue::yes(problem.reason, &problem.message);
+    let of_problem = |problem: &ChildProblem| of_problem(inputs, problem, ConditionValue::yes);
     let of_condition = |condition: &ConditionValue| ConditionValue::yes(&condition.reason, &condition.message);
     let waits = refused
         .map(of_problem)
@@ -339,7 +356,8 @@ fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
         return Some(ConditionValue::no(reasons::ROLLOUT_STUCK, format!("worker {name} does not get ready{why}")));
     }
     if state.is_rolling() {
-        return Some(ConditionValue::no(reasons::ROLLING_OUT, format!("worker {name} is being rolled out{why}")));
+        let reason = if why.is_empty() { reasons::ROLLING_OUT } else { reasons::ROLLOUT_BLOCKED };
+        return Some(ConditionValue::no(reason, format!("worker {name} is being rolled out{why}")));
     }
     let ready = state.ready;
     // The first pods of a worker are being rolled out, not missing.

@@ -170,6 +170,7 @@ fn serving_status(inputs: &Inputs<'_>) -> ServingStatus {
     };
     ServingStatus {
         version: inputs.rollout.serving.clone(),
+        service: Some(inputs.model.identity.base.clone()),
         rolling_out: inputs.rollout.rolling_out.clone(),
         replicas,
         desired_replicas,

@@ -278,11 +278,42 @@ fn a_problem_with_the_service_of_trainers_is_one_of_training() {
 }
 
 #[test]
+fn all_names_that_are_taken_are_reported_together() {
+    let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+    let taken = |case: Case, kind| case.with_problem(kind, reasons::NAME_CONFLICT, true);
+    let case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2)));
+    let case = [Kind::ServiceAccount, Kind::Service, Kind::PrometheusRule].into_iter().fold(case, taken);
+    let status = case.compute();
+    let stalled = status.conditions.iter().find(|c| c.type_ == types::STALLED).expect("Stalled");
+    let names = ["ServiceAccount: NameConflict; likewise Service ", "PrometheusRule "];
+    assert!(names.iter().all(|name| stalled.message.contains(name)), "{}", stalled.message);
+}
+
+#[test]
+fn a_rollout_whose_pods_cannot_start_is_a_warning() {
+    let trained = || training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
+    let rolling = DeploymentState { updated: 1, total: 3, ..deployment("v2", 2, 2) };
+    let blocked = PodState {
+        version: "v2".into(),
+        blocked: Some(Blocked { why: "a Secret does not exist".into(), counts_from: NOW }),
+        ..PodState::default()
+    };
+    let before = Case::new(serving("v1"), trained(), children(rolling.clone())).compute();
+    let after = children(rolling).with(Watched::Pod, "p", ChildState::Nothing, Some(blocked));
+    let after = Case::new(serving("v1"), trained(), after).compute();
+    let emitted = events(&before, &after);
+    let [event] = emitted.as_slice() else { panic!("{emitted:?}") };
+    assert_eq!((event.warning, event.reason.as_str()), (true, reasons::ROLLOUT_BLOCKED));
+    assert!(event.message.contains("a Secret does not exist; v1 continues to serve"), "{}", event.message);
+    assert_eq!(after.serving.and_then(|serving| serving.service).as_deref(), Some("packages"));
+}
+
+#[test]
 fn pods_refused_by_a_quota_are_under_way_until_the_progress_deadline() {
     let refused = DeploymentState { refused: Some("a quota".into()), updated: 0, ..deployment("v2", 2, 2) };
     let trained = || training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
     let case = Case::new(serving("v1"), trained(), children(refused.clone()));
-    assert_eq!(case.summary(), ["True Serving", "True RollingOut", "False AsSpecified", "False RollingOut"]);
+    assert_eq!(case.summary(), ["True Serving", "True RolloutBlocked", "False AsSpecified", "False RolloutBlocked"]);
     let late = DeploymentState { stuck: Some("timed out".into()), ..refused };
     let case = Case::new(serving("v1"), trained(), children(late));
     assert_eq!(case.summary(), ["True Serving", "False RolloutStuck", "True RolloutStuck", "False RolloutStuck"]);

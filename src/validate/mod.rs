@@ -69,13 +69,18 @@ pub fn stored(object: &Value) -> Value {
     decode::complete(&SCHEMA, object)
 }
 
-/// `problems` of the object `name` in the format of `kubectl apply`.
+/// The API server's words for a number with a fraction where a quantity is expected, which do not state the remedy.
+const FRACTION: &str = "must be of type integer,string: \"number\"";
+
+/// `problems` of the object `name` in the format of `kubectl apply`, with a hint where the API server's words have none.
 pub fn report(name: &str, problems: &[Problem]) -> String {
     let head = format!("The {} {name:?} is invalid: ", RecommenderModel::kind(&()));
-    match problems {
+    let text = match problems {
         [problem] => format!("{head}{problem}"),
         problems => problems.iter().fold(head, |text, problem| format!("{text}\n* {problem}")),
-    }
+    };
+    let hint = "\nWrite a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m.";
+    if text.contains(FRACTION) { text + hint } else { text }
 }
 
 fn type_meta(object: &Value) -> Vec<Problem> {
@@ -147,6 +152,11 @@ pub(crate) mod tests {
     #[test]
     fn one_problem_is_reported_on_one_line_and_more_as_a_list() {
         let problems = [Problem::required("spec.a"), Problem::required("spec.b")];
+        let fraction = [Problem::wrong_type("spec.a", "integer,string", "number")];
+        assert!(
+            report("x", &fraction)
+                .ends_with("\nWrite a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m.")
+        );
         assert_eq!(report("x", &problems[..1]), "The RecommenderModel \"x\" is invalid: spec.a: Required value");
         assert_eq!(
             report("x", &problems),

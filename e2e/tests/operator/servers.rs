@@ -40,7 +40,7 @@ async fn check(hint: &str, broken: Broken) -> Result<()> {
 async fn broken_from_the_start(bed: &Bed, broken: &Broken) -> Result<()> {
     bed.create("first", json!({"spec": {"serving": broken.changes}})).await?;
     let reported = bed
-        .until("first", "reports why", |model| has_message(model, "ServingReady", "RollingOut", broken.message))
+        .until("first", "reports why", |model| has_message(model, "ServingReady", "RolloutBlocked", broken.message))
         .await?;
     ensure!(is(&reported, "Ready", "False") && is(&reported, "TrainingReady", "True"), "{:#?}", reported.status);
     ensure!(serving(&reported).version.is_none(), "nothing serves: {:?}", serving(&reported));
@@ -57,7 +57,7 @@ async fn broken_later(bed: &Bed, broken: &Broken) -> Result<()> {
 
     bed.edit("later", json!({"spec": {"serving": broken.changes}})).await?;
     let reported = bed
-        .until("later", "reports why", |model| has_message(model, "ServingReady", "RollingOut", broken.message))
+        .until("later", "reports why", |model| has_message(model, "ServingReady", "RolloutBlocked", broken.message))
         .await?;
     ensure!(is(&reported, "Ready", "True"), "the served version is not reported: {:#?}", reported.status);
     ensure!(serving(&reported).version == good.version && serving(&reported).replicas == 2, "{:?}", serving(&reported));
