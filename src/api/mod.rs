@@ -37,6 +37,8 @@ pub const TRACK_LABEL: &str = "recommender.dev/track";
 pub const STABLE_TRACK: &str = "stable";
 /// Label of pods and Jobs: the model version they train or serve.
 pub const VERSION_LABEL: &str = "recommender.dev/version";
+/// The label by which the Deployment controller distinguishes pods of different templates.
+pub const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 /// The label by which Kueue knows the queue of a Job.
 pub const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
 /// Annotation of training Jobs: hash of the training settings they were created from.

@@ -103,20 +103,23 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
 }
 
 /// Makes the object the owner of children that we have written and that have no owner, as after the restore of a backup. They are
-/// reconciled from then on. A Job is left alone: without its pods its report is lost.
-pub async fn take_over(cluster: &Cluster, cache: &Cache, identity: &Identity, children: &Children) {
-    let Some(uid) = &identity.uid else { return };
+/// reconciled from then on. A Job is left alone: without its pods its report is lost. Returns whether the cache has changed.
+pub async fn take_over(cluster: &Cluster, cache: &Cache, identity: &Identity, children: &Children) -> bool {
+    let Some(uid) = &identity.uid else { return false };
     let owner = render::owner(identity, uid);
     let orphans = children.iter().filter(|(kind, _, observed)| is_adoptable(*kind, observed));
+    let mut has_changed = false;
     for (kind, name, observed) in orphans {
         match cluster.set_owner(kind, &identity.namespace, name, observed, &owner).await {
             Ok(meta) => {
                 tracing::info!(kind = kind.as_str(), name, "the child had no owner and is owned by this object now");
                 cache.record_read(kind, &meta);
+                has_changed = true;
             }
             Err(error) => tracing::warn!(%error, kind = kind.as_str(), name, "the child has no owner; retrying"),
         }
     }
+    has_changed
 }
 
 fn is_adoptable(kind: Kind, observed: &ObservedChild) -> bool {

@@ -77,8 +77,8 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
         Ok(model) => model,
         Err(message) => return reconcile.refuse(context, &message).await,
     };
-    reconcile.restore(context, &model).await;
-    let mut observed = reconcile.observe(context, &model);
+    let children = reconcile.restore(context, &model).await;
+    let mut observed = reconcile.observe(context, &model, children);
     let explained = reconcile.explain(context, &observed.children).await;
     observed.children.explain(&explain::found(&explained));
     let decisions = reconcile.decide(&model, &observed);
@@ -130,29 +130,33 @@ impl Reconcile {
         context.cache.children(&self.identity.namespace, &self.identity.base)
     }
 
-    fn observe(&self, context: &Context, model: &Model) -> Observed {
+    fn observe(&self, context: &Context, model: &Model, children: Children) -> Observed {
         let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
         let external = scaled.filter_map(|workload| {
             let external = context.cache.external_autoscaler(&self.identity.namespace, &workload.deployment)?;
             Some((workload.deployment, external))
         });
         Observed {
-            children: self.children(context),
+            children,
             external: external.collect(),
             ticked: context.scaler.decided(&self.uid),
             failed_orders: context.memory.failed_orders(&self.uid),
         }
     }
 
-    /// Takes over the children that were restored from a backup, and the version they serve.
-    async fn restore(&mut self, context: &Context, model: &Model) {
-        let children = self.children(context);
-        apply::take_over(&context.cluster, &context.cache, &self.identity, &children).await;
-        let (store, children) = (model.artifacts.root_uri(), self.children(context));
+    /// Takes over the children that were restored from a backup, and the version they serve. Returns the children as they are
+    /// then.
+    async fn restore(&mut self, context: &Context, model: &Model) -> Children {
+        let mut children = self.children(context);
+        if apply::take_over(&context.cluster, &context.cache, &self.identity, &children).await {
+            children = self.children(context);
+        }
+        let store = model.artifacts.root_uri();
         if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children) {
             self.prior.serving.get_or_insert_default().version = Some(version.id.clone());
             self.prior.versions.push(version);
         }
+        children
     }
 
     /// Reads why pods and Jobs hang, where only Events state it.

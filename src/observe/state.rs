@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     api::{
-        DUE_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, Trigger,
-        VERSION_LABEL,
+        DUE_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TEMPLATE_HASH_LABEL, TRIGGER_ANNOTATION,
+        Trigger, VERSION_LABEL,
     },
     causes::{self, Part, Source, Subject},
     kinds::Kind,
@@ -432,9 +432,6 @@ const CONTAINERS: [&str; 3] = [TRAINER_CONTAINER, SERVER_CONTAINER, WORKER_CONTA
 
 /// The label that distinguishes servers from workers.
 const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
-
-/// The label by which the Deployment controller distinguishes pods of different templates.
-const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// Longest possible start: 7200 s, the maximum of `probes.startupSeconds`. A pod that seems to have taken longer had been
 /// ready before.

@@ -54,6 +54,6 @@ pub fn render(model: &Model) -> Child {
     };
     let mut metadata = child::meta(identity, identity.base.clone(), COMPONENT);
     child::add(&mut metadata.labels, &settings.labels);
-    metadata.annotations = (!settings.annotations.is_empty()).then_some(settings.annotations);
+    child::add(&mut metadata.annotations, &settings.annotations);
     Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None })
 }

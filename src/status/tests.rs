@@ -257,20 +257,11 @@ fn a_version_in_an_earlier_artifact_store_is_served_and_its_object_is_in_progres
 
 #[test]
 fn a_problem_with_the_service_of_trainers_is_one_of_training() {
-    let taken = |name: &str| ChildProblem {
-        kind: Kind::Service,
-        name: name.into(),
-        reason: reasons::NAME_CONFLICT,
-        message: "taken".into(),
-        permanent: true,
-    };
     for (name, expected) in [("packages-trainers", [false, true]), ("packages", [true, false])] {
-        let mut case = Case::new(
-            serving("v1"),
-            training(Truth::True, reasons::TRAINED, &["v1"]),
-            children(deployment("v1", 2, 2)),
-        );
-        case.problems = vec![taken(name)];
+        let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+        let case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2)));
+        let mut case = case.with_problem(Kind::Service, reasons::NAME_CONFLICT, true);
+        case.problems[0].name = name.into();
         let status = case.compute();
         let is_true = |kind: &str| status.conditions.iter().any(|of| of.type_ == kind && of.status == "True");
         assert_eq!([types::TRAINING_READY, types::SERVING_READY].map(is_true), expected, "{name}");

@@ -11,13 +11,10 @@ use k8s_openapi::{
 };
 
 use super::{same, same_list};
-use crate::api::{self, NodeTerm, Pod, PodTerm, TopologySpread};
+use crate::api::{self, NodeTerm, Pod, PodTerm, TEMPLATE_HASH_LABEL, TopologySpread};
 
 /// The spread of pods over nodes that is the default.
 const OVER_NODES: &str = "kubernetes.io/hostname";
-/// Label of pods of a Deployment: the hash of their template. Pods of a new version are spread regardless of the old ones,
-/// which are gone after the rollout.
-const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// The pods that a pod is spread over nodes with.
 pub enum Spread {
@@ -36,6 +33,7 @@ impl Spread {
 
     /// Labels whose values have to be equal as well.
     fn match_label_keys(&self) -> Option<Vec<String>> {
+        // Pods of a new version are placed regardless of the old ones, which are gone after the rollout.
         matches!(self, Self::Replicas(_)).then(|| vec![TEMPLATE_HASH_LABEL.into()])
     }
 }
