@@ -74,7 +74,7 @@ class Line:
 
 
 class Refusal:
-    """Outermost: refuses when the line is full, before anything else is done for a request.
+    """Outermost: refuses when the line is full, before anything else is done for a request. See also `protocol`.
 
     `requests` counts all requests, for those refused are demand as well. They are in no histogram of latencies, where
     quick refusals would make a slow server look good.
@@ -97,23 +97,29 @@ class Refusal:
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http" or scope["path"] in QUIET or not self.line.full():
             return await self.app(scope, receive, send)
-        self.requests.labels(method=scope["method"], status="5xx", handler=self.handler(scope)).inc()
-        self.tell()
-        used = request_id(dict(scope["headers"]))
-        body = self.body % used
-        headers = [*self.headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", used)]
-        if self.line.moves(scope["method"]):
-            headers.append(CLOSE)
+        headers, body = self.refuse(scope["method"], scope["path"], dict(scope["headers"]))
         await send({"type": "http.response.start", "status": 503, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def handler(self, scope) -> str:
+    def refuse(self, method: str, path: str, headers: dict[bytes, bytes]) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Counts and logs a refusal, and returns its headers and its body."""
+        self.requests.labels(method=method, status="5xx", handler=self.handler(method, path)).inc()
+        self.tell()
+        used = request_id(headers)
+        body = self.body % used
+        answered = [*self.headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", used)]
+        if self.line.moves(method):
+            answered.append(CLOSE)
+        return answered, body
+
+    def handler(self, method: str, path: str) -> str:
         """The route of a request, as the instrumentator names it."""
-        asked = (scope["method"], scope["path"])
+        asked = (method, path)
         if asked not in self.handlers:
             if len(self.handlers) >= KNOWN_PATHS:
                 self.handlers.clear()
-            self.handlers[asked] = get_route_name(Request({**scope, "app": self.app}), False) or "none"
+            scope = {"type": "http", "method": method, "path": path, "headers": [], "app": self.app}
+            self.handlers[asked] = get_route_name(Request(scope), False) or "none"
         return self.handlers[asked]
 
     def tell(self) -> None:

@@ -25,6 +25,7 @@ from .answers import QUIET, problem, request_id
 from .errors import InputError
 from .model import Model, Recommendation, from_bytes
 from .overload import Line, Refusal, Turns
+from .protocol import refusing
 
 # Upper bounds in seconds. The instrumentator's own (0.1, 0.5, 1) can show neither a target of 75 ms nor a p99 above
 # one second: Prometheus interpolates between bounds and knows nothing beyond the last one.
@@ -88,6 +89,7 @@ def run(model: Model, digest: str, host: str, port: int, max_wait: float) -> Non
         proxy_headers=False,  # the client's address is in no log
         server_header=False,
         timeout_graceful_shutdown=20,
+        http=refusing(app) if max_wait else "auto",
     )
 
 

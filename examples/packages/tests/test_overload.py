@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from conftest import serving
-from packages_recommender import __main__ as program, overload
+from packages_recommender import __main__ as program, overload, protocol
 
 SERVICE = 0.2  # seconds that the slow model takes: much, beside what a busy machine adds
 ALONE = 5  # requests, one after the other, that tell how many a second this machine, as busy as it is, can answer
@@ -131,6 +131,66 @@ def test_a_refusal_is_a_problem_like_any_other(tmp_path, trained):
     closed = Counter(answer.request.method for answer in answers if answer.headers.get("connection") == "close")
     assert closed["GET"] >= methods["GET"] // overload.CLOSE_EVERY > 0, "clients move to other servers"
     assert closed["POST"] == 0, "a body that is still on its way is not cut off"
+
+
+def test_what_is_refused_before_it_is_parsed_is_refused_in_the_same_way_as_the_rest(tmp_path, trained):
+    """One connection at a time, so that all are refused while one request waits for its turn."""
+
+    def answer(connection: socket.socket, *pieces: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(0.02)
+        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+        status, *lines = head.split(b"\r\n")
+        return status, dict(line.split(b": ", 1) for line in lines), body
+
+    with slow_server(tmp_path, trained, MAX_WAIT_SECONDS="0.005") as running:
+        address = ("127.0.0.1", running.port)
+        first = b"GET /recommendations/app1-1?limit=5 HTTP/1.1\r\nHost: test\r\nX-Request-ID: test-1\r\n"
+        for rest in (b"\r\n", b"Content-Length: 0\r\n\r\n", b"Connection: close\r\n\r\n"):
+            answers = []
+            for cut in (len(first), 10):  # in one piece and in two
+                with socket.create_connection(address) as busy, socket.create_connection(address) as other:
+                    busy.sendall(b"GET /recommendations/app1-1 HTTP/1.1\r\nHost: test\r\n\r\n")
+                    time.sleep(0.05)
+                    request = first + rest
+                    pieces = [request] if cut == len(first) else [request[:cut], request[cut:]]
+                    answers.append(answer(other, *pieces))
+                    if b"close" not in rest and b"connection" not in answers[-1][1]:
+                        again = answer(other, b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
+                        assert again[0] == b"HTTP/1.1 200 OK", "the connection goes on, and a probe is answered"
+                    busy.recv(65536)
+            for status, headers, body in answers:
+                assert status == b"HTTP/1.1 503 Service Unavailable" and len(body) == int(headers[b"content-length"])
+                assert headers[b"x-request-id"] == b"test-1" and (b"close" not in rest or headers[b"connection"] == b"close")
+            names = [headers.keys() - {b"connection"} for _, headers, _ in answers]
+            assert names[0] == names[1] and answers[0][2] == answers[1][2]
+        refused = value(running.client.get("/metrics").text, "http_requests_total", status="5xx")
+    assert refused == 6, "all are counted"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST /recommendations HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /metrics?x HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /a HTTP/1.0\r\nHost: a\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: a\r\n",
+        b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\n",
+        b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: a\r\nTRANSFER-ENCODING: chunked\r\n\r\n",
+        b"GET http://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_a_request_with_more_to_it_is_left_to_the_parser(data):
+    assert protocol.whole(data) is None
+
+
+def test_a_whole_request_has_its_path_and_headers():
+    data = b"GET /a+b?limit=5&x=/%20 HTTP/1.1\r\nHost: a\r\nX-Request-ID:  1 \r\n\r\n"
+    assert protocol.whole(data) == ("/a+b", {b"host": b"a", b"x-request-id": b"1"})
 
 
 def test_every_fourth_client_that_waited_long_moves_to_another_server(tmp_path, trained):
