@@ -22,13 +22,9 @@ const DEFAULTED: &[&str] = &[
     "spec.serviceAccount",
     "spec.sessionAffinity",
     "spec.strategy",
-    "configMap.defaultMode",
-    "secret.defaultMode",
     "containers.terminationMessagePath",
     "containers.terminationMessagePolicy",
-    "httpGet.scheme",
     "livenessProbe.successThreshold",
-    "readinessProbe.successThreshold",
     "startupProbe.successThreshold",
 ];
 
@@ -187,6 +183,13 @@ mod tests {
             ".": {}, "f:name": {}, "f:imagePullPolicy": {},
         }}}}}});
         assert_eq!(converted_fields(scheduled.clone(), &desired), scheduled, "settings that are no longer desired");
+        let volume = r#"k:{"name":"rules"}"#;
+        let modes = json!({"f:volumes": {volume: {"f:configMap": {"f:name": {}, "f:defaultMode": {}}}}});
+        let by_default = json!({"volumes": [{"name": "rules", "configMap": {"name": "rules"}}]});
+        assert_eq!(converted_fields(modes.clone(), &by_default), modes, "a mode of the user that is no longer desired");
+        let probe = json!({"f:readinessProbe": {"f:httpGet": {"f:scheme": {}}, "f:successThreshold": {}}});
+        let by_default = json!({"readinessProbe": {"httpGet": {"path": "/health"}}});
+        assert_eq!(converted_fields(probe.clone(), &by_default), probe, "a scheme and a threshold of the user");
         let labels = json!({"f:metadata": {"f:labels": {"f:release": {}, "f:type": {}, "f:resources": {}}}});
         let without = json!({"metadata": {"labels": {"release": "x"}}});
         assert_eq!(

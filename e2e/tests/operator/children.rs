@@ -162,7 +162,16 @@ pub async fn a_manual_edit_of_a_child_is_corrected_and_fields_of_other_managers_
 }
 
 /// Fields that a child has only sometimes: they are removed and set by default again.
-const SOMETIMES: [&str; 5] = ["f:behavior", "f:metrics", "f:schedulerName", "f:imagePullPolicy", "f:type"];
+const SOMETIMES: [&str; 8] = [
+    "f:behavior",
+    "f:metrics",
+    "f:schedulerName",
+    "f:imagePullPolicy",
+    "f:type",
+    "f:defaultMode",
+    "f:scheme",
+    "f:successThreshold",
+];
 
 /// The fields of a set that `desired` does not have, as paths.
 fn not_sent(fields: &Value, desired: &Value, path: &str) -> Vec<String> {
