@@ -123,7 +123,7 @@ fn outlived(pods: &[&PodState], now: Timestamp) -> Option<RunState> {
             termination_message: end.message,
             exit_code: Some(end.exit_code),
             container_reason: Some(end.reason),
-            failed_by_node: None,
+            failed_by: None,
         });
     }
     Some(RunState::Succeeded {
@@ -163,7 +163,7 @@ fn ended(inputs: &Inputs<'_>, name: &str, job: &JobState, end: &JobEnd) -> RunSt
         termination_message: container.and_then(|end| end.message.clone()),
         exit_code: container.map(|end| end.exit_code),
         container_reason: container.map(|end| end.reason.clone()),
-        failed_by_node: newest.and_then(|pod| pod.failed_by_node.clone()),
+        failed_by: newest.and_then(|pod| pod.failed_by.clone()),
     }
 }
 
@@ -302,9 +302,9 @@ mod tests {
             state(&children(job(after(0), Some(failed(after(60)))), Some(evicted)), None, after(60)),
             interrupted
         );
-        let by_limit = PodState { failed_by_node: Some("its disk is full".into()), end: Some(end), ..pod() };
+        let by_limit = PodState { failed_by: Some("its disk is full".into()), end: Some(end), ..pod() };
         let state = state(&children(job(after(0), Some(failed(after(60)))), Some(by_limit)), None, after(60));
-        assert!(matches!(state, RunState::Failed { failed_by_node: Some(why), .. } if why == "its disk is full"));
+        assert!(matches!(state, RunState::Failed { failed_by: Some(why), .. } if why == "its disk is full"));
     }
 
     #[test]

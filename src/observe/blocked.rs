@@ -120,6 +120,16 @@ pub fn failed_by_node(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
     causes::explain(subject, Source::Pod, reason, status.message.as_deref().unwrap_or_default()).map(|cause| cause.text)
 }
 
+/// Which init container has failed a pod that is not restarted, and how it ended.
+pub fn failed_by_init(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
+    let status = pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Failed"))?;
+    status.init_container_statuses.iter().flatten().find_map(|init| {
+        let ended = init.state.as_ref()?.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
+        let subject = Subject { image: &init.image, ..subject.clone() };
+        Some(format!("init container {}: {}", init.name, how_ended(ended, &subject)))
+    })
+}
+
 fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
     pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_)
 }

@@ -202,8 +202,8 @@ pub struct PodState {
     pub creating_from: Option<Timestamp>,
     /// Why it was evicted or preempted.
     pub disrupted: Option<String>,
-    /// Why its node or the API server failed it, if that is known.
-    pub failed_by_node: Option<String>,
+    /// What failed it instead of its container, with the reason: its node, the API server or an init container, if known.
+    pub failed_by: Option<String>,
     /// Whether its phase is Running.
     pub is_running: bool,
     /// Its containers beside ours that run, without init containers: injected sidecars.
@@ -417,7 +417,7 @@ pub fn pod(pod: &Pod) -> PodState {
         blocked: blocked::blocked(pod, container, &subject),
         creating_from: blocked::creating_from(pod, container),
         disrupted: blocked::disrupted(pod, &subject),
-        failed_by_node: blocked::failed_by_node(pod, &subject),
+        failed_by: blocked::failed_by_node(pod, &subject).or_else(|| blocked::failed_by_init(pod, &subject)),
         is_running: status.is_some_and(|status| status.phase.as_deref() == Some("Running")),
         others: others(pod),
         end: container.and_then(end),

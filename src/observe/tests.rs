@@ -486,6 +486,34 @@ fn a_crash_loop_has_one_text_while_the_container_waits_runs_and_has_just_ended()
 }
 
 #[test]
+fn an_init_container_that_failed_a_pod_is_named_with_its_end() {
+    let pod = |phase: &str, exit_code: i32| {
+        let end = json!({"exitCode": exit_code, "reason": "Error", "message": "no such bucket", "startedAt": NOW});
+        let init = json!([
+            {"name": "wait", "image": "i:1", "imageID": "", "ready": true, "restartCount": 0,
+             "state": {"terminated": {"exitCode": 0}}},
+            {"name": "fetch", "image": "i:1", "imageID": "", "ready": false, "restartCount": 0,
+             "state": {"terminated": end}},
+        ]);
+        let pod = json!({
+            "metadata": {"creationTimestamp": NOW},
+            "status": {"phase": phase, "initContainerStatuses": init, "containerStatuses": [{
+                "name": "trainer", "image": "t:1", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": "PodInitializing"}},
+            }]},
+        });
+        state::pod(&serde_json::from_value(pod).expect("a pod"))
+    };
+    let failed = pod("Failed", 3);
+    let why = "init container fetch: exit code 3, and wrote \"no such bucket\"";
+    assert_eq!((failed.failed_by.as_deref(), failed.end), (Some(why), None));
+    let missing = pod("Failed", 127).failed_by.expect("it failed");
+    assert!(missing.starts_with("init container fetch: its command is not in the image (exit code 127)"), "{missing}");
+    assert_eq!(pod("Pending", 3).failed_by, None, "it is started again");
+    assert_eq!(pod("Failed", 0).failed_by, None, "it did not fail");
+}
+
+#[test]
 fn an_image_of_an_init_container_that_cannot_be_pulled_is_named() {
     let waiting = json!({"waiting": {"reason": "ErrImagePull", "message": "i:1: not found"}});
     let init =

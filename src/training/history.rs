@@ -161,7 +161,7 @@ fn version(
 
 /// Reason and message of a failed Job.
 fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
-    let RunState::Failed { reason, message, termination_message, exit_code, container_reason, failed_by_node, .. } =
+    let RunState::Failed { reason, message, termination_message, exit_code, container_reason, failed_by, .. } =
         &run.state
     else {
         return (reasons::TRAINING_FAILED, "it did not end".into());
@@ -171,7 +171,7 @@ fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
         _ => reasons::TRAINING_FAILED,
     };
     let ended = |code| ended(run, plan, container_reason.as_deref().unwrap_or_default(), code);
-    let how = match (class, failed_by_node, exit_code) {
+    let how = match (class, failed_by, exit_code) {
         (_, Some(cause), _) if class != reasons::DEADLINE_EXCEEDED => cause.clone(),
         (reasons::DEADLINE_EXCEEDED, ..) => {
             "it exceeded its deadline; if it needs more time, raise spec.training.full.deadlineSeconds".into()
@@ -182,7 +182,7 @@ fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
     let job = format!("{reason}: {message}");
     let wrote = termination_message.as_deref().map(error_text).map(|text| one_line(&text, 240));
     let wrote = wrote.filter(|text| !text.is_empty()).map(|text| format!(". It wrote: {text}"));
-    let log = || format!("; kubectl -n {} logs job/{} shows more", plan.namespace, run.job);
+    let log = || format!("; kubectl -n {} logs job/{} --all-containers shows more", plan.namespace, run.job);
     (class, format!("{how} ({}){}", one_line(job.trim_matches([':', ' ']), JOB_MAX), wrote.unwrap_or_else(log)))
 }
 

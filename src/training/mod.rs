@@ -173,8 +173,8 @@ pub enum RunState {
         exit_code: Option<i32>,
         /// Reason of the terminated container state in the last attempt, such as `OOMKilled`.
         container_reason: Option<String>,
-        /// Why the node of the last attempt failed its pod.
-        failed_by_node: Option<String>,
+        /// What failed the last attempt instead of its container, with the reason: its node, the API server or an init container.
+        failed_by: Option<String>,
     },
 }
 

@@ -9,6 +9,7 @@ mod crashes;
 mod deletion;
 mod lifecycle;
 mod names;
+mod pods;
 mod refused;
 mod retraining;
 mod s3;
@@ -55,6 +56,13 @@ fn main() {
     };
     trials.extend(trainers::trials());
     trials.extend(tests! {
+        pods {
+            each_wrong_setting_of_a_trainers_pod_is_explained_with_the_field_to_change,
+            an_evicted_trainer_has_not_failed_and_is_started_again,
+            trainers_of_a_distributed_run_find_each_other_and_number_0_reports,
+            a_queued_run_waits_until_its_queue_admits_it,
+            children_without_an_owner_are_taken_over_without_a_training,
+        }
         s3 { versions_are_stored_in_a_bucket_and_a_missing_or_wrong_secret_is_reported }
         trainers { an_image_that_cannot_be_pulled_is_reported_and_replaced_at_once }
         lifecycle { from_apply_to_serving_each_child_is_written_once }

@@ -215,7 +215,7 @@ impl Simulation {
             termination_message: text.map(Into::into),
             exit_code: code,
             container_reason: container.map(Into::into),
-            failed_by_node: None,
+            failed_by: None,
         });
     }
 

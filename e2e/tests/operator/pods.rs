@@ -1,0 +1,250 @@
+//! Pods that cannot start, are evicted, queued or many, as the kubelet, the scheduler and the Job controller of a real cluster
+//! report them.
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams},
+};
+use recommender_operator::kinds::Kind;
+use serde_json::{Value, json};
+
+use crate::{
+    bed::{Bed, TIMEOUT, has_message, serving, training},
+    scripts::trainer,
+};
+
+/// A setting by which trainers cannot start or fail.
+struct Wrong {
+    name: &'static str,
+    /// Merged into `spec.training`.
+    training: fn() -> Value,
+    reason: &'static str,
+    /// Parts of the message of the condition TrainingReady: the cause, and the field to change.
+    message: &'static [&'static str],
+}
+
+const BLOCKED: &str = "TrainingBlocked";
+const FAILED: &str = "TrainingFailed";
+
+/// Wrong settings and what is reported.
+const WRONG: [Wrong; 12] = [
+    Wrong {
+        name: "node-selector",
+        training: || json!({"pod": {"nodeSelector": {"example.org/gpu": "a100"}}}),
+        reason: BLOCKED,
+        message: &["nodes do not have the labels that the pod selects", "spec.training.pod.nodeSelector"],
+    },
+    Wrong {
+        name: "cpu",
+        training: || json!({"resources": {"requests": {"cpu": "900"}}}),
+        reason: BLOCKED,
+        message: &["no node has enough CPU", "spec.training.resources.requests.cpu"],
+    },
+    Wrong {
+        name: "gpu",
+        training: || json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}),
+        reason: BLOCKED,
+        message: &["no node has the requested GPUs free", "add nodes with GPUs"],
+    },
+    Wrong {
+        name: "priority",
+        training: || json!({"pod": {"priorityClassName": "no-such-class"}}),
+        reason: BLOCKED,
+        message: &["the priority class of its pod does not exist", "spec.training.pod.priorityClassName"],
+    },
+    Wrong {
+        name: "account",
+        training: || json!({"pod": {"serviceAccountName": "nobody"}}),
+        reason: BLOCKED,
+        message: &["the ServiceAccount of its pod does not exist", "spec.training.pod.serviceAccountName"],
+    },
+    Wrong {
+        name: "config",
+        training: || {
+            json!({"pod": {
+                "volumes": [{"name": "rules", "configMap": {"name": "no-such-rules"}}],
+                "volumeMounts": [{"name": "rules", "mountPath": "/rules"}],
+            }})
+        },
+        reason: BLOCKED,
+        message: &["its volume refers to a ConfigMap that does not exist", "spec.training.pod.volumes"],
+    },
+    Wrong {
+        name: "secret",
+        training: || {
+            let key = json!({"secretKeyRef": {"name": "no-such-secret", "key": "token"}});
+            json!({"env": [{"name": "TOKEN", "valueFrom": key}]})
+        },
+        reason: BLOCKED,
+        message: &["a Secret does not exist", "spec.training.env"],
+    },
+    Wrong {
+        name: "pull-policy",
+        training: || json!({"image": "registry.invalid/trainer:7", "pod": {"imagePullPolicy": "Never"}}),
+        reason: BLOCKED,
+        message: &["the pull policy is Never and the node does not have it", "spec.training.pod.imagePullPolicy"],
+    },
+    Wrong {
+        name: "init-image",
+        training: || json!({"pod": {"initContainers": [{"name": "fetch", "image": "registry.invalid/fetch:7"}]}}),
+        reason: BLOCKED,
+        message: &["init container fetch: image registry.invalid/fetch:7 cannot be pulled"],
+    },
+    Wrong {
+        name: "program",
+        training: || json!({"full": {"command": ["no-such-program"]}}),
+        reason: FAILED,
+        message: &["its command is not in the image", "spec.training.full.command"],
+    },
+    Wrong {
+        name: "memory",
+        training: || {
+            let hungry = "head -c 200000000 /dev/zero | tail -c 190000000 > /dev/null";
+            let limits = json!({"limits": {"memory": "24Mi"}});
+            json!({"full": {"command": ["sh", "-c", format!("set -o pipefail; {hungry}")]}, "resources": limits})
+        },
+        reason: FAILED,
+        message: &["memory", "spec.training.resources.limits.memory"],
+    },
+    Wrong {
+        name: "init",
+        training: || json!({"pod": {"initContainers": [{"name": "fetch", "command": ["sh", "-c", "exit 3"]}]}}),
+        reason: FAILED,
+        message: &["init container fetch: exit code 3", "--all-containers"],
+    },
+];
+
+pub async fn each_wrong_setting_of_a_trainers_pod_is_explained_with_the_field_to_change() -> Result<()> {
+    let bed = &Bed::new("wrong-pods").await?;
+    for wrong in &WRONG {
+        let mut training = (wrong.training)();
+        for container in training["pod"]["initContainers"].as_array_mut().into_iter().flatten() {
+            container["image"] = container.get("image").cloned().unwrap_or_else(|| bed.image().into());
+        }
+        bed.create(wrong.name, json!({"spec": {"training": training}})).await?;
+    }
+    let check = async |wrong: &Wrong| {
+        let is_explained =
+            |model: &_| wrong.message.iter().all(|part| has_message(model, "TrainingReady", wrong.reason, part));
+        let reported = bed.until(wrong.name, "is explained", is_explained).await;
+        let last =
+            || async { bed.models().get(wrong.name).await.map(|model| model.status.map(|status| status.conditions)) };
+        match reported {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.context(format!("{}: {:#?}", wrong.name, last().await))),
+        }
+    };
+    stream::iter(&WRONG).map(Ok).try_for_each_concurrent(None, check).await
+}
+
+/// The first attempt waits until it is evicted; the next one finds its mark on the claim, and trains.
+fn interrupted_once() -> String {
+    format!(
+        "mark=${{RECOMMENDER_OUTPUT_URI#file://}}-mark; if ! test -e $mark; then mkdir -p $mark; {}; fi\n{}",
+        trainer::HANGS,
+        trainer::GOOD
+    )
+}
+
+pub async fn an_evicted_trainer_has_not_failed_and_is_started_again() -> Result<()> {
+    let bed = Bed::new("evicted").await?;
+    let full = json!({"command": ["sh", "-c", interrupted_once()], "backoffLimit": 0, "deadlineSeconds": 250});
+    let model = bed.create("shop", json!({"spec": {"training": {"full": full}}})).await?;
+    let pods = bed.api::<Pod>();
+    let trainer = e2e::eventually("the trainer runs", TIMEOUT, async || {
+        let pods = pods.list(&ListParams::default()).await?;
+        let running =
+            pods.into_iter().find(|pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running")));
+        running.context("no pod runs")
+    })
+    .await?;
+    let version = training(&bed.models().get("shop").await?).active.context("a run is under way")?.version;
+    pods.evict(&trainer.name_any(), &EvictParams::default()).await?;
+
+    let served = bed.served("shop").await?;
+    ensure!(serving(&served).version.as_deref() == Some(&version), "the run was not continued: {:?}", serving(&served));
+    bed.until_events(&model, &["Trained", "Serving"]).await
+}
+
+pub async fn trainers_of_a_distributed_run_find_each_other_and_number_0_reports() -> Result<()> {
+    let bed = Bed::new("distributed").await?;
+    // Number 1 calls number 0, which reports only when it was called. Number 1 writes rubbish, which does not count.
+    let script = format!(
+        r#"test "$RECOMMENDER_COMPLETIONS" = 2
+        if test $JOB_COMPLETION_INDEX = 1; then
+            echo rubbish > /dev/termination-log
+            until wget -q -O /dev/null http://$RECOMMENDER_LEADER_HOST:9000/ready; do sleep 1; done
+            wget -q -O /dev/null http://$RECOMMENDER_LEADER_HOST:9000/cgi-bin/called; exit 0
+        fi
+        mkdir -p /tmp/www/cgi-bin; echo yes > /tmp/www/ready
+        printf '#!/bin/sh\ntouch /tmp/called\nprintf "\\r\\n"\n' > /tmp/www/cgi-bin/called
+        chmod +x /tmp/www/cgi-bin/called
+        httpd -p 9000 -h /tmp/www
+        until test -e /tmp/called; do sleep 1; done
+        {}"#,
+        trainer::GOOD
+    );
+    let training =
+        json!({"full": {"command": ["sh", "-c", script], "deadlineSeconds": 250}, "job": {"completions": 2}});
+    bed.create("shop", json!({"spec": {"training": training}})).await?;
+    bed.served("shop").await?;
+    let jobs = bed.api::<Job>().list(&ListParams::default()).await?;
+    let succeeded = jobs.iter().filter_map(|job| job.status.as_ref()?.succeeded).collect::<Vec<_>>();
+    ensure!(succeeded == [2], "{succeeded:?}");
+    Ok(())
+}
+
+/// The test is Kueue: it admits a Job as Kueue does, by its own field manager.
+pub async fn a_queued_run_waits_until_its_queue_admits_it() -> Result<()> {
+    let bed = Bed::new("queued").await?;
+    bed.create("shop", json!({"spec": {"training": {"job": {"queueName": "gpus"}}}})).await?;
+    let waiting = bed
+        .until("shop", "reports the queue", |model| {
+            has_message(model, "TrainingReady", "Training", "waits until Kueue admits its Job")
+        })
+        .await?;
+    let name = training(&waiting).active.context("a run is under way")?.job;
+    let jobs: Api<Job> = bed.api();
+    let job = jobs.get(&name).await?;
+    ensure!(job.labels().get("kueue.x-k8s.io/queue-name").is_some_and(|queue| queue == "gpus"), "{:?}", job.labels());
+    let admit = Patch::Merge(json!({"spec": {"suspend": false}}));
+    let kueue = PatchParams { field_manager: Some("kueue".into()), ..PatchParams::default() };
+    jobs.patch(&name, &kueue, &admit).await?;
+    bed.served("shop").await?;
+    let trained = jobs.get(&name).await?;
+    ensure!(trained.uid() == job.uid(), "the Job was replaced");
+    Ok(())
+}
+
+/// As after a restore, or `kubectl delete --cascade=orphan`: the children are there, without an owner.
+pub async fn children_without_an_owner_are_taken_over_without_a_training() -> Result<()> {
+    let bed = Bed::new("orphans").await?;
+    bed.create("shop", json!({})).await?;
+    let version = serving(&bed.served("shop").await?).version.context("a version is served")?;
+    let before = bed.deployment("shop").await?;
+    bed.models().delete("shop", &DeleteParams::orphan()).await?;
+    e2e::eventually("the Deployment has no owner", TIMEOUT, async || {
+        ensure!(bed.deployment("shop").await?.owner_references().is_empty(), "it has one");
+        ensure!(bed.models().get_opt("shop").await?.is_none(), "the object is still there");
+        Ok(())
+    })
+    .await?;
+
+    let model = bed.create("shop", json!({})).await?;
+    let served = bed.served("shop").await?;
+    ensure!(serving(&served).version.as_ref() == Some(&version), "{:?}", serving(&served));
+    let after = bed.deployment("shop").await?;
+    ensure!(after.uid() == before.uid(), "the Deployment was created again");
+    let owners: Vec<_> = after.owner_references().iter().map(|owner| owner.uid.clone()).collect();
+    ensure!(owners == [model.uid().context("it has a UID")?], "{owners:?}");
+    let jobs = bed.children(Kind::Job).list(&ListParams::default()).await?;
+    ensure!(
+        jobs.items.len() == 1,
+        "it trained again: {:?}",
+        jobs.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    );
+    Ok(())
+}
