@@ -1,4 +1,5 @@
-//! Who converges objects on the same API server: the operator, and a bare client that only creates the same children.
+//! Who converges objects on the same API server: the operator, a bare client that only creates the same children, and a
+//! client that makes the requests that no operator can avoid.
 
 use std::{array, collections::HashSet, ops::Range, pin::pin, time::Duration};
 
@@ -6,14 +7,17 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use e2e::{Bare, define, eventually, monitoring_definition, process};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{
+    api::core::v1::{Event, Namespace},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
 use kube::{
-    Api, Client, ResourceExt,
-    api::PostParams,
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
 use recommender_operator::{
-    api::{RecommenderModel, conditions::types, crd},
+    api::{FIELD_MANAGER, RecommenderModel, conditions::types, crd},
     apply::Cluster,
     controller::{self, Settings},
     model::Model,
@@ -39,6 +43,15 @@ const EXAMPLE: &str = include_str!("../../../examples/packages.yaml");
 const OPERATORS: &str = "operators";
 /// Namespace of the bare client's objects, which the operator and the stand-in do not watch.
 const BARE_CLIENTS: &str = "bare-clients";
+/// Namespace of the objects with only the unavoidable requests.
+const UNAVOIDABLE: &str = "unavoidable";
+/// Events of an object whose first version is served: Trained and Serving.
+const EVENTS: [(&str, &str); 2] = [
+    ("Trained", "trained full-20261121-030000 in 2 s: precision_at_10 0.31"),
+    ("Serving", "serves full-20261121-030000 with 2 replicas"),
+];
+/// Requests of the stand-in per object: a trainer's pod and its end, the end of the Job, a rolled out Deployment.
+const OF_STAND_IN: u64 = 4;
 /// The UID in the owner references that the bare client writes. There is no garbage collector that would miss the owner.
 const OWNER: &str = "00000000-0000-4000-8000-000000000000";
 /// How long the operator may take to list everything.
@@ -49,6 +62,8 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(2);
 /// How long it may take from the last settled object until then.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two counts of the stand-in's requests: 20 ms, short beside the second that a server takes to start.
+const POLL: Duration = Duration::from_millis(20);
 /// How long the requests of the converged operator are counted.
 pub const CONVERGED: Duration = Duration::from_secs(30);
 
@@ -98,7 +113,7 @@ impl Bench {
         for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
             define(&admin, &monitoring_definition(kind, &format!("{}s", kind.to_lowercase()))?).await?;
         }
-        for name in [OPERATORS, BARE_CLIENTS] {
+        for name in [OPERATORS, BARE_CLIENTS, UNAVOIDABLE] {
             let namespace = serde_json::from_value::<Namespace>(json!({"metadata": {"name": name}}))?;
             Api::all(admin.clone()).create(&PostParams::default(), &namespace).await?;
         }
@@ -110,17 +125,51 @@ impl Bench {
     pub async fn bare_client(&self, objects: Range<u32>) -> Result<Phase> {
         let requests = Requests::default();
         let cluster = &Cluster::new(requests.client(&self.bare, "bare-client")?, Metrics::new(), None);
-        let rendered = objects.map(|number| self.children(number)).collect::<Result<Vec<_>>>()?;
+        let rendered = objects.map(|number| self.children(BARE_CLIENTS, number)).collect::<Result<Vec<_>>>()?;
         let count = u32::try_from(rendered.len())?;
-        let create = async |children: Vec<Child>| {
-            for child in children {
-                let created = cluster.create(child.kind, BARE_CLIENTS, &child.object).await?;
-                created.with_context(|| format!("{} {} exists already", child.kind.as_str(), child.name))?;
+        let create = async |children: Vec<Child>| create_all(cluster, BARE_CLIENTS, &children).await;
+        let work = stream::iter(rendered).map(Ok).try_for_each_concurrent(usize::from(self.concurrency), create);
+        let phase = self.measure(count, work).await?;
+        Ok(Phase { requests: requests.take(), ..phase })
+    }
+
+    /// A client that makes the requests that nobody can avoid: the object, its children and Events are created, its status is
+    /// written once, and the stand-in does its part. The operator must have converged its objects before.
+    pub async fn unavoidable(&self, objects: u32) -> Result<Phase> {
+        let (requests, of_stand_in) = (Requests::default(), Requests::default());
+        let client = requests.client(&self.bare, "unavoidable")?;
+        let cluster = &Cluster::new(client.clone(), Metrics::new(), None);
+        let models: &Api<RecommenderModel> = &Api::namespaced(client, UNAVOIDABLE);
+        let converged = Api::<RecommenderModel>::namespaced(self.admin.clone(), OPERATORS).get(&name(0)).await?;
+        let status = converged.status.context("the operator's objects have a status")?;
+        let status = &json!({
+            "apiVersion": RecommenderModel::api_version(&()), "kind": RecommenderModel::kind(&()), "status": status,
+        });
+        let work = (0..objects)
+            .map(|number| Ok((self.object(UNAVOIDABLE, number)?, self.children(UNAVOIDABLE, number)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let converge =
+            async |(object, children)| make_unavoidable_requests(cluster, models, &object, children, status).await;
+        let client = of_stand_in.client(&self.bare, "stand-in")?;
+        let mut tasks = JoinSet::new(); // they end with this function
+        tasks.spawn(stand_in::run(client, UNAVOIDABLE));
+        eventually("the stand-in has listed everything", START_TIMEOUT, async || {
+            ensure!(of_stand_in.total() >= 2, "it lists Jobs and Deployments");
+            Ok(())
+        })
+        .await?;
+        let _lists = of_stand_in.take();
+        let work = async {
+            let each = stream::iter(work).map(Ok);
+            each.try_for_each_concurrent(usize::from(self.concurrency), converge).await?;
+            while of_stand_in.total() < OF_STAND_IN * u64::from(objects) {
+                sleep(POLL).await;
             }
             Ok(())
         };
-        let work = stream::iter(rendered).map(Ok).try_for_each_concurrent(usize::from(self.concurrency), create);
-        let phase = self.measure(count, work).await?;
+        let timeout = SETTLE_TIMEOUT + Duration::from_secs(objects.into());
+        let phase =
+            tokio::time::timeout(timeout, self.measure(objects, work)).await.context("the stand-in hangs")??;
         Ok(Phase { requests: requests.take(), ..phase })
     }
 
@@ -180,13 +229,13 @@ impl Bench {
 
     fn object(&self, namespace: &str, number: u32) -> Result<RecommenderModel> {
         let mut object = self.object.clone();
-        object["metadata"] = json!({"name": format!("object-{number:05}"), "namespace": namespace});
+        object["metadata"] = json!({"name": name(number), "namespace": namespace});
         Ok(serde_json::from_value(object)?)
     }
 
     /// The children of an object, as if it were stored.
-    fn children(&self, number: u32) -> Result<Vec<Child>> {
-        let mut object = self.object(BARE_CLIENTS, number)?;
+    fn children(&self, namespace: &str, number: u32) -> Result<Vec<Child>> {
+        let mut object = self.object(namespace, number)?;
         object.metadata.uid = Some(OWNER.into());
         let now = Timestamp::now();
         let model = Model::new(&object, now).map_err(|problems| anyhow!("{problems:?}"))?;
@@ -220,6 +269,48 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// The name of an object.
+fn name(number: u32) -> String {
+    format!("object-{number:05}")
+}
+
+async fn create_all(cluster: &Cluster, namespace: &str, children: &[Child]) -> Result<()> {
+    for child in children {
+        let created = cluster.create(child.kind, namespace, &child.object).await?;
+        created.with_context(|| format!("{} {} exists already", child.kind.as_str(), child.name))?;
+    }
+    Ok(())
+}
+
+async fn make_unavoidable_requests(
+    cluster: &Cluster,
+    models: &Api<RecommenderModel>,
+    object: &RecommenderModel,
+    children: Vec<Child>,
+    status: &Value,
+) -> Result<()> {
+    let object = models.create(&PostParams::default(), object).await?;
+    create_all(cluster, UNAVOIDABLE, &children).await?;
+    for (number, (reason, message)) in EVENTS.into_iter().enumerate() {
+        cluster.create_event(UNAVOIDABLE, &event(&object, number, reason, message)?).await?;
+    }
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    models.patch_status(&object.name_any(), &params, &Patch::Apply(status)).await?;
+    Ok(())
+}
+
+/// An Event about an object, as the operator reports one.
+fn event(object: &RecommenderModel, number: usize, reason: &str, message: &str) -> Result<Event> {
+    let event = json!({
+        "metadata": {"name": format!("{}.{number}", object.name_any()), "namespace": UNAVOIDABLE},
+        "action": "Reconcile", "type": "Normal", "reason": reason, "message": message,
+        "eventTime": MicroTime(Timestamp::now()),
+        "reportingComponent": "recommender.dev/operator", "reportingInstance": "bench",
+        "involvedObject": object.object_ref(&()),
+    });
+    Ok(serde_json::from_value(event)?)
 }
 
 fn is_settled(object: &RecommenderModel) -> bool {

@@ -18,7 +18,9 @@ On an API server and its etcd without any other component, once that is warm, in
   1. a bare client creates the children of half of the objects, with the operator's own requests, and as many at a time
   2. the operator converges all objects, each from its creation to Ready, with one training run; a stand-in for the Job
      controller, the Deployment controller and the kubelet lets trainers take no time and servers start in 1 s
-  3. the bare client creates the children of the other half of its objects
+  3. a client that makes the requests that no operator can avoid: it creates as many objects, their children and two Events
+     each, and writes their status once; the stand-in is the same
+  4. the bare client creates the children of the other half of its objects
 The objects are those of examples/packages.yaml: autoscaling on CPU use, and monitoring. What is printed:
   objects/s             per second from the first request to the last child, or to the last object that is Ready
   CPU, ms per object    of the API server, of etcd, and of this command. Beside the operator's requests, its column contains
@@ -27,7 +29,7 @@ The objects are those of examples/packages.yaml: autoscaling on CPU use, and mon
 
 /// Most requests of the operator per object, with one training run.
 const MOST_REQUESTS: f64 = 13.0;
-/// Least rate of the operator, as a share of the bare client's.
+/// Least rate of the operator, as a share of that of the client with the unavoidable requests.
 const LEAST_SHARE: f64 = 0.8;
 
 /// Measures how fast the operator converges many objects, beside a client that only creates the same children.
@@ -40,8 +42,8 @@ struct Arguments {
     /// Objects worked on at the same time, as the option of the operator
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
-    /// End with exit code 1 for more than 13 requests per object, less than 80 % of the bare client's rate, or any request
-    /// after everything has converged
+    /// End with exit code 1 for more than 13 requests per object, less than 80 % of the rate with only unavoidable requests, or
+    /// any request after everything has converged
     #[arg(long)]
     check: bool,
 }
@@ -53,12 +55,15 @@ async fn main() -> Result<ExitCode> {
     bench.bare_client(objects..objects + u32::from(concurrency)).await?; // a server that has just started is slow
     let before = bench.bare_client(0..objects / 2).await?;
     let operator = bench.operator(objects).await?;
+    let unavoidable = bench.unavoidable(objects).await?;
     let after = bench.bare_client(objects / 2..objects).await?;
 
-    show([("bare client", &before), ("operator", &operator.phase), ("bare client", &after)]);
-    let share = rate(&[&operator.phase]) / rate(&[&before, &after]);
+    let bare = "bare client";
+    show([(bare, &before), ("operator", &operator.phase), ("unavoidable", &unavoidable), (bare, &after)]);
+    let share = rate(&[&operator.phase]) / rate(&[&unavoidable]);
+    let of_bare_client = rate(&[&operator.phase]) / rate(&[&before, &after]);
     let idle = operator.idle.values().sum();
-    show_operator(&operator, share, idle);
+    show_operator(&operator, share, of_bare_client, idle);
     let failures = failures(operator.phase.requests_per_object(), share, idle);
     if check {
         failures.iter().for_each(|failure| eprintln!("{failure}"));
@@ -75,7 +80,7 @@ fn rate(phases: &[&Phase]) -> f64 {
 /// A row of the table: what it shows, and of which phase.
 type Row = (&'static str, fn(&Phase) -> f64);
 
-fn show(columns: [(&str, &Phase); 3]) {
+fn show(columns: [(&str, &Phase); 4]) {
     const ROWS: [Row; 8] = [
         ("objects", |phase| phase.objects.into()),
         ("seconds", |phase| phase.seconds),
@@ -86,11 +91,10 @@ fn show(columns: [(&str, &Phase); 3]) {
         ("CPU of etcd, ms per object", |phase| cpu_milliseconds(phase, 1)),
         ("CPU of this command, ms per object", |phase| cpu_milliseconds(phase, 2)),
     ];
-    let [one, two, three] = columns.map(|(name, _)| name);
-    println!("{:38} {one:>12} {two:>12} {three:>12}", "");
+    let row = |name: &str, cells: [String; 4]| println!("{name:38} {}", cells.join(" "));
+    row("", columns.map(|(name, _)| format!("{name:>12}")));
     for (name, value) in ROWS {
-        let [one, two, three] = columns.map(|(_, phase)| value(phase));
-        println!("{name:38} {one:12.2} {two:12.2} {three:12.2}");
+        row(name, columns.map(|(_, phase)| format!("{:12.2}", value(phase))));
     }
 }
 
@@ -98,7 +102,7 @@ fn cpu_milliseconds(phase: &Phase, of: usize) -> f64 {
     1e3 * phase.cpu[of] / f64::from(phase.objects)
 }
 
-fn show_operator(operator: &Converged, share: f64, idle: u64) {
+fn show_operator(operator: &Converged, share: f64, of_bare_client: f64, idle: u64) {
     let Converged { phase, stand_in, .. } = operator;
     for (name, counts) in [("operator", &phase.requests), ("stand-in", stand_in)] {
         println!("\nrequests per object of the {name}");
@@ -107,7 +111,8 @@ fn show_operator(operator: &Converged, share: f64, idle: u64) {
     let seconds = CONVERGED.as_secs();
     println!("\n{:.1} s from the first object until all {} are Ready", phase.seconds, phase.objects);
     println!("{:.2} requests per object of the operator", phase.requests_per_object());
-    println!("{:.0} % of the bare client's objects/s", 100.0 * share);
+    println!("{:.0} % of the objects/s with only unavoidable requests", 100.0 * share);
+    println!("{:.0} % of the bare client's objects/s", 100.0 * of_bare_client);
     println!("{idle} requests of the operator in the {seconds} s after everything has converged");
     show_counts(&operator.idle, 1);
 }
@@ -124,7 +129,11 @@ fn failures(requests: f64, share: f64, idle: u64) -> Vec<String> {
         (requests > MOST_REQUESTS, format!("{requests:.2} requests per object are more than {MOST_REQUESTS}")),
         (
             share < LEAST_SHARE,
-            format!("{:.0} % of the bare client's rate is less than {:.0} %", 100.0 * share, 100.0 * LEAST_SHARE),
+            format!(
+                "{:.0} % of the rate with only unavoidable requests is less than {:.0} %",
+                100.0 * share,
+                100.0 * LEAST_SHARE
+            ),
         ),
         (idle > 0, format!("{idle} requests after everything has converged, where there should be none")),
     ];
