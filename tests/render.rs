@@ -173,6 +173,31 @@ fn requests_of_all_probes_of_servers_are_no_load() {
 }
 
 #[test]
+fn servers_have_started_by_what_they_are_ready_by() {
+    let container = |probes: Value| {
+        let model = model("minimal.yaml", |object| {
+            object["spec"]["serving"]["pod"] = json!({"probes": probes});
+            object["spec"]["serving"]["probes"] = json!({"startupSeconds": 120});
+        });
+        let servers = children(&model).into_iter().find(|child| child.kind == Kind::Deployment).expect("servers");
+        servers.object["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    let grpc = json!({"type": "Readiness", "grpcService": "", "port": 9001, "periodSeconds": 7});
+    let server = container(json!([grpc]));
+    assert_eq!(server["startupProbe"]["grpc"], json!({"port": 9001}));
+    assert_eq!(server["startupProbe"]["httpGet"], Value::Null);
+    assert_eq!(
+        (&server["startupProbe"]["periodSeconds"], &server["startupProbe"]["failureThreshold"]),
+        (&json!(1), &json!(120))
+    );
+    let own = container(json!([grpc, {"type": "Startup", "exec": ["started"]}]));
+    assert_eq!(own["startupProbe"]["exec"], json!({"command": ["started"]}));
+    assert_eq!(own["startupProbe"]["grpc"], Value::Null);
+    let slower = container(json!([{"type": "Readiness", "periodSeconds": 7}]));
+    assert_eq!(slower["startupProbe"]["httpGet"]["path"], json!("/health"));
+}
+
+#[test]
 fn settings_of_its_pod_are_part_of_what_a_run_that_cannot_start_is_replaced_for() {
     let template = |pod: Value| {
         render::training_template(&model("minimal.yaml", |object| object["spec"]["training"]["pod"] = pod.clone()))
@@ -458,7 +483,7 @@ fn the_settings_of_a_job_become_its_fields_and_none_of_them_is_a_reason_to_train
     assert_eq!(template(&job), template(&plain));
     assert_eq!(job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], "gpus");
     let labelled = job_with(json!({
-        "pod": {"labels": {"team": "search", "kueue.x-k8s.io/queue-name": "another"}, "annotations": {"example.org/cost": "7"}},
+        "pod": {"labels": {"team": "search"}, "annotations": {"example.org/cost": "7"}},
         "job": {"queueName": "gpus"},
     }));
     assert_eq!(labelled["metadata"]["labels"]["team"], "search");

@@ -4,8 +4,10 @@
 //! (schedules, time zones, PromQL). What rendering relies on is validated again, because an object may be older than the
 //! schema.
 
+mod containers;
 pub mod names;
 mod pod;
+mod pod_values;
 pub mod scrapes;
 mod workload;
 
@@ -141,6 +143,7 @@ impl Model {
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
         let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
         problems.extend(pod::problems(spec));
+        problems.extend(containers::problems(spec));
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
         problems.extend(spec.dependencies.iter().flat_map(promql));

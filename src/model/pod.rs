@@ -1,7 +1,10 @@
 //! Contradictions in the settings of pods: names that are taken, references to nothing, and fields without an effect.
 
-use super::InvalidField;
-use crate::api::{InitContainer, Pod, Probe, ProbeType, RecommenderModelSpec, VolumeMount};
+use super::{
+    InvalidField,
+    pod_values::{self, is_label, is_port_name},
+};
+use crate::api::{InitContainer, Pod, Probe, ProbeType, QUEUE_LABEL, RecommenderModelSpec, VolumeMount};
 
 /// Name of the artifact volume.
 pub const ARTIFACTS_VOLUME: &str = "artifacts";
@@ -85,12 +88,18 @@ impl Part<'_> {
     fn names(&self) -> Vec<String> {
         let volumes = self.pod.volumes.iter().map(|volume| ("volumes", &volume.name));
         let containers = self.pod.init_containers.iter();
-        let ports = containers.clone().flat_map(|of| of.ports.iter().map(|port| ("initContainers", &port.name)));
-        let names = volumes.chain(containers.map(|of| ("initContainers", &of.name))).chain(ports);
-        let wrong = names.filter(|(_, name)| !is_label(name));
-        wrong
-            .map(|(field, name)| format!("{field}: {name:?} is no name: write lower case letters, digits and -"))
-            .collect()
+        let ports = containers.clone().flat_map(|of| of.ports.iter().map(move |port| (&of.name, &port.name)));
+        let names = volumes.chain(containers.map(|of| ("initContainers", &of.name)));
+        let wrong = names
+            .filter(|(_, name)| !is_label(name))
+            .map(|(field, name)| format!("{field}: {name:?} is no name: write lower case letters, digits and -"));
+        let wrong_ports = ports.filter(|(_, name)| !is_port_name(name)).map(|(container, name)| {
+            format!(
+                "initContainers: {container:?}: ports: {name:?} is no name: write at most 15 lower case letters, digits and \
+                 single -, with a letter"
+            )
+        });
+        wrong.chain(wrong_ports).collect()
     }
 
     fn messages(&self) -> Vec<String> {
@@ -99,37 +108,17 @@ impl Part<'_> {
         messages.extend(self.pod.volume_mounts.iter().filter_map(|mount| self.mount("", mount)));
         messages.extend(self.mounts_of_ours());
         messages.extend(self.pod.init_containers.iter().flat_map(|container| self.init_container(container)));
-        messages.extend(self.keys());
+        messages.extend(pod_values::problems(self.pod));
+        messages.extend(self.queue());
         messages.extend(self.probes());
         messages.extend(self.pre_stop());
         messages
     }
 
-    /// Keys of labels that cannot exist. Their rule would be in the schema a dozen times.
-    fn keys(&self) -> Vec<String> {
-        let pod = self.pod;
-        let affinity = pod.affinity.clone().unwrap_or_default();
-        let terms = affinity.pod.iter().chain(&affinity.anti_pod);
-        let keys = [
-            ("tolerations", pod.tolerations.iter().filter_map(|of| of.key.as_ref()).cloned().collect::<Vec<_>>()),
-            (
-                "affinity.node",
-                affinity.node.iter().flat_map(|of| &of.match_expressions).map(|of| of.key.clone()).collect(),
-            ),
-            (
-                "affinity",
-                terms.flat_map(|of| [&of.topology_key].into_iter().chain(of.match_labels.keys())).cloned().collect(),
-            ),
-            (
-                "topologySpreadConstraints",
-                pod.topology_spread_constraints.iter().flatten().map(|of| of.topology_key.clone()).collect(),
-            ),
-        ];
-        let wrong = |(field, keys): (&str, Vec<String>)| {
-            let wrong = keys.into_iter().find(|key| !is_key(key))?;
-            Some(format!("{field}: {wrong:?} is no key of a label: write a key like dedicated or nvidia.com/gpu"))
-        };
-        keys.into_iter().filter_map(wrong).collect()
+    /// A queue by its label alone would not keep the Job suspended.
+    fn queue(&self) -> Option<String> {
+        (self.field == "spec.training" && self.pod.labels.contains_key(QUEUE_LABEL))
+            .then(|| format!("labels: {QUEUE_LABEL} needs a suspended Job: write the queue in training.job.queueName"))
     }
 
     fn volumes(&self) -> Vec<String> {
@@ -225,26 +214,4 @@ fn unusable(probe: &Probe, port: Option<i32>, has_default: bool) -> Option<Strin
         return None;
     };
     Some(format!("probes: {:?}: {why}", probe.type_))
-}
-
-/// Whether a name is a DNS label.
-fn is_label(name: &str) -> bool {
-    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    is_end(name.chars().next())
-        && is_end(name.chars().next_back())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-/// Whether a label of a node or pod can have this key.
-fn is_key(key: &str) -> bool {
-    let is_name = |name: &str, max: usize| {
-        (1..=max).contains(&name.len())
-            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && name.ends_with(|c: char| c.is_ascii_alphanumeric())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
-    match key.split_once('/') {
-        Some((domain, name)) => is_name(domain, 253) && is_name(name, 63),
-        None => is_name(key, 63),
-    }
 }

@@ -57,11 +57,145 @@ fn references_to_nothing_and_names_that_are_taken_are_refused() {
         ),
         (
             json!({"tolerations": [{"key": "a b", "operator": "Exists"}]}),
-            "tolerations: \"a b\" is no key of a label: write a key like dedicated or nvidia.com/gpu",
+            "tolerations: \"a b\" is no key of a label: write a key like dedicated or example.org/zone",
         ),
     ] {
         assert_eq!(of_servers(pod), [format!("spec.serving: pod.{message}")]);
     }
+}
+
+#[test]
+fn values_that_the_api_server_would_refuse_in_a_pod_are_refused() {
+    let mounts = |mounts: Value| json!({"volumes": [{"name": "a", "emptyDir": {}}], "volumeMounts": mounts});
+    let sidecar = |port: &str| {
+        let ports = json!([{"name": port, "containerPort": 9000}]);
+        json!({"initContainers": [{"name": "i", "image": "i", "restartPolicy": "Always", "ports": ports}]})
+    };
+    let node = |operator: &str, values: Value| json!({"affinity": {"node": [{"matchExpressions": [{"key": "a", "operator": operator, "values": values}]}]}});
+    let is_no_port = "is no name: write at most 15 lower case letters, digits and single -, with a letter";
+    for (pod, message) in [
+        (json!({"tolerations": [{"key": "a", "value": "x y"}]}), "tolerations: no taint has the value \"x y\": write letters, digits, -, _ and .".into()),
+        (node("Gt", json!(["1", "2"])), "affinity.node: \"a\" Gt compares with one whole number: write one value".into()),
+        (node("Lt", json!(["many"])), "affinity.node: \"a\" Lt compares with one whole number: write one value".into()),
+        (
+            node("In", json!(["x y"])),
+            "affinity.node: \"a\" In has the value \"x y\", which no label has: write letters, digits, -, _ and .".into(),
+        ),
+        (
+            json!({"affinity": {"antiPod": [{"topologyKey": "z", "matchLabels": {"a": "x y"}}]}}),
+            "affinity: no label has the value \"x y\": write letters, digits, -, _ and .".into(),
+        ),
+        (
+            json!({"topologySpreadConstraints": [
+                {"topologyKey": "z"}, {"topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway"},
+            ]}),
+            "topologySpreadConstraints: \"z\" with ScheduleAnyway is there twice: remove one".into(),
+        ),
+        (json!({"priorityClassName": "Bad Name"}), "priorityClassName: \"Bad Name\" is no name: write lower case letters, digits, - and .".into()),
+        (json!({"runtimeClassName": "N vidia"}), "runtimeClassName: \"N vidia\" is no name: write lower case letters, digits, - and .".into()),
+        (
+            mounts(json!([{"name": "a", "mountPath": "/m", "subPath": "../x"}])),
+            "volumeMounts: the subPath \"../x\" leaves the volume: write a path without / at its beginning and without ..".into(),
+        ),
+        (
+            mounts(json!([{"name": "a", "mountPath": "/m"}, {"name": "a", "mountPath": "/m/"}])),
+            "volumeMounts: \"/m/\" is mounted twice: mount one of them elsewhere".into(),
+        ),
+        (
+            mounts(json!([{"name": "a", "mountPath": "/"}])),
+            "volumeMounts: \"/\" would hide the whole image: mount the volume below a directory".into(),
+        ),
+        (
+            mounts(json!([{"name": "a", "mountPath": "/x/../tmp"}])),
+            "volumeMounts: \"/x/../tmp\" is another path than it seems: write it without //, . and ..".into(),
+        ),
+        (
+            json!({"volumes": [{"name": "a", "csi": {"driver": "bad driver!"}}]}),
+            "volumes: \"a\": driver: \"bad driver!\" is no name: write lower case letters, digits, - and .".into(),
+        ),
+        (
+            json!({"volumes": [{"name": "a", "projected": {"sources": [{"serviceAccountToken": {"path": "../x"}}]}}]}),
+            "volumes: \"a\": path: \"../x\" leaves the volume: write a path without / at its beginning and without ..".into(),
+        ),
+        (
+            json!({"envFrom": [{"prefix": "1=", "configMapRef": {"name": "c"}}]}),
+            "envFrom: \"1=\" is no prefix of a variable: write letters, digits and _, first a letter or _".into(),
+        ),
+        (
+            json!({"probes": [{"type": "Readiness", "path": "/", "httpHeaders": [{"name": "a b", "value": "x"}]}]}),
+            "probes: \"a b\" is no name of a header: write letters, digits and -, as in X-Probe".into(),
+        ),
+        (sidecar("123"), format!("initContainers: \"i\": ports: \"123\" {is_no_port}")),
+        (sidecar("a--b"), format!("initContainers: \"i\": ports: \"a--b\" {is_no_port}")),
+    ] {
+        assert_eq!(of_servers(pod), [format!("spec.serving: pod.{message}")]);
+    }
+    let fine = json!({
+        "tolerations": [{"key": "a", "value": "x"}, {"operator": "Exists"}],
+        "affinity": {"node": [{"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}]},
+        "topologySpreadConstraints": [{"topologyKey": "z"}, {"topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}],
+        "volumes": [{"name": "a", "emptyDir": {}}],
+        "volumeMounts": [{"name": "a", "mountPath": "/m/"}, {"name": "a", "mountPath": "/m/n", "subPath": "n/..o"}],
+    });
+    assert_eq!(of_servers(fine), [""; 0]);
+}
+
+#[test]
+fn devices_are_whole_and_the_same_in_requests_and_limits() {
+    let of = |resources: Value| {
+        problems(json!({"training": {"image": "t", "full": {"command": ["t"]}, "resources": resources}}))
+    };
+    let wrong =
+        "spec.training: resources: nvidia.com/gpu: write a whole number in limits, and the same or nothing in requests";
+    for resources in [
+        json!({"requests": {"nvidia.com/gpu": 1}}),
+        json!({"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2}}),
+        json!({"limits": {"nvidia.com/gpu": "0.5"}}),
+    ] {
+        assert_eq!(of(resources), [wrong]);
+    }
+    for resources in [
+        json!({"limits": {"nvidia.com/gpu": 1}}),
+        json!({"requests": {"nvidia.com/gpu": "2"}, "limits": {"nvidia.com/gpu": 2, "cpu": "1.5"}}),
+    ] {
+        assert_eq!(of(resources), [""; 0]);
+    }
+    let init = json!([{"name": "i", "image": "i", "resources": {"requests": {"nvidia.com/gpu": 1}}}]);
+    let of_init = wrong.replace("resources:", "pod.initContainers: \"i\": resources:").replace("training", "serving");
+    assert_eq!(of_servers(json!({"initContainers": init})), [of_init]);
+}
+
+#[test]
+fn variables_have_fields_and_units_that_exist() {
+    let of = |source: Value| problems(json!({"serving": {"image": "s", "env": [{"name": "A", "valueFrom": source}]}}));
+    for path in ["spec.foo", "metadata.labels"] {
+        let [problem] = &of(json!({"fieldRef": {"fieldPath": path}}))[..] else { panic!("{path}") };
+        assert!(
+            problem.starts_with(&format!("spec.serving: env: \"A\": {path:?} is no field that a variable can have"))
+        );
+    }
+    for path in ["status.podIP", "metadata.labels['a/b']"] {
+        assert_eq!(of(json!({"fieldRef": {"fieldPath": path}})), [""; 0]);
+    }
+    let resource =
+        |resource: &str, divisor: &str| of(json!({"resourceFieldRef": {"resource": resource, "divisor": divisor}}));
+    assert!(resource("limits.cpu", "1Mi")[0].ends_with("CPUs are not counted in bytes: write the divisor 1 or 1m"));
+    assert!(resource("requests.memory", "1m")[0].contains("memory has no thousandths"));
+    assert_eq!([resource("limits.cpu", "1m"), resource("limits.memory", "1Mi")].concat(), [""; 0]);
+}
+
+#[test]
+fn what_makes_a_trainer_one_of_a_run_or_queue_is_set_by_kubernetes_and_kueue() {
+    let index = json!([{"name": "JOB_COMPLETION_INDEX", "value": "7"}]);
+    let training = |job: Value| {
+        problems(json!({"training": {"image": "t", "full": {"command": ["t"]}, "env": index, "job": job}}))
+    };
+    let wrong = "spec.training: env: JOB_COMPLETION_INDEX is the number of a trainer, which Kubernetes sets: choose another name";
+    assert_eq!(training(json!({"completions": 2})), [wrong]);
+    assert_eq!(training(json!({})), [""; 0]);
+    let pod = json!({"labels": {"kueue.x-k8s.io/queue-name": "gpus"}});
+    let queue = "spec.training: pod.labels: kueue.x-k8s.io/queue-name needs a suspended Job: write the queue in training.job.queueName";
+    assert_eq!(problems(json!({"training": {"image": "t", "full": {"command": ["t"]}, "pod": pod}})), [queue]);
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Main<'_> {
             resources: resources(self.resources),
             volume_mounts: Some(volumes::mounts(model, self.access, &self.pod.volume_mounts)),
             security_context: Some(security::of_container(self.pod)),
-            startup_probe: probe(ProbeType::Startup, &ours.startup),
+            startup_probe: probes::startup(self.pod, ours.startup.clone(), number),
             readiness_probe: probe(ProbeType::Readiness, &ours.readiness),
             liveness_probe: probe(ProbeType::Liveness, &ours.liveness),
             lifecycle: probes::lifecycle(self.pod.pre_stop.as_ref(), self.drain_seconds, number),

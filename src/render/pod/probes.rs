@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 
 use super::{non_empty, same, same_list};
-use crate::api::{self, PreStop};
+use crate::api::{self, PreStop, ProbeType};
 
 /// A probe as asked for, with what is not set as in `ours`. `port`: that of the container. None if there is neither.
 pub fn probe(asked: Option<&api::Probe>, ours: Option<Probe>, port: Option<i32>) -> Option<Probe> {
@@ -23,6 +23,21 @@ pub fn probe(asked: Option<&api::Probe>, ours: Option<Probe>, port: Option<i32>)
         failure_threshold: asked.failure_threshold.or(ours.failure_threshold),
         ..action
     })
+}
+
+/// The start-up probe. A server that reports by another action that it is ready reports by the same that it has started, unless
+/// a start-up probe is asked for that has its own.
+pub fn startup(pod: &api::Pod, ours: Option<Probe>, port: Option<i32>) -> Option<Probe> {
+    let readiness = pod.probe(ProbeType::Readiness).filter(|asked| asked.has_action());
+    let ours = match (ours, readiness) {
+        (Some(ours), Some(asked)) => {
+            let Probe { initial_delay_seconds, period_seconds, timeout_seconds, failure_threshold, .. } = ours;
+            let action = action(asked, port.unwrap_or_default());
+            Some(Probe { initial_delay_seconds, period_seconds, timeout_seconds, failure_threshold, ..action })
+        }
+        (ours, _) => ours,
+    };
+    probe(pod.probe(ProbeType::Startup), ours, port)
 }
 
 /// What a probe does. `default`: the port of the container.
