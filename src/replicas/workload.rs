@@ -194,6 +194,11 @@ impl Scaled {
         Some(changed)
     }
 
+    /// Whether its Deployment is in the cache, so that decisions are made.
+    pub fn has_deployment(&self) -> bool {
+        self.pods.is_some()
+    }
+
     /// When the next sample is expected, see [`Pace::next`]. None while no decision can be made.
     pub fn next(&self, clock: f64) -> Option<f64> {
         self.pods.as_ref().and_then(|_| self.pace.next(clock))

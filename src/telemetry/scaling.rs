@@ -1,7 +1,7 @@
 //! Metrics of scaling decisions and of metric sources. Metrics of decisions have one series per workload that scales on latency
 //! or lag.
 
-use prometheus::{GaugeVec, Histogram, HistogramVec, IntGaugeVec, Registry};
+use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 
 use super::register::{histogram, opts, register};
 use crate::scaling::{Decision, Limit, decision::Inputs};
@@ -18,6 +18,7 @@ const WORKLOAD: [&str; 3] = ["namespace", "recommender", "workload"];
 /// The metrics of scaling.
 #[derive(Clone, Debug)]
 pub struct ScalingMetrics {
+    decisions: IntCounterVec,
     replicas: IntGaugeVec,
     held: IntGaugeVec,
     capacity: GaugeVec,
@@ -32,6 +33,13 @@ impl ScalingMetrics {
         let per_workload = |name, help| register(registry, IntGaugeVec::new(opts(name, help), &WORKLOAD));
         let seconds = |name, help, buckets: &[f64]| histogram(name, help).buckets(buckets.into());
         Self {
+            decisions: register(
+                registry,
+                IntCounterVec::new(
+                    opts("scaling_decisions_total", "Decisions on the replicas of a workload that has a Deployment."),
+                    &WORKLOAD,
+                ),
+            ),
             replicas: per_workload("scaling_replicas", "Replicas decided on for latency or lag."),
             held: per_workload(
                 "scaling_held",
@@ -77,8 +85,20 @@ impl ScalingMetrics {
         }
     }
 
+    /// A reconcile observed a workload. `has_deployment`: whether decisions are due, so that their counter exists before the
+    /// first one. Otherwise ticks that never decide and workloads without decisions would expose the same.
+    pub fn observed(&self, workload: [&str; 3], has_deployment: bool) {
+        if has_deployment {
+            self.decisions.with_label_values(&workload);
+        } else {
+            // An error means that there was no such series.
+            let _ = self.decisions.remove_label_values(&workload);
+        }
+    }
+
     /// A decision was made for a workload. `age`: age of its sample, seconds.
     pub fn decided(&self, workload: [&str; 3], decision: &Decision, age: Option<f64>) {
+        self.decisions.with_label_values(&workload).inc();
         age.into_iter().for_each(|age| self.sample_age.observe(age));
         self.replicas.with_label_values(&workload).set(i64::from(decision.replicas));
         let held = matches!(decision.limit, Limit::NoData(_) | Limit::Outage);
@@ -90,6 +110,7 @@ impl ScalingMetrics {
     /// The workload was deleted, or does not scale on latency or lag any more: removes its series.
     pub fn remove(&self, workload: [&str; 3]) {
         // An error means that there was no such series.
+        let _ = self.decisions.remove_label_values(&workload);
         let _ = self.replicas.remove_label_values(&workload);
         let _ = self.held.remove_label_values(&workload);
         let _ = self.capacity.remove_label_values(&workload);

@@ -38,12 +38,15 @@ pub struct Scaler(Mutex<HashMap<String, ScalingState>>);
 
 impl Scaler {
     /// Takes over what a reconcile observed of an object, for the next ticks. The metrics of workloads that do not scale any
-    /// more are removed.
+    /// more are removed, and those whose decisions are due get a counter of them.
     pub fn observe(&self, uid: &str, observation: Observation, metrics: &ScalingMetrics, now: Timestamp) {
         let mut objects = self.lock();
         let mut state = objects.remove(uid).unwrap_or_default();
         for removed in state.observe(observation, now) {
             metrics.remove([&state.namespace, &state.name, &removed]);
+        }
+        for (workload, scaled) in &state.workloads {
+            metrics.observed([&state.namespace, &state.name, workload], scaled.has_deployment());
         }
         if !state.workloads.is_empty() {
             objects.insert(uid.into(), state);

@@ -42,10 +42,38 @@ pub fn run(site: &mut Site, from: i64, to: i64, load: Load) {
 
 /// The label `workload` of each series of the metric `scaling_replicas`.
 fn series(site: &Site) -> Vec<String> {
+    exposed(site, "scaling_replicas").into_iter().map(|(workload, _)| workload).collect()
+}
+
+/// The label `workload` and the value of each series of a metric.
+fn exposed(site: &Site, metric: &str) -> Vec<(String, f64)> {
     let text = String::from_utf8(site.metrics.encode().expect("encodes")).expect("UTF-8");
-    let ours = text.lines().filter(|line| line.starts_with("recommender_operator_scaling_replicas{"));
-    ours.map(|line| line.split_once("workload=").expect("a label").1.split('"').nth(1).expect("quoted").to_owned())
-        .collect()
+    let prefix = format!("recommender_operator_{metric}{{");
+    let parsed = |line: &str| {
+        let (labels, value) = line.strip_prefix(&prefix)?.rsplit_once("} ")?;
+        let workload = labels.split_once("workload=\"")?.1.split('"').next()?;
+        Some((workload.to_owned(), value.parse().ok()?))
+    };
+    text.lines().filter_map(parsed).collect()
+}
+
+/// Only so can an alert tell ticks that never decide from an object that needs no decisions.
+#[test]
+fn decisions_are_counted_from_zero_as_soon_as_a_workload_has_a_deployment() {
+    let mut site = Site::new(both());
+    let decisions = |site: &Site| exposed(site, "scaling_decisions_total");
+    assert_eq!(decisions(&site), [("events".into(), 0.0), ("serving".into(), 0.0)]);
+    run(&mut site, 0, 300, HIGH);
+    assert!(decisions(&site).iter().all(|(_, made)| (50.0..=60.0).contains(made)), "{:?}", decisions(&site));
+
+    let fleets = std::mem::take(&mut site.fleets);
+    site.reconcile(300);
+    assert_eq!(decisions(&site), [], "without Deployments no decisions are due");
+    site.fleets = fleets;
+    site.reconcile(300);
+    assert_eq!(decisions(&site).len(), 2);
+    site.scaler.forget("uid", site.metrics.scaling());
+    assert_eq!(decisions(&site), []);
 }
 
 #[test]
