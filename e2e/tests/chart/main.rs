@@ -1,6 +1,7 @@
 //! The Helm chart: rendered with every set of values in its `ci/`, and validated by a real API server. The operator
 //! itself is installed from the chart by the tests that follow a model from apply to serving.
 
+mod alerts;
 mod helm;
 mod rights;
 mod values;

@@ -45,6 +45,7 @@ fn invalid_values_are_refused_with_a_helpful_message() -> Result<()> {
         ("image.digest=sha256:12", "/image/digest"),
         ("log.format=xml", "value must be one of 'json', 'text'"),
         ("serviceMonitor.interval=often", "/serviceMonitor/interval"),
+        ("prometheusRule.runbookBaseURL=runbooks", "/prometheusRule/runbookBaseURL"),
         ("metricSources[0].name=default", "missing property 'url'"),
         ("metricSources[0].name=a,metricSources[0].url=prometheus:9090", "/metricSources/0/url"),
         ("image.repository=", "image.repository is empty"),
