@@ -7,7 +7,8 @@ use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use recommender_operator::{
     api::crd,
-    monitoring::profiles::{self, Profile},
+    catalog::{Profile, Selector},
+    monitoring::profiles,
     validate::{documents, report, validate},
 };
 
@@ -51,7 +52,7 @@ fn the_documentation_of_metric_profiles_is_up_to_date() {
 
 /// How the page on metric profiles begins.
 const PROFILES: &str = "\
-<!-- Generated from src/monitoring/profiles.rs by UPDATE_GENERATED=1 cargo test --test generated -->
+<!-- Generated from src/catalog/profiles/ by UPDATE_GENERATED=1 cargo test --test generated -->
 # Metric profiles: the series that servers expose
 
 `spec.monitoring.metrics.profile` names the set of metrics that your servers expose. Recording rules map it to the canonical
@@ -80,22 +81,69 @@ ready, this is the alert `RecommenderScrapesFail` (warning), not `RecommenderNoH
 
 /// The series of a profile, as a table.
 fn series(profile: &Profile) -> String {
-    let Profile { presence, requests, route_label, errors, latency, latency_limit_seconds, in_flight, .. } = profile;
-    let in_flight = in_flight.map(|gauge| {
-        format!("| `{gauge}{{{route_label}}}` | gauge | requests in flight, without those of probes and scrapes |\n")
+    let name = |name: &str| match &profile.route {
+        Some(route) if profile.has_route(name) => format!("`{name}{{{route}}}`"),
+        _ => format!("`{name}`"),
+    };
+    let mut rows = vec!["| Series | Type | For |".to_owned(), "|---|---|---|".to_owned()];
+    let failed: Vec<String> = profile.errors.iter().map(failed).collect();
+    let failed = match failed.join(" or ") {
+        none if none.is_empty() => "failed requests are not counted: no alert on errors".to_owned(),
+        failed => format!("failed requests are those with {failed}, and refused ones count as failed"),
+    };
+    let of_users = if profile.route.is_some() { ", without the routes of probes and scrapes" } else { "" };
+    rows.extend(
+        profile.requests.iter().map(|of| format!("| {} | counter | the load{of_users}; {failed} |", name(&of.name))),
+    );
+    let other = profile.errors.iter().filter(|of| profile.requests.iter().all(|requests| requests.name != of.name));
+    rows.extend(other.map(|of| format!("| {} | counter | failed requests |", name(&of.name))));
+    rows.push(match &profile.latency {
+        Some(of) => format!(
+            "| {} | histogram | the latency in {}, up to {} s; needs a bucket bound near your target, and excludes refused \
+             requests |",
+            name(&of.histogram),
+            match of.per_second {
+                1 => "seconds",
+                1000 => "milliseconds",
+                _ => "microseconds",
+            },
+            of.limit_seconds
+        ),
+        None => "| none | | the latency: such servers have no histogram of it, so there is no alert on it, and no \
+                 `autoscaling.latency` |"
+            .into(),
     });
-    format!(
-        "\
-| Series | Type | For |
-|---|---|---|
-| `{requests}{{{route_label}}}` | counter | the load, without the routes of probes and scrapes; failed requests are those with `{errors}`, and refused ones count as failed |
-| `{latency}` | histogram | the latency in seconds, up to {latency_limit_seconds} s; needs a bucket bound near your target, and excludes refused requests |
-{}| `{presence}` | counter | shows that the server runs, also before its first request |
-| `process_cpu_seconds_total` | counter | CPU use; every client library of Prometheus exposes it on Linux |
-| `process_start_time_seconds` | gauge | restarts, and whether several processes answer in turn; the same |
-",
-        in_flight.unwrap_or_default()
-    )
+    let in_flight = profile.in_flight.as_ref();
+    let others = if in_flight.is_some_and(|gauge| profile.has_route(gauge)) {
+        ", without those of probes and scrapes"
+    } else {
+        ""
+    };
+    rows.extend(in_flight.map(|gauge| format!("| {} | gauge | requests in flight{others} |", name(gauge))));
+    let is_named = [&profile.requests, &profile.errors].into_iter().flatten().any(|of| of.name == profile.presence);
+    if !is_named && !PROCESS.contains(&profile.presence.as_str()) {
+        let presence = &profile.presence;
+        let type_ = if presence.ends_with("_count") || presence.ends_with("_total") { "counter" } else { "gauge" };
+        rows.push(format!("| `{presence}` | {type_} | shows that the server runs, also before its first request |"));
+    }
+    rows.push(format!(
+        "| `{}` | counter | CPU use; every client library of Prometheus exposes it on Linux |",
+        PROCESS[0]
+    ));
+    rows.push(format!(
+        "| `{}` | gauge | restarts, and whether several processes answer in turn; the same |",
+        PROCESS[1]
+    ));
+    rows.join("\n") + "\n"
+}
+
+/// Series of the process, which client libraries of Prometheus expose.
+const PROCESS: [&str; 2] = ["process_cpu_seconds_total", "process_start_time_seconds"];
+
+/// What distinguishes failed requests.
+fn failed(of: &Selector) -> String {
+    let what = if of.matchers.is_empty() { &of.name } else { &of.matchers };
+    format!("`{what}`")
 }
 
 #[test]

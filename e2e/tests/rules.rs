@@ -15,8 +15,9 @@ use recommender_operator::{
         Dependency, Front, MetricProfile, Quantile, RecommenderModel, Resources,
         monitoring_coreos::{Rule, RuleGroup},
     },
+    catalog,
     model::Model,
-    monitoring::{Watched, alerts::ALERTS, profiles, rule_groups},
+    monitoring::{Watched, alerts::ALERTS, dependencies::reported, profiles, rule_groups},
     render, validate,
 };
 use serde::Deserialize;
@@ -303,13 +304,12 @@ fn stems(directory: &str) -> Result<BTreeSet<String>> {
 fn every_exporter_has_scenarios_and_all_scenarios_are_run() -> Result<()> {
     let tested: BTreeSet<String> = DEPENDENCIES.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(stems("tests/rules/dependencies")?, tested);
-    let not_exporters = ["mod", "template"];
-    let exporters = stems("../src/monitoring/dependencies")?;
-    let without = exporters.iter().filter(|exporter| {
-        !not_exporters.contains(&exporter.as_str()) && !tested.iter().any(|name| name.starts_with(exporter.as_str()))
-    });
-    let without: Vec<&String> = without.collect();
-    assert!(without.is_empty(), "exporters without scenarios: {without:?}");
+    let mut tested = BTreeSet::new();
+    for (_, yaml) in DEPENDENCIES {
+        tested.extend(reported(&dependency(yaml)?).map(|(kind, exporter, _)| (kind.to_owned(), exporter)));
+    }
+    let exporters: BTreeSet<_> = catalog::embedded().exporters.keys().cloned().collect();
+    assert_eq!(tested, exporters, "each exporter needs an entry of DEPENDENCIES");
     Ok(())
 }
 
@@ -388,9 +388,7 @@ struct Sample {
 
 /// Fails unless each series that is computed from the names of the profile has an expected value.
 fn every_series_of_a_profile_is_expected(watched: &Watched, scenarios: &Scenarios) -> Result<()> {
-    let profile = profiles::of(watched.profile);
-    let names = [profile.presence, profile.requests, profile.latency].into_iter().chain(profile.in_flight);
-    let names: Vec<&str> = names.collect();
+    let names: Vec<&str> = profiles::of(watched.profile).series.iter().map(|series| series.name.as_str()).collect();
     let rules = rule_groups(watched).into_iter().flat_map(|group| group.rules);
     let rules = rules.filter(|rule| names.iter().any(|name| rule.expr.contains(name)));
     let expressions = scenarios.tests.iter().flat_map(|scenario| &scenario.promql_expr_test);

@@ -20,10 +20,10 @@ pub use workload::{Scaling, Workload};
 
 use crate::{
     api::{
-        Artifacts, Dependency, KafkaExporter, Monitoring, PvcArtifacts, RecommenderModel, RecommenderModelSpec,
-        S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
+        Artifacts, Dependency, KafkaExporter, LatencyTarget, MetricProfile, Monitoring, PvcArtifacts, RecommenderModel,
+        RecommenderModelSpec, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
     },
-    monitoring::expression,
+    monitoring::{expression, profiles},
     training::Schedule,
 };
 
@@ -234,10 +234,35 @@ fn signals(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     all.filter_map(|(field, scaling)| Some(InvalidField { field, message: unreadable(spec, &scaling)? })).collect()
 }
 
+/// Why servers with the metrics of a profile cannot follow a latency target; `None` if they can.
+fn unmeasured(target: &LatencyTarget, profile: MetricProfile) -> Option<String> {
+    let Some(latency) = &profiles::of(profile).latency else {
+        return Some(format!(
+            "latency: servers of the profile {profile:?} have no histogram of it: write cpu in its place, or expose the series \
+             of another profile"
+        ));
+    };
+    let seconds = f64::from(target.target_milliseconds) / 1000.0;
+    (seconds >= latency.limit_seconds).then(|| {
+        format!(
+            "latency.targetMilliseconds: {} is not below the largest bucket of {}, {} ms, so that a higher latency would not be \
+             measured: write less",
+            target.target_milliseconds,
+            latency.histogram,
+            latency.limit_seconds * 1000.0
+        )
+    })
+}
+
 /// Why the signals of an autoscaled workload cannot be read; `None` if they can.
 fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> {
     if scaling.is_decided() && spec.monitoring.is_none() {
         return Some("autoscaling on latency or lag reads recording rules: set spec.monitoring".into());
+    }
+    if let (Some(target), Some(monitoring)) = (&scaling.latency, &spec.monitoring)
+        && let Some(why) = unmeasured(target, monitoring.metrics.profile)
+    {
+        return Some(why);
     }
     let lag = scaling.lag.as_ref()?;
     let Some(dependency) = spec.dependencies.iter().find(|dependency| dependency.name == lag.dependency) else {

@@ -1,4 +1,5 @@
-//! The alerts, as data. Their expressions read canonical series only, so they are valid for every profile.
+//! The alerts, as data. Their expressions read canonical series only, so they do not depend on the
+//! profile.
 //!
 //! Severity `critical` pages a person at any time: users get no or wrong answers. `warning` can wait for working hours.
 
@@ -6,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::Watched;
 use super::Workload::{self, Serving, Training};
-use crate::api::monitoring_coreos::Rule;
+use crate::{api::monitoring_coreos::Rule, series::Series};
 
 /// An alert that every monitored object has.
 pub struct Alert {
@@ -142,9 +143,14 @@ pub const ALERTS: &[Alert] = &[
 ];
 
 /// The alerting rules of an object. Alerts have the labels of the series they read (`namespace`, `recommender`,
-/// `workload`). No text of the object is inserted into a template.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    ALERTS.iter().map(|alert| rule(alert, &watched.matchers(alert.workload))).collect()
+/// `workload`). No text of the object is inserted into a template. An alert on a series that the profile does not record
+/// could never fire; it is left out. `recorded`: the recording rules of the object.
+pub fn rules(watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
+    let is_recorded = |name: &&str| recorded.iter().any(|rule| rule.record.as_deref() == Some(name));
+    let absent = Series::MONITORING.into_iter().map(Series::name).filter(|name| !is_recorded(name));
+    let absent: Vec<String> = absent.map(|name| format!("{name}{{@}}")).collect();
+    let has_all = |alert: &&Alert| !absent.iter().any(|series| alert.expr.contains(series.as_str()));
+    ALERTS.iter().filter(has_all).map(|alert| rule(alert, &watched.matchers(alert.workload))).collect()
 }
 
 fn rule(alert: &Alert, matchers: &str) -> Rule {

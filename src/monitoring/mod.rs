@@ -4,8 +4,8 @@
 //! metric profile (what the server exposes) -> recording rules -> canonical series -> alerts
 //! ```
 //!
-//! A new kind of server is an entry in [`profiles`], a new exporter of a dependency a file in [`dependencies`], a new alert an
-//! entry in [`alerts::ALERTS`].
+//! A new kind of server and a new exporter of a dependency are files of the catalogue (`src/catalog/`), a new alert is an entry
+//! in [`alerts::ALERTS`].
 
 pub mod alerts;
 pub mod dependencies;
@@ -118,7 +118,9 @@ pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let name = format!("recommender/{}/{}", watched.namespace, watched.recommender);
     // Prometheus looks back five minutes for a sample, so recorded series must not be too sparse: at most 60 s apart.
     let seconds = watched.interval_seconds.min(60);
-    let watching = [recording::rules(watched), alerts::rules(watched)].concat();
+    let recorded = recording::rules(watched);
+    let alerts = alerts::rules(watched, &recorded);
+    let watching = [recorded, alerts].concat();
     let (custom, known): (Vec<_>, Vec<_>) =
         watched.dependencies.iter().partition(|dependency| dependency.custom.is_some());
     let scaling = [scaling::rules(watched), dependencies::rules(watched, &known)].concat();

@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Watched, Workload,
-    profiles::{self, Profile},
+    Watched, Workload, profiles,
     promql::{equals, none_of, quote, series},
 };
-use crate::{api::monitoring_coreos::Rule, series::Series};
+use crate::{
+    api::monitoring_coreos::Rule,
+    catalog::{Profile, Selector},
+    series::Series,
+};
 
 /// Gauge of the operator: 1 while an object's last training run has failed, 0 otherwise.
 pub const OPERATOR_TRAINING_FAILED: &str = "recommender_operator_training_failed";
@@ -40,18 +43,18 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         labels: labels(watched, Workload::Training),
         ..source.rule(series.name(), expr)
     };
-    let mut rules = vec![
-        source.rule(Series::SeveralProcesses.name(), source.several_processes()),
-        source.rule(Series::LatencyP50.name(), source.trusted(&source.latency("0.5", &source.window))),
-        source.rule(Series::LatencyP95.name(), source.trusted(&source.latency("0.95", &source.window))),
-        source.rule(Series::LatencyP99.name(), source.trusted(&source.latency("0.99", &source.window))),
-        source.rule(Series::Requests.name(), source.trusted(&source.requests(&source.window))),
-        source.rule(
-            Series::RequestErrors.name(),
-            source.trusted(&source.errors(&source.window, Series::Requests.name())),
-        ),
+    let mut rules = vec![source.rule(Series::SeveralProcesses.name(), source.several_processes())];
+    let window = &source.window;
+    let of_requests = [
+        (Series::LatencyP50, source.latency("0.5", window)),
+        (Series::LatencyP95, source.latency("0.95", window)),
+        (Series::LatencyP99, source.latency("0.99", window)),
+        (Series::Requests, Some(source.requests(window))),
+        (Series::RequestErrors, source.errors(window, Series::Requests.name())),
+        (Series::InFlight, source.in_flight()),
     ];
-    rules.extend(source.in_flight().map(|expr| source.rule(Series::InFlight.name(), source.trusted(&expr))));
+    let of_requests = of_requests.into_iter().filter_map(|(series, expr)| Some((series, expr?)));
+    rules.extend(of_requests.map(|(series, expr)| source.rule(series.name(), source.trusted(&expr))));
     rules.extend([
         source.rule(Series::Targets.name(), format!("count({}) or vector(0)", source.of_servers("up", &[]))),
         source.rule(Series::TargetsUp.name(), format!("sum({}) or vector(0)", source.of_servers("up", &[]))),
@@ -79,8 +82,8 @@ pub(super) struct Source<'a> {
     pub(super) profile: &'static Profile,
     /// The matchers that select the object's servers, by the labels their ServiceMonitor adds.
     servers: String,
-    /// The matcher that excludes health checks and scrapes.
-    pub(super) measured: String,
+    /// The matcher that excludes health checks and scrapes, of series that have the label of routes.
+    measured: String,
     /// The window of rates: four scrape intervals, at least 60 s. A rate needs two samples, so one or two scrapes may fail.
     window: String,
 }
@@ -92,7 +95,7 @@ impl<'a> Source<'a> {
             watched,
             profile,
             servers: watched.matchers(Workload::Serving),
-            measured: none_of(profile.route_label, &watched.unmeasured_routes()),
+            measured: profile.route.as_ref().map_or_else(String::new, |of| none_of(of, &watched.unmeasured_routes())),
             window: format!("{}s", (4 * i64::from(watched.interval_seconds)).max(60)),
         }
     }
@@ -116,7 +119,7 @@ impl<'a> Source<'a> {
     fn several_processes(&self) -> String {
         let seconds = (PROCESSES_SCRAPES * i64::from(self.watched.interval_seconds)).max(PROCESSES_SECONDS);
         let started = self.of_servers("process_start_time_seconds", &[]);
-        let presence = self.of_servers(self.profile.presence, &[]);
+        let presence = self.of_servers(&self.profile.presence, &[]);
         let up = self.of_servers("up", &[]);
         let older = seconds + CLOCKS_SECONDS;
         format!(
@@ -130,46 +133,66 @@ impl<'a> Source<'a> {
         format!("({expr}) unless sum({}) > 0", self.of_servers(Series::SeveralProcesses.name(), &[]))
     }
 
+    /// A series of the servers without health checks and scrapes, where its labels show them.
+    pub(super) fn measured(&self, of: &Selector) -> String {
+        let measured = Some(self.measured.as_str()).filter(|_| self.profile.has_route(&of.name));
+        let own = Some(of.matchers.as_str()).filter(|matchers| !matchers.is_empty());
+        let matchers: Vec<&str> = measured.into_iter().chain(own).collect();
+        self.of_servers(&of.name, &matchers)
+    }
+
+    fn measured_name(&self, name: &str) -> String {
+        self.measured(&Selector { name: name.into(), matchers: String::new() })
+    }
+
     /// The quantile of no requests is NaN, for which every comparison is false. `>= 0` drops it, so that the series is
     /// absent.
-    pub(super) fn latency(&self, quantile: &str, window: &str) -> String {
-        let buckets = self.of_servers(&format!("{}_bucket", self.profile.latency), &[]);
-        format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{window}]))) >= 0")
+    pub(super) fn latency(&self, quantile: &str, window: &str) -> Option<String> {
+        let latency = self.profile.latency.as_ref()?;
+        let buckets = self.measured_name(&format!("{}_bucket", latency.histogram));
+        let scale = if latency.per_second == 1 { String::new() } else { format!(" / {}", latency.per_second) };
+        Some(format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{window}]))){scale} >= 0"))
     }
 
     /// The counter exists only after the first request. Before, the rate is 0 for servers that were scraped at least twice
     /// in the window, because a rate needs two samples. Right after an outage of Prometheus there is only one, and the rate
     /// is unknown.
     pub(super) fn requests(&self, window: &str) -> String {
-        let all = self.of_servers(self.profile.requests, &[&self.measured]);
-        let presence = self.of_servers(self.profile.presence, &[]);
-        format!("{} or 0 * count(count_over_time({presence}[{window}]) > 1)", self.rate_from_zero(&all, window))
+        let presence = self.of_servers(&self.profile.presence, &[]);
+        let all = self.rate_from_zero(&self.profile.requests, window);
+        format!("{all} or 0 * count(count_over_time({presence}[{window}]) > 1)")
     }
 
     /// The counter of errors exists only after the first error. Before, the rate is 0 where the series `recorded` of
-    /// requests exists.
-    pub(super) fn errors(&self, window: &str, recorded: &str) -> String {
-        let errors = self.of_servers(self.profile.requests, &[&self.measured, self.profile.errors]);
+    /// requests exists. `None` if the servers do not count errors.
+    pub(super) fn errors(&self, window: &str, recorded: &str) -> Option<String> {
+        let errors = Some(&self.profile.errors).filter(|counters| !counters.is_empty())?;
         let requests = self.of_servers(recorded, &[]);
-        format!("{} or 0 * sum({requests})", self.rate_from_zero(&errors, window))
+        Some(format!("{} or 0 * sum({requests})", self.rate_from_zero(errors, window)))
     }
 
-    /// The rate of a counter with labels, which exists only after the first event it counts. `rate` needs two samples and
+    /// The rate of counters with labels, which exist only after the first event they count. `rate` needs two samples and
     /// does not know that the counter started from zero: a flash crowd would be measured one scrape late, and its first
     /// errors never. A counter was created within the window if it did not exist one window ago and has fewer samples in
     /// the window than its server was scraped. Then its whole value was counted within the window.
-    fn rate_from_zero(&self, counter: &str, window: &str) -> String {
-        let presence = self.of_servers(self.profile.presence, &[]);
+    fn rate_from_zero(&self, counters: &[Selector], window: &str) -> String {
+        let presence = self.of_servers(&self.profile.presence, &[]);
         let scrapes = format!("max by (instance) (count_over_time({presence}[{window}]))");
-        let younger = format!("count_over_time({counter}[{window}]) < on (instance) group_left () {scrapes}");
         let seconds = window.trim_end_matches('s');
-        format!(
-            "sum((({counter} unless {counter} offset {window}) and {younger}) / {seconds} or rate({counter}[{window}]))"
-        )
+        let rates = counters.iter().map(|of| {
+            let counter = self.measured(of);
+            let younger = format!("count_over_time({counter}[{window}]) < on (instance) group_left () {scrapes}");
+            let new = format!("(({counter} unless {counter} offset {window}) and {younger}) / {seconds}");
+            (of.name.as_str(), format!("{new} or rate({counter}[{window}])"))
+        });
+        match &rates.collect::<Vec<_>>()[..] {
+            [(_, rate)] => format!("sum({rate})"),
+            rates => format!("sum({})", distinct("counter", rates)),
+        }
     }
 
     fn in_flight(&self) -> Option<String> {
-        self.profile.in_flight.map(|gauge| format!("sum({})", self.of_servers(gauge, &[&self.measured])))
+        self.profile.in_flight.as_ref().map(|gauge| format!("sum({})", self.measured_name(gauge)))
     }
 
     /// Restarts of pods that still exist, so that a rollout that fixes the cause also resolves the alert. The larger of two
@@ -238,12 +261,15 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The largest of several values, any of which may be absent. The label `source` makes them distinct: `or` would keep only
-/// the first.
+/// The largest of several values, any of which may be absent.
 pub(super) fn largest(sources: &[(&str, String)]) -> String {
-    let labelled: Vec<String> = sources
+    format!("max({})", distinct("source", sources))
+}
+
+/// All elements of several expressions. A label makes them distinct: `or` would keep only the first of those that are alike.
+fn distinct(label: &str, expressions: &[(&str, String)]) -> String {
+    let labelled = expressions
         .iter()
-        .map(|(name, expr)| format!("label_replace({expr}, \"source\", {}, \"\", \"\")", quote(name)))
-        .collect();
-    format!("max({})", labelled.join(" or "))
+        .map(|(name, expr)| format!("label_replace({expr}, {}, {}, \"\", \"\")", quote(label), quote(name)));
+    labelled.collect::<Vec<_>>().join(" or ")
 }

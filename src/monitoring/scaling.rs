@@ -47,12 +47,14 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let mut rules = vec![
         source.rule(Series::RequestRate.name(), answering(source.requests(&long))),
         source.rule(Series::LatestRequestRate.name(), answering(source.requests(&short))),
-        source.rule(Series::Latency.name(), answering(source.latency(in_promql(quantile), &long))),
     ];
+    let latency = source.latency(in_promql(quantile), &long);
+    rules.extend(latency.map(|expr| source.rule(Series::Latency.name(), answering(expr))));
     let cpu_use = cores::allowed(watched.resources).map(|cores| answering(cpu_use(&source, cores, &long)));
     rules.extend(cpu_use.map(|expr| source.rule(Series::Cpu.name(), expr)));
     let up = source.of_servers("up", &[]);
-    rules.push(source.rule(Series::Failed.name(), answering(source.errors(&long, Series::RequestRate.name()))));
+    let failed = source.errors(&long, Series::RequestRate.name());
+    rules.extend(failed.map(|expr| source.rule(Series::Failed.name(), answering(expr))));
     rules.push(source.rule(Series::Unanswered.name(), format!("count({up} == 0) or 0 * count({up})")));
     let container = cores::limit(watched.resources).map(|cores| container_cpu_use(watched, cores));
     rules.extend(container.map(|expr| source.rule(Series::ContainerCpu.name(), expr)));
@@ -95,7 +97,8 @@ fn container_cpu_use(watched: &Watched, cores: f64) -> String {
 /// the cost of requests. Without any requests, the mean of all pods.
 fn cpu_use(source: &Source, cores: f64, window: &str) -> String {
     let used = format!("rate({}[{window}])", source.of_servers("process_cpu_seconds_total", &[]));
-    let requests = source.of_servers(source.profile.requests, &[&source.measured]);
-    let asked = format!("sum by (instance) (rate({requests}[{window}])) > 0");
+    let requests = source.profile.requests.iter().map(|of| source.measured(of));
+    let asked = requests.map(|counter| format!("sum by (instance) (rate({counter}[{window}])) > 0"));
+    let asked = asked.collect::<Vec<_>>().join(" or ");
     format!("(avg({used} and on (instance) {asked}) or avg({used})) / {cores}")
 }

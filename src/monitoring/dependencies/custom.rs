@@ -3,17 +3,23 @@
 //! Each expression is embedded on lines of its own between parentheses, so that a comment at its end does not reach further.
 //! Expressions that could close the parentheses are refused, see [`crate::monitoring::expression`].
 
-use super::{Exporter, Parts, Sum, Window, template::Values};
-use crate::api::Custom;
+use std::collections::BTreeMap;
+
+use crate::{
+    api::Custom,
+    catalog::{Exporter, Parts, Sum, Window, template::Values},
+};
 
 /// The exporter for the expressions of a spec.
 pub fn exporter(custom: &Custom) -> Exporter {
+    let total = |template: &str| Sum::Total(template.into());
     Exporter {
-        terms: &[],
-        parts: custom.partitions.as_ref().map_or(Parts::Unknown, |_| Parts::Total("sum((@partitions))")),
-        lag: Sum::Total("sum((@lag))"),
-        consumed: custom.consumed.as_ref().map(|_| Sum::Total("sum((@consumed))")),
-        arrivals: custom.arrivals.as_ref().map(|_| Sum::Total("sum((@arrivals))")),
+        series: Vec::new(),
+        terms: BTreeMap::new(),
+        parts: custom.partitions.as_ref().map_or(Parts::Unknown, |_| Parts::Total("sum((@partitions))".into())),
+        lag: total("sum((@lag))"),
+        consumed: custom.consumed.as_ref().map(|_| total("sum((@consumed))")),
+        arrivals: custom.arrivals.as_ref().map(|_| total("sum((@arrivals))")),
         window: Window::AsItIs,
     }
 }

@@ -1,6 +1,6 @@
-//! Lag, arrivals and consumption of an object's dependencies, one file for each exporter that reports them.
+//! Lag, arrivals and consumption of an object's dependencies.
 //!
-//! Every exporter is a value of [`Exporter`]. One generator turns it into the same four series, with the labels `namespace`,
+//! Every exporter that reports them is a file of the catalogue (`src/catalog/dependencies/`), see [`Exporter`]. One generator turns it into the same four series, with the labels `namespace`,
 //! `recommender` and `dependency`, recorded every 5 s:
 //!
 //! | Series | Unit | Meaning |
@@ -20,30 +20,26 @@
 //! - After a jump (a topic created again, offsets set back) there is no rate for one window. Treated as a counter reset, the
 //!   jump would count as many messages as there ever were.
 //!
-//! To add one: a file here with an `EXPORTER`, its line in [`exporter_of`], and scenarios with its real series in
-//! `e2e/tests/rules/`.
+//! To add one: its file in the catalogue, its name in the API, and scenarios with its real series in `e2e/tests/rules/`.
 
-mod burrow;
-mod consumer_client;
-pub mod custom;
-mod flink;
-mod kafka_exporter;
-mod kafka_lag_exporter;
-mod rabbitmq;
-mod redis_list;
-mod rq;
-mod template;
+mod custom;
+mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{borrow::Cow, collections::BTreeMap};
 
-use template::Values;
+use values::exporter_of;
+pub use values::reported;
 
 use super::{
     Watched,
-    promql::{any_of, equals, quote, series},
+    promql::{equals, quote, series},
 };
 use crate::{
-    api::{Dependency, Kafka, KafkaExporter, monitoring_coreos::Rule},
+    api::{Dependency, monitoring_coreos::Rule},
+    catalog::{
+        Exporter, Parts, Sum, Window,
+        template::{self, Values},
+    },
     series::Series,
 };
 
@@ -55,69 +51,6 @@ const LAG: &str = Series::Lag.name();
 const CONSUMED: &str = Series::Consumed.name();
 /// Series: messages arriving per second.
 const ARRIVALS: &str = Series::Arrivals.name();
-
-/// The window of an exporter's rates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
-    /// The exporter's scrape interval is not known: two minutes, which contain two scrapes at an interval of one minute and
-    /// four at the common interval of 30 s.
-    AsItIs,
-    /// The workers are the exporter, and our PodMonitor scrapes them: four scrapes, at least one minute.
-    Workers,
-}
-
-impl Window {
-    /// Its length in seconds. `workers_interval`: seconds between two scrapes of the workers.
-    fn seconds(self, workers_interval: i32) -> i32 {
-        match self {
-            Self::AsItIs => 120,
-            Self::Workers => workers_interval.saturating_mul(4).max(60),
-        }
-    }
-}
-
-/// How the series of a dependency are computed from the metrics of an exporter. Templates are PromQL in which `@name` stands
-/// for a term or for a value of the object, see [`template`].
-#[derive(Clone, Copy, Debug)]
-pub struct Exporter {
-    /// Named templates, for use in other templates.
-    pub terms: &'static [(&'static str, &'static str)],
-    /// Number of partitions or queues.
-    pub parts: Parts,
-    /// Messages waiting.
-    pub lag: Sum,
-    /// Messages consumed per second; `None` if the exporter does not report them.
-    pub consumed: Option<Sum>,
-    /// Messages arriving per second; `None`: computed as the consumption plus the growth of the lag.
-    pub arrivals: Option<Sum>,
-    /// The window of rates: `@window` in templates.
-    pub window: Window,
-}
-
-/// Number of partitions or queues of a dependency. A sum over fewer elements is incomplete.
-#[derive(Clone, Copy, Debug)]
-pub enum Parts {
-    /// As many as the spec names (`@count`). They are queues, and any number of workers may consume from each.
-    Named,
-    /// The partition count reported by the exporter: this template returns one element for each topic that the spec names.
-    Reported(&'static str),
-    /// This template returns the number, and no sum is computed over the parts.
-    Total(&'static str),
-    /// The exporter does not report it.
-    Unknown,
-}
-
-/// How a sum over the parts is computed.
-#[derive(Clone, Copy, Debug)]
-pub enum Sum {
-    /// This template returns one element for each part. All must be present.
-    Parts(&'static str),
-    /// This selector returns offsets by topic and partition; the sum is their total rate in messages per second. All must be
-    /// present.
-    Offsets(&'static str),
-    /// This template returns the sum, and ensures its completeness itself.
-    Total(&'static str),
-}
 
 /// All recording rules of some dependencies. A rule comes after the rules whose series it reads.
 pub fn rules(watched: &Watched, dependencies: &[&Dependency]) -> Vec<Rule> {
@@ -145,63 +78,21 @@ fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
         ("window", duration(exporter.window.seconds(watched.workers_interval_seconds))),
     ]);
     let source = Source { watched, name: &dependency.name, exporter, values };
-    let parts = match exporter.parts {
+    let exporter = &source.exporter;
+    let parts = match &exporter.parts {
         Parts::Reported(template) => Some(complete(&source.fill(template), &source.fill("@count"))),
-        Parts::Total(template) => Some(source.sum(Sum::Total(template))),
+        Parts::Total(template) => Some(source.total(template)),
         Parts::Named | Parts::Unknown => None,
     };
     [
         (PARTITIONS, parts),
-        (LAG, Some(source.sum(exporter.lag))),
+        (LAG, Some(source.sum(&exporter.lag))),
         (CONSUMED, source.consumed()),
         (ARRIVALS, source.arrivals()),
     ]
     .into_iter()
     .filter_map(|(name, expr)| Some(source.rule(name, expr?)))
     .collect()
-}
-
-/// The exporter of a dependency, and the values of the spec for its templates. `None` for a kind of dependency that this
-/// version of the operator does not know.
-fn exporter_of(dependency: &Dependency) -> Option<(Exporter, Values)> {
-    let kafka = dependency.kafka.as_ref().map(|kafka| (of_kafka(kafka.exporter), kafka_values(kafka)));
-    let rabbitmq = dependency.rabbitmq.as_ref().map(|of| (rabbitmq::exporter(of.endpoint), rabbitmq::values(of)));
-    let rq = dependency.rq.as_ref().map(|of| (rq::EXPORTER, rq::values(of)));
-    let redis_list = dependency.redis_list.as_ref().map(|of| (redis_list::EXPORTER, redis_list::values(of)));
-    let flink = dependency.flink.as_ref().map(|of| (flink::EXPORTER, vec![("job", quote(&of.job))]));
-    let custom = dependency.custom.as_ref().map(|of| (custom::exporter(of), custom::values(of)));
-    [kafka, rabbitmq, rq, redis_list, flink, custom].into_iter().flatten().next()
-}
-
-fn of_kafka(exporter: KafkaExporter) -> Exporter {
-    match exporter {
-        KafkaExporter::KafkaExporter => kafka_exporter::EXPORTER,
-        KafkaExporter::Burrow => burrow::EXPORTER,
-        KafkaExporter::KafkaLagExporter => kafka_lag_exporter::EXPORTER,
-        KafkaExporter::ConsumerClient => consumer_client::EXPORTER,
-    }
-}
-
-fn kafka_values(kafka: &Kafka) -> Values {
-    // The marker of the last transaction stays behind in each partition. A message that waits is followed by its own marker,
-    // so it still counts.
-    let markers = if kafka.transactional { " - 1" } else { "" };
-    vec![
-        ("group", quote(&kafka.consumer_group)),
-        ("topics", any_name(&kafka.topics)),
-        ("count", count(&kafka.topics)),
-        ("markers", markers.into()),
-    ]
-}
-
-/// The string literal of a regular expression for these names.
-fn any_name(names: &[String]) -> String {
-    any_of(names.iter().map(String::as_str))
-}
-
-/// Number of distinct names.
-fn count(names: &[String]) -> String {
-    names.iter().collect::<BTreeSet<_>>().len().to_string()
 }
 
 /// A duration in PromQL, in minutes where possible.
@@ -218,7 +109,7 @@ fn complete(elements: &str, expected: &str) -> String {
 struct Source<'a> {
     watched: &'a Watched<'a>,
     name: &'a str,
-    exporter: Exporter,
+    exporter: Cow<'static, Exporter>,
     values: Values,
 }
 
@@ -233,7 +124,7 @@ impl Source<'_> {
     }
 
     fn fill(&self, template: &str) -> String {
-        template::fill(template, self.exporter.terms, &self.values)
+        template::fill(template, &self.exporter.terms, &self.values)
     }
 
     /// Selector of a recorded series of this dependency.
@@ -242,16 +133,20 @@ impl Source<'_> {
         series(name, &[&object[0], &object[1], &equals("dependency", self.name)])
     }
 
-    fn sum(&self, sum: Sum) -> String {
+    fn sum(&self, sum: &Sum) -> String {
         match sum {
             Sum::Parts(template) => complete(&self.fill(template), &self.expected()),
             Sum::Offsets(selector) => complete(&advance(&self.fill(selector), &self.fill("@window")), &self.expected()),
-            Sum::Total(template) => format!("({}) >= 0", self.fill(template)),
+            Sum::Total(template) => self.total(template),
         }
     }
 
+    fn total(&self, template: &str) -> String {
+        format!("({}) >= 0", self.fill(template))
+    }
+
     fn expected(&self) -> String {
-        match self.exporter.parts {
+        match &self.exporter.parts {
             Parts::Named => self.fill("@count"),
             Parts::Reported(_) | Parts::Total(_) | Parts::Unknown => format!("sum({})", self.recorded(PARTITIONS)),
         }
@@ -259,17 +154,17 @@ impl Source<'_> {
 
     /// A total is absent while the lag is unknown: then the counters of some part may be missing as well.
     fn consumed(&self) -> Option<String> {
-        let sum = self.exporter.consumed?;
+        let sum = self.exporter.consumed.as_ref()?;
         let known = matches!(sum, Sum::Total(_)).then(|| format!(" and sum({})", self.recorded(LAG)));
         Some(self.sum(sum) + &known.unwrap_or_default())
     }
 
     /// Computed from consumption and lag unless the exporter reports arrivals; then absent whenever one of them is.
     fn arrivals(&self) -> Option<String> {
-        if let Some(sum) = self.exporter.arrivals {
+        if let Some(sum) = &self.exporter.arrivals {
             return Some(self.sum(sum));
         }
-        self.exporter.consumed?;
+        self.exporter.consumed.as_ref()?;
         let (consumed, lag, window) = (self.recorded(CONSUMED), self.recorded(LAG), self.fill("@window"));
         Some(format!("clamp_min(sum({consumed}) + sum(deriv({lag}[{window}])), 0)"))
     }

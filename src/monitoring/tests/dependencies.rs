@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{selectors::without_strings, *};
 use crate::{
     api::{Custom, Flink, Kafka, KafkaExporter, RabbitMq, RabbitMqEndpoint, RedisList, Rq},
-    monitoring::promql::quote_regex,
+    monitoring::{dependencies::reported, promql::quote_regex},
 };
 
 /// The names that a spec uses for dependencies.
@@ -255,4 +255,20 @@ fn arrivals_and_consumption_are_recorded_only_if_they_are_reported() {
     assert_eq!(records(&only_lag), ["recommender:lag_messages"]);
     only_lag.custom.as_mut().expect("custom").arrivals = Some("sum(rate(in_total[1m]))".into());
     assert_eq!(records(&only_lag), ["recommender:lag_messages", "recommender:arrivals:rate1m"]);
+}
+
+/// The loader checks templates with an example of each value.
+#[test]
+fn the_values_of_each_kind_of_dependency_are_those_that_its_templates_may_use() {
+    let mut kinds = BTreeMap::new();
+    for dependency in Names::usual().dependencies() {
+        let (kind, name, values) = reported(&dependency).expect("an exporter of the catalogue");
+        assert!(
+            catalog::embedded().exporter(kind, &name).is_some(),
+            "write src/catalog/dependencies/{kind}/{name}.yaml"
+        );
+        kinds.insert(kind, values.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+    }
+    let declared = catalog::KINDS.map(|(kind, values)| (kind, values.iter().map(|(name, _)| *name).collect()));
+    assert_eq!(kinds, BTreeMap::from(declared));
 }

@@ -1,0 +1,257 @@
+use super::*;
+
+/// An embedded file with one change.
+fn changed(path: &str, from: &str, to: &str) -> String {
+    let (_, text) = FILES.iter().find(|(file, _)| *file == path).unwrap_or_else(|| panic!("there is no {path}"));
+    assert!(text.contains(from), "{path} has no {from}");
+    text.replacen(from, to, 1)
+}
+
+/// The line of an embedded file in which a text begins.
+fn line(path: &str, of: &str) -> usize {
+    let (_, text) = FILES.iter().find(|(file, _)| *file == path).expect("an embedded file");
+    text[..text.find(of).expect("a text of the file")].matches('\n').count() + 1
+}
+
+const FAST_API: &str = "profiles/FastApiInstrumentator.yaml";
+const KAFKA: &str = "dependencies/kafka/KafkaExporter.yaml";
+
+#[test]
+fn every_embedded_file_is_accepted() {
+    assert_eq!(FILES.len(), embedded().profiles.len() + embedded().exporters.len());
+}
+
+/// File, what is replaced by what, the text in whose line the problem is, and its reason.
+#[test]
+fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
+    let mut unexpected = Vec::new();
+    for (file, from, to, at, reason) in [
+        (FAST_API, "route: ", "router: ", "route: ", "unknown field `router`"),
+        (FAST_API, "type: counter", "type: conter", "  - {name: http_requests_total", "unknown variant `conter`"),
+        (FAST_API, "unit: seconds", "unit: second", "    unit: seconds", "unknown variant `second`"),
+        (FAST_API, "presence: http", "presence: [http", "presence: ", "expected string scalar"),
+        (
+            FAST_API,
+            "profile: FastApiInstrumentator",
+            "profile: FastAPI",
+            "profile: ",
+            "profile is FastAPI, the file is FastApiInstrumentator.yaml: give both the same name",
+        ),
+        (
+            FAST_API,
+            "requests: [http_requests_total]",
+            "requests: [http_request_total]",
+            "requests: [",
+            "requests: http_request_total is not declared: add it to series, with _bucket, _sum or _count of a histogram left \
+             out; the most similar one is http_requests_total",
+        ),
+        (FAST_API, "requests: [http_requests_total]", "requests: []", "profile: ", "requests is empty"),
+        (
+            FAST_API,
+            "presence: http",
+            "presence: x_http",
+            "presence: ",
+            "presence: x_http_request_duration_highr_seconds_count is not",
+        ),
+        (
+            FAST_API,
+            "{status=~\"5..\"}",
+            "{code=~\"5..\"}",
+            "errors: ",
+            "errors: http_requests_total has no label code: add it to its labels, or remove the matcher",
+        ),
+        (FAST_API, "{status=~\"5..\"}", "{status=~5..}", "errors: ", "errors: expected a string between double quotes"),
+        (
+            FAST_API,
+            "['http_requests_total{",
+            "['sum(http_requests_total){",
+            "errors: ",
+            "errors: expected an operator or the end",
+        ),
+        (
+            FAST_API,
+            "requests: [http_requests_total]",
+            "requests: ['http_requests_total + http_requests_total']",
+            "requests: [",
+            "is not a selector: write a name, and matchers in braces",
+        ),
+        (
+            FAST_API,
+            "requests: [http_requests_total]",
+            "requests: [http_requests_inprogress]",
+            "requests: [",
+            "requests: http_requests_inprogress is not a counter",
+        ),
+        (FAST_API, "route: handler", "route: path", "route: ", "route: http_requests_total has no label path"),
+        (
+            FAST_API,
+            "latency: http_request_duration_highr_seconds",
+            "latency: http_requests_total",
+            "latency: ",
+            "latency: http_requests_total is not a histogram in series",
+        ),
+        (
+            FAST_API,
+            "inFlight: http_requests_inprogress",
+            "inFlight: http_requests_total",
+            "inFlight: ",
+            "inFlight: http_requests_total is not a gauge of requests",
+        ),
+        (
+            FAST_API,
+            "{name: http_requests_total",
+            "{name: 5xx_total",
+            "  - {name: http_requests_total",
+            "5xx_total: is not a name",
+        ),
+        (
+            FAST_API,
+            "[handler, method, status]",
+            "[handler, 2nd]",
+            "  - {name: http_requests_total",
+            "\"2nd\" is not a label",
+        ),
+        (
+            FAST_API,
+            "[handler, method, status]",
+            "[__name__]",
+            "  - {name: http_requests_total",
+            "\"__name__\" is not a label",
+        ),
+        (
+            FAST_API,
+            "[handler, method, status]",
+            "[le]",
+            "  - {name: http_requests_total",
+            "le is a label that the type adds",
+        ),
+        (
+            FAST_API,
+            "{name: http_requests_inprogress",
+            "{name: http_requests_total",
+            "  - {name: http_requests_in",
+            "is declared twice",
+        ),
+        (
+            FAST_API,
+            "unit: seconds",
+            "unit: milliseconds",
+            "  - name: http_request_duration",
+            "its name ends with the unit Seconds, its unit is Milliseconds: correct one of them",
+        ),
+        (
+            FAST_API,
+            "type: histogram",
+            "type: summary",
+            "  - name: http_request_duration",
+            "only a histogram has buckets",
+        ),
+        (FAST_API, "30, 60]", "30, 60, .inf]", "  - name: http_request_duration", "leave out +Inf"),
+        (FAST_API, "30, 60]", "60, 30]", "  - name: http_request_duration", "not in ascending order"),
+        (
+            FAST_API,
+            "    buckets: [0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 7.5, 10, 30, 60]\n",
+            "",
+            "  - name: http_request_duration",
+            "a histogram needs buckets",
+        ),
+        (
+            KAFKA,
+            "exporter: KafkaExporter",
+            "exporter: Kafka",
+            "exporter: ",
+            "exporter is Kafka, the file is KafkaExporter.yaml",
+        ),
+        (KAFKA, "lag: {parts:", "lag: {pieces:", "lag: ", "unknown variant `pieces`"),
+        (
+            KAFKA,
+            "consumed: {offsets: '@committed'}",
+            "consumed: {offsets: '@comitted'}",
+            "consumed: ",
+            "consumed: @comitted is neither a term nor a value of kafka: @group, @topics, @count, @markers, @labels",
+        ),
+        (KAFKA, "@end - @next@markers, 0)", "@end - @next@markers, 0", "lag: ", "lag: expected a comma or ), found"),
+        (
+            KAFKA,
+            "kafka_topic_partitions{topic",
+            "kafka_topic_partition{topic",
+            "parts: ",
+            "parts: kafka_topic_partition is not declared",
+        ),
+        (
+            KAFKA,
+            "max by (topic) (kafka",
+            "max by (queue) (kafka",
+            "parts: ",
+            "parts: no series of the expression has the label queue",
+        ),
+        (
+            KAFKA,
+            "consumed: {offsets: '@committed'}",
+            "consumed: {total: 'sum(rate(@committed[@window]))'}",
+            "consumed: ",
+            "consumed: kafka_consumergroup_current_offset is a gauge, whose rate has no meaning",
+        ),
+        (
+            KAFKA,
+            "consumed: {offsets: '@committed'}",
+            "consumed: {offsets: 'sum(@committed)'}",
+            "consumed: ",
+            "offsets need one selector",
+        ),
+        (
+            KAFKA,
+            "arrivals: {offsets: '@newest'}",
+            "arrivals: {offsets: kafka_topic_partitions}",
+            "arrivals: ",
+            "the labels topic and partition",
+        ),
+        (KAFKA, "terms:\n", "terms:\n  old: '@older'\n  older: 2 * @old\n", "terms:", "terms: @old contains itself"),
+        (KAFKA, "terms:\n", "terms:\n  unused: '@nothing'\n", "terms:", "terms.unused: @nothing is neither a term"),
+        (
+            "dependencies/flink/PrometheusReporter.yaml",
+            "lag: {total:",
+            "lag: {parts:",
+            "lag: ",
+            "lag: how many parts there are is not known, so this would never be complete: use total",
+        ),
+    ] {
+        let text = changed(file, from, to);
+        let (catalog, problems) = load([(file, text.as_str()), (OTHER, &changed(OTHER, "", ""))]);
+        // A term is added in the line after its list begins.
+        let line = line(file, at) + usize::from(at == "terms:");
+        let is_expected = |of: &Problem| of.file == file && of.line == line as u64 && of.reason.contains(reason);
+        // The other file is not affected.
+        if problems.len() != 1 || !is_expected(&problems[0]) || catalog.profiles.len() + catalog.exporters.len() != 1 {
+            unexpected.push(format!("{to}: expected {file}:{line}: {reason}, got {problems:?}"));
+        }
+    }
+    assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
+}
+
+/// A file beside the wrong one.
+const OTHER: &str = "dependencies/redisList/RedisExporter.yaml";
+
+#[test]
+fn a_file_in_no_known_place_is_refused() {
+    let (_, fast_api) = FILES.iter().find(|(file, _)| *file == FAST_API).expect("an embedded file");
+    let problem = |path: &str, text: &str| load([(path, text)]).1.first().map(ToString::to_string).unwrap_or_default();
+    assert_eq!(
+        problem("FastApiInstrumentator.yaml", fast_api),
+        "FastApiInstrumentator.yaml:0: no place for it: use profiles/NAME.yaml or dependencies/KIND/NAME.yaml"
+    );
+    let kafka = changed(KAFKA, "", "");
+    let reason = problem("dependencies/nats/KafkaExporter.yaml", &kafka);
+    assert!(reason.ends_with("nats is no kind of dependency: use kafka, rabbitmq, rq, redisList, flink"), "{reason}");
+}
+
+#[test]
+fn the_limit_of_the_latency_is_the_largest_bucket_in_seconds() {
+    let in_milliseconds =
+        changed(FAST_API, "unit: seconds", "unit: milliseconds").replace("highr_seconds", "highr_milliseconds");
+    let (catalog, problems) = load([(FAST_API, in_milliseconds.as_str())]);
+    assert_eq!(problems, []);
+    let limit =
+        |catalog: &Catalog| catalog.profiles["FastApiInstrumentator"].latency.as_ref().map(|of| of.limit_seconds);
+    assert_eq!((limit(&catalog), limit(embedded())), (Some(0.06), Some(60.0)));
+}

@@ -1,0 +1,81 @@
+//! The values of dependencies that templates of the catalogue use, and which exporter reports each.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use super::custom;
+use crate::{
+    api::{Dependency, Kafka, RabbitMq, RedisList, Rq},
+    catalog::{self, Exporter, template::Values},
+    monitoring::promql::{any_of, quote, quote_regex},
+};
+
+/// Kind and name of an exporter in the catalogue, and the values for its templates.
+pub type Reported = (&'static str, String, Values);
+
+/// The exporter of a dependency, and the values of the spec for its templates. `None` for a kind of dependency that this
+/// version of the operator does not know.
+///
+/// # Panics
+/// If the catalogue has no file for an exporter of the API; a test requires one for each.
+pub(super) fn exporter_of(dependency: &Dependency) -> Option<(Cow<'static, Exporter>, Values)> {
+    if let Some(custom) = &dependency.custom {
+        return Some((Cow::Owned(custom::exporter(custom)), custom::values(custom)));
+    }
+    let (kind, name, values) = reported(dependency)?;
+    let exporter = catalog::embedded().exporter(kind, &name);
+    let exporter = exporter.unwrap_or_else(|| panic!("write src/catalog/dependencies/{kind}/{name}.yaml"));
+    Some((Cow::Borrowed(exporter), values))
+}
+
+/// The exporter in the catalogue that reports a dependency.
+pub fn reported(dependency: &Dependency) -> Option<Reported> {
+    let kafka = dependency.kafka.as_ref().map(|of| ("kafka", format!("{:?}", of.exporter), kafka(of)));
+    let rabbitmq = dependency.rabbitmq.as_ref().map(|of| ("rabbitmq", format!("{:?}", of.endpoint), rabbitmq(of)));
+    let rq = dependency.rq.as_ref().map(|of| ("rq", "RqExporter".into(), rq(of)));
+    let list = dependency.redis_list.as_ref().map(|of| ("redisList", "RedisExporter".into(), redis_list(of)));
+    let job = |name: &str| vec![("job", quote(name))];
+    let flink = dependency.flink.as_ref().map(|of| ("flink", "PrometheusReporter".into(), job(&of.job)));
+    [kafka, rabbitmq, rq, list, flink].into_iter().flatten().next()
+}
+
+fn kafka(kafka: &Kafka) -> Values {
+    // The marker of the last transaction stays behind in each partition. A message that waits is followed by its own marker,
+    // so it still counts.
+    let markers = if kafka.transactional { " - 1" } else { "" };
+    vec![
+        ("group", quote(&kafka.consumer_group)),
+        ("topics", any_name(&kafka.topics)),
+        ("count", count(&kafka.topics)),
+        ("markers", markers.into()),
+    ]
+}
+
+fn rabbitmq(rabbitmq: &RabbitMq) -> Values {
+    vec![("vhost", quote(&rabbitmq.vhost)), ("queues", any_name(&rabbitmq.queues)), ("count", count(&rabbitmq.queues))]
+}
+
+fn rq(rq: &Rq) -> Values {
+    let names: Vec<String> = rq.queues.iter().map(|queue| quote_regex(queue)).collect();
+    let one = format!("({})", names.join("|"));
+    vec![
+        ("queues", any_name(&rq.queues)),
+        ("count", count(&rq.queues)),
+        ("only", quote(&format!("{one}(,{one})*"))),
+        ("some", quote(&format!("(.*,)?{one}(,.*)?"))),
+    ]
+}
+
+fn redis_list(list: &RedisList) -> Values {
+    let database = quote(&format!("db{}", list.database));
+    vec![("db", database), ("keys", any_name(&list.keys)), ("count", count(&list.keys))]
+}
+
+/// The string literal of a regular expression for these names.
+fn any_name(names: &[String]) -> String {
+    any_of(names.iter().map(String::as_str))
+}
+
+/// Number of distinct names.
+fn count(names: &[String]) -> String {
+    names.iter().collect::<BTreeSet<_>>().len().to_string()
+}
