@@ -6,7 +6,7 @@ use serde_saphyr::Spanned;
 use super::{
     load::Refused,
     promql,
-    series::{Declarations, Declared, Type, Unit},
+    series::{Declarations, Declared, TARGET_LABELS, Type, Unit},
 };
 
 /// The metric names of a server that the canonical series are computed from.
@@ -86,6 +86,15 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
     }
     if file.requests.is_empty() {
         return Err(Refused::at(&file.profile, "requests is empty: name at least one counter of requests"));
+    }
+    for of in &file.series {
+        if let Some(label) = of.value.labels.iter().find(|label| TARGET_LABELS.contains(&label.as_str())) {
+            let reason = format!(
+                "{}: the scrape has a label {label} of its own, so that of the server is stored as exported_{label}: write that",
+                of.value.name
+            );
+            return Err(Refused::at(of, reason));
+        }
     }
     let series = Declarations::new(file.series)?;
     series.get(&file.presence.value).map_err(|reason| Refused::at(&file.presence, format!("presence: {reason}")))?;

@@ -121,6 +121,13 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
         (
             FAST_API,
             "[handler, method, status]",
+            "[endpoint]",
+            "  - {name: http_requests_total",
+            "so that of the server is stored as exported_endpoint: write that",
+        ),
+        (
+            FAST_API,
+            "[handler, method, status]",
             "[le]",
             "  - {name: http_requests_total",
             "le is a label that the type adds",

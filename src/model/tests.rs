@@ -211,3 +211,37 @@ fn names_and_ports_of_pods_that_kubernetes_would_refuse_are_refused() {
     ];
     assert_eq!(messages, expected);
 }
+
+#[test]
+fn a_latency_target_that_the_metrics_cannot_show_is_refused() {
+    let refused = |profile: &str, milliseconds: i32| {
+        problems(json!({
+            "serving": serving(json!({"maxReplicas": 3, "latency": {"targetMilliseconds": milliseconds}})),
+            "monitoring": {"metrics": {"profile": profile}},
+        }))
+    };
+    assert_eq!(
+        refused("Triton", 75),
+        [
+            "spec.serving.autoscaling: latency: servers of the profile Triton have no histogram of it: write cpu in its place, or \
+          expose the series of another profile"
+        ]
+    );
+    assert_eq!(
+        refused("OpenTelemetryLegacy", 10_000),
+        ["spec.serving.autoscaling: latency.targetMilliseconds: 10000 is not below the largest bucket of \
+          http_server_duration_milliseconds, 10000 ms, so that a higher latency would not be measured: write less"]
+    );
+    assert_eq!(refused("OpenTelemetryLegacy", 9_999), [""; 0]);
+    assert_eq!(refused("FastApiInstrumentator", 59_999), [""; 0]);
+}
+
+#[test]
+fn servers_without_a_histogram_may_follow_their_cpu() {
+    let autoscaling = json!({"maxReplicas": 3, "cpu": {"targetUtilizationPercent": 70}});
+    let spec = json!({
+        "serving": {"image": "s", "autoscaling": autoscaling, "resources": {"requests": {"cpu": "1"}}},
+        "monitoring": {"metrics": {"profile": "Triton"}},
+    });
+    assert_eq!(problems(spec), [""; 0]);
+}

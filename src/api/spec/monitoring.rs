@@ -200,6 +200,26 @@ pub enum MetricProfile {
     /// prometheus-fastapi-instrumentator for FastAPI: http_requests_total, http_request_duration_highr_seconds and
     /// http_requests_inprogress.
     FastApiInstrumentator,
+    /// starlette_exporter for Starlette and FastAPI: starlette_requests_total and starlette_request_duration_seconds.
+    StarletteExporter,
+    /// starlette-prometheus for Starlette and FastAPI: starlette_requests_processing_time_seconds.
+    StarlettePrometheus,
+    /// OpenTelemetry's stable conventions: http_server_request_duration_seconds.
+    OpenTelemetry,
+    /// OpenTelemetry's conventions before they were stable: http_server_duration_milliseconds.
+    OpenTelemetryLegacy,
+    /// NVIDIA Triton: nv_inference_request_success; without a latency.
+    Triton,
+    /// TorchServe: ts_inference_requests_total; without a latency.
+    TorchServe,
+    /// TensorFlow Serving: :tensorflow:serving:request_count.
+    TensorFlowServing,
+    /// KServe's Python library: request_predict_seconds; without errors.
+    KServe,
+    /// MLServer, requests by REST: rest_server_requests_total.
+    MlServer,
+    /// BentoML: bentoml_service_request_total.
+    BentoMl,
 }
 
 fn default_metrics_path() -> String {

@@ -67,7 +67,7 @@ pub fn selectors(expr: &str) -> Vec<Selector> {
     let mut found = Vec::new();
     while let Some(&c) = rest.peek() {
         match c {
-            'a'..='z' => {
+            'a'..='z' | 'A'..='Z' | ':' => {
                 let name = word(&mut rest);
                 if rest.next_if_eq(&'{').is_some() {
                     found.push(Selector { name, matchers: matchers(&mut rest) });
