@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{
-    load::Refused,
+    load::{Refused, check_name},
     promql,
     series::{Declarations, Declared},
     template,
@@ -153,10 +153,7 @@ pub struct File {
 
 /// The exporter of a file, or why it is refused.
 pub fn check(kind: &str, name: &str, file: File) -> Result<Exporter, Refused> {
-    if file.exporter.value != name {
-        let reason = format!("exporter is {}, the file is {name}.yaml: give both the same name", file.exporter.value);
-        return Err(Refused::at(&file.exporter, reason));
-    }
+    check_name("exporter", &file.exporter, name)?;
     let Some((_, values)) = KINDS.iter().find(|(known, _)| *known == kind) else {
         let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
         return Err(Refused::at(&file.exporter, format!("{kind} is no kind of dependency: use {}", known.join(", "))));
@@ -170,7 +167,9 @@ pub fn check(kind: &str, name: &str, file: File) -> Result<Exporter, Refused> {
     let terms: BTreeMap<String, String> =
         file.terms.iter().map(|(name, text)| (name.clone(), text.value.clone())).collect();
     let checks = Checks { series: &series, terms: &terms, kind, values };
-    file.parts.value.text().map_or(Ok(()), |text| checks.expression("parts", text))?;
+    if let Some(text) = file.parts.value.text() {
+        checks.parse("parts", text)?;
+    }
     let sums = [("lag", Some(&file.lag)), ("consumed", file.consumed.as_ref()), ("arrivals", file.arrivals.as_ref())];
     for (field, sum) in sums.into_iter().filter_map(|(field, sum)| Some((field, sum?))) {
         checks.sum(field, sum, &file.parts.value)?;
@@ -211,10 +210,6 @@ impl Checks<'_> {
         let reason =
             format!("{field}: @{unknown} is neither a term nor a value of {}: {}", self.kind, values.join(", "));
         Err(Refused::at(text, reason))
-    }
-
-    fn expression(&self, field: &str, text: &Text) -> Result<(), Refused> {
-        self.parse(field, text).map(|_| ())
     }
 
     fn parse(&self, field: &str, text: &Text) -> Result<promql::Expression, Refused> {

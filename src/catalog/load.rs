@@ -43,6 +43,15 @@ impl Refused {
     }
 }
 
+/// Fails unless a file states the name that it has. `field`: where it states it.
+pub fn check_name(field: &str, stated: &Spanned<String>, name: &str) -> Result<(), Refused> {
+    if stated.value == name {
+        return Ok(());
+    }
+    let reason = format!("{field} is {}, the file is {name}.yaml: give both the same name", stated.value);
+    Err(Refused::at(stated, reason))
+}
+
 /// Reads a catalogue: path and text of each file. A file that is refused is not part of the result.
 pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Catalog, Vec<Problem>) {
     let (mut catalog, mut problems) = (Catalog::default(), Vec::new());

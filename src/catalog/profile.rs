@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{
-    load::Refused,
+    load::{Refused, check_name},
     promql,
     series::{Declarations, Declared, TARGET_LABELS, Type, Unit},
 };
@@ -80,10 +80,7 @@ pub struct File {
 
 /// The profile of a file, or why it is refused.
 pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
-    if file.profile.value != name {
-        let reason = format!("profile is {}, the file is {name}.yaml: give both the same name", file.profile.value);
-        return Err(Refused::at(&file.profile, reason));
-    }
+    check_name("profile", &file.profile, name)?;
     if file.requests.is_empty() {
         return Err(Refused::at(&file.profile, "requests is empty: name at least one counter of requests"));
     }

@@ -1,7 +1,7 @@
 //! Values in the settings of pods that the API server would refuse only in the pod template of a child, where their rule would
 //! be in the schema a dozen times.
 
-use crate::api::{NodeExpression, NodeOperator, Pod, Toleration, Volume, VolumeMount, WhenUnsatisfiable};
+use crate::api::{NodeExpression, NodeOperator, Pod, PodTerm, Toleration, Volume, VolumeMount, WhenUnsatisfiable};
 
 /// What to write instead of an invalid name of an object.
 const OBJECT_NAME: &str = "write lower case letters, digits, - and .";
@@ -36,14 +36,12 @@ pub fn problems(pod: &Pod) -> Vec<String> {
 
 /// Keys of labels that cannot exist.
 fn keys(pod: &Pod) -> Vec<String> {
-    let affinity = pod.affinity.clone().unwrap_or_default();
-    let terms = affinity.pod.iter().chain(&affinity.anti_pod);
     let keys = [
         ("tolerations", pod.tolerations.iter().filter_map(|of| of.key.as_ref()).cloned().collect::<Vec<_>>()),
         ("affinity.node", expressions(pod).map(|of| of.key.clone()).collect()),
         (
             "affinity",
-            terms.flat_map(|of| [&of.topology_key].into_iter().chain(of.match_labels.keys())).cloned().collect(),
+            terms(pod).flat_map(|of| [&of.topology_key].into_iter().chain(of.match_labels.keys())).cloned().collect(),
         ),
         (
             "topologySpreadConstraints",
@@ -61,6 +59,10 @@ fn expressions(pod: &Pod) -> impl Iterator<Item = &NodeExpression> {
     pod.affinity.iter().flat_map(|of| &of.node).flat_map(|term| &term.match_expressions)
 }
 
+fn terms(pod: &Pod) -> impl Iterator<Item = &PodTerm> {
+    pod.affinity.iter().flat_map(|of| of.pod.iter().chain(&of.anti_pod))
+}
+
 fn affinity(pod: &Pod) -> Vec<String> {
     let of_node = expressions(pod).filter_map(|of| {
         let is_number = |value: &String| value.parse::<i64>().is_ok();
@@ -75,8 +77,7 @@ fn affinity(pod: &Pod) -> Vec<String> {
         };
         Some(format!("affinity.node: {:?} {:?} {why}", of.key, of.operator))
     });
-    let terms = pod.affinity.iter().flat_map(|of| of.pod.iter().chain(&of.anti_pod));
-    let of_pods = terms.flat_map(|term| term.match_labels.values()).filter(|value| !is_label_value(value));
+    let of_pods = terms(pod).flat_map(|term| term.match_labels.values()).filter(|value| !is_label_value(value));
     of_node.chain(of_pods.map(|value| format!("affinity: no label has the value {value:?}: {LABEL_VALUE}"))).collect()
 }
 
@@ -86,13 +87,10 @@ fn toleration(toleration: &Toleration) -> Option<String> {
 }
 
 fn repeated_spread(pod: &Pod) -> Option<String> {
-    let key = |index: usize| {
-        let of = pod.topology_spread_constraints.as_ref()?.get(index)?;
-        Some((&of.topology_key, of.when_unsatisfiable.unwrap_or(WhenUnsatisfiable::ScheduleAnyway)))
-    };
-    let count = pod.topology_spread_constraints.as_ref().map_or(0, Vec::len);
-    let repeated = (0..count).find(|index| (0..*index).any(|before| key(before) == key(*index)))?;
-    let (topology, when) = key(repeated)?;
+    let when = |asked: Option<WhenUnsatisfiable>| asked.unwrap_or(WhenUnsatisfiable::ScheduleAnyway);
+    let spreads = pod.topology_spread_constraints.iter().flatten();
+    let spreads: Vec<_> = spreads.map(|of| (&of.topology_key, when(of.when_unsatisfiable))).collect();
+    let (_, (topology, when)) = spreads.iter().enumerate().find(|(index, of)| spreads[..*index].contains(of))?;
     Some(format!("topologySpreadConstraints: {topology:?} with {when:?} is there twice: remove one"))
 }
 

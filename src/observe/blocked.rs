@@ -25,17 +25,24 @@ const WROTE_MAX: usize = 120;
 /// Why a pod does not start; none while it starts normally.
 pub fn blocked(pod: &Pod, container: Option<&ContainerStatus>, subject: &Subject<'_>) -> Option<Blocked> {
     let created_at = instant(pod.metadata.creation_timestamp.as_ref());
-    let init = pod.status.as_ref().and_then(|status| status.init_container_statuses.as_ref()).into_iter().flatten();
-    let by_init = |container: &ContainerStatus| {
-        let subject = Subject { image: &container.image, ..subject.clone() };
-        waiting(container, &subject).map(|why| format!("init container {}: {why}", container.name))
-    };
     container
         .filter(|_| !super::state::has_lost_readiness(pod, container))
         .and_then(|container| waiting(container, subject))
-        .or_else(|| init.into_iter().find_map(by_init))
+        .or_else(|| by_init(pod, subject, waiting))
         .map(|why| Blocked { why, counts_from: created_at })
         .or_else(|| unscheduled(pod, subject).map(|why| Blocked { why, counts_from: created_at + SCHEDULING }))
+}
+
+/// Why an init container holds up a pod or has failed it: what `why` gives for the first one, after its name.
+fn by_init(
+    pod: &Pod,
+    subject: &Subject<'_>,
+    why: impl Fn(&ContainerStatus, &Subject<'_>) -> Option<String>,
+) -> Option<String> {
+    pod.status.as_ref()?.init_container_statuses.iter().flatten().find_map(|init| {
+        let why = why(init, &Subject { image: &init.image, ..subject.clone() })?;
+        Some(format!("init container {}: {why}", init.name))
+    })
 }
 
 fn waiting(container: &ContainerStatus, subject: &Subject<'_>) -> Option<String> {
@@ -122,11 +129,10 @@ pub fn failed_by_node(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
 
 /// Which init container has failed a pod that is not restarted, and how it ended.
 pub fn failed_by_init(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
-    let status = pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Failed"))?;
-    status.init_container_statuses.iter().flatten().find_map(|init| {
+    pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Failed"))?;
+    by_init(pod, subject, |init, subject| {
         let ended = init.state.as_ref()?.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
-        let subject = Subject { image: &init.image, ..subject.clone() };
-        Some(format!("init container {}: {}", init.name, how_ended(ended, &subject)))
+        Some(how_ended(ended, subject))
     })
 }
 

@@ -194,7 +194,7 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
         let why = pod.or(deployment.and_then(DeploymentState::failure));
         why.map(|why| format!(": {why}")).unwrap_or_default()
     };
-    let under_way = if why.is_empty() { reasons::ROLLING_OUT } else { reasons::ROLLOUT_BLOCKED };
+    let under_way = under_way(&why);
     // A change of the settings rolls out the same version again.
     if serving.rolling_out.is_some() || deployment.is_some_and(DeploymentState::is_rolling) {
         let meanwhile = match &serving.version {
@@ -261,6 +261,11 @@ fn ready(training: &ConditionValue, serving_ready: &ConditionValue, serving: &Se
         None if serving_ready.reason == reasons::NO_VERSION => ConditionValue::no(&training.reason, &training.message),
         None => ConditionValue::no(&serving_ready.reason, &serving_ready.message),
     }
+}
+
+/// The reason while pods are replaced. `why`: why they cannot start; empty if they can.
+const fn under_way(why: &str) -> &'static str {
+    if why.is_empty() { reasons::ROLLING_OUT } else { reasons::ROLLOUT_BLOCKED }
 }
 
 /// Reasons of conditions that last until a person changes something.
@@ -356,8 +361,7 @@ fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
         return Some(ConditionValue::no(reasons::ROLLOUT_STUCK, format!("worker {name} does not get ready{why}")));
     }
     if state.is_rolling() {
-        let reason = if why.is_empty() { reasons::ROLLING_OUT } else { reasons::ROLLOUT_BLOCKED };
-        return Some(ConditionValue::no(reason, format!("worker {name} is being rolled out{why}")));
+        return Some(ConditionValue::no(under_way(&why), format!("worker {name} is being rolled out{why}")));
     }
     let ready = state.ready;
     // The first pods of a worker are being rolled out, not missing.

@@ -133,7 +133,7 @@ impl Bench {
         Ok(Phase { requests: requests.take(), ..phase })
     }
 
-    /// A client that makes the requests that nobody can avoid: the object, its children and Events are created, its status is
+    /// A client that makes the requests that no operator can avoid: the object, its children and Events are created, its status is
     /// written once, and the stand-in does its part. The operator must have converged its objects before.
     pub async fn unavoidable(&self, objects: u32) -> Result<Phase> {
         let (requests, of_stand_in) = (Requests::default(), Requests::default());

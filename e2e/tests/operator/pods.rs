@@ -19,8 +19,8 @@ use crate::{
 /// A setting by which trainers cannot start or fail.
 struct Wrong {
     name: &'static str,
-    /// Merged into `spec.training`.
-    training: fn() -> Value,
+    /// Merged into `spec.training`, from the image of the test double.
+    training: fn(&str) -> Value,
     reason: &'static str,
     /// Parts of the message of the condition TrainingReady: the cause, and the field to change.
     message: &'static [&'static str],
@@ -33,37 +33,37 @@ const FAILED: &str = "TrainingFailed";
 const WRONG: [Wrong; 12] = [
     Wrong {
         name: "node-selector",
-        training: || json!({"pod": {"nodeSelector": {"example.org/gpu": "a100"}}}),
+        training: |_| json!({"pod": {"nodeSelector": {"example.org/gpu": "a100"}}}),
         reason: BLOCKED,
         message: &["nodes do not have the labels that the pod selects", "spec.training.pod.nodeSelector"],
     },
     Wrong {
         name: "cpu",
-        training: || json!({"resources": {"requests": {"cpu": "900"}}}),
+        training: |_| json!({"resources": {"requests": {"cpu": "900"}}}),
         reason: BLOCKED,
         message: &["no node has enough CPU", "spec.training.resources.requests.cpu"],
     },
     Wrong {
         name: "gpu",
-        training: || json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}),
+        training: |_| json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}),
         reason: BLOCKED,
         message: &["no node has the requested GPUs free", "add nodes with GPUs"],
     },
     Wrong {
         name: "priority",
-        training: || json!({"pod": {"priorityClassName": "no-such-class"}}),
+        training: |_| json!({"pod": {"priorityClassName": "no-such-class"}}),
         reason: BLOCKED,
         message: &["the priority class of its pod does not exist", "spec.training.pod.priorityClassName"],
     },
     Wrong {
         name: "account",
-        training: || json!({"pod": {"serviceAccountName": "nobody"}}),
+        training: |_| json!({"pod": {"serviceAccountName": "no-such-account"}}),
         reason: BLOCKED,
         message: &["the ServiceAccount of its pod does not exist", "spec.training.pod.serviceAccountName"],
     },
     Wrong {
         name: "config",
-        training: || {
+        training: |_| {
             json!({"pod": {
                 "volumes": [{"name": "rules", "configMap": {"name": "no-such-rules"}}],
                 "volumeMounts": [{"name": "rules", "mountPath": "/rules"}],
@@ -74,7 +74,7 @@ const WRONG: [Wrong; 12] = [
     },
     Wrong {
         name: "secret",
-        training: || {
+        training: |_| {
             let key = json!({"secretKeyRef": {"name": "no-such-secret", "key": "token"}});
             json!({"env": [{"name": "TOKEN", "valueFrom": key}]})
         },
@@ -83,25 +83,25 @@ const WRONG: [Wrong; 12] = [
     },
     Wrong {
         name: "pull-policy",
-        training: || json!({"image": "registry.invalid/trainer:7", "pod": {"imagePullPolicy": "Never"}}),
+        training: |_| json!({"image": "registry.invalid/trainer:7", "pod": {"imagePullPolicy": "Never"}}),
         reason: BLOCKED,
         message: &["the pull policy is Never and the node does not have it", "spec.training.pod.imagePullPolicy"],
     },
     Wrong {
         name: "init-image",
-        training: || json!({"pod": {"initContainers": [{"name": "fetch", "image": "registry.invalid/fetch:7"}]}}),
+        training: |_| json!({"pod": {"initContainers": [{"name": "fetch", "image": "registry.invalid/fetch:7"}]}}),
         reason: BLOCKED,
         message: &["init container fetch: image registry.invalid/fetch:7 cannot be pulled"],
     },
     Wrong {
         name: "program",
-        training: || json!({"full": {"command": ["no-such-program"]}}),
+        training: |_| json!({"full": {"command": ["no-such-program"]}}),
         reason: FAILED,
         message: &["its command is not in the image", "spec.training.full.command"],
     },
     Wrong {
         name: "memory",
-        training: || {
+        training: |_| {
             let hungry = "head -c 200000000 /dev/zero | tail -c 190000000 > /dev/null";
             let limits = json!({"limits": {"memory": "24Mi"}});
             json!({"full": {"command": ["sh", "-c", format!("set -o pipefail; {hungry}")]}, "resources": limits})
@@ -111,7 +111,7 @@ const WRONG: [Wrong; 12] = [
     },
     Wrong {
         name: "init",
-        training: || json!({"pod": {"initContainers": [{"name": "fetch", "command": ["sh", "-c", "exit 3"]}]}}),
+        training: |image| json!({"pod": {"initContainers": [{"name": "fetch", "image": image, "command": ["sh", "-c", "exit 3"]}]}}),
         reason: FAILED,
         message: &["init container fetch: exit code 3", "--all-containers"],
     },
@@ -120,11 +120,7 @@ const WRONG: [Wrong; 12] = [
 pub async fn each_wrong_setting_of_a_trainers_pod_is_explained_with_the_field_to_change() -> Result<()> {
     let bed = &Bed::new("wrong-pods").await?;
     for wrong in &WRONG {
-        let mut training = (wrong.training)();
-        for container in training["pod"]["initContainers"].as_array_mut().into_iter().flatten() {
-            container["image"] = container.get("image").cloned().unwrap_or_else(|| bed.image().into());
-        }
-        bed.create(wrong.name, json!({"spec": {"training": training}})).await?;
+        bed.create(wrong.name, json!({"spec": {"training": (wrong.training)(bed.image())}})).await?;
     }
     let check = async |wrong: &Wrong| {
         let is_explained =

@@ -26,13 +26,11 @@ def refusing(refusal: Refusal) -> type[HttpToolsProtocol]:
 
         def refuse(self, path: str, headers: dict[bytes, bytes]) -> None:
             answered, body = refusal.refuse("GET", path, headers)
-            close = CLOSE in answered
-            if not close and headers.get(b"connection", b"").lower() == CLOSE[1]:
+            if headers.get(b"connection", b"").lower() == CLOSE[1] and CLOSE not in answered:
                 answered.append(CLOSE)
-                close = True
             lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *answered)]
             self.transport.write(b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n%b" % (b"".join(lines), body))
-            if close:
+            if CLOSE in answered:
                 self.transport.close()
             self.on_response_complete()
 
