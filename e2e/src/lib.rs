@@ -37,6 +37,7 @@ pub mod paths;
 mod pki;
 pub mod process;
 pub mod progress;
+pub mod promtool;
 pub mod tools;
 mod volumes;
 mod wait;

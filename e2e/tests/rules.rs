@@ -2,13 +2,13 @@
 //! expected results on the series that servers expose. Needs no cluster; promtool is built from source on first use.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use e2e::promtool::{LINT, every_alert_fires_and_does_not_fire, promtool};
 use jiff::Timestamp;
 use recommender_operator::{
     api::{
@@ -104,27 +104,15 @@ fn write_rules(path: &Path, groups: &[RuleGroup]) -> Result<()> {
     Ok(())
 }
 
-fn promtool(arguments: &[&str], file: &Path) -> Result<Output> {
-    Command::new(e2e::tools::program("promtool")?).args(arguments).arg(file).output().context("cannot run promtool")
-}
-
-fn expect_success(output: &Output) -> Result<()> {
-    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-    ensure!(output.status.success(), "promtool failed ({}):\n{}", output.status, String::from_utf8_lossy(&text));
-    Ok(())
-}
-
 #[test]
 fn the_rules_of_every_profile_are_valid_and_lint() -> Result<()> {
     let file = directory("lint")?.join("rules.yaml");
     for profile in profiles::all() {
         let groups = rule_groups(&Watched { profile, ..PACKAGES });
         write_rules(&file, &groups)?;
-        let output = promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?;
-        expect_success(&output).with_context(|| format!("the rules of {profile:?}"))?;
+        let stdout = promtool(&LINT, &file).with_context(|| format!("the rules of {profile:?}"))?;
         let found = format!("{} rules found", groups[0].rules.len());
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        ensure!(stdout.contains(&found), "promtool read other than {found} of {profile:?}: {output:?}");
+        ensure!(stdout.contains(&found), "promtool read other than {found} of {profile:?}: {stdout}");
     }
     Ok(())
 }
@@ -148,10 +136,10 @@ fn the_rules_of_all_scaling_signals_are_valid_and_lint() -> Result<()> {
         let front: Front = serde_saphyr::from_str(front)?;
         let file = directory("lint-front")?.join("rules.yaml");
         write_rules(&file, &rule_groups(&Watched { front: Some(&front), ..watched }))?;
-        expect_success(&promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?)?;
+        promtool(&LINT, &file)?;
     }
     write_rules(&file, &rule_groups(&watched))?;
-    expect_success(&promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file)?)
+    promtool(&LINT, &file).map(drop)
 }
 
 /// `render --rules` prints valid rules and a valid scrape configuration.
@@ -173,8 +161,7 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
 
     let rules = directory.join("rules.yaml");
     fs::write(&rules, &text)?;
-    let output = promtool(&["check", "rules", "--lint=none"], &rules)?;
-    expect_success(&output)?;
+    promtool(&["check", "rules", "--lint=none"], &rules)?;
     let written: serde_json::Value = serde_saphyr::from_str(&text)?;
     let groups = written["groups"].as_array().context("groups")?;
     ensure!(
@@ -189,7 +176,7 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     ensure!(scraping.iter().filter(|line| line.starts_with("- job_name:")).count() == 3, "{text}");
     let configuration = directory.join("prometheus.yaml");
     fs::write(&configuration, scraping.join("\n"))?;
-    expect_success(&promtool(&["check", "config"], &configuration)?)
+    promtool(&["check", "config"], &configuration).map(drop)
 }
 
 /// Fields of an object that scales on all supported signals.
@@ -238,7 +225,7 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
     write_rules(&file, &groups)?;
     // Without lint: in one file the alerts of several objects count as duplicates. In a cluster each object has its own
     // file.
-    expect_success(&promtool(&["check", "rules", "--lint=none"], &file)?)
+    promtool(&["check", "rules", "--lint=none"], &file).map(drop)
 }
 
 /// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, and a directory.
@@ -351,7 +338,7 @@ fn run_scenarios(name: &str, watched: &Watched, scenarios: &str) -> Result<()> {
         .replace("@x", &exporter("10.2.0.5"))
         .replace("@y", &exporter("10.2.0.6"));
     fs::write(&file, &expanded)?;
-    expect_success(&promtool(&["test", "rules"], &file)?)
+    promtool(&["test", "rules"], &file).map(drop)
 }
 
 /// The fields of promtool's format that name the tested alerts and series.
@@ -405,14 +392,8 @@ fn every_series_of_a_profile_is_expected(watched: &Watched, scenarios: &Scenario
 /// Fails unless each alert has a scenario in which it fires and one in which it does not. Alerts read only series that every
 /// profile records, so the scenarios of one profile are enough.
 fn every_alert_is_tested_firing_and_not_firing(scenarios: Vec<Scenario>) -> Result<()> {
-    let mut tested: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
-    for test in scenarios.into_iter().flat_map(|scenario| scenario.alert_rule_test) {
-        tested.entry(!test.exp_alerts.is_empty()).or_default().insert(test.alertname);
-    }
-    let all: BTreeSet<String> = ALERTS.iter().map(|alert| alert.name.to_owned()).collect();
-    for (firing, what) in [(true, "fires"), (false, "does not fire")] {
-        let alerts = tested.remove(&firing).unwrap_or_default();
-        ensure!(alerts == all, "each alert needs a scenario in which it {what}; only these have one: {alerts:?}");
-    }
-    Ok(())
+    let tests = scenarios.into_iter().flat_map(|scenario| scenario.alert_rule_test);
+    let tested = tests.map(|test| (test.alertname, !test.exp_alerts.is_empty()));
+    let all = ALERTS.iter().map(|alert| alert.name.to_owned()).collect();
+    every_alert_fires_and_does_not_fire(&all, tested)
 }
