@@ -1,50 +1,15 @@
-//! A parser of the PromQL that the catalogue uses. It refuses what is not PromQL, and lists the series and labels that an
-//! expression uses. Stricter than Prometheus: each selector has a name, and of functions it knows those in [`FUNCTIONS`].
+//! What PromQL of the catalogue uses: its series and labels, taken from the tree of the crate `promql-parser`, which checks the
+//! syntax, the types of operands and arguments, and regular expressions.
+//!
+//! Added to it: each selector has a name, because only declared series may be used, and matchers are those of PromQL; the crate
+//! also accepts `or` between matchers, as VictoriaMetrics does.
 
-/// Functions, with whether their argument is a range.
-const FUNCTIONS: [(&str, bool); 31] = [
-    ("abs", false),
-    ("absent", false),
-    ("ceil", false),
-    ("clamp", false),
-    ("clamp_max", false),
-    ("clamp_min", false),
-    ("floor", false),
-    ("histogram_quantile", false),
-    ("label_join", false),
-    ("label_replace", false),
-    ("round", false),
-    ("scalar", false),
-    ("sort", false),
-    ("time", false),
-    ("timestamp", false),
-    ("vector", false),
-    ("absent_over_time", true),
-    ("avg_over_time", true),
-    ("changes", true),
-    ("count_over_time", true),
-    ("delta", true),
-    ("deriv", true),
-    ("idelta", true),
-    ("increase", true),
-    ("irate", true),
-    ("last_over_time", true),
-    ("max_over_time", true),
-    ("min_over_time", true),
-    ("rate", true),
-    ("resets", true),
-    ("sum_over_time", true),
-];
+use promql_parser::parser::{self, Expr, VectorSelector, value::ValueType};
+
+/// What the crate reports about most mistakes.
+const UNSPECIFIC: &str = "invalid promql query";
 /// Functions of counters.
 const RATES: [&str; 3] = ["increase", "irate", "rate"];
-/// Aggregations without a parameter, then those with one.
-const AGGREGATIONS: [&str; 11] =
-    ["avg", "count", "group", "max", "min", "stddev", "sum", "bottomk", "count_values", "quantile", "topk"];
-/// Operators, longer ones before those that they begin with.
-const OPERATORS: [&str; 16] =
-    ["==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "^", "and", "or", "unless", "atan2"];
-/// Units of durations.
-const DURATIONS: [&str; 7] = ["ms", "s", "m", "h", "d", "w", "y"];
 
 /// What an expression uses.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -85,286 +50,76 @@ fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
     name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }
 
-/// Parses an expression.
+/// The tree of an expression of any type.
 ///
 /// # Errors
-/// The first thing that is not as expected.
+/// What is wrong.
+pub fn tree(text: &str) -> Result<Expr, String> {
+    parser::parse(text).map_err(|why| match why.as_str() {
+        UNSPECIFIC => "an operator, an operand or a label is missing or misplaced".into(),
+        _ => why,
+    })
+}
+
+/// Parses an expression of one value for each series.
+///
+/// # Errors
+/// Why it is not one.
 pub fn parse(text: &str) -> Result<Expression, String> {
-    let mut parser = Parser { rest: text.trim(), found: Expression::default() };
-    let kind = parser.expression()?;
-    if !parser.rest.is_empty() {
-        return Err(parser.expected("an operator or the end"));
+    let tree = tree(text)?;
+    match tree.value_type() {
+        ValueType::Matrix => return Err("a range has no single value: write rate(...[2m]) or alike".into()),
+        ValueType::String => return Err("a string is no value of a series".into()),
+        ValueType::Vector | ValueType::Scalar => {}
     }
-    if kind == Value::Range {
-        return Err("a range has no single value: write rate(...[2m]) or alike".into());
-    }
-    parser.found.is_selector = kind == Value::Selector;
-    Ok(parser.found)
+    let mut found = Expression { is_selector: matches!(tree, Expr::VectorSelector(_)), ..Expression::default() };
+    found.add(&tree, false)?;
+    Ok(found)
 }
 
-/// What a part of an expression is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Value {
-    /// A selector and nothing else.
-    Selector,
-    /// A selector or a subquery with a range.
-    Range,
-    /// A string.
-    Text,
-    /// Any other value.
-    Instant,
-}
-
-struct Parser<'a> {
-    rest: &'a str,
-    found: Expression,
-}
-
-impl<'a> Parser<'a> {
-    fn expected(&self, what: &str) -> String {
-        let found: String = self.rest.chars().take(20).collect();
-        let found = if found.is_empty() { "the end".into() } else { format!("{found:?}") };
-        format!("expected {what}, found {found}")
-    }
-
-    fn skip(&mut self, length: usize) -> &'a str {
-        let (skipped, rest) = self.rest.split_at(length);
-        self.rest = rest.trim_start();
-        skipped
-    }
-
-    fn sign(&mut self, sign: char) -> bool {
-        let is_next = self.rest.starts_with(sign);
-        if is_next {
-            self.skip(1);
+impl Expression {
+    /// Adds what a part uses. `is_rate`: whether it is the argument of a rate.
+    fn add(&mut self, part: &Expr, is_rate: bool) -> Result<(), String> {
+        match part {
+            Expr::VectorSelector(selector) => self.select(selector, is_rate),
+            Expr::MatrixSelector(of) => self.select(&of.vs, is_rate),
+            Expr::Subquery(of) => self.add(&of.expr, is_rate),
+            Expr::Paren(of) => self.add(&of.expr, is_rate),
+            Expr::Unary(of) => self.add(&of.expr, is_rate),
+            Expr::Aggregate(of) => {
+                self.grouped.extend(of.modifier.iter().flat_map(|by| by.labels().labels.iter().cloned()));
+                of.param.iter().chain([&of.expr]).try_for_each(|part| self.add(part, is_rate))
+            }
+            Expr::Binary(of) => {
+                let matched = of.modifier.iter().flat_map(|on| &on.matching).map(|on| on.labels());
+                let copied = of.modifier.iter().filter_map(|on| on.card.labels());
+                self.grouped.extend(matched.chain(copied).flat_map(|of| of.labels.iter().cloned()));
+                [&of.lhs, &of.rhs].into_iter().try_for_each(|part| self.add(part, is_rate))
+            }
+            Expr::Call(of) => {
+                // The second argument of label_replace and label_join.
+                if let (true, Some(Expr::StringLiteral(label))) =
+                    (of.func.name.starts_with("label_"), of.args.args.get(1).map(AsRef::as_ref))
+                {
+                    self.created.push(label.val.clone());
+                }
+                let is_rate = is_rate || RATES.contains(&of.func.name);
+                of.args.args.iter().try_for_each(|part| self.add(part, is_rate))
+            }
+            Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Ok(()),
         }
-        is_next
     }
 
-    fn require(&mut self, sign: char) -> Result<(), String> {
-        if self.sign(sign) { Ok(()) } else { Err(self.expected(&format!("{sign:?}"))) }
-    }
-
-    /// The name at the begin, which may be empty.
-    fn peek(&self) -> &'a str {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || "_:".contains(c);
-        &self.rest[..self.rest.find(|c| !is_part(c)).unwrap_or(self.rest.len())]
-    }
-
-    fn word(&mut self, word: &str) -> bool {
-        let is_next = self.peek() == word;
-        if is_next {
-            self.skip(word.len());
-        }
-        is_next
-    }
-
-    fn operator(&mut self) -> bool {
-        let is_word = |operator: &str| operator.starts_with(|c: char| c.is_ascii_alphabetic());
-        let is_next = |operator: &&str| {
-            if is_word(operator) { self.peek() == *operator } else { self.rest.starts_with(*operator) }
+    fn select(&mut self, selector: &VectorSelector, is_rate: bool) -> Result<(), String> {
+        let Some(name) = selector.name.clone() else {
+            return Err(format!("{selector} has no name: write that of a series before the braces"));
         };
-        let Some(operator) = OPERATORS.iter().find(|operator| is_next(operator)) else { return false };
-        self.skip(operator.len());
-        true
-    }
-
-    /// Operands with operators between them. Their precedence does not matter here.
-    fn expression(&mut self) -> Result<Value, String> {
-        let mut kind = self.operand()?;
-        while self.operator() {
-            self.word("bool");
-            if self.word("on") || self.word("ignoring") {
-                self.labels()?;
-            }
-            if (self.word("group_left") || self.word("group_right")) && self.rest.starts_with('(') {
-                self.labels()?;
-            }
-            let other = self.operand()?;
-            if [kind, other].iter().any(|of| matches!(of, Value::Range | Value::Text)) {
-                return Err("a range or a string cannot be an operand".into());
-            }
-            kind = Value::Instant;
+        if !selector.matchers.or_matchers.is_empty() {
+            return Err(format!("{name}: or between matchers is no PromQL: write two selectors with or between them"));
         }
-        Ok(kind)
-    }
-
-    fn operand(&mut self) -> Result<Value, String> {
-        if self.sign('-') || self.sign('+') {
-            return self.operand().map(|_| Value::Instant);
-        }
-        let mut kind = self.primary()?;
-        loop {
-            if self.sign('[') {
-                self.duration()?;
-                if self.sign(':') && !self.rest.starts_with(']') {
-                    self.duration()?;
-                }
-                self.require(']')?;
-                kind = Value::Range;
-            } else if self.word("offset") {
-                self.sign('-');
-                self.duration()?;
-            } else {
-                return Ok(kind);
-            }
-        }
-    }
-
-    fn primary(&mut self) -> Result<Value, String> {
-        if self.sign('(') {
-            let kind = self.expression()?;
-            self.require(')')?;
-            return Ok(if kind == Value::Range { kind } else { Value::Instant });
-        }
-        if self.rest.starts_with('"') {
-            return self.string().map(|_| Value::Text);
-        }
-        if self.rest.starts_with(|c: char| c.is_ascii_digit()) {
-            return self.number();
-        }
-        let name = self.peek();
-        if AGGREGATIONS.contains(&name) {
-            return self.aggregation();
-        }
-        if let Some((_, of_range)) = FUNCTIONS.iter().find(|(function, _)| *function == name) {
-            return self.call(name, *of_range);
-        }
-        self.selector()
-    }
-
-    fn number(&mut self) -> Result<Value, String> {
-        let length = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(self.rest.len());
-        if self.rest[..length].parse::<f64>().is_err() {
-            return Err(self.expected("a number"));
-        }
-        self.skip(length);
-        Ok(Value::Instant)
-    }
-
-    fn duration(&mut self) -> Result<(), String> {
-        let digits = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
-        let letters =
-            self.rest[digits..].find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len() - digits);
-        if digits == 0 || !DURATIONS.contains(&&self.rest[digits..digits + letters]) {
-            return Err(self.expected("a duration such as 5m"));
-        }
-        self.skip(digits + letters);
+        let labels = selector.matchers.matchers.iter().map(|matcher| matcher.name.clone()).collect();
+        self.selectors.push(Used { name, labels, is_rate });
         Ok(())
-    }
-
-    /// A string, without its quotes.
-    fn string(&mut self) -> Result<&'a str, String> {
-        let mut escaped = false;
-        let end = self.rest.char_indices().skip(1).find(|(_, c)| {
-            let is_end = *c == '"' && !escaped;
-            escaped = *c == '\\' && !escaped;
-            is_end
-        });
-        match end {
-            Some((end, _)) if self.rest.starts_with('"') => Ok(&self.skip(end + 1)[1..end]),
-            _ => Err(self.expected("a string between double quotes")),
-        }
-    }
-
-    /// Labels between parentheses.
-    fn labels(&mut self) -> Result<(), String> {
-        self.require('(')?;
-        while !self.sign(')') {
-            let label = self.peek();
-            if !is_label_name(label) {
-                return Err(self.expected("a label"));
-            }
-            self.skip(label.len());
-            self.found.grouped.push(label.into());
-            if !self.sign(',') && !self.rest.starts_with(')') {
-                return Err(self.expected("a comma or the end of the labels"));
-            }
-        }
-        Ok(())
-    }
-
-    fn aggregation(&mut self) -> Result<Value, String> {
-        self.skip(self.peek().len());
-        let is_grouped = self.word("by") || self.word("without");
-        if is_grouped {
-            self.labels()?;
-        }
-        self.arguments(false)?;
-        if !is_grouped && (self.word("by") || self.word("without")) {
-            self.labels()?;
-        }
-        Ok(Value::Instant)
-    }
-
-    fn call(&mut self, name: &str, of_range: bool) -> Result<Value, String> {
-        self.skip(name.len());
-        let first = self.found.selectors.len();
-        let texts = self.arguments(of_range)?;
-        if RATES.contains(&name) {
-            self.found.selectors[first..].iter_mut().for_each(|selector| selector.is_rate = true);
-        }
-        if name.starts_with("label_") {
-            self.found.created.extend(texts.first().map(|label| (*label).to_owned()));
-        }
-        Ok(Value::Instant)
-    }
-
-    /// Arguments between parentheses; gives those that are strings.
-    fn arguments(&mut self, of_range: bool) -> Result<Vec<&'a str>, String> {
-        self.require('(')?;
-        let (mut texts, mut ranges) = (Vec::new(), 0);
-        while !self.sign(')') {
-            if self.rest.starts_with('"') {
-                texts.push(self.string()?);
-            } else if self.expression()? == Value::Range {
-                ranges += 1;
-            }
-            if !self.sign(',') && !self.rest.starts_with(')') {
-                return Err(self.expected("a comma or )"));
-            }
-        }
-        match (of_range, ranges) {
-            (true, 1) | (false, 0) => Ok(texts),
-            (true, _) => Err("expected a range such as x[2m] as the argument of a function over time".into()),
-            (false, _) => Err("a range needs a function over time around it, such as rate".into()),
-        }
-    }
-
-    fn selector(&mut self) -> Result<Value, String> {
-        let name = self.peek();
-        if !is_metric_name(name) {
-            return Err(self.expected("the name of a series, a function or a number"));
-        }
-        self.skip(name.len());
-        if self.rest.starts_with('(') {
-            return Err(format!("{name} is no known function"));
-        }
-        let mut labels = Vec::new();
-        if self.sign('{') {
-            while !self.sign('}') {
-                labels.push(self.matcher()?);
-                if !self.sign(',') && !self.rest.starts_with('}') {
-                    return Err(self.expected("a comma or }"));
-                }
-            }
-        }
-        self.found.selectors.push(Used { name: name.into(), labels, is_rate: false });
-        Ok(Value::Selector)
-    }
-
-    /// The label of a matcher.
-    fn matcher(&mut self) -> Result<String, String> {
-        let label = self.peek();
-        if !is_label_name(label) {
-            return Err(self.expected("a label"));
-        }
-        self.skip(label.len());
-        let operator = ["=~", "!~", "!=", "="].iter().find(|operator| self.rest.starts_with(**operator));
-        let Some(operator) = operator else { return Err(self.expected("=, !=, =~ or !~")) };
-        self.skip(operator.len());
-        self.string()?;
-        Ok(label.into())
     }
 }
 
@@ -382,47 +137,33 @@ mod tests {
             is_rate,
         };
         assert_eq!(found.selectors, [used("a:b_total", &["x", "y"], true), used("c", &[], false)]);
-        assert_eq!(found.grouped, ["topic", "pod"]);
+        assert_eq!(found.grouped, ["pod", "topic"]);
         assert_eq!(found.created, ["how"]);
         assert!(!found.is_selector && parse(" a{b=\"c\"} ").expect("it is valid").is_selector);
     }
 
     #[test]
-    fn expressions_of_the_catalogue_are_accepted() {
-        for text in [
-            "max_over_time(x[5m:15s]) and x",
-            "x offset 5m - -1",
-            "sum(x) by (a, b,)",
-            "histogram_quantile(0.95, sum by (le) (rate(x_bucket[1h]))) / 1000 >= 0",
-            ":tensorflow:serving:request_count{status=\"OK\",}",
-            "time() - x * on (a) group_left (b) y",
-            "rate((x[2m]))",
-        ] {
-            assert_eq!(parse(text).err(), None, "{text}");
-        }
+    fn labels_that_are_copied_from_one_side_are_listed() {
+        let found =
+            parse("time() - x * on (a) group_left (b) max_over_time(y[5m:15s] offset 1m)").expect("it is valid");
+        assert_eq!(found.grouped, ["a", "b"]);
+        assert_eq!(found.selectors.len(), 2);
     }
 
     #[test]
-    fn what_is_not_promql_is_refused_with_what_was_expected() {
+    fn what_is_not_promql_of_the_catalogue_is_refused_with_the_reason() {
         for (text, reason) in [
-            ("", "expected the name of a series, a function or a number, found the end"),
-            ("sum(x", "expected a comma or ), found the end"),
-            ("x)", "expected an operator or the end, found \")\""),
-            ("x y", "expected an operator or the end, found \"y\""),
-            ("x + ", "expected the name of a series, a function or a number, found the end"),
-            ("rate(x)", "expected a range such as x[2m] as the argument of a function over time"),
-            ("sum(x[2m])", "a range needs a function over time around it, such as rate"),
+            ("", "no expression found in input"),
+            ("sum(x", "unclosed left parenthesis"),
+            ("x y", "an operator, an operand or a label is missing or misplaced"),
+            ("x)", "unexpected right parenthesis ')'"),
+            ("rate(x)", "expected type matrix in call to function 'rate', got vector"),
             ("x[2m]", "a range has no single value: write rate(...[2m]) or alike"),
-            ("x[2m] + 1", "a range or a string cannot be an operand"),
-            ("rate(x[2x])", "expected a duration such as 5m, found \"2x])\""),
-            ("rates(x[2m])", "rates is no known function"),
-            ("x{a=b}", "expected a string between double quotes, found \"b}\""),
-            ("x{a=\"b}", "expected a string between double quotes, found \"\\\"b}\""),
-            ("x{a}", "expected =, !=, =~ or !~, found \"}\""),
-            ("x{__name__=\"y\"}", "expected a label, found \"__name__=\\\"y\\\"}\""),
-            ("{a=\"b\"}", "expected the name of a series, a function or a number, found \"{a=\\\"b\\\"}\""),
-            ("sum by (1) (x)", "expected a label, found \"1) (x)\""),
-            ("x @ 5", "expected an operator or the end, found \"@ 5\""),
+            ("\"x\"", "a string is no value of a series"),
+            ("rates(x[2m])", "unknown function with name 'rates'"),
+            ("x{a=~\"[\"}", "illegal regex for ["),
+            ("{a=\"b\"}", "{a=\"b\"} has no name: write that of a series before the braces"),
+            ("x{a=\"b\" or c=\"d\"}", "x: or between matchers is no PromQL: write two selectors with or between them"),
         ] {
             assert_eq!(parse(text).expect_err(text), reason, "{text}");
         }

@@ -60,13 +60,13 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "errors: ",
             "errors: http_requests_total has no label code: add it to its labels, or remove the matcher",
         ),
-        (FAST_API, "{status=~\"5..\"}", "{status=~5..}", "errors: ", "errors: expected a string between double quotes"),
+        (FAST_API, "{status=~\"5..\"}", "{status=~5..}", "errors: ", "errors: unexpected character inside braces: '5'"),
         (
             FAST_API,
             "['http_requests_total{",
             "['sum(http_requests_total){",
             "errors: ",
-            "errors: expected an operator or the end",
+            "errors: an operator, an operand or a label is missing or misplaced",
         ),
         (
             FAST_API,
@@ -177,7 +177,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "consumed: ",
             "consumed: @comitted is neither a term nor a value of kafka: @group, @topics, @count, @markers, @labels",
         ),
-        (KAFKA, "@end - @next@markers, 0)", "@end - @next@markers, 0", "lag: ", "lag: expected a comma or ), found"),
+        (KAFKA, "@end - @next@markers, 0)", "@end - @next@markers, 0", "lag: ", "lag: unclosed left parenthesis, in "),
         (
             KAFKA,
             "kafka_topic_partitions{topic",

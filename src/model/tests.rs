@@ -187,7 +187,10 @@ fn expressions_that_would_close_the_parentheses_around_them_in_a_rule_are_refuse
     assert_eq!(problems(custom("sum(rate(shop_orders_total[1m])) # per second")), Vec::<String>::new());
     assert_eq!(
         problems(custom("0) or (up")),
-        ["spec.dependencies: \"own\": custom.arrivals: there is a ) that closes nothing"]
+        [
+            "spec.dependencies: \"own\": custom.arrivals: it is not PromQL, unexpected right parenthesis ')': correct it, or, if it is \
+          an extension of the metric source, record it with another rule and write the name of that series"
+        ]
     );
 }
 
