@@ -671,6 +671,27 @@ fn a_bucket_needs_no_secret_and_has_certificates_of_its_own() {
 }
 
 #[test]
+fn init_containers_and_sidecars_reach_the_bucket_as_the_main_container_does() {
+    let model = model("minimal.yaml", |object| {
+        object["spec"]["artifacts"] = json!({"s3": {
+            "uri": "s3://models", "endpoint": "http://s3.data:9000", "region": "eu-north-1", "pathStyle": true,
+            "credentialsSecret": {"name": "s3"}, "ca": {"configMapKeyRef": {"name": "company-ca", "key": "ca.pem"}},
+        }});
+        let containers = json!([
+            {"name": "fetch", "image": "i", "env": [{"name": "AWS_REGION", "value": "us-east-1"}]},
+            {"name": "reload", "image": "i", "restartPolicy": "Always"},
+        ]);
+        object["spec"]["serving"]["pod"] = json!({"initContainers": containers});
+    });
+    let children = children(&model);
+    let pod = &of_kind(&children, Kind::Deployment)["spec"]["template"]["spec"];
+    let [main, fetch, reload] = [&pod["containers"][0], &pod["initContainers"][0], &pod["initContainers"][1]];
+    assert_eq!((&reload["env"], &reload["volumeMounts"]), (&main["env"], &main["volumeMounts"]));
+    assert_eq!(variable(fetch, "AWS_REGION")["value"], "us-east-1", "its own settings take precedence");
+    assert_eq!(fetch["env"].as_array().map(Vec::len), main["env"].as_array().map(Vec::len));
+}
+
+#[test]
 fn versions_in_other_clouds_are_below_their_uri_and_need_nothing_else() {
     for (artifacts, start) in [
         (json!({"gcs": {"uri": "gs://models/packages/"}}), "gs://models/packages/default/minimal/full-"),

@@ -1,14 +1,21 @@
 //! Resources and variables of containers that the API server would refuse only in the pod template of a child.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::InvalidField;
+use super::{
+    InvalidField,
+    pod_values::{is_key, object_name},
+};
 use crate::api::{Divisor, EnvVar, Pod, RecommenderModelSpec, ResourceField, Resources};
 
 /// The number of a trainer among those of its run, which Kubernetes sets.
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
+/// Resources of a container without a domain in their names, beside huge pages.
+const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+/// How the names of resources of huge pages begin. The size of a page follows.
+const HUGE_PAGES: &str = "hugepages-";
 /// Fields of a pod that a variable can have. Labels and annotations need a key in brackets.
 const FIELDS: [&str; 9] = [
     "metadata.name",
@@ -29,8 +36,7 @@ pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
         of_part("spec.workers", &of, worker.resources.as_ref(), &worker.env, &worker.pod)
     });
     let training = &spec.training;
-    let is_distributed = training.job.as_ref().is_some_and(|job| job.completions.is_some());
-    let index = training.env.iter().any(|variable| variable.name == INDEX_VARIABLE) && is_distributed;
+    let index = training.trainers().is_some() && training.env.iter().any(|variable| variable.name == INDEX_VARIABLE);
     let index = index.then(|| InvalidField {
         field: "spec.training",
         message: format!(
@@ -62,24 +68,37 @@ fn of_part(
 }
 
 fn messages(resources: Option<&Resources>, env: &[EnvVar]) -> Vec<String> {
-    let resources = resources.map(extended).unwrap_or_default();
+    let resources = resources.map(self::resources).unwrap_or_default();
     resources.into_iter().chain(env.iter().filter_map(variable)).collect()
 }
 
-/// Devices, such as GPUs, cannot be shared or overcommitted: Kubernetes takes whole numbers, the same in both maps.
-fn extended(resources: &Resources) -> Vec<String> {
-    let (requests, limits) = (&resources.requests, &resources.limits);
+fn resources(resources: &Resources) -> Vec<String> {
+    let names: BTreeSet<&String> = resources.limits.keys().chain(resources.requests.keys()).collect();
+    let alone = names.iter().find(|name| name.starts_with(HUGE_PAGES));
+    let alone = alone.filter(|_| !names.iter().any(|name| ["cpu", "memory"].contains(&name.as_str())));
+    let alone =
+        alone.map(|name| format!("resources: {name}: huge pages need cpu or memory beside them: set one of them"));
+    names.iter().filter_map(|name| resource(resources, name)).chain(alone).collect()
+}
+
+/// Devices, such as GPUs, and huge pages cannot be shared or overcommitted: Kubernetes takes the same amount in both maps, and
+/// whole numbers of devices.
+fn resource(resources: &Resources, name: &str) -> Option<String> {
+    let is_huge = name.starts_with(HUGE_PAGES);
+    if !RESOURCES.contains(&name) && !(is_key(name) && (is_huge || name.contains('/'))) {
+        return Some(format!(
+            "resources: {name:?} is no name: write cpu, memory, ephemeral-storage, hugepages-2Mi, or one with a domain such as \
+             nvidia.com/gpu"
+        ));
+    }
+    let is_device = name.contains('/') && !name.starts_with("kubernetes.io/");
+    let (request, limit) = (resources.requests.get(name), resources.limits.get(name));
     let is_whole = |Quantity(amount): &Quantity| amount.parse::<u64>().is_ok();
-    let is_extended = |name: &&String| name.contains('/') && !name.starts_with("kubernetes.io/");
-    let names = limits.keys().chain(requests.keys().filter(|name| !limits.contains_key(*name)));
-    let wrong = |name: &String| {
-        let of = |amounts: &BTreeMap<String, Quantity>| amounts.get(name).cloned();
-        let all_whole = of(requests).iter().chain(&of(limits)).all(is_whole);
-        let is_same = of(requests).is_none_or(|request| Some(request) == of(limits));
-        (!all_whole || !is_same)
-            .then(|| format!("resources: {name}: write a whole number in limits, and the same or nothing in requests"))
-    };
-    names.filter(is_extended).filter_map(wrong).collect()
+    let is_right =
+        (!is_device || request.into_iter().chain(limit).all(is_whole)) && (request.is_none() || request == limit);
+    let what = if is_device { "a whole number" } else { "the amount" };
+    (!is_right && (is_device || is_huge))
+        .then(|| format!("resources: {name}: write {what} in limits, and the same or nothing in requests"))
 }
 
 fn variable(variable: &EnvVar) -> Option<String> {
@@ -94,6 +113,10 @@ fn variable(variable: &EnvVar) -> Option<String> {
                 FIELDS.join(", ")
             ))
         });
+    }
+    let keys = [("secretKeyRef.name", &source.secret_key_ref), ("configMapKeyRef.name", &source.config_map_key_ref)];
+    if let Some(why) = keys.into_iter().find_map(|(field, key)| object_name(field, &key.as_ref()?.name)) {
+        return Some(of(why));
     }
     let reference = source.resource_field_ref.as_ref()?;
     let is_cpu = matches!(reference.resource, ResourceField::CpuLimit | ResourceField::CpuRequest);

@@ -4,6 +4,7 @@
 //! (schedules, time zones, PromQL). What rendering relies on is validated again, because an object may be older than the
 //! schema.
 
+mod accounts;
 mod containers;
 pub mod names;
 mod pod;
@@ -144,6 +145,7 @@ impl Model {
         let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
         problems.extend(pod::problems(spec));
         problems.extend(containers::problems(spec));
+        problems.extend(accounts::problems(spec));
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
         problems.extend(spec.dependencies.iter().flat_map(promql));

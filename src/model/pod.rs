@@ -4,7 +4,9 @@ use super::{
     InvalidField,
     pod_values::{self, is_label, is_port_name},
 };
-use crate::api::{InitContainer, Pod, Probe, ProbeType, QUEUE_LABEL, RecommenderModelSpec, VolumeMount};
+use crate::api::{
+    InitContainer, Pod, Probe, ProbeType, QUEUE_LABEL, RecommenderModelSpec, Serving, VolumeMount, default_drain,
+};
 
 /// Name of the artifact volume.
 pub const ARTIFACTS_VOLUME: &str = "artifacts";
@@ -20,8 +22,12 @@ pub const TMP_PATH: &str = "/tmp";
 pub const TRAINER_GRACE_SECONDS: i64 = 30;
 /// Where the report of a trainer is read.
 const REPORT_PATH: &str = "/dev/termination-log";
-/// Names of ports that the operator uses.
-const OUR_PORTS: [&str; 2] = ["http", "metrics"];
+/// Name of the port of the requests.
+const HTTP: &str = "http";
+/// Name of the port of the metrics.
+const METRICS: &str = "metrics";
+/// Paths of the operator below which nothing can be mounted, because what is there is read-only or the versions.
+const CLOSED: [&str; 2] = [super::ArtifactStore::MOUNT, CA_PATH];
 
 /// The pods of a part of the spec.
 struct Part<'a> {
@@ -30,8 +36,8 @@ struct Part<'a> {
     field: &'static str,
     /// Name of the worker.
     worker: Option<&'a str>,
-    /// Ports of its main container, the main one first.
-    ports: Vec<i32>,
+    /// Names and numbers of the ports of its main container, the main one first.
+    ports: Vec<(&'a str, i32)>,
     /// Whether servers are probed without being asked to.
     is_serving: bool,
     /// Seconds that a pause before SIGTERM may take; `None`: any, because they are added.
@@ -58,12 +64,14 @@ pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     let mut training = part(&spec.training.pod, "spec.training");
     training.mounted.push(REPORT_PATH);
     training.grace_seconds = Some(TRAINER_GRACE_SECONDS);
-    let further = spec.serving.ports.iter().map(|port| port.port);
-    let ports = std::iter::once(spec.serving.port).chain(spec.serving.metrics_port).chain(further).collect();
+    let serving_ports = std::iter::once((HTTP, spec.serving.port))
+        .chain(spec.serving.metrics_port.map(|port| (METRICS, port)))
+        .chain(spec.serving.ports.iter().map(|port| (port.name.as_str(), port.port)));
+    let ports = serving_ports.collect();
     let serving = Part { ports, is_serving: true, ..part(&spec.serving.pod, "spec.serving") };
     let workers = spec.workers.iter().map(|of| Part {
         worker: Some(&of.name),
-        ports: of.metrics.iter().map(|metrics| metrics.port).collect(),
+        ports: of.metrics.iter().map(|metrics| (METRICS, metrics.port)).collect(),
         grace_seconds: Some(of.termination_grace_seconds),
         ..part(&of.pod, "spec.workers")
     });
@@ -71,7 +79,19 @@ pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
         let messages = part.messages();
         messages.into_iter().map(move |message| part.problem(&message)).collect::<Vec<_>>()
     };
-    [training, serving].into_iter().chain(workers).flat_map(problem).collect()
+    [training, serving].into_iter().chain(workers).flat_map(problem).chain(drain(&spec.serving)).collect()
+}
+
+/// Two pauses of servers before their SIGTERM. What another hook does may take the seconds of `drainSeconds`.
+fn drain(serving: &Serving) -> Option<InvalidField> {
+    let sleep = serving.pod.pre_stop.as_ref()?.sleep_seconds?;
+    let drain = serving.drain_seconds;
+    (drain != default_drain() && drain != sleep).then(|| InvalidField {
+        field: "spec.serving",
+        message: format!(
+            "drainSeconds is {drain} and pod.preStop.sleepSeconds {sleep}, but servers pause once: remove one of them"
+        ),
+    })
 }
 
 impl Part<'_> {
@@ -81,7 +101,7 @@ impl Part<'_> {
     }
 
     fn port(&self) -> Option<i32> {
-        self.ports.first().copied()
+        self.ports.first().map(|(_, number)| *number)
     }
 
     /// Names that Kubernetes would refuse. Their rule would be in the schema a dozen times.
@@ -108,6 +128,7 @@ impl Part<'_> {
         messages.extend(self.pod.volume_mounts.iter().filter_map(|mount| self.mount("", mount)));
         messages.extend(self.mounts_of_ours());
         messages.extend(self.pod.init_containers.iter().flat_map(|container| self.init_container(container)));
+        messages.extend(self.sidecar_ports());
         messages.extend(pod_values::problems(self.pod));
         messages.extend(self.queue());
         messages.extend(self.probes());
@@ -145,34 +166,50 @@ impl Part<'_> {
 
     /// Mounts of the main container over those of the operator.
     fn mounts_of_ours(&self) -> Vec<String> {
-        let path = |mount: &VolumeMount| mount.mount_path.trim_end_matches('/').to_owned();
-        let paths = self.pod.volume_mounts.iter().map(path).filter(|path| self.mounted.contains(&path.as_str()));
-        paths.map(|path| format!("volumeMounts: {path} is the operator's: mount the volume elsewhere")).collect()
+        self.pod.volume_mounts.iter().filter_map(|mount| over_ours(mount, &self.mounted)).collect()
     }
 
     fn init_container(&self, container: &InitContainer) -> Vec<String> {
         let of = format!("initContainers: {:?}: ", container.name);
         let mut messages: Vec<String> =
             container.volume_mounts.iter().filter_map(|mount| self.mount(&of, mount)).collect();
-        if container.volume_mounts.iter().any(|mount| mount.mount_path.trim_end_matches('/') == TMP_PATH) {
-            messages.push(format!("{of}volumeMounts: {TMP_PATH} is the operator's: mount the volume elsewhere"));
-        }
+        let over_ours = container.volume_mounts.iter().filter_map(|mount| over_ours(mount, &[TMP_PATH, CA_PATH]));
+        messages.extend(over_ours.map(|why| format!("{of}{why}")));
         if container.restart_policy.is_none() && !(container.probes.is_empty() && container.ports.is_empty()) {
             messages
                 .push(format!("{of}only sidecars have ports and probes: write restartPolicy: Always, or remove them"));
-        }
-        for port in &container.ports {
-            if OUR_PORTS.contains(&port.name.as_str()) {
-                messages.push(format!("{of}ports: {:?} is a port of the operator: choose another name", port.name));
-            }
-            if self.ports.contains(&port.container_port) {
-                messages.push(format!("{of}ports: {} is the main container's: choose another", port.container_port));
-            }
         }
         let first_port = container.ports.first().map(|port| port.container_port);
         let wrong = container.probes.iter().filter_map(|probe| unusable(probe, first_port, false));
         messages.extend(wrong.map(|why| format!("{of}{why}")));
         messages
+    }
+
+    /// Ports of sidecars whose name or number another port of the pod has.
+    fn sidecar_ports(&self) -> Vec<String> {
+        let of_sidecars = self.pod.init_containers.iter().flat_map(|of| {
+            of.ports.iter().map(move |port| (Some(of.name.as_str()), port.name.as_str(), port.container_port))
+        });
+        let ours = self.ports.iter().map(|(name, number)| (None, *name, *number));
+        let ports: Vec<(Option<&str>, &str, i32)> = ours.chain(of_sidecars).collect();
+        let problem = |(index, (container, name, number)): (usize, &(Option<&str>, &str, i32))| {
+            let container = (*container)?;
+            let before = |is_same: &dyn Fn(&str, i32) -> bool| {
+                let (owner, ..) = ports[..index].iter().find(|(_, name, number)| is_same(name, *number))?;
+                Some(owner.map_or_else(|| "the main container".to_owned(), |name| format!("{name:?}")))
+            };
+            let why = if [HTTP, METRICS].contains(name) {
+                format!("{name:?} is a port of the operator: choose another name")
+            } else if let Some(owner) = before(&|of, _| of == *name) {
+                format!("{name:?} is also a port of {owner}: choose another name")
+            } else if let Some(owner) = before(&|_, of| of == *number) {
+                format!("{number} is also a port of {owner}: choose another")
+            } else {
+                return None;
+            };
+            Some(format!("initContainers: {container:?}: ports: {why}"))
+        };
+        ports.iter().enumerate().filter_map(problem).collect()
     }
 
     fn probes(&self) -> Vec<String> {
@@ -190,6 +227,9 @@ impl Part<'_> {
         if hook.path.is_some() && hook.port.is_none() && self.ports.is_empty() {
             return Some("preStop: the container has no port: set port".into());
         }
+        if hook.port.is_some() && hook.path.is_none() {
+            return Some("preStop: port is that of an HTTP request: remove it, or set path".into());
+        }
         let (sleep, grace) = (hook.sleep_seconds?, self.grace_seconds?);
         (sleep >= grace).then(|| {
             format!(
@@ -200,12 +240,23 @@ impl Part<'_> {
     }
 }
 
+/// Why a volume cannot be mounted in a container with these paths of the operator.
+fn over_ours(mount: &VolumeMount, ours: &[&str]) -> Option<String> {
+    let path = mount.mount_path.trim_end_matches('/');
+    let is_below = |of: &str| CLOSED.contains(&of) && path.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
+    let of = ours.iter().find(|of| path == **of || is_below(of))?;
+    let what = if path == *of { path.to_owned() } else { format!("{path} is below {of}, which") };
+    Some(format!("volumeMounts: {what} is the operator's: mount the volume elsewhere"))
+}
+
 /// Why a probe cannot be made. `port`: that of the container; `has_default`: whether it may only change one of ours.
 fn unusable(probe: &Probe, port: Option<i32>, has_default: bool) -> Option<String> {
     let needs_port = probe.path.is_some() || probe.grpc_service.is_some();
     let is_repeated = probe.success_threshold.is_some_and(|times| times != 1);
     let why = if !probe.has_action() && !has_default {
         "it does nothing: set path, exec, grpcService or port"
+    } else if !probe.exec.is_empty() && probe.port.is_some() {
+        "a command uses no port: remove port or exec"
     } else if needs_port && probe.port.is_none() && port.is_none() {
         "the container has no port: set port"
     } else if is_repeated && probe.type_ != ProbeType::Readiness {

@@ -53,7 +53,17 @@ fn references_to_nothing_and_names_that_are_taken_are_refused() {
             json!({"initContainers": [
                 {"name": "i", "image": "i", "restartPolicy": "Always", "ports": [{"name": "a", "containerPort": 8000}]},
             ]}),
-            "initContainers: \"i\": ports: 8000 is the main container's: choose another",
+            "initContainers: \"i\": ports: 8000 is also a port of the main container: choose another",
+        ),
+        (
+            json!({"volumes": tmp(), "volumeMounts": [{"name": "a", "mountPath": "/artifacts/mine/"}]}),
+            "volumeMounts: /artifacts/mine is below /artifacts, which is the operator's: mount the volume elsewhere",
+        ),
+        (
+            json!({"volumes": tmp(), "initContainers": [
+                {"name": "i", "image": "i", "volumeMounts": [{"name": "a", "mountPath": "/etc/recommender/artifacts-ca"}]},
+            ]}),
+            "initContainers: \"i\": volumeMounts: /etc/recommender/artifacts-ca is the operator's: mount the volume elsewhere",
         ),
         (
             json!({"tolerations": [{"key": "a b", "operator": "Exists"}]}),
@@ -91,8 +101,8 @@ fn values_that_the_api_server_would_refuse_in_a_pod_are_refused() {
             ]}),
             "topologySpreadConstraints: \"z\" with ScheduleAnyway is there twice: remove one".into(),
         ),
-        (json!({"priorityClassName": "Bad Name"}), "priorityClassName: \"Bad Name\" is no name: write lower case letters, digits, - and .".into()),
-        (json!({"runtimeClassName": "N vidia"}), "runtimeClassName: \"N vidia\" is no name: write lower case letters, digits, - and .".into()),
+        (json!({"priorityClassName": "Bad Name"}), "priorityClassName: \"Bad Name\" is no name: write lower case letters, digits, and between them - and single .".into()),
+        (json!({"runtimeClassName": "N vidia"}), "runtimeClassName: \"N vidia\" is no name: write lower case letters, digits, and between them - and single .".into()),
         (
             mounts(json!([{"name": "a", "mountPath": "/m", "subPath": "../x"}])),
             "volumeMounts: the subPath \"../x\" leaves the volume: write a path without / at its beginning and without ..".into(),
@@ -111,7 +121,7 @@ fn values_that_the_api_server_would_refuse_in_a_pod_are_refused() {
         ),
         (
             json!({"volumes": [{"name": "a", "csi": {"driver": "bad driver!"}}]}),
-            "volumes: \"a\": driver: \"bad driver!\" is no name: write lower case letters, digits, - and .".into(),
+            "volumes: \"a\": driver: \"bad driver!\" is no name: write lower case letters, digits, and between them - and single .".into(),
         ),
         (
             json!({"volumes": [{"name": "a", "projected": {"sources": [{"serviceAccountToken": {"path": "../x"}}]}}]}),
@@ -192,6 +202,7 @@ fn what_makes_a_trainer_one_of_a_run_or_queue_is_set_by_kubernetes_and_kueue() {
     };
     let wrong = "spec.training: env: JOB_COMPLETION_INDEX is the number of a trainer, which Kubernetes sets: choose another name";
     assert_eq!(training(json!({"completions": 2})), [wrong]);
+    assert_eq!(training(json!({"completions": 1})), [""; 0], "one trainer has no number");
     assert_eq!(training(json!({})), [""; 0]);
     let pod = json!({"labels": {"kueue.x-k8s.io/queue-name": "gpus"}});
     let queue = "spec.training: pod.labels: kueue.x-k8s.io/queue-name needs a suspended Job: write the queue in training.job.queueName";
@@ -245,4 +256,156 @@ fn a_pause_leaves_time_to_end() {
         ]
     );
     assert_eq!(of_servers(json!({"preStop": {"sleepSeconds": 600}})), [""; 0], "it is added to the grace of servers");
+}
+
+/// A sidecar with a port.
+fn sidecar(container: &str, port: &str, number: i32) -> Value {
+    let ports = json!([{"name": port, "containerPort": number}]);
+    json!({"name": container, "image": "i", "restartPolicy": "Always", "ports": ports})
+}
+
+#[test]
+fn ports_of_a_pod_have_names_and_numbers_of_their_own() {
+    let of = |sidecars: Value| {
+        let ports = json!([{"name": "grpc", "port": 9000}]);
+        problems(json!({"serving": {"image": "s", "ports": ports, "pod": {"initContainers": sidecars}}}))
+    };
+    let is_also = |what: &str, of: &str, remedy: &str| {
+        [format!(
+            "spec.serving: pod.initContainers: \"b\": ports: {what} is also a port of {of}: choose another{remedy}"
+        )]
+    };
+    assert_eq!(of(json!([sidecar("b", "grpc", 1)])), is_also("\"grpc\"", "the main container", " name"));
+    assert_eq!(of(json!([sidecar("b", "b", 9000)])), is_also("9000", "the main container", ""));
+    assert_eq!(of(json!([sidecar("a", "a", 1), sidecar("b", "a", 2)])), is_also("\"a\"", "\"a\"", " name"));
+    assert_eq!(of(json!([sidecar("a", "a", 1), sidecar("b", "b", 1)])), is_also("1", "\"a\"", ""));
+    assert_eq!(of(json!([sidecar("a", "a", 1), sidecar("b", "b", 2)])), [""; 0]);
+}
+
+#[test]
+fn settings_that_would_be_ignored_are_refused() {
+    for (pod, message) in [
+        (
+            json!({"probes": [{"type": "Readiness", "exec": ["ready"], "port": 9000}]}),
+            "probes: Readiness: a command uses no port: remove port or exec",
+        ),
+        (
+            json!({"preStop": {"exec": ["drain"], "port": 9000}}),
+            "preStop: port is that of an HTTP request: remove it, or set path",
+        ),
+        (
+            json!({"preStop": {"sleepSeconds": 5, "port": 9000}}),
+            "preStop: port is that of an HTTP request: remove it, or set path",
+        ),
+    ] {
+        assert_eq!(of_servers(pod), [format!("spec.serving: pod.{message}")]);
+    }
+    let drain = |seconds: i64, hook: Value| {
+        problems(json!({"serving": {"image": "s", "drainSeconds": seconds, "pod": {"preStop": hook}}}))
+    };
+    assert_eq!(
+        drain(30, json!({"sleepSeconds": 45})),
+        [
+            "spec.serving: drainSeconds is 30 and pod.preStop.sleepSeconds 45, but servers pause once: remove one of them"
+        ]
+    );
+    assert_eq!(drain(5, json!({"sleepSeconds": 45})), [""; 0], "the default");
+    assert_eq!(drain(30, json!({"exec": ["drain"]})), [""; 0], "which may take so long");
+}
+
+#[test]
+fn paths_of_the_runtime_and_relative_ones_are_refused() {
+    let mount = |path: &str| {
+        of_servers(
+            json!({"volumes": [{"name": "a", "emptyDir": {}}], "volumeMounts": [{"name": "a", "mountPath": path}]}),
+        )
+    };
+    for (path, why) in [
+        ("/dev/", "would hide the devices of the container: mount the volume below it, as in /dev/shm, or elsewhere"),
+        ("/proc/self", "is where the kernel shows processes: mount the volume elsewhere"),
+        ("/sys", "is where the kernel shows devices: mount the volume elsewhere"),
+    ] {
+        assert_eq!(mount(path), [format!("spec.serving: pod.volumeMounts: {path:?} {why}")]);
+    }
+    for path in ["/dev/shm", "/devices", "/system", "/artifacts2", "/tmp/cache"] {
+        assert_eq!(mount(path), [""; 0], "{path}");
+    }
+    let relative = "workingDir: \"app\" is no absolute path: write one that starts with /";
+    assert_eq!(of_servers(json!({"workingDir": "app"})), [format!("spec.serving: pod.{relative}")]);
+    let init = json!([{"name": "i", "image": "i", "workingDir": "app"}]);
+    assert_eq!(
+        of_servers(json!({"initContainers": init})),
+        [format!("spec.serving: pod.initContainers: \"i\": {relative}")]
+    );
+}
+
+#[test]
+fn names_of_secrets_config_maps_and_claims_are_names() {
+    let volume = |source: Value| {
+        let mut volume = json!({"name": "a"});
+        volume.as_object_mut().expect("a map").extend(source.as_object().expect("a source").clone());
+        json!({"volumes": [volume]})
+    };
+    let init = json!([{"name": "i", "image": "i", "envFrom": [{"secretRef": {"name": "my_secret"}}]}]);
+    for (pod, field) in [
+        (volume(json!({"configMap": {"name": "my_secret"}})), "volumes: \"a\": configMap.name"),
+        (volume(json!({"secret": {"secretName": "my_secret"}})), "volumes: \"a\": secret.secretName"),
+        (volume(json!({"persistentVolumeClaim": {"claimName": "my_secret"}})), "volumes: \"a\": claimName"),
+        (volume(json!({"projected": {"sources": [{"secret": {"name": "my_secret"}}]}})), "volumes: \"a\": secret.name"),
+        (
+            volume(json!({"projected": {"sources": [{"configMap": {"name": "my_secret"}}]}})),
+            "volumes: \"a\": configMap.name",
+        ),
+        (json!({"envFrom": [{"configMapRef": {"name": "my_secret"}}]}), "envFrom: configMapRef.name"),
+        (json!({"initContainers": init}), "initContainers: \"i\": envFrom: secretRef.name"),
+    ] {
+        let remedy = "is no name: write lower case letters, digits, and between them - and single .";
+        assert_eq!(of_servers(pod), [format!("spec.serving: pod.{field}: \"my_secret\" {remedy}")]);
+    }
+    let env = json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a..b", "key": "k"}}}]);
+    let [problem] = &problems(json!({"serving": {"image": "s", "env": env}}))[..] else { panic!("one problem") };
+    assert!(problem.starts_with("spec.serving: env: \"A\": secretKeyRef.name: \"a..b\" is no name"), "{problem}");
+    assert_eq!(of_servers(volume(json!({"secret": {"secretName": "shop.example.org"}}))), [""; 0]);
+}
+
+#[test]
+fn resources_have_names_and_huge_pages_are_the_same_and_not_alone() {
+    let of = |resources: Value| problems(json!({"serving": {"image": "s", "resources": resources}}));
+    let no_name =
+        "is no name: write cpu, memory, ephemeral-storage, hugepages-2Mi, or one with a domain such as nvidia.com/gpu";
+    for name in ["nvidia.com/g pu", "nvidia.com /gpu", "hugepages-2 Mi"] {
+        let limits = json!({name: 1, "cpu": 1});
+        assert_eq!(of(json!({"limits": limits})), [format!("spec.serving: resources: {name:?} {no_name}")]);
+    }
+    assert_eq!(
+        of(json!({"limits": {"hugepages-2Mi": "64Mi"}})),
+        ["spec.serving: resources: hugepages-2Mi: huge pages need cpu or memory beside them: set one of them"]
+    );
+    assert_eq!(
+        of(json!({"requests": {"hugepages-2Mi": "64Mi", "memory": "1Gi"}, "limits": {"hugepages-2Mi": "128Mi"}})),
+        ["spec.serving: resources: hugepages-2Mi: write the amount in limits, and the same or nothing in requests"]
+    );
+    assert_eq!(of(json!({"limits": {"hugepages-2Mi": "64Mi", "memory": "1Gi", "ephemeral-storage": "1Gi"}})), [""; 0]);
+}
+
+#[test]
+fn secrets_for_images_are_named_once_and_annotations_are_for_an_account_that_pods_have() {
+    let secrets = |names: [&str; 2]| problems(json!({"imagePullSecrets": names.map(|name| json!({"name": name}))}));
+    assert_eq!(secrets(["a", "a"]), ["spec.imagePullSecrets: \"a\" is there twice: remove one"]);
+    assert_eq!(secrets(["a", "b"]), [""; 0]);
+    let annotated = |of_training: Value| {
+        let own = json!({"serviceAccountName": "own"});
+        problems(json!({
+            "serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn"},
+            "training": {"image": "t", "full": {}, "pod": of_training},
+            "serving": {"image": "s", "pod": own.clone()},
+            "workers": [{"name": "w", "pod": own}],
+        }))
+    };
+    assert_eq!(annotated(json!({})), [""; 0], "the trainer has the account");
+    let [problem] = &annotated(json!({"serviceAccountName": "own"}))[..] else { panic!("one problem") };
+    assert!(
+        problem.starts_with("spec.serviceAccountAnnotations: they are for a ServiceAccount that no pod has"),
+        "{problem}"
+    );
 }

@@ -1,24 +1,41 @@
 //! Values in the settings of pods that the API server would refuse only in the pod template of a child, where their rule would
 //! be in the schema a dozen times.
 
-use crate::api::{NodeExpression, NodeOperator, Pod, PodTerm, Toleration, Volume, VolumeMount, WhenUnsatisfiable};
+use crate::api::{
+    EnvFrom, NodeExpression, NodeOperator, Pod, PodTerm, Toleration, Volume, VolumeMount, WhenUnsatisfiable,
+};
 
 /// What to write instead of an invalid name of an object.
-const OBJECT_NAME: &str = "write lower case letters, digits, - and .";
+const OBJECT_NAME: &str = "write lower case letters, digits, and between them - and single .";
 /// What to write instead of an invalid value of a label.
 const LABEL_VALUE: &str = "write letters, digits, -, _ and .";
 /// What to write instead of an invalid path below a volume.
 const BELOW: &str = "write a path without / at its beginning and without ..";
+/// Directories that the container runtime fills, whether nothing can be mounted below them either, and why.
+const OF_THE_RUNTIME: [(&str, bool, &str); 3] = [
+    ("/dev", false, "would hide the devices of the container: mount the volume below it, as in /dev/shm, or elsewhere"),
+    ("/proc", true, "is where the kernel shows processes: mount the volume elsewhere"),
+    ("/sys", true, "is where the kernel shows devices: mount the volume elsewhere"),
+];
 
 /// The problems of the values of a pod, each with its field.
 pub fn problems(pod: &Pod) -> Vec<String> {
     let mut problems: Vec<String> = keys(pod).into_iter().chain(affinity(pod)).collect();
     problems.extend(pod.tolerations.iter().filter_map(toleration));
     problems.extend(repeated_spread(pod));
-    let classes = [("priorityClassName", &pod.priority_class_name), ("runtimeClassName", &pod.runtime_class_name)];
-    problems.extend(classes.into_iter().filter_map(|(field, name)| object_name(field, name.as_deref()?)));
+    let names = [
+        ("priorityClassName", &pod.priority_class_name),
+        ("runtimeClassName", &pod.runtime_class_name),
+        ("serviceAccountName", &pod.service_account_name),
+    ];
+    problems.extend(names.into_iter().filter_map(|(field, name)| object_name(field, name.as_deref()?)));
     problems.extend(pod.volumes.iter().filter_map(volume));
     let init = pod.init_containers.iter();
+    problems.extend(of_container("", &pod.env_from, pod.working_dir.as_deref()));
+    problems.extend(init.clone().flat_map(|of| {
+        let container = format!("initContainers: {:?}: ", of.name);
+        of_container(&container, &of.env_from, of.working_dir.as_deref())
+    }));
     let mounts = init.clone().map(|of| (format!("initContainers: {:?}: ", of.name), &of.volume_mounts));
     let mounts: Vec<_> = [(String::new(), &pod.volume_mounts)].into_iter().chain(mounts).collect();
     problems.extend(mounts.into_iter().flat_map(|(of, mounts)| self::mounts(&of, mounts)));
@@ -96,16 +113,38 @@ fn repeated_spread(pod: &Pod) -> Option<String> {
 
 fn volume(volume: &Volume) -> Option<String> {
     let of = |why: String| format!("volumes: {:?}: {why}", volume.name);
-    let claims = volume.ephemeral.as_ref().and_then(|of| of.storage_class_name.as_deref());
-    let sources = volume.projected.iter().flat_map(|projected| &projected.sources);
-    let mut paths = sources.filter_map(|source| Some(&source.service_account_token.as_ref()?.path));
-    volume
-        .csi
-        .as_ref()
-        .and_then(|csi| object_name("driver", &csi.driver))
-        .or_else(|| object_name("storageClassName", claims?))
+    let csi = volume.csi.as_ref();
+    let names = [
+        ("configMap.name", volume.config_map.as_ref().map(|of| &of.name)),
+        ("secret.secretName", volume.secret.as_ref().map(|of| &of.secret_name)),
+        ("claimName", volume.persistent_volume_claim.as_ref().map(|of| &of.claim_name)),
+        ("storageClassName", volume.ephemeral.as_ref().and_then(|of| of.storage_class_name.as_ref())),
+        ("driver", csi.map(|of| &of.driver)),
+        ("nodePublishSecretRef.name", csi.and_then(|of| of.node_publish_secret_ref.as_ref()).map(|of| &of.name)),
+    ];
+    let sources = || volume.projected.iter().flat_map(|projected| &projected.sources);
+    let of_sources = sources().flat_map(|source| {
+        let references = [("configMap.name", &source.config_map), ("secret.name", &source.secret)];
+        references.map(|(field, reference)| (field, reference.as_ref().map(|of| &of.name)))
+    });
+    let mut paths = sources().filter_map(|source| Some(&source.service_account_token.as_ref()?.path));
+    let mut wrong_names = names.into_iter().chain(of_sources).filter_map(|(field, name)| object_name(field, name?));
+    wrong_names
+        .next()
         .or_else(|| paths.find(|path| !is_below(path)).map(|path| format!("path: {path:?} leaves the volume: {BELOW}")))
         .map(of)
+}
+
+/// `of`: the container, if it is not the main one.
+fn of_container(of: &str, env_from: &[EnvFrom], working_dir: Option<&str>) -> Vec<String> {
+    let references = env_from.iter().flat_map(|source| {
+        [("envFrom: configMapRef.name", &source.config_map_ref), ("envFrom: secretRef.name", &source.secret_ref)]
+    });
+    let names = references.filter_map(|(field, reference)| object_name(field, &reference.as_ref()?.name));
+    let relative = working_dir.filter(|path| !path.starts_with('/'));
+    let relative =
+        relative.map(|path| format!("workingDir: {path:?} is no absolute path: write one that starts with /"));
+    names.chain(relative).map(|why| format!("{of}{why}")).collect()
 }
 
 /// `of`: the container, if it is not the main one.
@@ -125,16 +164,25 @@ fn mounts(of: &str, mounts: &[VolumeMount]) -> Vec<String> {
         } else if is_repeated(index) {
             "is mounted twice: mount one of them elsewhere"
         } else {
-            return None;
+            let (.., why) = OF_THE_RUNTIME.iter().find(|(of, with_below, _)| {
+                let below = mount.mount_path.strip_prefix(of);
+                below.is_some_and(|rest| rest.trim_end_matches('/').is_empty() || *with_below && rest.starts_with('/'))
+            })?;
+            why
         };
         Some(format!("{of}volumeMounts: {:?} {why}", mount.mount_path))
     };
     mounts.iter().enumerate().filter_map(problem).collect()
 }
 
-fn object_name(field: &str, name: &str) -> Option<String> {
-    let is_name = !name.is_empty() && name.split('.').all(is_label);
-    (!is_name).then(|| format!("{field}: {name:?} is no name: {OBJECT_NAME}"))
+/// Why an object or class cannot have this name.
+pub fn object_name(field: &str, name: &str) -> Option<String> {
+    (!is_subdomain(name)).then(|| format!("{field}: {name:?} is no name: {OBJECT_NAME}"))
+}
+
+/// Whether a name is a DNS subdomain: labels with dots between them.
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// Whether a name is a DNS label.
@@ -150,10 +198,10 @@ pub fn is_port_name(name: &str) -> bool {
     is_label(name) && name.len() <= 15 && name.contains(|c: char| c.is_ascii_lowercase()) && !name.contains("--")
 }
 
-/// Whether a label of a node or pod can have this key.
-fn is_key(key: &str) -> bool {
+/// Whether a label of a node or pod can have this key, or a resource of devices this name.
+pub fn is_key(key: &str) -> bool {
     match key.split_once('/') {
-        Some((domain, name)) => is_qualified(domain, 253) && is_qualified(name, 63),
+        Some((domain, name)) => is_subdomain(domain) && is_qualified(name, 63),
         None => is_qualified(key, 63),
     }
 }

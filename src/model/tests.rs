@@ -210,7 +210,7 @@ fn names_and_ports_of_pods_that_kubernetes_would_refuse_are_refused() {
     let messages: Vec<_> = refused.into_iter().map(|field| field.message).collect();
     let expected = [
         "pod.volumes: \"Shm_1\" is no name: write lower case letters, digits and -",
-        "pod.initContainers: \"proxy\": ports: 9090 is the main container's: choose another",
+        "pod.initContainers: \"proxy\": ports: 9090 is also a port of the main container: choose another",
     ];
     assert_eq!(messages, expected);
 }

@@ -46,11 +46,6 @@ pub fn render(model: &Model, run: &NewRun) -> Child {
     Child::new(Kind::Job, Job { metadata: meta, spec: Some(spec), status: None })
 }
 
-/// Whether several trainers work on a run.
-pub fn is_distributed(model: &Model) -> bool {
-    settings(model).completions.is_some_and(|completions| completions > 1)
-}
-
 fn settings(model: &Model) -> TrainingJob {
     model.training.job.clone().unwrap_or_default()
 }
@@ -88,7 +83,7 @@ fn spec(model: &Model, version: &str, kind: TrainingKind) -> JobSpec {
     let full = &model.training.full;
     let mut labels = child::labels(&model.identity, COMPONENT);
     labels.insert(VERSION_LABEL.into(), version.into());
-    let trainers = settings(model).completions.filter(|_| is_distributed(model));
+    let trainers = model.training.trainers();
     let spread = Spread::Runs(child::selector(&model.identity, COMPONENT));
     let mut template = pod::template(model, &main(model, version, kind), labels, &spread);
     let pod = template.spec.get_or_insert_default();
@@ -117,7 +112,7 @@ fn main<'a>(model: &'a Model, version: &str, kind: TrainingKind) -> Main<'a> {
         ("RECOMMENDER_KIND", kind.as_str().to_owned()),
         ("RECOMMENDER_OUTPUT_URI", format!("{}/{version}", model.artifacts.base_uri(identity))),
     ];
-    if let Some(trainers) = settings(model).completions.filter(|_| is_distributed(model)) {
+    if let Some(trainers) = training.trainers() {
         let (job, service) = (names::job(&identity.base, version), names::trainers(&identity.base));
         contract.push(("RECOMMENDER_COMPLETIONS", trainers.to_string()));
         // The host name of a pod of an indexed Job is the Job's name and its index.

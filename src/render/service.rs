@@ -30,7 +30,7 @@ pub fn of_trainers(model: &Model) -> Option<Child> {
         ..ServiceSpec::default()
     };
     let metadata = child::meta(identity, names::trainers(&identity.base), job::COMPONENT);
-    job::is_distributed(model).then(|| Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None }))
+    model.training.trainers().map(|_| Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None }))
 }
 
 pub fn render(model: &Model) -> Child {

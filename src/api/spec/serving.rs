@@ -245,7 +245,8 @@ impl Default for Probes {
     }
 }
 
-fn default_drain() -> i64 {
+/// Seconds between the removal of a server from the Service and its SIGTERM.
+pub fn default_drain() -> i64 {
     5
 }
 fn default_grace() -> i64 {

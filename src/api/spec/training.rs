@@ -58,6 +58,13 @@ pub struct Training {
     pub job: Option<TrainingJob>,
 }
 
+impl Training {
+    /// Number of trainers of a run that several work on, as the pods of an indexed Job; `None` with one trainer.
+    pub fn trainers(&self) -> Option<i32> {
+        self.job.as_ref()?.completions.filter(|completions| *completions > 1)
+    }
+}
+
 /// Settings of the Jobs. A pod that is evicted, preempted or drained is no failed attempt. It is replaced once it has ended.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(validation = Rule::new(rules::PARALLELISM)

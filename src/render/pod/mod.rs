@@ -107,9 +107,7 @@ impl Main<'_> {
     }
 
     /// A container before or beside the main one.
-    fn init_container(&self, asked: &InitContainer) -> Container {
-        let mut env: Vec<PodEnvVar> = self.contract.iter().map(|(name, value)| plain(name, value.clone())).collect();
-        env.extend(asked.env.iter().map(variable));
+    fn init_container(&self, model: &Model, asked: &InitContainer) -> Container {
         let ports: Vec<_> = asked.ports.iter().map(|of| port(&of.name, of.container_port)).collect();
         let first_port = asked.ports.first().map(|port| port.container_port);
         let probe = |of| probes::probe(asked.probes.iter().find(|probe| probe.type_ == of), None, first_port);
@@ -122,10 +120,10 @@ impl Main<'_> {
             args: non_empty(&asked.args),
             working_dir: asked.working_dir.clone(),
             ports: (!ports.is_empty()).then_some(ports),
-            env: Some(env),
+            env: Some(env(model, &self.contract, &asked.env)),
             env_from: same_list(&asked.env_from),
             resources: resources(asked.resources.as_ref()),
-            volume_mounts: Some(volumes::mounts_beside(self.access, &asked.volume_mounts)),
+            volume_mounts: Some(volumes::mounts_beside(model, self.access, &asked.volume_mounts)),
             security_context: Some(security::of_container(self.pod)),
             startup_probe: probe(ProbeType::Startup),
             readiness_probe: probe(ProbeType::Readiness),
@@ -164,7 +162,7 @@ pub fn describe(metadata: &mut ObjectMeta, pod: &Pod) {
 
 fn spec(model: &Model, main: &Main<'_>) -> PodSpec {
     let pod = main.pod;
-    let init_containers: Vec<_> = pod.init_containers.iter().map(|asked| main.init_container(asked)).collect();
+    let init_containers: Vec<_> = pod.init_containers.iter().map(|asked| main.init_container(model, asked)).collect();
     let secrets = model.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
     PodSpec {
         init_containers: (!init_containers.is_empty()).then_some(init_containers),

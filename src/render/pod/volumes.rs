@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 use super::{Access, same, storage};
 use crate::{
     api::{self, EphemeralVolume, Pod},
-    model::{ARTIFACTS_VOLUME, Model, TMP_PATH, TMP_VOLUME},
+    model::{ARTIFACTS_VOLUME, CA_VOLUME, Model, TMP_PATH, TMP_VOLUME},
 };
 
 /// The volumes of a pod: /tmp, the artifacts, and the user's.
@@ -52,9 +52,10 @@ pub fn mounts(model: &Model, access: Access, asked: &[api::VolumeMount]) -> Vec<
     mounts
 }
 
-/// The mounts of an init container: /tmp and what it asks for.
-pub fn mounts_beside(access: Access, asked: &[api::VolumeMount]) -> Vec<VolumeMount> {
-    std::iter::once(tmp()).chain(asked.iter().map(|asked| mount(access, asked))).collect()
+/// The mounts of an init container: /tmp, the certificates of the bucket's endpoint, and what it asks for.
+pub fn mounts_beside(model: &Model, access: Access, asked: &[api::VolumeMount]) -> Vec<VolumeMount> {
+    let ca = storage::mounts(&model.artifacts, access).filter(|mount| mount.name == CA_VOLUME);
+    std::iter::once(tmp()).chain(ca).chain(asked.iter().map(|asked| mount(access, asked))).collect()
 }
 
 fn tmp() -> VolumeMount {

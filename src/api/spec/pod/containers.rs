@@ -10,8 +10,8 @@ use super::{
 };
 use crate::api::rules;
 
-/// A container that ends before the main one starts, or with restartPolicy: Always runs beside it as a sidecar. It gets /tmp
-/// and the variables that start with RECOMMENDER_, and has the security context of the main container.
+/// A container that ends before the main one starts, or with restartPolicy: Always runs beside it as a sidecar. It gets /tmp,
+/// the operator's variables (RECOMMENDER_, AWS_) and the security context of the main container.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct InitContainer {
