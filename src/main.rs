@@ -162,7 +162,13 @@ fn render_files(files: &[impl AsRef<Path>], rules: bool) -> anyhow::Result<ExitC
         let (name, text) = (file.as_ref().display(), read(file.as_ref())?);
         for document in validate::documents(&text).with_context(|| name.to_string())? {
             match model(&document, now) {
-                Ok(model) => models.push(model),
+                Ok(model) => {
+                    let of = &model.identity.name;
+                    for warning in model.warnings() {
+                        eprintln!("{name}:{}: warning: RecommenderModel {of:?}: {warning}", document.line);
+                    }
+                    models.push(model);
+                }
                 Err(messages) => {
                     wrong += 1;
                     messages.iter().for_each(|message| eprintln!("{name}:{}: {message}", document.line));

@@ -62,6 +62,26 @@ fn render_refuses_what_only_the_operator_can_judge() {
 }
 
 #[test]
+fn render_warns_of_what_is_valid_and_seldom_meant() {
+    let object = MINIMAL.replace("{image: server}", "{image: server, disruptionBudget: {minAvailable: 1}}");
+    let (code, out, err) = outcome(&operator(&["render", "-"], &object));
+    assert!(code == 0 && out.contains("kind: PodDisruptionBudget"), "{out}");
+    let warning =
+        "-:1: warning: RecommenderModel \"packages\": spec.serving.disruptionBudget: with at most 1 servers none may";
+    assert!(err.starts_with(warning), "{err}");
+}
+
+#[test]
+fn render_points_to_where_a_field_of_a_pod_is() {
+    let (code, _, err) = outcome(&operator(
+        &["render", "-"],
+        &MINIMAL.replace("{image: server}", "{image: server, pod: {hostNetwork: true}}"),
+    ));
+    assert_eq!(code, 1);
+    assert!(err.contains("unknown field \"spec.serving.pod.hostNetwork\"\ndocs/pods.md lists where"), "{err}");
+}
+
+#[test]
 fn render_says_where_yaml_is_broken_and_which_file_is_missing() {
     let (code, _, err) = outcome(&operator(&["render", "-"], "spec: {a: [1,\n"));
     assert_eq!(code, 1);

@@ -10,6 +10,7 @@ pub mod names;
 mod pod;
 mod pod_values;
 pub mod scrapes;
+mod warnings;
 mod workload;
 
 use std::{collections::BTreeMap, fmt};

@@ -54,6 +54,35 @@ fn servers_and_workers_have_names_components_and_deployments_of_their_own() {
 }
 
 #[test]
+fn a_budget_that_lets_no_server_be_evicted_is_warned_of() {
+    let warnings = |budget: Value, replicas: Value| {
+        let mut serving = json!({"image": "s", "disruptionBudget": budget, "resources": {"requests": {"cpu": 1}}});
+        serving.as_object_mut().expect("a map").extend(replicas.as_object().expect("a map").clone());
+        model(json!({"serving": serving})).warnings()
+    };
+    let (two, to_four) = (json!({"replicas": 2}), json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}));
+    for (budget, replicas) in [
+        (json!({"maxUnavailable": 0}), &two),
+        (json!({"maxUnavailable": "0%"}), &to_four),
+        (json!({"minAvailable": 2}), &two),
+        (json!({"minAvailable": "51%"}), &two),
+        (json!({"minAvailable": "4"}), &to_four),
+    ] {
+        let [warning] = &warnings(budget.clone(), replicas.clone())[..] else { panic!("one warning of {budget}") };
+        assert!(warning.starts_with("spec.serving.disruptionBudget: with at most "), "{warning}");
+    }
+    for (budget, replicas) in [
+        (json!({}), &two),
+        (json!({"enabled": false}), &two),
+        (json!({"maxUnavailable": "1%"}), &two),
+        (json!({"minAvailable": "50%"}), &two),
+        (json!({"minAvailable": 2}), &to_four),
+    ] {
+        assert_eq!(warnings(budget.clone(), replicas.clone()), [""; 0], "{budget}");
+    }
+}
+
+#[test]
 fn replicas_are_as_specified_without_autoscaling_and_start_at_min_replicas_with_it() {
     let model = model(json!({
         "serving": serving(json!({"minReplicas": 3, "maxReplicas": 9})),

@@ -25,7 +25,10 @@ mod schema;
 pub use documents::{Document, DocumentError, documents};
 pub use problem::Problem;
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::LazyLock,
+};
 
 use kube::{
     Resource,
@@ -69,8 +72,22 @@ pub fn stored(object: &Value) -> Value {
     decode::complete(&SCHEMA, object)
 }
 
-/// The API server's words for a number with a fraction where a quantity is expected, which do not state the remedy.
+/// The API server's words for a number with a fraction where a quantity or a number of pods is expected.
 const FRACTION: &str = "must be of type integer,string: \"number\"";
+/// The API server's words for a fraction, or any other scalar, in place of settings.
+const NO_SETTINGS: &str = "must be of type object:";
+/// What to write instead of a fraction of pods.
+const OF_PODS: &str =
+    "Write a whole number of pods, or per cent of them in quotes, as in maxUnavailable: 1 or \"25%\".";
+/// What to do about words of the API server that do not state the remedy: a problem has all of the first texts, and the second is
+/// added.
+const HINTS: [(&[&str], &str); 5] = [
+    (&[FRACTION, ".resources."], "Write a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m."),
+    (&[FRACTION, ".disruptionBudget."], OF_PODS),
+    (&[FRACTION, ".strategy."], OF_PODS),
+    (&[NO_SETTINGS, ".disruptionBudget"], OF_PODS),
+    (&["unknown field", ".pod."], "docs/pods.md lists where each field of a pod is set, or why it cannot be."),
+];
 
 /// `problems` of the object `name` in the format of `kubectl apply`, with a hint where the API server's words have none.
 pub fn report(name: &str, problems: &[Problem]) -> String {
@@ -79,8 +96,10 @@ pub fn report(name: &str, problems: &[Problem]) -> String {
         [problem] => format!("{head}{problem}"),
         problems => problems.iter().fold(head, |text, problem| format!("{text}\n* {problem}")),
     };
-    let hint = "\nWrite a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m.";
-    if text.contains(FRACTION) { text + hint } else { text }
+    let applies =
+        |words: &[&str]| problems.iter().any(|problem| words.iter().all(|of| problem.to_string().contains(of)));
+    let hints: BTreeSet<&str> = HINTS.iter().filter(|(words, _)| applies(words)).map(|(_, hint)| *hint).collect();
+    hints.into_iter().fold(text, |text, hint| format!("{text}\n{hint}"))
 }
 
 fn type_meta(object: &Value) -> Vec<Problem> {
@@ -150,13 +169,33 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_to_write_instead_is_added_where_the_words_of_the_api_server_do_not_state_it() {
+        let hint = |serving: Value| {
+            let mut object = minimal();
+            object["spec"]["serving"]
+                .as_object_mut()
+                .expect("a map")
+                .extend(serving.as_object().expect("a map").clone());
+            let report = report("x", &validate(&object));
+            report.lines().last().expect("a line").to_owned()
+        };
+        let quantity = "Write a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m.";
+        assert_eq!(hint(json!({"resources": {"requests": {"cpu": 1.5}}})), quantity);
+        for serving in [
+            json!({"disruptionBudget": 1.5}),
+            json!({"disruptionBudget": {"maxUnavailable": 1.5}}),
+            json!({"strategy": {"maxSurge": 1.5}}),
+        ] {
+            assert_eq!(hint(serving), OF_PODS);
+        }
+        let of_pods = "docs/pods.md lists where each field of a pod is set, or why it cannot be.";
+        assert_eq!(hint(json!({"pod": {"initContainers": [{"name": "a", "image": "a", "tty": true}]}})), of_pods);
+        assert!(hint(json!({"prot": 1})).contains("unknown field"));
+    }
+
+    #[test]
     fn one_problem_is_reported_on_one_line_and_more_as_a_list() {
         let problems = [Problem::required("spec.a"), Problem::required("spec.b")];
-        let fraction = [Problem::wrong_type("spec.a", "integer,string", "number")];
-        assert!(
-            report("x", &fraction)
-                .ends_with("\nWrite a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m.")
-        );
         assert_eq!(report("x", &problems[..1]), "The RecommenderModel \"x\" is invalid: spec.a: Required value");
         assert_eq!(
             report("x", &problems),

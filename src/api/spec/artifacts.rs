@@ -15,12 +15,12 @@ pub struct Artifacts {
     pub s3: Option<S3Artifacts>,
     /// A bucket of Google Cloud Storage. Pods get their rights by the workload identity of their ServiceAccount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new(rules::GCS_URI).message("write gs://bucket or gs://bucket/prefix as uri"))]
+    #[x_kube(validation = Rule::new(rules::GCS_URI).message("write gs://bucket or gs://bucket/prefix as uri, the bucket in 3 to 222 lower case letters, digits, -, _ and ."))]
     pub gcs: Option<StorageUri>,
     /// A container of Azure Blob Storage. Pods get their rights by the workload identity of their ServiceAccount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new(rules::AZURE_URI)
-        .message("write abfss://container@account.dfs.core.windows.net/prefix or az://container/prefix as uri"))]
+        .message("write abfss://container@account.dfs.core.windows.net/prefix or az://container/prefix as uri, the container in 3 to 63 lower case letters, digits and -, the account in 3 to 24 letters and digits"))]
     pub azure: Option<StorageUri>,
     /// A PersistentVolumeClaim in the same namespace, mounted at /artifacts: read-write for training, read-only for
     /// serving. With pods on several nodes its access mode must be ReadWriteMany.
@@ -38,7 +38,7 @@ pub struct S3Artifacts {
     /// <namespace>/<name>/<version>.
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(rules::S3_URI)
-        .message("write s3://bucket or s3://bucket/prefix, the bucket in lower case"))]
+        .message("write s3://bucket or s3://bucket/prefix, the bucket in 3 to 63 lower case letters, digits, - and ."))]
     pub uri: String,
     /// URL of the S3 API if it is not AWS, for example http://minio.storage:9000. Pods get it as AWS_ENDPOINT_URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
