@@ -8,7 +8,7 @@
 pub const S3_URI: &str = r#"self.matches("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?$")"#;
 /// Exactly one kind of storage.
 pub const ONE_STORE: &str =
-    "[has(self.s3), has(self.gcs), has(self.azure), has(self.persistentVolumeClaim)].filter(set, set).size() == 1";
+    "[has(self.s3), has(self.gcs), has(self.azure), has(self.persistentVolumeClaim)].exists_one(x, x)";
 /// A bucket of Google Cloud Storage with an optional prefix.
 pub const GCS_URI: &str = r"self.uri.matches('^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9!_.*()-]+)*/?$')";
 /// A container of Azure Blob Storage with an optional prefix.
@@ -65,8 +65,7 @@ pub const LABEL_VALUES: &str = "self.all(k, self[k].matches('^([A-Za-z0-9]([A-Za
 /// Quantities that are not negative.
 pub const QUANTITIES: &str = "self.all(k, isQuantity(string(self[k])) && !string(self[k]).startsWith('-'))";
 /// Names of resources of a container.
-pub const RESOURCE_NAMES: &str = "self.all(k, \
-    k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))";
+pub const RESOURCE_NAMES: &str = "self.all(k, k.matches('^(cpu|memory|ephemeral-storage)$|^hugepages-|/'))";
 /// No request above its limit. Invalid quantities are ignored here; they violate [`QUANTITIES`].
 pub const WITHIN_LIMITS: &str = "!has(self.requests) || !has(self.limits) || \
     self.requests.all(k, !(k in self.limits) || \
@@ -82,12 +81,12 @@ pub const SIZE: &str = "self.matches('^[0-9]+([.][0-9]+)?([KMGTPE]i|[kMGTPE])?$'
 pub const SIZE_MESSAGE: &str = "write a size such as 512Mi or 1.5Gi";
 /// Exactly one source of a volume.
 pub const ONE_VOLUME: &str = "[has(self.configMap), has(self.secret), has(self.projected), has(self.emptyDir), \
-    has(self.persistentVolumeClaim), has(self.ephemeral), has(self.csi)].filter(x, x).size() == 1";
+    has(self.persistentVolumeClaim), has(self.ephemeral), has(self.csi)].exists_one(x, x)";
 /// The path of a field of a pod. The API server knows which ones a variable can have, and a condition reports its refusal.
 pub const POD_FIELD: &str = "self.matches('^(metadata|spec|status)[.][!-~]+$')";
 /// Exactly one kind of dependency.
 pub const ONE_DEPENDENCY: &str = "[has(self.kafka), has(self.rabbitmq), has(self.rq), has(self.redisList), \
-    has(self.flink), has(self.custom)].filter(set, set).size() == 1";
+    has(self.flink), has(self.custom)].exists_one(x, x)";
 /// Scaling on CPU requires a CPU request, because the target is relative to it. Without any signal, CPU is the default.
 pub const CPU_REQUESTED: &str = "!has(self.autoscaling) || \
     (!has(self.autoscaling.cpu) && \

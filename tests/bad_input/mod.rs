@@ -203,7 +203,9 @@ fn beyond_texts(schema: &Value) -> Vec<(String, Value)> {
         values.push(("empty".to_owned(), json!("")));
         values.push(("odd characters".to_owned(), json!("ä \t\"<&\u{a0}\u{1}")));
     }
-    if schema["minLength"].as_u64() >= Some(1) {
+    let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+    let has_form = |rule: &Value| rule["rule"].as_str().is_some_and(|rule| rule.starts_with("self.matches("));
+    if schema["minLength"].as_u64() >= Some(1) || rules.into_iter().any(has_form) {
         values.push(("too short".to_owned(), json!("")));
     }
     if schema["enum"].is_array() {

@@ -34,7 +34,7 @@ pub struct EnvVar {
 /// Source of a variable's value: exactly one of the fields.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(validation = Rule::new(
-    "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.fieldRef), has(self.resourceFieldRef)].filter(x, x).size() == 1")
+    "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.fieldRef), has(self.resourceFieldRef)].exists_one(x, x)")
     .message("set exactly one of secretKeyRef, configMapKeyRef, fieldRef and resourceFieldRef"))]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVarSource {
@@ -150,7 +150,7 @@ pub struct KeyReference {
     pub name: String,
     /// Its key.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::DATA_KEY).message("write a key of the object: letters, digits, -, _ and ."))]
+    #[x_kube(validation = Rule::new(rules::DATA_KEY).message("write letters, digits, -, _ and ."))]
     pub key: String,
 }
 
@@ -164,7 +164,7 @@ pub struct OptionalKeyReference {
     pub name: String,
     /// Its key.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::DATA_KEY).message("write a key of the object: letters, digits, -, _ and ."))]
+    #[x_kube(validation = Rule::new(rules::DATA_KEY).message("write letters, digits, -, _ and ."))]
     pub key: String,
     /// It may be missing. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +176,7 @@ pub struct OptionalKeyReference {
 #[x_kube(validation = Rule::new(rules::WITHIN_LIMITS).message("requests must not be above limits"))]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// Resources reserved for the container.
+    /// Resources reserved for the container, for example cpu: 500m; fractions in quotes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     #[x_kube(
@@ -186,7 +186,7 @@ pub struct Resources {
             .message("use cpu, memory or another of a pod, such as nvidia.com/gpu")
     )]
     pub requests: BTreeMap<String, Quantity>,
-    /// Maximum resources of the container.
+    /// Maximum resources of the container, for example memory: 1.5Gi; fractions in quotes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     #[x_kube(

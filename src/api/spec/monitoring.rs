@@ -161,7 +161,7 @@ pub struct Metrics {
 
 /// The ingress or proxy in front of the servers: exactly one of the fields.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[x_kube(validation = Rule::new("[has(self.ingressNginx), has(self.istio), has(self.custom)].filter(x, x).size() == 1")
+#[x_kube(validation = Rule::new("[has(self.ingressNginx), has(self.istio), has(self.custom)].exists_one(x, x)")
     .message("set exactly one of ingressNginx, istio and custom"))]
 #[serde(rename_all = "camelCase")]
 pub struct Front {

@@ -107,7 +107,7 @@ pub struct HttpHeader {
 
 /// What is done before a container gets SIGTERM: exactly one of sleepSeconds, exec and path.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[x_kube(validation = Rule::new("[has(self.sleepSeconds), has(self.exec), has(self.path)].filter(x, x).size() == 1")
+#[x_kube(validation = Rule::new("[has(self.sleepSeconds), has(self.exec), has(self.path)].exists_one(x, x)")
     .message("set exactly one of sleepSeconds, exec and path"))]
 #[serde(rename_all = "camelCase")]
 pub struct PreStop {

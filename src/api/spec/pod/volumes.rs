@@ -86,7 +86,7 @@ pub struct ProjectedVolume {
 
 /// A source of a projected volume: exactly one of the fields.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[x_kube(validation = Rule::new("[has(self.configMap), has(self.secret), has(self.serviceAccountToken)].filter(x, x).size() == 1")
+#[x_kube(validation = Rule::new("[has(self.configMap), has(self.secret), has(self.serviceAccountToken)].exists_one(x, x)")
     .message("set exactly one of configMap, secret and serviceAccountToken"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectedSource {
