@@ -153,6 +153,21 @@ impl Series {
         }
     }
 
+    /// All of them, in the order of declaration.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::SCALING.into_iter().chain(Self::MONITORING)
+    }
+
+    /// The series of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|series| series.name() == name)
+    }
+
+    /// Whether its values are computed from the buckets of a histogram of latencies.
+    pub const fn is_latency(self) -> bool {
+        matches!(self, Self::Latency | Self::LatencyP50 | Self::LatencyP95 | Self::LatencyP99)
+    }
+
     /// Its name in Prometheus.
     pub const fn name(self) -> &'static str {
         self.row().0
@@ -182,7 +197,7 @@ mod tests {
 
     #[test]
     fn each_series_is_listed_once_at_its_index_with_a_name_and_a_unit_of_its_own() {
-        let all = || Series::SCALING.into_iter().chain(Series::MONITORING);
+        let all = Series::all;
         assert!(all().enumerate().all(|(index, series)| series.index() == index));
         assert_eq!(all().map(Series::name).collect::<HashSet<_>>().len(), all().count());
         assert!(all().all(|series| !series.unit().is_empty() && series.name().starts_with("recommender:")));

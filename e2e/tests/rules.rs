@@ -17,7 +17,7 @@ use recommender_operator::{
     },
     catalog,
     model::Model,
-    monitoring::{Watched, alerts::ALERTS, dependencies::reported, profiles, rule_groups},
+    monitoring::{Watched, dependencies::reported, profiles, rule_groups},
     render, validate,
 };
 use serde::Deserialize;
@@ -394,6 +394,6 @@ fn every_series_of_a_profile_is_expected(watched: &Watched, scenarios: &Scenario
 fn every_alert_is_tested_firing_and_not_firing(scenarios: Vec<Scenario>) -> Result<()> {
     let tests = scenarios.into_iter().flat_map(|scenario| scenario.alert_rule_test);
     let tested = tests.map(|test| (test.alertname, !test.exp_alerts.is_empty()));
-    let all = ALERTS.iter().map(|alert| alert.name.to_owned()).collect();
+    let all = catalog::embedded().alerts.iter().map(|alert| alert.name.clone()).collect();
     every_alert_fires_and_does_not_fire(&all, tested)
 }

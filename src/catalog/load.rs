@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{MessageFormatter, Spanned};
 
-use super::{Catalog, exporter, profile};
+use super::{Catalog, alert, exporter, profile, series::most_similar};
 
 /// Why a file is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,26 +55,60 @@ pub fn check_name(field: &str, stated: &Spanned<String>, name: &str) -> Result<(
 /// Reads a catalogue: path and text of each file. A file that is refused is not part of the result.
 pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Catalog, Vec<Problem>) {
     let (mut catalog, mut problems) = (Catalog::default(), Vec::new());
+    let mut silencing = Vec::new();
     for (path, text) in files {
-        if let Err(Refused { line, reason }) = add(&mut catalog, path, text) {
-            problems.push(Problem { file: path.into(), line, reason });
+        match add(&mut catalog, path, text) {
+            Ok(names) => silencing.extend(names.into_iter().map(|name| (path, name))),
+            Err(Refused { line, reason }) => problems.push(Problem { file: path.into(), line, reason }),
         }
+    }
+    // Last, because an alert of another file may be named.
+    for (path, name) in silencing.into_iter().filter(|(_, name)| catalog.alert(&name.value).is_none()) {
+        let nearest = most_similar(&name.value, catalog.alerts.iter().map(|alert| alert.name.as_str()));
+        let nearest = nearest.unwrap_or_default();
+        let Refused { line, reason } = Refused::at(
+            &name,
+            format!("silencedBy: there is no alert {}; the most similar one is {nearest}", name.value),
+        );
+        problems.push(Problem { file: path.into(), line, reason });
     }
     (catalog, problems)
 }
 
-fn add(catalog: &mut Catalog, path: &str, text: &str) -> Result<(), Refused> {
+/// The names of alerts that a file refers to.
+type Silencing = Vec<Spanned<String>>;
+
+fn add(catalog: &mut Catalog, path: &str, text: &str) -> Result<Silencing, Refused> {
     let name = path.strip_suffix(".yaml").unwrap_or(path);
     match name.split('/').collect::<Vec<_>>()[..] {
+        ["alerts", _] => return add_alerts(catalog, read(text)?),
         ["profiles", name] => {
             catalog.profiles.insert(name.into(), profile::check(name, read(text)?)?);
         }
         ["dependencies", kind, name] => {
             catalog.exporters.insert((kind.into(), name.into()), exporter::check(kind, name, read(text)?)?);
         }
-        _ => return Err(Refused::whole("no place for it: use profiles/NAME.yaml or dependencies/KIND/NAME.yaml")),
+        _ => {
+            return Err(Refused::whole(
+                "no place for it: use alerts/GROUP.yaml, profiles/NAME.yaml or dependencies/KIND/NAME.yaml",
+            ));
+        }
     }
-    Ok(())
+    Ok(Vec::new())
+}
+
+fn add_alerts(catalog: &mut Catalog, file: alert::File) -> Result<Silencing, Refused> {
+    let silencing = file.alerts.iter().flat_map(|entry| entry.silenced_by.iter().cloned()).collect();
+    let mut alerts: Vec<alert::Alert> = Vec::new();
+    for entry in file.alerts {
+        let name = entry.name.clone();
+        if catalog.alerts.iter().chain(&alerts).any(|alert| alert.name == name.value) {
+            return Err(Refused::at(&name, format!("{} is there twice: remove one of them", name.value)));
+        }
+        alerts.push(alert::check(entry)?);
+    }
+    catalog.alerts.extend(alerts);
+    Ok(silencing)
 }
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, Refused> {

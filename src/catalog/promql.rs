@@ -50,6 +50,11 @@ fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
     name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }
 
+/// Whether a text is a duration such as 5m.
+pub fn is_duration(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric()) && parser::parse(&format!("x[{text}]")).is_ok()
+}
+
 /// The tree of an expression of any type.
 ///
 /// # Errors

@@ -146,7 +146,7 @@ impl Declarations {
     /// The series of this name, or why there is none.
     pub fn get(&self, name: &str) -> Result<Found<'_>, String> {
         self.find(name).ok_or_else(|| {
-            let nearest = self.0.iter().map(|of| of.name.as_str()).max_by_key(|known| similarity(known, name));
+            let nearest = most_similar(name, self.0.iter().map(|of| of.name.as_str()));
             let nearest = nearest.map(|known| format!("; the most similar one is {known}")).unwrap_or_default();
             format!("{name} is not declared: add it to series, with _bucket, _sum or _count of a histogram left out{nearest}")
         })
@@ -176,6 +176,11 @@ impl Declarations {
             expression.grouped.iter().find(|of| !labels.contains(of.as_str()) && !TARGET_LABELS.contains(&of.as_str()));
         unknown.map_or(Ok(()), |label| Err(format!("no series of the expression has the label {label}")))
     }
+}
+
+/// Of several names the one that is most like another.
+pub fn most_similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known.into_iter().max_by_key(|known| similarity(known, name))
 }
 
 /// How many characters two names share at their begin and at their end.

@@ -1,3 +1,5 @@
+mod alerts;
+
 use super::*;
 
 /// An embedded file with one change.
@@ -18,7 +20,9 @@ const KAFKA: &str = "dependencies/kafka/KafkaExporter.yaml";
 
 #[test]
 fn every_embedded_file_is_accepted() {
-    assert_eq!(FILES.len(), embedded().profiles.len() + embedded().exporters.len());
+    let groups = FILES.iter().filter(|(file, _)| file.starts_with("alerts/")).count();
+    assert_eq!(FILES.len(), groups + embedded().profiles.len() + embedded().exporters.len());
+    assert!(groups > 1);
 }
 
 /// File, what is replaced by what, the text in whose line the problem is, and its reason.
@@ -223,17 +227,22 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "lag: how many parts there are is not known, so this would never be complete: use total",
         ),
     ] {
-        let text = changed(file, from, to);
-        let (catalog, problems) = load([(file, text.as_str()), (OTHER, &changed(OTHER, "", ""))]);
         // A term is added in the line after its list begins.
         let line = line(file, at) + usize::from(at == "terms:");
-        let is_expected = |of: &Problem| of.file == file && of.line == line as u64 && of.reason.contains(reason);
-        // The other file is not affected.
-        if problems.len() != 1 || !is_expected(&problems[0]) || catalog.profiles.len() + catalog.exporters.len() != 1 {
-            unexpected.push(format!("{to}: expected {file}:{line}: {reason}, got {problems:?}"));
-        }
+        unexpected.extend(self::unexpected(file, from, to, line, reason));
     }
     assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
+}
+
+/// What is unexpected about loading a file with one change that is wrong in this line, for this reason.
+fn unexpected(file: &str, from: &str, to: &str, line: usize, reason: &str) -> Option<String> {
+    let text = changed(file, from, to);
+    let (catalog, problems) = load([(file, text.as_str()), (OTHER, &changed(OTHER, "", ""))]);
+    let is_expected = |of: &Problem| of.file == file && of.line == line as u64 && of.reason.contains(reason);
+    // The other file is not affected.
+    let is_expected =
+        problems.len() == 1 && is_expected(&problems[0]) && catalog.profiles.len() + catalog.exporters.len() == 1;
+    (!is_expected).then(|| format!("{to}: expected {file}:{line}: {reason}, got {problems:?}"))
 }
 
 /// A file beside the wrong one.
@@ -245,7 +254,7 @@ fn a_file_in_no_known_place_is_refused() {
     let problem = |path: &str, text: &str| load([(path, text)]).1.first().map(ToString::to_string).unwrap_or_default();
     assert_eq!(
         problem("FastApiInstrumentator.yaml", fast_api),
-        "FastApiInstrumentator.yaml:0: no place for it: use profiles/NAME.yaml or dependencies/KIND/NAME.yaml"
+        "FastApiInstrumentator.yaml:0: no place for it: use alerts/GROUP.yaml, profiles/NAME.yaml or dependencies/KIND/NAME.yaml"
     );
     let kafka = changed(KAFKA, "", "");
     let reason = problem("dependencies/nats/KafkaExporter.yaml", &kafka);

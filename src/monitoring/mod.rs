@@ -4,8 +4,7 @@
 //! metric profile (what the server exposes) -> recording rules -> canonical series -> alerts
 //! ```
 //!
-//! A new kind of server and a new exporter of a dependency are files of the catalogue (`src/catalog/`), a new alert is an entry
-//! in [`alerts::ALERTS`].
+//! A new kind of server, a new exporter of a dependency and a new alert are entries of the catalogue (`src/catalog/`).
 
 pub mod alerts;
 pub mod dependencies;
@@ -16,7 +15,10 @@ pub(crate) mod promql;
 pub mod recording;
 pub mod scaling;
 
-use crate::api::{Dependency, Front, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup};
+use crate::{
+    api::{Dependency, Front, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup},
+    catalog::AppliesTo,
+};
 
 /// The settings of an object that its rules depend on.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +78,21 @@ impl Watched<'_> {
     /// Matchers for the object's canonical series. They select the series of its servers as well, because the
     /// ServiceMonitor adds the same labels.
     fn matchers(&self, workload: Workload) -> String {
-        [
-            promql::equals("namespace", self.namespace),
-            promql::equals("recommender", self.recommender),
-            promql::equals("workload", workload.label()),
-        ]
-        .join(",")
+        format!("{},{}", self.object(), promql::equals("workload", workload.label()))
+    }
+
+    /// Matchers for the series that an alert reads.
+    fn matchers_of(&self, applies_to: AppliesTo) -> String {
+        match applies_to {
+            AppliesTo::Serving => self.matchers(Workload::Serving),
+            AppliesTo::Training => self.matchers(Workload::Training),
+            AppliesTo::Workloads | AppliesTo::Dependencies => self.object(),
+        }
+    }
+
+    /// Matchers for all canonical series of the object.
+    fn object(&self) -> String {
+        [promql::equals("namespace", self.namespace), promql::equals("recommender", self.recommender)].join(",")
     }
 
     /// The value for `pod=~` that matches the serving pods. The second dash is optional: it is missing where Kubernetes
@@ -119,12 +130,12 @@ pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     // Prometheus looks back five minutes for a sample, so recorded series must not be too sparse: at most 60 s apart.
     let seconds = watched.interval_seconds.min(60);
     let recorded = recording::rules(watched);
-    let alerts = alerts::rules(watched, &recorded);
-    let watching = [recorded, alerts].concat();
     let (custom, known): (Vec<_>, Vec<_>) =
         watched.dependencies.iter().partition(|dependency| dependency.custom.is_some());
     let scaling = [scaling::rules(watched), dependencies::rules(watched, &known)].concat();
     let custom = [front::custom_rule(watched), dependencies::rules(watched, &custom)].concat();
+    let alerts = alerts::rules(watched, &[recorded.as_slice(), &scaling, &custom].concat());
+    let watching = [recorded, alerts].concat();
     [(format!("{name}/scaling"), SCALING_SECONDS, scaling), (format!("{name}/{CUSTOM}"), SCALING_SECONDS, custom)]
         .into_iter()
         .filter(|(_, _, rules)| !rules.is_empty())

@@ -1,0 +1,263 @@
+//! Alerts over canonical series.
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::{load::Refused, promql, series::most_similar, template};
+use crate::series::{Series, Subject};
+
+/// Stands for the matchers of the object in an expression.
+const SELECTOR: &str = "{@}";
+/// The only name that expressions and descriptions of alerts use, see [`template`].
+const THRESHOLD: &str = "threshold";
+/// Matchers in place of [`SELECTOR`] in checks.
+const EXAMPLE: &str = r#"{namespace="n",recommender="r"}"#;
+/// The label by which a check recognises that a selector had [`SELECTOR`].
+const SELECTED: &str = "namespace";
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Name: the value of Alertmanager's label `alertname`.
+    pub name: String,
+    /// Whose series its expression reads.
+    pub applies_to: AppliesTo,
+    expr: String,
+    /// What its expression compares with, if an object may change it.
+    pub threshold: Option<Threshold>,
+    /// How long the expression must be true before it fires, as in "5m"; `None`: it fires at once.
+    pub for_: Option<String>,
+    /// Who responds how soon.
+    pub severity: Severity,
+    /// Alerts of the same object that make this one redundant while they fire.
+    pub silenced_by: Vec<String>,
+    /// What is wrong. Contains no values, so that it does not change while the alert fires.
+    pub summary: String,
+    description: String,
+    /// The series that its expression reads.
+    pub series: Vec<Series>,
+}
+
+/// Whose series an alert reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AppliesTo {
+    /// The servers.
+    Serving,
+    /// The training.
+    Training,
+    /// Servers and workers.
+    Workloads,
+    /// Each dependency.
+    Dependencies,
+}
+
+/// Who responds how soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// A person at any time: users get no or wrong answers.
+    Critical,
+    /// A person in working hours.
+    Warning,
+    /// Nobody: it explains another alert, or saves money.
+    Info,
+}
+
+impl Severity {
+    /// The value of the label `severity`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// What an expression compares with.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Threshold {
+    /// Its value unless the object sets another.
+    pub default: f64,
+    /// Its unit.
+    pub unit: ThresholdUnit,
+}
+
+/// Unit of a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names are those of the units")]
+pub enum ThresholdUnit {
+    Seconds,
+    /// A part of a whole, 0 to 1.
+    Ratio,
+    Restarts,
+    Messages,
+    /// A multiple of what the spec asks for.
+    Times,
+}
+
+impl ThresholdUnit {
+    /// Its name in the catalogue.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Ratio => "ratio",
+            Self::Restarts => "restarts",
+            Self::Messages => "messages",
+            Self::Times => "times",
+        }
+    }
+
+    /// A value as people read it.
+    fn readable(self, value: f64) -> String {
+        match self {
+            Self::Seconds => format!("{value}s"),
+            // A ratio has at most a few digits; those of the multiplication are rounded off.
+            Self::Ratio => format!("{}%", (value * 1e8).round() / 1e6),
+            Self::Restarts | Self::Messages | Self::Times => value.to_string(),
+        }
+    }
+
+    /// Why a threshold cannot have this value; `None` if it can.
+    pub fn problem(self, value: f64) -> Option<String> {
+        let most = if self == Self::Ratio { 1.0 } else { f64::MAX };
+        let is_within = value >= 0.0 && value <= most;
+        let bound = if self == Self::Ratio { "0 to 1" } else { "0 or more" };
+        (!is_within).then(|| format!("{value} is not a number of {}: write {bound}", self.as_str()))
+    }
+}
+
+impl Alert {
+    /// Its expression for the matchers of an object.
+    pub fn expr(&self, matchers: &str, threshold: f64) -> String {
+        // The matchers last, because they contain text of the object.
+        fill(&self.expr, &threshold.to_string()).replace(SELECTOR, &format!("{{{matchers}}}"))
+    }
+
+    /// What was measured, and what to check; a template of Prometheus.
+    pub fn description(&self, threshold: f64) -> String {
+        let readable = self.threshold.map(|of| of.unit.readable(threshold));
+        fill(&self.description, &readable.unwrap_or_default())
+    }
+
+    /// Whether its threshold is a latency, which the buckets of the servers' histogram limit.
+    pub fn is_on_latency(&self) -> bool {
+        self.threshold.is_some_and(|of| of.unit == ThresholdUnit::Seconds)
+            && self.series.iter().any(|series| series.is_latency())
+    }
+}
+
+fn fill(template: &str, threshold: &str) -> String {
+    template::fill(template, &std::collections::BTreeMap::new(), &vec![(THRESHOLD, threshold.to_owned())])
+}
+
+/// A file in `alerts/`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The alerts of the group.
+    pub alerts: Vec<Entry>,
+}
+
+/// An alert of a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Entry {
+    /// Its name.
+    pub name: Spanned<String>,
+    applies_to: AppliesTo,
+    expr: Spanned<String>,
+    threshold: Option<Spanned<Threshold>>,
+    #[serde(rename = "for")]
+    for_: Option<Spanned<String>>,
+    severity: Severity,
+    /// Alerts that make it redundant.
+    #[serde(default)]
+    pub silenced_by: Vec<Spanned<String>>,
+    summary: Spanned<String>,
+    description: Spanned<String>,
+}
+
+/// An alert of a file, or why it is refused.
+pub fn check(entry: Entry) -> Result<Alert, Refused> {
+    let name = &entry.name;
+    let is_name = |name: &str| name.starts_with("Recommender") && name.chars().all(|c| c.is_ascii_alphanumeric());
+    if !is_name(&name.value) {
+        return Err(Refused::at(name, format!("{}: write letters and digits after Recommender", name.value)));
+    }
+    let series = check_expr(&entry)?;
+    if let Some(of) = &entry.threshold
+        && let Some(why) = of.value.unit.problem(of.value.default)
+    {
+        return Err(Refused::at(of, format!("threshold: {why}")));
+    }
+    if let Some(text) = entry.for_.as_ref().filter(|text| !promql::is_duration(&text.value)) {
+        return Err(Refused::at(text, format!("for: {} is no duration: write for example 5m", text.value)));
+    }
+    let (summary, description) = (&entry.summary, &entry.description);
+    if summary.value.contains("{{") || summary.value.contains('@') || !summary.value.ends_with('.') {
+        return Err(Refused::at(summary, "summary: write a sentence without values, which go into the description"));
+    }
+    check_names("description", description, entry.threshold.is_some())?;
+    for label in ["{{ $labels.recommender }}", "{{ $labels.namespace }}"] {
+        if !description.value.contains(label) {
+            return Err(Refused::at(description, format!("description: name the object with {label}")));
+        }
+    }
+    Ok(Alert {
+        name: entry.name.value,
+        applies_to: entry.applies_to,
+        expr: entry.expr.value,
+        threshold: entry.threshold.map(|of| of.value),
+        for_: entry.for_.map(|of| of.value),
+        severity: entry.severity,
+        silenced_by: entry.silenced_by.into_iter().map(|of| of.value).collect(),
+        summary: entry.summary.value,
+        description: entry.description.value,
+        series,
+    })
+}
+
+/// The series of an expression.
+fn check_expr(entry: &Entry) -> Result<Vec<Series>, Refused> {
+    let text = &entry.expr;
+    let refuse = |reason: String| Refused::at(text, format!("expr: {reason}"));
+    let selected = text.value.replace(SELECTOR, EXAMPLE);
+    let default = entry.threshold.as_ref().map(|of| of.value.default.to_string());
+    check_names("expr", &Spanned { value: selected.clone(), ..text.clone() }, default.is_some())?;
+    if default.is_some() && !template::names(&selected).any(|name| name == THRESHOLD) {
+        return Err(refuse("the threshold is not used: compare with @threshold, or leave threshold out".into()));
+    }
+    let filled = fill(&selected, &default.unwrap_or_default());
+    let found = promql::parse(&filled).map_err(|why| refuse(format!("{why}, in {filled}")))?;
+    let mut series = Vec::new();
+    for selector in &found.selectors {
+        let name = &selector.name;
+        let Some(canonical) = Series::named(name) else {
+            let known = Series::all().map(Series::name);
+            let nearest = most_similar(name, known).unwrap_or_default();
+            return Err(refuse(format!("{name} is no canonical series; the most similar one is {nearest}")));
+        };
+        if !selector.labels.iter().any(|label| label == SELECTED) {
+            return Err(refuse(format!("{name} is not that of one object: write {name}{SELECTOR}")));
+        }
+        let is_of_dependency = entry.applies_to == AppliesTo::Dependencies;
+        if (canonical.subject() == Subject::Dependency) != is_of_dependency {
+            let label = canonical.subject().label();
+            return Err(refuse(format!("{name} has the label {label}, which does not go with appliesTo")));
+        }
+        series.push(canonical);
+    }
+    Ok(series)
+}
+
+/// Fails if a template contains another name than that of the threshold, or that without there being one.
+fn check_names(field: &str, text: &Spanned<String>, has_threshold: bool) -> Result<(), Refused> {
+    let unknown = template::names(&text.value).find(|name| !has_threshold || *name != THRESHOLD);
+    let Some(unknown) = unknown else { return Ok(()) };
+    let reason = format!("{field}: @{unknown} stands for nothing: write @{THRESHOLD}, and threshold with its default");
+    Err(Refused::at(text, reason))
+}
