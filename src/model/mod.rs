@@ -5,6 +5,7 @@
 //! schema.
 
 mod accounts;
+mod alerts;
 mod containers;
 pub mod names;
 mod pod;
@@ -25,7 +26,8 @@ use crate::{
         Artifacts, Dependency, KafkaExporter, LatencyTarget, MetricProfile, Monitoring, PvcArtifacts, RecommenderModel,
         RecommenderModelSpec, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
     },
-    monitoring::{expression, profiles},
+    catalog::Latency,
+    monitoring::{alerts::Change, expression, profiles},
     training::Schedule,
 };
 
@@ -50,6 +52,8 @@ pub struct Model {
     pub dependencies: Vec<Dependency>,
     /// How it is monitored.
     pub monitoring: Option<Monitoring>,
+    /// Changes of its alerts, by name.
+    pub alerts: BTreeMap<String, Change>,
     /// Names of the Secrets for pulling the images.
     pub image_pull_secrets: Vec<String>,
     /// Annotations of the ServiceAccount that is created for the pods.
@@ -144,6 +148,7 @@ impl Model {
         let mut problems = Vec::new();
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
         let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
+        let alerts = alerts::changes(spec.monitoring.as_ref()).map_err(|of| problems.extend(of));
         problems.extend(pod::problems(spec));
         problems.extend(containers::problems(spec));
         problems.extend(accounts::problems(spec));
@@ -151,8 +156,8 @@ impl Model {
         problems.extend(signals(spec));
         problems.extend(spec.dependencies.iter().flat_map(promql));
         problems.extend(spec.monitoring.as_ref().and_then(front));
-        match (artifacts, schedule) {
-            (Ok(artifacts), Ok(schedule)) if problems.is_empty() => Ok(Self {
+        match (artifacts, schedule, alerts) {
+            (Ok(artifacts), Ok(schedule), Ok(alerts)) if problems.is_empty() => Ok(Self {
                 identity: Identity::of(&object.metadata, now),
                 artifacts,
                 training: spec.training.clone(),
@@ -162,6 +167,7 @@ impl Model {
                 workers: spec.workers.clone(),
                 dependencies: spec.dependencies.clone(),
                 monitoring: spec.monitoring.clone(),
+                alerts,
                 image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
                 service_account_annotations: spec.service_account_annotations.clone(),
             }),
@@ -245,12 +251,15 @@ fn unmeasured(target: &LatencyTarget, profile: MetricProfile) -> Option<String> 
              of another profile"
         ));
     };
-    let seconds = f64::from(target.target_milliseconds) / 1000.0;
+    above_the_buckets(f64::from(target.target_milliseconds) / 1000.0, latency)
+        .map(|why| format!("latency.targetMilliseconds: {} is {why}", target.target_milliseconds))
+}
+
+/// Why a latency cannot be compared with what a histogram shows; `None` if it can.
+fn above_the_buckets(seconds: f64, latency: &Latency) -> Option<String> {
     (seconds >= latency.limit_seconds).then(|| {
         format!(
-            "latency.targetMilliseconds: {} is not below the largest bucket of {}, {} ms, so that a higher latency would not be \
-             measured: write less",
-            target.target_milliseconds,
+            "not below the largest bucket of {}, {} ms, so that a higher latency would not be measured: write less",
             latency.histogram,
             latency.limit_seconds * 1000.0
         )

@@ -277,3 +277,40 @@ fn servers_without_a_histogram_may_follow_their_cpu() {
     });
     assert_eq!(problems(spec), [""; 0]);
 }
+
+#[test]
+fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
+    let of = |profile: &str, alerts: serde_json::Value| {
+        problems(json!({"monitoring": {"metrics": {"profile": profile}, "alerts": alerts}}))
+    };
+    let fast_api = |alerts: serde_json::Value| of("FastApiInstrumentator", alerts);
+    let refused = |name: &str, why: &str| vec![format!("spec.monitoring.alerts: {name}: {why}")];
+    for (name, threshold, why) in [
+        ("RecommenderLatencyHigh", "1s", "threshold: \"1s\" is no number of seconds: write for example \"1\""),
+        ("RecommenderLatencyHigh", "inf", "threshold: \"inf\" is no number of seconds: write for example \"1\""),
+        ("RecommenderLatencyHigh", "-1", "threshold: -1 is not a number of seconds: write 0 or more"),
+        (
+            "RecommenderLatencyHigh",
+            "60",
+            "threshold: 60 s is not below the largest bucket of http_request_duration_highr_seconds, 60000 ms, so that a higher \
+             latency would not be measured: write less",
+        ),
+        ("RecommenderErrorRatioHigh", "5", "threshold: 5 is not a number of ratio: write 0 to 1"),
+        ("RecommenderNoHealthyTarget", "1", "threshold: it compares with none that can be changed: remove the field"),
+    ] {
+        assert_eq!(fast_api(json!({name: {"threshold": threshold}})), refused(name, why), "{threshold}");
+    }
+    assert_eq!(
+        fast_api(json!({"RecommenderLatenciesHigh": {"disabled": true}})),
+        refused("RecommenderLatenciesHigh", "there is no such alert; the most similar one is RecommenderLatencyHigh")
+    );
+    assert_eq!(
+        of("Triton", json!({"RecommenderLatencyHigh": {"threshold": "2"}})),
+        refused("RecommenderLatencyHigh", "servers of the profile Triton have no histogram of the latency: remove it")
+    );
+    let valid = json!({
+        "RecommenderLatencyHigh": {"threshold": "0.25", "forSeconds": 60, "severity": "Critical"},
+        "RecommenderNoHealthyTarget": {"disabled": true},
+    });
+    assert_eq!(fast_api(valid), Vec::<String>::new());
+}

@@ -15,6 +15,10 @@ pub(crate) mod promql;
 pub mod recording;
 pub mod scaling;
 
+use std::collections::BTreeMap;
+
+use alerts::Change;
+
 use crate::{
     api::{Dependency, Front, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup},
     catalog::AppliesTo,
@@ -51,6 +55,8 @@ pub struct Watched<'a> {
     pub dependencies: &'a [Dependency],
     /// The longest time between two runs of the training schedule in seconds, if there is a schedule.
     pub training_period_seconds: Option<i64>,
+    /// Changes of alerts, by name.
+    pub alerts: &'a BTreeMap<String, Change>,
     /// How far in the past the rules are evaluated, in seconds; None: as the ruler does by default.
     pub query_offset_seconds: Option<i32>,
 }

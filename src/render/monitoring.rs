@@ -157,6 +157,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
             .as_ref()
             .filter(|_| !model.training.suspend)
             .and_then(Schedule::longest_pause_seconds),
+        alerts: &model.alerts,
         query_offset_seconds: monitoring.query_offset_seconds,
     };
     Some(monitoring::rule_groups(&watched))

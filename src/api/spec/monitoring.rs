@@ -39,12 +39,47 @@ pub struct Monitoring {
     /// How servers and workers are scraped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape: Option<ScrapeSettings>,
+    /// Alerts that are changed, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub alerts: BTreeMap<String, AlertSettings>,
     /// How far in the past the rules are evaluated, in seconds: query_offset of their groups. Set it to 0 if your ruler evaluates
     /// in the past by default, as that of Mimir does; otherwise the signals of scaling are always old. Needs a
     /// PrometheusRule that has this field, and Prometheus 2.53 or newer. Default: that of the ruler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 15))]
     pub query_offset_seconds: Option<i32>,
+}
+
+/// Changes of an alert.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertSettings {
+    /// The alert is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// What it compares with: a decimal number in the alert's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    pub threshold: Option<String>,
+    /// How long it must be exceeded. 0: the alert fires at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 604_800))]
+    pub for_seconds: Option<i32>,
+    /// Who responds how soon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<AlertSeverity>,
+}
+
+/// Who responds to an alert how soon.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AlertSeverity {
+    /// A person at any time.
+    Critical,
+    /// A person in working hours.
+    Warning,
+    /// Nobody at once.
+    Info,
 }
 
 /// How servers and workers are scraped: settings of the ServiceMonitor and the PodMonitors.

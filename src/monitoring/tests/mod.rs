@@ -2,7 +2,7 @@ mod dependencies;
 mod scaling;
 mod selectors;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use selectors::{Selector, selectors};
@@ -14,6 +14,9 @@ use crate::{
     catalog,
     series::Series,
 };
+
+/// Alerts as the catalogue has them.
+static UNCHANGED: BTreeMap<String, alerts::Change> = BTreeMap::new();
 
 fn packages(profile: MetricProfile) -> Watched<'static> {
     Watched {
@@ -31,6 +34,7 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         resources: None,
         dependencies: &[],
         training_period_seconds: Some(86_400),
+        alerts: &UNCHANGED,
         query_offset_seconds: None,
     }
 }
@@ -187,6 +191,34 @@ fn an_alert_on_a_latency_that_the_buckets_cannot_show_is_left_out() {
         let has = |name: &str| rules.iter().any(|rule| rule.alert.as_deref() == Some(name));
         assert_eq!(has("RecommenderLatencyHigh"), limit > 1.0, "{profile:?}: {limit}");
     }
+}
+
+#[test]
+fn an_object_changes_threshold_duration_and_severity_of_an_alert_or_leaves_it_out() {
+    let change = alerts::Change::default;
+    let changes = BTreeMap::from([
+        ("RecommenderErrorRatioHigh".to_owned(), alerts::Change { threshold: Some(0.2), ..change() }),
+        ("RecommenderRestarting".to_owned(), alerts::Change { for_seconds: Some(90), ..change() }),
+        ("RecommenderMetricsMissing".to_owned(), alerts::Change { for_seconds: Some(0), ..change() }),
+        (
+            "RecommenderTrainingFailed".to_owned(),
+            alerts::Change { severity: Some(catalog::Severity::Critical), ..change() },
+        ),
+        ("RecommenderScrapesFail".to_owned(), alerts::Change { is_disabled: true, ..change() }),
+    ]);
+    let usual = rules(&packages(MetricProfile::FastApiInstrumentator));
+    let changed = rules(&Watched { alerts: &changes, ..packages(MetricProfile::FastApiInstrumentator) });
+    let find = |rules: &[Rule], name: &str| rules.iter().find(|rule| rule.alert.as_deref() == Some(name)).cloned();
+    let rule = |name: &str| find(&changed, name).unwrap_or_else(|| panic!("no {name}"));
+    let ratio = rule("RecommenderErrorRatioHigh");
+    assert!(ratio.expr.contains(" > 0.2 and "), "{}", ratio.expr);
+    assert!(ratio.annotations["description"].contains("more than 20% is too much"));
+    assert_eq!(rule("RecommenderRestarting").for_.as_deref(), Some("90s"));
+    assert_eq!(rule("RecommenderMetricsMissing").for_, None);
+    assert_eq!(rule("RecommenderTrainingFailed").labels["severity"], "critical");
+    assert!(find(&usual, "RecommenderScrapesFail").is_some() && find(&changed, "RecommenderScrapesFail").is_none());
+    assert_eq!(changed.len() + 1, usual.len());
+    assert_eq!(find(&changed, "RecommenderLatencyHigh"), find(&usual, "RecommenderLatencyHigh"));
 }
 
 #[test]

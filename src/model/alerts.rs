@@ -1,0 +1,72 @@
+//! Changes of alerts.
+
+use std::collections::BTreeMap;
+
+use super::{InvalidField, above_the_buckets};
+use crate::{
+    api::{AlertSettings, AlertSeverity, MetricProfile, Monitoring},
+    catalog::{self, Alert, Severity, most_similar},
+    monitoring::{alerts::Change, profiles},
+};
+
+/// The changes of an object's alerts, by name.
+///
+/// # Errors
+/// Every one that cannot be made.
+pub(super) fn changes(monitoring: Option<&Monitoring>) -> Result<BTreeMap<String, Change>, Vec<InvalidField>> {
+    let Some(monitoring) = monitoring else { return Ok(BTreeMap::new()) };
+    let (mut changes, mut problems) = (BTreeMap::new(), Vec::new());
+    for (name, settings) in &monitoring.alerts {
+        match change(name, settings, monitoring.metrics.profile) {
+            Ok(change) => drop(changes.insert(name.clone(), change)),
+            Err(why) => {
+                problems.push(InvalidField { field: "spec.monitoring.alerts", message: format!("{name}: {why}") })
+            }
+        }
+    }
+    if problems.is_empty() { Ok(changes) } else { Err(problems) }
+}
+
+fn change(name: &str, settings: &AlertSettings, profile: MetricProfile) -> Result<Change, String> {
+    let catalog = catalog::embedded();
+    let Some(alert) = catalog.alert(name) else {
+        let nearest = most_similar(name, catalog.alerts.iter().map(|alert| alert.name.as_str())).unwrap_or_default();
+        return Err(format!("there is no such alert; the most similar one is {nearest}"));
+    };
+    let threshold = settings.threshold.as_deref().map(|text| threshold(alert, text, profile)).transpose()?;
+    Ok(Change {
+        is_disabled: settings.disabled.unwrap_or(false),
+        threshold,
+        for_seconds: settings.for_seconds,
+        severity: settings.severity.map(severity),
+    })
+}
+
+/// A threshold that the alert can compare with.
+fn threshold(alert: &Alert, text: &str, profile: MetricProfile) -> Result<f64, String> {
+    let Some(of) = alert.threshold else {
+        return Err("threshold: it compares with none that can be changed: remove the field".into());
+    };
+    let unit = of.unit.as_str();
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite());
+    let value = value
+        .ok_or_else(|| format!("threshold: {text:?} is no number of {unit}: write for example \"{}\"", of.default))?;
+    if let Some(why) = of.unit.problem(value) {
+        return Err(format!("threshold: {why}"));
+    }
+    if !alert.is_on_latency() {
+        return Ok(value);
+    }
+    let Some(latency) = &profiles::of(profile).latency else {
+        return Err(format!("servers of the profile {profile:?} have no histogram of the latency: remove it"));
+    };
+    above_the_buckets(value, latency).map_or(Ok(value), |why| Err(format!("threshold: {text} s is {why}")))
+}
+
+const fn severity(severity: AlertSeverity) -> Severity {
+    match severity {
+        AlertSeverity::Critical => Severity::Critical,
+        AlertSeverity::Warning => Severity::Warning,
+        AlertSeverity::Info => Severity::Info,
+    }
+}
