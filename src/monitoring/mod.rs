@@ -53,6 +53,8 @@ pub struct Watched<'a> {
     pub resources: Option<&'a Resources>,
     /// Message queues and topics whose lag is measured.
     pub dependencies: &'a [Dependency],
+    /// Names of those whose lag workers scale on.
+    pub scaled_on_lag_of: &'a [&'a str],
     /// The longest time between two runs of the training schedule in seconds, if there is a schedule.
     pub training_period_seconds: Option<i64>,
     /// Changes of alerts, by name.
@@ -129,20 +131,24 @@ pub fn is_custom(group: &RuleGroup) -> bool {
 }
 
 /// The rules of an object, in up to three groups. The rules of a group are evaluated sequentially, so that alerts read what
-/// was just recorded. Groups are evaluated independently, so that the rules for scaling can be evaluated more often than the
-/// others.
+/// was just recorded. Groups are evaluated independently, so that the rules for scaling, and only those, are evaluated every 5 s:
+/// evaluations are what many objects cost a Prometheus (`cargo bench-rules`).
 pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let name = format!("recommender/{}/{}", watched.namespace, watched.recommender);
     // Prometheus looks back five minutes for a sample, so recorded series must not be too sparse: at most 60 s apart.
     let seconds = watched.interval_seconds.min(60);
-    let recorded = recording::rules(watched);
+    let is_scaled_on = |dependency: &&Dependency| watched.scaled_on_lag_of.contains(&dependency.name.as_str());
     let (custom, known): (Vec<_>, Vec<_>) =
         watched.dependencies.iter().partition(|dependency| dependency.custom.is_some());
-    let scaling = [scaling::rules(watched), dependencies::rules(watched, &known)].concat();
+    let custom_seconds =
+        if watched.front.is_some() || custom.iter().any(is_scaled_on) { SCALING_SECONDS } else { seconds };
+    let (scaled_on, others): (Vec<_>, Vec<_>) = known.into_iter().partition(is_scaled_on);
+    let recorded = [recording::rules(watched), dependencies::rules(watched, &others)].concat();
+    let scaling = [scaling::rules(watched), dependencies::rules(watched, &scaled_on)].concat();
     let custom = [front::custom_rule(watched), dependencies::rules(watched, &custom)].concat();
     let alerts = alerts::rules(watched, &[recorded.as_slice(), &scaling, &custom].concat());
     let watching = [recorded, alerts].concat();
-    [(format!("{name}/scaling"), SCALING_SECONDS, scaling), (format!("{name}/{CUSTOM}"), SCALING_SECONDS, custom)]
+    [(format!("{name}/scaling"), SCALING_SECONDS, scaling), (format!("{name}/{CUSTOM}"), custom_seconds, custom)]
         .into_iter()
         .filter(|(_, _, rules)| !rules.is_empty())
         .chain([(name, seconds, watching)])

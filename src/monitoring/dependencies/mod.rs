@@ -1,7 +1,8 @@
 //! Lag, arrivals and consumption of an object's dependencies.
 //!
-//! Every exporter that reports them is a file of the catalogue (`src/catalog/dependencies/`), see [`Exporter`]. One generator turns it into the same four series, with the labels `namespace`,
-//! `recommender` and `dependency`, recorded every 5 s:
+//! Every exporter that reports them is a file of the catalogue (`src/catalog/dependencies/`), see [`Exporter`]. One generator
+//! turns it into the same four series, with the labels `namespace`, `recommender` and `dependency`, recorded every 5 s where a
+//! worker scales on the lag:
 //!
 //! | Series | Unit | Meaning |
 //! |---|---|---|

@@ -76,6 +76,7 @@ impl Names {
             namespace: &self.namespace,
             recommender: &self.recommender,
             dependencies: std::slice::from_ref(dependency),
+            scaled_on_lag_of: &[&dependency.name],
             ..packages(MetricProfile::FastApiInstrumentator)
         };
         let of_lags = |group: &RuleGroup| group.name.ends_with("/scaling") || is_custom(group);
@@ -114,12 +115,39 @@ fn the_rules_of_every_dependency() {
     let names = Names::usual();
     let mut all = names.dependencies();
     all.push(own());
-    let watched = Watched { dependencies: &all, ..packages(MetricProfile::FastApiInstrumentator) };
+    let scaled: Vec<&str> = all.iter().map(|dependency| dependency.name.as_str()).collect();
+    let watched =
+        Watched { dependencies: &all, scaled_on_lag_of: &scaled, ..packages(MetricProfile::FastApiInstrumentator) };
     let groups: Vec<RuleGroup> = rule_groups(&watched).into_iter().take(2).collect();
     let names: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.interval.as_deref())).collect();
     let every = Some("5s");
     assert_eq!(names, [("recommender/shop/packages/scaling", every), ("recommender/shop/packages/custom", every)]);
     insta::assert_yaml_snapshot!(groups);
+}
+
+#[test]
+fn only_the_lags_that_workers_scale_on_are_recorded_every_5_s_and_the_others_before_the_alerts_on_them() {
+    let names = Names::usual();
+    let mut all = names.dependencies();
+    all.push(own());
+    let watched =
+        Watched { dependencies: &all, scaled_on_lag_of: &["rq"], ..packages(MetricProfile::FastApiInstrumentator) };
+    let groups = rule_groups(&watched);
+    let intervals: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.interval.as_deref())).collect();
+    let of = |name: &'static str, interval: &'static str| (name, Some(interval));
+    let expected = [
+        of("recommender/shop/packages/scaling", "5s"),
+        of("recommender/shop/packages/custom", "15s"),
+        of("recommender/shop/packages", "15s"),
+    ];
+    assert_eq!(intervals, expected);
+    let recorded_of: BTreeSet<&str> = groups[0].rules.iter().map(|rule| rule.labels["dependency"].as_str()).collect();
+    assert_eq!(recorded_of, BTreeSet::from(["rq"]));
+    let last = &groups[2].rules;
+    let first_alert = last.iter().position(|rule| rule.alert.is_some()).expect("there are alerts");
+    let recorded_of = |rules: &[Rule]| rules.iter().filter(|rule| rule.labels.contains_key("dependency")).count();
+    assert_eq!(recorded_of(&last[..first_alert]), recorded_of(last));
+    assert!(recorded_of(last) > 0);
 }
 
 /// prometheus-operator drops a whole PrometheusRule of which one expression is invalid.

@@ -33,6 +33,7 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         scaled_on: None,
         resources: None,
         dependencies: &[],
+        scaled_on_lag_of: &[],
         training_period_seconds: Some(86_400),
         alerts: &UNCHANGED,
         query_offset_seconds: None,
