@@ -184,7 +184,7 @@ pub fn monitoring_definition(kind: &str, plural: &str) -> Result<CustomResourceD
 
 /// A free port, another one at every call. A port chosen by the kernel could be assigned again, to a connection or to
 /// another caller, before a server listens on it. So these ports are below the range of the kernel.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let begin = std::process::id() % 1000 * 10;
     let candidates = (0..10_000).map(|_| {

@@ -32,6 +32,9 @@ pub const DOUBLE_IMAGE_VARIABLE: &str = "E2E_DOUBLE_IMAGE";
 pub const S3_IMAGE_VARIABLE: &str = "E2E_S3_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for Kafka: Java and Kafka's jars on `CLASSPATH`, and `/etc/kafka/server.properties`.
 pub const KAFKA_IMAGE_VARIABLE: &str = "E2E_KAFKA_IMAGE";
+/// As [`OPERATOR_IMAGE_VARIABLE`], for what a recommender stands on: a shell that takes a script as the image's entrypoint, and the
+/// Debian packages of `e2e/src/image/services.rs`.
+pub const SERVICES_IMAGE_VARIABLE: &str = "E2E_SERVICES_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for Redis, rq-exporter and the programs in `e2e/images/workers/`.
 pub const WORKERS_IMAGE_VARIABLE: &str = "E2E_WORKERS_IMAGE";
 
@@ -45,14 +48,23 @@ struct Shared {
     double_image: OnceCell<String>,
     s3_image: OnceCell<String>,
     kafka_image: OnceCell<String>,
+    services_image: OnceCell<String>,
     workers_image: OnceCell<String>,
 }
 
 impl Shared {
     fn new(kubeconfig: PathBuf, ours: Option<Lock>) -> Self {
-        let [operator_image, example_image, double_image, s3_image, kafka_image, workers_image] =
-            [const { OnceCell::const_new() }; 6];
-        Self { kubeconfig, ours, operator_image, example_image, double_image, s3_image, kafka_image, workers_image }
+        Self {
+            kubeconfig,
+            ours,
+            operator_image: OnceCell::const_new(),
+            example_image: OnceCell::const_new(),
+            double_image: OnceCell::const_new(),
+            s3_image: OnceCell::const_new(),
+            kafka_image: OnceCell::const_new(),
+            services_image: OnceCell::const_new(),
+            workers_image: OnceCell::const_new(),
+        }
     }
 }
 
@@ -244,6 +256,12 @@ impl Cluster {
         self.shared.kafka_image.get_or_try_init(make).await.cloned()
     }
 
+    /// `repository:tag` of PostgreSQL, Redis, NGINX, RabbitMQ and exporters, loaded into the cluster.
+    pub async fn services_image(&self) -> Result<String> {
+        let make = || self.image(SERVICES_IMAGE_VARIABLE, "services' image", catalog::services);
+        self.shared.services_image.get_or_try_init(make).await.cloned()
+    }
+
     /// `repository:tag` of consumers, producers, rq-exporter and Redis, loaded into the cluster.
     pub async fn workers_image(&self) -> Result<String> {
         let make = || self.image(WORKERS_IMAGE_VARIABLE, "workers' image", catalog::workers);
@@ -307,7 +325,8 @@ pub async fn http_get(url: &str) -> Result<(u16, String)> {
     answer.context("no answer in 10 s").flatten().with_context(|| format!("GET {url}"))
 }
 
-fn percent_encoded(text: &str) -> String {
+/// Encodes a text as a value of the query of a URL.
+pub fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),

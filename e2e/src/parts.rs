@@ -50,12 +50,12 @@ pub async fn finish(cluster: &Cluster, namespace: &str, name: &str, within: Dura
     wait.map(drop).with_context(|| format!("the Job {name} did not complete. Its log:\n{log}"))
 }
 
-async fn apply(cluster: &Cluster, namespace: &str, manifest: &str) -> Result<()> {
+pub(crate) async fn apply(cluster: &Cluster, namespace: &str, manifest: &str) -> Result<()> {
     let apply = ["-n", namespace, "apply", "--server-side", "--field-manager=e2e", "-f", "-"];
     cluster.kubectl_with_input(&apply, manifest).await.map(drop)
 }
 
-async fn rolled_out(cluster: &Cluster, namespace: &str, workload: &str) -> Result<()> {
+pub(crate) async fn rolled_out(cluster: &Cluster, namespace: &str, workload: &str) -> Result<()> {
     let timeout = format!("--timeout={}s", TIMEOUT.as_secs());
     let status = cluster.kubectl(&["-n", namespace, "rollout", "status", workload, &timeout]).await;
     if status.is_ok() {

@@ -68,6 +68,11 @@ pub fn workers(progress: Option<&Progress>) -> Result<Recipe> {
     super::workers::recipe(progress)
 }
 
+/// PostgreSQL, Redis, NGINX, RabbitMQ and exporters.
+pub fn services(progress: Option<&Progress>) -> Result<Recipe> {
+    super::services::recipe(progress)
+}
+
 /// An image with one static program on an empty root.
 fn single(repository: &'static str, path: &str, program: PathBuf, inputs: String, args: &[&str]) -> Recipe {
     let path = path.to_owned();

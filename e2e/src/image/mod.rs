@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod double;
 mod kafka;
 mod python;
+mod services;
 mod workers;
 
 use std::io::Write;

@@ -1,0 +1,120 @@
+//! Measures what the rules of many objects cost a Prometheus: `cargo bench-rules --help`.
+
+mod exposition;
+mod prometheus;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use jiff::Timestamp;
+use recommender_operator::{api::RecommenderModel, model::Model, render, validate};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use exposition::Exposition;
+use prometheus::Prometheus;
+
+/// Text after the options in `--help`.
+const EXPLANATION: &str = "\
+One Prometheus on loopback gets the rules of all objects, as `recommender-operator render --rules` prints them, and scrapes the
+series that they read, every 5 s. Each object is that of examples/latency.yaml, with two servers under load, a dependency on
+each exporter of the catalogue, and workers that scale on two of them. After the warm-up, over the time of the measurement:
+  share of interval   the time of one evaluation of a rule group, as a share of the group's interval: the worst group
+  missed              evaluations that did not take place because the one before was not over
+  CPU                 cores that this Prometheus used, scrapes included";
+
+/// Largest share of its interval that the evaluation of a group may take.
+const MOST_SHARE: f64 = 0.5;
+/// The dependencies on whose lag workers scale: their rules, and those of servers that scale on latency, are evaluated every 5 s.
+const SCALED_ON: [&str; 2] = ["kafkaexporter", "rq"];
+/// Time after which all windows of rates but the hour of restarts are full.
+const WARM_UP: Duration = Duration::from_secs(150);
+
+/// Measures what the rules of many objects cost a Prometheus.
+#[derive(Debug, Parser)]
+#[command(name = "bench-rules", after_help = EXPLANATION)]
+struct Arguments {
+    /// Number of objects
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    objects: u32,
+    /// Time of the measurement, seconds
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(30..=3600))]
+    seconds: u64,
+    /// End with exit code 1 if an evaluation takes more than half of its interval, one is missed, or a rule fails
+    #[arg(long)]
+    check: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let Arguments { objects, seconds, check } = Arguments::parse();
+    let models = (0..objects).map(model).collect::<Result<Vec<_>>>()?;
+    let exposition = Exposition::serve(&models).await?;
+    let prometheus = Prometheus::start(&render::rule_file(&models)?, exposition.address()).await?;
+    sleep(WARM_UP).await;
+    let before = prometheus.totals().await?;
+    sleep(Duration::from_secs(seconds)).await;
+    let after = prometheus.totals().await?;
+    let window = format!("{seconds}s");
+    let share = prometheus.worst_share(&window).await?;
+    let (groups, rules) = (prometheus.groups().await?, prometheus.rules().await?);
+    let recorded = prometheus.recorded().await?;
+    let of_object = |total: f64| total / f64::from(objects);
+    println!("objects                       {objects}");
+    println!("rule groups                   {groups:.0} ({:.1} per object)", of_object(groups));
+    println!("rules                         {rules:.0} ({:.1} per object)", of_object(rules));
+    println!("recorded series               {recorded:.0} ({:.1} per object)", of_object(recorded));
+    println!("share of interval, worst      {:.1} % ({})", share.of_interval * 100.0, share.group);
+    let missed = after.missed - before.missed;
+    let failed = after.failed - before.failed;
+    println!("missed evaluations            {missed:.0}");
+    println!("failed rules                  {failed:.0}");
+    println!("CPU                           {:.2} cores", (after.cpu - before.cpu) / seconds as f64);
+    println!("memory                        {:.0} MiB", after.memory / f64::from(1 << 20));
+    let is_good = share.of_interval <= MOST_SHARE && missed == 0.0 && failed == 0.0;
+    if check && !is_good {
+        eprintln!("an evaluation takes more than {} % of its interval, is missed, or fails", MOST_SHARE * 100.0);
+    }
+    Ok(if check && !is_good { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// An object that scales on latency, with a dependency on each exporter.
+fn model(number: u32) -> Result<Model> {
+    let example = validate::documents(include_str!("../../../examples/latency.yaml"))?.pop();
+    let mut object = example.context("the example has an object")?.object;
+    object["metadata"] =
+        json!({"name": format!("object-{number:05}"), "namespace": "bench", "uid": number.to_string()});
+    object["spec"]["dependencies"] = dependencies(number);
+    object["spec"]["workers"] = SCALED_ON.map(worker).into();
+    let object: RecommenderModel = serde_json::from_value(validate::stored(&object))?;
+    let model = Model::new(&object, Timestamp::now());
+    model.map_err(|problems| {
+        anyhow::anyhow!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })
+}
+
+/// A worker that scales on the lag of a dependency.
+fn worker(dependency: &str) -> Value {
+    let autoscaling = json!({"minReplicas": 1, "maxReplicas": 4, "lag": {"dependency": dependency}});
+    json!({"name": dependency, "args": ["consume"], "autoscaling": autoscaling})
+}
+
+/// A dependency on each exporter, with a topic, queue, key and job of the object's own.
+fn dependencies(number: u32) -> Value {
+    let own = format!("own-{number}");
+    let kafka = ["KafkaExporter", "Burrow", "KafkaLagExporter", "ConsumerClient"].map(|exporter| {
+        let consumer = json!({"consumerGroup": own, "topics": [own], "exporter": exporter});
+        json!({"name": exporter.to_lowercase(), "kafka": consumer})
+    });
+    let rabbitmq = ["Detailed", "PerObject"].map(|exporter| {
+        let queues = json!({"queues": [own], "vhost": "/", "endpoint": exporter});
+        json!({"name": exporter.to_lowercase(), "rabbitmq": queues})
+    });
+    let others = [
+        json!({"name": "rq", "rq": {"queues": [own]}}),
+        json!({"name": "redis", "redisList": {"keys": [own]}}),
+        json!({"name": "flink", "flink": {"job": own}}),
+    ];
+    kafka.into_iter().chain(rabbitmq).chain(others).collect()
+}

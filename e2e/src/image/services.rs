@@ -1,0 +1,31 @@
+//! The image for what a recommender stands on, with the exporters: PostgreSQL, Redis, NGINX, RabbitMQ and a blackbox exporter,
+//! all of them Debian packages.
+
+use anyhow::Result;
+
+use super::Recipe;
+use super::archive::{Config, USER};
+use super::cache::{layered, root};
+use crate::paths;
+use crate::progress::Progress;
+
+/// The Debian packages of the root, in addition to the essential ones.
+const PACKAGES: &str = "postgresql,prometheus-postgres-exporter,redis-server,prometheus-redis-exporter,nginx-light,\
+                        prometheus-nginx-exporter,rabbitmq-server,prometheus-blackbox-exporter";
+
+/// The image. Its entrypoint is a shell that takes a script.
+pub fn recipe(progress: Option<&Progress>) -> Result<Recipe> {
+    if let Some(progress) = progress {
+        progress.detail("a Debian root with PostgreSQL, Redis, NGINX, RabbitMQ and exporters");
+    }
+    let root = root(PACKAGES)?;
+    // initdb refuses a user that has no name.
+    let users = paths::repository().join("e2e/images/services/passwd");
+    let config = Config {
+        entrypoint: ["/bin/sh", "-euc"].map(str::to_owned).into(),
+        env: vec!["HOME=/tmp".into()],
+        user: USER.into(),
+        working_directory: "/tmp".into(),
+    };
+    layered("live-services", vec![root], vec![("/etc/passwd".into(), users)], config)
+}
