@@ -38,6 +38,7 @@ const PACKAGES: Watched = Watched {
     scaled_on: None,
     resources: None,
     dependencies: &[],
+    scaled_on_lag_of: &[],
     training_period_seconds: Some(86_400),
     alerts: &UNCHANGED,
     query_offset_seconds: None,
@@ -169,8 +170,8 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     let written: serde_json::Value = serde_saphyr::from_str(&text)?;
     let groups = written["groups"].as_array().context("groups")?;
     ensure!(
-        groups.len() == 4,
-        "two groups of rules, one of lags and one of custom ones were expected: {}",
+        groups.len() == 3,
+        "two groups of rules and one of custom ones were expected: {}",
         groups.len()
     );
 
@@ -310,7 +311,8 @@ fn the_rules_give_the_expected_results_for_every_dependency() -> Result<()> {
     let mut problems = Vec::new();
     for (exporter, yaml) in DEPENDENCIES {
         let dependencies = [dependency(yaml)?];
-        let watched = Watched { dependencies: &dependencies, ..PACKAGES };
+        let scaled_on = [dependencies[0].name.as_str()];
+        let watched = Watched { dependencies: &dependencies, scaled_on_lag_of: &scaled_on, ..PACKAGES };
         let scenarios = fs::read_to_string(scenarios.join(exporter).with_extension("yaml"))?;
         write_not_a_number(&directory(exporter)?.join("nan.yaml"), &scenarios)?;
         let outcome = run_scenarios(exporter, &watched, &scenarios);

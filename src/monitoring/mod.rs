@@ -15,7 +15,7 @@ pub(crate) mod promql;
 pub mod recording;
 pub mod scaling;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use alerts::Change;
 
@@ -120,6 +120,11 @@ impl Watched<'_> {
 /// Seconds between two evaluations of the rules that scaling reads: a decision is only as current as its newest sample.
 const SCALING_SECONDS: i32 = 5;
 
+/// Seconds between two evaluations of the other rules: as often as the servers are scraped, within these bounds. More often than
+/// every 30 s would cost more than people and alerts, which are about minutes, gain from it. Prometheus looks back five minutes for a
+/// sample, so recorded series must not be too sparse.
+const WATCHING_SECONDS: RangeInclusive<i32> = 30..=60;
+
 /// Last part of the name of the group with PromQL of the spec.
 const CUSTOM: &str = "custom";
 
@@ -135,8 +140,7 @@ pub fn is_custom(group: &RuleGroup) -> bool {
 /// evaluations are what many objects cost a Prometheus (`cargo bench-rules`).
 pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let name = format!("recommender/{}/{}", watched.namespace, watched.recommender);
-    // Prometheus looks back five minutes for a sample, so recorded series must not be too sparse: at most 60 s apart.
-    let seconds = watched.interval_seconds.min(60);
+    let seconds = watched.interval_seconds.clamp(*WATCHING_SECONDS.start(), *WATCHING_SECONDS.end());
     let is_scaled_on = |dependency: &&Dependency| watched.scaled_on_lag_of.contains(&dependency.name.as_str());
     let (custom, known): (Vec<_>, Vec<_>) =
         watched.dependencies.iter().partition(|dependency| dependency.custom.is_some());

@@ -43,7 +43,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         labels: labels(watched, Workload::Training),
         ..source.rule(series.name(), expr)
     };
-    let mut rules = vec![source.rule(Series::SeveralProcesses.name(), source.several_processes())];
+    let mut rules = if watched.scaled_on.is_none() { source.read_by_scaling() } else { Vec::new() };
     let window = &source.window;
     let of_requests = [
         (Series::LatencyP50, source.latency("0.5", window)),
@@ -51,7 +51,6 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::LatencyP99, source.latency("0.99", window)),
         (Series::Requests, Some(source.requests(window))),
         (Series::RequestErrors, source.errors(window, Series::Requests.name())),
-        (Series::InFlight, source.in_flight()),
     ];
     let of_requests = of_requests.into_iter().filter_map(|(series, expr)| Some((series, expr?)));
     rules.extend(of_requests.map(|(series, expr)| source.rule(series.name(), source.trusted(&expr))));
@@ -102,6 +101,13 @@ impl<'a> Source<'a> {
 
     pub(super) fn rule(&self, name: &str, expr: String) -> Rule {
         Rule { record: Some(name.into()), expr, labels: labels(self.watched, Workload::Serving), ..Rule::default() }
+    }
+
+    /// What the scaler and people read: where servers scale on latency, [`scaling`](super::scaling) records it more often.
+    pub(super) fn read_by_scaling(&self) -> Vec<Rule> {
+        let several = self.rule(Series::SeveralProcesses.name(), self.several_processes());
+        let in_flight = self.in_flight().map(|expr| self.rule(Series::InFlight.name(), self.trusted(&expr)));
+        [several].into_iter().chain(in_flight).collect()
     }
 
     pub(super) fn of_servers(&self, name: &str, matchers: &[&str]) -> String {

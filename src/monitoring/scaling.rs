@@ -14,14 +14,13 @@
 //! (1) The larger of the two, as measured by the kubelet. Recorded only where Prometheus scrapes kubelets. It does not need
 //! an answer of the servers.
 //!
-//! `recommender:requests_in_flight` is recorded by [`recording`](super::recording) at the scrape interval: it is a gauge, so
-//! it needs no window.
+//! `recommender:requests_in_flight` is a gauge, so it needs no window.
 //!
 //! The suffixes of the names refer to scrapes every 5 s, the default of objects that scale on latency. With another
 //! `intervalSeconds` the windows are four and two intervals, but at least 20 and 10 s, and the names do not change.
 //!
-//! `recommender:targets_of_several_processes` is recorded there as well. While it is above 0, no series is recorded that is
-//! computed from the servers' own counters.
+//! While `recommender:targets_of_several_processes` is above 0, no series is recorded that is computed from the servers' own
+//! counters.
 //!
 //! If no server answers, all series computed from their metrics are absent at once. Otherwise a rate would still be computed
 //! for the length of its window from the samples left, and would fall meanwhile. If servers answer and there are no
@@ -44,10 +43,11 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let [long, short] = [window_seconds(watched.interval_seconds), window_seconds(watched.interval_seconds) / 2]
         .map(|seconds| format!("{seconds}s"));
     let answering = |expr: String| source.trusted(&format!("({expr}) and sum({}) > 0", source.of_servers("up", &[])));
-    let mut rules = vec![
+    let mut rules = source.read_by_scaling();
+    rules.extend([
         source.rule(Series::RequestRate.name(), answering(source.requests(&long))),
         source.rule(Series::LatestRequestRate.name(), answering(source.requests(&short))),
-    ];
+    ]);
     let latency = source.latency(in_promql(quantile), &long);
     rules.extend(latency.map(|expr| source.rule(Series::Latency.name(), answering(expr))));
     let cpu_use = cores::allowed(watched.resources).map(|cores| answering(cpu_use(&source, cores, &long)));

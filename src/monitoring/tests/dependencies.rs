@@ -137,8 +137,8 @@ fn only_the_lags_that_workers_scale_on_are_recorded_every_5_s_and_the_others_bef
     let of = |name: &'static str, interval: &'static str| (name, Some(interval));
     let expected = [
         of("recommender/shop/packages/scaling", "5s"),
-        of("recommender/shop/packages/custom", "15s"),
-        of("recommender/shop/packages", "15s"),
+        of("recommender/shop/packages/custom", "30s"),
+        of("recommender/shop/packages", "30s"),
     ];
     assert_eq!(intervals, expected);
     let recorded_of: BTreeSet<&str> = groups[0].rules.iter().map(|rule| rule.labels["dependency"].as_str()).collect();

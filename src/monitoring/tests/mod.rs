@@ -225,7 +225,7 @@ fn an_object_changes_threshold_duration_and_severity_of_an_alert_or_leaves_it_ou
 #[test]
 fn rate_windows_span_at_least_a_minute_and_four_scrapes() {
     for (interval, window, evaluation) in
-        [(1, "[60s]", "1s"), (15, "[60s]", "15s"), (60, "[240s]", "60s"), (300, "[1200s]", "60s")]
+        [(1, "[60s]", "30s"), (45, "[180s]", "45s"), (60, "[240s]", "60s"), (300, "[1200s]", "60s")]
     {
         let watched = Watched { interval_seconds: interval, ..packages(MetricProfile::FastApiInstrumentator) };
         let group = &rule_groups(&watched)[0];
