@@ -127,6 +127,7 @@ fn finish(root: &mut JSONSchemaProps) {
         visit(spec, &mut default_in_description);
         visit(spec, &mut no_default_in_lists);
         visit(spec, &mut implied);
+        visit(spec, &mut key_in_message);
         visit(spec, &mut no_description_of_values);
         copies_of_pods(spec);
     }
@@ -184,6 +185,23 @@ fn implied(schema: &mut JSONSchemaProps) {
     let rules = schema.x_kubernetes_validations.iter().flatten();
     if schema.min_length == Some(1) && rules.into_iter().any(|rule| rule.rule.starts_with("self.matches(")) {
         schema.min_length = None;
+    }
+}
+
+/// How rules on each entry of a map begin.
+const EACH_KEY: &str = "self.all(k, ";
+
+/// Puts a key that violates a rule on a map of texts before the message of the rule.
+fn key_in_message(schema: &mut JSONSchemaProps) {
+    let is_of_texts = matches!(
+        &schema.additional_properties,
+        Some(JSONSchemaPropsOrBool::Schema(values)) if values.type_.as_deref() == Some("string")
+    );
+    for rule in schema.x_kubernetes_validations.iter_mut().flatten().filter(|_| is_of_texts) {
+        let condition = rule.rule.strip_prefix(EACH_KEY).and_then(|rest| rest.strip_suffix(')'));
+        if let (Some(condition), Some(message)) = (condition, &rule.message) {
+            rule.message_expression = Some(format!("self.filter(k, !({condition}))[0] + {:?}", format!(": {message}")));
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub const VARIABLE: &str = "self.matches('^[A-Za-z_][A-Za-z0-9_.-]*$')";
 pub const FREE_KEYS: &str = "self.all(k, !k.matches('recommender[.]dev/|^(batch|deployment)[.]kubernetes[.]io/|\
     ^app[.]kubernetes[.]io/(name|instance|component|managed-by)$|^(pod-template-hash|job-name|controller-uid)$'))";
 /// What to write instead of a key that violates [`FREE_KEYS`].
-pub const FREE_KEYS_MESSAGE: &str = "a key is one that the operator or Kubernetes sets: choose another";
+pub const FREE_KEYS_MESSAGE: &str = "the operator or Kubernetes sets this key: choose another";
 /// A number of pods, or per cent of them.
 pub const NUMBER_OR_PERCENT: &str = "string(self).matches('^(0|[1-9][0-9]{0,3}|([0-9]|[1-9][0-9]|100)%)$')";
 /// What to write instead.
