@@ -65,11 +65,13 @@ fn text(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) 
     }
 }
 
-/// `format` of an integer: whether the number fits it.
+/// `format` of an integer: whether the number fits it; without one, whether it is an integer of 64 bits.
 fn number_format(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
-    let (Some(format), Value::Number(number)) = (schema["format"].as_str(), value) else { return };
-    if number.as_i64().is_none_or(|integer| format == "int32" && i32::try_from(integer).is_err()) {
-        let detail = format!("Checked value must be of type integer with format {format} in {path}");
+    let (true, Value::Number(number)) = (schema["type"] == "integer", value) else { return };
+    let format = schema["format"].as_str();
+    if number.as_i64().is_none_or(|integer| format == Some("int32") && i32::try_from(integer).is_err()) {
+        let format = format.map_or_else(|| "(default format)".into(), |format| format!("with format {format}"));
+        let detail = format!("Checked value must be of type integer {format} in {path}");
         problems.push(Problem::out_of_range(detail));
     }
 }
@@ -223,6 +225,15 @@ mod tests {
             texts(port, json!(3_000_000_000_i64)),
             [r#"<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.a"#]
         );
+        let without = json!({ "type": "integer" });
+        assert_eq!(texts(without.clone(), json!(3_000_000_000_i64)), NONE);
+        assert_eq!(
+            texts(without, json!(80.5)),
+            [
+                r#"spec.a: Invalid value: "number": spec.a in body must be of type integer: "number""#,
+                r#"<nil>: Invalid value: "": Checked value must be of type integer (default format) in spec.a"#
+            ]
+        );
     }
 
     #[test]
@@ -269,7 +280,7 @@ mod tests {
             format!("spec.a: Invalid value: {value}: spec.a in body should be less than or equal to {bound}")
         };
         assert_eq!(texts(schema.clone(), json!(2_000_000)), [expected("2000000", "1000000")]);
-        assert_eq!(texts(schema, json!(1e300))[1..], [expected("1e+300", "1e+06")]);
+        assert_eq!(texts(schema, json!(1e300))[2..], [expected("1e+300", "1e+06")]);
     }
 
     #[test]
