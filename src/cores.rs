@@ -1,4 +1,4 @@
-//! CPU limits and requests of containers, in cores.
+//! CPU limits and requests of containers, in cores, and their memory limits.
 
 use crate::api::Resources;
 
@@ -10,6 +10,11 @@ pub fn allowed(resources: Option<&Resources>) -> Option<f64> {
 /// The CPU limit, in cores. None when it is not set to a valid quantity above zero.
 pub fn limit(resources: Option<&Resources>) -> Option<f64> {
     parse(&resources?.limits.get("cpu")?.0)
+}
+
+/// The memory limit, in bytes. None when it is not set to a valid quantity above zero.
+pub fn memory_limit(resources: Option<&Resources>) -> Option<f64> {
+    parse(&resources?.limits.get("memory")?.0)
 }
 
 /// Parses a Kubernetes quantity. None when it is invalid or not above zero.

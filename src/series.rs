@@ -67,6 +67,20 @@ pub enum Series {
     TargetsUp,
     /// Restarts of servers.
     Restarts,
+    /// The latency target of the servers.
+    LatencyTarget,
+    /// Memory of the server that uses most of its limit.
+    MemoryUse,
+    /// 1 while replicas are held because signals are missing or old, 0 otherwise.
+    ScalingHeld,
+    /// 1 while more replicas are needed than the maximum, 0 otherwise.
+    ScalingAtMaximum,
+    /// 1 while more replicas do not help, 0 otherwise.
+    ScalingIneffective,
+    /// How long it takes to consume what waits, without what arrives meanwhile.
+    LagSeconds,
+    /// Time within which a worker is to consume what waits.
+    LagTarget,
     /// 1 once there is a version to serve, 0 before.
     ServingExpected,
     /// Servers that pass their readiness probes.
@@ -103,7 +117,7 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 13] = [
+    pub const MONITORING: [Self; 20] = [
         Self::LatencyP50,
         Self::LatencyP95,
         Self::LatencyP99,
@@ -112,6 +126,13 @@ impl Series {
         Self::Targets,
         Self::TargetsUp,
         Self::Restarts,
+        Self::LatencyTarget,
+        Self::MemoryUse,
+        Self::ScalingHeld,
+        Self::ScalingAtMaximum,
+        Self::ScalingIneffective,
+        Self::LagSeconds,
+        Self::LagTarget,
         Self::ServingExpected,
         Self::ServingReady,
         Self::TrainingFailed,
@@ -145,6 +166,13 @@ impl Series {
             Self::Targets => Row("recommender:targets", "targets", Workload),
             Self::TargetsUp => Row("recommender:targets_up", "targets", Workload),
             Self::Restarts => Row("recommender:restarts:increase1h", "restarts", Workload),
+            Self::LatencyTarget => Row("recommender:latency_target_seconds", "seconds", Workload),
+            Self::MemoryUse => Row("recommender:memory_use", "bytes used over the limit", Workload),
+            Self::ScalingHeld => Row("recommender:scaling_held", "0 or 1", Workload),
+            Self::ScalingAtMaximum => Row("recommender:scaling_at_maximum", "0 or 1", Workload),
+            Self::ScalingIneffective => Row("recommender:scaling_ineffective", "0 or 1", Workload),
+            Self::LagSeconds => Row("recommender:lag_seconds", "seconds", Dependency),
+            Self::LagTarget => Row("recommender:lag_target_seconds", "seconds", Dependency),
             Self::ServingExpected => Row("recommender:serving_expected", "0 or 1", Workload),
             Self::ServingReady => Row("recommender:serving_ready", "servers", Workload),
             Self::TrainingFailed => Row("recommender:training_failed", "0 or 1", Workload),

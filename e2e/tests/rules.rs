@@ -12,7 +12,7 @@ use e2e::promtool::{LINT, every_alert_fires_and_does_not_fire, promtool};
 use jiff::Timestamp;
 use recommender_operator::{
     api::{
-        Dependency, Front, MetricProfile, Quantile, RecommenderModel, Resources,
+        Dependency, Front, LatencyTarget, MetricProfile, Quantile, RecommenderModel, Resources,
         monitoring_coreos::{Rule, RuleGroup},
     },
     catalog,
@@ -43,6 +43,9 @@ const PACKAGES: Watched = Watched {
     alerts: &UNCHANGED,
     query_offset_seconds: None,
 };
+
+/// A latency target.
+static P95: LatencyTarget = LatencyTarget { quantile: Quantile::P95, target_milliseconds: 75 };
 
 /// Alerts as the catalogue has them.
 static UNCHANGED: BTreeMap<String, Change> = BTreeMap::new();
@@ -130,12 +133,8 @@ fn the_rules_of_all_scaling_signals_are_valid_and_lint() -> Result<()> {
         dependency.name = (*exporter).into();
     }
     let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
-    let watched = Watched {
-        scaled_on: Some(Quantile::P95),
-        resources: Some(&resources),
-        dependencies: &dependencies,
-        ..PACKAGES
-    };
+    let watched =
+        Watched { scaled_on: Some(&P95), resources: Some(&resources), dependencies: &dependencies, ..PACKAGES };
     let fronts = ["{ingressNginx: {}}", "{istio: {}}", "{custom: {requests: 'rate(requests_total[1m]) # in front'}}"];
     for front in fronts {
         let front: Front = serde_saphyr::from_str(front)?;
@@ -169,11 +168,7 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     promtool(&["check", "rules", "--lint=none"], &rules)?;
     let written: serde_json::Value = serde_saphyr::from_str(&text)?;
     let groups = written["groups"].as_array().context("groups")?;
-    ensure!(
-        groups.len() == 3,
-        "two groups of rules and one of custom ones were expected: {}",
-        groups.len()
-    );
+    ensure!(groups.len() == 3, "two groups of rules and one of custom ones were expected: {}", groups.len());
 
     let commented =
         text.lines().skip_while(|line| *line != "# scrape_configs:").take_while(|line| line.starts_with('#'));
@@ -233,8 +228,8 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
     promtool(&["check", "rules", "--lint=none"], &file).map(drop)
 }
 
-/// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, and a directory.
-const OTHER_SCENARIOS: [&str; 2] = ["scaling", "dependencies"];
+/// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, of alerts, and a directory.
+const OTHER_SCENARIOS: [&str; 3] = ["scaling", "dependencies", "alerts"];
 
 #[test]
 fn the_rules_give_the_expected_results_for_every_profile() -> Result<()> {
@@ -254,6 +249,7 @@ fn the_rules_give_the_expected_results_for_every_profile() -> Result<()> {
         tests.extend(scenarios.tests);
         unread.remove(&name);
     }
+    tests.extend(serde_saphyr::from_str::<Scenarios>(ALERTS)?.tests);
     ensure!(unread.is_empty(), "e2e/tests/rules/ has scenarios of no profile: {unread:?}");
     every_alert_is_tested_firing_and_not_firing(tests)
 }
@@ -272,16 +268,42 @@ fn snake_case(name: &str) -> String {
 
 #[test]
 fn the_rules_give_the_expected_results_for_servers_that_scale() -> Result<()> {
-    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
+    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m, memory: 256Mi}}")?;
     let front: Front = serde_saphyr::from_str("{ingressNginx: {}}")?;
     let watched = Watched {
         interval_seconds: 5,
-        scaled_on: Some(Quantile::P95),
+        scaled_on: Some(&P95),
         resources: Some(&resources),
         front: Some(&front),
         ..PACKAGES
     };
     run_scenarios("scaling", &watched, include_str!("rules/scaling.yaml"))
+}
+
+/// Scenarios of alerts whose canonical series are given, so that a week takes seconds.
+const ALERTS: &str = include_str!("rules/alerts.yaml");
+
+#[test]
+fn the_alerts_fire_and_resolve_as_their_canonical_series_ask_for() -> Result<()> {
+    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m, memory: 256Mi}}")?;
+    let dependencies = [dependency("{name: events, kafka: {consumerGroup: ml-recommender, topics: [events]}}")?];
+    let watched = Watched {
+        scaled_on: Some(&P95),
+        resources: Some(&resources),
+        dependencies: &dependencies,
+        scaled_on_lag_of: &[("events", 120)],
+        ..PACKAGES
+    };
+    let rules = rule_groups(&watched).into_iter().flat_map(|group| group.rules);
+    let alerts: Vec<Rule> = rules.filter(|rule| rule.alert.is_some()).collect();
+    assert_eq!(alerts.len(), catalog::embedded().alerts.len());
+    let group = RuleGroup { name: "alerts".into(), interval: Some("1m".into()), query_offset: None, rules: alerts };
+    let object = r#"namespace="shop",recommender="packages""#;
+    let scenarios = ALERTS
+        .replace("@serving", &format!(r#"{object},workload="serving""#))
+        .replace("@worker", &format!(r#"{object},workload="events""#))
+        .replace("@dependency", &format!(r#"{object},dependency="events""#));
+    run_groups("alerts", &[group], &scenarios)
 }
 
 /// Names of files of a directory of the repository, without their extension.
@@ -311,7 +333,7 @@ fn the_rules_give_the_expected_results_for_every_dependency() -> Result<()> {
     let mut problems = Vec::new();
     for (exporter, yaml) in DEPENDENCIES {
         let dependencies = [dependency(yaml)?];
-        let scaled_on = [dependencies[0].name.as_str()];
+        let scaled_on = [(dependencies[0].name.as_str(), 120)];
         let watched = Watched { dependencies: &dependencies, scaled_on_lag_of: &scaled_on, ..PACKAGES };
         let scenarios = fs::read_to_string(scenarios.join(exporter).with_extension("yaml"))?;
         write_not_a_number(&directory(exporter)?.join("nan.yaml"), &scenarios)?;
@@ -333,8 +355,12 @@ fn write_not_a_number(path: &Path, scenarios: &str) -> Result<()> {
 }
 
 fn run_scenarios(name: &str, watched: &Watched, scenarios: &str) -> Result<()> {
+    run_groups(name, &rule_groups(watched), scenarios)
+}
+
+fn run_groups(name: &str, groups: &[RuleGroup], scenarios: &str) -> Result<()> {
     let directory = directory(name)?;
-    write_rules(&directory.join("rules.yaml"), &rule_groups(watched))?;
+    write_rules(&directory.join("rules.yaml"), groups)?;
     let file = directory.join("scenarios.yaml");
     let exporter = |address| format!(r#"job="exporter",namespace="data",instance="{address}:9000""#);
     let expanded = scenarios
@@ -395,8 +421,8 @@ fn every_series_of_a_profile_is_expected(watched: &Watched, scenarios: &Scenario
     Ok(())
 }
 
-/// Fails unless each alert has a scenario in which it fires and one in which it does not. Alerts read only series that every
-/// profile records, so the scenarios of one profile are enough.
+/// Fails unless each alert has a scenario in which it fires and one in which it does not. Alerts read canonical series, which are
+/// the same for all profiles, so one such scenario is enough.
 fn every_alert_is_tested_firing_and_not_firing(scenarios: Vec<Scenario>) -> Result<()> {
     let tests = scenarios.into_iter().flat_map(|scenario| scenario.alert_rule_test);
     let tested = tests.map(|test| (test.alertname, !test.exp_alerts.is_empty()));

@@ -95,6 +95,7 @@ pub enum ThresholdUnit {
     Ratio,
     Restarts,
     Messages,
+    PerSecond,
     /// A multiple of what the spec asks for.
     Times,
 }
@@ -107,6 +108,7 @@ impl ThresholdUnit {
             Self::Ratio => "ratio",
             Self::Restarts => "restarts",
             Self::Messages => "messages",
+            Self::PerSecond => "messages per second",
             Self::Times => "times",
         }
     }
@@ -117,7 +119,7 @@ impl ThresholdUnit {
             Self::Seconds => format!("{value}s"),
             // A ratio has at most a few digits; those of the multiplication are rounded off.
             Self::Ratio => format!("{}%", (value * 1e8).round() / 1e6),
-            Self::Restarts | Self::Messages | Self::Times => value.to_string(),
+            Self::Restarts | Self::Messages | Self::PerSecond | Self::Times => value.to_string(),
         }
     }
 

@@ -62,8 +62,10 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Catalog
             Err(Refused { line, reason }) => problems.push(Problem { file: path.into(), line, reason }),
         }
     }
-    // Last, because an alert of another file may be named.
-    for (path, name) in silencing.into_iter().filter(|(_, name)| catalog.alert(&name.value).is_none()) {
+    // Last, because an alert of another file may be named; if one is refused, its names are not known.
+    let is_complete = !problems.iter().any(|problem| problem.file.starts_with("alerts/"));
+    silencing.retain(|(_, name)| is_complete && catalog.alert(&name.value).is_none());
+    for (path, name) in silencing {
         let nearest = most_similar(&name.value, catalog.alerts.iter().map(|alert| alert.name.as_str()));
         let nearest = nearest.unwrap_or_default();
         let Refused { line, reason } = Refused::at(

@@ -1,6 +1,6 @@
 //! Declarations of series, and what their names stand for.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -178,9 +178,9 @@ impl Declarations {
     }
 }
 
-/// Of several names the one that is most like another.
+/// Of several names the one that is most like another, and of two the shorter one.
 pub fn most_similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known.into_iter().max_by_key(|known| similarity(known, name))
+    known.into_iter().max_by_key(|known| (similarity(known, name), Reverse(known.len())))
 }
 
 /// How many characters two names share at their begin and at their end.

@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 use alerts::Change;
 
 use crate::{
-    api::{Dependency, Front, MetricProfile, Quantile, Resources, monitoring_coreos::RuleGroup},
+    api::{Dependency, Front, LatencyTarget, MetricProfile, Resources, monitoring_coreos::RuleGroup},
     catalog::AppliesTo,
 };
 
@@ -47,14 +47,14 @@ pub struct Watched<'a> {
     pub metrics_path: &'a str,
     /// HTTP path of the servers' probes.
     pub health_paths: &'a [&'a str],
-    /// The quantile of the latency target, if the servers scale on latency.
-    pub scaled_on: Option<Quantile>,
+    /// The latency target, if the servers scale on latency.
+    pub scaled_on: Option<&'a LatencyTarget>,
     /// Compute resources of each server.
     pub resources: Option<&'a Resources>,
     /// Message queues and topics whose lag is measured.
     pub dependencies: &'a [Dependency],
-    /// Names of those whose lag workers scale on.
-    pub scaled_on_lag_of: &'a [&'a str],
+    /// Names of those whose lag workers scale on, and the seconds within which what waits is to be consumed.
+    pub scaled_on_lag_of: &'a [(&'a str, i32)],
     /// The longest time between two runs of the training schedule in seconds, if there is a schedule.
     pub training_period_seconds: Option<i64>,
     /// Changes of alerts, by name.
@@ -96,6 +96,18 @@ impl Watched<'_> {
             AppliesTo::Training => self.matchers(Workload::Training),
             AppliesTo::Workloads | AppliesTo::Dependencies => self.object(),
         }
+    }
+
+    /// Whether the operator decides on the replicas of servers or workers.
+    fn is_decided(&self) -> bool {
+        self.scaled_on.is_some() || !self.scaled_on_lag_of.is_empty()
+    }
+
+    /// Seconds within which what waits in a dependency is to be consumed, if a worker scales on it; of two workers, of the one
+    /// that is to be faster.
+    fn catch_up_seconds(&self, dependency: &Dependency) -> Option<i32> {
+        let targets = self.scaled_on_lag_of.iter().filter(|(name, _)| *name == dependency.name);
+        targets.map(|(_, seconds)| *seconds).min()
     }
 
     /// Matchers for all canonical series of the object.
@@ -141,7 +153,7 @@ pub fn is_custom(group: &RuleGroup) -> bool {
 pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let name = format!("recommender/{}/{}", watched.namespace, watched.recommender);
     let seconds = watched.interval_seconds.clamp(*WATCHING_SECONDS.start(), *WATCHING_SECONDS.end());
-    let is_scaled_on = |dependency: &&Dependency| watched.scaled_on_lag_of.contains(&dependency.name.as_str());
+    let is_scaled_on = |dependency: &&Dependency| watched.catch_up_seconds(dependency).is_some();
     let (custom, known): (Vec<_>, Vec<_>) =
         watched.dependencies.iter().partition(|dependency| dependency.custom.is_some());
     let custom_seconds =

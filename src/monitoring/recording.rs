@@ -12,6 +12,7 @@ use super::{
 use crate::{
     api::monitoring_coreos::Rule,
     catalog::{Profile, Selector},
+    cores,
     series::Series,
 };
 
@@ -26,6 +27,16 @@ pub const OPERATOR_SERVING_READY: &str = "recommender_operator_serving_ready";
 /// Gauge of the operator: when the newest version of an object was trained, in seconds since 1970. Absent without a version.
 pub const OPERATOR_TRAINED: &str = "recommender_operator_trained_timestamp_seconds";
 
+/// Gauge of the operator: 1 while replicas are held because signals are missing or old.
+pub const OPERATOR_SCALING_HELD: &str = "recommender_operator_scaling_held";
+/// Gauge of the operator: 1 while more replicas are needed than the maximum.
+pub const OPERATOR_SCALING_AT_MAXIMUM: &str = "recommender_operator_scaling_at_maximum";
+/// Gauge of the operator: 1 while more replicas do not help.
+pub const OPERATOR_SCALING_INEFFECTIVE: &str = "recommender_operator_scaling_ineffective";
+
+/// How long the last sample of a gauge counts as its value, as a PromQL duration: a scrape every minute may fail once, so that an
+/// alert neither ends nor starts again.
+const LAST: &str = "2m";
 /// Seconds within which a target is observed to find out whether several processes answer its scrapes.
 const PROCESSES_SECONDS: i64 = 600;
 /// The same in scrapes, for targets that are scraped rarely: among so many, two of the same process in a row are likely, but not
@@ -64,6 +75,21 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         of_training(Series::TrainingAge, source.training_age()),
         of_training(Series::TrainingPeriod, format!("vector({})", watched.training_period_seconds.unwrap_or(0))),
     ]);
+    if let Some(target) = watched.scaled_on.filter(|_| source.profile.latency.is_some()) {
+        let seconds = f64::from(target.target_milliseconds) / 1000.0;
+        rules.push(source.rule(Series::LatencyTarget.name(), format!("vector({seconds})")));
+    }
+    rules.extend(source.memory_use().map(|expr| source.rule(Series::MemoryUse.name(), expr)));
+    if watched.is_decided() {
+        rules.extend(
+            [
+                (Series::ScalingHeld, OPERATOR_SCALING_HELD),
+                (Series::ScalingAtMaximum, OPERATOR_SCALING_AT_MAXIMUM),
+                (Series::ScalingIneffective, OPERATOR_SCALING_INEFFECTIVE),
+            ]
+            .map(|(series, gauge)| source.of_workloads(series.name(), gauge)),
+        );
+    }
     rules
 }
 
@@ -217,6 +243,25 @@ impl<'a> Source<'a> {
         ])
     }
 
+    /// Of the server that uses most; the kubelet's measure counts what cannot be given back. `None` without a limit.
+    fn memory_use(&self) -> Option<String> {
+        let limit = cores::memory_limit(self.watched.resources)?;
+        let namespace = equals("namespace", self.watched.namespace);
+        let pods = format!("pod=~{}", self.watched.serving_pods());
+        let used = series("container_memory_working_set_bytes", &[&namespace, &pods, r#"container="server""#]);
+        Some(format!("max(last_over_time({used}[{LAST}])) / {limit}"))
+    }
+
+    /// A gauge of the operator for each workload of this object.
+    fn of_workloads(&self, name: &str, gauge: &str) -> Rule {
+        let [honoured, exported] = self.of_operator(gauge);
+        let expr =
+            format!("max by (workload) (last_over_time({honoured}[{LAST}]) or last_over_time({exported}[{LAST}]))");
+        let mut labels = labels(self.watched, Workload::Serving);
+        labels.remove("workload");
+        Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
+    }
+
     /// Without the operator's gauge, servers are expected.
     fn serving_expected(&self) -> String {
         format!("{} or vector(1)", self.operator_gauge(OPERATOR_SERVING_EXPECTED))
@@ -256,14 +301,19 @@ impl<'a> Source<'a> {
         format!("max({time} and on (job_name) {outcome} == 1 and on (job_name) {owned})")
     }
 
-    /// A gauge of the operator for this object. Scraped without `honorLabels`, its label `namespace` is the namespace of the
-    /// operator, and the object's namespace is in `exported_namespace`.
+    /// A gauge of the operator for this object.
     fn operator_gauge(&self, name: &str) -> String {
+        format!("max({})", self.of_operator(name).join(" or "))
+    }
+
+    /// The selectors of a gauge of the operator for this object. Scraped without `honorLabels`, its label `namespace` is the namespace of the
+    /// operator, and the object's namespace is in `exported_namespace`.
+    fn of_operator(&self, name: &str) -> [String; 2] {
         let object = equals("recommender", self.watched.recommender);
         let namespace = equals("namespace", self.watched.namespace);
         let exported = equals("exported_namespace", self.watched.namespace);
         let honoured = series(name, &[&namespace, r#"exported_namespace="""#, &object]);
-        format!("max({honoured} or {})", series(name, &[&exported, &object]))
+        [honoured, series(name, &[&exported, &object])]
     }
 }
 

@@ -38,7 +38,7 @@ const KUBELET_WINDOW: &str = "2m";
 
 /// The recording rules for scaling; empty if the servers do not scale on latency.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
-    let Some(quantile) = watched.scaled_on else { return Vec::new() };
+    let Some(target) = watched.scaled_on else { return Vec::new() };
     let source = Source::new(watched);
     let [long, short] = [window_seconds(watched.interval_seconds), window_seconds(watched.interval_seconds) / 2]
         .map(|seconds| format!("{seconds}s"));
@@ -48,7 +48,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         source.rule(Series::RequestRate.name(), answering(source.requests(&long))),
         source.rule(Series::LatestRequestRate.name(), answering(source.requests(&short))),
     ]);
-    let latency = source.latency(in_promql(quantile), &long);
+    let latency = source.latency(in_promql(target.quantile), &long);
     rules.extend(latency.map(|expr| source.rule(Series::Latency.name(), answering(expr))));
     let cpu_use = cores::allowed(watched.resources).map(|cores| answering(cpu_use(&source, cores, &long)));
     rules.extend(cpu_use.map(|expr| source.rule(Series::Cpu.name(), expr)));

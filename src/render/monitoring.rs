@@ -137,10 +137,8 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
     let probed = model.serving.pod.probes.iter().filter_map(|probe| probe.path.as_deref());
     let health_paths: Vec<&str> = std::iter::once(model.serving.probes.path.as_str()).chain(probed).collect();
     let latency = model.serving.autoscaling.as_ref().and_then(|autoscaling| autoscaling.latency.as_ref());
-    let scaled_on_lag_of: Vec<&str> = {
-        let autoscaled = model.workers.iter().filter_map(|worker| worker.autoscaling.as_ref()?.lag.as_ref());
-        autoscaled.map(|lag| lag.dependency.as_str()).collect()
-    };
+    let lags = model.workers.iter().filter_map(|worker| worker.autoscaling.as_ref()?.lag.as_ref());
+    let scaled_on_lag_of: Vec<(&str, i32)> = lags.map(|lag| (lag.dependency.as_str(), lag.catch_up_seconds)).collect();
     let watched = Watched {
         namespace: &identity.namespace,
         recommender: &identity.name,
@@ -152,7 +150,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         workers_interval_seconds: scrapes::of_workers(model),
         metrics_path: &monitoring.metrics.path,
         health_paths: &health_paths,
-        scaled_on: latency.map(|target| target.quantile),
+        scaled_on: latency,
         resources: model.serving.resources.as_ref(),
         dependencies: &model.dependencies,
         scaled_on_lag_of: &scaled_on_lag_of,

@@ -21,6 +21,8 @@ pub struct ScalingMetrics {
     decisions: IntCounterVec,
     replicas: IntGaugeVec,
     held: IntGaugeVec,
+    at_maximum: IntGaugeVec,
+    ineffective: IntGaugeVec,
     capacity: GaugeVec,
     source_up: IntGaugeVec,
     read_seconds: HistogramVec,
@@ -44,6 +46,14 @@ impl ScalingMetrics {
             held: per_workload(
                 "scaling_held",
                 "1 while the number of replicas is held because signals are missing or old, else 0.",
+            ),
+            at_maximum: per_workload(
+                "scaling_at_maximum",
+                "1 while the load or the lag needs more replicas than the maximum, else 0.",
+            ),
+            ineffective: per_workload(
+                "scaling_ineffective",
+                "1 while more replicas do not help the latency or the lag, else 0.",
             ),
             capacity: register(
                 registry,
@@ -103,6 +113,10 @@ impl ScalingMetrics {
         self.replicas.with_label_values(&workload).set(i64::from(decision.replicas));
         let held = matches!(decision.limit, Limit::NoData(_) | Limit::Outage);
         self.held.with_label_values(&workload).set(i64::from(held));
+        let at_maximum = matches!(decision.limit, Limit::Maximum | Limit::LagAboveMaximum);
+        self.at_maximum.with_label_values(&workload).set(i64::from(at_maximum));
+        let ineffective = decision.limit.is_limiting_reason() && !at_maximum;
+        self.ineffective.with_label_values(&workload).set(i64::from(ineffective));
         let (Inputs::Serving { capacity, .. } | Inputs::Lag { capacity, .. }) = decision.inputs;
         self.capacity.with_label_values(&workload).set(capacity);
     }
@@ -113,6 +127,8 @@ impl ScalingMetrics {
         let _ = self.decisions.remove_label_values(&workload);
         let _ = self.replicas.remove_label_values(&workload);
         let _ = self.held.remove_label_values(&workload);
+        let _ = self.at_maximum.remove_label_values(&workload);
+        let _ = self.ineffective.remove_label_values(&workload);
         let _ = self.capacity.remove_label_values(&workload);
     }
 
@@ -125,5 +141,35 @@ impl ScalingMetrics {
     /// The decisions for all workloads of a source were made in so many seconds.
     pub fn ticked(&self, seconds: f64) {
         self.tick_seconds.observe(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gauges_show_that_a_workload_is_held_at_its_maximum_or_not_helped() {
+        let workload = ["shop", "packages", "events"];
+        for (limit, held, at_maximum, ineffective) in [
+            (Limit::Load, 0, 0, 0),
+            (Limit::NoData("the lag"), 1, 0, 0),
+            (Limit::Outage, 1, 0, 0),
+            (Limit::Maximum, 0, 1, 0),
+            (Limit::LagAboveMaximum, 0, 1, 0),
+            (Limit::Partitions(3), 0, 0, 1),
+            (Limit::Impossible(0.1), 0, 0, 1),
+            (Limit::DoesNotHelp, 0, 0, 1),
+            (Limit::NotConsumed { few: false }, 0, 0, 1),
+        ] {
+            let metrics = ScalingMetrics::new(&Registry::new());
+            let inputs = Inputs::Lag { lag: None, arrivals: 0.0, capacity: 1.0, catch_up: 60.0 };
+            let others = Vec::new();
+            let decision = Decision { replicas: 1, current: 1, unclamped: 1, limit, inputs, others };
+            metrics.decided(workload, &decision, None);
+            let gauges = [&metrics.held, &metrics.at_maximum, &metrics.ineffective];
+            let values = gauges.map(|gauge| gauge.with_label_values(&workload).get());
+            assert_eq!(values, [held, at_maximum, ineffective], "{:?}", decision.limit);
+        }
     }
 }

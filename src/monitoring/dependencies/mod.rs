@@ -1,7 +1,7 @@
 //! Lag, arrivals and consumption of an object's dependencies.
 //!
 //! Every exporter that reports them is a file of the catalogue (`src/catalog/dependencies/`), see [`Exporter`]. One generator
-//! turns it into the same four series, with the labels `namespace`, `recommender` and `dependency`, recorded every 5 s where a
+//! turns it into the same series, with the labels `namespace`, `recommender` and `dependency`, recorded every 5 s where a
 //! worker scales on the lag:
 //!
 //! | Series | Unit | Meaning |
@@ -10,6 +10,8 @@
 //! | `recommender:lag_messages` | messages | messages waiting |
 //! | `recommender:consumed:rate1m` | messages/s | messages consumed |
 //! | `recommender:arrivals:rate1m` | messages/s | messages arriving |
+//! | `recommender:lag_seconds` | s | time to consume what waits; +Inf while nothing is consumed |
+//! | `recommender:lag_target_seconds` | s | `catchUpSeconds` of the worker that scales on it |
 //!
 //! The windows of the rates are those of [`Exporter::window`], regardless of the suffix of the names: a rate needs two
 //! samples, and the scrape interval of an exporter is not under the operator's control.
@@ -53,6 +55,11 @@ const CONSUMED: &str = Series::Consumed.name();
 /// Series: messages arriving per second.
 const ARRIVALS: &str = Series::Arrivals.name();
 
+/// Series: time to consume what waits.
+const LAG_SECONDS: &str = Series::LagSeconds.name();
+/// Series: time within which a worker is to consume it.
+const LAG_TARGET: &str = Series::LagTarget.name();
+
 /// All recording rules of some dependencies. A rule comes after the rules whose series it reads.
 pub fn rules(watched: &Watched, dependencies: &[&Dependency]) -> Vec<Rule> {
     dependencies.iter().flat_map(|dependency| of(watched, dependency)).collect()
@@ -90,6 +97,8 @@ fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
         (LAG, Some(source.sum(&exporter.lag))),
         (CONSUMED, source.consumed()),
         (ARRIVALS, source.arrivals()),
+        (LAG_SECONDS, source.lag_seconds()),
+        (LAG_TARGET, watched.catch_up_seconds(dependency).map(|seconds| format!("vector({seconds})"))),
     ]
     .into_iter()
     .filter_map(|(name, expr)| Some(source.rule(name, expr?)))
@@ -158,6 +167,13 @@ impl Source<'_> {
         let sum = self.exporter.consumed.as_ref()?;
         let known = matches!(sum, Sum::Total(_)).then(|| format!(" and sum({})", self.recorded(LAG)));
         Some(self.sum(sum) + &known.unwrap_or_default())
+    }
+
+    /// 0 / 0 is NaN, which `>= 0` drops: nothing waits.
+    fn lag_seconds(&self) -> Option<String> {
+        self.exporter.consumed.as_ref()?;
+        let (lag, consumed) = (self.recorded(LAG), self.recorded(CONSUMED));
+        Some(format!("sum({lag}) / sum({consumed}) >= 0 or sum({lag}) == 0"))
     }
 
     /// Computed from consumption and lag unless the exporter reports arrivals; then absent whenever one of them is.

@@ -76,7 +76,7 @@ impl Names {
             namespace: &self.namespace,
             recommender: &self.recommender,
             dependencies: std::slice::from_ref(dependency),
-            scaled_on_lag_of: &[&dependency.name],
+            scaled_on_lag_of: &[(&dependency.name, 120)],
             ..packages(MetricProfile::FastApiInstrumentator)
         };
         let of_lags = |group: &RuleGroup| group.name.ends_with("/scaling") || is_custom(group);
@@ -115,7 +115,7 @@ fn the_rules_of_every_dependency() {
     let names = Names::usual();
     let mut all = names.dependencies();
     all.push(own());
-    let scaled: Vec<&str> = all.iter().map(|dependency| dependency.name.as_str()).collect();
+    let scaled: Vec<(&str, i32)> = all.iter().map(|dependency| (dependency.name.as_str(), 120)).collect();
     let watched =
         Watched { dependencies: &all, scaled_on_lag_of: &scaled, ..packages(MetricProfile::FastApiInstrumentator) };
     let groups: Vec<RuleGroup> = rule_groups(&watched).into_iter().take(2).collect();
@@ -130,8 +130,11 @@ fn only_the_lags_that_workers_scale_on_are_recorded_every_5_s_and_the_others_bef
     let names = Names::usual();
     let mut all = names.dependencies();
     all.push(own());
-    let watched =
-        Watched { dependencies: &all, scaled_on_lag_of: &["rq"], ..packages(MetricProfile::FastApiInstrumentator) };
+    let watched = Watched {
+        dependencies: &all,
+        scaled_on_lag_of: &[("rq", 120)],
+        ..packages(MetricProfile::FastApiInstrumentator)
+    };
     let groups = rule_groups(&watched);
     let intervals: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.interval.as_deref())).collect();
     let of = |name: &'static str, interval: &'static str| (name, Some(interval));
@@ -158,7 +161,7 @@ fn expressions_of_the_spec_are_in_a_group_of_their_own() {
     let watched = Watched {
         dependencies: &all,
         front: Some(&front),
-        scaled_on: Some(Quantile::P95),
+        scaled_on: Some(&P95),
         ..packages(MetricProfile::FastApiInstrumentator)
     };
     // An object may have the name of the group.
@@ -166,7 +169,7 @@ fn expressions_of_the_spec_are_in_a_group_of_their_own() {
     let (custom, others): (Vec<_>, Vec<_>) = rule_groups(&watched).into_iter().partition(is_custom);
     let [custom] = &custom[..] else { panic!("{custom:?}") };
     let recorded: Vec<_> = custom.rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
-    assert_eq!(recorded.len(), 5, "{recorded:?}");
+    assert_eq!(recorded.len(), 6, "{recorded:?}");
     let of_the_spec =
         |rule: &&Rule| ["backlog", "done_total", "shards", "in_front"].iter().any(|of| rule.expr.contains(of));
     assert_eq!(custom.rules.iter().filter(of_the_spec).count(), 4, "arrivals are computed from recorded series");
@@ -266,7 +269,8 @@ fn a_duplicate_name_counts_once() {
 fn arrivals_and_consumption_are_recorded_only_if_they_are_reported() {
     let names = Names::usual();
     let records = |dependency: &Dependency| -> Vec<String> {
-        names.rules(dependency).into_iter().filter_map(|rule| rule.record).collect()
+        let all = names.rules(dependency).into_iter().filter_map(|rule| rule.record);
+        all.filter(|name| name != "recommender:lag_target_seconds").collect()
     };
     let [list, own] = [&names.dependencies()[7], &own()].map(records);
     assert_eq!(list, ["recommender:lag_messages"]);
@@ -275,6 +279,7 @@ fn arrivals_and_consumption_are_recorded_only_if_they_are_reported() {
         "recommender:lag_messages",
         "recommender:consumed:rate1m",
         "recommender:arrivals:rate1m",
+        "recommender:lag_seconds",
     ];
     assert_eq!(own, all);
     let mut only_lag = super::dependencies::own();

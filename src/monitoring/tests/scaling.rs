@@ -6,12 +6,12 @@ use super::*;
 
 /// Servers that scale on latency.
 pub fn scaled(profile: MetricProfile, resources: &Resources) -> Watched<'_> {
-    Watched { interval_seconds: 5, scaled_on: Some(Quantile::P95), resources: Some(resources), ..packages(profile) }
+    Watched { interval_seconds: 5, scaled_on: Some(&P95), resources: Some(resources), ..packages(profile) }
 }
 
 pub fn half_a_core() -> Resources {
-    let cpu = BTreeMap::from([("cpu".to_owned(), Quantity("500m".into()))]);
-    Resources { limits: cpu, ..Resources::default() }
+    let limits = [("cpu", "500m"), ("memory", "256Mi")].map(|(name, limit)| (name.to_owned(), Quantity(limit.into())));
+    Resources { limits: BTreeMap::from(limits), ..Resources::default() }
 }
 
 /// The group of the rules for scaling.
@@ -59,7 +59,8 @@ fn windows_follow_the_scrape_interval_and_names_do_not() {
 #[test]
 fn the_quantile_is_that_of_the_target() {
     for (quantile, number) in [(Quantile::P50, "0.5"), (Quantile::P95, "0.95"), (Quantile::P99, "0.99")] {
-        let watched = Watched { scaled_on: Some(quantile), ..packages(MetricProfile::FastApiInstrumentator) };
+        let target = LatencyTarget { quantile, ..P95.clone() };
+        let watched = Watched { scaled_on: Some(&target), ..packages(MetricProfile::FastApiInstrumentator) };
         let rules = group(&watched).expect("a group").rules;
         let latency =
             rules.iter().find(|rule| rule.record.as_deref() == Some("recommender:scaling_latency_seconds:rate20s"));

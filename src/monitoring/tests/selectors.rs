@@ -45,6 +45,7 @@ const WORDS: &[&str] = &[
     "topic",
     "unless",
     "vector",
+    "workload",
 ];
 
 #[derive(Debug)]
