@@ -51,6 +51,8 @@ pub enum Series {
     Partitions,
     /// Scrape targets behind which several processes answer in turn, each with its own counters.
     SeveralProcesses,
+    /// Whether a dependency works, as its exporter reports it.
+    DependencyUp,
     /// Median latency.
     LatencyP50,
     /// 95th percentile of the latency.
@@ -91,6 +93,62 @@ pub enum Series {
     TrainingAge,
     /// The longest time between two runs of the schedule; 0 without a schedule.
     TrainingPeriod,
+    /// How long a probe of a dependency took.
+    DependencyProbe,
+    /// Requests to a dependency.
+    DependencyRequests,
+    /// Requests to a dependency that failed.
+    DependencyErrors,
+    /// Mean latency of a dependency.
+    DependencyLatencyMean,
+    /// 95th percentile of the latency of a dependency.
+    DependencyLatencyP95,
+    /// 99th percentile of the latency of a dependency.
+    DependencyLatencyP99,
+    /// Connections to a dependency.
+    DependencyConnections,
+    /// Connections in use, as a part of those that are allowed.
+    DependencyConnectionUse,
+    /// Memory that a dependency uses.
+    DependencyMemory,
+    /// The same, as a part of its limit.
+    DependencyMemoryUse,
+    /// What a dependency stores.
+    DependencyBytes,
+    /// What it can still store.
+    DependencyFree,
+    /// Entries that a dependency stores.
+    DependencyItems,
+    /// How far the replica that is furthest behind is behind.
+    ReplicationLag,
+    /// How long the oldest transaction has been running.
+    OldestTransaction,
+    /// Deadlocks of a database.
+    Deadlocks,
+    /// Lookups in a cache.
+    CacheLookups,
+    /// Lookups that a cache answered, as a part of all.
+    CacheHitRatio,
+    /// Entries that a cache removed for lack of memory.
+    CacheEvictions,
+    /// Pods by the state of their circuit breaker.
+    CircuitPods,
+    /// Requests that a dependency allows in its period.
+    UpstreamQuota,
+    /// How many of them are left.
+    UpstreamQuotaLeft,
+    /// Time until the first certificate of a dependency expires.
+    CertificateLeft,
+    /// Whether a broker refuses messages for lack of memory or disk.
+    BrokerAlarm,
+    /// Partitions with fewer replicas in sync than they should have.
+    UnderReplicated,
+    /// How far the values of a feature are from those of the training.
+    DriftScore,
+    /// Features that drifted, as a part of all.
+    DriftedFeatures,
+    /// Time since the drift was last computed.
+    DriftAge,
 }
 
 /// Name, unit and subject of a series. The end of a name says over what it is computed; names with `rate20s` and `rate10s` refer to
@@ -98,8 +156,8 @@ pub enum Series {
 struct Row(&'static str, &'static str, Subject);
 
 impl Series {
-    /// The series that decisions on replicas are made from, in the order of declaration.
-    pub const SCALING: [Self; 14] = [
+    /// The series that decisions on replicas are made from, and the health of dependencies, in the order of declaration.
+    pub const SCALING: [Self; 15] = [
         Self::RequestRate,
         Self::LatestRequestRate,
         Self::Latency,
@@ -114,10 +172,11 @@ impl Series {
         Self::Consumed,
         Self::Partitions,
         Self::SeveralProcesses,
+        Self::DependencyUp,
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 20] = [
+    pub const MONITORING: [Self; 48] = [
         Self::LatencyP50,
         Self::LatencyP95,
         Self::LatencyP99,
@@ -138,6 +197,34 @@ impl Series {
         Self::TrainingFailed,
         Self::TrainingAge,
         Self::TrainingPeriod,
+        Self::DependencyProbe,
+        Self::DependencyRequests,
+        Self::DependencyErrors,
+        Self::DependencyLatencyMean,
+        Self::DependencyLatencyP95,
+        Self::DependencyLatencyP99,
+        Self::DependencyConnections,
+        Self::DependencyConnectionUse,
+        Self::DependencyMemory,
+        Self::DependencyMemoryUse,
+        Self::DependencyBytes,
+        Self::DependencyFree,
+        Self::DependencyItems,
+        Self::ReplicationLag,
+        Self::OldestTransaction,
+        Self::Deadlocks,
+        Self::CacheLookups,
+        Self::CacheHitRatio,
+        Self::CacheEvictions,
+        Self::CircuitPods,
+        Self::UpstreamQuota,
+        Self::UpstreamQuotaLeft,
+        Self::CertificateLeft,
+        Self::BrokerAlarm,
+        Self::UnderReplicated,
+        Self::DriftScore,
+        Self::DriftedFeatures,
+        Self::DriftAge,
     ];
 
     #[rustfmt::skip] // a table
@@ -158,6 +245,7 @@ impl Series {
             Self::Consumed => Row("recommender:consumed:rate1m", "messages/s", Dependency),
             Self::Partitions => Row("recommender:lag_partitions", "partitions", Dependency),
             Self::SeveralProcesses => Row("recommender:targets_of_several_processes", "targets", Workload),
+            Self::DependencyUp => Row("recommender:dependency_up", "0 or 1", Dependency),
             Self::LatencyP50 => Row("recommender:request_latency_seconds:p50", "seconds", Workload),
             Self::LatencyP95 => Row("recommender:request_latency_seconds:p95", "seconds", Workload),
             Self::LatencyP99 => Row("recommender:request_latency_seconds:p99", "seconds", Workload),
@@ -178,6 +266,55 @@ impl Series {
             Self::TrainingFailed => Row("recommender:training_failed", "0 or 1", Workload),
             Self::TrainingAge => Row("recommender:training_age_seconds", "seconds", Workload),
             Self::TrainingPeriod => Row("recommender:training_period_seconds", "seconds", Workload),
+            Self::DependencyProbe => Row("recommender:dependency_probe_seconds", "seconds", Dependency),
+            Self::DependencyRequests => Row("recommender:dependency_requests:rate1m", "requests/s", Dependency),
+            Self::DependencyErrors => Row("recommender:dependency_errors:rate1m", "requests/s", Dependency),
+            Self::DependencyLatencyMean => Row("recommender:dependency_latency_seconds:mean", "seconds", Dependency),
+            Self::DependencyLatencyP95 => Row("recommender:dependency_latency_seconds:p95", "seconds", Dependency),
+            Self::DependencyLatencyP99 => Row("recommender:dependency_latency_seconds:p99", "seconds", Dependency),
+            Self::DependencyConnections => Row("recommender:dependency_connections", "connections", Dependency),
+            Self::DependencyConnectionUse => Row("recommender:dependency_connection_use", "connections over those allowed", Dependency),
+            Self::DependencyMemory => Row("recommender:dependency_memory_bytes", "bytes", Dependency),
+            Self::DependencyMemoryUse => Row("recommender:dependency_memory_use", "bytes used over bytes allowed", Dependency),
+            Self::DependencyBytes => Row("recommender:dependency_bytes", "bytes", Dependency),
+            Self::DependencyFree => Row("recommender:dependency_free_bytes", "bytes", Dependency),
+            Self::DependencyItems => Row("recommender:dependency_items", "items", Dependency),
+            Self::ReplicationLag => Row("recommender:replication_lag_seconds", "seconds", Dependency),
+            Self::OldestTransaction => Row("recommender:oldest_transaction_seconds", "seconds", Dependency),
+            Self::Deadlocks => Row("recommender:deadlocks:increase15m", "deadlocks", Dependency),
+            Self::CacheLookups => Row("recommender:cache_lookups:rate5m", "lookups/s", Dependency),
+            Self::CacheHitRatio => Row("recommender:cache_hit_ratio", "hits over lookups", Dependency),
+            Self::CacheEvictions => Row("recommender:cache_evictions:rate5m", "entries/s", Dependency),
+            Self::CircuitPods => Row("recommender:circuit_pods", "pods", Dependency),
+            Self::UpstreamQuota => Row("recommender:upstream_quota", "requests", Dependency),
+            Self::UpstreamQuotaLeft => Row("recommender:upstream_quota_left", "requests", Dependency),
+            Self::CertificateLeft => Row("recommender:certificate_seconds_left", "seconds", Dependency),
+            Self::BrokerAlarm => Row("recommender:broker_alarm", "0 or 1", Dependency),
+            Self::UnderReplicated => Row("recommender:under_replicated_partitions", "partitions", Dependency),
+            Self::DriftScore => Row("recommender:drift_score", "score", Dependency),
+            Self::DriftedFeatures => Row("recommender:drifted_features_ratio", "drifted features over all", Dependency),
+            Self::DriftAge => Row("recommender:drift_age_seconds", "seconds", Dependency),
+        }
+    }
+
+    /// The series of what an exporter reports of a dependency: all of dependencies but those of a lag, which are computed.
+    pub fn of_exporters() -> impl Iterator<Item = Self> {
+        let of_dependencies = Self::MONITORING.into_iter().filter(|series| series.subject() == Subject::Dependency);
+        std::iter::once(Self::DependencyUp).chain(of_dependencies)
+    }
+
+    /// The labels that tell its values apart within its subject.
+    pub const fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::DependencyRequests => &["operation"],
+            Self::DependencyErrors => &["reason"],
+            Self::DependencyLatencyMean => &["operation"],
+            Self::DependencyConnections => &["state"],
+            Self::DependencyBytes => &["bucket", "database"],
+            Self::DependencyItems => &["collection"],
+            Self::CircuitPods => &["state"],
+            Self::DriftScore => &["feature"],
+            _ => &[],
         }
     }
 

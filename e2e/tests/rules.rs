@@ -81,6 +81,20 @@ const DEPENDENCIES: &[(&str, &str)] = &[
     ("rq", "{name: jobs, rq: {queues: [train_model, update]}}"),
     ("redis_list", "{name: todo, redisList: {keys: [todo, 'todo:urgent']}}"),
     ("flink", "{name: stream, flink: {job: features}}"),
+    ("postgres_exporter", "{name: users-db, exporter: {name: PostgresExporter}, matchLabels: {namespace: data}}"),
+    ("pg_bouncer_exporter", "{name: pool, exporter: {name: PgBouncerExporter}}"),
+    ("redis_exporter", "{name: cache, exporter: {name: RedisExporter}}"),
+    ("mongo_db_exporter", "{name: films, exporter: {name: MongoDbExporter}}"),
+    ("ferret_db", "{name: films, exporter: {name: FerretDb}}"),
+    ("min_io_v2", "{name: models, exporter: {name: MinIoV2}}"),
+    ("min_io_v3", "{name: models, exporter: {name: MinIoV3}}"),
+    ("nginx_exporter", "{name: front, exporter: {name: NginxExporter}}"),
+    ("blackbox_exporter", "{name: upstream, exporter: {name: BlackboxExporter}}"),
+    ("elasticsearch_exporter", "{name: search, exporter: {name: ElasticsearchExporter}}"),
+    ("rabbit_mq_broker", "{name: broker, exporter: {name: RabbitMqBroker}}"),
+    ("kafka_cluster", "{name: cluster, exporter: {name: KafkaExporter}}"),
+    ("client", "{name: upstream, exporter: {name: Client}}"),
+    ("drift_monitor", "{name: drift, exporter: {name: DriftMonitor}}"),
     (
         "custom",
         r##"{name: own, custom: {lag: 'backlog{shard!="test"} # what waits', consumed: 'rate(done_total[1m]) and done_total',
@@ -337,7 +351,9 @@ fn the_rules_give_the_expected_results_for_every_dependency() -> Result<()> {
         let watched = Watched { dependencies: &dependencies, scaled_on_lag_of: &scaled_on, ..PACKAGES };
         let scenarios = fs::read_to_string(scenarios.join(exporter).with_extension("yaml"))?;
         write_not_a_number(&directory(exporter)?.join("nan.yaml"), &scenarios)?;
-        let outcome = run_scenarios(exporter, &watched, &scenarios);
+        let outcome = run_scenarios(exporter, &watched, &scenarios).and_then(|()| {
+            every_record_of_an_exporter_is_expected(&dependencies[0], &serde_saphyr::from_str(&scenarios)?)
+        });
         problems.extend(outcome.err().map(|problem| format!("{exporter}: {problem:#}")));
     }
     ensure!(problems.is_empty(), "{}", problems.join("\n"));
@@ -405,18 +421,31 @@ struct Sample {
     labels: String,
 }
 
+/// Fails unless each series that an exporter records of the health of a dependency has an expected value.
+fn every_record_of_an_exporter_is_expected(dependency: &Dependency, scenarios: &Scenarios) -> Result<()> {
+    let Some((kind, name, _)) = reported(dependency).filter(|(kind, ..)| *kind == catalog::NO_LAG) else {
+        return Ok(());
+    };
+    let exporter = catalog::embedded().exporter(kind, &name).context("it is in the catalogue")?;
+    every_series_is_expected(exporter.records.keys().map(|series| series.name().to_owned()), scenarios)
+}
+
 /// Fails unless each series that is computed from the names of the profile has an expected value.
 fn every_series_of_a_profile_is_expected(watched: &Watched, scenarios: &Scenarios) -> Result<()> {
     let names: Vec<&str> = profiles::of(watched.profile).series.iter().map(|series| series.name.as_str()).collect();
     let rules = rule_groups(watched).into_iter().flat_map(|group| group.rules);
     let rules = rules.filter(|rule| names.iter().any(|name| rule.expr.contains(name)));
+    every_series_is_expected(rules.filter_map(|rule| rule.record), scenarios)
+}
+
+fn every_series_is_expected(series: impl Iterator<Item = String>, scenarios: &Scenarios) -> Result<()> {
     let expressions = scenarios.tests.iter().flat_map(|scenario| &scenario.promql_expr_test);
     let samples: Vec<&Sample> = expressions.flat_map(|expression| &expression.exp_samples).collect();
     let is_expected = |series: &String| {
         let [named, quoted] = [format!("{series}{{"), format!("{series:?}")];
         samples.iter().any(|sample| sample.labels.contains(&named) || sample.labels.contains(&quoted))
     };
-    let unexpected: Vec<String> = rules.filter_map(|rule| rule.record).filter(|series| !is_expected(series)).collect();
+    let unexpected: Vec<String> = series.filter(|series| !is_expected(series)).collect();
     ensure!(unexpected.is_empty(), "these series need an expected value in exp_samples: {unexpected:?}");
     Ok(())
 }

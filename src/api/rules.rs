@@ -86,7 +86,7 @@ pub const ONE_VOLUME: &str = "[has(self.configMap), has(self.secret), has(self.p
 pub const POD_FIELD: &str = "self.matches('^(metadata|spec|status)[.][!-~]+$')";
 /// Exactly one kind of dependency.
 pub const ONE_DEPENDENCY: &str = "[has(self.kafka), has(self.rabbitmq), has(self.rq), has(self.redisList), \
-    has(self.flink), has(self.custom)].exists_one(x, x)";
+    has(self.flink), has(self.custom), has(self.exporter)].exists_one(x, x)";
 /// Scaling on CPU requires a CPU request, because the target is relative to it. Without any signal, CPU is the default.
 pub const CPU_REQUESTED: &str = "!has(self.autoscaling) || \
     (!has(self.autoscaling.cpu) && \

@@ -1,4 +1,5 @@
-//! Exporters of dependencies: how the lag, the arrivals and the consumption are computed from their series.
+//! Exporters of dependencies: how the lag, the arrivals and the consumption are computed from their series, and what they
+//! report of the health of a dependency.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +9,10 @@ use serde_saphyr::Spanned;
 use super::{
     load::{Refused, check_name},
     promql,
-    series::{Declarations, Declared},
+    series::{Declarations, Declared, most_similar},
     template,
 };
+use crate::series::Series;
 
 /// The window of an exporter's rates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -44,14 +46,17 @@ pub struct Exporter {
     pub terms: BTreeMap<String, String>,
     /// Number of partitions or queues.
     pub parts: Parts,
-    /// Messages waiting.
-    pub lag: Sum,
+    /// Messages waiting; `None` if the exporter reports no lag.
+    pub lag: Option<Sum>,
     /// Messages consumed per second; `None` if the exporter does not report them.
     pub consumed: Option<Sum>,
     /// Messages arriving per second; `None`: computed as the consumption plus the growth of the lag.
     pub arrivals: Option<Sum>,
     /// The window of rates: `@window` in templates.
     pub window: Window,
+    /// What it reports of the health of the dependency: a template of each canonical series. Its value is absent while the
+    /// template gives a negative number or NaN.
+    pub records: BTreeMap<Series, String>,
 }
 
 /// Number of partitions or queues of a dependency. A sum over fewer elements is incomplete.
@@ -122,13 +127,17 @@ impl Sum<Text> {
 pub type Kind = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// The kinds of dependencies whose exporters are in the catalogue.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 6] = [
     ("kafka", &[("group", r#""g""#), ("topics", r#""a|b""#), ("count", "2"), ("markers", " - 1")]),
     ("rabbitmq", &[("vhost", r#""/""#), ("queues", r#""a|b""#), ("count", "2")]),
     ("rq", &[("queues", r#""a|b""#), ("count", "2"), ("only", r#""a(,a)*""#), ("some", r#""(.*,)?a""#)]),
     ("redisList", &[("db", r#""db0""#), ("keys", r#""a|b""#), ("count", "2")]),
     ("flink", &[("job", r#""j""#)]),
+    (NO_LAG, &[("dependency", r#""d""#)]),
 ];
+
+/// The kind of dependencies without a lag.
+pub const NO_LAG: &str = "exporter";
 
 /// Values of every kind, with an example of each. `labels` are further matchers, which follow after a comma.
 const COMMON: [(&str, &str); 4] =
@@ -143,12 +152,15 @@ pub struct File {
     series: Vec<Spanned<Declared>>,
     #[serde(default)]
     terms: BTreeMap<String, Text>,
-    parts: Spanned<Parts<Text>>,
-    lag: Sum<Text>,
+    parts: Option<Spanned<Parts<Text>>>,
+    lag: Option<Sum<Text>>,
     consumed: Option<Sum<Text>>,
     arrivals: Option<Sum<Text>>,
     #[serde(default)]
     window: Window,
+    /// By the name of the canonical series without `recommender:`.
+    #[serde(default)]
+    records: BTreeMap<String, Text>,
 }
 
 /// The exporter of a file, or why it is refused.
@@ -158,6 +170,7 @@ pub fn check(kind: &str, name: &str, file: File) -> Result<Exporter, Refused> {
         let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
         return Err(Refused::at(&file.exporter, format!("{kind} is no kind of dependency: use {}", known.join(", "))));
     };
+    check_fields(kind, &file)?;
     let series = Declarations::new(file.series)?;
     for (name, text) in &file.terms {
         if let Some(cycle) = template::cycle(name, |term| file.terms.get(term).map(|text| text.value.as_str())) {
@@ -167,12 +180,17 @@ pub fn check(kind: &str, name: &str, file: File) -> Result<Exporter, Refused> {
     let terms: BTreeMap<String, String> =
         file.terms.iter().map(|(name, text)| (name.clone(), text.value.clone())).collect();
     let checks = Checks { series: &series, terms: &terms, kind, values };
-    if let Some(text) = file.parts.value.text() {
+    let parts = file.parts.map_or(Parts::Unknown, |parts| parts.value);
+    if let Some(text) = parts.text() {
         checks.parse("parts", text)?;
     }
-    let sums = [("lag", Some(&file.lag)), ("consumed", file.consumed.as_ref()), ("arrivals", file.arrivals.as_ref())];
-    for (field, sum) in sums.into_iter().filter_map(|(field, sum)| Some((field, sum?))) {
-        checks.sum(field, sum, &file.parts.value)?;
+    let sums = [("lag", &file.lag), ("consumed", &file.consumed), ("arrivals", &file.arrivals)];
+    for (field, sum) in sums.into_iter().filter_map(|(field, sum)| Some((field, sum.as_ref()?))) {
+        checks.sum(field, sum, &parts)?;
+    }
+    let mut records = BTreeMap::new();
+    for (name, text) in &file.records {
+        records.insert(checks.record(name, text)?, text.value.clone());
     }
     // Last, because a term that is used is reported where it is used.
     for (name, text) in &file.terms {
@@ -180,13 +198,29 @@ pub fn check(kind: &str, name: &str, file: File) -> Result<Exporter, Refused> {
     }
     Ok(Exporter {
         terms,
-        parts: file.parts.value.plain(),
-        lag: file.lag.plain(),
+        parts: parts.plain(),
+        lag: file.lag.map(Sum::plain),
         consumed: file.consumed.map(Sum::plain),
         arrivals: file.arrivals.map(Sum::plain),
         window: file.window,
+        records,
         series: series.into_vec(),
     })
+}
+
+/// Fails if a file has none of what its kind consists of, or what it cannot have.
+fn check_fields(kind: &str, file: &File) -> Result<(), Refused> {
+    let refuse = |reason: &str| Err(Refused::at(&file.exporter, reason));
+    match (kind == NO_LAG, &file.lag) {
+        (false, None) => refuse("lag is missing: dependencies of this kind have one"),
+        (true, None) if file.records.is_empty() => refuse("records is empty: write a template of each series"),
+        (true, _)
+            if file.lag.is_some() || file.parts.is_some() || file.consumed.is_some() || file.arrivals.is_some() =>
+        {
+            refuse("lag, parts, consumed and arrivals are those of another kind of dependency: write records alone")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the templates of a file are checked against.
@@ -220,6 +254,24 @@ impl Checks<'_> {
         let expression = promql::parse(&filled).map_err(refuse)?;
         self.series.check_uses(&expression).map_err(refuse)?;
         Ok(expression)
+    }
+
+    /// The canonical series that a template is of.
+    fn record(&self, name: &str, text: &Text) -> Result<Series, Refused> {
+        let expression = self.parse(&format!("records.{name}"), text)?;
+        let known = || Series::of_exporters().map(|series| (series, series.name().trim_start_matches("recommender:")));
+        let Some((series, _)) = known().find(|(_, known)| *known == name) else {
+            let nearest = most_similar(name, known().map(|(_, known)| known)).unwrap_or_default();
+            let reason =
+                format!("records: {name} is no canonical series of dependencies; the most similar one is {nearest}");
+            return Err(Refused::at(text, reason));
+        };
+        if expression.is_selector {
+            let reason =
+                format!("records.{name}: a selector has the labels of the exporter: aggregate it, as in max(...)");
+            return Err(Refused::at(text, reason));
+        }
+        Ok(series)
     }
 
     fn sum(&self, field: &str, sum: &Sum<Text>, parts: &Parts<Text>) -> Result<(), Refused> {

@@ -22,7 +22,7 @@ pub mod template;
 use std::{collections::BTreeMap, sync::LazyLock};
 
 pub use alert::{Alert, AppliesTo, Severity, Threshold, ThresholdUnit};
-pub use exporter::{Exporter, KINDS, Kind, Parts, Sum, Window};
+pub use exporter::{Exporter, KINDS, Kind, NO_LAG, Parts, Sum, Window};
 pub use load::{Problem, load};
 pub use profile::{Latency, Profile, Selector};
 pub use series::{Declared, Type, Unit, most_similar};

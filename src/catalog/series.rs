@@ -199,7 +199,12 @@ fn check(series: &Declared) -> Result<(), String> {
                 "{label:?} is not a label of Prometheus: write letters, digits and _, with no digit at the begin"
             ));
         }
-        if ["le", "quantile"].contains(&label.as_str()) {
+        let added = match series.type_ {
+            Type::Histogram => Some("le"),
+            Type::Summary => Some("quantile"),
+            Type::Counter | Type::Gauge => None,
+        };
+        if added == Some(label.as_str()) {
             return Err(format!("{label} is a label that the type adds: remove it"));
         }
     }

@@ -17,6 +17,8 @@ fn line(path: &str, of: &str) -> usize {
 
 const FAST_API: &str = "profiles/FastApiInstrumentator.yaml";
 const KAFKA: &str = "dependencies/kafka/KafkaExporter.yaml";
+const LAG: &str = "lag: {parts: 'clamp_min(@end - @next@markers, 0) and (@known)'}\n";
+const POSTGRES: &str = "dependencies/exporter/PostgresExporter.yaml";
 
 #[test]
 fn every_embedded_file_is_accepted() {
@@ -131,9 +133,9 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
         ),
         (
             FAST_API,
-            "[handler, method, status]",
-            "[le]",
-            "  - {name: http_requests_total",
+            "unit: seconds",
+            "unit: seconds\n    labels: [le]",
+            "  - name: http_request_duration",
             "le is a label that the type adds",
         ),
         (
@@ -217,6 +219,35 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "arrivals: ",
             "the labels topic and partition",
         ),
+        (KAFKA, LAG, "", "exporter: ", "lag is missing: dependencies of this kind have one"),
+        (
+            POSTGRES,
+            "records:\n",
+            "lag: {total: 'sum(pg_up)'}\nrecords:\n",
+            "exporter: ",
+            "lag, parts, consumed and arrivals are those of another kind of dependency: write records alone",
+        ),
+        (
+            POSTGRES,
+            "  dependency_up: ",
+            "  dependency_ups: ",
+            "  dependency_up: ",
+            "records: dependency_ups is no canonical series of dependencies; the most similar one is dependency_up",
+        ),
+        (
+            POSTGRES,
+            "'min(pg_up@of)'",
+            "'pg_up@of'",
+            "  dependency_up: ",
+            "records.dependency_up: a selector has the labels of the exporter: aggregate it, as in max(...)",
+        ),
+        (
+            POSTGRES,
+            "'min(pg_up@of)'",
+            "'min(pg_down@of)'",
+            "  dependency_up: ",
+            "records.dependency_up: pg_down is not declared",
+        ),
         (KAFKA, "terms:\n", "terms:\n  old: '@older'\n  older: 2 * @old\n", "terms:", "terms: @old contains itself"),
         (KAFKA, "terms:\n", "terms:\n  unused: '@nothing'\n", "terms:", "terms.unused: @nothing is neither a term"),
         (
@@ -260,7 +291,10 @@ fn a_file_in_no_known_place_is_refused() {
     );
     let kafka = changed(KAFKA, "", "");
     let reason = problem("dependencies/nats/KafkaExporter.yaml", &kafka);
-    assert!(reason.ends_with("nats is no kind of dependency: use kafka, rabbitmq, rq, redisList, flink"), "{reason}");
+    assert!(
+        reason.ends_with("nats is no kind of dependency: use kafka, rabbitmq, rq, redisList, flink, exporter"),
+        "{reason}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod accounts;
 mod alerts;
 mod containers;
+mod dependencies;
 pub mod names;
 mod pod;
 mod pod_values;
@@ -154,7 +155,7 @@ impl Model {
         problems.extend(accounts::problems(spec));
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
-        problems.extend(spec.dependencies.iter().flat_map(promql));
+        problems.extend(dependencies::problems(&spec.dependencies));
         problems.extend(spec.monitoring.as_ref().and_then(front));
         match (artifacts, schedule, alerts) {
             (Ok(artifacts), Ok(schedule), Ok(alerts)) if problems.is_empty() => Ok(Self {
@@ -280,6 +281,13 @@ fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> 
     let Some(dependency) = spec.dependencies.iter().find(|dependency| dependency.name == lag.dependency) else {
         return Some(format!("lag.dependency: there is no {:?} among spec.dependencies", lag.dependency));
     };
+    if dependency.exporter.is_some() {
+        return Some(format!(
+            "lag.dependency: {:?} has an exporter that reports no lag: name a dependency with kafka, rabbitmq, rq, redisList, \
+             flink or custom",
+            lag.dependency
+        ));
+    }
     let reported_by_consumers =
         dependency.kafka.as_ref().is_some_and(|kafka| kafka.exporter == KafkaExporter::ConsumerClient);
     (scaling.min == 0 && reported_by_consumers).then(|| {
@@ -301,21 +309,4 @@ fn front(monitoring: &Monitoring) -> Option<InvalidField> {
     let custom = monitoring.front.as_ref()?.custom.as_ref()?;
     let message = format!("custom.requests: {}", expression::problem(&custom.requests)?);
     Some(InvalidField { field: "spec.monitoring.front", message })
-}
-
-/// PromQL of a dependency that cannot be embedded in a rule.
-fn promql(dependency: &Dependency) -> Vec<InvalidField> {
-    let Some(custom) = &dependency.custom else { return Vec::new() };
-    let expressions = [
-        ("lag", Some(&custom.lag)),
-        ("arrivals", custom.arrivals.as_ref()),
-        ("consumed", custom.consumed.as_ref()),
-        ("partitions", custom.partitions.as_ref()),
-    ];
-    let problem = |(field, expression): (&str, Option<&String>)| {
-        let why = expression::problem(expression?)?;
-        let message = format!("{:?}: custom.{field}: {why}", dependency.name);
-        Some(InvalidField { field: "spec.dependencies", message })
-    };
-    expressions.into_iter().filter_map(problem).collect()
 }

@@ -177,6 +177,18 @@ fn scaling_to_zero_is_refused_if_the_lag_is_reported_by_the_consumers() {
 }
 
 #[test]
+fn scaling_on_a_dependency_without_a_lag_is_refused() {
+    let spec = json!({
+        "dependencies": [{"name": "users-db", "exporter": {"name": "PostgresExporter"}}],
+        "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+        "workers": [{"name": "w", "image": "w", "autoscaling": {"maxReplicas": 2, "lag": {"dependency": "users-db"}}}],
+    });
+    let message = "lag.dependency: \"users-db\" has an exporter that reports no lag: name a dependency with kafka, rabbitmq, rq, \
+                   redisList, flink or custom";
+    assert_eq!(problems(spec), [format!("spec.workers: {message}")]);
+}
+
+#[test]
 fn what_is_copied_from_a_dashboard_is_refused_with_its_field_and_what_to_write() {
     let custom =
         json!({"lag": "sum(queue_depth{queue=~\"$queue\"})", "arrivals": "sum(rate(added_total[$__rate_interval]))"});

@@ -159,7 +159,8 @@ pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let custom_seconds =
         if watched.front.is_some() || custom.iter().any(is_scaled_on) { SCALING_SECONDS } else { seconds };
     let (scaled_on, others): (Vec<_>, Vec<_>) = known.into_iter().partition(is_scaled_on);
-    let recorded = [recording::rules(watched), dependencies::rules(watched, &others)].concat();
+    let recorded =
+        [recording::rules(watched), dependencies::rules(watched, &others), dependencies::health(watched)].concat();
     let scaling = [scaling::rules(watched), dependencies::rules(watched, &scaled_on)].concat();
     let custom = [front::custom_rule(watched), dependencies::rules(watched, &custom)].concat();
     let alerts = alerts::rules(watched, &[recorded.as_slice(), &scaling, &custom].concat());

@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::rules;
 
-/// A message queue or topic whose lag is reported by an exporter: exactly one of `kafka`, `rabbitmq`, `rq`, `redisList`,
-/// `flink` and `custom`.
+/// What a recommender depends on, as an exporter reports it: exactly one of `kafka`, `rabbitmq`, `rq`, `redisList`, `flink`,
+/// `custom` and `exporter`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(
     validation = Rule::new(rules::ONE_DEPENDENCY)
-        .message("set exactly one of kafka, rabbitmq, rq, redisList, flink and custom"),
+        .message("set exactly one of kafka, rabbitmq, rq, redisList, flink, custom and exporter"),
     validation = Rule::new("!(has(self.custom) && has(self.matchLabels))")
         .message("matchLabels narrow the series of an exporter: write them into the expressions of custom")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Dependency {
-    /// Name that lag.dependency refers to.
+    /// Name: the label `dependency` of its series. lag.dependency refers to it.
     #[schemars(length(min = 1, max = 30))]
     #[x_kube(validation = Rule::new(rules::LABEL_NAME)
         .message("write lower case letters, digits and -, with a letter at the beginning"))]
@@ -37,10 +37,18 @@ pub struct Dependency {
     /// Records that the sources of a Flink job have not read yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flink: Option<Flink>,
-    /// Anything else, in PromQL.
+    /// Any other lag, in PromQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<Custom>,
-    /// Labels that the exporter's series must have, for example cluster: main, if one Prometheus has several clusters.
+    /// A database, cache, store or service without a lag, by the exporter that reports its health.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exporter: Option<NamedExporter>,
+    /// Whether the recommender needs it. While a critical one is down, the condition DependenciesHealthy is False; of others
+    /// its message reports it.
+    #[serde(default = "yes")]
+    pub critical: bool,
+    /// Labels that the exporter's series must have, for example instance: db-1:9187, or cluster: main if one Prometheus has
+    /// several clusters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = { "type": "string", "maxLength": 128 }))]
     #[x_kube(validation = Rule::new(rules::METRIC_LABELS)
@@ -160,6 +168,19 @@ pub struct Custom {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub partitions: Option<String>,
+}
+
+/// An exporter of the catalogue that reports no lag.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedExporter {
+    /// Name of the exporter, for example PostgresExporter, RedisExporter or BlackboxExporter; docs/dependencies.md has all.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_vhost() -> String {

@@ -17,10 +17,11 @@ pub fn exporter(custom: &Custom) -> Exporter {
         series: Vec::new(),
         terms: BTreeMap::new(),
         parts: custom.partitions.as_ref().map_or(Parts::Unknown, |_| Parts::Total("sum((@partitions))".into())),
-        lag: total("sum((@lag))"),
+        lag: Some(total("sum((@lag))")),
         consumed: custom.consumed.as_ref().map(|_| total("sum((@consumed))")),
         arrivals: custom.arrivals.as_ref().map(|_| total("sum((@arrivals))")),
         window: Window::AsItIs,
+        records: BTreeMap::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lag, arrivals and consumption of an object's dependencies.
+//! Lag, arrivals and consumption of an object's dependencies, and their health.
 //!
 //! Every exporter that reports them is a file of the catalogue (`src/catalog/dependencies/`), see [`Exporter`]. One generator
 //! turns it into the same series, with the labels `namespace`, `recommender` and `dependency`, recorded every 5 s where a
@@ -12,6 +12,9 @@
 //! | `recommender:arrivals:rate1m` | messages/s | messages arriving |
 //! | `recommender:lag_seconds` | s | time to consume what waits; +Inf while nothing is consumed |
 //! | `recommender:lag_target_seconds` | s | `catchUpSeconds` of the worker that scales on it |
+//!
+//! What an exporter reports beside a lag, or instead of it, is in [`Exporter::records`]: `recommender:dependency_up`, which
+//! the operator reads for a condition, and others for people and alerts.
 //!
 //! The windows of the rates are those of [`Exporter::window`], regardless of the suffix of the names: a rate needs two
 //! samples, and the scrape interval of an exporter is not under the operator's control.
@@ -60,9 +63,24 @@ const LAG_SECONDS: &str = Series::LagSeconds.name();
 /// Series: time within which a worker is to consume it.
 const LAG_TARGET: &str = Series::LagTarget.name();
 
-/// All recording rules of some dependencies. A rule comes after the rules whose series it reads.
+/// The recording rules of some dependencies that the operator reads: their lag, and whether they are up. A rule comes after the
+/// rules whose series it reads.
 pub fn rules(watched: &Watched, dependencies: &[&Dependency]) -> Vec<Rule> {
-    dependencies.iter().flat_map(|dependency| of(watched, dependency)).collect()
+    let sources = dependencies.iter().filter_map(|dependency| Source::new(watched, dependency));
+    sources
+        .flat_map(|source| [source.lag(), source.records(|series| series == Series::DependencyUp)].concat())
+        .collect()
+}
+
+/// The other recording rules of the health of dependencies, which people and alerts read.
+pub fn health(watched: &Watched) -> Vec<Rule> {
+    let sources = watched.dependencies.iter().filter_map(|dependency| Source::new(watched, dependency));
+    sources.flat_map(|source| source.records(|series| series != Series::DependencyUp)).collect()
+}
+
+/// Whether its exporter reports that a dependency is up or down.
+pub fn reports_health(dependency: &Dependency) -> bool {
+    exporter_of(dependency).is_some_and(|(exporter, _)| exporter.records.contains_key(&Series::DependencyUp))
 }
 
 /// Whether the exporter reports arrivals or consumption in addition to the lag.
@@ -73,36 +91,6 @@ pub fn reports_rates(dependency: &Dependency) -> bool {
 /// Seconds of the window of a dependency's rates. `workers_interval`: seconds between two scrapes of the workers.
 pub fn window_seconds(dependency: &Dependency, workers_interval: i32) -> i32 {
     exporter_of(dependency).map_or(Window::AsItIs, |(exporter, _)| exporter.window).seconds(workers_interval)
-}
-
-fn of(watched: &Watched, dependency: &Dependency) -> Vec<Rule> {
-    let Some((exporter, mut values)) = exporter_of(dependency) else { return Vec::new() };
-    let labels: String =
-        dependency.match_labels.iter().map(|(name, value)| format!(",{}", equals(name, value))).collect();
-    values.extend([
-        ("labels", labels),
-        ("namespace", quote(watched.namespace)),
-        ("recommender", quote(watched.recommender)),
-        ("window", duration(exporter.window.seconds(watched.workers_interval_seconds))),
-    ]);
-    let source = Source { watched, name: &dependency.name, exporter, values };
-    let exporter = &source.exporter;
-    let parts = match &exporter.parts {
-        Parts::Reported(template) => Some(complete(&source.fill(template), &source.fill("@count"))),
-        Parts::Total(template) => Some(source.total(template)),
-        Parts::Named | Parts::Unknown => None,
-    };
-    [
-        (PARTITIONS, parts),
-        (LAG, Some(source.sum(&exporter.lag))),
-        (CONSUMED, source.consumed()),
-        (ARRIVALS, source.arrivals()),
-        (LAG_SECONDS, source.lag_seconds()),
-        (LAG_TARGET, watched.catch_up_seconds(dependency).map(|seconds| format!("vector({seconds})"))),
-    ]
-    .into_iter()
-    .filter_map(|(name, expr)| Some(source.rule(name, expr?)))
-    .collect()
 }
 
 /// A duration in PromQL, in minutes where possible.
@@ -118,17 +106,58 @@ fn complete(elements: &str, expected: &str) -> String {
 /// The expressions for one dependency. Each returns at most one element, without labels; the rule adds the labels.
 struct Source<'a> {
     watched: &'a Watched<'a>,
-    name: &'a str,
+    dependency: &'a Dependency,
     exporter: Cow<'static, Exporter>,
     values: Values,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// `None` if there is no such exporter.
+    fn new(watched: &'a Watched<'a>, dependency: &'a Dependency) -> Option<Self> {
+        let (exporter, mut values) = exporter_of(dependency)?;
+        let labels = dependency.match_labels.iter().map(|(name, value)| format!(",{}", equals(name, value)));
+        values.extend([
+            ("labels", labels.collect()),
+            ("namespace", quote(watched.namespace)),
+            ("recommender", quote(watched.recommender)),
+            ("window", duration(exporter.window.seconds(watched.workers_interval_seconds))),
+        ]);
+        Some(Self { watched, dependency, exporter, values })
+    }
+
+    /// The rules of its lag; none if the exporter reports none.
+    fn lag(&self) -> Vec<Rule> {
+        let Some(lag) = &self.exporter.lag else { return Vec::new() };
+        let parts = match &self.exporter.parts {
+            Parts::Reported(template) => Some(complete(&self.fill(template), &self.fill("@count"))),
+            Parts::Total(template) => Some(self.total(template)),
+            Parts::Named | Parts::Unknown => None,
+        };
+        let target = self.watched.catch_up_seconds(self.dependency).map(|seconds| format!("vector({seconds})"));
+        [
+            (PARTITIONS, parts),
+            (LAG, Some(self.sum(lag))),
+            (CONSUMED, self.consumed()),
+            (ARRIVALS, self.arrivals()),
+            (LAG_SECONDS, self.lag_seconds()),
+            (LAG_TARGET, target),
+        ]
+        .into_iter()
+        .filter_map(|(name, expr)| Some(self.rule(name, expr?)))
+        .collect()
+    }
+
+    /// The rules of the series for which `is_wanted` is true.
+    fn records(&self, is_wanted: impl Fn(Series) -> bool) -> Vec<Rule> {
+        let wanted = self.exporter.records.iter().filter(|(series, _)| is_wanted(**series));
+        wanted.map(|(series, template)| self.rule(series.name(), self.total(template))).collect()
+    }
+
     fn rule(&self, name: &str, expr: String) -> Rule {
         let labels = BTreeMap::from([
             ("namespace".into(), self.watched.namespace.into()),
             ("recommender".into(), self.watched.recommender.into()),
-            ("dependency".into(), self.name.into()),
+            ("dependency".into(), self.dependency.name.as_str().into()),
         ]);
         Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
     }
@@ -140,7 +169,7 @@ impl Source<'_> {
     /// Selector of a recorded series of this dependency.
     fn recorded(&self, name: &str) -> String {
         let object = [equals("namespace", self.watched.namespace), equals("recommender", self.watched.recommender)];
-        series(name, &[&object[0], &object[1], &equals("dependency", self.name)])
+        series(name, &[&object[0], &object[1], &equals("dependency", &self.dependency.name)])
     }
 
     fn sum(&self, sum: &Sum) -> String {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use super::custom;
 use crate::{
     api::{Dependency, Kafka, RabbitMq, RedisList, Rq},
-    catalog::{self, Exporter, template::Values},
+    catalog::{self, Exporter, NO_LAG, template::Values},
     monitoring::promql::{any_of, quote, quote_regex},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub type Reported = (&'static str, String, Values);
 
 /// The exporter of a dependency, and the values of the spec for its templates. `None` for a kind of dependency that this
-/// version of the operator does not know.
+/// version of the operator does not know, and for an exporter that the catalogue does not have.
 ///
 /// # Panics
 /// If the catalogue has no file for an exporter of the API; a test requires one for each.
@@ -23,6 +23,9 @@ pub(super) fn exporter_of(dependency: &Dependency) -> Option<(Cow<'static, Expor
     }
     let (kind, name, values) = reported(dependency)?;
     let exporter = catalog::embedded().exporter(kind, &name);
+    if kind == NO_LAG {
+        return Some((Cow::Borrowed(exporter?), values));
+    }
     let exporter = exporter.unwrap_or_else(|| panic!("write src/catalog/dependencies/{kind}/{name}.yaml"));
     Some((Cow::Borrowed(exporter), values))
 }
@@ -35,7 +38,9 @@ pub fn reported(dependency: &Dependency) -> Option<Reported> {
     let list = dependency.redis_list.as_ref().map(|of| ("redisList", "RedisExporter".into(), redis_list(of)));
     let job = |name: &str| vec![("job", quote(name))];
     let flink = dependency.flink.as_ref().map(|of| ("flink", "PrometheusReporter".into(), job(&of.job)));
-    [kafka, rabbitmq, rq, list, flink].into_iter().flatten().next()
+    let named = |name: &str| (NO_LAG, name.to_owned(), vec![("dependency", quote(&dependency.name))]);
+    let named = dependency.exporter.as_ref().map(|of| named(&of.name));
+    [kafka, rabbitmq, rq, list, flink, named].into_iter().flatten().next()
 }
 
 fn kafka(kafka: &Kafka) -> Values {

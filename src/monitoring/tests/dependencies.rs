@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{selectors::without_strings, *};
 use crate::{
-    api::{Custom, Flink, Kafka, KafkaExporter, RabbitMq, RabbitMqEndpoint, RedisList, Rq},
+    api::{Custom, Flink, Kafka, KafkaExporter, NamedExporter, RabbitMq, RabbitMqEndpoint, RedisList, Rq},
     monitoring::{dependencies::reported, promql::quote_regex},
 };
 
@@ -65,6 +65,12 @@ impl Names {
             list,
             flink,
         ];
+        let named = catalog::embedded().exporters.keys().filter(|(kind, _)| kind == catalog::NO_LAG);
+        all.extend(named.map(|(_, name)| Dependency {
+            name: name.to_lowercase(),
+            exporter: Some(NamedExporter { name: name.clone() }),
+            ..Dependency::default()
+        }));
         for dependency in &mut all {
             dependency.match_labels = BTreeMap::from([("cluster".into(), self.label.clone())]);
         }
@@ -79,9 +85,8 @@ impl Names {
             scaled_on_lag_of: &[(&dependency.name, 120)],
             ..packages(MetricProfile::FastApiInstrumentator)
         };
-        let of_lags = |group: &RuleGroup| group.name.ends_with("/scaling") || is_custom(group);
-        let groups = rule_groups(&watched).into_iter().filter(of_lags);
-        groups.flat_map(|group| group.rules).collect()
+        let rules = rule_groups(&watched).into_iter().flat_map(|group| group.rules);
+        rules.filter(|rule| rule.labels.contains_key("dependency")).collect()
     }
 }
 
@@ -118,7 +123,11 @@ fn the_rules_of_every_dependency() {
     let scaled: Vec<(&str, i32)> = all.iter().map(|dependency| (dependency.name.as_str(), 120)).collect();
     let watched =
         Watched { dependencies: &all, scaled_on_lag_of: &scaled, ..packages(MetricProfile::FastApiInstrumentator) };
-    let groups: Vec<RuleGroup> = rule_groups(&watched).into_iter().take(2).collect();
+    let mut groups = rule_groups(&watched);
+    // Of the last group, only what it has of dependencies.
+    groups[2].rules.retain(|rule| rule.labels.contains_key("dependency"));
+    let others = groups.split_off(2);
+    insta::assert_yaml_snapshot!("the_health_of_every_dependency", others);
     let names: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.interval.as_deref())).collect();
     let every = Some("5s");
     assert_eq!(names, [("recommender/shop/packages/scaling", every), ("recommender/shop/packages/custom", every)]);
@@ -201,7 +210,8 @@ fn every_rule_labels_its_series_with_the_object_and_the_dependency() {
     let names = Names::usual();
     for dependency in names.dependencies().iter().chain([&own()]) {
         let rules = names.rules(dependency);
-        assert!(rules.iter().any(|rule| rule.record.as_deref() == Some("recommender:lag_messages")), "{dependency:?}");
+        let has_lag = rules.iter().any(|rule| rule.record.as_deref() == Some("recommender:lag_messages"));
+        assert!(has_lag == dependency.exporter.is_none() && !rules.is_empty(), "{dependency:?}");
         for rule in rules {
             let labels: Vec<(&str, &str)> = rule.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
             let expected =
@@ -229,7 +239,8 @@ fn every_selector_matches_the_object_or_its_dependency() {
                 assert_eq!(selector.value("dependency"), Some(dependency.name.as_str()), "{selector:?}");
             } else if name != "up" {
                 assert_eq!(selector.value("cluster"), Some("main"), "{selector:?}");
-                assert!(name == "redis_up" || SUBJECTS.iter().any(|label| about(label)), "{selector:?}");
+                let is_whole = ["redis_up", "kafka_brokers"].contains(&name) || dependency.exporter.is_some();
+                assert!(is_whole || SUBJECTS.iter().any(|label| about(label)), "{selector:?}");
             }
         }
     }
@@ -273,7 +284,7 @@ fn arrivals_and_consumption_are_recorded_only_if_they_are_reported() {
         all.filter(|name| name != "recommender:lag_target_seconds").collect()
     };
     let [list, own] = [&names.dependencies()[7], &own()].map(records);
-    assert_eq!(list, ["recommender:lag_messages"]);
+    assert_eq!(list, ["recommender:lag_messages", "recommender:dependency_up"]);
     let all = [
         "recommender:lag_partitions",
         "recommender:lag_messages",

@@ -75,8 +75,11 @@ fn whole<'a>(dependencies: &'a [Dependency], front: &'a Front, resources: &'a Re
 
 #[test]
 fn every_series_is_recorded_and_no_other_and_every_alert_reads_recorded_ones() {
-    let dependency = json!({"name": "events", "kafka": {"consumerGroup": "g", "topics": ["t"]}});
-    let dependencies = [serde_json::from_value(dependency).expect("a dependency")];
+    let kafka = json!({"name": "events", "kafka": {"consumerGroup": "g", "topics": ["t"]}});
+    let exporters = catalog::embedded().exporters.keys().filter(|(kind, _)| kind == catalog::NO_LAG);
+    let others = exporters.map(|(_, name)| json!({"name": "other", "exporter": {"name": name}}));
+    let all = std::iter::once(kafka).chain(others);
+    let dependencies: Vec<Dependency> = all.map(|of| serde_json::from_value(of).expect("a dependency")).collect();
     let front: Front = serde_json::from_value(json!({"istio": {}})).expect("a front");
     let resources = scaling::half_a_core();
     let rules = rules(&whole(&dependencies, &front, &resources));

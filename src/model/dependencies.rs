@@ -1,0 +1,70 @@
+//! What the schema cannot check of dependencies: names of exporters, and PromQL.
+
+use super::InvalidField;
+use crate::{
+    api::Dependency,
+    catalog::{self, NO_LAG, most_similar},
+    monitoring::expression,
+};
+
+pub(super) fn problems(dependencies: &[Dependency]) -> Vec<InvalidField> {
+    let exporters = dependencies.iter().filter_map(exporter);
+    exporters.chain(dependencies.iter().flat_map(promql)).collect()
+}
+
+/// An exporter that the catalogue does not have.
+fn exporter(dependency: &Dependency) -> Option<InvalidField> {
+    let name = &dependency.exporter.as_ref()?.name;
+    let known =
+        || catalog::embedded().exporters.keys().filter(|(kind, _)| kind == NO_LAG).map(|(_, name)| name.as_str());
+    if known().any(|known| known == name) {
+        return None;
+    }
+    let nearest = most_similar(name, known()).unwrap_or_default();
+    let all = known().collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "{:?}: exporter.name: there is no {name}; the most similar one is {nearest}: write one of {all}",
+        dependency.name
+    );
+    Some(InvalidField { field: "spec.dependencies", message })
+}
+
+/// PromQL of a dependency that cannot be embedded in a rule.
+fn promql(dependency: &Dependency) -> Vec<InvalidField> {
+    let Some(custom) = &dependency.custom else { return Vec::new() };
+    let expressions = [
+        ("lag", Some(&custom.lag)),
+        ("arrivals", custom.arrivals.as_ref()),
+        ("consumed", custom.consumed.as_ref()),
+        ("partitions", custom.partitions.as_ref()),
+    ];
+    let problem = |(field, expression): (&str, Option<&String>)| {
+        let why = expression::problem(expression?)?;
+        let message = format!("{:?}: custom.{field}: {why}", dependency.name);
+        Some(InvalidField { field: "spec.dependencies", message })
+    };
+    expressions.into_iter().filter_map(problem).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::NamedExporter;
+
+    fn messages(name: &str) -> Vec<String> {
+        let exporter = Some(NamedExporter { name: name.into() });
+        let dependency = Dependency { name: "users-db".into(), exporter, ..Dependency::default() };
+        problems(&[dependency]).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_exporter_that_is_not_in_the_catalogue_is_refused_with_the_most_similar_one_and_all() {
+        assert_eq!(messages("PostgresExporter"), Vec::<String>::new());
+        let [message] = &messages("PostgresqlExporter")[..] else { panic!("one problem") };
+        let begin = "spec.dependencies: \"users-db\": exporter.name: there is no PostgresqlExporter; the most similar one is \
+                     PostgresExporter: write one of BlackboxExporter, Client, ";
+        assert!(message.starts_with(begin), "{message}");
+        // An exporter of a kind with a lag.
+        assert_eq!(messages("Burrow").len(), 1);
+    }
+}
