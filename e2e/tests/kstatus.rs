@@ -3,6 +3,8 @@
 
 use std::{convert::Infallible, future, pin::pin, sync::Arc};
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use e2e::kstatus;
 use futures::StreamExt;
@@ -210,6 +212,7 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
         children,
         problems: problem.as_slice(),
         scaling: &Scaling::default(),
+        health: &BTreeMap::new(),
         now: NOW,
     }))
 }

@@ -20,11 +20,15 @@ pub mod types {
     /// The monitoring objects exist as desired.
     pub const MONITORING_READY: &str = "MonitoringReady";
 
+    /// What the recommender depends on works, as exporters report it.
+    pub const DEPENDENCIES_HEALTHY: &str = "DependenciesHealthy";
+
     /// Those that only summarize the others.
     pub const SUMMARIES: [&str; 3] = [READY, RECONCILING, STALLED];
     /// The others. Each emits an Event when it becomes False for a reason that is not [quiet](super::reasons::QUIET). Its
     /// last known value stays while the spec is invalid.
-    pub const SUMMARIZED: [&str; 5] = [TRAINING_READY, SERVING_READY, WORKERS_READY, SCALING_ACTIVE, MONITORING_READY];
+    pub const SUMMARIZED: [&str; 6] =
+        [TRAINING_READY, SERVING_READY, WORKERS_READY, SCALING_ACTIVE, MONITORING_READY, DEPENDENCIES_HEALTHY];
 
     /// All types, in the order of the status.
     pub fn all() -> impl Iterator<Item = &'static str> {
@@ -107,6 +111,10 @@ pub mod reasons {
     /// The limiting reasons: the target for latency or lag may be missed, and only a user can resolve it.
     pub const LIMITING_REASONS: [&str; 5] =
         [MAX_REPLICAS, PARTITIONS, LAG_ABOVE_MAXIMUM, TARGET_IMPOSSIBLE, SCALING_INEFFECTIVE];
+    /// A critical dependency is down.
+    pub const DEPENDENCY_DOWN: &str = "DependencyDown";
+    /// A dependency that is not critical is down, or nothing is known of it.
+    pub const DEPENDENCY_DEGRADED: &str = "DependencyDegraded";
     /// A kind is missing in the cluster.
     pub const API_MISSING: &str = "ApiMissing";
 

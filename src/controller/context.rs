@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{memory::Memory, queue::Waiting, scaler::Scaler};
+use super::{dependencies::Dependencies, memory::Memory, queue::Waiting, scaler::Scaler};
 use crate::{
     api::Guarded,
     apply::Cluster,
@@ -22,6 +22,7 @@ pub struct Context {
     pub(super) cache: Arc<Cache>,
     pub(super) memory: Memory,
     pub(super) scaler: Scaler,
+    pub(super) dependencies: Dependencies,
     /// The signals of all objects, for every decision.
     pub(super) signals: Arc<Published>,
     pub(super) kubelets: Kubelets,

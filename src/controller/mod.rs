@@ -1,6 +1,7 @@
 //! Watches, the queue, and what surrounds every reconcile: deadline, panics, back-off, metrics; and the ticks beside them.
 
 mod context;
+mod dependencies;
 mod error;
 mod explain;
 mod memory;
@@ -29,6 +30,7 @@ use tracing::Instrument;
 
 use self::{
     context::Context,
+    dependencies::Dependencies,
     error::{Error, RECONCILE_DEADLINE},
     memory::Memory,
     scaler::Scaler,
@@ -90,6 +92,7 @@ pub async fn run(
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
+            dependencies: Dependencies::default(),
             signals: Arc::clone(&signals),
             kubelets: Kubelets::new(client.clone(), scope.clone()),
             enqueue,
@@ -213,6 +216,7 @@ fn forget(context: &Context, object: &Guarded) {
     let uid = meta.uid.as_deref().unwrap_or_default();
     context.memory.forget(uid);
     context.scaler.forget(uid, context.metrics.scaling());
+    context.dependencies.forget(uid);
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
     context.metrics.remove_model(&name(&meta.namespace), &name(&meta.name));
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     api::{Guarded, RecommenderModel, RecommenderModelStatus, conditions::reasons},
     apply::{self, Desired, Outcome},
+    health,
     kinds::Kind,
     limits::Current,
     model::{Identity, Model, Workload},
@@ -42,6 +43,8 @@ struct Observed {
     external: BTreeMap<String, ExternalAutoscaler>,
     /// What the last tick decided on replicas.
     ticked: replicas::ScalingStatuses,
+    /// What the last tick observed of its dependencies.
+    health: health::Observed,
     /// Deployments whose replicas could not be set in the last reconcile.
     failed_orders: Vec<String>,
 }
@@ -51,6 +54,8 @@ struct Decisions {
     training: Decision,
     rollout: Rollout,
     scaling: Scaling,
+    /// What was observed of the dependencies.
+    health: health::Observed,
     /// Replicas to set at once, by Deployment.
     orders: Vec<(String, i32)>,
 }
@@ -140,6 +145,7 @@ impl Reconcile {
             children,
             external: external.collect(),
             ticked: context.scaler.decided(&self.uid),
+            health: context.dependencies.observed(&self.uid),
             failed_orders: context.memory.failed_orders(&self.uid),
         }
     }
@@ -179,7 +185,7 @@ impl Reconcile {
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
         let orders = self.orders(model, &scaling, observed);
-        Decisions { training, rollout, scaling, orders }
+        Decisions { training, rollout, scaling, health: observed.health.clone(), orders }
     }
 
     fn training(&self, model: &Model, children: &Children) -> Decision {
@@ -248,6 +254,7 @@ impl Reconcile {
     ) -> Outcome {
         let observation = Observation::new(model, children, &self.prior, self.now);
         context.scaler.observe(&self.uid, observation, context.metrics.scaling(), self.now);
+        context.dependencies.update(&self.uid, model, &self.prior);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let desired = Desired {
             identity: &self.identity,
@@ -275,6 +282,7 @@ impl Reconcile {
             training: &decisions.training,
             rollout: &decisions.rollout,
             scaling: &decisions.scaling,
+            health: &decisions.health,
             children,
             problems: &outcome.problems,
             now: self.now,

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::Inputs;
+use super::{Inputs, dependencies::dependencies};
 use crate::{
     api::{
         Pod, ProbeType, ScalingStatus, ServingStatus,
@@ -76,7 +76,7 @@ impl From<&Outcome> for ConditionValue {
 }
 
 /// All conditions, in the order of [`types::all`].
-pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, ConditionValue); 8] {
+pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, ConditionValue); 9] {
     let training = training(inputs);
     let serving = serving(inputs, status);
     let workers = workers(inputs);
@@ -91,6 +91,7 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
         (types::WORKERS_READY, workers),
         (types::SCALING_ACTIVE, scaling(inputs)),
         (types::MONITORING_READY, monitoring(inputs)),
+        (types::DEPENDENCIES_HEALTHY, dependencies(inputs)),
     ]
 }
 
@@ -295,7 +296,7 @@ fn because<'a>(pods: &[&'a ConditionValue], reasons: &[&str]) -> Option<&'a Cond
 /// | a child could not be applied this time | False | True |
 /// | Ready is not True | False | True |
 /// | one of `pods` is False for a reason of [`UNDER_WAY`] | False | True |
-/// | none of these: a regular training run of a model that serves, scaling and optional kinds do not count | False | False |
+/// | none of these: a regular training run of a model that serves, scaling, optional kinds and dependencies do not count | False | False |
 pub fn summary(
     inputs: &Inputs<'_>,
     ready: &ConditionValue,

@@ -1,6 +1,7 @@
 //! The status of an object, computed from what was decided, done and observed. Pure: [`crate::controller`] writes it.
 
 mod condition;
+mod dependencies;
 mod events;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use crate::{
         conditions::{reasons, types},
     },
     apply::ChildProblem,
+    health,
     kinds::Kind,
     limits,
     model::{Model, Workload, names},
@@ -45,6 +47,8 @@ pub struct Inputs<'a> {
     pub problems: &'a [ChildProblem],
     /// What was decided on replicas.
     pub scaling: &'a Scaling,
+    /// What was observed of its dependencies.
+    pub health: &'a health::Observed,
     /// The time of this reconcile.
     pub now: Timestamp,
 }

@@ -109,6 +109,7 @@ impl Case {
             children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,
+            health: &Default::default(),
             now: NOW,
         })
     }

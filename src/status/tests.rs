@@ -100,6 +100,7 @@ struct Case {
     children: Children,
     problems: Vec<ChildProblem>,
     scaling: Scaling,
+    health: health::Observed,
 }
 
 impl Case {
@@ -111,6 +112,7 @@ impl Case {
             children,
             problems: Vec::new(),
             scaling: Scaling::default(),
+            health: health::Observed::default(),
         }
     }
 
@@ -135,6 +137,7 @@ impl Case {
             children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,
+            health: &self.health,
             now: NOW,
         })
     }
@@ -540,6 +543,7 @@ fn servers_and_workers_count_alike_in_the_summary() {
         children: &case.children,
         problems: &case.problems,
         scaling: &case.scaling,
+        health: &case.health,
         now: NOW,
     };
     let (ready, trained) = (ConditionValue::yes(reasons::SERVING, ""), ConditionValue::yes(reasons::TRAINED, ""));
@@ -557,4 +561,48 @@ fn servers_and_workers_count_alike_in_the_summary() {
             }
         }
     }
+}
+
+/// An object with monitoring and a database, which is critical.
+fn with_database(prior: RecommenderModelStatus) -> Case {
+    let children = children(deployment("a", 2, 2));
+    let mut case = Case::new(prior, training(Truth::True, reasons::TRAINED, &["a"]), children);
+    let database = json!({"name": "users-db", "exporter": {"name": "PostgresExporter"}});
+    case.model.dependencies = vec![serde_json::from_value(database).expect("a dependency")];
+    let monitoring = json!({"metrics": {"profile": "FastApiInstrumentator"}});
+    case.model.monitoring = Some(serde_json::from_value(monitoring).expect("monitoring"));
+    case
+}
+
+#[test]
+fn a_dependency_that_is_down_is_reported_and_changes_neither_ready_nor_the_summary() {
+    let of = |case: &Case, type_: &str| {
+        let status = case.compute();
+        let condition = status.conditions.into_iter().find(|condition| condition.type_ == type_);
+        condition.map(|condition| (condition.status, condition.reason)).expect("it is there")
+    };
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    let mut case = with_database(serving("a"));
+    let summaries = types::SUMMARIES.map(|type_| of(&case, type_));
+    assert_eq!(of(&case, types::DEPENDENCIES_HEALTHY), is("Unknown", reasons::PENDING));
+    let down = health::Health::Down { since: NOW };
+    for (health, expected) in [
+        (down, is("False", reasons::DEPENDENCY_DOWN)),
+        (health::Health::Up, is("True", reasons::AS_SPECIFIED)),
+        (health::Health::Unknown { why: "x" }, is("Unknown", reasons::METRICS_MISSING)),
+    ] {
+        case.health = health::Observed::from([("users-db".into(), health)]);
+        assert_eq!(of(&case, types::DEPENDENCIES_HEALTHY), expected);
+        assert_eq!(types::SUMMARIES.map(|type_| of(&case, type_)), summaries);
+    }
+    // Until the first observation after a restart, it is as it was.
+    case.health = health::Observed::from([("users-db".into(), down)]);
+    let again = with_database(RecommenderModelStatus { conditions: case.compute().conditions, ..serving("a") });
+    assert_eq!(of(&again, types::DEPENDENCIES_HEALTHY), is("False", reasons::DEPENDENCY_DOWN));
+    // Without dependencies, and without monitoring.
+    case.model.dependencies.clear();
+    assert_eq!(of(&case, types::DEPENDENCIES_HEALTHY), is("False", reasons::NOT_REQUESTED));
+    let mut case = with_database(serving("a"));
+    case.model.monitoring = None;
+    assert_eq!(of(&case, types::DEPENDENCIES_HEALTHY), is("False", reasons::NOT_REQUESTED));
 }

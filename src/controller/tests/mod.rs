@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
 use self::server::Server;
-use super::{Context, Error, Guarded, memory::Memory, scaler::Scaler};
+use super::{Context, Error, Guarded, dependencies::Dependencies, memory::Memory, scaler::Scaler};
 use crate::{
     api::{RecommenderModel, RecommenderModelStatus},
     apply::Cluster,
@@ -57,6 +57,7 @@ impl Fixture {
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
+            dependencies: Dependencies::default(),
             signals: Arc::default(),
             kubelets: Kubelets::new(server.client(), Scope::All),
             enqueue: mpsc::unbounded_channel().0,

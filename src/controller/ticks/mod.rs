@@ -57,7 +57,7 @@ impl Ticks {
         let of = |name: &str| name == source;
         loop {
             let begun = Instant::now();
-            if self.contexts.iter().any(|context| context.scaler.reads(&of)) {
+            if self.contexts.iter().any(|context| context.scaler.reads(&of) || context.dependencies.reads(&of)) {
                 let readings = reader.read(Timestamp::now()).await;
                 self.metrics.scaling().read(&source, readings.stats().seconds, readings.source_error().is_none());
                 self.signals.publish(&source, readings);
@@ -117,16 +117,17 @@ impl Ticks {
         self.started.1 + self.started.0.elapsed().as_secs_f64()
     }
 
-    /// Makes the decisions that are due for objects whose source is `of`, and enqueues the changed ones. `source`: none for
+    /// Makes the decisions that are due for objects whose source is `of`, observes their dependencies, and enqueues the changed
+    /// ones. `source`: none for
     /// those whose source is not configured.
     fn decide(&self, of: &dyn Fn(&str) -> bool, source: Option<&str>) {
         let (begun, now) = (Instant::now(), Timestamp::now());
         let clock = self.clock();
         for context in self.contexts.iter().filter(|context| context.may_write()) {
             let readings = source.and_then(|source| context.signals.of(source));
-            for object in context.scaler.tick(of, readings.as_deref(), self.metrics.scaling(), now, clock) {
-                context.enqueue(object);
-            }
+            let scaled = context.scaler.tick(of, readings.as_deref(), self.metrics.scaling(), now, clock);
+            let dependent = context.dependencies.tick(of, readings.as_deref(), now);
+            scaled.into_iter().chain(dependent).for_each(|object| context.enqueue(object));
         }
         self.metrics.scaling().ticked(begun.elapsed().as_secs_f64());
     }

@@ -114,6 +114,7 @@ impl Site {
             children: &children,
             problems: &[],
             scaling: &scaling,
+            health: &Default::default(),
             now: at(now),
         });
         self.events.extend(status::events(&self.status, &next).into_iter().map(|event| (now, event)));

@@ -1,0 +1,171 @@
+//! Whether what an object depends on works, as exporters report it: the series `recommender:dependency_up`. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    api::{RecommenderModelStatus, conditions::types},
+    model::Model,
+    monitoring::dependencies::reports_health,
+    scaling::Signal,
+    series::Series,
+    signals::{Readings, config::DEFAULT},
+};
+
+/// Why nothing is known of an object whose metric source is not configured.
+const NO_SOURCE: &str = "the operator has no such metric source";
+
+/// What was last observed of a dependency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Every instance of it works.
+    Up,
+    /// One of its instances does not.
+    Down {
+        /// When that was first observed.
+        since: Timestamp,
+    },
+    /// There is no value that is not too old.
+    Unknown {
+        /// Why, as text to follow "because".
+        why: &'static str,
+    },
+}
+
+/// What was observed of the dependencies of an object, by name. One is missing until it is observed for the first time.
+pub type Observed = BTreeMap<String, Health>;
+
+/// What the ticks keep of an object.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Name of its metric source.
+    pub source: String,
+    /// Names of the dependencies whose exporters report health.
+    watched: Vec<String>,
+    /// Since when the condition has been False, while it is: from then on are down what is found to be down at first.
+    down_since: Option<Timestamp>,
+    observed: Observed,
+}
+
+impl State {
+    /// Takes over the spec of an object. What was observed of dependencies that are still in it stays.
+    pub fn update(&mut self, model: &Model, prior: &RecommenderModelStatus) {
+        let monitoring = model.monitoring.as_ref();
+        let source = monitoring.and_then(|monitoring| monitoring.source.clone());
+        self.namespace.clone_from(&model.identity.namespace);
+        self.name.clone_from(&model.identity.name);
+        self.source = source.unwrap_or_else(|| DEFAULT.into());
+        let watched = model.dependencies.iter().filter(|of| monitoring.is_some() && reports_health(of));
+        self.watched = watched.map(|of| of.name.clone()).collect();
+        self.observed.retain(|name, _| self.watched.contains(name));
+        let condition = prior.conditions.iter().find(|condition| condition.type_ == types::DEPENDENCIES_HEALTHY);
+        let is_false = condition.filter(|condition| condition.status == "False");
+        self.down_since = is_false.map(|condition| condition.last_transition_time.0);
+    }
+
+    /// Whether there is a dependency to observe.
+    pub fn is_empty(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    /// What was observed last.
+    pub fn observed(&self) -> Observed {
+        self.observed.clone()
+    }
+
+    /// Observes all dependencies. Returns whether one is now different. `readings`: none when no such source is configured.
+    pub fn tick(&mut self, readings: Option<&Readings>, now: Timestamp) -> bool {
+        let mut is_changed = false;
+        for name in &self.watched {
+            let signal = readings.map_or(Signal::Missing(NO_SOURCE), |readings| {
+                readings.get(Series::DependencyUp, &self.namespace, &self.name, name, now)
+            });
+            let before = self.observed.get(name).copied();
+            let health = judge(before, signal, self.down_since.unwrap_or(now), now);
+            is_changed |= before != Some(health);
+            self.observed.insert(name.clone(), health);
+        }
+        is_changed
+    }
+}
+
+/// The health of a dependency after `before`. `first`: since when it counts as down if it is at its first observation.
+fn judge(before: Option<Health>, signal: Signal, first: Timestamp, now: Timestamp) -> Health {
+    let value = match signal {
+        Signal::Fresh { value, .. } | Signal::Stale { value, .. } => value,
+        Signal::Missing(why) => return Health::Unknown { why },
+    };
+    match before {
+        _ if value >= 1.0 => Health::Up,
+        Some(Health::Down { since }) => Health::Down { since },
+        Some(_) => Health::Down { since: now },
+        None => Health::Down { since: first },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signals::fake::{at, readings};
+
+    /// A state with two dependencies that are observed.
+    fn state(down_since: Option<Timestamp>) -> State {
+        State {
+            namespace: "shop".into(),
+            name: "packages".into(),
+            source: DEFAULT.into(),
+            watched: vec!["cache".into(), "users-db".into()],
+            down_since,
+            observed: Observed::new(),
+        }
+    }
+
+    /// What a source has of the two at a time, in seconds.
+    fn read(cache: &str, database: &str, second: i64) -> Readings {
+        let sample =
+            |name: &'static str, value: &str| ("shop", "packages", Series::DependencyUp, name, value.to_owned(), 0);
+        readings(&[sample("cache", cache), sample("users-db", database)], second)
+    }
+
+    fn observe(state: &mut State, readings: Option<&Readings>, second: i64) -> (bool, Vec<Health>) {
+        let is_changed = state.tick(readings, at(second));
+        (is_changed, state.observed().into_values().collect())
+    }
+
+    #[test]
+    fn a_dependency_is_down_since_it_was_first_observed_and_only_a_change_is_one() {
+        let mut state = state(None);
+        let down = Health::Down { since: at(5) };
+        assert_eq!(observe(&mut state, Some(&read("1", "1", 0)), 0), (true, vec![Health::Up, Health::Up]));
+        assert_eq!(observe(&mut state, Some(&read("1", "0", 5)), 5), (true, vec![Health::Up, down]));
+        assert_eq!(observe(&mut state, Some(&read("1", "0", 10)), 10), (false, vec![Health::Up, down]));
+        assert_eq!(observe(&mut state, Some(&read("1", "1", 15)), 15), (true, vec![Health::Up, Health::Up]));
+    }
+
+    #[test]
+    fn after_a_restart_what_is_down_has_been_down_since_the_condition_says_so() {
+        let mut state = state(Some(at(-600)));
+        let down = |since| Health::Down { since: at(since) };
+        assert_eq!(observe(&mut state, Some(&read("1", "0", 0)), 0), (true, vec![Health::Up, down(-600)]));
+        assert_eq!(observe(&mut state, Some(&read("0", "0", 5)), 5), (true, vec![down(5), down(-600)]));
+    }
+
+    #[test]
+    fn without_data_nothing_is_known() {
+        let mut state = state(None);
+        let unknown = |of: &[Health]| of.iter().all(|health| matches!(health, Health::Unknown { .. }));
+        let (_, observed) = observe(&mut state, None, 0);
+        assert_eq!(observed, vec![Health::Unknown { why: NO_SOURCE }; 2]);
+        let read = read("1", "NaN", 0);
+        let (_, observed) = observe(&mut state, Some(&read), 60);
+        assert!(observed[0] == Health::Up && unknown(&observed[1..]), "{observed:?}");
+        // The same samples, when they are too old to be used.
+        let (is_changed, observed) = observe(&mut state, Some(&read), 301);
+        assert!(is_changed && unknown(&observed), "{observed:?}");
+    }
+}
