@@ -1,9 +1,7 @@
 //! kstatus, by which `helm --wait` and Flux wait, makes of an object what the operator's own conditions say. Needs no cluster:
 //! the operator watches Deployments of a fake one; the program with kstatus is built from source on first use.
 
-use std::{convert::Infallible, future, pin::pin, sync::Arc};
-
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible, future, pin::pin, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use e2e::kstatus;
