@@ -265,6 +265,11 @@ fn the_rules_give_the_expected_results_for_every_profile() -> Result<()> {
     }
     tests.extend(serde_saphyr::from_str::<Scenarios>(ALERTS)?.tests);
     ensure!(unread.is_empty(), "e2e/tests/rules/ has scenarios of no profile: {unread:?}");
+    for (exporter, _) in DEPENDENCIES {
+        let file = format!("e2e/tests/rules/dependencies/{exporter}.yaml");
+        let text = fs::read_to_string(e2e::paths::repository().join(&file)).context(file)?;
+        tests.extend(serde_saphyr::from_str::<Scenarios>(&text)?.tests);
+    }
     every_alert_is_tested_firing_and_not_firing(tests)
 }
 
