@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 const SERVERS: u32 = 2;
 /// Requests per second of a server, messages per second of a queue.
 const RATE: f64 = 10.0;
+/// Objects that share an exporter.
+const SHARE: u32 = 100;
 /// Values of labels that make several series of one: partitions of a topic, routes and status codes of servers. Any other label
 /// has the value `own-N` of the object.
 const VALUES: [(&str, &[&str]); 6] = [
@@ -48,14 +50,21 @@ impl Exposition {
     }
 }
 
+/// The label `instance` of the exporters of an object.
+pub fn instance(number: u32) -> String {
+    format!("exporter-{}:9000", number / SHARE)
+}
+
 /// All series, `seconds` after the start.
 fn text(names: &[String], seconds: f64) -> String {
     let catalog = catalog::embedded();
     let profile = &catalog.profiles["FastApiInstrumentator"];
     let mut text = String::new();
-    for (number, name) in names.iter().enumerate() {
+    for (number, name) in (0..).zip(names) {
+        let exporter_of = format!("job=\"exporter\",instance=\"{}\"", instance(number));
         let own = format!("own-{number}");
         let object = format!("namespace=\"bench\",recommender=\"{name}\"");
+        let from_exporter = format!("{object},{exporter_of}");
         for server in 0..SERVERS {
             let pod = format!("{name}-serving-7c9f6d5b4-{server:05}");
             let target =
@@ -76,7 +85,13 @@ fn text(names: &[String], seconds: f64) -> String {
             let _ = writeln!(text, "recommender_operator_{gauge}{{{object}}} 1");
         }
         for exporter in catalog.exporters.values() {
-            exporter.series.iter().for_each(|series| write(&mut text, series, &object, &own, seconds));
+            let is_of_object =
+                |series: &&Declared| series.labels.iter().any(|label| VALUES.iter().all(|(name, _)| name != label));
+            let (of_object, shared): (Vec<_>, Vec<_>) = exporter.series.iter().partition(is_of_object);
+            of_object.iter().for_each(|series| write(&mut text, series, &from_exporter, &own, seconds));
+            if number.is_multiple_of(SHARE) {
+                shared.iter().for_each(|series| write(&mut text, series, &exporter_of, &own, seconds));
+            }
         }
     }
     text

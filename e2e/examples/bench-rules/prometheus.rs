@@ -1,6 +1,7 @@
 //! A Prometheus on loopback, in a temporary directory, that ends with the measurement.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     path::PathBuf,
@@ -114,17 +115,35 @@ impl Prometheus {
         self.value(r#"count({__name__=~"recommender:.*"})"#).await
     }
 
+    /// The rules by name, with the time that the last evaluations of all that have it took, in seconds. The longest first.
+    pub async fn by_name(&self) -> Result<Vec<(String, f64)>> {
+        let answer = self.get("/api/v1/rules?exclude_alerts=true").await?;
+        let groups = answer["data"]["groups"].as_array().context("the answer has groups")?;
+        let mut by_name: BTreeMap<String, f64> = BTreeMap::new();
+        for rule in groups.iter().filter_map(|group| group["rules"].as_array()).flatten() {
+            let seconds = rule["evaluationTime"].as_f64().unwrap_or_default();
+            let of = rule["labels"]["dependency"].as_str().map_or_else(String::new, |of| format!(" of {of}"));
+            *by_name.entry(format!("{}{of}", rule["name"].as_str().unwrap_or_default())).or_default() += seconds;
+        }
+        let mut by_time: Vec<(String, f64)> = by_name.into_iter().collect();
+        by_time.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        Ok(by_time)
+    }
+
     async fn value(&self, query: &str) -> Result<f64> {
         let found = self.query(query).await?;
         number(found.first().with_context(|| format!("Prometheus has no {query}"))?)
     }
 
     async fn query(&self, query: &str) -> Result<Vec<Value>> {
-        let url = format!("http://127.0.0.1:{}/api/v1/query?query={}", self.port, percent_encoded(query));
-        let (status, body) = http_get(&url).await?;
-        ensure!(status == 200, "Prometheus answered {status}: {body}");
-        let mut answer: Value = serde_json::from_str(&body)?;
+        let mut answer = self.get(&format!("/api/v1/query?query={}", percent_encoded(query))).await?;
         serde_json::from_value(answer["data"]["result"].take()).context("the answer has a result")
+    }
+
+    async fn get(&self, path: &str) -> Result<Value> {
+        let (status, body) = http_get(&format!("http://127.0.0.1:{}{path}", self.port)).await?;
+        ensure!(status == 200, "Prometheus answered {status}: {body}");
+        Ok(serde_json::from_str(&body)?)
     }
 }
 
