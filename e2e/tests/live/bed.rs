@@ -70,6 +70,13 @@ impl Bed {
         self.create_with(serving, json!([worker]), json!([dependency])).await
     }
 
+    /// Creates the object: the example recommender without load, and what it stands on.
+    pub async fn create_dependencies(&self, dependencies: Value) -> Result<()> {
+        let image = self.cluster.example_image().await?;
+        let serving = json!({"image": image, "args": ["serve"], "probes": {"path": "/health"}, "replicas": 1});
+        self.create_with(serving, json!([]), dependencies).await
+    }
+
     async fn create_with(&self, serving: Value, workers: Value, dependencies: Value) -> Result<()> {
         let object = json!({
             "apiVersion": "recommender.dev/v1alpha1",

@@ -3,6 +3,7 @@
 
 mod bed;
 mod crowd;
+mod dependencies;
 mod kafka;
 mod lag;
 mod latency;
@@ -24,6 +25,10 @@ fn main() {
     let trials = vec![
         trial("kafka::workers_catch_up_with_a_topic", kafka::workers_catch_up_with_a_topic),
         trial("rq::workers_catch_up_with_a_queue", rq::workers_catch_up_with_a_queue),
+        trial(
+            "dependencies::a_sick_dependency_is_named_and_alerted_on",
+            dependencies::a_sick_dependency_is_named_and_alerted_on,
+        ),
         trial("latency::servers_keep_their_latency_under_load", latency::servers_keep_their_latency_under_load),
         // Takes a quarter of an hour, which `cargo test --workspace` does not have. Run it alone on a quiet machine: its limit of
         // a fifth is close, because new replicas take 8 to 10 s to start, and the time until the plain HPA's first order varies
