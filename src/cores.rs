@@ -1,4 +1,4 @@
-//! CPU limits and requests of containers, in cores, and their memory limits.
+//! Amounts of resources of containers: quantities as numbers, CPU limits and requests in cores, and memory limits.
 
 use crate::api::Resources;
 
@@ -19,6 +19,11 @@ pub fn memory_limit(resources: Option<&Resources>) -> Option<f64> {
 
 /// Parses a Kubernetes quantity. None when it is invalid or not above zero.
 pub fn parse(quantity: &str) -> Option<f64> {
+    amount(quantity).filter(|value| *value > 0.0)
+}
+
+/// Parses a Kubernetes quantity. None when it is invalid or negative.
+pub fn amount(quantity: &str) -> Option<f64> {
     let end = quantity.find(|c: char| !c.is_ascii_digit() && !"+.".contains(c)).unwrap_or(quantity.len());
     let (number, suffix) = quantity.split_at(end);
     let factor: f64 = match suffix {
@@ -41,7 +46,7 @@ pub fn parse(quantity: &str) -> Option<f64> {
         exponent => 10_f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
     };
     let value = number.parse::<f64>().ok()? * factor;
-    (value > 0.0 && value.is_finite()).then_some(value)
+    value.is_finite().then_some(value)
 }
 
 #[cfg(test)]
@@ -77,6 +82,7 @@ mod tests {
         {
             assert_eq!(parse(quantity), None, "{quantity}");
         }
+        assert_eq!(["0", "0m", "-1", "1x"].map(amount), [Some(0.0), Some(0.0), None, None]);
     }
 
     #[test]

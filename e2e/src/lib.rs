@@ -40,6 +40,7 @@ pub mod progress;
 pub mod promtool;
 pub mod services;
 pub mod tools;
+pub mod validate_crd;
 mod volumes;
 mod wait;
 

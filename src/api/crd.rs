@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use serde_saphyr::{FlowMap, FlowSeq};
 
-use super::RecommenderModel;
+use super::{RecommenderModel, rules};
 
 /// The CustomResourceDefinition as it is installed.
 pub fn crd() -> CustomResourceDefinition {
@@ -232,12 +232,14 @@ fn brief(description: &str) -> String {
     default.map_or_else(|| format!("{first}."), |default| format!("{first}. {default}."))
 }
 
-/// Replaces the long description of the type of a quantity, and bounds the length of quantities and of numbers that may be per
-/// cent. Their form is validated by a rule of theirs, or of the map that contains them.
+/// Replaces the long description of the type of a quantity by its form, and bounds the length of quantities and of numbers that
+/// may be per cent, which have a rule on their form.
 fn quantity(schema: &mut JSONSchemaProps) {
     if schema.x_kubernetes_int_or_string == Some(true) {
         if schema.description.as_ref().is_some_and(|text| text.starts_with("Quantity is")) {
             schema.description = None;
+            schema.pattern = Some(rules::QUANTITY.into());
+            schema.minimum = Some(0.0);
         }
         schema.max_length = Some(32);
     }

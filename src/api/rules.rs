@@ -2,7 +2,8 @@
 //!
 //! The form of strings is validated by rules instead of patterns, because the error message of a pattern is its regular
 //! expression. The input of a rule has to be bounded (`maxLength`, `maxItems`, `maxProperties`), or the API server rejects
-//! the CRD because of the estimated cost of its rules.
+//! the CRD because of the estimated cost of its rules. Quantities have a pattern: they may be numbers or texts, and Kubernetes
+//! 1.33 ignores the bound of these.
 
 /// An S3 bucket with an optional prefix.
 pub const S3_URI: &str = r#"self.matches("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?$")"#;
@@ -62,15 +63,10 @@ pub const LABEL_KEYS: &str = "self.all(k, \
     k.matches('^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))";
 /// Values of labels.
 pub const LABEL_VALUES: &str = "self.all(k, self[k].matches('^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$'))";
-/// Quantities that are not negative.
-pub const QUANTITIES: &str = "self.all(k, isQuantity(string(self[k])) && !string(self[k]).startsWith('-'))";
+/// The pattern of a quantity that is not negative. It applies to texts only.
+pub const QUANTITY: &str = "^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$";
 /// Names of resources of a container.
 pub const RESOURCE_NAMES: &str = "self.all(k, k.matches('^(cpu|memory|ephemeral-storage)$|^hugepages-|/'))";
-/// No request above its limit. Invalid quantities are ignored here; they violate [`QUANTITIES`].
-pub const WITHIN_LIMITS: &str = "!has(self.requests) || !has(self.limits) || \
-    self.requests.all(k, !(k in self.limits) || \
-    !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) || \
-    quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)";
 /// A short name: a DNS label that starts with a letter.
 pub const LABEL_NAME: &str = "self.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')";
 /// Names of labels in Prometheus, except `__name__`.

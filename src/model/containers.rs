@@ -8,7 +8,10 @@ use super::{
     InvalidField,
     pod_values::{is_key, object_name},
 };
-use crate::api::{Divisor, EnvVar, Pod, RecommenderModelSpec, ResourceField, Resources};
+use crate::{
+    api::{Divisor, EnvVar, Pod, RecommenderModelSpec, ResourceField, Resources},
+    cores,
+};
 
 /// The number of a trainer among those of its run, which Kubernetes sets.
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
@@ -97,8 +100,20 @@ fn resource(resources: &Resources, name: &str) -> Option<String> {
     let is_right =
         (!is_device || request.into_iter().chain(limit).all(is_whole)) && (request.is_none() || request == limit);
     let what = if is_device { "a whole number" } else { "the amount" };
-    (!is_right && (is_device || is_huge))
-        .then(|| format!("resources: {name}: write {what} in limits, and the same or nothing in requests"))
+    if !is_right && (is_device || is_huge) {
+        return Some(format!("resources: {name}: write {what} in limits, and the same or nothing in requests"));
+    }
+    above_limit(name, &request?.0, &limit?.0)
+}
+
+/// Relative difference of equal quantities that are written differently, such as 0.3 and 300m, as floats.
+const ROUNDING: f64 = 1e-12;
+
+fn above_limit(name: &str, request: &str, limit: &str) -> Option<String> {
+    let is_above = cores::amount(request)? > cores::amount(limit)? * (1.0 + ROUNDING);
+    is_above.then(|| {
+        format!("resources: requests.{name}: {request} is above limits.{name}, {limit}: write at most {limit}, or a higher limit")
+    })
 }
 
 fn variable(variable: &EnvVar) -> Option<String> {

@@ -176,6 +176,29 @@ fn devices_are_whole_and_the_same_in_requests_and_limits() {
 }
 
 #[test]
+fn no_request_is_above_its_limit() {
+    let of = |request: Value, limit: Value| {
+        let resources = json!({"requests": {"memory": request, "cpu": 1}, "limits": {"memory": limit}});
+        problems(json!({"serving": {"image": "s", "resources": resources}}))
+    };
+    for (request, limit) in [("2Gi", "1500Mi"), ("1", "0"), ("1.0001", "1"), ("1Gi", "1G"), ("1e3", "999")] {
+        let expected = format!(
+            "spec.serving: resources: requests.memory: {request} is above limits.memory, {limit}: write at most {limit}, or a \
+             higher limit"
+        );
+        assert_eq!(of(json!(request), json!(limit)), [expected]);
+    }
+    for (request, limit) in [("1100m", "1.1"), ("300m", "0.3"), ("0.7", "700m"), ("1Gi", "1073741824"), ("0", "0")] {
+        assert_eq!(of(json!(request), json!(limit)), [""; 0]);
+    }
+    assert_eq!(of(json!(2), json!(2)), [""; 0]);
+    let of_init =
+        json!([{"name": "i", "image": "i", "resources": {"requests": {"cpu": 2}, "limits": {"cpu": "500m"}}}]);
+    let [problem] = &of_servers(json!({"initContainers": of_init}))[..] else { panic!("one problem") };
+    assert!(problem.starts_with("spec.serving: pod.initContainers: \"i\": resources: requests.cpu: 2 is"), "{problem}");
+}
+
+#[test]
 fn variables_have_fields_and_units_that_exist() {
     let of = |source: Value| problems(json!({"serving": {"image": "s", "env": [{"name": "A", "valueFrom": source}]}}));
     for path in ["spec.foo", "metadata.labels"] {

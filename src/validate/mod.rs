@@ -76,12 +76,16 @@ pub fn stored(object: &Value) -> Value {
 const FRACTION: &str = "must be of type integer,string: \"number\"";
 /// The API server's words for a fraction, or any other scalar, in place of settings.
 const NO_SETTINGS: &str = "must be of type object:";
+/// What to write instead of a quantity that is none.
+const QUANTITIES: &str = "Write quantities such as 500m, 2 or 1.5Gi.";
 /// What to write instead of a fraction of pods.
 const OF_PODS: &str =
     "Write a whole number of pods, or per cent of them in quotes, as in maxUnavailable: 1 or \"25%\".";
 /// What to do about words of the API server that do not state the remedy: a problem has all of the first texts, and the second is
 /// added.
-const HINTS: [(&[&str], &str); 5] = [
+const HINTS: [(&[&str], &str); 7] = [
+    (&["in body should match", ".resources."], QUANTITIES),
+    (&["greater than or equal to 0", ".resources."], QUANTITIES),
     (&[FRACTION, ".resources."], "Write a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m."),
     (&[FRACTION, ".disruptionBudget."], OF_PODS),
     (&[FRACTION, ".strategy."], OF_PODS),
@@ -181,6 +185,9 @@ pub(crate) mod tests {
         };
         let quantity = "Write a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m.";
         assert_eq!(hint(json!({"resources": {"requests": {"cpu": 1.5}}})), quantity);
+        for quantity in [json!("500 m"), json!("-1"), json!(-1)] {
+            assert_eq!(hint(json!({"resources": {"requests": {"cpu": quantity}}})), QUANTITIES);
+        }
         for serving in [
             json!({"disruptionBudget": 1.5}),
             json!({"disruptionBudget": {"maxUnavailable": 1.5}}),

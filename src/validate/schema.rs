@@ -1,6 +1,12 @@
 //! The keywords of an OpenAPI schema, one function each. A keyword checks only values of types it applies to; a wrong type
 //! is reported once, by [`types`].
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::{Problem, problem::go_float};
@@ -53,7 +59,7 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// `maxLength` and `minLength`.
+/// `maxLength`, `minLength` and `pattern`. The first violation is reported.
 fn text(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) {
     let Some(text) = value.as_str() else { return };
     let length = text.chars().count() as i64;
@@ -62,7 +68,24 @@ fn text(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Problem>) 
     } else if let Some(minimum) = schema["minLength"].as_i64().filter(|minimum| length < *minimum) {
         let detail = format!("{path} in body should be at least {minimum} chars long");
         problems.push(Problem::invalid(path, value, detail));
+    } else if let Some(pattern) = schema["pattern"].as_str().filter(|pattern| !matches(pattern, text)) {
+        let detail = format!("{path} in body should match '{pattern}'");
+        problems.push(Problem::invalid(path, value, detail));
     }
+}
+
+/// Compiled patterns: compiling takes far longer than matching, and a pattern occurs in many fields.
+static PATTERNS: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+
+/// Whether a text matches a pattern of the CRD; a test ensures that all of these are regular expressions.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut compiled = PATTERNS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !compiled.contains_key(pattern)
+        && let Ok(regex) = Regex::new(pattern)
+    {
+        compiled.insert(pattern.to_owned(), regex);
+    }
+    compiled.get(pattern).is_some_and(|regex| regex.is_match(text))
 }
 
 /// `format` of an integer: whether the number fits it; without one, whether it is an integer of 64 bits.
@@ -259,6 +282,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_applies_to_texts_that_are_not_too_long_and_not_to_numbers() {
+        let schema =
+            json!({ "x-kubernetes-int-or-string": true, "pattern": "^[0-9]+m$", "maxLength": 4, "minimum": 0 });
+        assert_eq!(
+            texts(schema.clone(), json!("1 m")),
+            [r#"spec.a: Invalid value: "1 m": spec.a in body should match '^[0-9]+m$'"#]
+        );
+        assert_eq!(texts(schema.clone(), json!("1234 m")), ["spec.a: Too long: may not be more than 4 bytes"]);
+        assert_eq!(
+            texts(schema.clone(), json!(-1)),
+            ["spec.a: Invalid value: -1: spec.a in body should be greater than or equal to 0"]
+        );
+        assert_eq!(texts(schema.clone(), json!("12m")), NONE);
+        assert_eq!(texts(schema, json!(12)), NONE);
+    }
+
+    #[test]
     fn numbers_are_bounded_on_both_sides() {
         let schema = json!({ "type": "integer", "minimum": 1, "maximum": 9 });
         assert_eq!(
@@ -351,11 +391,12 @@ mod tests {
 
     /// Fails when `schema`, that of the field at `path`, has a keyword that nothing here checks.
     fn only_what_is_checked(schema: &Value, path: &str, in_map: bool) {
-        const CHECKED: [&str; 17] = [
+        const CHECKED: [&str; 18] = [
             "type",
             "format",
             "maxLength",
             "minLength",
+            "pattern",
             "maximum",
             "minimum",
             "maxItems",
@@ -379,6 +420,7 @@ mod tests {
             assert!(checked, "validation does not check {keyword} of {path}");
             match keyword {
                 "x-kubernetes-list-type" => assert_eq!(value, "map", "{path}"),
+                "pattern" => assert!(value.as_str().is_some_and(|of| Regex::new(of).is_ok()), "{path}"),
                 "format" => assert!(schema["type"] == "integer" && (value == "int32" || value == "int64"), "{path}"),
                 _ => {}
             }

@@ -35,7 +35,8 @@ pub struct Wrong {
     pub what: String,
     /// A merge patch. In it, `x*1000` stands for 1000 times x.
     pub change: Value,
-    /// What the API server says, sorted. In it, `<choices>` stands for the values that the schema lists for the field.
+    /// What the API server says, sorted. In it, `<choices>` stands for the values that the schema lists for the field, and
+    /// `<pattern>` for its pattern.
     pub says: Vec<String>,
 }
 
@@ -52,20 +53,32 @@ pub struct Case {
 /// Reads the table.
 pub fn table() -> Table {
     let mut table: Table = serde_saphyr::from_str(include_str!("cases.yaml")).expect("the table is well-formed");
-    for text in table.wrong.iter_mut().flat_map(|wrong| &mut wrong.says).filter(|text| text.contains(CHOICES)) {
-        *text = with_choices(text);
+    for text in table.wrong.iter_mut().flat_map(|wrong| &mut wrong.says) {
+        if text.contains(CHOICES) || text.contains(PATTERN) {
+            *text = filled_in(text);
+        }
     }
     table
 }
 
 /// Stands for the values that the schema lists for the field of a message.
 const CHOICES: &str = "<choices>";
+/// Stands for the pattern of the field of a message, in quotes.
+const PATTERN: &str = "<pattern>";
 
-fn with_choices(text: &str) -> String {
+fn filled_in(text: &str) -> String {
     let (field, _) = text.split_once(": ").expect("a message begins with its field");
-    let schema = field.split('.').fold(crd::schema(), |schema, name| schema["properties"][name].clone());
-    let choices = schema["enum"].as_array().unwrap_or_else(|| panic!("{field} has no choices"));
-    text.replace(CHOICES, &choices.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))
+    let below = |schema: Value, name| match schema["properties"].get(name) {
+        Some(field) => field.clone(),
+        None => schema["additionalProperties"].clone(),
+    };
+    let schema = field.split('.').fold(crd::schema(), below);
+    let choices = schema["enum"].as_array().into_iter().flatten().map(Value::to_string).collect::<Vec<_>>().join(", ");
+    let pattern = schema["pattern"].as_str().map(|pattern| format!("'{pattern}'")).unwrap_or_default();
+    [(CHOICES, choices), (PATTERN, pattern)].into_iter().fold(text.to_owned(), |text, (of, value)| {
+        assert!(!text.contains(of) || !value.is_empty(), "{field} has no {of}");
+        text.replace(of, &value)
+    })
 }
 
 impl Wrong {

@@ -15,8 +15,8 @@ use crate::lock::{self, Mode};
 use crate::progress::Progress;
 use crate::{command, digest, paths};
 
-/// The name of the first module in its go.mod: the prefix of the programs that are written here.
-const OWN_MODULE: &str = "recommender.dev/e2e/tools";
+/// How the names of packages that are written here begin. Their directory in the repository follows.
+const OWN: &str = "recommender.dev/";
 
 /// Build tags. They leave out file systems and kernel features of containerd that the cluster does not use, and all
 /// service discovery of Prometheus except for Kubernetes. One list for all programs, so that shared packages are
@@ -50,11 +50,10 @@ const COMPLETE: &str = ".complete";
 impl Component {
     /// Identifies the build: the hash of go.mod, go.sum, the programs that are written here, and the build flags.
     pub fn hash(&self) -> Result<String> {
-        let own = self.packages.iter().filter_map(|package| package.strip_prefix(OWN_MODULE));
-        let own = own.map(|package| format!("{}/main.go", package.trim_start_matches('/')));
+        let own = self.packages.iter().filter_map(|package| package.strip_prefix(OWN));
+        let own = own.map(|directory| paths::repository().join(directory).join("main.go"));
         let mut content = [flags()?.join("\n"), self.packages.join("\n")].join("\n").into_bytes();
-        for file in ["go.mod", "go.sum"].map(str::to_owned).into_iter().chain(own) {
-            let path = self.sources().join(file);
+        for path in ["go.mod", "go.sum"].map(|file| self.sources().join(file)).into_iter().chain(own) {
             content.extend(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         }
         Ok(digest::hex(&content)[..16].to_owned())

@@ -22,9 +22,9 @@ pub struct Component {
     pub(super) always: bool,
 }
 
-/// The Go modules, relative to the repository: one for all components, and one for prometheus-operator, which does not
-/// compile with the versions of the others.
-pub(super) const DIRECTORIES: [&str; 2] = ["e2e/tools", "e2e/tools/prometheus-operator"];
+/// The Go modules, relative to the repository: one for all components, one for prometheus-operator, which does not compile with
+/// the versions of the others, and one with the oldest Kubernetes that is supported.
+pub(super) const DIRECTORIES: [&str; 3] = ["e2e/tools", "e2e/tools/prometheus-operator", "e2e/tools/validate-crd"];
 
 /// All components, in the order in which a cluster needs them.
 pub(super) const COMPONENTS: &[Component] = &[
@@ -119,6 +119,13 @@ pub(super) const COMPONENTS: &[Component] = &[
         packages: &["recommender.dev/e2e/tools/kstatus"],
         always: false,
     },
+    Component {
+        name: "validate-crd",
+        directory: DIRECTORIES[2],
+        module: "k8s.io/apiextensions-apiserver",
+        packages: &["recommender.dev/e2e/tools/validate-crd"],
+        always: false,
+    },
 ];
 
 /// The component with this name.
@@ -185,22 +192,23 @@ mod tests {
             assert!(component.version().expect("go.mod has the module").starts_with('v'));
             let go_mod = go_mod(component.directory);
             for package in component.packages {
-                assert!(go_mod.contains(&format!("\t{package}\n")), "{package} is no tool of {}", component.directory);
+                let listed = ["\t", "tool "].iter().any(|before| go_mod.contains(&format!("{before}{package}\n")));
+                assert!(listed, "{package} is no tool of {}", component.directory);
             }
         }
     }
 
     #[test]
-    fn shared_requirements_of_both_modules_have_the_same_version() {
-        let [all, own] = DIRECTORIES.map(go_mod);
+    fn shared_requirements_of_prometheus_operator_have_the_same_version() {
+        let [all, own, _] = DIRECTORIES.map(go_mod);
         let all: BTreeMap<&str, &str> = requirements(&all).collect();
         let other = requirements(&own).filter(|(module, version)| all.get(module).is_some_and(|v| v != version));
         assert_eq!(other.map(|(module, _)| module).collect::<Vec<_>>(), DIFFERENT_VERSIONS);
     }
 
     #[test]
-    fn both_modules_have_the_same_replacements() {
-        let [all, own] = DIRECTORIES.map(|directory| {
+    fn prometheus_operator_has_the_same_replacements() {
+        let [all, own, _] = DIRECTORIES.map(|directory| {
             go_mod(directory).lines().filter(|line| line.contains(" => ")).map(str::to_owned).collect::<Vec<_>>()
         });
         assert_eq!(all, own);

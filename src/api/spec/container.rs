@@ -173,27 +173,18 @@ pub struct OptionalKeyReference {
 
 /// Compute resources of a container, as in a pod: for example cpu: 500m, memory: 512Mi.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[x_kube(validation = Rule::new(rules::WITHIN_LIMITS).message("requests must not be above limits"))]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// Resources reserved for the container, for example cpu: 500m; fractions in quotes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
-    #[x_kube(
-        validation = Rule::new(rules::QUANTITIES)
-            .message("write quantities such as 500m, 2 or 1.5Gi"),
-        validation = Rule::new(rules::RESOURCE_NAMES)
-            .message("use cpu, memory or another of a pod, such as nvidia.com/gpu")
-    )]
+    #[x_kube(validation = Rule::new(rules::RESOURCE_NAMES)
+        .message("use cpu, memory or another of a pod, such as nvidia.com/gpu"))]
     pub requests: BTreeMap<String, Quantity>,
     /// Maximum resources of the container, for example memory: 1.5Gi; fractions in quotes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
-    #[x_kube(
-        validation = Rule::new(rules::QUANTITIES)
-            .message("write quantities such as 500m, 2 or 1.5Gi"),
-        validation = Rule::new(rules::RESOURCE_NAMES)
-            .message("use cpu, memory or another of a pod, such as nvidia.com/gpu")
-    )]
+    #[x_kube(validation = Rule::new(rules::RESOURCE_NAMES)
+        .message("use cpu, memory or another of a pod, such as nvidia.com/gpu"))]
     pub limits: BTreeMap<String, Quantity>,
 }
