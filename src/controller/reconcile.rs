@@ -348,7 +348,7 @@ impl Reconcile {
         let creating = children.pods().filter_map(|pod| pod.creating_from);
         let lingering = children.pods().filter_map(runs::lingers_from);
         let jobs = children.of_kind(Kind::Job).filter_map(|(_, observed)| match &observed.state {
-            ChildState::Job(job) if job.end.is_none() => Some(job.pod_due),
+            ChildState::Job(job) if job.end.is_none() => job.pod_due,
             _ => None,
         });
         blocked.chain(creating).chain(jobs).chain(lingering).filter(|due| *due > self.now).min()

@@ -92,7 +92,9 @@ fn under_way(inputs: &Inputs<'_>, name: &str, job: &JobState) -> RunState {
         Some(pod) => RunState::Pending { blocked: pod.blocked_at(inputs.now).map(Into::into) },
         None => {
             let known = job.refused.as_deref().or_else(|| last_known(inputs, name)).map(str::to_owned);
-            RunState::Pending { blocked: known.or_else(|| (job.pod_due <= inputs.now).then(no_pod)) }
+            RunState::Pending {
+                blocked: known.or_else(|| job.pod_due.is_some_and(|due| due <= inputs.now).then(no_pod)),
+            }
         }
     }
 }
@@ -204,7 +206,7 @@ mod tests {
             template: "t".into(),
             request: None,
             end,
-            pod_due: at,
+            pod_due: Some(at),
             suspended: false,
             queue: None,
             refused: None,
@@ -291,6 +293,18 @@ mod tests {
         let pod = PodState { blocked: Some(Blocked { why, counts_from: after(0) }), ..pod() };
         let still_there = children(job(after(0), Some(failed(after(60)))), Some(pod));
         assert_eq!(state(&still_there, None, after(60)), interrupted);
+    }
+
+    /// At a deadline, the Job controller first sets FailureTarget, then deletes the pods, and then sets Failed.
+    #[test]
+    fn a_job_that_is_ended_is_not_one_that_gets_no_pod() {
+        let at_deadline = |pod_due| children(JobState { pod_due, ..job(after(0), None) }, None);
+        let no_pod = state(&at_deadline(Some(after(15))), Some(&active(None)), after(60));
+        assert!(matches!(no_pod, RunState::Pending { blocked: Some(_) }), "{no_pod:?}");
+        let ending = state(&at_deadline(None), Some(&active(None)), after(60));
+        assert_eq!(ending, RunState::Pending { blocked: None });
+        let known = state(&at_deadline(None), Some(&active(Some("no node takes the pod"))), after(60));
+        assert_eq!(known, RunState::Pending { blocked: Some("no node takes the pod".into()) });
     }
 
     #[test]

@@ -127,8 +127,9 @@ pub struct JobState {
     pub request: Option<String>,
     /// How it ended.
     pub end: Option<JobEnd>,
-    /// From when on a missing pod is reported, for example one that a quota refuses.
-    pub pod_due: Timestamp,
+    /// From when on a missing pod is reported, for example one that a quota refuses. `None` once the Job controller ends the Job,
+    /// for example at its deadline: it deletes the pods before the Job gets its condition Failed.
+    pub pod_due: Option<Timestamp>,
     /// Whether it is suspended, and has no pods: by a queue that has not admitted it yet, or by another client.
     pub suspended: bool,
     /// The queue that is to admit it.
@@ -314,6 +315,9 @@ fn failures(deployment: &Deployment, component: &str) -> (Option<String>, Option
     (refused, stuck)
 }
 
+/// Conditions of a Job that the Job controller ends: Failed and Complete follow once its pods are gone.
+const ENDING: [&str; 2] = ["FailureTarget", "SuccessCriteriaMet"];
+
 /// The state of a Job. A Job without our version label and template annotation is not a training run.
 pub fn job(job: &Job) -> ChildState {
     let meta = &job.metadata;
@@ -333,6 +337,12 @@ pub fn job(job: &Job) -> ChildState {
         return ChildState::Nothing;
     };
     let created_at = instant(meta.creation_timestamp.as_ref());
+    let is_ending = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| ENDING.contains(&condition.type_.as_str()) && condition.status == "True");
+    let started_at = status.start_time.map_or(created_at, |start| start.0).max(created_at);
     ChildState::Job(JobState {
         version: version.into(),
         due: annotation(meta, DUE_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(created_at),
@@ -340,7 +350,7 @@ pub fn job(job: &Job) -> ChildState {
         template: template.into(),
         request: annotation(meta, REQUEST_ANNOTATION).map(Into::into),
         end,
-        pod_due: status.start_time.map_or(created_at, |start| start.0).max(created_at) + SCHEDULING,
+        pod_due: (!is_ending).then(|| started_at + SCHEDULING),
         suspended: job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
         queue: label(meta, QUEUE_LABEL).map(Into::into),
         refused: None,

@@ -197,6 +197,25 @@ fn a_write_to_a_cached_child_is_recorded_whatever_the_progress_of_the_watch() {
 }
 
 #[test]
+fn no_pod_is_due_of_a_job_that_the_job_controller_ends() {
+    let job = |condition: &str| {
+        let text = json!({
+            "metadata": {
+                "labels": {"recommender.dev/version": "full-1"},
+                "annotations": {"recommender.dev/training-template": "t"},
+                "creationTimestamp": "2026-11-21T12:00:00Z",
+            },
+            "status": {"conditions": [{"type": condition, "status": "True"}]},
+        });
+        let job = serde_json::from_value(text).expect("a Job");
+        let ChildState::Job(state) = super::state::job(&job) else { panic!("it is a training run") };
+        (state.pod_due.is_some(), state.end.is_some())
+    };
+    assert_eq!(job("Suspended"), (true, false));
+    assert_eq!([job("FailureTarget"), job("SuccessCriteriaMet")], [(false, false); 2]);
+}
+
+#[test]
 fn the_end_of_a_job_is_dated_by_our_own_clock_when_first_observed() {
     let end =
         |observed_at| JobEnd { succeeded: true, at: NOW, observed_at, reason: String::new(), message: String::new() };
@@ -208,7 +227,7 @@ fn the_end_of_a_job_is_dated_by_our_own_clock_when_first_observed() {
             template: "t".into(),
             request: None,
             end,
-            pod_due: NOW,
+            pod_due: Some(NOW),
             suspended: false,
             queue: None,
             refused: None,
