@@ -36,7 +36,8 @@ const BAD: [Bad; 6] = [
     Bad {
         what: "hangs",
         script: trainer::HANGS,
-        deadline_seconds: 6,
+        // Longer than a Job without a pod is waited for: its pod is deleted before it has failed.
+        deadline_seconds: 20,
         reason: "DeadlineExceeded",
         message: "raise spec.training.full.deadlineSeconds",
     },
