@@ -52,6 +52,12 @@ pub enum Next {
         /// Whether its trainer had started.
         had_started: bool,
     },
+    /// The Job has ended in the same way, and training is suspended: the Job is kept until it is resumed, because a run without a
+    /// Job would end.
+    Resumed {
+        /// Whether its trainer had started.
+        had_started: bool,
+    },
 }
 
 impl Activity {
@@ -61,6 +67,9 @@ impl Activity {
             RunState::Pending { blocked: Some(why) } => {
                 let is_replaced = run.template != plan.template && plan.may_start(run.trigger);
                 (Some(why), if is_replaced { Next::NewSettings } else { Next::Waits })
+            }
+            RunState::Interrupted { had_started, why, .. } if !plan.may_start(run.trigger) => {
+                (Some(why), Next::Resumed { had_started: *had_started })
             }
             RunState::Interrupted { at, had_started, why } => {
                 (Some(why), Next::Repeated { at: *at + REPEAT_PAUSE, had_started: *had_started })

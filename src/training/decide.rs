@@ -50,7 +50,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 fn replaced(inputs: &Inputs<'_>, activity: &Activity) -> (Vec<ObservedRun>, Option<Timestamp>) {
     let Activity::Blocked { run, next, .. } = activity else { return (Vec::new(), None) };
     let repeated_at = match next {
-        Next::Waits => return (Vec::new(), None),
+        Next::Waits | Next::Resumed { .. } => return (Vec::new(), None),
         Next::NewSettings => None,
         Next::Repeated { at, .. } => Some(*at),
     };

@@ -39,11 +39,14 @@ pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome
 }
 
 fn blocked(version: &str, why: &str, next: &Next, history: &History) -> Outcome {
-    let had_started = matches!(next, Next::Repeated { had_started: true, .. });
+    let had_started = matches!(next, Next::Repeated { had_started: true, .. } | Next::Resumed { had_started: true });
     let what = if had_started { "was interrupted" } else { "cannot start" };
     let then = match next {
         Next::NewSettings => "The training settings have changed since: it is deleted and started anew.",
         Next::Repeated { had_started: true, .. } => "It is started again, and does not count as failed.",
+        Next::Resumed { .. } => {
+            "Training is suspended: it is started again once training.suspend is false. Delete its Job to end it."
+        }
         Next::Waits | Next::Repeated { .. } => {
             "It starts by itself once that is fixed; after a change of the training settings it is started anew."
         }

@@ -31,8 +31,8 @@ pub struct Training {
     pub pod: Pod,
     /// Starts no run at creation, on schedule or after a change of the settings, for example during maintenance of the data
     /// source. As with a CronJob, a run that is active continues, a requested run is started, and a scheduled run that was
-    /// missed is caught up once when training is resumed. To end a run, suspend training and delete its Job; a requested run
-    /// would be started again.
+    /// missed is caught up once when training is resumed; an interrupted run is started again then. To end a run, suspend
+    /// training and delete its Job; a requested run would be started again.
     #[serde(default)]
     pub suspend: bool,
     /// Seconds after its scheduled time within which a run must start; later it is skipped, as with a CronJob. Set it if a

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::{at, simulation::Simulation};
 use crate::{
     api::{TrainingKind, Trigger},
-    training::{Decision, NewRun, Plan, Schedule, ids},
+    training::{Decision, NewRun, Plan, RunState, Schedule, ids},
 };
 
 fn started(decision: &Decision) -> &NewRun {
@@ -349,6 +349,56 @@ fn suspending_keeps_the_run_that_is_active_and_does_not_start_it_again_when_its_
     assert!(!starts(&mut simulation));
     simulation.plan.suspended = false;
     assert_eq!(simulation.reconcile().status.active, active, "the first training is still missing");
+}
+
+/// A run whose pod was evicted, at a time when it could be started again, with training suspended since.
+fn interrupted_and_suspended() -> Simulation {
+    let mut simulation = Simulation::new();
+    simulation.reconcile();
+    let (at, why) = (simulation.now, "it was evicted".into());
+    simulation.become_state(RunState::Interrupted { at, had_started: true, why });
+    simulation.reconcile();
+    simulation.pass_minutes(1);
+    simulation.plan.suspended = true;
+    simulation
+}
+
+#[test]
+fn an_interrupted_run_is_kept_while_training_is_suspended_and_started_again_when_it_is_resumed() {
+    let mut simulation = interrupted_and_suspended();
+    let active = simulation.status.clone().and_then(|status| status.active);
+    let decision = simulation.reconcile();
+    assert_eq!((&decision.status.active, decision.replace.len(), decision.wake_at), (&active, 0, None));
+    let message = decision.condition.message;
+    assert!(
+        message.contains("was interrupted: it was evicted. Training is suspended: it is started again"),
+        "{message}"
+    );
+    simulation.plan.suspended = false;
+    assert_eq!(simulation.reconcile().replace.len(), 1);
+    let again = simulation.reconcile();
+    assert_eq!(Some(&started(&again).version), active.as_ref().map(|active| &active.version));
+}
+
+#[test]
+fn an_interrupted_run_ends_if_its_job_is_deleted_while_training_is_suspended() {
+    let mut simulation = interrupted_and_suspended();
+    simulation.reconcile();
+    simulation.lose_active();
+    let decision = simulation.reconcile();
+    assert_eq!((decision.start, decision.status.active), (None, None));
+    simulation.request("full 1");
+    assert!(starts(&mut simulation));
+}
+
+#[test]
+fn suspending_an_interrupted_run_ends_in_the_same_state_after_a_crash() {
+    let mut straight = interrupted_and_suspended();
+    let mut crashed = straight.clone();
+    straight.reconcile();
+    crashed.reconcile_until(1);
+    crashed.reconcile();
+    assert_eq!(straight, crashed);
 }
 
 #[test]
