@@ -48,17 +48,17 @@ pub(super) const ROWS: &[Row] = &[
     config(
         &["couldn't find key", "references non-existent secret key", "references non-existent config key"],
         "a key of a Secret or ConfigMap does not exist",
-        "add the key to it in namespace {namespace}, or correct the reference in {Env} or {S3Secret}",
+        "add the key to it in namespace {namespace}, or correct the reference in {Env}, {EnvFrom} or {S3Secret}",
     ),
     config(
         &["secret \""],
         "a Secret does not exist",
-        "create it in namespace {namespace}, or correct the reference in {Env} or {S3Secret}",
+        "create it in namespace {namespace}, or correct the reference in {Env}, {EnvFrom} or {S3Secret}",
     ),
     config(
         &["configmap \""],
         "a ConfigMap does not exist",
-        "create it in namespace {namespace}, or correct the reference in {Env} or {Volumes}",
+        "create it in namespace {namespace}, or correct the reference in {Env}, {EnvFrom} or {Volumes}",
     ),
     config(
         &["subpath"],

@@ -34,6 +34,7 @@ impl Part {
 const FIELDS: &[(&str, &str)] = &[
     ("Image", ".image"),
     ("Env", ".env"),
+    ("EnvFrom", ".pod.envFrom"),
     ("Args", ".args"),
     ("Command", ".command"),
     ("Requests", ".resources.requests"),
@@ -82,16 +83,46 @@ const OF_OTHERS: &[(&str, &str)] = &[
     ("StartupSeconds", ".pod.probes"),
 ];
 
+/// Fields of init containers and sidecars. They share the others with the pod.
+const OF_INIT: &[(&str, &str)] = &[
+    ("Image", ".pod.initContainers[].image"),
+    ("Env", ".pod.initContainers[].env"),
+    ("EnvFrom", ".pod.initContainers[].envFrom"),
+    ("Args", ".pod.initContainers[].args"),
+    ("Command", ".pod.initContainers[].command"),
+    ("Requests", ".pod.initContainers[].resources.requests"),
+    ("Limits", ".pod.initContainers[].resources.limits"),
+    ("Resources", ".pod.initContainers[].resources"),
+    ("Port", ".pod.initContainers[].ports"),
+    ("Probes", ".pod.initContainers[].probes"),
+    ("ProbePath", ".pod.initContainers[].probes"),
+    ("ProbeTimeout", ".pod.initContainers[].probes"),
+    ("StartupSeconds", ".pod.initContainers[].probes"),
+    ("PullPolicy", ".pod.initContainers[].imagePullPolicy"),
+    ("Mounts", ".pod.initContainers[].volumeMounts"),
+];
+
 /// All paths of a part of the spec, for tests.
 #[cfg(test)]
 pub fn paths(part: Part) -> impl Iterator<Item = String> {
-    FIELDS.iter().filter_map(move |(name, _)| field(name, part))
+    let own = FIELDS.iter().filter_map(move |(name, _)| field(name, part));
+    own.chain(OF_INIT.iter().filter_map(move |(name, _)| field_of_init(name, part)))
 }
 
 /// The path of a field.
 pub fn field(name: &str, part: Part) -> Option<String> {
     let own = OF_TRAINING.iter().filter(|_| part == Part::Training);
     let others = OF_OTHERS.iter().filter(|_| part != Part::Serving);
-    let (_, path) = own.chain(others).chain(FIELDS).find(|(of, _)| *of == name)?;
+    path(own.chain(others).chain(FIELDS), name, part)
+}
+
+/// The path of a field of an init container or a sidecar.
+pub fn field_of_init(name: &str, part: Part) -> Option<String> {
+    path(OF_INIT.iter(), name, part).or_else(|| field(name, part))
+}
+
+/// The path of the first row with this name.
+fn path(rows: impl Iterator<Item = &'static (&'static str, &'static str)>, name: &str, part: Part) -> Option<String> {
+    let (_, path) = rows.into_iter().find(|(of, _)| *of == name)?;
     Some(if path.starts_with('.') { format!("{}{path}", part.path()) } else { (*path).to_owned() })
 }

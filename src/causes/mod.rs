@@ -47,6 +47,8 @@ pub struct Subject<'a> {
     pub object: &'a str,
     /// The container's image; empty when it is not known.
     pub image: &'a str,
+    /// Whether it is an init container or a sidecar, which has fields of its own.
+    pub is_init: bool,
 }
 
 /// One row of a table. Placeholders in braces are names of [`fields`], or `namespace`, `object`, `image` and `surge`.
@@ -146,6 +148,7 @@ fn value(name: &str, subject: &Subject<'_>) -> Option<String> {
         "object" => Some(subject.object.to_owned()),
         "image" => Some(subject.image.to_owned()),
         "surge" => Some(surge(subject.part)),
+        _ if subject.is_init => fields::field_of_init(name, subject.part),
         _ => field(name, subject.part),
     }
 }

@@ -8,6 +8,11 @@ const fn row(any: &'static [&'static str], cause: &'static str, remedy: &'static
 
 pub(super) const ROWS: &[Row] = &[
     row(
+        &["requested: pods=", "requested: count/pods="],
+        "a ResourceQuota of namespace {namespace} allows no more pods",
+        "raise its number of pods, or run fewer in the namespace{surge}",
+    ),
+    row(
         &["exceeded quota"],
         "a ResourceQuota of namespace {namespace} refuses its pod",
         "raise the quota or lower {Requests}{surge}",

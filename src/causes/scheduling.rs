@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         &["unbound immediate persistentvolumeclaims", "unbound persistentvolumeclaims"],
         "no node takes the pod, because its volume claim has no volume",
-        "kubectl -n {namespace} describe pvc shows why; check its storageClassName",
+        "kubectl -n {namespace} describe pvc shows why; check its storageClassName, which is in {Volumes} if the volume is ephemeral",
     ),
     row(
         &["volume node affinity conflict"],
@@ -33,21 +33,21 @@ pub(super) const ROWS: &[Row] = &[
         "nodes have a taint that the pod does not tolerate",
         "if they are meant for it, add the taint to {Tolerations}",
     ),
-    row(&["gpu"], "no node has the requested GPUs free", "free one or add nodes with GPUs{surge}"),
+    row(&["gpu"], "no node has the requested GPUs free", "free one, add nodes with GPUs, or lower {Limits}{surge}"),
     row(
         &["insufficient cpu"],
         "no node has enough CPU that is not requested yet",
-        "lower {Requests}.cpu or add nodes{surge}",
+        "lower {Requests}.cpu, or {Limits}.cpu without one, or add nodes{surge}",
     ),
     row(
         &["insufficient memory"],
         "no node has enough memory that is not requested yet",
-        "lower {Requests}.memory or add nodes{surge}",
+        "lower {Requests}.memory, or {Limits}.memory without one, or add nodes{surge}",
     ),
     row(
         &["insufficient "],
         "no node has enough of a resource that is not requested yet",
-        "lower {Requests} or add nodes{surge}",
+        "lower it in {Requests} and {Limits}, or add nodes{surge}",
     ),
     row(&["too many pods"], "nodes run as many pods as they can", "add nodes"),
     row(
@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         &["topology spread constraints"],
         "the spread over nodes or zones excludes the nodes",
-        "add nodes in the other zones, or correct {Spread}",
+        "add nodes in the other zones, label nodes that lack the topology key, or correct {Spread}",
     ),
     row(&["were unschedulable"], "nodes are cordoned", "uncordon one: kubectl uncordon NODE"),
     row(&["no nodes available"], "the cluster has no nodes for pods", "add nodes"),

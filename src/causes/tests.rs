@@ -10,7 +10,7 @@ fn cause(source: Source, reason: &str, message: &str) -> String {
 }
 
 fn of(part: Part, source: Source, reason: &str, message: &str) -> String {
-    let subject = Subject { part, namespace: "shop", object: "pod p-1", image: "example.org/r:1" };
+    let subject = Subject { part, namespace: "shop", object: "pod p-1", image: "example.org/r:1", is_init: false };
     explain(&subject, source, reason, message).map(|cause| cause.text).unwrap_or_default()
 }
 
@@ -327,11 +327,34 @@ fn every_cause_is_punctuated_once_has_quotes_that_close_and_a_namespace_for_kube
 fn every_placeholder_of_every_row_is_a_field_for_every_part() {
     for row in TABLES.into_iter().flatten() {
         for part in [Part::Training, Part::Serving, Part::Worker] {
-            let subject = Subject { part, namespace: "n", object: "o", image: "i" };
+            let subject = Subject { part, namespace: "n", object: "o", image: "i", is_init: false };
             let text = filled(&format!("{} {}", row.cause, row.remedy), &subject);
             assert!(!text.contains('{'), "{text}");
         }
     }
+}
+
+#[test]
+fn the_fields_of_an_init_container_are_its_own() {
+    let subject = |part| Subject { part, namespace: "shop", object: "pod p-1", image: "i:1", is_init: true };
+    let cause = |reason, message| {
+        let texts = [Part::Training, Part::Serving].map(|part| {
+            explain(&subject(part), Source::Waiting, reason, message).map(|cause| cause.text).unwrap_or_default()
+        });
+        assert!(texts[0].contains("spec.training.pod.initContainers[]"), "{}", texts[0]);
+        texts[1].clone()
+    };
+    let missing = cause("CreateContainerConfigError", "configmap \"nosuch\" not found");
+    assert!(
+        missing.contains("spec.serving.pod.initContainers[].env, spec.serving.pod.initContainers[].envFrom or"),
+        "{missing}"
+    );
+    let unknown = "failed to resolve reference \"r\": dial tcp: lookup r: no such host";
+    let image = cause("ErrImagePull", unknown);
+    assert!(
+        image.contains("spec.serving.pod.initContainers[].image") && !image.contains("spec.serving.image"),
+        "{image}"
+    );
 }
 
 #[test]
@@ -350,7 +373,7 @@ fn the_two_reasons_between_which_a_failing_pull_alternates_have_one_text() {
 
 #[test]
 fn a_sentence_without_a_row_of_its_own_is_quoted_with_the_command_that_shows_more() {
-    let subject = Subject { part: Part::Training, namespace: "shop", object: "job j", image: "" };
+    let subject = Subject { part: Part::Training, namespace: "shop", object: "job j", image: "", is_init: false };
     let cause = explain(&subject, Source::Refused, "FailedCreate", "Error creating: etcd is full").expect("a cause");
     assert!(!cause.is_specific);
     assert_eq!(cause.text, "its pod is refused: \"etcd is full\"; kubectl -n shop describe job j shows more");

@@ -119,7 +119,7 @@ fn cause(of: &Hanging, namespace: &str, mut events: Vec<Event>) -> Option<String
     events.sort_by_key(last_observed);
     let is_progress = |event: &Event| event.reason.as_deref().is_some_and(|reason| PROGRESS.contains(&reason));
     let since = events.iter().rposition(is_progress).map_or(0, |last| last + 1);
-    let subject = Subject { part: of.part, namespace, object: &of.object, image: "" };
+    let subject = Subject { part: of.part, namespace, object: &of.object, image: "", is_init: false };
     let causes = events[since..].iter().filter(|event| event.type_.as_deref() == Some("Warning")).filter_map(|event| {
         let reason = event.reason.as_deref().unwrap_or_default();
         let source = if reason == "FailedCreate" { Source::Refused } else { Source::Event };

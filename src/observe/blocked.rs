@@ -40,7 +40,7 @@ fn by_init(
     why: impl Fn(&ContainerStatus, &Subject<'_>) -> Option<String>,
 ) -> Option<String> {
     pod.status.as_ref()?.init_container_statuses.iter().flatten().find_map(|init| {
-        let why = why(init, &Subject { image: &init.image, ..subject.clone() })?;
+        let why = why(init, &Subject { image: &init.image, is_init: true, ..subject.clone() })?;
         Some(format!("init container {}: {why}", init.name))
     })
 }

@@ -299,7 +299,7 @@ fn failures(deployment: &Deployment, component: &str) -> (Option<String>, Option
     let meta = &deployment.metadata;
     let object = format!("deployment {}", meta.name.as_deref().unwrap_or_default());
     let namespace = meta.namespace.as_deref().unwrap_or_default();
-    let subject = Subject { part: Part::of(component), namespace, object: &object, image: "" };
+    let subject = Subject { part: Part::of(component), namespace, object: &object, image: "", is_init: false };
     let (mut refused, mut stuck) = (None, None);
     for condition in deployment.status.iter().filter_map(|status| status.conditions.as_ref()).flatten() {
         let (reason, message) = (condition.reason.as_deref().unwrap_or_default(), condition.message.as_deref());
@@ -398,6 +398,7 @@ pub fn pod(pod: &Pod) -> PodState {
         namespace: pod.metadata.namespace.as_deref().unwrap_or_default(),
         object: &object,
         image: container.map_or("", |container| &container.image),
+        is_init: false,
     };
     let ready_since = ready_since(pod);
     let is_restarted = container.is_none_or(|container| container.restart_count > 0);

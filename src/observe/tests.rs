@@ -558,7 +558,10 @@ fn refused_pods_and_a_passed_progress_deadline_are_distinguished() {
     };
     let refused = state(json!([quota]));
     let why = refused.failure().unwrap_or_default();
-    assert!(why.starts_with("a ResourceQuota of namespace shop refuses its pod: \"exceeded quota: compute"), "{why}");
+    assert!(
+        why.starts_with("a ResourceQuota of namespace shop allows no more pods: \"exceeded quota: compute"),
+        "{why}"
+    );
     assert_eq!(refused.stuck, None);
     assert_eq!(state(json!([late])).failure(), Some("\"ReplicaSet 'a' has timed out progressing\""));
     assert_eq!(state(json!([late, quota])).failure(), Some(why), "the cause, not its consequence");

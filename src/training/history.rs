@@ -189,7 +189,8 @@ fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
 /// How the container of the trainer ended, with a remedy where its exit code has one.
 fn ended(run: &ObservedRun, plan: &Plan, reason: &str, code: i32) -> String {
     let object = format!("job {}", run.job);
-    let subject = Subject { part: Part::Training, namespace: &plan.namespace, object: &object, image: "" };
+    let subject =
+        Subject { part: Part::Training, namespace: &plan.namespace, object: &object, image: "", is_init: false };
     let exit = format!("exit code {code}");
     let cause = causes::explain(&subject, Source::Ended, reason, &exit);
     cause.map_or_else(|| format!("the trainer ended with {exit}"), |cause| cause.text)
