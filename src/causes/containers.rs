@@ -123,7 +123,8 @@ pub(super) const ROWS: &[Row] = &[
         &[],
         &["exit code 137"],
         "it was killed (exit code 137, SIGKILL): by the kernel for its memory, by the kubelet because a probe failed, or from outside",
-        "raise {Limits}.memory if it needs more; kubectl -n {namespace} describe {object} shows by whom",
+        "kubectl -n {namespace} describe {object} shows by whom; if a probe failed, correct {Probes}, and if it needs more memory, raise \
+         {Limits}.memory",
     ),
     ended(
         &[],

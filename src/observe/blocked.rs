@@ -76,10 +76,11 @@ fn crashes(container: &ContainerStatus, subject: &Subject<'_>) -> String {
     let last = ended(container.last_state.as_ref()).or_else(|| ended(container.state.as_ref()));
     let how = last.as_ref().map(|last| format!(": {}", how_ended(last, subject))).unwrap_or_default();
     format!(
-        "the container ends right after its start (CrashLoopBackOff){how}; kubectl -n {} logs {} --previous shows more",
+        "the container ends right after its start (CrashLoopBackOff){how}; kubectl -n {} logs {} -c {} --previous shows more",
         subject.namespace,
         // kubectl logs takes the name of a pod without its kind.
-        subject.object.trim_start_matches("pod ")
+        subject.object.trim_start_matches("pod "),
+        container.name
     )
 }
 

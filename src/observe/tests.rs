@@ -496,7 +496,7 @@ fn a_crash_loop_has_one_text_while_the_container_waits_runs_and_has_just_ended()
         pod_state(meta.clone(), None, container).blocked_at(NOW).map(str::to_owned)
     };
     let why = "the container ends right after its start (CrashLoopBackOff): exit code 1, and wrote \"no model\"; kubectl -n shop \
-               logs p --previous shows more";
+               logs p -c worker --previous shows more";
     assert_eq!(blocked(json!({"waiting": {"reason": "CrashLoopBackOff"}})).as_deref(), Some(why));
     assert_eq!(blocked(json!({"running": {"startedAt": "1970-01-01T00:10:40Z"}})).as_deref(), Some(why));
     assert_eq!(blocked(crash("10:40")).as_deref(), Some(why));
