@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{
-    api::{RecommenderModelStatus, conditions::types},
+    api::{
+        RecommenderModelStatus,
+        conditions::{reasons, types},
+    },
     model::Model,
     monitoring::dependencies::reports_health,
     scaling::Signal,
@@ -47,7 +51,8 @@ pub struct State {
     pub source: String,
     /// Names of the dependencies whose exporters report health.
     watched: Vec<String>,
-    /// Since when the condition has been False, while it is: from then on are down what is found to be down at first.
+    /// When the condition became False because of a dependency that is down, if it did before anything was observed: the best that is
+    /// known of what is down at first.
     down_since: Option<Timestamp>,
     observed: Observed,
 }
@@ -63,9 +68,16 @@ impl State {
         let watched = model.dependencies.iter().filter(|of| monitoring.is_some() && reports_health(of));
         self.watched = watched.map(|of| of.name.clone()).collect();
         self.observed.retain(|name, _| self.watched.contains(name));
-        let condition = prior.conditions.iter().find(|condition| condition.type_ == types::DEPENDENCIES_HEALTHY);
-        let is_false = condition.filter(|condition| condition.status == "False");
-        self.down_since = is_false.map(|condition| condition.last_transition_time.0);
+        self.down_since = self.down_before(prior);
+    }
+
+    /// Since when a dependency has been down by the status, if nothing was observed yet.
+    fn down_before(&self, prior: &RecommenderModelStatus) -> Option<Timestamp> {
+        let is_down = |condition: &&Condition| {
+            condition.type_ == types::DEPENDENCIES_HEALTHY && condition.reason == reasons::DEPENDENCY_DOWN
+        };
+        let condition = prior.conditions.iter().find(is_down).filter(|_| self.observed.is_empty());
+        condition.map(|condition| condition.last_transition_time.0)
     }
 
     /// Whether there is a dependency to observe.
@@ -153,6 +165,27 @@ mod tests {
         let down = |since| Health::Down { since: at(since) };
         assert_eq!(observe(&mut state, Some(&read("1", "0", 0)), 0), (true, vec![Health::Up, down(-600)]));
         assert_eq!(observe(&mut state, Some(&read("0", "0", 5)), 5), (true, vec![down(5), down(-600)]));
+    }
+
+    /// The status of an object with that condition since the epoch.
+    fn prior(status: &str, reason: &str) -> RecommenderModelStatus {
+        let condition = serde_json::json!({
+            "type": types::DEPENDENCIES_HEALTHY, "status": status, "reason": reason, "message": "",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        });
+        let conditions = vec![serde_json::from_value(condition).expect("a condition")];
+        RecommenderModelStatus { conditions, ..RecommenderModelStatus::default() }
+    }
+
+    #[test]
+    fn only_what_was_down_before_the_first_tick_is_down_since_then() {
+        let down = prior("False", reasons::DEPENDENCY_DOWN);
+        assert_eq!(State::default().down_before(&down), Some(Timestamp::UNIX_EPOCH));
+        let none_yet = prior("False", reasons::NOT_REQUESTED);
+        assert_eq!(State::default().down_before(&none_yet), None, "there was no dependency to be down");
+        let observed = Observed::from([("cache".into(), Health::Up)]);
+        let state = State { observed, ..State::default() };
+        assert_eq!(state.down_before(&down), None, "a dependency that is added while another one is down");
     }
 
     #[test]

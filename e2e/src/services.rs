@@ -17,7 +17,7 @@ struct Service {
     endpoint: Option<&'static str>,
 }
 
-/// Scraped every 5 s, as the rules are evaluated.
+/// Scraped every 5 s, so that a test waits for the rules (30 s) and not for the exporters as well.
 const METRICS: &str = "{port: main, interval: 5s}";
 
 /// All programs. An exporter has the name of its service and `-exporter`.

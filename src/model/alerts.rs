@@ -31,7 +31,9 @@ fn change(name: &str, settings: &AlertSettings, profile: MetricProfile) -> Resul
     let catalog = catalog::embedded();
     let Some(alert) = catalog.alert(name) else {
         let nearest = most_similar(name, catalog.alerts.iter().map(|alert| alert.name.as_str())).unwrap_or_default();
-        return Err(format!("there is no such alert; the most similar one is {nearest}"));
+        return Err(format!(
+            "there is no such alert; the most similar one is {nearest}: write its name; docs/runbooks has a page for each alert"
+        ));
     };
     let threshold = settings.threshold.as_deref().map(|text| threshold(alert, text, profile)).transpose()?;
     Ok(Change {
@@ -58,7 +60,9 @@ fn threshold(alert: &Alert, text: &str, profile: MetricProfile) -> Result<f64, S
         return Ok(value);
     }
     let Some(latency) = &profiles::of(profile).latency else {
-        return Err(format!("servers of the profile {profile:?} have no histogram of the latency: remove it"));
+        return Err(format!(
+            "threshold: servers of the profile {profile:?} have no histogram of the latency, so this alert is left out: remove it"
+        ));
     };
     above_the_buckets(value, latency).map_or(Ok(value), |why| Err(format!("threshold: {text} s is {why}")))
 }

@@ -314,11 +314,17 @@ fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
     }
     assert_eq!(
         fast_api(json!({"RecommenderLatenciesHigh": {"disabled": true}})),
-        refused("RecommenderLatenciesHigh", "there is no such alert; the most similar one is RecommenderLatencyHigh")
+        refused(
+            "RecommenderLatenciesHigh",
+            "there is no such alert; the most similar one is RecommenderLatencyHigh: write its name; docs/runbooks has a page for each alert"
+        )
     );
     assert_eq!(
         of("Triton", json!({"RecommenderLatencyHigh": {"threshold": "2"}})),
-        refused("RecommenderLatencyHigh", "servers of the profile Triton have no histogram of the latency: remove it")
+        refused(
+            "RecommenderLatencyHigh",
+            "threshold: servers of the profile Triton have no histogram of the latency, so this alert is left out: remove it"
+        )
     );
     let valid = json!({
         "RecommenderLatencyHigh": {"threshold": "0.25", "forSeconds": 60, "severity": "Critical"},

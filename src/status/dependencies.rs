@@ -35,8 +35,14 @@ pub(super) fn dependencies(inputs: &Inputs<'_>) -> ConditionValue {
     let observed = watched.iter().map(|of| Some((*of, *inputs.health.get(&of.name)?)));
     match observed.collect::<Option<Vec<_>>>() {
         Some(observed) => of_observed(&observed),
-        None => known(inputs.prior, types::DEPENDENCIES_HEALTHY),
+        None => not_observed_yet(inputs),
     }
+}
+
+/// As it was, unless it was that there are none.
+fn not_observed_yet(inputs: &Inputs<'_>) -> ConditionValue {
+    let before = known(inputs.prior, types::DEPENDENCIES_HEALTHY);
+    if before.reason == reasons::NOT_REQUESTED { ConditionValue::pending() } else { before }
 }
 
 fn of_observed(observed: &[(&Dependency, Health)]) -> ConditionValue {

@@ -43,8 +43,8 @@ pub struct Dependency {
     /// A database, cache, store or service without a lag, by the exporter that reports its health.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exporter: Option<NamedExporter>,
-    /// Whether the recommender needs it. While a critical one is down, the condition DependenciesHealthy is False; of others
-    /// its message reports it.
+    /// Whether the recommender needs it. While one that it needs is down, the condition DependenciesHealthy is False; of others only
+    /// its message changes.
     #[serde(default = "yes")]
     pub critical: bool,
     /// Labels that the exporter's series must have, for example instance: db-1:9187, or cluster: main if one Prometheus has
