@@ -1,5 +1,7 @@
 //! The YAML of the documentation: whole objects, and parts that are added to the smallest example, are rendered.
 
+mod merge;
+
 use std::{fs, path::Path};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -11,6 +13,8 @@ use recommender_operator::{
     validate,
 };
 use serde_json::{Value, json};
+
+use merge::merge;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const NOW: &str = "2026-11-21T12:00:00Z";
@@ -55,16 +59,6 @@ impl Block {
         let now = NOW.parse().expect("an instant");
         let model = Model::new(&object, now).unwrap_or_else(|problems| panic!("{}: {problems:?}", self.at));
         render::offline(&model, now)
-    }
-}
-
-fn merge(target: &mut Value, change: &Value) {
-    for (name, value) in change.as_object().expect("a map") {
-        if value.is_object() && target[name].is_object() {
-            merge(&mut target[name], value);
-        } else {
-            target[name] = value.clone();
-        }
     }
 }
 

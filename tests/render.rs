@@ -1,5 +1,7 @@
 //! What the examples become, whole, so that every change of a child is seen in review.
 
+mod merge;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
@@ -13,6 +15,8 @@ use recommender_operator::{
     validate,
 };
 use serde_json::{Value, json};
+
+use merge::merge;
 
 const NOW: &str = "2026-11-21T12:00:00Z";
 
@@ -459,16 +463,6 @@ fn a_deployment_that_somebody_else_scales_gets_no_autoscaler_of_ours() {
 fn job_with(training: Value) -> Value {
     let model = model("minimal.yaml", |object| merge(&mut object["spec"]["training"], &training));
     children(&model).into_iter().find(|child| child.kind == Kind::Job).expect("a Job").object
-}
-
-fn merge(target: &mut Value, change: &Value) {
-    for (name, value) in change.as_object().expect("an object") {
-        if value.is_object() && target[name].is_object() {
-            merge(&mut target[name], value);
-        } else {
-            target[name] = value.clone();
-        }
-    }
 }
 
 #[test]

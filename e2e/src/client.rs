@@ -39,6 +39,7 @@ pub const SERVICES_IMAGE_VARIABLE: &str = "E2E_SERVICES_IMAGE";
 pub const WORKERS_IMAGE_VARIABLE: &str = "E2E_WORKERS_IMAGE";
 
 /// State that all clients of this process share.
+#[derive(Default)]
 struct Shared {
     kubeconfig: PathBuf,
     /// The lock that keeps our cluster in use as long as this process runs; None for a cluster of `KUBECONFIG`.
@@ -50,22 +51,6 @@ struct Shared {
     kafka_image: OnceCell<String>,
     services_image: OnceCell<String>,
     workers_image: OnceCell<String>,
-}
-
-impl Shared {
-    fn new(kubeconfig: PathBuf, ours: Option<Lock>) -> Self {
-        Self {
-            kubeconfig,
-            ours,
-            operator_image: OnceCell::const_new(),
-            example_image: OnceCell::const_new(),
-            double_image: OnceCell::const_new(),
-            s3_image: OnceCell::const_new(),
-            kafka_image: OnceCell::const_new(),
-            services_image: OnceCell::const_new(),
-            workers_image: OnceCell::const_new(),
-        }
-    }
 }
 
 /// Initialized by the first call of [`cluster`].
@@ -96,14 +81,14 @@ async fn connect() -> Result<Arc<Shared>> {
         Some(path) => (path, None),
         None => (paths::kubeconfig(), Some(start().await?)),
     };
-    Ok(Arc::new(Shared::new(kubeconfig, ours)))
+    Ok(Arc::new(Shared { kubeconfig, ours, ..Shared::default() }))
 }
 
 /// Our own cluster, regardless of `KUBECONFIG`. `lock` is the one that [`host::up`] returned.
 pub(crate) async fn own(lock: Lock) -> Result<Cluster> {
     let kubeconfig = paths::kubeconfig();
     let client = client(&kubeconfig, None).await?;
-    Ok(Cluster { shared: Arc::new(Shared::new(kubeconfig, Some(lock))), client })
+    Ok(Cluster { shared: Arc::new(Shared { kubeconfig, ours: Some(lock), ..Shared::default() }), client })
 }
 
 async fn start() -> Result<Lock> {
@@ -214,14 +199,8 @@ impl Cluster {
 
     /// The result of an instant query (`data.result`) to the Prometheus in the namespace `monitoring`.
     pub async fn prometheus(&self, query: &str) -> Result<Vec<serde_json::Value>> {
-        let path = format!("/api/v1/query?query={}", percent_encoded(query));
-        let (status, body) = self.service_get("monitoring", "prometheus", 9090, &path).await?;
-        let mut answer: serde_json::Value =
-            serde_json::from_str(&body).with_context(|| format!("Prometheus answered {status}: {body}"))?;
-        match answer["data"]["result"].take() {
-            serde_json::Value::Array(result) if status == 200 => Ok(result),
-            _ => bail!("Prometheus does not answer {query:?} ({status}): {body}"),
-        }
+        let (status, body) = self.service_get("monitoring", "prometheus", 9090, &query_path(query)).await?;
+        query_result(query, status, &body)
     }
 
     /// `repository:tag` of the operator built from this checkout, loaded into the cluster.
@@ -325,8 +304,25 @@ pub async fn http_get(url: &str) -> Result<(u16, String)> {
     answer.context("no answer in 10 s").flatten().with_context(|| format!("GET {url}"))
 }
 
-/// Encodes a text as a value of the query of a URL.
-pub fn percent_encoded(text: &str) -> String {
+/// The path of an instant query to a Prometheus.
+pub fn query_path(query: &str) -> String {
+    format!("/api/v1/query?query={}", percent_encoded(query))
+}
+
+/// The result (`data.result`) of an instant query.
+///
+/// # Errors
+/// What was answered instead.
+pub fn query_result(query: &str, status: u16, body: &str) -> Result<Vec<serde_json::Value>> {
+    let mut answer: serde_json::Value =
+        serde_json::from_str(body).with_context(|| format!("Prometheus answered {status}: {body}"))?;
+    match answer["data"]["result"].take() {
+        serde_json::Value::Array(result) if status == 200 => Ok(result),
+        _ => bail!("Prometheus does not answer {query:?} ({status}): {body}"),
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),

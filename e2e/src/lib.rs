@@ -47,7 +47,7 @@ mod wait;
 pub use bare::{Bare, define, free_port, monitoring_definition};
 pub use client::{
     Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, KAFKA_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE,
-    S3_IMAGE_VARIABLE, SERVICES_IMAGE_VARIABLE, WORKERS_IMAGE_VARIABLE, cluster, http_get, percent_encoded,
+    S3_IMAGE_VARIABLE, SERVICES_IMAGE_VARIABLE, WORKERS_IMAGE_VARIABLE, cluster, http_get, query_path, query_result,
 };
 pub use namespace::TestNamespace;
 pub use wait::{eventually, until, until_gone};

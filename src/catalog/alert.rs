@@ -60,7 +60,7 @@ pub enum Severity {
     Critical,
     /// A person in working hours.
     Warning,
-    /// Nobody: it explains another alert, or saves money.
+    /// No response is due: it explains another alert, or saves money.
     Info,
 }
 

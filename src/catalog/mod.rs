@@ -1,15 +1,14 @@
 //! The catalogue: what servers and exporters expose, and what is computed from it, as YAML files that need no knowledge of
-//! Rust. They are embedded, and [`load`] checks them. Depends on no other module than
-//! [`series`](crate::series).
+//! Rust. They are embedded, and [`load`] checks them. Depends on no other module than [`series`](crate::series).
 //!
 //! | Directory | A file for each | Named after |
 //! |---|---|---|
 //! | `alerts/` | group of alerts over canonical series | what it is about |
 //! | `profiles/` | set of metric names that servers expose | the variant of `MetricProfile` |
-//! | `dependencies/KIND/` | exporter of a kind of dependency | the variant of the kind's exporters |
+//! | `dependencies/KIND/` | exporter of a kind of dependency | the variant of the kind's exporters; in `exporter/`, what `exporter.name` takes |
 //!
-//! Each file but those of alerts declares the series that it uses, with their type, unit and labels. A file that uses anything else is refused with
-//! its name, the line and the reason, and the others are not affected.
+//! Each file but those of alerts declares the series that it uses, with their type, unit and labels. A file that uses anything
+//! else is refused with its name, the line and the reason, and the others are not affected.
 
 mod alert;
 mod exporter;

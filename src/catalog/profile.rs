@@ -52,6 +52,13 @@ pub struct Latency {
     pub limit_seconds: f64,
 }
 
+impl Latency {
+    /// Whether it can show that a latency of so many seconds is exceeded.
+    pub fn shows(&self, seconds: f64) -> bool {
+        seconds < self.limit_seconds
+    }
+}
+
 impl Profile {
     /// Whether the series of this name has the label of routes.
     pub fn has_route(&self, name: &str) -> bool {

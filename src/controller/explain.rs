@@ -43,9 +43,7 @@ pub struct Hanging {
 /// their Deployment's progress deadline.
 pub fn hanging(children: &Children, uid: &str, now: Timestamp) -> Vec<Hanging> {
     let jobs = children.owned(Kind::Job, uid).filter_map(|(name, observed)| match &observed.state {
-        ChildState::Job(job)
-            if job.end.is_none() && !observed.deleting && job.pod_due.is_some_and(|due| due <= now) =>
-        {
+        ChildState::Job(job) if job.end.is_none() && !observed.deleting && job.is_pod_due(now) => {
             let has_pod = children.pods().any(|pod| pod.job.as_deref() == Some(name));
             let hanging = || Hanging { uid: observed.uid.clone(), part: Part::Training, object: format!("job {name}") };
             (!has_pod).then(hanging)

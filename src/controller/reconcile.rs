@@ -54,8 +54,6 @@ struct Decisions {
     training: Decision,
     rollout: Rollout,
     scaling: Scaling,
-    /// What was observed of the dependencies.
-    health: health::Observed,
     /// Replicas to set at once, by Deployment.
     orders: Vec<(String, i32)>,
 }
@@ -91,7 +89,7 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed.children).await;
     let mut children = reconcile.children(context);
     children.explain(&explain::found(&explained));
-    reconcile.report(context, &model, &decisions, &children, &outcome).await?;
+    reconcile.report(context, &model, &decisions, &observed.health, &children, &outcome).await?;
     let next_read = explain::next_read(&explained);
     reconcile.next(&model, &decisions.training, &children, next_read, outcome)
 }
@@ -185,7 +183,7 @@ impl Reconcile {
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
         let orders = self.orders(model, &scaling, observed);
-        Decisions { training, rollout, scaling, health: observed.health.clone(), orders }
+        Decisions { training, rollout, scaling, orders }
     }
 
     fn training(&self, model: &Model, children: &Children) -> Decision {
@@ -273,6 +271,7 @@ impl Reconcile {
         &self,
         model: &Model,
         decisions: &Decisions,
+        health: &health::Observed,
         children: &Children,
         outcome: &Outcome,
     ) -> RecommenderModelStatus {
@@ -282,7 +281,7 @@ impl Reconcile {
             training: &decisions.training,
             rollout: &decisions.rollout,
             scaling: &decisions.scaling,
-            health: &decisions.health,
+            health,
             children,
             problems: &outcome.problems,
             now: self.now,
@@ -294,10 +293,11 @@ impl Reconcile {
         context: &Context,
         model: &Model,
         decisions: &Decisions,
+        health: &health::Observed,
         children: &Children,
         outcome: &Outcome,
     ) -> Result<(), Error> {
-        let next = &self.status(model, decisions, children, outcome);
+        let next = &self.status(model, decisions, health, children, outcome);
         context.metrics.set_model(&self.identity.namespace, &self.identity.name, &of_model(decisions, next));
         context.memory.ordered(&self.uid, &outcome.failed_orders);
         // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a

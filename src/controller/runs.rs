@@ -92,9 +92,7 @@ fn under_way(inputs: &Inputs<'_>, name: &str, job: &JobState) -> RunState {
         Some(pod) => RunState::Pending { blocked: pod.blocked_at(inputs.now).map(Into::into) },
         None => {
             let known = job.refused.as_deref().or_else(|| last_known(inputs, name)).map(str::to_owned);
-            RunState::Pending {
-                blocked: known.or_else(|| job.pod_due.is_some_and(|due| due <= inputs.now).then(no_pod)),
-            }
+            RunState::Pending { blocked: known.or_else(|| job.is_pod_due(inputs.now).then(no_pod)) }
         }
     }
 }

@@ -258,7 +258,7 @@ fn unmeasured(target: &LatencyTarget, profile: MetricProfile) -> Option<String> 
 
 /// Why a latency cannot be compared with what a histogram shows; `None` if it can.
 fn above_the_buckets(seconds: f64, latency: &Latency) -> Option<String> {
-    (seconds >= latency.limit_seconds).then(|| {
+    (!latency.shows(seconds)).then(|| {
         format!(
             "not below the largest bucket of {}, {} ms, so that a higher latency would not be measured: write less",
             latency.histogram,

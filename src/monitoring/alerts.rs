@@ -41,7 +41,7 @@ fn rule(alert: &Alert, watched: &Watched) -> Option<Rule> {
     if change.is_disabled {
         return None;
     }
-    if alert.is_on_latency() && profiles::limit_seconds(watched.profile).is_some_and(|limit| threshold >= limit) {
+    if alert.is_on_latency() && profiles::of(watched.profile).latency.as_ref().is_some_and(|of| !of.shows(threshold)) {
         return None;
     }
     Some(Rule {

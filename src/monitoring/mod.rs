@@ -110,6 +110,19 @@ impl Watched<'_> {
         targets.map(|(_, seconds)| *seconds).min()
     }
 
+    /// The labels of all canonical series of the object.
+    fn labels(&self) -> BTreeMap<String, String> {
+        [("namespace", self.namespace), ("recommender", self.recommender)]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into()
+    }
+
+    /// A series of the kubelet about the containers of the servers.
+    fn server_containers(&self, name: &str) -> String {
+        let namespace = promql::equals("namespace", self.namespace);
+        promql::series(name, &[&namespace, &format!("pod=~{}", self.serving_pods()), r#"container="server""#])
+    }
+
     /// Matchers for all canonical series of the object.
     fn object(&self) -> String {
         [promql::equals("namespace", self.namespace), promql::equals("recommender", self.recommender)].join(",")

@@ -14,11 +14,6 @@ pub fn of(profile: MetricProfile) -> &'static Profile {
     catalog::embedded().profiles.get(&name).unwrap_or_else(|| panic!("write src/catalog/profiles/{name}.yaml"))
 }
 
-/// The highest latency that the servers' histogram can show, in seconds; `None` without a histogram.
-pub fn limit_seconds(profile: MetricProfile) -> Option<f64> {
-    of(profile).latency.as_ref().map(|latency| latency.limit_seconds)
-}
-
 /// Every profile, as the schema of the API lists them: the tests and the documentation of profiles iterate over this.
 ///
 /// # Panics

@@ -94,11 +94,9 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
 }
 
 fn labels(watched: &Watched, workload: Workload) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("namespace".into(), watched.namespace.into()),
-        ("recommender".into(), watched.recommender.into()),
-        ("workload".into(), workload.label().into()),
-    ])
+    let mut labels = watched.labels();
+    labels.insert("workload".into(), workload.label().into());
+    labels
 }
 
 /// The expressions for one object. Each returns at most one element, without labels; the rule adds the labels.
@@ -246,9 +244,7 @@ impl<'a> Source<'a> {
     /// Of the server that uses most; the kubelet's measure counts what cannot be given back. `None` without a limit.
     fn memory_use(&self) -> Option<String> {
         let limit = cores::memory_limit(self.watched.resources)?;
-        let namespace = equals("namespace", self.watched.namespace);
-        let pods = format!("pod=~{}", self.watched.serving_pods());
-        let used = series("container_memory_working_set_bytes", &[&namespace, &pods, r#"container="server""#]);
+        let used = self.watched.server_containers("container_memory_working_set_bytes");
         Some(format!("max(last_over_time({used}[{LAST}])) / {limit}"))
     }
 
@@ -257,9 +253,7 @@ impl<'a> Source<'a> {
         let [honoured, exported] = self.of_operator(gauge);
         let expr =
             format!("max by (workload) (last_over_time({honoured}[{LAST}]) or last_over_time({exported}[{LAST}]))");
-        let mut labels = labels(self.watched, Workload::Serving);
-        labels.remove("workload");
-        Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
+        Rule { record: Some(name.into()), expr, labels: self.watched.labels(), ..Rule::default() }
     }
 
     /// Without the operator's gauge, servers are expected.
@@ -306,8 +300,8 @@ impl<'a> Source<'a> {
         format!("max({})", self.of_operator(name).join(" or "))
     }
 
-    /// The selectors of a gauge of the operator for this object. Scraped without `honorLabels`, its label `namespace` is the namespace of the
-    /// operator, and the object's namespace is in `exported_namespace`.
+    /// The selectors of a gauge of the operator for this object. Scraped without `honorLabels`, its label `namespace` is the
+    /// namespace of the operator, and the object's namespace is in `exported_namespace`.
     fn of_operator(&self, name: &str) -> [String; 2] {
         let object = equals("recommender", self.watched.recommender);
         let namespace = equals("namespace", self.watched.namespace);

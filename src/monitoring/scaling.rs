@@ -26,7 +26,7 @@
 //! for the length of its window from the samples left, and would fall meanwhile. If servers answer and there are no
 //! requests, the rates are 0 and the latency is absent.
 
-use super::{Watched, front, promql::equals, promql::series, recording::Source};
+use super::{Watched, front, recording::Source};
 use crate::{
     api::{Quantile, monitoring_coreos::Rule},
     cores,
@@ -79,11 +79,7 @@ fn in_promql(quantile: Quantile) -> &'static str {
 /// time has too little CPU, even if its use does not quite reach the limit. Below half of the limit the share is ignored:
 /// the kernel counts only periods with work, and a single long request is throttled in most of its periods.
 fn container_cpu_use(watched: &Watched, cores: f64) -> String {
-    let pods = format!("pod=~{}", watched.serving_pods());
-    let of_server = |name: &str| {
-        let matchers = [&equals("namespace", watched.namespace), &pods, r#"container="server""#];
-        format!("irate({}[{KUBELET_WINDOW}])", series(name, &matchers.map(|matcher| matcher as &str)))
-    };
+    let of_server = |name: &str| format!("irate({}[{KUBELET_WINDOW}])", watched.server_containers(name));
     let used = format!("avg({}) / {cores}", of_server("container_cpu_usage_seconds_total"));
     let throttled = format!(
         "sum({}) / (sum({}) > 0) and {used} > 0.5",

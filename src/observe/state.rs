@@ -138,6 +138,13 @@ pub struct JobState {
     pub refused: Option<String>,
 }
 
+impl JobState {
+    /// Whether it counts as one that gets no pod, if it has none.
+    pub fn is_pod_due(&self, now: Timestamp) -> bool {
+        self.pod_due.is_some_and(|due| due <= now)
+    }
+}
+
 /// How a Job ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobEnd {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use e2e::{eventually, free_port, http_get, percent_encoded, tools};
+use e2e::{eventually, free_port, http_get, query_path, query_result, tools};
 use serde_json::{Value, json};
 
 /// How long it may take to read the rules.
@@ -72,7 +72,7 @@ impl Prometheus {
             .context("cannot start prometheus")?;
         let started = Self { directory, port, process };
         eventually("Prometheus is ready", START_TIMEOUT, async || {
-            let (status, body) = http_get(&format!("http://127.0.0.1:{port}/-/ready")).await?;
+            let (status, body) = started.get("/-/ready").await?;
             ensure!(status == 200, "{status}: {body}");
             Ok(())
         })
@@ -117,7 +117,9 @@ impl Prometheus {
 
     /// The rules by name, with the time that the last evaluations of all that have it took, in seconds. The longest first.
     pub async fn by_name(&self) -> Result<Vec<(String, f64)>> {
-        let answer = self.get("/api/v1/rules?exclude_alerts=true").await?;
+        let (status, body) = self.get("/api/v1/rules?exclude_alerts=true").await?;
+        ensure!(status == 200, "Prometheus answered {status}: {body}");
+        let answer: Value = serde_json::from_str(&body)?;
         let groups = answer["data"]["groups"].as_array().context("the answer has groups")?;
         let mut by_name: BTreeMap<String, f64> = BTreeMap::new();
         for rule in groups.iter().filter_map(|group| group["rules"].as_array()).flatten() {
@@ -136,14 +138,12 @@ impl Prometheus {
     }
 
     async fn query(&self, query: &str) -> Result<Vec<Value>> {
-        let mut answer = self.get(&format!("/api/v1/query?query={}", percent_encoded(query))).await?;
-        serde_json::from_value(answer["data"]["result"].take()).context("the answer has a result")
+        let (status, body) = self.get(&query_path(query)).await?;
+        query_result(query, status, &body)
     }
 
-    async fn get(&self, path: &str) -> Result<Value> {
-        let (status, body) = http_get(&format!("http://127.0.0.1:{}{path}", self.port)).await?;
-        ensure!(status == 200, "Prometheus answered {status}: {body}");
-        Ok(serde_json::from_str(&body)?)
+    async fn get(&self, path: &str) -> Result<(u16, String)> {
+        http_get(&format!("http://127.0.0.1:{}{path}", self.port)).await
     }
 }
 

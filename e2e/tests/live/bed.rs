@@ -65,16 +65,18 @@ impl Bed {
 
     /// Creates the object: the example recommender without load, a worker and its dependency.
     pub async fn create_worker(&self, worker: Value, dependency: Value) -> Result<()> {
-        let image = self.cluster.example_image().await?;
-        let serving = json!({"image": image, "args": ["serve"], "probes": {"path": "/health"}, "replicas": 1});
-        self.create_with(serving, json!([worker]), json!([dependency])).await
+        self.create_without_load(json!([worker]), json!([dependency])).await
     }
 
     /// Creates the object: the example recommender without load, and what it stands on.
     pub async fn create_dependencies(&self, dependencies: Value) -> Result<()> {
+        self.create_without_load(json!([]), dependencies).await
+    }
+
+    async fn create_without_load(&self, workers: Value, dependencies: Value) -> Result<()> {
         let image = self.cluster.example_image().await?;
         let serving = json!({"image": image, "args": ["serve"], "probes": {"path": "/health"}, "replicas": 1});
-        self.create_with(serving, json!([]), dependencies).await
+        self.create_with(serving, workers, dependencies).await
     }
 
     async fn create_with(&self, serving: Value, workers: Value, dependencies: Value) -> Result<()> {

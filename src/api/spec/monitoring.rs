@@ -78,7 +78,7 @@ pub enum AlertSeverity {
     Critical,
     /// A person in working hours.
     Warning,
-    /// Nobody at once.
+    /// No response is due.
     Info,
 }
 

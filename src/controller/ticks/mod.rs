@@ -118,8 +118,7 @@ impl Ticks {
     }
 
     /// Makes the decisions that are due for objects whose source is `of`, observes their dependencies, and enqueues the changed
-    /// ones. `source`: none for
-    /// those whose source is not configured.
+    /// ones. `source`: none for those whose source is not configured.
     fn decide(&self, of: &dyn Fn(&str) -> bool, source: Option<&str>) {
         let (begun, now) = (Instant::now(), Timestamp::now());
         let clock = self.clock();

@@ -31,7 +31,7 @@
 mod custom;
 mod values;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use values::exporter_of;
 pub use values::reported;
@@ -154,11 +154,8 @@ impl<'a> Source<'a> {
     }
 
     fn rule(&self, name: &str, expr: String) -> Rule {
-        let labels = BTreeMap::from([
-            ("namespace".into(), self.watched.namespace.into()),
-            ("recommender".into(), self.watched.recommender.into()),
-            ("dependency".into(), self.dependency.name.as_str().into()),
-        ]);
+        let mut labels = self.watched.labels();
+        labels.insert("dependency".into(), self.dependency.name.clone());
         Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
     }
 
@@ -168,8 +165,7 @@ impl<'a> Source<'a> {
 
     /// Selector of a recorded series of this dependency.
     fn recorded(&self, name: &str) -> String {
-        let object = [equals("namespace", self.watched.namespace), equals("recommender", self.watched.recommender)];
-        series(name, &[&object[0], &object[1], &equals("dependency", &self.dependency.name)])
+        series(name, &[&self.watched.object(), &equals("dependency", &self.dependency.name)])
     }
 
     fn sum(&self, sum: &Sum) -> String {

@@ -198,7 +198,7 @@ fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
 #[test]
 fn an_alert_on_a_latency_that_the_buckets_cannot_show_is_left_out() {
     for profile in profiles::all() {
-        let limit = profiles::limit_seconds(profile).unwrap_or(0.0);
+        let limit = profiles::of(profile).latency.as_ref().map_or(0.0, |of| of.limit_seconds);
         let rules = rules(&packages(profile));
         let has = |name: &str| rules.iter().any(|rule| rule.alert.as_deref() == Some(name));
         assert_eq!(has("RecommenderLatencyHigh"), limit > 1.0, "{profile:?}: {limit}");
