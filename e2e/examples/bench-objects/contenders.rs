@@ -1,7 +1,7 @@
 //! Who converges objects on the same API server: the operator, a bare client that only creates the same children, and a
-//! client that makes the requests that no operator can avoid.
+//! client that makes the operator's requests without deciding anything.
 
-use std::{array, collections::HashSet, ops::Range, pin::pin, time::Duration};
+use std::{array, collections::HashSet, ops::Range, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use e2e::{Bare, define, eventually, monitoring_definition, process};
@@ -21,7 +21,7 @@ use recommender_operator::{
     apply::Cluster,
     controller::{self, Settings},
     model::Model,
-    observe::Scope,
+    observe::{Cache, Scope, watch, watch_children},
     render::{self, Child},
     telemetry::{Health, Metrics},
     validate,
@@ -43,13 +43,16 @@ const EXAMPLE: &str = include_str!("../../../examples/packages.yaml");
 const OPERATORS: &str = "operators";
 /// Namespace of the bare client's objects, which the operator and the stand-in do not watch.
 const BARE_CLIENTS: &str = "bare-clients";
-/// Namespace of the objects with only the unavoidable requests.
-const UNAVOIDABLE: &str = "unavoidable";
+/// Namespace of the client with the operator's requests.
+const SAME_REQUESTS: &str = "same-requests";
 /// Events of an object whose first version is served: Trained and Serving.
 const EVENTS: [(&str, &str); 2] = [
     ("Trained", "trained full-20261121-030000 in 2 s: precision_at_10 0.31"),
     ("Serving", "serves full-20261121-030000 with 2 replicas"),
 ];
+/// The writes of a status until the object is Ready, by the fields that are not known then: nothing is trained, nothing is served,
+/// and the servers are ready.
+const STATUS_WRITES: [&[&str]; 3] = [&["versions", "serving"], &["serving"], &[]];
 /// Requests of the stand-in per object: a trainer's pod and its end, the end of the Job, a rolled out Deployment.
 const OF_STAND_IN: u64 = 4;
 /// The UID in the owner references that the bare client writes. There is no garbage collector that would miss the owner.
@@ -113,7 +116,7 @@ impl Bench {
         for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
             define(&admin, &monitoring_definition(kind, &format!("{}s", kind.to_lowercase()))?).await?;
         }
-        for name in [OPERATORS, BARE_CLIENTS, UNAVOIDABLE] {
+        for name in [OPERATORS, BARE_CLIENTS, SAME_REQUESTS] {
             let namespace = serde_json::from_value::<Namespace>(json!({"metadata": {"name": name}}))?;
             Api::all(admin.clone()).create(&PostParams::default(), &namespace).await?;
         }
@@ -133,32 +136,37 @@ impl Bench {
         Ok(Phase { requests: requests.take(), ..phase })
     }
 
-    /// A client that makes the requests that no operator can avoid: the object, its children and Events are created, its status is
-    /// written once, and the stand-in does its part. The operator must have converged its objects before.
-    pub async fn unavoidable(&self, objects: u32) -> Result<Phase> {
+    /// A client that makes the operator's requests without deciding anything: it watches the objects and the kinds of their children,
+    /// creates the object, its children and Events, and writes its status when the run has started, when it has ended, and when
+    /// the servers are ready. The stand-in does its part. The operator must have converged its objects before.
+    pub async fn same_requests(&self, objects: u32) -> Result<Phase> {
         let (requests, of_stand_in) = (Requests::default(), Requests::default());
-        let client = requests.client(&self.bare, "unavoidable")?;
+        let client = requests.client(&self.bare, "same-requests")?;
         let cluster = &Cluster::new(client.clone(), Metrics::new(), None);
-        let models: &Api<RecommenderModel> = &Api::namespaced(client, UNAVOIDABLE);
-        let converged = Api::<RecommenderModel>::namespaced(self.admin.clone(), OPERATORS).get(&name(0)).await?;
-        let status = converged.status.context("the operator's objects have a status")?;
-        let status = &json!({
-            "apiVersion": RecommenderModel::api_version(&()), "kind": RecommenderModel::kind(&()), "status": status,
-        });
-        let work = (0..objects)
-            .map(|number| Ok((self.object(UNAVOIDABLE, number)?, self.children(UNAVOIDABLE, number)?)))
-            .collect::<Result<Vec<_>>>()?;
-        let converge =
-            async |(object, children)| make_unavoidable_requests(cluster, models, &object, children, status).await;
-        let client = of_stand_in.client(&self.bare, "stand-in")?;
         let mut tasks = JoinSet::new(); // they end with this function
-        tasks.spawn(stand_in::run(client, UNAVOIDABLE));
-        eventually("the stand-in has listed everything", START_TIMEOUT, async || {
-            ensure!(of_stand_in.total() >= 2, "it lists Jobs and Deployments");
+        let cache = Arc::<Cache>::default();
+        let children = watch_children(&client, &Scope::Namespace(SAME_REQUESTS.into()), &cache);
+        tasks.spawn(children.map(|_| Ok(())).try_collect::<()>());
+        let changed =
+            watch(Api::<RecommenderModel>::namespaced(client.clone(), SAME_REQUESTS), watcher::Config::default());
+        tasks.spawn(changed.map(|_| Ok(())).try_collect::<()>());
+        let models: &Api<RecommenderModel> = &Api::namespaced(client, SAME_REQUESTS);
+        let converged = Api::<RecommenderModel>::namespaced(self.admin.clone(), OPERATORS).get(&name(0)).await?;
+        let status = serde_json::to_value(converged.status.context("the operator's objects have a status")?)?;
+        let statuses = &STATUS_WRITES.map(|unknown| without(&status, unknown));
+        let work = (0..objects)
+            .map(|number| Ok((self.object(SAME_REQUESTS, number)?, self.children(SAME_REQUESTS, number)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let converge = async |(object, children)| make_requests(cluster, models, &object, children, statuses).await;
+        let client = of_stand_in.client(&self.bare, "stand-in")?;
+        tasks.spawn(stand_in::run(client, SAME_REQUESTS));
+        eventually("everything is listed", START_TIMEOUT, async || {
+            ensure!(of_stand_in.total() >= 2, "the stand-in lists Jobs and Deployments");
+            ensure!(cache.is_loaded(), "the client lists the kinds of children");
             Ok(())
         })
         .await?;
-        let _lists = of_stand_in.take();
+        let _lists = [&requests, &of_stand_in].map(Requests::take);
         let work = async {
             let each = stream::iter(work).map(Ok);
             each.try_for_each_concurrent(usize::from(self.concurrency), converge).await?;
@@ -167,6 +175,7 @@ impl Bench {
             }
             Ok(())
         };
+        let work = async { tokio::try_join!(work, self.all_settled(SAME_REQUESTS, objects)).map(drop) };
         let timeout = SETTLE_TIMEOUT + Duration::from_secs(objects.into());
         let phase =
             tokio::time::timeout(timeout, self.measure(objects, work)).await.context("the stand-in hangs")??;
@@ -196,7 +205,7 @@ impl Bench {
             })
             .await?;
             let _lists = [&requests, &stand_in].map(Requests::take);
-            let work = async { tokio::try_join!(self.create(objects), self.all_settled(objects)).map(drop) };
+            let work = async { tokio::try_join!(self.create(objects), self.all_settled(OPERATORS, objects)).map(drop) };
             let phase = self.measure(objects, work).await?;
             quiet(&requests).await?;
             let [requests_until_quiet, stand_in] = [&requests, &stand_in].map(Requests::take);
@@ -252,10 +261,10 @@ impl Bench {
     }
 
     /// Waits until that many objects are ready.
-    async fn all_settled(&self, objects: u32) -> Result<()> {
+    async fn all_settled(&self, namespace: &str, objects: u32) -> Result<()> {
         let timeout = SETTLE_TIMEOUT + Duration::from_secs(objects.into());
         let deadline = Instant::now() + timeout;
-        let api = Api::<RecommenderModel>::namespaced(self.admin.clone(), OPERATORS);
+        let api = Api::<RecommenderModel>::namespaced(self.admin.clone(), namespace);
         let mut changed = pin!(watcher(api, watcher::Config::default()).applied_objects());
         let mut settled = HashSet::new();
         while settled.len() < objects as usize {
@@ -284,27 +293,38 @@ async fn create_all(cluster: &Cluster, namespace: &str, children: &[Child]) -> R
     Ok(())
 }
 
-async fn make_unavoidable_requests(
+async fn make_requests(
     cluster: &Cluster,
     models: &Api<RecommenderModel>,
     object: &RecommenderModel,
     children: Vec<Child>,
-    status: &Value,
+    statuses: &[Value],
 ) -> Result<()> {
     let object = models.create(&PostParams::default(), object).await?;
-    create_all(cluster, UNAVOIDABLE, &children).await?;
+    create_all(cluster, SAME_REQUESTS, &children).await?;
     for (number, (reason, message)) in EVENTS.into_iter().enumerate() {
-        cluster.create_event(UNAVOIDABLE, &event(&object, number, reason, message)?).await?;
+        cluster.create_event(SAME_REQUESTS, &event(&object, number, reason, message)?).await?;
     }
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    models.patch_status(&object.name_any(), &params, &Patch::Apply(status)).await?;
+    for status in statuses {
+        models.patch_status(&object.name_any(), &params, &Patch::Apply(status)).await?;
+    }
     Ok(())
+}
+
+/// The patch that writes a status without some of its fields.
+fn without(status: &Value, fields: &[&str]) -> Value {
+    let mut status = status.clone();
+    if let Some(known) = status.as_object_mut() {
+        known.retain(|name, _| !fields.contains(&name.as_str()));
+    }
+    json!({"apiVersion": RecommenderModel::api_version(&()), "kind": RecommenderModel::kind(&()), "status": status})
 }
 
 /// An Event about an object, as the operator reports one.
 fn event(object: &RecommenderModel, number: usize, reason: &str, message: &str) -> Result<Event> {
     let event = json!({
-        "metadata": {"name": format!("{}.{number}", object.name_any()), "namespace": UNAVOIDABLE},
+        "metadata": {"name": format!("{}.{number}", object.name_any()), "namespace": SAME_REQUESTS},
         "action": "Reconcile", "type": "Normal", "reason": reason, "message": message,
         "eventTime": MicroTime(Timestamp::now()),
         "reportingComponent": "recommender.dev/operator", "reportingInstance": "bench",
