@@ -9,6 +9,7 @@ mod containers;
 mod fields;
 mod images;
 mod pods;
+mod probes;
 mod quote;
 mod refusals;
 mod scheduling;
@@ -17,6 +18,7 @@ mod tests;
 mod volumes;
 
 pub use fields::{Part, field};
+pub use probes::{failed as failed_probe, killed_for};
 pub use quote::quoted;
 
 /// Where a sentence about a pod comes from.
@@ -30,8 +32,10 @@ pub enum Source {
     Unscheduled,
     /// The pod itself: its status, or its condition DisruptionTarget.
     Pod,
-    /// The kubelet's Events about a pod: volumes, probes, network.
+    /// The kubelet's Events about a pod: volumes, network, pull secrets.
     Event,
+    /// A probe that failed: its type, and what it returned.
+    Probe,
     /// Pods are not created: Events of a Job, the condition ReplicaFailure of a Deployment, and the API server's refusals.
     Refused,
 }
@@ -51,7 +55,7 @@ pub struct Subject<'a> {
     pub is_init: bool,
 }
 
-/// One row of a table. Placeholders in braces are names of [`fields`], or `namespace`, `object`, `image` and `surge`.
+/// One row of a table. Placeholders in braces are names of [`fields`], or those of [`value`].
 struct Row {
     source: Source,
     /// Reasons that it is for; none: every reason.
@@ -65,8 +69,8 @@ struct Row {
 }
 
 /// The tables. Within one, special rows come before general ones.
-const TABLES: [&[Row]; 6] =
-    [images::ROWS, containers::ROWS, scheduling::ROWS, volumes::ROWS, pods::ROWS, refusals::ROWS];
+const TABLES: [&[Row]; 7] =
+    [images::ROWS, containers::ROWS, scheduling::ROWS, volumes::ROWS, probes::ROWS, pods::ROWS, refusals::ROWS];
 
 /// Most causes of one sentence: the scheduler names one for each group of nodes.
 const MOST_CAUSES: usize = 3;
@@ -97,8 +101,8 @@ pub fn explain(subject: &Subject<'_>, source: Source, reason: &str, message: &st
     let remedies: Vec<_> = rows.iter().map(|row| row.remedy).filter(|remedy| !remedy.is_empty()).collect();
     // An exit code is part of the cause already.
     let quote = quoted(message).filter(|_| source != Source::Ended);
-    let sentence = [filled(&causes.join(", and "), subject)].into_iter().chain(quote).collect::<Vec<_>>();
-    let advice = (!remedies.is_empty()).then(|| filled(&remedies.join("; "), subject));
+    let sentence = [filled(&causes.join(", and "), subject, reason)].into_iter().chain(quote).collect::<Vec<_>>();
+    let advice = (!remedies.is_empty()).then(|| filled(&remedies.join("; "), subject, reason));
     Some(Cause { text: [sentence.join(": ")].into_iter().chain(advice).collect::<Vec<_>>().join("; "), is_specific })
 }
 
@@ -116,12 +120,12 @@ fn parts(source: Source, message: &str) -> Vec<&str> {
 }
 
 /// The text with its placeholders replaced. A brace of a quoted message that is no placeholder stays.
-fn filled(template: &str, subject: &Subject<'_>) -> String {
+fn filled(template: &str, subject: &Subject<'_>, reason: &str) -> String {
     let mut text = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
         text.push_str(before);
-        let value = after.split_once('}').and_then(|(name, after)| Some((value(name, subject)?, after)));
+        let value = after.split_once('}').and_then(|(name, after)| Some((value(name, subject, reason)?, after)));
         rest = match value {
             Some((value, after)) => {
                 text.push_str(&value);
@@ -142,13 +146,22 @@ fn surge(part: Part) -> String {
     field.map(|field| format!("; a rollout needs room for one more pod, unless {field} is 0")).unwrap_or_default()
 }
 
-fn value(name: &str, subject: &Subject<'_>) -> Option<String> {
+/// A field of the object.
+fn path(name: &str, subject: &Subject<'_>) -> Option<String> {
+    if subject.is_init { fields::field_of_init(name, subject.part) } else { field(name, subject.part) }
+}
+
+/// The value of a placeholder. `log` is what `kubectl logs` takes; `probe` and `entry` are those of a failed probe, whose type is
+/// the reason.
+fn value(name: &str, subject: &Subject<'_>, reason: &str) -> Option<String> {
     match name {
         "namespace" => Some(subject.namespace.to_owned()),
         "object" => Some(subject.object.to_owned()),
+        "log" => Some(subject.object.replacen(' ', "/", 1)),
+        "probe" => Some(reason.to_lowercase()),
+        "entry" => Some(format!("{} (type {reason})", path("ProbeEntry", subject)?)),
         "image" => Some(subject.image.to_owned()),
         "surge" => Some(surge(subject.part)),
-        _ if subject.is_init => fields::field_of_init(name, subject.part),
-        _ => field(name, subject.part),
+        _ => path(name, subject),
     }
 }

@@ -208,25 +208,6 @@ const CASES: &[Case] = &[
         &["its volume cannot be mounted", "kubectl -n shop describe pod p-1"],
     ),
     (
-        Source::Event,
-        "Unhealthy",
-        "Startup probe failed: Get \"http://10.1.0.5:8000/health\": dial tcp 10.1.0.5:8000: connect: connection refused",
-        &["nothing listens", "spec.serving.port"],
-    ),
-    (
-        Source::Event,
-        "Unhealthy",
-        "Readiness probe failed: HTTP probe failed with statuscode: 503",
-        &["answers its probe with an error", "kubectl -n shop logs pod p-1"],
-    ),
-    (
-        Source::Event,
-        "Unhealthy",
-        "Readiness probe failed: Get \"http://10.1.0.5:8000/health\": context deadline exceeded (Client.Timeout exceeded while \
-         awaiting headers)",
-        &["in time", "spec.serving.probes.timeoutSeconds"],
-    ),
-    (
         Source::Ended,
         "OOMKilled",
         "exit code 137",
@@ -328,7 +309,7 @@ fn every_placeholder_of_every_row_is_a_field_for_every_part() {
     for row in TABLES.into_iter().flatten() {
         for part in [Part::Training, Part::Serving, Part::Worker] {
             let subject = Subject { part, namespace: "n", object: "o", image: "i", is_init: false };
-            let text = filled(&format!("{} {}", row.cause, row.remedy), &subject);
+            let text = filled(&format!("{} {}", row.cause, row.remedy), &subject, "Startup");
             assert!(!text.contains('{'), "{text}");
         }
     }
@@ -378,6 +359,81 @@ fn a_sentence_without_a_row_of_its_own_is_quoted_with_the_command_that_shows_mor
     assert!(!cause.is_specific);
     assert_eq!(cause.text, "its pod is refused: \"etcd is full\"; kubectl -n shop describe job j shows more");
     assert_eq!(explain(&subject, Source::Waiting, "ContainerCreating", ""), None, "a normal start has no cause");
+}
+
+/// Texts of the kubelet on probes, and what their cause and remedy contain.
+const PROBES: &[(&str, &[&str])] = &[
+    (
+        "Startup probe failed: Get \"http://10.1.0.5:8000/health\": dial tcp 10.1.0.5:8000: connect: connection refused",
+        &[
+            "nothing listens on the port of its startup probe: \"Get 'http://10.1.0.5:8000/health': dial tcp",
+            "spec.serving.port, correct spec.serving.pod.probes (type Startup), or raise spec.serving.probes.startupSeconds",
+        ],
+    ),
+    ("Liveness probe failed: dial tcp 10.1.0.5:8000: connect: connection refused", &["liveness", "(type Liveness)"]),
+    (
+        "Startup probe failed: HTTP probe failed with statuscode: 404",
+        &[
+            "the path of its startup probe does not exist: \"HTTP probe failed with statuscode: 404\"",
+            "spec.serving.probes.path",
+        ],
+    ),
+    (
+        "Readiness probe failed: HTTP probe failed with statuscode: 503",
+        &["answers its readiness probe with an error", "kubectl -n shop logs pod/p-1 shows more", "(type Readiness)"],
+    ),
+    (
+        "Readiness probe failed: Get \"http://10.1.0.5:8000/health\": context deadline exceeded (Client.Timeout exceeded while \
+         awaiting headers)",
+        &["does not answer its readiness probe in time", "raise spec.serving.probes.timeoutSeconds"],
+    ),
+    (
+        "(combined from similar events): Startup probe failed: Get \"http://10.1.0.5:8000/\": read tcp 10.1.0.1:40222->10.1.0.5:8000: \
+         i/o timeout",
+        &[
+            "does not answer its startup probe in time",
+            "raise spec.serving.probes.startupSeconds",
+            "read tcp 10.1.0.5:8000",
+        ],
+    ),
+    ("Startup probe failed: ", &["its startup probe fails; correct spec.serving.pod.probes (type Startup)"]),
+    ("Liveness probe failed: cat: /tmp/alive: No such device", &["its liveness probe fails: \"cat: /tmp/alive"]),
+    (
+        "Startup probe errored and resulted in unknown state: rpc error: code = Unknown desc = failed to exec in container: \
+         exec: \"/bin/ready\": executable file not found in $PATH",
+        &[
+            "the command of its startup probe is not in the image",
+            "correct exec of spec.serving.pod.probes (type Startup)",
+        ],
+    ),
+    ("Readiness probe failed: service unhealthy (responded with \"NOT_SERVING\")", &["readiness", "'NOT_SERVING'"]),
+    (
+        "Readiness probe failed: error: this server does not implement the grpc health protocol (grpc.health.v1.Health): unknown \
+         service grpc.health.v1.Health",
+        &["no gRPC health service", "add grpc.health.v1.Health"],
+    ),
+];
+
+#[test]
+fn every_text_on_a_failed_probe_names_the_probe_quotes_its_result_once_and_names_the_field() {
+    for (message, expected) in PROBES {
+        let (probe, output) = failed_probe(message).expect("a failed probe");
+        for part in [Part::Training, Part::Serving, Part::Worker] {
+            let text = of(part, Source::Probe, probe, output);
+            assert!(text.contains(&format!("pod.probes (type {probe})")), "{text}");
+            assert!(!text.contains("probe failed:") && !text.contains("memory"), "{text}");
+            assert_eq!(text.matches('"').count() % 2, 0, "{text}");
+        }
+        let text = cause(Source::Probe, probe, output);
+        for part in *expected {
+            assert!(text.contains(part), "{message}\n  gives {text}\n  without {part}");
+        }
+    }
+    assert_eq!(failed_probe("Readiness probe warning: Probe terminated redirects"), None, "that is a success");
+    assert_eq!(failed_probe("Back-off restarting failed container"), None);
+    assert_eq!(killed_for("Container server failed startup probe, will be restarted"), Some("Startup"));
+    assert_eq!(killed_for("Container trainer failed liveness probe"), Some("Liveness"));
+    assert_eq!(killed_for("Stopping container server"), None);
 }
 
 /// The schema at a path such as `spec.workers[].image`.

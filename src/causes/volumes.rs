@@ -1,16 +1,11 @@
-//! What only Events report of a pod that hangs: its volumes, its network, its probes.
+//! What only Events report of a pod that hangs: its volumes, its network, its pull secrets.
 
 use super::{Row, Source};
 
 const VOLUME: &[&str] = &["FailedMount", "FailedAttachVolume", "FailedMapVolume"];
-const PROBE: &[&str] = &["Unhealthy", "ProbeWarning"];
 
 const fn volume(any: &'static [&'static str], cause: &'static str, remedy: &'static str) -> Row {
     Row { source: Source::Event, reasons: VOLUME, any, cause, remedy }
-}
-
-const fn probe(any: &'static [&'static str], cause: &'static str, remedy: &'static str) -> Row {
-    Row { source: Source::Event, reasons: PROBE, any, cause, remedy }
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -61,26 +56,4 @@ pub(super) const ROWS: &[Row] = &[
         cause: "its node cannot set up the pod's network",
         remedy: "check the network plug-in (CNI) of the node; it is tried again",
     },
-    probe(
-        &["connection refused"],
-        "nothing listens on the port that its probe asks",
-        "let it listen on 0.0.0.0 and the port in {Port}, or correct {Probes}",
-    ),
-    probe(&["statuscode: 404"], "the path of its probe does not exist", "correct {ProbePath}"),
-    probe(
-        &["statuscode: 401", "statuscode: 403"],
-        "its probe is refused for lack of credentials",
-        "answer the path in {ProbePath} without credentials",
-    ),
-    probe(
-        &["deadline exceeded", "timeout", "timed out"],
-        "it does not answer its probe in time",
-        "raise {ProbeTimeout}, or {StartupSeconds} if it loads its model for longer",
-    ),
-    probe(
-        &["statuscode: 5", "statuscode: 4"],
-        "it answers its probe with an error",
-        "it must return 200 once it serves the version in RECOMMENDER_VERSION; kubectl -n {namespace} logs {object} shows more",
-    ),
-    probe(&[], "its probe fails", "correct {Probes}; kubectl -n {namespace} logs {object} shows more"),
 ];

@@ -10,13 +10,16 @@ use crate::{
     apply::Cluster,
     causes::{self, Part, Source, Subject},
     kinds::Kind,
-    observe::{ChildState, Children, PodState},
+    observe::{ChildState, Children, Open, PodState, Unexplained},
 };
 
 /// Least time between two reads of the Events of one object: 2 min. The kubelet repeats a failing mount after at most 2 min.
 const PAUSE: SignedDuration = SignedDuration::from_mins(2);
 /// Most objects whose Events are read in one reconcile. The pods of one Deployment hang for the same cause.
 const MOST: usize = 3;
+
+/// How long after the end of a trainer its Events are read: 5 min. By then its run is recorded.
+const RECENT: SignedDuration = SignedDuration::from_mins(5);
 
 /// What Events state of the objects that hang, by UID.
 pub type Explained = BTreeMap<String, Explanation>;
@@ -37,35 +40,41 @@ pub struct Hanging {
     part: Part,
     /// `pod NAME` or `job NAME`.
     object: String,
+    /// What its Events are to state.
+    open: Open,
 }
 
-/// The objects that hang: Jobs without a pod, pods whose containers are not created, and pods that do not become ready within
-/// their Deployment's progress deadline.
+/// The objects that hang: Jobs without a pod, pods whose containers are not created or not ready, and pods whose container was
+/// ended. Of the pods the newest come first.
 pub fn hanging(children: &Children, uid: &str, now: Timestamp) -> Vec<Hanging> {
     let jobs = children.owned(Kind::Job, uid).filter_map(|(name, observed)| match &observed.state {
         ChildState::Job(job) if job.end.is_none() && !observed.deleting && job.is_pod_due(now) => {
             let has_pod = children.pods().any(|pod| pod.job.as_deref() == Some(name));
-            let hanging = || Hanging { uid: observed.uid.clone(), part: Part::Training, object: format!("job {name}") };
+            let object = format!("job {name}");
+            let hanging = || Hanging { uid: observed.uid.clone(), part: Part::Training, object, open: Open::Creation };
             (!has_pod).then(hanging)
         }
         _ => None,
     });
-    let is_late = |pod: &&PodState| pod.blocked.is_none() && pod.creating_from.is_some_and(|from| from <= now);
-    let creating = children.pods().filter(is_late);
-    let stuck = children.owned(Kind::Deployment, uid).filter_map(|(_, observed)| match &observed.state {
-        ChildState::Deployment(state) if state.stuck.is_some() => {
-            let is_new = |pod: &&PodState| state.component == pod.component && pod.is_running && pod.blocked.is_none();
-            let unready = children.pods().filter(is_new).filter(|pod| pod.ready_since.is_none());
-            unready.max_by_key(|pod| pod.created_at)
-        }
-        _ => None,
-    });
-    let pod = |pod: &PodState| Hanging {
+    let mut pods: Vec<_> = children.pods().filter_map(|pod| Some((pod, open(pod, now)?))).collect();
+    pods.sort_by_key(|(pod, _)| std::cmp::Reverse(pod.created_at));
+    let pods = pods.into_iter().map(|(pod, open)| Hanging {
         uid: pod.uid.clone(),
         part: Part::of(&pod.component),
         object: format!("pod {}", pod.name),
+        open,
+    });
+    jobs.chain(pods).take(MOST).collect()
+}
+
+/// What is open about a pod now.
+fn open(pod: &PodState, now: Timestamp) -> Option<Open> {
+    let Unexplained { open, from } = pod.unexplained.filter(|unexplained| unexplained.from <= now)?;
+    let is_open = match open {
+        Open::Creation | Open::Start | Open::Readiness => pod.blocked.is_none(),
+        Open::Kill => pod.job.is_none() || now.duration_since(from) < RECENT,
     };
-    jobs.chain(creating.chain(stuck).map(pod)).take(MOST).collect()
+    is_open.then_some(open)
 }
 
 /// Reads the Events of the objects that hang, except of those in `known` whose Events were read lately.
@@ -111,20 +120,65 @@ pub fn found(explained: &Explained) -> BTreeMap<String, String> {
 /// Reasons of Events that show progress: what was reported before them is over.
 const PROGRESS: [&str; 5] = ["SuccessfulCreate", "Pulling", "Pulled", "Created", "Started"];
 
-/// The cause in the Events of an object: the newest one after its last progress, special ones first. The kubelet repeats the
-/// general "timed out waiting for the condition" beside the Event that states why.
+/// What the Events of an object state of what is open.
 fn cause(of: &Hanging, namespace: &str, mut events: Vec<Event>) -> Option<String> {
     events.sort_by_key(last_observed);
+    let subject = Subject { part: of.part, namespace, object: &of.object, image: "", is_init: false };
+    match of.open {
+        Open::Creation => creation(&subject, &events),
+        Open::Start => probe(&subject, &events, &["Startup"]),
+        Open::Readiness => probe(&subject, &events, &["Liveness", "Readiness"]),
+        Open::Kill if of.part == Part::Training => kill(&subject, &events),
+        Open::Kill => {
+            kill(&subject, &events).or_else(|| probe(&subject, &events, &["Startup", "Liveness", "Readiness"]))
+        }
+    }
+}
+
+/// Why it is not created: the newest cause after its last progress, special ones first. The kubelet repeats the general "timed
+/// out waiting for the condition" beside the Event that states why.
+fn creation(subject: &Subject<'_>, events: &[Event]) -> Option<String> {
     let is_progress = |event: &Event| event.reason.as_deref().is_some_and(|reason| PROGRESS.contains(&reason));
     let since = events.iter().rposition(is_progress).map_or(0, |last| last + 1);
-    let subject = Subject { part: of.part, namespace, object: &of.object, image: "", is_init: false };
     let causes = events[since..].iter().filter(|event| event.type_.as_deref() == Some("Warning")).filter_map(|event| {
         let reason = event.reason.as_deref().unwrap_or_default();
         let source = if reason == "FailedCreate" { Source::Refused } else { Source::Event };
-        causes::explain(&subject, source, reason, event.message.as_deref().unwrap_or_default())
+        causes::explain(subject, source, reason, event.message.as_deref().unwrap_or_default())
     });
     // Of equal ones the last, which is the newest.
     causes.max_by_key(|cause| cause.is_specific).map(|cause| cause.text)
+}
+
+/// Why a container was ended: by the kubelet, because a probe had failed.
+fn kill(subject: &Subject<'_>, events: &[Event]) -> Option<String> {
+    let of = with_reason(events, "Killing").filter_map(causes::killed_for).last()?;
+    let why = probe(subject, events, &[of])
+        .or_else(|| causes::explain(subject, Source::Probe, of, "").map(|cause| cause.text))?;
+    Some(format!("the kubelet ended its container, because its {} probe had failed: {why}", of.to_lowercase()))
+}
+
+/// The newest failed probe of these types. Containers beside the main one are named.
+fn probe(subject: &Subject<'_>, events: &[Event], types: &[&str]) -> Option<String> {
+    let failed = events.iter().filter(|event| event.reason.as_deref() == Some("Unhealthy")).filter_map(|event| {
+        let (of, output) = causes::failed_probe(event.message.as_deref()?)?;
+        types.contains(&of).then(|| (of, output, beside(event)))
+    });
+    let (of, output, sidecar) = failed.last()?;
+    let subject = Subject { is_init: sidecar.is_some(), ..subject.clone() };
+    let why = causes::explain(&subject, Source::Probe, of, output)?.text;
+    Some(sidecar.map_or_else(|| why.clone(), |name| format!("init container {name}: {why}")))
+}
+
+fn with_reason<'a>(events: &'a [Event], reason: &str) -> impl Iterator<Item = &'a str> {
+    events
+        .iter()
+        .filter(move |event| event.reason.as_deref() == Some(reason))
+        .filter_map(|event| event.message.as_deref())
+}
+
+/// The init container or sidecar that an Event is about.
+fn beside(event: &Event) -> Option<&str> {
+    event.involved_object.field_path.as_deref()?.strip_prefix("spec.initContainers{")?.strip_suffix('}')
 }
 
 fn last_observed(event: &Event) -> Timestamp {
@@ -149,7 +203,11 @@ mod tests {
     }
 
     fn of_pod(events: &[Event]) -> Option<String> {
-        let pod = Hanging { uid: "u".into(), part: Part::Training, object: "pod p".into() };
+        of(Open::Creation, events)
+    }
+
+    fn of(open: Open, events: &[Event]) -> Option<String> {
+        let pod = Hanging { uid: "u".into(), part: Part::Serving, object: "pod p".into(), open };
         cause(&pod, "shop", events.to_vec())
     }
 
@@ -182,5 +240,63 @@ mod tests {
         assert_eq!(of_pod(&[failed, event(3, "Normal", "Pulling", "Pulling image \"r:1\"")]), None);
         assert_eq!(of_pod(&[event(1, "Warning", "SomethingElse", "")]), None);
         assert_eq!(of_pod(&[]), None);
+    }
+
+    const REFUSED: &str = "Startup probe failed: Get \"http://10.1.0.5:8000/health\": dial tcp 10.1.0.5:8000: connect: connection refused";
+
+    #[test]
+    fn a_failing_startup_probe_is_the_cause_also_after_the_container_was_started_again() {
+        let events = [
+            event(1, "Normal", "Started", "Container started"),
+            event(2, "Warning", "Unhealthy", REFUSED),
+            event(3, "Normal", "Killing", "Container server failed startup probe, will be restarted"),
+            event(4, "Normal", "Started", "Container started"),
+        ];
+        let why = of(Open::Start, &events[..2]).expect("a cause");
+        assert!(why.starts_with("nothing listens on the port of its startup probe: \"Get 'http://"), "{why}");
+        let why = of(Open::Kill, &events).expect("a cause");
+        assert!(
+            why.starts_with("the kubelet ended its container, because its startup probe had failed: nothing listens")
+                && why.contains("spec.serving.pod.probes (type Startup)"),
+            "{why}"
+        );
+        assert_eq!(of(Open::Start, &events[..1]), None, "it may still start");
+        let killed = [event(3, "Normal", "Killing", "Container server failed liveness probe, will be restarted")];
+        let why = of(Open::Kill, &killed).expect("a cause");
+        assert!(why.contains("its liveness probe fails; correct spec.serving.pod.probes (type Liveness)"), "{why}");
+    }
+
+    #[test]
+    fn what_was_reported_of_the_start_is_over_once_the_container_has_started() {
+        let events = [
+            event(1, "Warning", "Unhealthy", REFUSED),
+            event(2, "Warning", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503"),
+        ];
+        let why = of(Open::Readiness, &events).expect("a cause");
+        assert!(why.starts_with("it answers its readiness probe with an error: \"HTTP probe failed with"), "{why}");
+        assert_eq!(of(Open::Readiness, &events[..1]), None);
+    }
+
+    #[test]
+    fn a_trainer_that_was_killed_for_its_memory_has_not_failed_its_probe() {
+        let killed = |message: &str| {
+            let pod = Hanging { uid: "u".into(), part: Part::Training, object: "pod p".into(), open: Open::Kill };
+            cause(&pod, "shop", vec![event(1, "Warning", "Unhealthy", REFUSED), event(2, "Normal", "Killing", message)])
+        };
+        assert_eq!(killed("Stopping container trainer"), None, "one failed probe ends no container");
+        let why = killed("Container trainer failed startup probe").expect("a cause");
+        assert!(why.contains("spec.training.pod.probes (type Startup)"), "{why}");
+    }
+
+    #[test]
+    fn the_probe_of_a_sidecar_is_named_with_its_container() {
+        let mut failed = event(1, "Warning", "Unhealthy", REFUSED);
+        failed.involved_object.field_path = Some("spec.initContainers{proxy}".into());
+        let why = of(Open::Start, &[failed]).expect("a cause");
+        assert!(
+            why.starts_with("init container proxy: nothing listens")
+                && why.contains("spec.serving.pod.initContainers[].probes"),
+            "{why}"
+        );
     }
 }

@@ -345,13 +345,13 @@ impl Reconcile {
     /// When a pod that does not start, or a Job that gets no pod, is to be reported.
     fn blocked_due(&self, children: &Children) -> Option<Timestamp> {
         let blocked = children.pods().filter_map(|pod| Some(pod.blocked.as_ref()?.counts_from));
-        let creating = children.pods().filter_map(|pod| pod.creating_from);
+        let unexplained = children.pods().filter_map(|pod| Some(pod.unexplained?.from));
         let lingering = children.pods().filter_map(runs::lingers_from);
         let jobs = children.of_kind(Kind::Job).filter_map(|(_, observed)| match &observed.state {
             ChildState::Job(job) if job.end.is_none() => job.pod_due,
             _ => None,
         });
-        blocked.chain(creating).chain(jobs).chain(lingering).filter(|due| *due > self.now).min()
+        blocked.chain(unexplained).chain(jobs).chain(lingering).filter(|due| *due > self.now).min()
     }
 
     /// When an autoscaler without metrics is to be reported.

@@ -3,8 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 
-use super::state::{Blocked, instant};
-use crate::causes::{self, Source, Subject};
+use super::state::{Blocked, Open, Unexplained, instant};
+use crate::{
+    causes::{self, Source, Subject},
+    render::TRAINER_CONTAINER,
+};
 
 /// How long a pod may be without a node, or a Job without a pod, before that is reported: 15 s. In its first seconds an
 /// unscheduled pod mostly waits for its volume.
@@ -12,6 +15,11 @@ pub const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
 /// How long the containers of a scheduled pod may be created before its Events are read: 60 s. Volumes are attached and
 /// mounted within it; a pull has a reason of its own only when it failed.
 pub const CREATING: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long a container may run without being ready before the Events of its pod are read: 30 s.
+const UNREADY: SignedDuration = SignedDuration::from_secs(30);
+/// Exit codes of a container that the kubelet ends: SIGKILL, SIGTERM, and those that end properly on SIGTERM.
+const KILLED: [i32; 3] = [137, 143, 0];
 
 /// Reasons of waiting containers that are part of a normal start.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
@@ -100,17 +108,55 @@ fn unscheduled(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
     causes::explain(subject, Source::Unscheduled, reason, message).map(|cause| cause.text)
 }
 
-/// From when on it counts that the containers of a pod are still being created; none once one of them has started, or
-/// failed to.
-pub fn creating_from(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Timestamp> {
+/// What the status of a pod leaves open about its containers, and its Events may state.
+pub fn unexplained(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Unexplained> {
+    if pod.metadata.deletion_timestamp.is_some() || super::state::ready_since(pod).is_some() {
+        return None;
+    }
+    let restarted = container.filter(|_| !super::state::has_lost_readiness(pod, container));
+    let kill = || Some(Unexplained { open: Open::Kill, from: killed_at(restarted?)? });
+    creating(pod, container).or_else(kill).or_else(|| unready(pod, container))
+}
+
+/// Its containers are still being created: none has started, or failed to.
+fn creating(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Unexplained> {
     let scheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "True")?;
     let is_creating = container.is_none_or(|container| {
         let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
         waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some(STARTING[0]))
     });
-    let is_pending = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending");
-    (is_creating && is_pending && pod.metadata.deletion_timestamp.is_none())
-        .then(|| instant(scheduled.last_transition_time.as_ref()) + CREATING)
+    let from = instant(scheduled.last_transition_time.as_ref()) + CREATING;
+    (is_creating && phase(pod) == Some("Pending")).then_some(Unexplained { open: Open::Creation, from })
+}
+
+/// When a container ended in a way in which the kubelet ends those whose probe has failed.
+fn killed_at(container: &ContainerStatus) -> Option<Timestamp> {
+    let states = [container.state.as_ref(), container.last_state.as_ref()];
+    let end = states.into_iter().flatten().find_map(|state| state.terminated.as_ref())?;
+    // A trainer that exits with 0 has succeeded.
+    let is_success = container.name == TRAINER_CONTAINER && end.exit_code == 0;
+    let is_killed = KILLED.contains(&end.exit_code) && end.reason.as_deref() != Some("OOMKilled") && !is_success;
+    is_killed.then(|| instant(end.finished_at.as_ref()))
+}
+
+/// A container runs and its pod is not ready: the main one, or a sidecar before it that has not passed its startup probe. Nothing
+/// waits for trainers to be ready.
+fn unready(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Unexplained> {
+    let container = container.filter(|container| container.name != TRAINER_CONTAINER)?;
+    let inits = pod.status.as_ref()?.init_container_statuses.iter().flatten();
+    let sidecar = || inits.filter(|of| of.started == Some(false)).find_map(running_since);
+    let since = running_since(container).or_else(sidecar)?;
+    let lost = condition(pod, "Ready").and_then(|ready| ready.last_transition_time.as_ref()).map(|time| time.0);
+    let open = if container.started == Some(true) { Open::Readiness } else { Open::Start };
+    Some(Unexplained { open, from: lost.map_or(since, |lost| lost.max(since)) + UNREADY })
+}
+
+fn running_since(container: &ContainerStatus) -> Option<Timestamp> {
+    container.state.as_ref()?.running.as_ref()?.started_at.as_ref().map(|time| time.0)
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
 }
 
 /// Why a pod was ended from outside, by an eviction or preemption: that is not the fault of its container.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AutoscalerState, Blocked, ChildState, DeploymentState, ObservedChild, PodState, Watched};
+use super::{AutoscalerState, ChildState, DeploymentState, ObservedChild, PodState, Watched};
 use crate::kinds::Kind;
 
 /// The children of one `RecommenderModel`, and their pods.
@@ -64,7 +64,7 @@ impl Children {
         for observed in self.members.values_mut() {
             let Some(why) = causes.get(&observed.uid) else { continue };
             match (&mut observed.pod, &mut observed.state) {
-                (Some(pod), _) => pod.blocked = Some(Blocked { why: why.clone(), counts_from: pod.created_at }),
+                (Some(pod), _) => pod.explain(why),
                 (None, ChildState::Job(job)) => job.refused = Some(why.clone()),
                 (None, _) => {}
             }

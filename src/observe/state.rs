@@ -206,8 +206,10 @@ pub struct PodState {
     pub uid: String,
     /// Why its container does not start.
     pub blocked: Option<Blocked>,
-    /// From when on it counts that its containers are still being created; none once one has started or failed to.
-    pub creating_from: Option<Timestamp>,
+    /// What its status leaves open, and its Events may state.
+    pub unexplained: Option<Unexplained>,
+    /// Why it is not ready although its container runs, from its Events.
+    pub unready: Option<String>,
     /// Why it was evicted or preempted.
     pub disrupted: Option<String>,
     /// What failed it instead of its container, with the reason: its node, the API server or an init container, if known.
@@ -229,11 +231,46 @@ pub struct Blocked {
     pub counts_from: Timestamp,
 }
 
+/// What the status of a pod leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// Why its containers are not created: volumes, network.
+    Creation,
+    /// Why its container has not started: its startup probe.
+    Start,
+    /// Why it is not ready: a probe.
+    Readiness,
+    /// Why its container was ended: a probe, or something else.
+    Kill,
+}
+
+/// What the status of a pod leaves open, and from when on its Events are read for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unexplained {
+    /// What is open.
+    pub open: Open,
+    /// From when on.
+    pub from: Timestamp,
+}
+
 impl PodState {
     /// Takes over the duration of the first start, which the API server does not report. A pod that becomes ready again
     /// was not started again.
     pub fn keep(&mut self, before: &Self) {
         self.started_after = before.started_after.or(self.started_after);
+    }
+
+    /// Adds what its Events state of what is open.
+    pub fn explain(&mut self, why: &str) {
+        let Some(Unexplained { open, .. }) = self.unexplained else { return };
+        match open {
+            Open::Start | Open::Readiness => self.unready = Some(why.into()),
+            // A trainer is not started again in the same pod.
+            Open::Kill if self.job.is_some() => self.failed_by = Some(why.into()),
+            Open::Creation | Open::Kill => {
+                self.blocked = Some(Blocked { why: why.into(), counts_from: self.created_at });
+            }
+        }
     }
 
     /// Why its container does not start; none while that does not count yet.
@@ -433,7 +470,8 @@ pub fn pod(pod: &Pod) -> PodState {
         created_at,
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         blocked: blocked::blocked(pod, container, &subject),
-        creating_from: blocked::creating_from(pod, container),
+        unexplained: blocked::unexplained(pod, container),
+        unready: None,
         disrupted: blocked::disrupted(pod, &subject),
         failed_by: blocked::failed_by_node(pod, &subject).or_else(|| blocked::failed_by_init(pod, &subject)),
         is_running: status.is_some_and(|status| status.phase.as_deref() == Some("Running")),
@@ -455,7 +493,7 @@ const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// ready before.
 const LONGEST_START: SignedDuration = SignedDuration::from_secs(7200);
 
-fn ready_since(pod: &Pod) -> Option<Timestamp> {
+pub(super) fn ready_since(pod: &Pod) -> Option<Timestamp> {
     if pod.metadata.deletion_timestamp.is_some() {
         return None;
     }

@@ -505,6 +505,31 @@ fn a_crash_loop_has_one_text_while_the_container_waits_runs_and_has_just_ended()
 }
 
 #[test]
+fn what_the_status_of_a_pod_leaves_open_depends_on_what_its_container_does() {
+    let open = |ready: Option<&str>, container: serde_json::Value| {
+        let unexplained = pod_state(json!({}), ready, container).unexplained?;
+        Some((unexplained.open, unexplained.from.duration_since(NOW).as_secs()))
+    };
+    let running = |started: bool| json!({"ready": false, "started": started, "state": {"running": {"startedAt": "1970-01-01T00:10:00Z"}}});
+    assert_eq!(open(None, running(false)), Some((Open::Start, 630)));
+    assert_eq!(open(None, running(true)), Some((Open::Readiness, 630)));
+    assert_eq!(open(Some("1970-01-01T00:10:09Z"), running(true)), None, "it is ready");
+    let ended = |code: i32, reason: &str| {
+        let end = json!({"terminated": {"exitCode": code, "reason": reason, "finishedAt": "1970-01-01T00:09:00Z"}});
+        let mut container = running(false);
+        container["restartCount"] = 1.into();
+        container["lastState"] = end;
+        container
+    };
+    assert_eq!(open(None, ended(137, "Error")), Some((Open::Kill, 540)));
+    assert_eq!(open(None, ended(143, "Error")), Some((Open::Kill, 540)));
+    assert_eq!(open(None, ended(137, "OOMKilled")), Some((Open::Start, 630)), "that states its cause");
+    assert_eq!(open(None, ended(1, "Error")), Some((Open::Start, 630)), "it ended by itself");
+    let trainer = json!({"name": "trainer", "ready": false, "started": false, "state": {"running": {"startedAt": "1970-01-01T00:10:00Z"}}});
+    assert_eq!(open(None, trainer), None, "nothing waits for a trainer to be ready");
+}
+
+#[test]
 fn an_init_container_that_failed_a_pod_is_named_with_its_end() {
     let pod = |phase: &str, exit_code: i32| {
         let end = json!({"exitCode": exit_code, "reason": "Error", "message": "no such bucket", "startedAt": NOW});

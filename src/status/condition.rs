@@ -189,13 +189,9 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
     let Some(desired) = &inputs.rollout.serve else {
         return ConditionValue::no(reasons::NO_VERSION, "there is no trained version to serve yet");
     };
-    let why = {
-        let pod = inputs.children.pods().filter(|pod| pod.job.is_none() && pod.version == desired.id);
-        let pod = pod.filter_map(|pod| pod.blocked_at(inputs.now)).min();
-        let why = pod.or(deployment.and_then(DeploymentState::failure));
-        why.map(|why| format!(": {why}")).unwrap_or_default()
-    };
-    let under_way = under_way(&why);
+    let of_version = |pod: &&PodState| pod.job.is_none() && pod.version == desired.id;
+    let (blocked, why) = missing_pods(inputs, of_version, deployment);
+    let under_way = if blocked { reasons::ROLLOUT_BLOCKED } else { reasons::ROLLING_OUT };
     // A change of the settings rolls out the same version again.
     if serving.rolling_out.is_some() || deployment.is_some_and(DeploymentState::is_rolling) {
         let meanwhile = match &serving.version {
@@ -264,9 +260,18 @@ fn ready(training: &ConditionValue, serving_ready: &ConditionValue, serving: &Se
     }
 }
 
-/// The reason while pods are replaced. `why`: why they cannot start; empty if they can.
-const fn under_way(why: &str) -> &'static str {
-    if why.is_empty() { reasons::ROLLING_OUT } else { reasons::ROLLOUT_BLOCKED }
+/// Whether some of these pods cannot start or are refused, and why they are missing or not ready, to be appended to a message.
+fn missing_pods(
+    inputs: &Inputs<'_>,
+    is_one: impl Fn(&&PodState) -> bool,
+    deployment: Option<&DeploymentState>,
+) -> (bool, String) {
+    let pods = || inputs.children.pods().filter(&is_one);
+    let blocked = pods().filter_map(|pod| pod.blocked_at(inputs.now)).min();
+    let blocked = blocked.or_else(|| deployment?.refused.as_deref());
+    let unready = pods().filter_map(|pod| pod.unready.as_deref()).min();
+    let why = blocked.or(unready).or_else(|| deployment?.failure());
+    (blocked.is_some(), why.map(|why| format!(": {why}")).unwrap_or_default())
 }
 
 /// Reasons of conditions that last until a person changes something.
@@ -354,15 +359,14 @@ fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
     let Some(state) = inputs.children.deployment(&workload.deployment, inputs.uid()) else {
         return Some(ConditionValue::no(reasons::ROLLING_OUT, format!("worker {name} is being rolled out")));
     };
-    let blocked = inputs.children.pods().filter(|pod| pod.component == workload.component);
-    let blocked = blocked.filter_map(|pod| pod.blocked_at(inputs.now)).min();
-    let why = blocked.or(state.failure()).map(|why| format!(": {why}")).unwrap_or_default();
+    let (blocked, why) = missing_pods(inputs, |pod| pod.component == workload.component, Some(state));
     let least = workload.replicas.min(state.desired);
     if state.stuck.is_some() {
         return Some(ConditionValue::no(reasons::ROLLOUT_STUCK, format!("worker {name} does not get ready{why}")));
     }
     if state.is_rolling() {
-        return Some(ConditionValue::no(under_way(&why), format!("worker {name} is being rolled out{why}")));
+        let reason = if blocked { reasons::ROLLOUT_BLOCKED } else { reasons::ROLLING_OUT };
+        return Some(ConditionValue::no(reason, format!("worker {name} is being rolled out{why}")));
     }
     let ready = state.ready;
     // The first pods of a worker are being rolled out, not missing.
@@ -370,7 +374,7 @@ fn worker(inputs: &Inputs<'_>, workload: &Workload) -> Option<ConditionValue> {
         condition.type_ == types::WORKERS_READY
             && (condition.status == "True" || condition.reason == reasons::REPLICAS_MISSING)
     });
-    let reason = if was_ready || !why.is_empty() { reasons::REPLICAS_MISSING } else { reasons::ROLLING_OUT };
+    let reason = if was_ready || blocked { reasons::REPLICAS_MISSING } else { reasons::ROLLING_OUT };
     (ready < least)
         .then(|| ConditionValue::no(reason, format!("worker {name}: {ready} of at least {least} pods are ready{why}")))
 }

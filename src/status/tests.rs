@@ -303,6 +303,32 @@ fn a_rollout_whose_pods_cannot_start_is_a_warning() {
 }
 
 #[test]
+fn servers_that_are_not_ready_have_the_reason_of_their_probe_and_are_not_blocked() {
+    let unready = || PodState {
+        version: "v2".into(),
+        unready: Some("it answers its readiness probe with an error".into()),
+        ..PodState::default()
+    };
+    let message = |state: DeploymentState| {
+        let children = children(state).with(Watched::Pod, "p", ChildState::Nothing, Some(unready()));
+        let status = Case::new(serving("v2"), training(Truth::True, reasons::TRAINED, &["v2"]), children).compute();
+        let serving = status.conditions.into_iter().find(|of| of.type_ == types::SERVING_READY).expect("ServingReady");
+        (serving.reason, serving.message)
+    };
+    let rolling = DeploymentState { updated: 1, total: 3, ..deployment("v2", 2, 2) };
+    let (reason, text) = message(rolling.clone());
+    assert_eq!(reason, reasons::ROLLING_OUT, "a slow start is normal");
+    assert!(text.contains("is being rolled out: it answers its readiness probe with an error"), "{text}");
+    let late = DeploymentState { stuck: Some("\"it has timed out\"".into()), ..rolling };
+    let (reason, text) = message(late);
+    assert_eq!(reason, reasons::ROLLOUT_STUCK);
+    assert!(text.contains("does not get ready: it answers its readiness probe with an error"), "{text}");
+    let (reason, text) = message(deployment("v2", 0, 2));
+    assert_eq!(reason, reasons::REPLICAS_MISSING);
+    assert_eq!(text, "0 of at least 2 pods are ready: it answers its readiness probe with an error");
+}
+
+#[test]
 fn pods_refused_by_a_quota_are_under_way_until_the_progress_deadline() {
     let refused = DeploymentState { refused: Some("a quota".into()), updated: 0, ..deployment("v2", 2, 2) };
     let trained = || training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
