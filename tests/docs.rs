@@ -129,7 +129,7 @@ fn the_recipes_do_what_they_state() {
         ("gRPC, further ports and a headless Service", Kind::Service, "/spec/clusterIP".into(), json!("None")),
         ("gRPC, further ports and a headless Service", Kind::Service, "/spec/ports/1/port".into(), json!(9000)),
         ("Probes of servers", deployment, probe("startupProbe/httpGet/path"), json!("/ready")),
-        ("Probes of servers", deployment, probe("startupProbe/failureThreshold"), json!(120)),
+        ("Probes of servers", deployment, probe("startupProbe/failureThreshold"), json!(61)),
         ("Probes of servers", deployment, probe("readinessProbe/failureThreshold"), json!(2)),
         ("Probes of servers", deployment, probe("readinessProbe/timeoutSeconds"), json!(3)),
         ("Probes of servers", deployment, probe("livenessProbe/periodSeconds"), json!(30)),

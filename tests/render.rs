@@ -147,7 +147,7 @@ fn a_pause_of_servers_before_their_end_is_added_to_their_grace_and_a_slower_star
     assert_eq!(deployment(json!({})), (json!(35), json!(600)));
     assert_eq!(deployment(json!({"preStop": {"sleepSeconds": 45}})), (json!(75), json!(600)));
     let slow = json!({"probes": [{"type": "Startup", "periodSeconds": 10, "failureThreshold": 90}]});
-    assert_eq!(deployment(slow), (json!(35), json!(1200)));
+    assert_eq!(deployment(slow), (json!(35), json!(1190)));
     let rarer = json!({"probes": [{"type": "Startup", "periodSeconds": 10}]});
     assert_eq!(deployment(rarer), (json!(35), json!(600)), "a server has as long to start as before");
 }
@@ -192,13 +192,50 @@ fn servers_have_started_by_what_they_are_ready_by() {
     assert_eq!(server["startupProbe"]["httpGet"], Value::Null);
     assert_eq!(
         (&server["startupProbe"]["periodSeconds"], &server["startupProbe"]["failureThreshold"]),
-        (&json!(1), &json!(120))
+        (&json!(2), &json!(61))
     );
     let own = container(json!([grpc, {"type": "Startup", "exec": ["started"]}]));
     assert_eq!(own["startupProbe"]["exec"], json!({"command": ["started"]}));
     assert_eq!(own["startupProbe"]["grpc"], Value::Null);
     let slower = container(json!([{"type": "Readiness", "periodSeconds": 7}]));
     assert_eq!(slower["startupProbe"]["httpGet"]["path"], json!("/health"));
+}
+
+/// The kubelet starts an attempt a period after the last one, or as soon as that has timed out; the first at the start.
+#[test]
+fn a_server_is_restarted_at_about_its_startup_seconds_whether_attempts_fail_at_once_or_by_their_time_out() {
+    for (probes, entry) in [
+        (json!({"startupSeconds": 20}), json!({})),
+        (json!({"startupSeconds": 1}), json!({})),
+        (json!({"startupSeconds": 300, "timeoutSeconds": 1}), json!({})),
+        (json!({"startupSeconds": 60, "timeoutSeconds": 30}), json!({})),
+        (json!({"startupSeconds": 60}), json!({"periodSeconds": 10})),
+        (json!({"startupSeconds": 60}), json!({"timeoutSeconds": 8})),
+        (json!({"startupSeconds": 60}), json!({"initialDelaySeconds": 45})),
+    ] {
+        let model = model("minimal.yaml", |object| {
+            object["spec"]["serving"]["probes"] = probes.clone();
+            let mut entry = entry.clone();
+            if entry != json!({}) {
+                entry["type"] = "Startup".into();
+                object["spec"]["serving"]["pod"] = json!({"probes": [entry]});
+            }
+        });
+        let servers = children(&model).into_iter().find(|child| child.kind == Kind::Deployment).expect("servers");
+        let probe = &servers.object["spec"]["template"]["spec"]["containers"][0]["startupProbe"];
+        let number = |field: &str| probe[field].as_i64().unwrap_or_default();
+        let (period, timeout) = (number("periodSeconds"), number("timeoutSeconds"));
+        let spaces = number("failureThreshold") - 1;
+        let at_once = number("initialDelaySeconds") + spaces * period;
+        let by_time_out = number("initialDelaySeconds") + spaces * period.max(timeout) + timeout;
+        let asked = probes["startupSeconds"].as_i64().unwrap_or_default();
+        for restarted in [at_once, by_time_out] {
+            assert!(
+                (asked..=asked + 2 * period.max(timeout)).contains(&restarted),
+                "{restarted} s in place of {asked}: {probe}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub type Explained = BTreeMap<String, Explanation>;
 pub struct Explanation {
     /// When they were read.
     read_at: Timestamp,
+    /// What was open then.
+    open: Open,
     /// Cause and remedy; none when no Event has one.
     why: Option<String>,
 }
@@ -87,7 +89,7 @@ pub async fn explain(
 ) -> Explained {
     let mut explained = Explained::new();
     for of in hanging {
-        let before = known.get(&of.uid);
+        let before = known.get(&of.uid).filter(|before| before.open == of.open);
         let explanation = match before.filter(|before| now.duration_since(before.read_at) < PAUSE) {
             Some(lately) => lately.clone(),
             None => {
@@ -98,7 +100,7 @@ pub async fn explain(
                         before.and_then(|before| before.why.clone())
                     }
                 };
-                Explanation { read_at: now, why }
+                Explanation { read_at: now, open: of.open, why }
             }
         };
         explained.insert(of.uid.clone(), explanation);

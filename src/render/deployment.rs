@@ -32,8 +32,10 @@ pub fn scraped_port(serving: &Serving) -> &'static str {
     if serving.metrics_port.is_some() { METRICS_PORT } else { PORT_NAME }
 }
 
-/// Seconds between two startup probes. Short, because a new server may be needed at once and should not wait for its probe.
-const STARTUP_PERIOD_SECONDS: i32 = 1;
+/// Most seconds between two startup probes, and until an unanswered one has failed: 2 s. Short, because a new server may be needed
+/// at once and should not wait for its probe. Longer time-outs than the period would make the number of attempts last longer than
+/// the seconds it stands for.
+const STARTUP_PERIOD_SECONDS: i32 = 2;
 /// Number of consecutive failures of the readiness probe before a server leaves the Service: a busy server may miss one or
 /// two.
 const READINESS_FAILURES: i32 = 3;
@@ -69,8 +71,9 @@ pub fn render(model: &Model, version: &Version) -> Child {
 fn startup_seconds(template: &PodTemplateSpec) -> i32 {
     let probe = template.spec.as_ref().and_then(|pod| pod.containers.first()?.startup_probe.as_ref());
     probe.map_or(0, |probe| {
-        let each = probe.period_seconds.unwrap_or(STARTUP_PERIOD_SECONDS);
-        each * probe.failure_threshold.unwrap_or(1) + probe.initial_delay_seconds.unwrap_or(0)
+        let each = probe.period_seconds.max(probe.timeout_seconds).unwrap_or(STARTUP_PERIOD_SECONDS);
+        // The first attempt is at the start.
+        each * (probe.failure_threshold.unwrap_or(1) - 1) + probe.initial_delay_seconds.unwrap_or(0)
     })
 }
 
@@ -148,16 +151,22 @@ fn answers(model: &Model) -> Option<HTTPGetAction> {
     })
 }
 
+/// A server is restarted at about `startupSeconds` after its start, whether attempts fail at once or by their time-out: the next
+/// attempt is a period after the last one, or after its time-out if that is longer.
 fn startup_probe(model: &Model) -> Probe {
     let probes = &model.serving.probes;
-    let period = model.serving.pod.probe(ProbeType::Startup).and_then(|of| of.period_seconds);
-    let period = period.unwrap_or(STARTUP_PERIOD_SECONDS);
+    let asked = model.serving.pod.probe(ProbeType::Startup);
+    let delay = asked.and_then(|of| of.initial_delay_seconds).unwrap_or_default();
+    let timeout = asked.and_then(|of| of.timeout_seconds);
+    let default = timeout.unwrap_or_else(|| probes.timeout_seconds.min(STARTUP_PERIOD_SECONDS));
+    let period = asked.and_then(|of| of.period_seconds).unwrap_or(default);
+    let remaining = (probes.startup_seconds - delay).max(1);
     Probe {
         http_get: answers(model),
         period_seconds: Some(period),
-        timeout_seconds: Some(probes.timeout_seconds),
-        // Rounded up: a server gets at least the specified time.
-        failure_threshold: Some((probes.startup_seconds + period - 1) / period),
+        timeout_seconds: Some(timeout.unwrap_or_else(|| probes.timeout_seconds.min(period))),
+        // Rounded up, and one more, because the first attempt is at the start: a server gets at least the specified time.
+        failure_threshold: Some((remaining + period - 1) / period + 1),
         ..Probe::default()
     }
 }

@@ -28,7 +28,7 @@ pub async fn an_image_that_cannot_be_pulled_is_reported_and_the_served_version_s
 
 pub async fn a_server_that_never_gets_ready_is_reported_and_the_served_version_stays_up() -> Result<()> {
     let changes = json!({"command": ["sh", "-c", server::NEVER_READY], "probes": {"startupSeconds": 4}});
-    check("notready", Broken { changes, message: "CrashLoopBackOff" }).await
+    check("notready", Broken { changes, message: "because its startup probe had failed" }).await
 }
 
 async fn check(hint: &str, broken: Broken) -> Result<()> {

@@ -218,7 +218,8 @@ pub struct Probes {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]
     pub path: String,
-    /// Seconds a server may take from its start until the path first returns 200. After that it is restarted.
+    /// Seconds a server may take from its start until the path first returns 200. After that it is restarted. Meanwhile it is
+    /// probed every 2 seconds, with a time-out of at most 2 seconds; a Startup entry of pod.probes changes both.
     #[serde(default = "default_startup_seconds")]
     #[schemars(range(min = 1, max = 7200))]
     pub startup_seconds: i32,
