@@ -56,6 +56,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("Affinity", ".pod.affinity"),
     ("Spread", ".pod.topologySpreadConstraints"),
     ("PriorityClass", ".pod.priorityClassName"),
+    ("Scheduler", ".pod.schedulerName"),
     ("RuntimeClass", ".pod.runtimeClassName"),
     ("Account", ".pod.serviceAccountName"),
     ("Security", ".pod.securityContext"),

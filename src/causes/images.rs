@@ -2,7 +2,8 @@
 
 use super::{Row, Source};
 
-const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"];
+/// Reasons of a container whose image cannot be pulled.
+pub const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"];
 
 const fn row(any: &'static [&'static str], cause: &'static str, remedy: &'static str) -> Row {
     Row { source: Source::Waiting, reasons: PULL, any, cause, remedy }
@@ -92,5 +93,12 @@ pub(super) const ROWS: &[Row] = &[
         any: &[],
         cause: "{image} is no name of an image",
         remedy: "correct {Image}",
+    },
+    Row {
+        source: Source::Event,
+        reasons: &["FailedToRetrieveImagePullSecret"],
+        any: &[],
+        cause: "a Secret of {PullSecrets} does not exist in namespace {namespace}",
+        remedy: "create it (kubectl -n {namespace} create secret docker-registry), or correct {PullSecrets}",
     },
 ];

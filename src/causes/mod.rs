@@ -18,8 +18,10 @@ mod tests;
 mod volumes;
 
 pub use fields::{Part, field};
+pub use images::PULL as PULL_FAILURES;
 pub use probes::{failed as failed_probe, killed_for};
 pub use quote::quoted;
+pub use scheduling::{NO_DEFAULT_SCHEDULER, NO_SCHEDULER};
 
 /// Where a sentence about a pod comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,6 +2,11 @@
 
 use super::{Row, Source};
 
+/// Reason of a pod on which no scheduler has reported; the message is the scheduler's name.
+pub const NO_SCHEDULER: &str = "NoScheduler";
+/// Reason of such a pod that is for the scheduler of the cluster.
+pub const NO_DEFAULT_SCHEDULER: &str = "NoDefaultScheduler";
+
 const fn row(any: &'static [&'static str], cause: &'static str, remedy: &'static str) -> Row {
     Row { source: Source::Unscheduled, reasons: &["Unschedulable"], any, cause, remedy }
 }
@@ -74,5 +79,19 @@ pub(super) const ROWS: &[Row] = &[
         any: &[],
         cause: "the pod waits for a scheduling gate that another controller sets, such as a queue",
         remedy: "kubectl -n {namespace} get {object} -o yaml shows its schedulingGates",
+    },
+    Row {
+        source: Source::Unscheduled,
+        reasons: &[NO_SCHEDULER],
+        any: &[],
+        cause: "no scheduler has reported on the pod, which is for the one with this name",
+        remedy: "correct {Scheduler}, or start that scheduler; without the field, the cluster's own takes the pod",
+    },
+    Row {
+        source: Source::Unscheduled,
+        reasons: &[NO_DEFAULT_SCHEDULER],
+        any: &[],
+        cause: "the cluster's scheduler has not reported on the pod",
+        remedy: "it is late or does not run; kubectl -n kube-system get pods shows more",
     },
 ];

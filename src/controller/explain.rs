@@ -74,6 +74,7 @@ fn open(pod: &PodState, now: Timestamp) -> Option<Open> {
     let Unexplained { open, from } = pod.unexplained.filter(|unexplained| unexplained.from <= now)?;
     let is_open = match open {
         Open::Creation | Open::Start | Open::Readiness => pod.blocked.is_none(),
+        Open::Scheduling | Open::Image => true,
         Open::Kill => pod.job.is_none() || now.duration_since(from) < RECENT,
     };
     is_open.then_some(open)
@@ -119,6 +120,9 @@ pub fn found(explained: &Explained) -> BTreeMap<String, String> {
     explained.iter().filter_map(found).collect()
 }
 
+/// Reason of an Event on Secrets for images that do not exist.
+const PULL_SECRET: &str = "FailedToRetrieveImagePullSecret";
+
 /// Reasons of Events that show progress: what was reported before them is over.
 const PROGRESS: [&str; 5] = ["SuccessfulCreate", "Pulling", "Pulled", "Created", "Started"];
 
@@ -127,6 +131,8 @@ fn cause(of: &Hanging, namespace: &str, mut events: Vec<Event>) -> Option<String
     events.sort_by_key(last_observed);
     let subject = Subject { part: of.part, namespace, object: &of.object, image: "", is_init: false };
     match of.open {
+        Open::Scheduling => explained(&subject, &events, Source::Unscheduled, "FailedScheduling", "Unschedulable"),
+        Open::Image => explained(&subject, &events, Source::Event, PULL_SECRET, PULL_SECRET),
         Open::Creation => creation(&subject, &events),
         Open::Start => probe(&subject, &events, &["Startup"]),
         Open::Readiness => probe(&subject, &events, &["Liveness", "Readiness"]),
@@ -169,6 +175,11 @@ fn probe(subject: &Subject<'_>, events: &[Event], types: &[&str]) -> Option<Stri
     let subject = Subject { is_init: sidecar.is_some(), ..subject.clone() };
     let why = causes::explain(&subject, Source::Probe, of, output)?.text;
     Some(sidecar.map_or_else(|| why.clone(), |name| format!("init container {name}: {why}")))
+}
+
+/// The cause of the newest Event with this reason, which is the table's `of`.
+fn explained(subject: &Subject<'_>, events: &[Event], source: Source, reason: &str, of: &str) -> Option<String> {
+    causes::explain(subject, source, of, with_reason(events, reason).last()?).map(|cause| cause.text)
 }
 
 fn with_reason<'a>(events: &'a [Event], reason: &str) -> impl Iterator<Item = &'a str> {
@@ -288,6 +299,26 @@ mod tests {
         assert_eq!(killed("Stopping container trainer"), None, "one failed probe ends no container");
         let why = killed("Container trainer failed startup probe").expect("a cause");
         assert!(why.contains("spec.training.pod.probes (type Startup)"), "{why}");
+    }
+
+    #[test]
+    fn a_pull_secret_that_does_not_exist_is_named_although_the_pull_was_tried_after_it() {
+        let events = [
+            event(
+                1,
+                "Warning",
+                "FailedToRetrieveImagePullSecret",
+                "Unable to retrieve some image pull secrets (registry); attempting to pull the image may not succeed.",
+            ),
+            event(2, "Normal", "Pulling", "Pulling image \"r:1\""),
+            event(3, "Warning", "Failed", "Failed to pull image \"r:1\": 401 Unauthorized"),
+        ];
+        let why = of(Open::Image, &events).expect("a cause");
+        assert!(
+            why.starts_with("a Secret of spec.imagePullSecrets does not exist in namespace shop: \"Unable to retrieve some image pull secrets (registry)"),
+            "{why}"
+        );
+        assert_eq!(of(Open::Image, &events[1..]), None);
     }
 
     #[test]

@@ -12,6 +12,11 @@ use crate::{
 /// How long a pod may be without a node, or a Job without a pod, before that is reported: 15 s. In its first seconds an
 /// unscheduled pod mostly waits for its volume.
 pub const SCHEDULING: SignedDuration = SignedDuration::from_secs(15);
+/// How long a pod may be without a report of its scheduler: 30 s. A running one reports within seconds, also that no node takes
+/// the pod.
+const UNCLAIMED: SignedDuration = SignedDuration::from_secs(30);
+/// Name of the scheduler of every conformant cluster.
+const DEFAULT_SCHEDULER: &str = "default-scheduler";
 /// How long the containers of a scheduled pod may be created before its Events are read: 60 s. Volumes are attached and
 /// mounted within it; a pull has a reason of its own only when it failed.
 pub const CREATING: SignedDuration = SignedDuration::from_secs(60);
@@ -39,6 +44,7 @@ pub fn blocked(pod: &Pod, container: Option<&ContainerStatus>, subject: &Subject
         .or_else(|| by_init(pod, subject, waiting))
         .map(|why| Blocked { why, counts_from: created_at })
         .or_else(|| unscheduled(pod, subject).map(|why| Blocked { why, counts_from: created_at + SCHEDULING }))
+        .or_else(|| unclaimed(pod, subject).map(|why| Blocked { why, counts_from: created_at + UNCLAIMED }))
 }
 
 /// Why an init container holds up a pod or has failed it: what `why` gives for the first one, after its name.
@@ -108,6 +114,22 @@ fn unscheduled(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
     causes::explain(subject, Source::Unscheduled, reason, message).map(|cause| cause.text)
 }
 
+/// That no scheduler has reported on a pod.
+fn unclaimed(pod: &Pod, subject: &Subject<'_>) -> Option<String> {
+    let is_unclaimed = is_unclaimed(pod) && pod.metadata.deletion_timestamp.is_none();
+    let name = pod.spec.as_ref().filter(|_| is_unclaimed)?.scheduler_name.as_deref().unwrap_or(DEFAULT_SCHEDULER);
+    let (reason, message) = match name {
+        DEFAULT_SCHEDULER => (causes::NO_DEFAULT_SCHEDULER, ""),
+        other => (causes::NO_SCHEDULER, other),
+    };
+    causes::explain(subject, Source::Unscheduled, reason, message).map(|cause| cause.text)
+}
+
+fn is_unclaimed(pod: &Pod) -> bool {
+    let has_node = pod.spec.as_ref().is_none_or(|spec| spec.node_name.is_some());
+    phase(pod) == Some("Pending") && !has_node && condition(pod, "PodScheduled").is_none()
+}
+
 /// What the status of a pod leaves open about its containers, and its Events may state.
 pub fn unexplained(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Unexplained> {
     if pod.metadata.deletion_timestamp.is_some() || super::state::ready_since(pod).is_some() {
@@ -115,7 +137,24 @@ pub fn unexplained(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Une
     }
     let restarted = container.filter(|_| !super::state::has_lost_readiness(pod, container));
     let kill = || Some(Unexplained { open: Open::Kill, from: killed_at(restarted?)? });
-    creating(pod, container).or_else(kill).or_else(|| unready(pod, container))
+    let created_at = instant(pod.metadata.creation_timestamp.as_ref());
+    let scheduling = is_unclaimed(pod).then(|| Unexplained { open: Open::Scheduling, from: created_at + UNCLAIMED });
+    let image = || needs_secret(pod).then_some(Unexplained { open: Open::Image, from: created_at });
+    let running = || kill().or_else(|| unready(pod, container));
+    scheduling.or_else(|| creating(pod, container)).or_else(image).or_else(running)
+}
+
+/// Whether an image cannot be pulled although the pod has Secrets for that.
+fn needs_secret(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let mut containers = [&status.init_container_statuses, &status.container_statuses].into_iter().flatten().flatten();
+    let is_pull = |container: &ContainerStatus| {
+        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+        waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|of| causes::PULL_FAILURES.contains(&of))
+    };
+    let has_secrets =
+        pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref()).is_some_and(|of| !of.is_empty());
+    has_secrets && containers.any(is_pull)
 }
 
 /// Its containers are still being created: none has started, or failed to.

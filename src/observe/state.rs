@@ -234,6 +234,10 @@ pub struct Blocked {
 /// What the status of a pod leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
+    /// Why it has no node, if a scheduler has reported that in an Event alone.
+    Scheduling,
+    /// Why its image cannot be pulled: a Secret that does not exist.
+    Image,
     /// Why its containers are not created: volumes, network.
     Creation,
     /// Why its container has not started: its startup probe.
@@ -267,7 +271,11 @@ impl PodState {
             Open::Start | Open::Readiness => self.unready = Some(why.into()),
             // A trainer is not started again in the same pod.
             Open::Kill if self.job.is_some() => self.failed_by = Some(why.into()),
-            Open::Creation | Open::Kill => {
+            Open::Image => {
+                let why = self.blocked.iter().fold(why.to_owned(), |why, pull| format!("{why}; {}", pull.why));
+                self.blocked = Some(Blocked { why, counts_from: self.created_at });
+            }
+            Open::Scheduling | Open::Creation | Open::Kill => {
                 self.blocked = Some(Blocked { why: why.into(), counts_from: self.created_at });
             }
         }

@@ -530,6 +530,48 @@ fn what_the_status_of_a_pod_leaves_open_depends_on_what_its_container_does() {
 }
 
 #[test]
+fn a_pod_on_which_no_scheduler_reports_names_the_field_after_half_a_minute() {
+    let pod = |scheduler: &str, conditions: serde_json::Value| {
+        let pod = json!({
+            "metadata": {"creationTimestamp": NOW, "labels": {"app.kubernetes.io/component": "training"}},
+            "spec": {"containers": [], "schedulerName": scheduler},
+            "status": {"phase": "Pending", "conditions": conditions},
+        });
+        state::pod(&serde_json::from_value(pod).expect("a pod"))
+    };
+    let after = |seconds| NOW + jiff::SignedDuration::from_secs(seconds);
+    let unclaimed = pod("volcanoo", json!([]));
+    assert_eq!(unclaimed.blocked_at(after(29)), None);
+    let why = "no scheduler has reported on the pod, which is for the one with this name: \"volcanoo\"; correct \
+               spec.training.pod.schedulerName, or start that scheduler; without the field, the cluster's own takes the pod";
+    assert_eq!(unclaimed.blocked_at(after(30)), Some(why));
+    assert_eq!(unclaimed.unexplained.map(|of| of.open), Some(Open::Scheduling), "it may have reported in an Event");
+    let late = pod("default-scheduler", json!([]));
+    assert!(late.blocked_at(after(30)).is_some_and(|why| !why.contains("schedulerName")));
+    let scheduled = pod("volcanoo", json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": NOW}]));
+    assert_eq!(scheduled.blocked_at(after(30)), None);
+}
+
+#[test]
+fn a_failing_pull_with_secrets_has_its_events_read_for_one_that_does_not_exist() {
+    let pod = |secrets: serde_json::Value| {
+        let waiting = json!({"waiting": {"reason": "ImagePullBackOff", "message": "r:1: 401 Unauthorized"}});
+        let container = json!({"name": "server", "image": "r:1", "imageID": "", "ready": false, "restartCount": 0, "state": waiting});
+        let pod = json!({
+            "metadata": {"creationTimestamp": NOW, "labels": {"app.kubernetes.io/component": "serving"}},
+            "spec": {"containers": [], "nodeName": "a", "imagePullSecrets": secrets},
+            "status": {"phase": "Pending", "containerStatuses": [container]},
+        });
+        state::pod(&serde_json::from_value(pod).expect("a pod"))
+    };
+    assert_eq!(pod(json!([])).unexplained, None);
+    let mut failing = pod(json!([{"name": "registry"}]));
+    failing.explain("a Secret of spec.imagePullSecrets does not exist");
+    let why = failing.blocked_at(NOW).expect("it is blocked");
+    assert!(why.starts_with("a Secret of spec.imagePullSecrets does not exist; image r:1 cannot be pulled"), "{why}");
+}
+
+#[test]
 fn an_init_container_that_failed_a_pod_is_named_with_its_end() {
     let pod = |phase: &str, exit_code: i32| {
         let end = json!({"exitCode": exit_code, "reason": "Error", "message": "no such bucket", "startedAt": NOW});
