@@ -114,8 +114,8 @@ fn outlived(pods: &[&PodState], now: Timestamp) -> Option<RunState> {
         first.others.join(" and "),
         causes::field("Annotations", Part::Training).unwrap_or_default()
     );
-    let mut ends = pods.iter().filter(lingers).filter_map(|pod| pod.end.clone());
-    if let Some(end) = ends.find(|end| end.exit_code != 0) {
+    let mut ends = pods.iter().filter(lingers).filter_map(|pod| Some((pod.name.clone(), pod.end.clone()?)));
+    if let Some((pod, end)) = ends.find(|(_, end)| end.exit_code != 0) {
         return Some(RunState::Failed {
             finished_at: end.at,
             reason: String::new(),
@@ -124,6 +124,7 @@ fn outlived(pods: &[&PodState], now: Timestamp) -> Option<RunState> {
             exit_code: Some(end.exit_code),
             container_reason: Some(end.reason),
             failed_by: None,
+            pod: Some(pod),
         });
     }
     Some(RunState::Succeeded {
@@ -155,6 +156,8 @@ fn ended(inputs: &Inputs<'_>, name: &str, job: &JobState, end: &JobEnd) -> RunSt
     if let Some(interrupted) = interrupted(inputs, name, job, end, newest) {
         return interrupted;
     }
+    // Of several trainers, one that has not failed may have been created later than the one that has.
+    let newest = pods(inputs, name).max_by_key(|pod| (failed(pod), pod.created_at));
     let container = newest.and_then(|pod| pod.end.as_ref());
     RunState::Failed {
         finished_at: end.at,
@@ -164,6 +167,7 @@ fn ended(inputs: &Inputs<'_>, name: &str, job: &JobState, end: &JobEnd) -> RunSt
         exit_code: container.map(|end| end.exit_code),
         container_reason: container.map(|end| end.reason.clone()),
         failed_by: newest.and_then(|pod| pod.failed_by.clone()),
+        pod: newest.map(|pod| pod.name.clone()),
     }
 }
 
@@ -348,6 +352,24 @@ mod tests {
         let pods = [2, 0, 1].map(|index| PodState { index, end: Some(end(index)), ..pod() });
         let report = report(&pods.iter().collect::<Vec<_>>()).and_then(|end| end.message.as_deref());
         assert_eq!(report, Some("0"));
+    }
+
+    #[test]
+    fn of_several_trainers_the_pod_of_the_one_that_failed_is_named() {
+        let end = |exit_code| Some(ContainerEnd { exit_code, ..ContainerEnd::default() });
+        let trainer = |name: &str, second, code| PodState {
+            name: name.into(),
+            created_at: after(second),
+            end: end(code),
+            ..pod()
+        };
+        let children = children(job(after(0), Some(failed(after(60)))), Some(trainer("run-2-x", 0, 1)));
+        let children = children.with(Watched::Pod, "q", ChildState::Nothing, Some(trainer("run-0-y", 9, 0)));
+        let state = state(&children, None, after(60));
+        assert!(
+            matches!(&state, RunState::Failed { pod: Some(pod), exit_code: Some(1), .. } if pod == "run-2-x"),
+            "{state:?}"
+        );
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn version(
 
 /// Reason and message of a failed Job.
 fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
-    let RunState::Failed { reason, message, termination_message, exit_code, container_reason, failed_by, .. } =
+    let RunState::Failed { reason, message, termination_message, exit_code, container_reason, failed_by, pod, .. } =
         &run.state
     else {
         return (reasons::TRAINING_FAILED, "it did not end".into());
@@ -170,7 +170,12 @@ fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
         "DeadlineExceeded" => reasons::DEADLINE_EXCEEDED,
         _ => reasons::TRAINING_FAILED,
     };
-    let ended = |code| ended(run, plan, container_reason.as_deref().unwrap_or_default(), code);
+    let of_pod = pod.as_ref().map(|pod| ("pod", pod));
+    let (kind, name) = of_pod.unwrap_or(("job", &run.job));
+    let ended = |code| {
+        let subject = &format!("{kind} {name}");
+        ended(subject, plan, container_reason.as_deref().unwrap_or_default(), code)
+    };
     let how = match (class, failed_by, exit_code) {
         (_, Some(cause), _) if class != reasons::DEADLINE_EXCEEDED => cause.clone(),
         (reasons::DEADLINE_EXCEEDED, ..) => {
@@ -182,15 +187,15 @@ fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
     let job = format!("{reason}: {message}");
     let wrote = termination_message.as_deref().map(error_text).map(|text| one_line(&text, 240));
     let wrote = wrote.filter(|text| !text.is_empty()).map(|text| format!(". It wrote: {text}"));
-    let log = || format!("; kubectl -n {} logs job/{} --all-containers shows more", plan.namespace, run.job);
+    // Of a Job, kubectl takes any of its pods.
+    let log = || format!("; kubectl -n {} logs {kind}/{name} --all-containers shows more", plan.namespace);
     (class, format!("{how} ({}){}", one_line(job.trim_matches([':', ' ']), JOB_MAX), wrote.unwrap_or_else(log)))
 }
 
 /// How the container of the trainer ended, with a remedy where its exit code has one.
-fn ended(run: &ObservedRun, plan: &Plan, reason: &str, code: i32) -> String {
-    let object = format!("job {}", run.job);
-    let subject =
-        Subject { part: Part::Training, namespace: &plan.namespace, object: &object, image: "", is_init: false };
+/// `object`: as in [`Subject`].
+fn ended(object: &str, plan: &Plan, reason: &str, code: i32) -> String {
+    let subject = Subject { part: Part::Training, namespace: &plan.namespace, object, image: "", is_init: false };
     let exit = format!("exit code {code}");
     let cause = causes::explain(&subject, Source::Ended, reason, &exit);
     cause.map_or_else(|| format!("the trainer ended with {exit}"), |cause| cause.text)

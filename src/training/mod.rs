@@ -175,6 +175,8 @@ pub enum RunState {
         container_reason: Option<String>,
         /// What failed the last attempt instead of its container, with the reason: its node, the API server or an init container.
         failed_by: Option<String>,
+        /// The pod of the last attempt that failed; of several trainers, the one that failed.
+        pod: Option<String>,
     },
 }
 

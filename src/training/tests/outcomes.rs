@@ -153,7 +153,7 @@ fn deadline_exceeded_and_oom_killed_are_reported_with_the_field_to_raise() {
     simulation.fail_with("BackoffLimitExceeded", Some(135), Some("Error"), None);
     let message = simulation.reconcile().condition.message;
     assert!(message.contains("SIGBUS), often because /dev/shm is full"), "{message}");
-    assert!(message.contains("; kubectl -n shop logs job/packages-full-"), "{message}");
+    assert!(message.contains("; kubectl -n shop logs pod/packages-full-1-2-x7k2p --all-containers shows"), "{message}");
 }
 
 #[test]

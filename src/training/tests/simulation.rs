@@ -216,6 +216,7 @@ impl Simulation {
             exit_code: code,
             container_reason: container.map(Into::into),
             failed_by: None,
+            pod: code.map(|_| "packages-full-1-2-x7k2p".into()),
         });
     }
 
