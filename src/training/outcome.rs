@@ -25,13 +25,13 @@ pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome
             },
         },
         (Activity::Run(_) | Activity::Again(_) | Activity::Suspended { .. }, last, None) => {
-            first(activity, last.as_ref())
+            first(plan, activity, last.as_ref())
         }
         (_, Some(last), _) if !last.succeeded => failed(plan, activity, last, history),
         (_, last, Some(version)) => Outcome {
             status: Truth::True,
             reason: reasons::TRAINED,
-            message: sentences([trained(version, last.as_ref()), under_way(activity), suspended(plan)]),
+            message: sentences([trained(version, last.as_ref()), under_way(plan, activity), suspended(plan)]),
         },
         (Activity::Idle, Some(last), None) => failed(plan, activity, last, history),
     };
@@ -45,7 +45,8 @@ fn blocked(version: &str, why: &str, next: &Next, history: &History) -> Outcome 
         Next::NewSettings => "The training settings have changed since: it is deleted and started anew.",
         Next::Repeated { had_started: true, .. } => "It is started again, and does not count as failed.",
         Next::Resumed { .. } => {
-            "Training is suspended: it is started again once training.suspend is false. Delete its Job to end it."
+            "Training is suspended: it is started again once training.suspend is false. Delete its Job to end it. Until one of \
+             these, a requested run waits as well."
         }
         Next::Waits | Next::Repeated { .. } => {
             "It starts by itself once that is fixed; after a change of the training settings it is started anew."
@@ -62,12 +63,12 @@ fn blocked(version: &str, why: &str, next: &Next, history: &History) -> Outcome 
     }
 }
 
-fn first(activity: &Activity, last: Option<&FinishedRun>) -> Outcome {
+fn first(plan: &Plan, activity: &Activity, last: Option<&FinishedRun>) -> Outcome {
     let before = last.map(|run| format!("Before: {}", full_stop(&run.message))).unwrap_or_default();
     Outcome {
         status: Truth::Unknown,
         reason: reasons::TRAINING,
-        message: sentences([under_way(activity), "There is no version to serve yet.".into(), before]),
+        message: sentences([under_way(plan, activity), "There is no version to serve yet.".into(), before]),
     }
 }
 
@@ -78,7 +79,7 @@ fn failed(plan: &Plan, activity: &Activity, last: &FinishedRun, history: &Histor
             "It is not repeated before the training settings change, its schedule is due, or the annotation \
              {TRAIN_ANNOTATION} gets a new value."
         ),
-        _ => under_way(activity),
+        _ => under_way(plan, activity),
     };
     let reason = match last.reason.as_str() {
         reasons::DEADLINE_EXCEEDED => reasons::DEADLINE_EXCEEDED,
@@ -93,7 +94,7 @@ fn trained(version: &Version, last: Option<&FinishedRun>) -> String {
     last.filter(|last| last.version == version.id).map_or_else(|| describe(version), |last| last.message.clone())
 }
 
-fn under_way(activity: &Activity) -> String {
+fn under_way(plan: &Plan, activity: &Activity) -> String {
     match activity {
         Activity::Idle => String::new(),
         Activity::Run(run) | Activity::Blocked { run, .. } => format!("Training run {} is under way.", run.version),
@@ -101,9 +102,10 @@ fn under_way(activity: &Activity) -> String {
             format!("Training run {} is started again, because there is no Job {}.", run.version, run.job)
         }
         Activity::Suspended { run, queue: Some(queue) } => format!(
-            "Training run {} waits until Kueue admits its Job {} to the queue {queue}; without a LocalQueue of that name it waits \
-             forever. After a change of training.job.queueName, delete the Job: it is started again.",
-            run.version, run.job
+            "Training run {} waits until Kueue admits its Job {} to the queue {queue} (training.job.queueName). That needs Kueue in \
+             the cluster and a LocalQueue of that name: kubectl -n {} get localqueues,workloads shows both; without one of them it \
+             waits forever. After a change of training.job.queueName, delete the Job: it is started again.",
+            run.version, run.job, plan.namespace
         ),
         Activity::Suspended { run, queue: None } => {
             format!("Training run {} waits: its Job {} is suspended (spec.suspend).", run.version, run.job)

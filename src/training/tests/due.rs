@@ -371,7 +371,8 @@ fn an_interrupted_run_is_kept_while_training_is_suspended_and_started_again_when
     assert_eq!((&decision.status.active, decision.replace.len(), decision.wake_at), (&active, 0, None));
     let message = decision.condition.message;
     assert!(
-        message.contains("was interrupted: it was evicted. Training is suspended: it is started again"),
+        message.contains("was interrupted: it was evicted. Training is suspended: it is started again")
+            && message.contains("Until one of these, a requested run waits as well."),
         "{message}"
     );
     simulation.plan.suspended = false;

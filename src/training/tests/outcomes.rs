@@ -328,7 +328,10 @@ fn the_newest_jobs_of_successful_and_of_failed_runs_are_kept() {
 fn a_suspended_job_waits_and_is_no_failure() {
     let mut simulation = Simulation::new();
     simulation.reconcile();
-    for (queue, expected) in [(Some("gpus"), "to the queue gpus"), (None, "is suspended (spec.suspend)")] {
+    for (queue, expected) in [
+        (Some("gpus"), "to the queue gpus (training.job.queueName). That needs Kueue in the cluster and a LocalQueue"),
+        (None, "is suspended (spec.suspend)"),
+    ] {
         simulation.become_state(RunState::Suspended { queue: queue.map(Into::into) });
         let condition = simulation.reconcile().condition;
         assert_eq!((condition.status, condition.reason), (Truth::Unknown, reasons::TRAINING));
