@@ -58,6 +58,7 @@ fn main() {
     trials.extend(tests! {
         pods {
             each_wrong_setting_of_a_trainers_pod_is_explained_with_the_field_to_change,
+            a_secret_for_images_that_does_not_exist_is_named_with_the_failed_pull,
             an_evicted_trainer_has_not_failed_and_is_started_again,
             trainers_of_a_distributed_run_find_each_other_and_number_0_reports,
             a_queued_run_waits_until_its_queue_admits_it,

@@ -30,7 +30,7 @@ const BLOCKED: &str = "TrainingBlocked";
 const FAILED: &str = "TrainingFailed";
 
 /// Wrong settings and what is reported.
-const WRONG: [Wrong; 12] = [
+const WRONG: [Wrong; 14] = [
     Wrong {
         name: "node-selector",
         training: |_| json!({"pod": {"nodeSelector": {"example.org/gpu": "a100"}}}),
@@ -48,6 +48,15 @@ const WRONG: [Wrong; 12] = [
         training: |_| json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}),
         reason: BLOCKED,
         message: &["no node has the requested GPUs free", "add nodes with GPUs"],
+    },
+    Wrong {
+        name: "scheduler",
+        training: |_| json!({"pod": {"schedulerName": "no-such-scheduler"}}),
+        reason: BLOCKED,
+        message: &[
+            "no scheduler has reported on the pod",
+            "\"no-such-scheduler\"; correct spec.training.pod.schedulerName",
+        ],
     },
     Wrong {
         name: "priority",
@@ -110,6 +119,15 @@ const WRONG: [Wrong; 12] = [
         message: &["memory", "spec.training.resources.limits.memory"],
     },
     Wrong {
+        name: "startup-probe",
+        training: |_| {
+            let probe = json!({"type": "Startup", "exec": ["sh", "-c", "echo no model; exit 1"], "periodSeconds": 1});
+            json!({"full": {"command": ["sh", "-c", trainer::HANGS]}, "pod": {"probes": [probe]}})
+        },
+        reason: FAILED,
+        message: &["because its startup probe had failed", "\"no model\"", "spec.training.pod.probes (type Startup)"],
+    },
+    Wrong {
         name: "init",
         training: |image| json!({"pod": {"initContainers": [{"name": "fetch", "image": image, "command": ["sh", "-c", "exit 3"]}]}}),
         reason: FAILED,
@@ -134,6 +152,23 @@ pub async fn each_wrong_setting_of_a_trainers_pod_is_explained_with_the_field_to
         }
     };
     stream::iter(&WRONG).map(Ok).try_for_each_concurrent(None, check).await
+}
+
+/// Secrets for images are those of all pods of an object.
+pub async fn a_secret_for_images_that_does_not_exist_is_named_with_the_failed_pull() -> Result<()> {
+    let bed = Bed::new("pull-secret").await?;
+    let spec = json!({
+        "imagePullSecrets": [{"name": "no-such-secret"}],
+        "training": {"image": "registry.invalid/trainer:7"},
+    });
+    bed.create("shop", json!({"spec": spec})).await?;
+    let parts = [
+        "a Secret of spec.imagePullSecrets does not exist",
+        "(no-such-secret)",
+        "image registry.invalid/trainer:7 cannot be pulled",
+    ];
+    let is_explained = |model: &_| parts.iter().all(|part| has_message(model, "TrainingReady", BLOCKED, part));
+    bed.until("shop", "names the Secret", is_explained).await.map(drop)
 }
 
 /// The first attempt waits until it is evicted; the next one finds its mark on the claim, and trains.
