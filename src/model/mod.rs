@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 use kube::ResourceExt;
 pub use pod::{ARTIFACTS_VOLUME, CA_PATH, CA_VOLUME, TMP_PATH, TMP_VOLUME, TRAINER_GRACE_SECONDS};
+pub use warnings::Warning;
 pub use workload::{Scaling, Workload};
 
 use crate::{

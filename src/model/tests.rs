@@ -54,11 +54,29 @@ fn servers_and_workers_have_names_components_and_deployments_of_their_own() {
 }
 
 #[test]
+fn a_pause_of_servers_that_every_rollout_waits_for_is_warned_of_with_both_fields() {
+    let warnings = |fields: Value| {
+        let mut serving = json!({"image": "s"});
+        serving.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
+        model(json!({"serving": serving})).warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(json!({"drainSeconds": 300})), [""; 0]);
+    let [warning] = &warnings(json!({"pod": {"preStop": {"sleepSeconds": 600}}}))[..] else { panic!("one warning") };
+    assert!(
+        warning.starts_with("spec.serving.pod.preStop.sleepSeconds: a server sleeps 600 s")
+            && warning.contains("the 30 s of spec.serving.terminationGraceSeconds")
+            && warning.contains("waits up to 630 s"),
+        "{warning}"
+    );
+    assert_eq!(warnings(json!({"drainSeconds": 301})).len(), 1);
+}
+
+#[test]
 fn a_budget_that_lets_no_server_be_evicted_is_warned_of() {
     let warnings = |budget: Value, replicas: Value| {
         let mut serving = json!({"image": "s", "disruptionBudget": budget, "resources": {"requests": {"cpu": 1}}});
         serving.as_object_mut().expect("a map").extend(replicas.as_object().expect("a map").clone());
-        model(json!({"serving": serving})).warnings()
+        model(json!({"serving": serving})).warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let (two, to_four) = (json!({"replicas": 2}), json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}));
     for (budget, replicas) in [

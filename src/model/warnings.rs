@@ -1,13 +1,51 @@
 //! Settings that are valid and seldom meant.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Model;
+use crate::api::conditions::types;
+
+/// Longest pause of a server before its SIGTERM that is not warned of: 300 s. Load balancers need up to a minute.
+const LONGEST_PAUSE_SECONDS: i64 = 300;
+
+/// A warning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Warning {
+    /// The condition that reports it.
+    pub condition: &'static str,
+    /// Its field, and what to write instead.
+    pub text: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 impl Model {
-    /// Each with its field and what to write instead.
-    pub fn warnings(&self) -> Vec<String> {
-        self.no_eviction().into_iter().collect()
+    /// The warnings about the object.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let of_serving = [self.no_eviction(), self.long_pause()];
+        of_serving.into_iter().flatten().map(|text| Warning { condition: types::SERVING_READY, text }).collect()
+    }
+
+    /// A pause that makes every rollout and drain wait.
+    fn long_pause(&self) -> Option<String> {
+        let asked = self.serving.pod.pre_stop.as_ref().and_then(|hook| hook.sleep_seconds);
+        let (field, pause) =
+            asked.map_or(("drainSeconds", self.serving.drain_seconds), |seconds| ("pod.preStop.sleepSeconds", seconds));
+        let grace = self.serving.termination_grace_seconds;
+        (pause > LONGEST_PAUSE_SECONDS).then(|| {
+            format!(
+                "spec.serving.{field}: a server sleeps {pause} s before its SIGTERM, and the {grace} s of \
+                 spec.serving.terminationGraceSeconds begin only then, so that a rollout, a scale-down or a drain waits up to {} s: \
+                 write at most {LONGEST_PAUSE_SECONDS}; load balancers need 30 to 60",
+                pause + grace
+            )
+        })
     }
 
     /// A budget that allows no eviction, with any number of replicas.

@@ -79,8 +79,9 @@ impl From<&Outcome> for ConditionValue {
 pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, ConditionValue); 9] {
     let training = training(inputs);
     let serving = serving(inputs, status);
-    let workers = workers(inputs);
-    let ready = ready(&training, &serving, status);
+    let broken = broken_workers(inputs);
+    let workers = workers(inputs, &broken);
+    let ready = ready(&training, &serving, status, not_ready(&broken));
     let (stalled, reconciling) = summary(inputs, &ready, &training, &[&serving, &workers]);
     [
         (types::READY, ready),
@@ -99,25 +100,42 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
 fn training(inputs: &Inputs<'_>) -> ConditionValue {
     match training_problem(inputs) {
         Some(problem) => of_problem(inputs, problem, ConditionValue::no),
-        None => unrestricted(ConditionValue::from(&inputs.training.condition), [("", &inputs.model.training.pod)]),
+        None => {
+            let condition = ConditionValue::from(&inputs.training.condition);
+            remarked(inputs, types::TRAINING_READY, condition, [("", &inputs.model.training.pod)])
+        }
     }
 }
 
-/// A condition that is `True`, with a remark where pods may run as root. `pods`: their settings, by the name of the worker.
-fn unrestricted<'a>(condition: ConditionValue, pods: impl IntoIterator<Item = (&'a str, &'a Pod)>) -> ConditionValue {
+/// A condition that is `True`, with the warnings about its part of the spec, and a remark where pods may run as root. `pods`:
+/// their settings, by the name of the worker.
+fn remarked<'a>(
+    inputs: &Inputs<'_>,
+    type_: &str,
+    condition: ConditionValue,
+    pods: impl IntoIterator<Item = (&'a str, &'a Pod)>,
+) -> ConditionValue {
+    if !condition.is_yes() {
+        return condition;
+    }
+    let warnings = inputs.model.warnings().into_iter().filter(|warning| warning.condition == type_);
+    let remarks: Vec<String> = as_root(pods).into_iter().chain(warnings.map(|warning| warning.text)).collect();
+    if remarks.is_empty() {
+        return condition;
+    }
+    let message = format!("{}; {}", condition.message.trim_end_matches('.'), remarks.join("; "));
+    ConditionValue { message, ..condition }
+}
+
+/// A remark on pods that may run as root.
+fn as_root<'a>(pods: impl IntoIterator<Item = (&'a str, &'a Pod)>) -> Option<String> {
     let as_root = pods
         .into_iter()
         .filter(|(_, pod)| pod.security_context.as_ref().is_some_and(|context| context.run_as_non_root == Some(false)));
     let names: Vec<&str> = as_root.map(|(name, _)| name).collect();
-    if !condition.is_yes() || names.is_empty() {
-        return condition;
-    }
     let of = if names.iter().all(|name| name.is_empty()) { String::new() } else { format!(" of {}", names.join(", ")) };
-    let message = format!(
-        "{}; with runAsNonRoot: false the pods{of} do not meet the Pod Security level restricted",
-        condition.message.trim_end_matches('.')
-    );
-    ConditionValue { message, ..condition }
+    (!names.is_empty())
+        .then(|| format!("with runAsNonRoot: false the pods{of} do not meet the Pod Security level restricted"))
 }
 
 /// A problem with a child that serving needs; workers have Deployments of their own, and trainers a Service.
@@ -224,7 +242,7 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
     }
     let left = left_under_load(inputs).map(|left| format!("; {left}")).unwrap_or_default();
     let rolled_out = ConditionValue::yes(reasons::SERVING, format!("version {} is rolled out{left}", desired.id));
-    unrestricted(rolled_out, [("", &inputs.model.serving.pod)])
+    remarked(inputs, types::SERVING_READY, rolled_out, [("", &inputs.model.serving.pod)])
 }
 
 /// How many servers left the Service because they fail their readiness probes under load, and what to do. None when none
@@ -249,11 +267,20 @@ fn left_under_load(inputs: &Inputs<'_>) -> Option<String> {
 }
 
 /// Ready: a trained version answers requests. A model that cannot be trained again, or whose newer version is still
-/// rolling out, is ready as long as the older one answers.
-fn ready(training: &ConditionValue, serving_ready: &ConditionValue, serving: &ServingStatus) -> ConditionValue {
+/// rolling out, is ready as long as the older one answers. `workers`: a remark on workers that are not ready.
+fn ready(
+    training: &ConditionValue,
+    serving_ready: &ConditionValue,
+    serving: &ServingStatus,
+    workers: Option<String>,
+) -> ConditionValue {
     let answers = serving.version.as_ref().filter(|_| serving.replicas > 0);
     match answers {
-        Some(version) => ConditionValue::yes(reasons::SERVING, format!("version {version} answers requests")),
+        Some(version) => {
+            let answers = format!("version {version} answers requests");
+            let message = [answers].into_iter().chain(workers).collect::<Vec<_>>().join("; ");
+            ConditionValue::yes(reasons::SERVING, message)
+        }
         // Before the first version, the state of the training is the reason.
         None if serving_ready.reason == reasons::NO_VERSION => ConditionValue::no(&training.reason, &training.message),
         None => ConditionValue::no(&serving_ready.reason, &serving_ready.message),
@@ -335,18 +362,56 @@ pub fn summary(
     )
 }
 
-/// WorkersReady: every worker has at least its minimum of ready pods, and none is being rolled out.
-fn workers(inputs: &Inputs<'_>) -> ConditionValue {
+/// A worker that is not ready.
+struct BrokenWorker {
+    name: String,
+    /// Whether one of its pods is ready.
+    has_pods: bool,
+    condition: ConditionValue,
+}
+
+/// Reasons of workers that are not ready, the worst first. Others, of Deployments that are refused, are worse.
+const OF_WORKERS: [&str; 4] =
+    [reasons::ROLLOUT_STUCK, reasons::ROLLOUT_BLOCKED, reasons::REPLICAS_MISSING, reasons::ROLLING_OUT];
+/// Most workers whose messages a condition contains; all are named, at most 8.
+const WORKERS_EXPLAINED: usize = 3;
+/// The workers that are not ready, the worst first.
+fn broken_workers(inputs: &Inputs<'_>) -> Vec<BrokenWorker> {
+    let workloads = inputs.model.workloads();
+    let of_workers = workloads.iter().filter(|workload| !workload.is_serving());
+    let broken = of_workers.filter_map(|workload| {
+        let state = inputs.children.deployment(&workload.deployment, inputs.uid());
+        let has_pods = state.is_some_and(|state| state.ready > 0);
+        Some(BrokenWorker { name: workload.name.clone(), has_pods, condition: worker(inputs, workload)? })
+    });
+    let mut broken: Vec<_> = broken.collect();
+    broken.sort_by_key(|of| OF_WORKERS.iter().position(|reason| *reason == of.condition.reason));
+    broken
+}
+
+/// Which workers are not ready; `None` if all are.
+fn not_ready(broken: &[BrokenWorker]) -> Option<String> {
+    let name = |of: &BrokenWorker| format!("{}{}", of.name, if of.has_pods { "" } else { " (no pod is ready)" });
+    let names: Vec<_> = broken.iter().map(name).collect();
+    let noun = if broken.len() == 1 { "worker" } else { "workers" };
+    (!broken.is_empty()).then(|| format!("not ready: {noun} {}", names.join(", ")))
+}
+
+/// WorkersReady: every worker has at least its minimum of ready pods, and none is being rolled out. Of several that are not, all
+/// are named, and the worst gives the reason.
+fn workers(inputs: &Inputs<'_>, broken: &[BrokenWorker]) -> ConditionValue {
     if inputs.model.workers.is_empty() {
         return ConditionValue::no(reasons::NOT_REQUESTED, "spec.workers is empty");
     }
-    let workloads = inputs.model.workloads();
-    let of_workers = workloads.iter().filter(|workload| !workload.is_serving());
-    let conditions = of_workers.filter_map(|workload| worker(inputs, workload));
-    conditions.into_iter().next().unwrap_or_else(|| {
+    let Some(worst) = broken.first() else {
         let ready = ConditionValue::yes(reasons::AS_SPECIFIED, "the workers' pods are ready");
-        unrestricted(ready, inputs.model.workers.iter().map(|worker| (worker.name.as_str(), &worker.pod)))
-    })
+        let pods = inputs.model.workers.iter().map(|worker| (worker.name.as_str(), &worker.pod));
+        return remarked(inputs, types::WORKERS_READY, ready, pods);
+    };
+    let explained = broken.iter().take(WORKERS_EXPLAINED).map(|of| of.condition.message.clone());
+    let names = not_ready(broken).filter(|_| broken.len() > 1);
+    let message = names.into_iter().chain(explained).collect::<Vec<_>>().join("; ");
+    ConditionValue { message, ..worst.condition.clone() }
 }
 
 /// What keeps a worker from being ready.

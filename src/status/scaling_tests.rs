@@ -290,6 +290,27 @@ fn workers_are_ready_when_their_pods_are() {
     ready(none, "False", reasons::NOT_REQUESTED, "spec.workers is empty");
 }
 
+#[test]
+fn every_worker_that_is_not_ready_is_named_and_the_worst_gives_the_reason() {
+    let mut case = Case::new(None, None).with_worker(ChildState::Deployment(deployment(1, 2)));
+    for name in ["mails", "clicks"] {
+        let mut worker = case.model.workers[0].clone();
+        worker.name = name.into();
+        case.model.workers.push(worker);
+    }
+    let stuck = DeploymentState { stuck: Some("\"late\"".into()), ..deployment(0, 2) };
+    let child = Watched::Child(Kind::Deployment);
+    case.children = case.children.with(child, "packages-worker-clicks", ChildState::Deployment(stuck), None);
+    let (status, reason, message) = case.condition(types::WORKERS_READY);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", reasons::ROLLOUT_STUCK));
+    let names = "not ready: workers clicks (no pod is ready), events, mails (no pod is ready)";
+    assert!(message.starts_with(&format!("{names}; worker clicks does not get ready: \"late\"; worker")), "{message}");
+    assert!(
+        message.contains("worker events: 1 of at least 2") && message.contains("worker mails is being"),
+        "{message}"
+    );
+}
+
 /// A worker that scaled down to zero, as its minimum allows, is ready. So is one that scales up from its minimum.
 #[test]
 fn workers_without_replicas_are_ready_when_none_are_desired() {

@@ -199,6 +199,37 @@ fn pods_that_may_run_as_root_are_reported_while_all_is_well() {
 }
 
 #[test]
+fn what_render_warns_of_is_reported_while_all_is_well() {
+    let mut case =
+        Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), children(deployment("v1", 2, 2)));
+    case.model = model(json!({"replicas": 2, "disruptionBudget": {"minAvailable": 2}}));
+    let status = case.compute();
+    let of = |type_: &str| status.conditions.iter().find(|of| of.type_ == type_).map(|of| of.message.as_str());
+    let message = of(types::SERVING_READY).unwrap_or_default();
+    assert!(
+        message.starts_with("version v1 is rolled out; spec.serving.disruptionBudget: with at most 2 servers none may"),
+        "{message}"
+    );
+    assert!(of(types::WORKERS_READY).is_some_and(|message| !message.contains("disruptionBudget")));
+}
+
+#[test]
+fn workers_that_are_not_ready_are_named_in_ready_although_requests_are_answered() {
+    let mut case =
+        Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), children(deployment("v1", 2, 2)));
+    for name in ["events", "mails"] {
+        case.model.workers.push(serde_json::from_value(json!({"name": name})).expect("a worker"));
+    }
+    let state = ChildState::Deployment(DeploymentState { version: None, ..deployment("v1", 1, 2) });
+    case.children = case.children.with(Watched::Child(Kind::Deployment), "packages-worker-events", state, None);
+    let status = case.compute();
+    let of = |type_: &str| status.conditions.iter().find(|of| of.type_ == type_).map(|of| of.message.as_str());
+    let ready = "version v1 answers requests; not ready: worker mails (no pod is ready)";
+    assert_eq!(of(types::READY), Some(ready));
+    assert_eq!(of(types::WORKERS_READY), Some("worker mails is being rolled out"));
+}
+
+#[test]
 fn a_model_that_cannot_be_trained_again_still_serves() {
     let failed = training(Truth::False, reasons::TRAINING_FAILED, &["v1"]);
     let case = Case::new(serving("v1"), failed, children(deployment("v1", 2, 2)));

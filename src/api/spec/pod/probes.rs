@@ -111,7 +111,8 @@ pub struct HttpHeader {
     .message("set exactly one of sleepSeconds, exec and path"))]
 #[serde(rename_all = "camelCase")]
 pub struct PreStop {
-    /// Pause in seconds, for example until a load balancer sends no more requests.
+    /// Pause in seconds, for example until a load balancer sends no more requests. Of servers, it is added to their
+    /// terminationGraceSeconds; of workers and trainers (30 seconds) it is part of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub sleep_seconds: Option<i64>,
