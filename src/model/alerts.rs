@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{InvalidField, above_the_buckets};
+use super::{FieldPath, InvalidField, above_the_buckets};
 use crate::{
     api::{AlertSettings, AlertSeverity, MetricProfile, Monitoring},
     catalog::{self, Alert, Severity, most_similar},
@@ -17,25 +17,30 @@ pub(super) fn changes(monitoring: Option<&Monitoring>) -> Result<BTreeMap<String
     let Some(monitoring) = monitoring else { return Ok(BTreeMap::new()) };
     let (mut changes, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, settings) in &monitoring.alerts {
-        match change(name, settings, monitoring.metrics.profile) {
+        let path = FieldPath::spec().field("monitoring.alerts").key(name);
+        match change(&path, name, settings, monitoring.metrics.profile) {
             Ok(change) => drop(changes.insert(name.clone(), change)),
-            Err(why) => {
-                problems.push(InvalidField { field: "spec.monitoring.alerts", message: format!("{name}: {why}") })
-            }
+            Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() { Ok(changes) } else { Err(problems) }
 }
 
-fn change(name: &str, settings: &AlertSettings, profile: MetricProfile) -> Result<Change, String> {
+fn change(
+    path: &FieldPath,
+    name: &str,
+    settings: &AlertSettings,
+    profile: MetricProfile,
+) -> Result<Change, InvalidField> {
     let catalog = catalog::embedded();
     let Some(alert) = catalog.alert(name) else {
         let nearest = most_similar(name, catalog.alerts.iter().map(|alert| alert.name.as_str())).unwrap_or_default();
-        return Err(format!(
+        return Err(path.problem(format!(
             "there is no such alert; the most similar one is {nearest}: write its name; docs/runbooks has a page for each alert"
-        ));
+        )));
     };
-    let threshold = settings.threshold.as_deref().map(|text| threshold(alert, text, profile)).transpose()?;
+    let threshold = settings.threshold.as_deref().map(|text| threshold(alert, text, profile)).transpose();
+    let threshold = threshold.map_err(|why| path.field("threshold").problem(why))?;
     Ok(Change {
         is_disabled: settings.disabled.unwrap_or(false),
         threshold,
@@ -47,24 +52,24 @@ fn change(name: &str, settings: &AlertSettings, profile: MetricProfile) -> Resul
 /// A threshold that the alert can compare with.
 fn threshold(alert: &Alert, text: &str, profile: MetricProfile) -> Result<f64, String> {
     let Some(of) = alert.threshold else {
-        return Err("threshold: it compares with none that can be changed: remove the field".into());
+        return Err("it compares with none that can be changed: remove the field".into());
     };
     let unit = of.unit.as_str();
     let value = text.parse().ok().filter(|value: &f64| value.is_finite());
-    let value = value
-        .ok_or_else(|| format!("threshold: {text:?} is no number of {unit}: write for example \"{}\"", of.default))?;
+    let value =
+        value.ok_or_else(|| format!("{text:?} is no number of {unit}: write for example \"{}\"", of.default))?;
     if let Some(why) = of.unit.problem(value) {
-        return Err(format!("threshold: {why}"));
+        return Err(why);
     }
     if !alert.is_on_latency() {
         return Ok(value);
     }
     let Some(latency) = &profiles::of(profile).latency else {
         return Err(format!(
-            "threshold: servers of the profile {profile:?} have no histogram of the latency, so this alert is left out: remove it"
+            "servers of the profile {profile:?} have no histogram of the latency, so this alert is left out: remove it"
         ));
     };
-    above_the_buckets(value, latency).map_or(Ok(value), |why| Err(format!("threshold: {text} s is {why}")))
+    above_the_buckets(value, latency).map_or(Ok(value), |why| Err(format!("{text} s is {why}")))
 }
 
 const fn severity(severity: AlertSeverity) -> Severity {

@@ -1,6 +1,6 @@
 //! What the schema cannot check of dependencies: names of exporters, and PromQL.
 
-use super::InvalidField;
+use super::{FieldPath, InvalidField};
 use crate::{
     api::Dependency,
     catalog::{self, NO_LAG, most_similar},
@@ -8,12 +8,13 @@ use crate::{
 };
 
 pub(super) fn problems(dependencies: &[Dependency]) -> Vec<InvalidField> {
-    let exporters = dependencies.iter().filter_map(exporter);
-    exporters.chain(dependencies.iter().flat_map(promql)).collect()
+    let all = || FieldPath::spec().items("dependencies", dependencies);
+    let exporters = all().filter_map(|(path, dependency)| exporter(&path, dependency));
+    exporters.chain(all().flat_map(|(path, dependency)| promql(&path, dependency))).collect()
 }
 
 /// An exporter that the catalogue does not have.
-fn exporter(dependency: &Dependency) -> Option<InvalidField> {
+fn exporter(path: &FieldPath, dependency: &Dependency) -> Option<InvalidField> {
     let name = &dependency.exporter.as_ref()?.name;
     let known =
         || catalog::embedded().exporters.keys().filter(|(kind, _)| kind == NO_LAG).map(|(_, name)| name.as_str());
@@ -22,15 +23,12 @@ fn exporter(dependency: &Dependency) -> Option<InvalidField> {
     }
     let nearest = most_similar(name, known()).unwrap_or_default();
     let all = known().collect::<Vec<_>>().join(", ");
-    let message = format!(
-        "{:?}: exporter.name: there is no {name}; the most similar one is {nearest}: write one of {all}",
-        dependency.name
-    );
-    Some(InvalidField { field: "spec.dependencies", message })
+    let message = format!("there is no {name}; the most similar one is {nearest}: write one of {all}");
+    Some(path.field("exporter.name").problem(message))
 }
 
 /// PromQL of a dependency that cannot be embedded in a rule.
-fn promql(dependency: &Dependency) -> Vec<InvalidField> {
+fn promql(path: &FieldPath, dependency: &Dependency) -> Vec<InvalidField> {
     let Some(custom) = &dependency.custom else { return Vec::new() };
     let expressions = [
         ("lag", Some(&custom.lag)),
@@ -39,9 +37,7 @@ fn promql(dependency: &Dependency) -> Vec<InvalidField> {
         ("partitions", custom.partitions.as_ref()),
     ];
     let problem = |(field, expression): (&str, Option<&String>)| {
-        let why = expression::problem(expression?)?;
-        let message = format!("{:?}: custom.{field}: {why}", dependency.name);
-        Some(InvalidField { field: "spec.dependencies", message })
+        Some(path.field("custom").field(field).problem(expression::problem(expression?)?))
     };
     expressions.into_iter().filter_map(problem).collect()
 }
@@ -61,7 +57,7 @@ mod tests {
     fn an_exporter_that_is_not_in_the_catalogue_is_refused_with_the_most_similar_one_and_all() {
         assert_eq!(messages("PostgresExporter"), Vec::<String>::new());
         let [message] = &messages("PostgresqlExporter")[..] else { panic!("one problem") };
-        let begin = "spec.dependencies: \"users-db\": exporter.name: there is no PostgresqlExporter; the most similar one is \
+        let begin = "spec.dependencies[0].exporter.name: there is no PostgresqlExporter; the most similar one is \
                      PostgresExporter: write one of BlackboxExporter, Client, ";
         assert!(message.starts_with(begin), "{message}");
         // An exporter of a kind with a lag.

@@ -9,16 +9,18 @@ mod alerts;
 mod containers;
 mod dependencies;
 pub mod names;
+mod path;
 mod pod;
 mod pod_values;
 pub mod scrapes;
 mod warnings;
 mod workload;
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+pub use path::{FieldPath, InvalidField};
 pub use pod::{ARTIFACTS_VOLUME, CA_PATH, CA_VOLUME, TMP_PATH, TMP_VOLUME, TRAINER_GRACE_SECONDS};
 pub use warnings::Warning;
 pub use workload::{Scaling, Workload};
@@ -125,21 +127,6 @@ impl ArtifactStore {
     }
 }
 
-/// An error in a spec.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InvalidField {
-    /// Path of the field, as in `spec.training.full.schedule`.
-    pub field: &'static str,
-    /// What is wrong and what to write instead.
-    pub message: String,
-}
-
-impl fmt::Display for InvalidField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
-    }
-}
-
 impl Model {
     /// Validates an object.
     ///
@@ -200,10 +187,9 @@ fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, InvalidField> {
     let mut stores = stores.into_iter().flatten();
     match (stores.next(), stores.next()) {
         (Some(store), None) => Ok(store),
-        _ => Err(InvalidField {
-            field: "spec.artifacts",
-            message: "set exactly one of s3, gcs, azure and persistentVolumeClaim".into(),
-        }),
+        _ => Err(FieldPath::spec()
+            .field("artifacts")
+            .problem("set exactly one of s3, gcs, azure and persistentVolumeClaim")),
     }
 }
 
@@ -211,50 +197,54 @@ fn schedule(training: &Training) -> Result<Option<Schedule>, InvalidField> {
     let Some(cron) = &training.full.schedule else {
         return Ok(None);
     };
-    Schedule::parse(cron, training.full.time_zone.as_deref()).map(Some).map_err(|error| InvalidField {
-        field: if error.is_time_zone() { "spec.training.full.timeZone" } else { "spec.training.full.schedule" },
-        message: error.to_string(),
+    Schedule::parse(cron, training.full.time_zone.as_deref()).map(Some).map_err(|error| {
+        let field = if error.is_time_zone() { "training.full.timeZone" } else { "training.full.schedule" };
+        FieldPath::spec().field(field).problem(error.to_string())
     })
+}
+
+/// The servers and workers: their path, fixed number of replicas, and scaling.
+fn scaled(spec: &RecommenderModelSpec) -> Vec<(FieldPath, Option<i32>, Option<Scaling>)> {
+    let serving = spec.serving.autoscaling.as_ref().map(Scaling::from);
+    let serving = (FieldPath::spec().field("serving"), spec.serving.replicas, serving);
+    let workers = FieldPath::spec().items("workers", &spec.workers);
+    let workers = workers.map(|(path, of)| (path, of.replicas, of.autoscaling.as_ref().map(Scaling::from)));
+    std::iter::once(serving).chain(workers).collect()
 }
 
 /// Contradicting numbers of replicas.
 fn replicas(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
-    let serving = ("spec.serving", spec.serving.replicas, spec.serving.autoscaling.as_ref().map(Scaling::from));
-    let worker = |of: &Worker| ("spec.workers", of.replicas, of.autoscaling.as_ref().map(Scaling::from));
-    let all = std::iter::once(serving).chain(spec.workers.iter().map(worker));
-    let problem = |(field, fixed, scaling): (_, Option<i32>, Option<Scaling>)| {
+    let problem = |(path, fixed, scaling): (FieldPath, Option<i32>, Option<Scaling>)| {
         let scaling = scaling?;
-        let message = match fixed {
-            Some(_) => {
-                "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load"
-            }
-            None if scaling.min > scaling.max => "autoscaling: minReplicas must not be above maxReplicas",
-            None => return None,
-        };
-        Some(InvalidField { field, message: message.into() })
+        let both = "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load";
+        match fixed {
+            Some(_) => Some(path.problem(both)),
+            None if scaling.min > scaling.max => Some(
+                path.field("autoscaling.minReplicas").problem("must not be above maxReplicas: write a lower number"),
+            ),
+            None => None,
+        }
     };
-    all.filter_map(problem).collect()
+    scaled(spec).into_iter().filter_map(problem).collect()
 }
 
 /// Missing prerequisites of scaling on recorded signals.
 fn signals(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
-    let serving = spec.serving.autoscaling.as_ref().map(Scaling::from);
-    let workers = spec.workers.iter().filter_map(|worker| worker.autoscaling.as_ref().map(Scaling::from));
-    let of_serving = serving.map(|scaling| ("spec.serving.autoscaling", scaling));
-    let all = of_serving.into_iter().chain(workers.map(|scaling| ("spec.workers", scaling)));
-    all.filter_map(|(field, scaling)| Some(InvalidField { field, message: unreadable(spec, &scaling)? })).collect()
+    let unreadable =
+        |(path, _, scaling): (FieldPath, _, Option<Scaling>)| unreadable(spec, &path.field("autoscaling"), &scaling?);
+    scaled(spec).into_iter().filter_map(unreadable).collect()
 }
 
 /// Why servers with the metrics of a profile cannot follow a latency target; `None` if they can.
-fn unmeasured(target: &LatencyTarget, profile: MetricProfile) -> Option<String> {
+fn unmeasured(path: &FieldPath, target: &LatencyTarget, profile: MetricProfile) -> Option<InvalidField> {
     let Some(latency) = &profiles::of(profile).latency else {
-        return Some(format!(
-            "latency: servers of the profile {profile:?} have no histogram of it: write cpu in its place, or expose the series \
-             of another profile"
-        ));
+        return Some(path.field("latency").problem(format!(
+            "servers of the profile {profile:?} have no histogram of it: write cpu in its place, or expose the series of another \
+             profile"
+        )));
     };
-    above_the_buckets(f64::from(target.target_milliseconds) / 1000.0, latency)
-        .map(|why| format!("latency.targetMilliseconds: {} is {why}", target.target_milliseconds))
+    let why = above_the_buckets(f64::from(target.target_milliseconds) / 1000.0, latency)?;
+    Some(path.field("latency.targetMilliseconds").problem(format!("{} is {why}", target.target_milliseconds)))
 }
 
 /// Why a latency cannot be compared with what a histogram shows; `None` if it can.
@@ -269,34 +259,32 @@ fn above_the_buckets(seconds: f64, latency: &Latency) -> Option<String> {
 }
 
 /// Why the signals of an autoscaled workload cannot be read; `None` if they can.
-fn unreadable(spec: &RecommenderModelSpec, scaling: &Scaling) -> Option<String> {
+fn unreadable(spec: &RecommenderModelSpec, path: &FieldPath, scaling: &Scaling) -> Option<InvalidField> {
     if scaling.is_decided() && spec.monitoring.is_none() {
-        return Some("autoscaling on latency or lag reads recording rules: set spec.monitoring".into());
+        return Some(path.problem("autoscaling on latency or lag reads recording rules: set spec.monitoring"));
     }
     if let (Some(target), Some(monitoring)) = (&scaling.latency, &spec.monitoring)
-        && let Some(why) = unmeasured(target, monitoring.metrics.profile)
+        && let Some(why) = unmeasured(path, target, monitoring.metrics.profile)
     {
         return Some(why);
     }
-    let lag = scaling.lag.as_ref()?;
-    let Some(dependency) = spec.dependencies.iter().find(|dependency| dependency.name == lag.dependency) else {
-        return Some(format!("lag.dependency: there is no {:?} among spec.dependencies", lag.dependency));
+    let name = &scaling.lag.as_ref()?.dependency;
+    let of_lag = path.field("lag.dependency");
+    let Some(dependency) = spec.dependencies.iter().find(|dependency| dependency.name == *name) else {
+        return Some(of_lag.problem(format!("there is no {name:?} among spec.dependencies: write the name of one")));
     };
     if dependency.exporter.is_some() {
-        return Some(format!(
-            "lag.dependency: {:?} has an exporter that reports no lag: name a dependency with kafka, rabbitmq, rq, redisList, \
-             flink or custom",
-            lag.dependency
-        ));
+        return Some(of_lag.problem(format!(
+            "{name:?} has an exporter that reports no lag: name a dependency with kafka, rabbitmq, rq, redisList, flink or custom"
+        )));
     }
     let reported_by_consumers =
         dependency.kafka.as_ref().is_some_and(|kafka| kafka.exporter == KafkaExporter::ConsumerClient);
     (scaling.min == 0 && reported_by_consumers).then(|| {
-        format!(
-            "minReplicas: with 0 replicas nobody reports the lag of {:?}, because its consumers themselves do: write 1, or \
-             take another exporter",
-            lag.dependency
-        )
+        path.field("minReplicas").problem(format!(
+            "with 0 replicas nobody reports the lag of {name:?}, because its consumers themselves do: write 1, or take another \
+             exporter"
+        ))
     })
 }
 
@@ -308,6 +296,6 @@ mod tests;
 /// PromQL of the servers' front that cannot be embedded in a rule.
 fn front(monitoring: &Monitoring) -> Option<InvalidField> {
     let custom = monitoring.front.as_ref()?.custom.as_ref()?;
-    let message = format!("custom.requests: {}", expression::problem(&custom.requests)?);
-    Some(InvalidField { field: "spec.monitoring.front", message })
+    let why = expression::problem(&custom.requests)?;
+    Some(FieldPath::spec().field("monitoring.front.custom.requests").problem(why))
 }

@@ -1,11 +1,12 @@
 //! Contradictions in the settings of pods: names that are taken, references to nothing, and fields without an effect.
 
 use super::{
-    InvalidField,
+    FieldPath, InvalidField,
     pod_values::{self, is_label, is_port_name},
 };
 use crate::api::{
-    InitContainer, Pod, Probe, ProbeType, QUEUE_LABEL, RecommenderModelSpec, Serving, VolumeMount, default_drain,
+    InitContainer, Pod, Probe, ProbeType, QUEUE_LABEL, RecommenderModelSpec, Serving, Volume, VolumeMount,
+    default_drain,
 };
 
 /// Name of the artifact volume.
@@ -32,16 +33,16 @@ const CLOSED: [&str; 2] = [super::ArtifactStore::MOUNT, CA_PATH];
 /// The pods of a part of the spec.
 struct Part<'a> {
     pod: &'a Pod,
-    /// Path of the part that has the field `pod`.
-    field: &'static str,
-    /// Name of the worker.
-    worker: Option<&'a str>,
-    /// Names and numbers of the ports of its main container, the main one first.
-    ports: Vec<(&'a str, i32)>,
+    /// Path of the field `pod`.
+    path: FieldPath,
+    /// Whether they are trainers.
+    is_training: bool,
     /// Whether servers are probed without being asked to.
     is_serving: bool,
-    /// Seconds that a pause before SIGTERM may take; `None`: any, because they are added.
-    grace_seconds: Option<i64>,
+    /// Names and numbers of the ports of its main container, the main one first.
+    ports: Vec<(&'a str, i32)>,
+    /// Seconds that a pause before SIGTERM may take, and the field that sets them; `None`: any, because they are added.
+    grace: Option<(i64, Option<FieldPath>)>,
     /// Paths of the main container that the operator mounts.
     mounted: Vec<&'static str>,
     /// Volumes of the operator that init containers may mount.
@@ -51,191 +52,190 @@ struct Part<'a> {
 /// The problems of all pods.
 pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     let on_claim = spec.artifacts.persistent_volume_claim.is_some();
-    let part = |pod, field| Part {
+    let part = |pod, of: &FieldPath| Part {
         pod,
-        field,
-        worker: None,
-        ports: Vec::new(),
+        path: of.field("pod"),
+        is_training: false,
         is_serving: false,
-        grace_seconds: None,
+        ports: Vec::new(),
+        grace: None,
         mounted: [TMP_PATH, CA_PATH].into_iter().chain(on_claim.then_some(super::ArtifactStore::MOUNT)).collect(),
         volumes: [TMP_VOLUME].into_iter().chain(on_claim.then_some(ARTIFACTS_VOLUME)).collect(),
     };
-    let mut training = part(&spec.training.pod, "spec.training");
+    let root = FieldPath::spec();
+    let grace = Some((TRAINER_GRACE_SECONDS, None));
+    let mut training = Part { is_training: true, grace, ..part(&spec.training.pod, &root.field("training")) };
     training.mounted.push(REPORT_PATH);
-    training.grace_seconds = Some(TRAINER_GRACE_SECONDS);
     let serving_ports = std::iter::once((HTTP, spec.serving.port))
         .chain(spec.serving.metrics_port.map(|port| (METRICS, port)))
         .chain(spec.serving.ports.iter().map(|port| (port.name.as_str(), port.port)));
     let ports = serving_ports.collect();
-    let serving = Part { ports, is_serving: true, ..part(&spec.serving.pod, "spec.serving") };
-    let workers = spec.workers.iter().map(|of| Part {
-        worker: Some(&of.name),
+    let serving = Part { ports, is_serving: true, ..part(&spec.serving.pod, &root.field("serving")) };
+    let workers = root.items("workers", &spec.workers).map(|(path, of)| Part {
         ports: of.metrics.iter().map(|metrics| (METRICS, metrics.port)).collect(),
-        grace_seconds: Some(of.termination_grace_seconds),
-        ..part(&of.pod, "spec.workers")
+        grace: Some((of.termination_grace_seconds, Some(path.field("terminationGraceSeconds")))),
+        ..part(&of.pod, &path)
     });
-    let problem = |part: Part<'_>| {
-        let messages = part.messages();
-        messages.into_iter().map(move |message| part.problem(&message)).collect::<Vec<_>>()
-    };
-    [training, serving].into_iter().chain(workers).flat_map(problem).chain(drain(&spec.serving)).collect()
+    let of_parts = [training, serving].into_iter().chain(workers).flat_map(|part| part.problems());
+    of_parts.chain(drain(&spec.serving)).collect()
 }
 
 /// Two pauses of servers before their SIGTERM. What another hook does may take the seconds of `drainSeconds`.
 fn drain(serving: &Serving) -> Option<InvalidField> {
     let sleep = serving.pod.pre_stop.as_ref()?.sleep_seconds?;
     let drain = serving.drain_seconds;
-    (drain != default_drain() && drain != sleep).then(|| InvalidField {
-        field: "spec.serving",
-        message: format!(
-            "drainSeconds is {drain} and pod.preStop.sleepSeconds {sleep}, but servers pause once: remove one of them"
-        ),
+    (drain != default_drain() && drain != sleep).then(|| {
+        FieldPath::spec().field("serving.drainSeconds").problem(format!(
+            "it is {drain} and spec.serving.pod.preStop.sleepSeconds {sleep}, but servers pause once: remove one of them"
+        ))
     })
 }
 
 impl Part<'_> {
-    fn problem(&self, message: &str) -> InvalidField {
-        let worker = self.worker.map(|name| format!("{name:?}: ")).unwrap_or_default();
-        InvalidField { field: self.field, message: format!("{worker}pod.{message}") }
-    }
-
     fn port(&self) -> Option<i32> {
         self.ports.first().map(|(_, number)| *number)
     }
 
+    fn init_containers(&self) -> impl Iterator<Item = (FieldPath, &InitContainer)> {
+        self.path.items("initContainers", &self.pod.init_containers)
+    }
+
     /// Names that Kubernetes would refuse. Their rule would be in the schema a dozen times.
-    fn names(&self) -> Vec<String> {
-        let volumes = self.pod.volumes.iter().map(|volume| ("volumes", &volume.name));
-        let containers = self.pod.init_containers.iter();
-        let ports = containers.clone().flat_map(|of| of.ports.iter().map(move |port| (&of.name, &port.name)));
-        let names = volumes.chain(containers.map(|of| ("initContainers", &of.name)));
-        let wrong = names
-            .filter(|(_, name)| !is_label(name))
-            .map(|(field, name)| format!("{field}: {name:?} is no name: write lower case letters, digits and -"));
-        let wrong_ports = ports.filter(|(_, name)| !is_port_name(name)).map(|(container, name)| {
-            format!(
-                "initContainers: {container:?}: ports: {name:?} is no name: write at most 15 lower case letters, digits and \
-                 single -, with a letter"
-            )
+    fn names(&self) -> Vec<InvalidField> {
+        let volumes = self.path.items("volumes", &self.pod.volumes).map(|(path, of)| (path, &of.name));
+        let names = volumes.chain(self.init_containers().map(|(path, of)| (path, &of.name)));
+        let wrong = names.filter(|(_, name)| !is_label(name)).map(|(path, name)| {
+            path.field("name").problem(format!("{name:?} is no name: write lower case letters, digits and -"))
+        });
+        let ports = self.init_containers().flat_map(|(path, of)| path.items("ports", &of.ports));
+        let wrong_ports = ports.filter(|(_, port)| !is_port_name(&port.name)).map(|(path, port)| {
+            let remedy = "write at most 15 lower case letters, digits and single -, with a letter";
+            path.field("name").problem(format!("{:?} is no name: {remedy}", port.name))
         });
         wrong.chain(wrong_ports).collect()
     }
 
-    fn messages(&self) -> Vec<String> {
-        let mut messages = self.names();
-        messages.extend(self.volumes());
-        messages.extend(self.pod.volume_mounts.iter().filter_map(|mount| self.mount("", mount)));
-        messages.extend(self.mounts_of_ours());
-        messages.extend(self.pod.init_containers.iter().flat_map(|container| self.init_container(container)));
-        messages.extend(self.sidecar_ports());
-        messages.extend(pod_values::problems(self.pod));
-        messages.extend(self.queue());
-        messages.extend(self.probes());
-        messages.extend(self.pre_stop());
-        messages
+    fn problems(&self) -> Vec<InvalidField> {
+        let mut problems = self.names();
+        problems.extend(self.volumes());
+        problems.extend(self.mounts(&self.path, &self.pod.volume_mounts, &self.mounted));
+        problems.extend(self.init_containers().flat_map(|(path, container)| self.init_container(&path, container)));
+        problems.extend(self.sidecar_ports());
+        problems.extend(pod_values::problems(&self.path, self.pod));
+        problems.extend(self.queue());
+        problems.extend(self.probes());
+        problems.extend(self.pre_stop());
+        problems
     }
 
     /// A queue by its label alone would not keep the Job suspended.
-    fn queue(&self) -> Option<String> {
-        (self.field == "spec.training" && self.pod.labels.contains_key(QUEUE_LABEL))
-            .then(|| format!("labels: {QUEUE_LABEL} needs a suspended Job: write the queue in training.job.queueName"))
-    }
-
-    fn volumes(&self) -> Vec<String> {
-        let taken = |name: &&str| [TMP_VOLUME, ARTIFACTS_VOLUME, CA_VOLUME].contains(name);
-        let names = self.pod.volumes.iter().map(|volume| volume.name.as_str()).filter(taken);
-        let hint = |name| match name {
-            TMP_VOLUME => "set pod.tmp to change /tmp, or choose another name",
-            _ => "choose another name",
-        };
-        names.map(|name| format!("volumes: {name:?} is a volume of the operator: {}", hint(name))).collect()
-    }
-
-    /// A mount of a volume that does not exist. `of`: the container, if it is not the main one.
-    fn mount(&self, of: &str, mount: &VolumeMount) -> Option<String> {
-        let ours = self.volumes.contains(&mount.name.as_str());
-        let exists = ours || self.pod.volumes.iter().any(|volume| volume.name == mount.name);
-        if !exists {
-            return Some(format!("{of}volumeMounts: there is no {:?} among pod.volumes", mount.name));
-        }
-        (!mount.mount_path.starts_with('/')).then(|| {
-            format!("{of}volumeMounts: {:?} is no absolute path: write one that starts with /", mount.mount_path)
+    fn queue(&self) -> Option<InvalidField> {
+        (self.is_training && self.pod.labels.contains_key(QUEUE_LABEL)).then(|| {
+            let remedy = "write the queue in spec.training.job.queueName";
+            self.path.field("labels").key(QUEUE_LABEL).problem(format!("it needs a suspended Job: {remedy}"))
         })
     }
 
-    /// Mounts of the main container over those of the operator.
-    fn mounts_of_ours(&self) -> Vec<String> {
-        self.pod.volume_mounts.iter().filter_map(|mount| over_ours(mount, &self.mounted)).collect()
+    fn volumes(&self) -> Vec<InvalidField> {
+        let all = self.path.items("volumes", &self.pod.volumes);
+        let taken = all.filter(|(_, of)| [TMP_VOLUME, ARTIFACTS_VOLUME, CA_VOLUME].contains(&of.name.as_str()));
+        let problem = |(path, of): (FieldPath, &Volume)| {
+            let change = (of.name == TMP_VOLUME).then(|| format!("set {} to change /tmp, or ", self.path.field("tmp")));
+            let change = change.unwrap_or_default();
+            path.field("name")
+                .problem(format!("{:?} is a volume of the operator: {change}choose another name", of.name))
+        };
+        taken.map(problem).collect()
     }
 
-    fn init_container(&self, container: &InitContainer) -> Vec<String> {
-        let of = format!("initContainers: {:?}: ", container.name);
-        let mut messages: Vec<String> =
-            container.volume_mounts.iter().filter_map(|mount| self.mount(&of, mount)).collect();
-        let over_ours = container.volume_mounts.iter().filter_map(|mount| over_ours(mount, &[TMP_PATH, CA_PATH]));
-        messages.extend(over_ours.map(|why| format!("{of}{why}")));
+    /// Mounts of volumes that do not exist, at paths that do not, or over those of the operator. `path`: that of the container.
+    fn mounts(&self, path: &FieldPath, mounts: &[VolumeMount], ours: &[&str]) -> Vec<InvalidField> {
+        let problem = |(path, mount): (FieldPath, &VolumeMount)| {
+            let is_ours = self.volumes.contains(&mount.name.as_str());
+            let exists = is_ours || self.pod.volumes.iter().any(|volume| volume.name == mount.name);
+            let at = path.field("mountPath");
+            if !exists {
+                let volumes = self.path.field("volumes");
+                let why = format!("there is no {:?} among {volumes}: write the name of one, or add it", mount.name);
+                return vec![path.field("name").problem(why)];
+            }
+            let relative = (!mount.mount_path.starts_with('/')).then(|| {
+                at.problem(format!("{:?} is no absolute path: write one that starts with /", mount.mount_path))
+            });
+            relative.into_iter().chain(over_ours(mount, ours).map(|why| at.problem(why))).collect()
+        };
+        path.items("volumeMounts", mounts).flat_map(problem).collect()
+    }
+
+    /// `path`: that of the container.
+    fn init_container(&self, path: &FieldPath, container: &InitContainer) -> Vec<InvalidField> {
+        let mut problems = self.mounts(path, &container.volume_mounts, &[TMP_PATH, CA_PATH]);
         if container.restart_policy.is_none() && !(container.probes.is_empty() && container.ports.is_empty()) {
-            messages
-                .push(format!("{of}only sidecars have ports and probes: write restartPolicy: Always, or remove them"));
+            let why = "only sidecars have ports and probes: write restartPolicy: Always, or remove them";
+            problems.push(path.problem(why));
         }
         let first_port = container.ports.first().map(|port| port.container_port);
-        let wrong = container.probes.iter().filter_map(|probe| unusable(probe, first_port, false));
-        messages.extend(wrong.map(|why| format!("{of}{why}")));
-        messages
+        let probes = path.items("probes", &container.probes);
+        problems.extend(probes.filter_map(|(path, probe)| unusable(&path, probe, first_port, false)));
+        problems
     }
 
     /// Ports of sidecars whose name or number another port of the pod has.
-    fn sidecar_ports(&self) -> Vec<String> {
-        let of_sidecars = self.pod.init_containers.iter().flat_map(|of| {
-            of.ports.iter().map(move |port| (Some(of.name.as_str()), port.name.as_str(), port.container_port))
+    fn sidecar_ports(&self) -> Vec<InvalidField> {
+        let of_sidecars = self.init_containers().flat_map(|(path, of)| {
+            let ports = path.items("ports", &of.ports);
+            ports.map(|(path, port)| (Some((path, of.name.as_str())), port.name.as_str(), port.container_port))
         });
         let ours = self.ports.iter().map(|(name, number)| (None, *name, *number));
-        let ports: Vec<(Option<&str>, &str, i32)> = ours.chain(of_sidecars).collect();
-        let problem = |(index, (container, name, number)): (usize, &(Option<&str>, &str, i32))| {
-            let container = (*container)?;
+        let ports: Vec<(Option<(FieldPath, &str)>, &str, i32)> = ours.chain(of_sidecars).collect();
+        let problem = |(index, (sidecar, name, number)): (usize, &(Option<(FieldPath, &str)>, &str, i32))| {
+            let (path, _) = sidecar.as_ref()?;
             let before = |is_same: &dyn Fn(&str, i32) -> bool| {
                 let (owner, ..) = ports[..index].iter().find(|(_, name, number)| is_same(name, *number))?;
-                Some(owner.map_or_else(|| "the main container".to_owned(), |name| format!("{name:?}")))
+                Some(owner.as_ref().map_or_else(|| "the main container".to_owned(), |(_, name)| format!("{name:?}")))
             };
-            let why = if [HTTP, METRICS].contains(name) {
-                format!("{name:?} is a port of the operator: choose another name")
+            if [HTTP, METRICS].contains(name) {
+                let why = format!("{name:?} is a port of the operator: choose another name");
+                Some(path.field("name").problem(why))
             } else if let Some(owner) = before(&|of, _| of == *name) {
-                format!("{name:?} is also a port of {owner}: choose another name")
-            } else if let Some(owner) = before(&|_, of| of == *number) {
-                format!("{number} is also a port of {owner}: choose another")
+                Some(path.field("name").problem(format!("{name:?} is also a port of {owner}: choose another name")))
             } else {
-                return None;
-            };
-            Some(format!("initContainers: {container:?}: ports: {why}"))
+                let owner = before(&|_, of| of == *number)?;
+                let why = format!("{number} is also a port of {owner}: choose another");
+                Some(path.field("containerPort").problem(why))
+            }
         };
         ports.iter().enumerate().filter_map(problem).collect()
     }
 
-    fn probes(&self) -> Vec<String> {
-        let probes = &self.pod.probes;
-        let mut messages: Vec<String> =
-            probes.iter().filter_map(|probe| unusable(probe, self.port(), self.is_serving)).collect();
-        if self.field == "spec.training" && self.pod.probe(ProbeType::Readiness).is_some() {
-            messages.push("probes: nothing waits for a trainer to be ready: remove the one of type Readiness".into());
-        }
-        messages
+    fn probes(&self) -> Vec<InvalidField> {
+        let probes = || self.path.items("probes", &self.pod.probes);
+        let mut problems: Vec<InvalidField> =
+            probes().filter_map(|(path, probe)| unusable(&path, probe, self.port(), self.is_serving)).collect();
+        let readiness = probes().filter(|(_, probe)| self.is_training && probe.type_ == ProbeType::Readiness);
+        let why = "nothing waits for a trainer to be ready: remove the probe of type Readiness";
+        problems.extend(readiness.map(|(path, _)| path.problem(why)));
+        problems
     }
 
-    fn pre_stop(&self) -> Option<String> {
+    fn pre_stop(&self) -> Option<InvalidField> {
         let hook = self.pod.pre_stop.as_ref()?;
+        let path = self.path.field("preStop");
         if hook.path.is_some() && hook.port.is_none() && self.ports.is_empty() {
-            return Some("preStop: the container has no port: set port".into());
+            return Some(path.problem("the container has no port: set port"));
         }
         if hook.port.is_some() && hook.path.is_none() {
-            return Some("preStop: port is that of an HTTP request: remove it, or set path".into());
+            return Some(path.field("port").problem("it is that of an HTTP request: remove it, or set path"));
         }
-        let (sleep, grace) = (hook.sleep_seconds?, self.grace_seconds?);
-        (sleep >= grace).then(|| {
-            format!(
-                "preStop: a sleep of {sleep} s leaves nothing of the {grace} s until the container is killed: write less{}",
-                if self.worker.is_some() { ", or raise terminationGraceSeconds" } else { "" }
-            )
+        let (sleep, (grace, field)) = (hook.sleep_seconds?, self.grace.as_ref()?);
+        let (of, raise) = match field {
+            Some(field) => (format!(" of {field}"), format!(", or raise {field}")),
+            None => (" that a trainer has".into(), String::new()),
+        };
+        (sleep >= *grace).then(|| {
+            path.field("sleepSeconds").problem(format!(
+                "a sleep of {sleep} s leaves nothing of the {grace} s{of} until the container is killed: write less{raise}"
+            ))
         })
     }
 }
@@ -246,23 +246,23 @@ fn over_ours(mount: &VolumeMount, ours: &[&str]) -> Option<String> {
     let is_below = |of: &str| CLOSED.contains(&of) && path.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
     let of = ours.iter().find(|of| path == **of || is_below(of))?;
     let what = if path == *of { path.to_owned() } else { format!("{path} is below {of}, which") };
-    Some(format!("volumeMounts: {what} is the operator's: mount the volume elsewhere"))
+    Some(format!("{what} is the operator's: mount the volume elsewhere"))
 }
 
 /// Why a probe cannot be made. `port`: that of the container; `has_default`: whether it may only change one of ours.
-fn unusable(probe: &Probe, port: Option<i32>, has_default: bool) -> Option<String> {
+fn unusable(path: &FieldPath, probe: &Probe, port: Option<i32>, has_default: bool) -> Option<InvalidField> {
     let needs_port = probe.path.is_some() || probe.grpc_service.is_some();
     let is_repeated = probe.success_threshold.is_some_and(|times| times != 1);
-    let why = if !probe.has_action() && !has_default {
-        "it does nothing: set path, exec, grpcService or port"
+    if !probe.has_action() && !has_default {
+        Some(path.problem("it does nothing: set path, exec, grpcService or port"))
     } else if !probe.exec.is_empty() && probe.port.is_some() {
-        "a command uses no port: remove port or exec"
+        Some(path.field("port").problem("a command uses no port: remove port or exec"))
     } else if needs_port && probe.port.is_none() && port.is_none() {
-        "the container has no port: set port"
+        Some(path.problem("the container has no port: set port"))
     } else if is_repeated && probe.type_ != ProbeType::Readiness {
-        "successThreshold can only be 1 here: remove it"
+        let why = format!("a probe of type {:?} can only have 1: remove it", probe.type_);
+        Some(path.field("successThreshold").problem(why))
     } else {
-        return None;
-    };
-    Some(format!("probes: {:?}: {why}", probe.type_))
+        None
+    }
 }

@@ -1,8 +1,9 @@
 //! Values in the settings of pods that the API server would refuse only in the pod template of a child, where their rule would
 //! be in the schema a dozen times.
 
+use super::{FieldPath, InvalidField};
 use crate::api::{
-    EnvFrom, NodeExpression, NodeOperator, Pod, PodTerm, Toleration, Volume, VolumeMount, WhenUnsatisfiable,
+    Affinity, EnvFrom, NodeExpression, NodeOperator, Pod, PodTerm, Volume, VolumeMount, WhenUnsatisfiable,
 };
 
 /// What to write instead of an invalid name of an object.
@@ -18,146 +19,165 @@ const OF_THE_RUNTIME: [(&str, bool, &str); 3] = [
     ("/sys", true, "is where the kernel shows devices: mount the volume elsewhere"),
 ];
 
-/// The problems of the values of a pod, each with its field.
-pub fn problems(pod: &Pod) -> Vec<String> {
-    let mut problems: Vec<String> = keys(pod).into_iter().chain(affinity(pod)).collect();
-    problems.extend(pod.tolerations.iter().filter_map(toleration));
-    problems.extend(repeated_spread(pod));
+/// The problems of the values of a pod. `path`: that of `pod`.
+pub fn problems(path: &FieldPath, pod: &Pod) -> Vec<InvalidField> {
+    let mut problems: Vec<InvalidField> = keys(path, pod).into_iter().chain(affinity(path, pod)).collect();
+    problems.extend(tolerations(path, pod));
+    problems.extend(repeated_spread(path, pod));
     let names = [
         ("priorityClassName", &pod.priority_class_name),
         ("runtimeClassName", &pod.runtime_class_name),
         ("serviceAccountName", &pod.service_account_name),
     ];
-    problems.extend(names.into_iter().filter_map(|(field, name)| object_name(field, name.as_deref()?)));
-    problems.extend(pod.volumes.iter().filter_map(volume));
-    let init = pod.init_containers.iter();
-    problems.extend(of_container("", &pod.env_from, pod.working_dir.as_deref()));
-    problems.extend(init.clone().flat_map(|of| {
-        let container = format!("initContainers: {:?}: ", of.name);
-        of_container(&container, &of.env_from, of.working_dir.as_deref())
-    }));
-    let mounts = init.clone().map(|of| (format!("initContainers: {:?}: ", of.name), &of.volume_mounts));
-    let mounts: Vec<_> = [(String::new(), &pod.volume_mounts)].into_iter().chain(mounts).collect();
-    problems.extend(mounts.into_iter().flat_map(|(of, mounts)| self::mounts(&of, mounts)));
-    let prefixes = init.clone().flat_map(|of| &of.env_from).chain(&pod.env_from).filter_map(|of| of.prefix.as_ref());
-    problems.extend(prefixes.filter(|prefix| !is_variable(prefix)).map(|prefix| {
-        format!("envFrom: {prefix:?} is no prefix of a variable: write letters, digits and _, first a letter or _")
-    }));
-    let probes = init.flat_map(|of| &of.probes).chain(&pod.probes);
-    let headers = probes.flat_map(|probe| &probe.http_headers).filter(|header| !is_header(&header.name));
-    problems.extend(headers.map(|header| {
-        format!("probes: {:?} is no name of a header: write letters, digits and -, as in X-Probe", header.name)
+    problems.extend(names.into_iter().filter_map(|(field, name)| object_name(&path.field(field), name.as_deref()?)));
+    problems.extend(path.items("volumes", &pod.volumes).filter_map(|(path, of)| volume(&path, of)));
+    problems.extend(of_container(path, &pod.env_from, pod.working_dir.as_deref(), &pod.volume_mounts));
+    let init = || path.items("initContainers", &pod.init_containers);
+    problems.extend(
+        init().flat_map(|(path, of)| of_container(&path, &of.env_from, of.working_dir.as_deref(), &of.volume_mounts)),
+    );
+    let probes = init().flat_map(|(path, of)| path.items("probes", &of.probes).collect::<Vec<_>>());
+    let headers = probes.chain(path.items("probes", &pod.probes)).flat_map(|(path, probe)| {
+        let names = path.items("httpHeaders", &probe.http_headers).filter(|(_, header)| !is_header(&header.name));
+        names.collect::<Vec<_>>()
+    });
+    problems.extend(headers.map(|(path, header)| {
+        let why = format!("{:?} is no name of a header: write letters, digits and -, as in X-Probe", header.name);
+        path.field("name").problem(why)
     }));
     problems
 }
 
 /// Keys of labels that cannot exist.
-fn keys(pod: &Pod) -> Vec<String> {
-    let keys = [
-        ("tolerations", pod.tolerations.iter().filter_map(|of| of.key.as_ref()).cloned().collect::<Vec<_>>()),
-        ("affinity.node", expressions(pod).map(|of| of.key.clone()).collect()),
-        (
-            "affinity",
-            terms(pod).flat_map(|of| [&of.topology_key].into_iter().chain(of.match_labels.keys())).cloned().collect(),
-        ),
-        (
-            "topologySpreadConstraints",
-            pod.topology_spread_constraints.iter().flatten().map(|of| of.topology_key.clone()).collect(),
-        ),
-    ];
-    let wrong = |(field, keys): (&str, Vec<String>)| {
-        let wrong = keys.into_iter().find(|key| !is_key(key))?;
-        Some(format!("{field}: {wrong:?} is no key of a label: write a key like dedicated or example.org/zone"))
+fn keys(path: &FieldPath, pod: &Pod) -> Vec<InvalidField> {
+    let tolerations = path.items("tolerations", &pod.tolerations);
+    let tolerations = tolerations.filter_map(|(path, of)| Some((path.field("key"), of.key.as_ref()?)));
+    let nodes = expressions(path, pod).into_iter().map(|(path, of)| (path.field("key"), &of.key));
+    let pods = terms(path, pod).into_iter().flat_map(|(path, of)| {
+        let labels = of.match_labels.keys().map(|key| (path.field("matchLabels"), key));
+        [(path.field("topologyKey"), &of.topology_key)].into_iter().chain(labels).collect::<Vec<_>>()
+    });
+    let spreads =
+        path.items("topologySpreadConstraints", pod.topology_spread_constraints.as_deref().unwrap_or_default());
+    let spreads = spreads.map(|(path, of)| (path.field("topologyKey"), &of.topology_key));
+    let keys = tolerations.chain(nodes).chain(pods).chain(spreads).filter(|(_, key)| !is_key(key));
+    let wrong = |(path, key): (FieldPath, &String)| {
+        path.problem(format!("{key:?} is no key of a label: write a key like dedicated or example.org/zone"))
     };
-    keys.into_iter().filter_map(wrong).collect()
+    keys.map(wrong).collect()
 }
 
-fn expressions(pod: &Pod) -> impl Iterator<Item = &NodeExpression> {
-    pod.affinity.iter().flat_map(|of| &of.node).flat_map(|term| &term.match_expressions)
+fn expressions<'a>(path: &FieldPath, pod: &'a Pod) -> Vec<(FieldPath, &'a NodeExpression)> {
+    let affinity = pod.affinity.iter();
+    let terms = affinity.flat_map(|of| path.items("affinity.node", &of.node));
+    terms.flat_map(|(path, term)| path.items("matchExpressions", &term.match_expressions)).collect()
 }
 
-fn terms(pod: &Pod) -> impl Iterator<Item = &PodTerm> {
-    pod.affinity.iter().flat_map(|of| of.pod.iter().chain(&of.anti_pod))
+fn terms<'a>(path: &FieldPath, pod: &'a Pod) -> Vec<(FieldPath, &'a PodTerm)> {
+    let of = |of: &'a Affinity| path.items("affinity.pod", &of.pod).chain(path.items("affinity.antiPod", &of.anti_pod));
+    pod.affinity.iter().flat_map(of).collect()
 }
 
-fn affinity(pod: &Pod) -> Vec<String> {
-    let of_node = expressions(pod).filter_map(|of| {
+fn affinity(path: &FieldPath, pod: &Pod) -> Vec<InvalidField> {
+    let of_node = expressions(path, pod).into_iter().filter_map(|(path, of)| {
         let is_number = |value: &String| value.parse::<i64>().is_ok();
         let why = match of.operator {
             NodeOperator::Gt | NodeOperator::Lt if of.values.len() != 1 || !of.values.iter().all(is_number) => {
-                "compares with one whole number: write one value".to_owned()
+                format!("{:?} compares with one whole number: write one value", of.operator)
             }
             _ => {
                 let wrong = of.values.iter().find(|value| !is_label_value(value))?;
-                format!("has the value {wrong:?}, which no label has: {LABEL_VALUE}")
+                format!("no label has the value {wrong:?}: {LABEL_VALUE}")
             }
         };
-        Some(format!("affinity.node: {:?} {:?} {why}", of.key, of.operator))
+        Some(path.field("values").problem(why))
     });
-    let of_pods = terms(pod).flat_map(|term| term.match_labels.values()).filter(|value| !is_label_value(value));
-    of_node.chain(of_pods.map(|value| format!("affinity: no label has the value {value:?}: {LABEL_VALUE}"))).collect()
+    let of_pods = terms(path, pod).into_iter().flat_map(|(path, term)| {
+        let wrong = term.match_labels.iter().filter(|(_, value)| !is_label_value(value));
+        let wrong = wrong.map(move |(key, value)| (path.field("matchLabels").key(key), value));
+        wrong.map(|(path, value)| path.problem(format!("no label has the value {value:?}: {LABEL_VALUE}")))
+    });
+    of_node.chain(of_pods).collect()
 }
 
-fn toleration(toleration: &Toleration) -> Option<String> {
-    let wrong = toleration.value.as_ref().filter(|value| !is_label_value(value))?;
-    Some(format!("tolerations: no taint has the value {wrong:?}: {LABEL_VALUE}"))
+fn tolerations(path: &FieldPath, pod: &Pod) -> Vec<InvalidField> {
+    let wrong = path.items("tolerations", &pod.tolerations).filter_map(|(path, of)| {
+        let value = of.value.as_ref().filter(|value| !is_label_value(value))?;
+        Some(path.field("value").problem(format!("no taint has the value {value:?}: {LABEL_VALUE}")))
+    });
+    wrong.collect()
 }
 
-fn repeated_spread(pod: &Pod) -> Option<String> {
+fn repeated_spread(path: &FieldPath, pod: &Pod) -> Option<InvalidField> {
     let when = |asked: Option<WhenUnsatisfiable>| asked.unwrap_or(WhenUnsatisfiable::ScheduleAnyway);
     let spreads = pod.topology_spread_constraints.iter().flatten();
     let spreads: Vec<_> = spreads.map(|of| (&of.topology_key, when(of.when_unsatisfiable))).collect();
-    let (_, (topology, when)) = spreads.iter().enumerate().find(|(index, of)| spreads[..*index].contains(of))?;
-    Some(format!("topologySpreadConstraints: {topology:?} with {when:?} is there twice: remove one"))
+    let (index, (topology, when)) = spreads.iter().enumerate().find(|(index, of)| spreads[..*index].contains(of))?;
+    let why = format!("{topology:?} with {when:?} is there twice: remove one");
+    Some(path.field("topologySpreadConstraints").item(index).problem(why))
 }
 
-fn volume(volume: &Volume) -> Option<String> {
-    let of = |why: String| format!("volumes: {:?}: {why}", volume.name);
+fn volume(path: &FieldPath, volume: &Volume) -> Option<InvalidField> {
     let csi = volume.csi.as_ref();
+    let claim = volume.persistent_volume_claim.as_ref();
     let names = [
         ("configMap.name", volume.config_map.as_ref().map(|of| &of.name)),
         ("secret.secretName", volume.secret.as_ref().map(|of| &of.secret_name)),
-        ("claimName", volume.persistent_volume_claim.as_ref().map(|of| &of.claim_name)),
-        ("storageClassName", volume.ephemeral.as_ref().and_then(|of| of.storage_class_name.as_ref())),
-        ("driver", csi.map(|of| &of.driver)),
-        ("nodePublishSecretRef.name", csi.and_then(|of| of.node_publish_secret_ref.as_ref()).map(|of| &of.name)),
+        ("persistentVolumeClaim.claimName", claim.map(|of| &of.claim_name)),
+        ("ephemeral.storageClassName", volume.ephemeral.as_ref().and_then(|of| of.storage_class_name.as_ref())),
+        ("csi.driver", csi.map(|of| &of.driver)),
+        ("csi.nodePublishSecretRef.name", csi.and_then(|of| of.node_publish_secret_ref.as_ref()).map(|of| &of.name)),
     ];
-    let sources = || volume.projected.iter().flat_map(|projected| &projected.sources);
-    let of_sources = sources().flat_map(|source| {
+    let mut names = names.into_iter().filter_map(|(field, name)| object_name(&path.field(field), name?));
+    let sources = volume.projected.iter().flat_map(|of| path.items("projected.sources", &of.sources));
+    let mut of_sources = sources.filter_map(|(path, source)| {
         let references = [("configMap.name", &source.config_map), ("secret.name", &source.secret)];
-        references.map(|(field, reference)| (field, reference.as_ref().map(|of| &of.name)))
+        let mut names =
+            references.into_iter().filter_map(|(field, of)| object_name(&path.field(field), &of.as_ref()?.name));
+        let token = source.service_account_token.as_ref().map(|token| &token.path).filter(|path| !is_below(path));
+        let token = token.map(|below| {
+            path.field("serviceAccountToken.path").problem(format!("{below:?} leaves the volume: {BELOW}"))
+        });
+        names.next().or(token)
     });
-    let mut paths = sources().filter_map(|source| Some(&source.service_account_token.as_ref()?.path));
-    let mut wrong_names = names.into_iter().chain(of_sources).filter_map(|(field, name)| object_name(field, name?));
-    wrong_names
-        .next()
-        .or_else(|| paths.find(|path| !is_below(path)).map(|path| format!("path: {path:?} leaves the volume: {BELOW}")))
-        .map(of)
+    names.next().or_else(|| of_sources.next())
 }
 
-/// `of`: the container, if it is not the main one.
-fn of_container(of: &str, env_from: &[EnvFrom], working_dir: Option<&str>) -> Vec<String> {
-    let references = env_from.iter().flat_map(|source| {
-        [("envFrom: configMapRef.name", &source.config_map_ref), ("envFrom: secretRef.name", &source.secret_ref)]
-    });
-    let names = references.filter_map(|(field, reference)| object_name(field, &reference.as_ref()?.name));
+fn of_container(
+    path: &FieldPath,
+    env_from: &[EnvFrom],
+    working_dir: Option<&str>,
+    mounts: &[VolumeMount],
+) -> Vec<InvalidField> {
+    let mut problems = Vec::new();
+    for (path, source) in path.items("envFrom", env_from) {
+        let references = [("configMapRef.name", &source.config_map_ref), ("secretRef.name", &source.secret_ref)];
+        problems.extend(
+            references.into_iter().filter_map(|(field, of)| object_name(&path.field(field), &of.as_ref()?.name)),
+        );
+        let prefix = source.prefix.as_ref().filter(|prefix| !is_variable(prefix));
+        problems.extend(prefix.map(|prefix| {
+            let why = "is no prefix of a variable: write letters, digits and _, first a letter or _";
+            path.field("prefix").problem(format!("{prefix:?} {why}"))
+        }));
+    }
     let relative = working_dir.filter(|path| !path.starts_with('/'));
-    let relative =
-        relative.map(|path| format!("workingDir: {path:?} is no absolute path: write one that starts with /"));
-    names.chain(relative).map(|why| format!("{of}{why}")).collect()
+    problems.extend(relative.map(|dir| {
+        path.field("workingDir").problem(format!("{dir:?} is no absolute path: write one that starts with /"))
+    }));
+    problems.extend(self::mounts(path, mounts));
+    problems
 }
 
-/// `of`: the container, if it is not the main one.
-fn mounts(of: &str, mounts: &[VolumeMount]) -> Vec<String> {
-    let path = |mount: &VolumeMount| mount.mount_path.trim_end_matches('/').to_owned();
-    let is_repeated = |index: usize| mounts[..index].iter().any(|before| path(before) == path(&mounts[index]));
-    let problem = |(index, mount): (usize, &VolumeMount)| {
-        let sub_path = mount.sub_path.as_ref().filter(|below| !is_below(below));
-        if let Some(below) = sub_path {
-            return Some(format!("{of}volumeMounts: the subPath {below:?} leaves the volume: {BELOW}"));
+fn mounts(path: &FieldPath, mounts: &[VolumeMount]) -> Vec<InvalidField> {
+    let trimmed = |mount: &VolumeMount| mount.mount_path.trim_end_matches('/').to_owned();
+    let is_repeated = |index: usize| mounts[..index].iter().any(|before| trimmed(before) == trimmed(&mounts[index]));
+    let problem = |(index, (path, mount)): (usize, (FieldPath, &VolumeMount))| {
+        if let Some(below) = mount.sub_path.as_ref().filter(|below| !is_below(below)) {
+            return Some(path.field("subPath").problem(format!("{below:?} leaves the volume: {BELOW}")));
         }
         let parts = || mount.mount_path.trim_end_matches('/').split('/').skip(1);
-        let why = if mount.mount_path.starts_with('/') && path(mount).is_empty() {
+        let why = if mount.mount_path.starts_with('/') && trimmed(mount).is_empty() {
             "would hide the whole image: mount the volume below a directory"
         } else if parts().any(|part| ["", ".", ".."].contains(&part)) {
             "is another path than it seems: write it without //, . and .."
@@ -170,14 +190,14 @@ fn mounts(of: &str, mounts: &[VolumeMount]) -> Vec<String> {
             })?;
             why
         };
-        Some(format!("{of}volumeMounts: {:?} {why}", mount.mount_path))
+        Some(path.field("mountPath").problem(format!("{:?} {why}", mount.mount_path)))
     };
-    mounts.iter().enumerate().filter_map(problem).collect()
+    path.items("volumeMounts", mounts).enumerate().filter_map(problem).collect()
 }
 
 /// Why an object or class cannot have this name.
-pub fn object_name(field: &str, name: &str) -> Option<String> {
-    (!is_subdomain(name)).then(|| format!("{field}: {name:?} is no name: {OBJECT_NAME}"))
+pub fn object_name(path: &FieldPath, name: &str) -> Option<InvalidField> {
+    (!is_subdomain(name)).then(|| path.problem(format!("{name:?} is no name: {OBJECT_NAME}")))
 }
 
 /// Whether a name is a DNS subdomain: labels with dots between them.

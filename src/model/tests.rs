@@ -164,15 +164,15 @@ fn signals_without_monitoring_or_without_their_dependency_are_refused() {
     let unrecorded = "autoscaling on latency or lag reads recording rules: set spec.monitoring";
     assert_eq!(problems(json!({"serving": latency()})), [format!("spec.serving.autoscaling: {unrecorded}")]);
     let unmonitored = json!({"workers": worker(), "dependencies": kafka("Burrow")});
-    assert_eq!(problems(unmonitored), [format!("spec.workers: {unrecorded}")]);
+    assert_eq!(problems(unmonitored), [format!("spec.workers[0].autoscaling: {unrecorded}")]);
     assert_eq!(problems(json!({"serving": latency(), "monitoring": monitoring()})), [""; 0]);
 
-    let unknown = "lag.dependency: there is no \"events\" among spec.dependencies";
+    let unknown = "lag.dependency: there is no \"events\" among spec.dependencies: write the name of one";
     let nowhere = json!({"workers": worker(), "monitoring": monitoring()});
-    assert_eq!(problems(nowhere), [format!("spec.workers: {unknown}")]);
+    assert_eq!(problems(nowhere), [format!("spec.workers[0].autoscaling.{unknown}")]);
     let lag = serving(json!({"maxReplicas": 9, "lag": {"dependency": "events"}}));
     let nowhere = json!({"serving": lag, "monitoring": monitoring()});
-    assert_eq!(problems(nowhere), [format!("spec.serving.autoscaling: {unknown}")]);
+    assert_eq!(problems(nowhere), [format!("spec.serving.autoscaling.{unknown}")]);
     let known = json!({"workers": worker(), "dependencies": kafka("Burrow"), "monitoring": monitoring()});
     assert_eq!(problems(known), [""; 0]);
 }
@@ -187,7 +187,7 @@ fn scaling_to_zero_is_refused_if_the_lag_is_reported_by_the_consumers() {
     assert_eq!(
         of(0, "ConsumerClient"),
         [
-            "spec.workers: minReplicas: with 0 replicas nobody reports the lag of \"events\", because its consumers themselves \
+            "spec.workers[0].autoscaling.minReplicas: with 0 replicas nobody reports the lag of \"events\", because its consumers themselves \
          do: write 1, or take another exporter"
         ]
     );
@@ -203,7 +203,7 @@ fn scaling_on_a_dependency_without_a_lag_is_refused() {
     });
     let message = "lag.dependency: \"users-db\" has an exporter that reports no lag: name a dependency with kafka, rabbitmq, rq, \
                    redisList, flink or custom";
-    assert_eq!(problems(spec), [format!("spec.workers: {message}")]);
+    assert_eq!(problems(spec), [format!("spec.workers[0].autoscaling.{message}")]);
 }
 
 #[test]
@@ -216,27 +216,27 @@ fn what_is_copied_from_a_dashboard_is_refused_with_its_field_and_what_to_write()
         problems(json!({"dependencies": [{"name": "own", "custom": custom}], "monitoring": front})),
         [
             format!(
-                "spec.dependencies: \"own\": custom.lag: $queue {unknown} its value, or remove the matcher that contains it"
+                "spec.dependencies[0].custom.lag: $queue {unknown} its value, or remove the matcher that contains it"
             ),
             format!(
-                "spec.dependencies: \"own\": custom.arrivals: $__rate_interval {unknown} a duration of at least four scrapes, for \
+                "spec.dependencies[0].custom.arrivals: $__rate_interval {unknown} a duration of at least four scrapes, for \
                  example 2m"
             ),
-            "spec.monitoring.front: custom.requests: it is a number, not a series: write vector(5)".into(),
+            "spec.monitoring.front.custom.requests: it is a number, not a series: write vector(5)".into(),
         ]
     );
 }
 
 #[test]
 fn contradicting_replica_settings_are_refused_for_servers_and_workers() {
-    let both = "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load";
-    let upside_down = "autoscaling: minReplicas must not be above maxReplicas";
+    let both = ": set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load";
+    let upside_down = ".autoscaling.minReplicas: must not be above maxReplicas: write a lower number";
     let autoscaling = json!({"minReplicas": 4, "maxReplicas": 3});
     let fixed = json!({"image": "s", "name": "w", "replicas": 2, "autoscaling": {"maxReplicas": 3}});
     let scaled = json!({"image": "s", "name": "w", "autoscaling": autoscaling});
     for (replicas, message) in [(fixed, both), (scaled, upside_down)] {
-        assert_eq!(problems(json!({"workers": [replicas]})), [format!("spec.workers: {message}")]);
-        assert_eq!(problems(json!({"serving": replicas})), [format!("spec.serving: {message}")]);
+        assert_eq!(problems(json!({"workers": [replicas]})), [format!("spec.workers[0]{message}")]);
+        assert_eq!(problems(json!({"serving": replicas})), [format!("spec.serving{message}")]);
     }
 }
 
@@ -247,7 +247,7 @@ fn expressions_that_would_close_the_parentheses_around_them_in_a_rule_are_refuse
     assert_eq!(
         problems(custom("0) or (up")),
         [
-            "spec.dependencies: \"own\": custom.arrivals: it is not PromQL, unexpected right parenthesis ')': correct it, or, if it is \
+            "spec.dependencies[0].custom.arrivals: it is not PromQL, unexpected right parenthesis ')': correct it, or, if it is \
           an extension of the metric source, record it with another rule and write the name of that series"
         ]
     );
@@ -266,10 +266,10 @@ fn names_and_ports_of_pods_that_kubernetes_would_refuse_are_refused() {
     object["spec"]["serving"]["pod"] = pod;
     let object: RecommenderModel = serde_json::from_value(object).expect("an object");
     let refused = Model::new(&object, Timestamp::UNIX_EPOCH).expect_err("two mistakes");
-    let messages: Vec<_> = refused.into_iter().map(|field| field.message).collect();
+    let messages: Vec<_> = refused.iter().map(ToString::to_string).collect();
     let expected = [
-        "pod.volumes: \"Shm_1\" is no name: write lower case letters, digits and -",
-        "pod.initContainers: \"proxy\": ports: 9090 is also a port of the main container: choose another",
+        "spec.serving.pod.volumes[0].name: \"Shm_1\" is no name: write lower case letters, digits and -",
+        "spec.serving.pod.initContainers[0].ports[0].containerPort: 9090 is also a port of the main container: choose another",
     ];
     assert_eq!(messages, expected);
 }
@@ -285,13 +285,13 @@ fn a_latency_target_that_the_metrics_cannot_show_is_refused() {
     assert_eq!(
         refused("Triton", 75),
         [
-            "spec.serving.autoscaling: latency: servers of the profile Triton have no histogram of it: write cpu in its place, or \
+            "spec.serving.autoscaling.latency: servers of the profile Triton have no histogram of it: write cpu in its place, or \
           expose the series of another profile"
         ]
     );
     assert_eq!(
         refused("OpenTelemetryLegacy", 10_000),
-        ["spec.serving.autoscaling: latency.targetMilliseconds: 10000 is not below the largest bucket of \
+        ["spec.serving.autoscaling.latency.targetMilliseconds: 10000 is not below the largest bucket of \
           http_server_duration_milliseconds, 10000 ms, so that a higher latency would not be measured: write less"]
     );
     assert_eq!(refused("OpenTelemetryLegacy", 9_999), [""; 0]);
@@ -314,19 +314,19 @@ fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
         problems(json!({"monitoring": {"metrics": {"profile": profile}, "alerts": alerts}}))
     };
     let fast_api = |alerts: serde_json::Value| of("FastApiInstrumentator", alerts);
-    let refused = |name: &str, why: &str| vec![format!("spec.monitoring.alerts: {name}: {why}")];
+    let refused = |name: &str, why: &str| vec![format!("spec.monitoring.alerts.{name}{why}")];
     for (name, threshold, why) in [
-        ("RecommenderLatencyHigh", "1s", "threshold: \"1s\" is no number of seconds: write for example \"1\""),
-        ("RecommenderLatencyHigh", "inf", "threshold: \"inf\" is no number of seconds: write for example \"1\""),
-        ("RecommenderLatencyHigh", "-1", "threshold: -1 is not a number of seconds: write 0 or more"),
+        ("RecommenderLatencyHigh", "1s", ".threshold: \"1s\" is no number of seconds: write for example \"1\""),
+        ("RecommenderLatencyHigh", "inf", ".threshold: \"inf\" is no number of seconds: write for example \"1\""),
+        ("RecommenderLatencyHigh", "-1", ".threshold: -1 is not a number of seconds: write 0 or more"),
         (
             "RecommenderLatencyHigh",
             "60",
-            "threshold: 60 s is not below the largest bucket of http_request_duration_highr_seconds, 60000 ms, so that a higher \
+            ".threshold: 60 s is not below the largest bucket of http_request_duration_highr_seconds, 60000 ms, so that a higher \
              latency would not be measured: write less",
         ),
-        ("RecommenderErrorRatioHigh", "5", "threshold: 5 is not a number of ratio: write 0 to 1"),
-        ("RecommenderNoHealthyTarget", "1", "threshold: it compares with none that can be changed: remove the field"),
+        ("RecommenderErrorRatioHigh", "5", ".threshold: 5 is not a number of ratio: write 0 to 1"),
+        ("RecommenderNoHealthyTarget", "1", ".threshold: it compares with none that can be changed: remove the field"),
     ] {
         assert_eq!(fast_api(json!({name: {"threshold": threshold}})), refused(name, why), "{threshold}");
     }
@@ -334,14 +334,14 @@ fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
         fast_api(json!({"RecommenderLatenciesHigh": {"disabled": true}})),
         refused(
             "RecommenderLatenciesHigh",
-            "there is no such alert; the most similar one is RecommenderLatencyHigh: write its name; docs/runbooks has a page for each alert"
+            ": there is no such alert; the most similar one is RecommenderLatencyHigh: write its name; docs/runbooks has a page for each alert"
         )
     );
     assert_eq!(
         of("Triton", json!({"RecommenderLatencyHigh": {"threshold": "2"}})),
         refused(
             "RecommenderLatencyHigh",
-            "threshold: servers of the profile Triton have no histogram of the latency, so this alert is left out: remove it"
+            ".threshold: servers of the profile Triton have no histogram of the latency, so this alert is left out: remove it"
         )
     );
     let valid = json!({
