@@ -170,7 +170,7 @@ fn render_files(files: &[impl AsRef<Path>], rules: bool) -> anyhow::Result<ExitC
                 Ok(model) => {
                     let of = &model.identity.name;
                     for warning in model.warnings() {
-                        eprintln!("{name}:{}: warning: RecommenderModel {of:?}: {warning}", document.line);
+                        eprintln!("{name}:{}: warning: RecommenderModel {of:?}: {}", document.line, warning.problem);
                     }
                     models.push(model);
                 }

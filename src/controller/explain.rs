@@ -167,14 +167,18 @@ fn kill(subject: &Subject<'_>, events: &[Event]) -> Option<String> {
 
 /// The newest failed probe of these types. Containers beside the main one are named.
 fn probe(subject: &Subject<'_>, events: &[Event], types: &[&str]) -> Option<String> {
-    let failed = events.iter().filter(|event| event.reason.as_deref() == Some("Unhealthy")).filter_map(|event| {
+    let failed = |event: &Event| {
         let (of, output) = causes::failed_probe(event.message.as_deref()?)?;
-        types.contains(&of).then(|| (of, output, beside(event)))
-    });
-    let (of, output, sidecar) = failed.last()?;
+        types.contains(&of).then(|| (of, output.to_owned(), beside(event).map(str::to_owned)))
+    };
+    let mut unhealthy = events.iter().rev().filter(|event| event.reason.as_deref() == Some("Unhealthy"));
+    let (of, output, sidecar) = unhealthy.find_map(failed)?;
     let subject = Subject { is_init: sidecar.is_some(), ..subject.clone() };
-    let why = causes::explain(&subject, Source::Probe, of, output)?.text;
-    Some(sidecar.map_or_else(|| why.clone(), |name| format!("init container {name}: {why}")))
+    let why = causes::explain(&subject, Source::Probe, of, &output)?.text;
+    Some(match sidecar {
+        Some(name) => format!("init container {name}: {why}"),
+        None => why,
+    })
 }
 
 /// The cause of the newest Event with this reason, which is the table's `of`.

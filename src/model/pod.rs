@@ -49,6 +49,14 @@ struct Part<'a> {
     volumes: Vec<&'static str>,
 }
 
+/// A port of a pod.
+struct Port<'a> {
+    /// Path of the port and name of the container; none: it is one of the main container.
+    sidecar: Option<(FieldPath, &'a str)>,
+    name: &'a str,
+    number: i32,
+}
+
 /// The problems of all pods.
 pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     let on_claim = spec.artifacts.persistent_volume_claim.is_some();
@@ -183,24 +191,28 @@ impl Part<'_> {
     /// Ports of sidecars whose name or number another port of the pod has.
     fn sidecar_ports(&self) -> Vec<InvalidField> {
         let of_sidecars = self.init_containers().flat_map(|(path, of)| {
-            let ports = path.items("ports", &of.ports);
-            ports.map(|(path, port)| (Some((path, of.name.as_str())), port.name.as_str(), port.container_port))
+            path.items("ports", &of.ports).map(|(path, port)| Port {
+                sidecar: Some((path, &of.name)),
+                name: &port.name,
+                number: port.container_port,
+            })
         });
-        let ours = self.ports.iter().map(|(name, number)| (None, *name, *number));
-        let ports: Vec<(Option<(FieldPath, &str)>, &str, i32)> = ours.chain(of_sidecars).collect();
-        let problem = |(index, (sidecar, name, number)): (usize, &(Option<(FieldPath, &str)>, &str, i32))| {
-            let (path, _) = sidecar.as_ref()?;
-            let before = |is_same: &dyn Fn(&str, i32) -> bool| {
-                let (owner, ..) = ports[..index].iter().find(|(_, name, number)| is_same(name, *number))?;
-                Some(owner.as_ref().map_or_else(|| "the main container".to_owned(), |(_, name)| format!("{name:?}")))
+        let ours = self.ports.iter().map(|(name, number)| Port { sidecar: None, name, number: *number });
+        let ports: Vec<Port<'_>> = ours.chain(of_sidecars).collect();
+        let problem = |(index, port): (usize, &Port<'_>)| {
+            let (path, _) = port.sidecar.as_ref()?;
+            let before = |is_same: &dyn Fn(&Port<'_>) -> bool| {
+                let owner = ports[..index].iter().find(|before| is_same(before))?.sidecar.as_ref();
+                Some(owner.map_or_else(|| "the main container".to_owned(), |(_, name)| format!("{name:?}")))
             };
+            let Port { name, number, .. } = port;
             if [HTTP, METRICS].contains(name) {
                 let why = format!("{name:?} is a port of the operator: choose another name");
                 Some(path.field("name").problem(why))
-            } else if let Some(owner) = before(&|of, _| of == *name) {
+            } else if let Some(owner) = before(&|before| before.name == *name) {
                 Some(path.field("name").problem(format!("{name:?} is also a port of {owner}: choose another name")))
             } else {
-                let owner = before(&|_, of| of == *number)?;
+                let owner = before(&|before| before.number == *number)?;
                 let why = format!("{number} is also a port of {owner}: choose another");
                 Some(path.field("containerPort").problem(why))
             }

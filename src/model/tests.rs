@@ -58,7 +58,11 @@ fn a_pause_of_servers_that_every_rollout_waits_for_is_warned_of_with_both_fields
     let warnings = |fields: Value| {
         let mut serving = json!({"image": "s"});
         serving.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
-        model(json!({"serving": serving})).warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+        model(json!({"serving": serving}))
+            .warnings()
+            .iter()
+            .map(|warning| warning.problem.to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!(warnings(json!({"drainSeconds": 300})), [""; 0]);
     let [warning] = &warnings(json!({"pod": {"preStop": {"sleepSeconds": 600}}}))[..] else { panic!("one warning") };
@@ -76,7 +80,11 @@ fn a_budget_that_lets_no_server_be_evicted_is_warned_of() {
     let warnings = |budget: Value, replicas: Value| {
         let mut serving = json!({"image": "s", "disruptionBudget": budget, "resources": {"requests": {"cpu": 1}}});
         serving.as_object_mut().expect("a map").extend(replicas.as_object().expect("a map").clone());
-        model(json!({"serving": serving})).warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+        model(json!({"serving": serving}))
+            .warnings()
+            .iter()
+            .map(|warning| warning.problem.to_string())
+            .collect::<Vec<_>>()
     };
     let (two, to_four) = (json!({"replicas": 2}), json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}));
     for (budget, replicas) in [

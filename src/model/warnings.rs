@@ -1,10 +1,8 @@
 //! Settings that are valid and seldom meant.
 
-use std::fmt;
-
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Model;
+use super::{FieldPath, InvalidField, Model};
 use crate::api::conditions::types;
 
 /// Longest pause of a server before its SIGTERM that is not warned of: 300 s. Load balancers need up to a minute.
@@ -16,40 +14,34 @@ pub struct Warning {
     /// The condition that reports it.
     pub condition: &'static str,
     /// Its field, and what to write instead.
-    pub text: String,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
+    pub problem: InvalidField,
 }
 
 impl Model {
     /// The warnings about the object.
     pub fn warnings(&self) -> Vec<Warning> {
         let of_serving = [self.no_eviction(), self.long_pause()];
-        of_serving.into_iter().flatten().map(|text| Warning { condition: types::SERVING_READY, text }).collect()
+        of_serving.into_iter().flatten().map(|problem| Warning { condition: types::SERVING_READY, problem }).collect()
     }
 
     /// A pause that makes every rollout and drain wait.
-    fn long_pause(&self) -> Option<String> {
+    fn long_pause(&self) -> Option<InvalidField> {
         let asked = self.serving.pod.pre_stop.as_ref().and_then(|hook| hook.sleep_seconds);
         let (field, pause) =
             asked.map_or(("drainSeconds", self.serving.drain_seconds), |seconds| ("pod.preStop.sleepSeconds", seconds));
         let grace = self.serving.termination_grace_seconds;
         (pause > LONGEST_PAUSE_SECONDS).then(|| {
-            format!(
-                "spec.serving.{field}: a server sleeps {pause} s before its SIGTERM, and the {grace} s of \
-                 spec.serving.terminationGraceSeconds begin only then, so that a rollout, a scale-down or a drain waits up to {} s: \
-                 write at most {LONGEST_PAUSE_SECONDS}; load balancers need 30 to 60",
+            FieldPath::spec().field("serving").field(field).problem(format!(
+                "a server sleeps {pause} s before its SIGTERM, and the {grace} s of spec.serving.terminationGraceSeconds begin only \
+                 then, so that a rollout, a scale-down or a drain waits up to {} s: write at most {LONGEST_PAUSE_SECONDS}; load \
+                 balancers need 30 to 60",
                 pause + grace
-            )
+            ))
         })
     }
 
     /// A budget that allows no eviction, with any number of replicas.
-    fn no_eviction(&self) -> Option<String> {
+    fn no_eviction(&self) -> Option<InvalidField> {
         let budget = self.serving.disruption_budget.as_ref().filter(|budget| budget.enabled)?;
         let workload = self.serving_workload();
         let most = workload.scaling.as_ref().map_or(workload.replicas, |scaling| scaling.max);
@@ -57,10 +49,10 @@ impl Model {
         let may_go = budget.max_unavailable.as_ref().map(|pods| of_pods(pods, most));
         let evictable = must_stay.map(|least| most - least).or(may_go)?;
         (evictable <= 0).then(|| {
-            format!(
-                "spec.serving.disruptionBudget: with at most {most} servers none may be evicted, so no node with one can be drained: \
-                 write maxUnavailable: 1, or minAvailable below the number of replicas"
-            )
+            FieldPath::spec().field("serving.disruptionBudget").problem(format!(
+                "with at most {most} servers none may be evicted, so no node with one can be drained: write maxUnavailable: 1, or \
+                 minAvailable below the number of replicas"
+            ))
         })
     }
 }

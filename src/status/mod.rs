@@ -3,6 +3,7 @@
 mod condition;
 mod dependencies;
 mod events;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 

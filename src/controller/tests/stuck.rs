@@ -80,6 +80,38 @@ async fn a_pod_whose_volume_is_in_use_on_another_node_is_explained_after_a_minut
 }
 
 #[tokio::test]
+async fn a_trainer_that_the_kubelet_ended_for_its_probe_has_failed_by_it_and_not_by_its_memory() {
+    let (mut fixture, object) = (Fixture::new(), object(json!({})));
+    let job = with_old_job(&mut fixture, &object).await;
+    let mut killed = warning("Killing", "Container trainer failed liveness probe");
+    killed["type"] = "Normal".into();
+    fixture.server.store("events/e", killed);
+    let at = Timestamp::now() - SignedDuration::from_secs(5);
+    let labels = json!({"batch.kubernetes.io/job-name": job, "app.kubernetes.io/component": "training"});
+    let ended = json!({"name": "trainer", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": at}}});
+    let pod = json!({
+        "metadata": {
+            "name": "p", "namespace": "shop", "uid": "p", "resourceVersion": "9001", "creationTimestamp": at, "labels": labels,
+            "annotations": {crate::api::MODEL_NAME_ANNOTATION: "packages"},
+        },
+        "status": {"phase": "Failed", "containerStatuses": [ended]},
+    });
+    fixture.context.cache.show(Watched::Pod, pod);
+    let mut failed = fixture.server.object(&format!("jobs/{job}")).expect("was created");
+    failed["metadata"]["resourceVersion"] = "9002".into();
+    failed["status"] = json!({"conditions": [
+        {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "limit", "lastTransitionTime": at},
+    ]});
+    fixture.context.cache.show(Watched::Child(Kind::Job), failed);
+    assert_eq!(fixture.requests(&object).await, [EVENTS, STATUS, EVENT]);
+    let (reason, message) = fixture.condition(types::TRAINING_READY);
+    assert_eq!(reason, "TrainingFailed");
+    assert!(message.contains("because its liveness probe had failed"), "{message}");
+    assert!(message.contains("spec.training.pod.probes (type Liveness)") && !message.contains("memory"), "{message}");
+}
+
+#[tokio::test]
 async fn events_that_cannot_be_read_fail_nothing() {
     let (mut fixture, object) = (Fixture::new(), object(json!({})));
     with_old_job(&mut fixture, &object).await;
