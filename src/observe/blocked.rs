@@ -135,8 +135,11 @@ pub fn unexplained(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Une
     if pod.metadata.deletion_timestamp.is_some() || super::state::ready_since(pod).is_some() {
         return None;
     }
-    let restarted = container.filter(|_| !super::state::has_lost_readiness(pod, container));
-    let kill = || Some(Unexplained { open: Open::Kill, from: killed_at(restarted?)? });
+    // Evicted pods of servers and workers stay, but are not started again.
+    let has_ended = matches!(phase(pod), Some("Failed" | "Succeeded"));
+    let is_final = |of: &ContainerStatus| has_ended && of.name != TRAINER_CONTAINER;
+    let killed = container.filter(|of| !is_final(of) && !super::state::has_lost_readiness(pod, container));
+    let kill = || Some(Unexplained { open: Open::Kill, from: killed_at(killed?)? });
     let created_at = instant(pod.metadata.creation_timestamp.as_ref());
     let scheduling = is_unclaimed(pod).then(|| Unexplained { open: Open::Scheduling, from: created_at + UNCLAIMED });
     let image = || needs_secret(pod).then_some(Unexplained { open: Open::Image, from: created_at });

@@ -527,6 +527,16 @@ fn what_the_status_of_a_pod_leaves_open_depends_on_what_its_container_does() {
     assert_eq!(open(None, ended(1, "Error")), Some((Open::Start, 630)), "it ended by itself");
     let trainer = json!({"name": "trainer", "ready": false, "started": false, "state": {"running": {"startedAt": "1970-01-01T00:10:00Z"}}});
     assert_eq!(open(None, trainer), None, "nothing waits for a trainer to be ready");
+
+    let evicted = |name: &str| {
+        let end = json!({"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": NOW}});
+        let container =
+            json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": end});
+        let pod = json!({"metadata": {"creationTimestamp": NOW}, "status": {"phase": "Failed", "containerStatuses": [container]}});
+        state::pod(&serde_json::from_value(pod).expect("a pod")).unexplained.map(|of| of.open)
+    };
+    assert_eq!(evicted("server"), None, "it is not started again, and may stay for weeks");
+    assert_eq!(evicted("trainer"), Some(Open::Kill));
 }
 
 #[test]
