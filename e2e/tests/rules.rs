@@ -193,6 +193,32 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     promtool(&["check", "config"], &configuration).map(drop)
 }
 
+/// PromQL of specs, see the file.
+#[derive(Deserialize)]
+struct Expressions {
+    accepted: Vec<String>,
+    /// Each with a part of the reason.
+    refused: BTreeMap<String, String>,
+}
+
+#[test]
+fn promql_of_specs_is_accepted_and_refused_as_by_promtool() -> Result<()> {
+    let file = directory("promql")?.join("rules.yaml");
+    let table: Expressions = serde_saphyr::from_str(include_str!("../../tests/promql.yaml"))?;
+    let mut check = |expression: &str| {
+        let rule = Rule { record: Some("x:y".into()), expr: format!("sum((\n{expression}\n))"), ..Rule::default() };
+        write_rules(&file, &[RuleGroup { name: "a".into(), interval: None, query_offset: None, rules: vec![rule] }])?;
+        promtool(&["check", "rules", "--lint=none"], &file).map(drop)
+    };
+    for accepted in &table.accepted {
+        check(accepted).with_context(|| accepted.clone())?;
+    }
+    for refused in table.refused.keys() {
+        ensure!(check(refused).is_err(), "promtool accepts {refused}");
+    }
+    Ok(())
+}
+
 /// Fields of an object that scales on all supported signals.
 fn scaled_spec() -> Result<serde_json::Value> {
     let dependencies = DEPENDENCIES.iter().map(|(name, yaml)| {

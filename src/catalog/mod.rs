@@ -17,6 +17,7 @@ mod profile;
 pub mod promql;
 mod series;
 pub mod template;
+mod tokens;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 

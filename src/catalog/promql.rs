@@ -1,10 +1,19 @@
 //! What PromQL of the catalogue uses: its series and labels, taken from the tree of the crate `promql-parser`, which checks the
 //! syntax, the types of operands and arguments, and regular expressions.
 //!
-//! Added to it: each selector has a name, because only declared series may be used, and matchers are those of PromQL; the crate
-//! also accepts `or` between matchers, as VictoriaMetrics does.
+//! Added to it: each selector has a name, because only declared series may be used, and what Prometheus refuses unless it is
+//! configured otherwise; the crate accepts that, and `or` between matchers as VictoriaMetrics does.
 
-use promql_parser::parser::{self, Expr, VectorSelector, value::ValueType};
+use promql_parser::{
+    parser::{
+        self, Expr, VectorMatchFillValues, VectorSelector,
+        token::{T_LIMIT_RATIO, T_LIMITK},
+        value::ValueType,
+    },
+    util::{ExprVisitor, walk_expr},
+};
+
+use super::tokens;
 
 /// What the crate reports about most mistakes.
 const UNSPECIFIC: &str = "invalid promql query";
@@ -52,7 +61,7 @@ fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
 
 /// Whether a text is a duration such as 5m.
 pub fn is_duration(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric()) && parser::parse(&format!("x[{text}]")).is_ok()
+    text.chars().all(|c| c.is_ascii_alphanumeric()) && tree(&format!("x[{text}]")).is_ok()
 }
 
 /// The tree of an expression of any type.
@@ -60,10 +69,47 @@ pub fn is_duration(text: &str) -> bool {
 /// # Errors
 /// What is wrong.
 pub fn tree(text: &str) -> Result<Expr, String> {
-    parser::parse(text).map_err(|why| match why.as_str() {
+    let tree = parser::parse(&tokens::prepared(text)?).map_err(|why| match why.as_str() {
         UNSPECIFIC => "an operator, an operand or a label is missing or misplaced".into(),
         _ => why,
-    })
+    })?;
+    walk_expr(&mut Flagless, &tree)?;
+    Ok(tree)
+}
+
+/// Refuses what a Prometheus without feature flags does not accept.
+struct Flagless;
+
+impl ExprVisitor for Flagless {
+    type Error = String;
+
+    fn pre_visit(&mut self, part: &Expr) -> Result<bool, String> {
+        let experimental = match part {
+            Expr::VectorSelector(selector) => return without_or(selector).map(|()| true),
+            Expr::MatrixSelector(range) => return without_or(&range.vs).map(|()| true),
+            Expr::Call(of) => of.func.experimental.then(|| of.func.name.to_owned()),
+            Expr::Aggregate(of) => {
+                // The walk leaves it out.
+                of.param.iter().try_for_each(|param| walk_expr(self, param).map(drop))?;
+                [T_LIMITK, T_LIMIT_RATIO].contains(&of.op.id()).then(|| of.op.to_string())
+            }
+            Expr::Binary(of) => {
+                let fills = of.modifier.as_ref().map(|modifier| &modifier.fill_values);
+                fills.is_some_and(|fills| *fills != VectorMatchFillValues::default()).then(|| "fill".into())
+            }
+            _ => None,
+        };
+        let why = |name: String| format!("{name} is experimental, so Prometheus refuses it without a feature flag");
+        experimental.map_or(Ok(true), |name| Err(why(name)))
+    }
+}
+
+fn without_or(selector: &VectorSelector) -> Result<(), String> {
+    if selector.matchers.or_matchers.is_empty() {
+        return Ok(());
+    }
+    let name = selector.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    Err(format!("{name}or between matchers is no PromQL: write two selectors with or between them"))
 }
 
 /// Parses an expression of one value for each series.
@@ -119,9 +165,6 @@ impl Expression {
         let Some(name) = selector.name.clone() else {
             return Err(format!("{selector} has no name: write that of a series before the braces"));
         };
-        if !selector.matchers.or_matchers.is_empty() {
-            return Err(format!("{name}: or between matchers is no PromQL: write two selectors with or between them"));
-        }
         let labels = selector.matchers.matchers.iter().map(|matcher| matcher.name.clone()).collect();
         self.selectors.push(Used { name, labels, is_rate });
         Ok(())
