@@ -12,6 +12,7 @@ pub mod names;
 mod pod;
 mod pod_values;
 pub mod scrapes;
+mod utilization;
 mod warnings;
 mod workload;
 
@@ -155,6 +156,7 @@ impl Model {
         problems.extend(accounts::problems(spec));
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
+        problems.extend(utilization::problems(spec));
         problems.extend(dependencies::problems(&spec.dependencies));
         problems.extend(spec.monitoring.as_ref().and_then(front));
         match (artifacts, schedule, alerts) {
