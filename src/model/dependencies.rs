@@ -64,6 +64,7 @@ mod tests {
         let begin = "spec.dependencies: \"users-db\": exporter.name: there is no PostgresqlExporter; the most similar one is \
                      PostgresExporter: write one of BlackboxExporter, Client, ";
         assert!(message.starts_with(begin), "{message}");
+        assert!(messages("postgresexporter")[0].contains("; the most similar one is PostgresExporter: "));
         // An exporter of a kind with a lag.
         assert_eq!(messages("Burrow").len(), 1);
     }
