@@ -146,6 +146,8 @@ fn the_rules_of_all_scaling_signals_are_valid_and_lint() -> Result<()> {
     for (dependency, (exporter, _)) in dependencies.iter_mut().zip(DEPENDENCIES) {
         dependency.name = (*exporter).into();
     }
+    // Then an alert has two rules of different severity.
+    dependencies[0].critical = false;
     let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
     let watched =
         Watched { scaled_on: Some(&P95), resources: Some(&resources), dependencies: &dependencies, ..PACKAGES };
@@ -205,7 +207,7 @@ struct Expressions {
 fn promql_of_specs_is_accepted_and_refused_as_by_promtool() -> Result<()> {
     let file = directory("promql")?.join("rules.yaml");
     let table: Expressions = serde_saphyr::from_str(include_str!("../../tests/promql.yaml"))?;
-    let mut check = |expression: &str| {
+    let check = |expression: &str| {
         let rule = Rule { record: Some("x:y".into()), expr: format!("sum((\n{expression}\n))"), ..Rule::default() };
         write_rules(&file, &[RuleGroup { name: "a".into(), interval: None, query_offset: None, rules: vec![rule] }])?;
         promtool(&["check", "rules", "--lint=none"], &file).map(drop)

@@ -36,7 +36,7 @@ pub struct Alert {
     /// What is wrong. Contains no values, so that it does not change while the alert fires.
     pub summary: String,
     description: String,
-    /// The series that its expression reads.
+    /// The series that its expression reads and without which it cannot fire.
     pub series: Vec<Series>,
 }
 
@@ -50,8 +50,17 @@ pub enum AppliesTo {
     Training,
     /// Servers and workers.
     Workloads,
-    /// Each dependency.
+    /// All dependencies.
     Dependencies,
+    /// One dependency at a time, which `absent` needs: the expressions of all are joined by `or`.
+    EachDependency,
+}
+
+impl AppliesTo {
+    /// Whether it is about dependencies.
+    pub const fn is_of_dependencies(self) -> bool {
+        matches!(self, Self::Dependencies | Self::EachDependency)
+    }
 }
 
 /// Who responds how soon.
@@ -271,12 +280,13 @@ fn check_expr(entry: &Entry) -> Result<Vec<Series>, Refused> {
         if !selector.labels.iter().any(|label| label == SELECTED) {
             return Err(refuse(format!("{name} is not that of one object: write {name}{SELECTOR}")));
         }
-        let is_of_dependency = entry.applies_to == AppliesTo::Dependencies;
-        if (canonical.subject() == Subject::Dependency) != is_of_dependency {
+        if (canonical.subject() == Subject::Dependency) != entry.applies_to.is_of_dependencies() {
             let label = canonical.subject().label();
             return Err(refuse(format!("{name} has the label {label}, which does not go with appliesTo")));
         }
-        series.push(canonical);
+        if !selector.is_optional {
+            series.push(canonical);
+        }
     }
     Ok(series)
 }

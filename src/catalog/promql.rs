@@ -7,7 +7,7 @@
 use promql_parser::{
     parser::{
         self, Expr, VectorMatchFillValues, VectorSelector,
-        token::{T_LIMIT_RATIO, T_LIMITK},
+        token::{T_LIMIT_RATIO, T_LIMITK, T_LUNLESS},
         value::ValueType,
     },
     util::{ExprVisitor, walk_expr},
@@ -42,6 +42,8 @@ pub struct Used {
     pub labels: Vec<String>,
     /// Whether its rate is computed.
     pub is_rate: bool,
+    /// Whether there is a result without it: it is on the right of `unless`.
+    pub is_optional: bool,
 }
 
 /// Whether a series may have this name.
@@ -145,7 +147,11 @@ impl Expression {
                 let matched = of.modifier.iter().flat_map(|on| &on.matching).map(|on| on.labels());
                 let copied = of.modifier.iter().filter_map(|on| on.card.labels());
                 self.grouped.extend(matched.chain(copied).flat_map(|of| of.labels.iter().cloned()));
-                [&of.lhs, &of.rhs].into_iter().try_for_each(|part| self.add(part, is_rate))
+                self.add(&of.lhs, is_rate)?;
+                let left = self.selectors.len();
+                self.add(&of.rhs, is_rate)?;
+                self.selectors[left..].iter_mut().for_each(|of_right| of_right.is_optional |= of.op.id() == T_LUNLESS);
+                Ok(())
             }
             Expr::Call(of) => {
                 // The second argument of label_replace and label_join.
@@ -166,7 +172,7 @@ impl Expression {
             return Err(format!("{selector} has no name: write that of a series before the braces"));
         };
         let labels = selector.matchers.matchers.iter().map(|matcher| matcher.name.clone()).collect();
-        self.selectors.push(Used { name, labels, is_rate });
+        self.selectors.push(Used { name, labels, is_rate, is_optional: false });
         Ok(())
     }
 }
@@ -183,11 +189,19 @@ mod tests {
             name: name.into(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             is_rate,
+            is_optional: false,
         };
         assert_eq!(found.selectors, [used("a:b_total", &["x", "y"], true), used("c", &[], false)]);
         assert_eq!(found.grouped, ["pod", "topic"]);
         assert_eq!(found.created, ["how"]);
         assert!(!found.is_selector && parse(" a{b=\"c\"} ").expect("it is valid").is_selector);
+    }
+
+    #[test]
+    fn what_is_on_the_right_of_unless_is_optional() {
+        let found = parse("a > 1 unless (b or c{x=\"y\"}) and d").expect("it is valid");
+        let optional: Vec<_> = found.selectors.iter().map(|of| (of.name.as_str(), of.is_optional)).collect();
+        assert_eq!(optional, [("a", false), ("b", true), ("c", true), ("d", false)]);
     }
 
     #[test]

@@ -7,9 +7,17 @@ use crate::{
     monitoring::expression,
 };
 
-pub(super) fn problems(dependencies: &[Dependency]) -> Vec<InvalidField> {
+/// `is_monitored`: whether anything is recorded.
+pub(super) fn problems(dependencies: &[Dependency], is_monitored: bool) -> Vec<InvalidField> {
     let exporters = dependencies.iter().filter_map(exporter);
-    exporters.chain(dependencies.iter().flat_map(promql)).collect()
+    let unrecorded = dependencies.iter().filter(|of| !is_monitored && of.exporter.is_some()).map(unrecorded);
+    exporters.chain(unrecorded).chain(dependencies.iter().flat_map(promql)).collect()
+}
+
+/// An exporter that nothing reads.
+fn unrecorded(dependency: &Dependency) -> InvalidField {
+    let why = "without spec.monitoring nothing is recorded of it, and no alert fires: set that, or remove the dependency";
+    InvalidField { field: "spec.dependencies", message: format!("{:?}: exporter: {why}", dependency.name) }
 }
 
 /// An exporter that the catalogue does not have.
@@ -54,7 +62,15 @@ mod tests {
     fn messages(name: &str) -> Vec<String> {
         let exporter = Some(NamedExporter { name: name.into() });
         let dependency = Dependency { name: "users-db".into(), exporter, ..Dependency::default() };
-        problems(&[dependency]).iter().map(ToString::to_string).collect()
+        problems(&[dependency], true).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_exporter_without_monitoring_is_refused_because_nothing_would_read_it() {
+        let exporter = Some(NamedExporter { name: "PostgresExporter".into() });
+        let dependency = Dependency { name: "users-db".into(), exporter, ..Dependency::default() };
+        let [problem] = &problems(&[dependency], false)[..] else { panic!("one problem") };
+        assert!(problem.message.starts_with("\"users-db\": exporter: without spec.monitoring nothing is recorded"), "{problem}");
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Model {
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
         problems.extend(utilization::problems(spec));
-        problems.extend(dependencies::problems(&spec.dependencies));
+        problems.extend(dependencies::problems(&spec.dependencies, spec.monitoring.is_some()));
         problems.extend(spec.monitoring.as_ref().and_then(front));
         match (artifacts, schedule, alerts) {
             (Ok(artifacts), Ok(schedule), Ok(alerts)) if problems.is_empty() => Ok(Self {

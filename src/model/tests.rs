@@ -281,6 +281,20 @@ fn a_latency_target_that_the_metrics_cannot_show_is_refused() {
 }
 
 #[test]
+fn dependencies_that_nothing_is_recorded_of_and_a_critical_without_effect_are_warned_of() {
+    let warnings = |dependencies: Value, monitoring: Value| {
+        model(json!({"dependencies": dependencies, "monitoring": monitoring})).warnings()
+    };
+    let [unrecorded] = &warnings(kafka("Burrow"), Value::Null)[..] else { panic!("one warning") };
+    assert!(unrecorded.starts_with("spec.dependencies: \"events\": nothing is recorded of it without spec.monitoring: "));
+    assert_eq!(warnings(kafka("Burrow"), monitoring()), [""; 0]);
+    let of = |exporter: &str| json!([{"name": "x", "critical": false, "exporter": {"name": exporter}}]);
+    let [moot] = &warnings(of("DriftMonitor"), monitoring())[..] else { panic!("one warning") };
+    assert!(moot.starts_with("spec.dependencies: \"x\": critical: it has no effect, "), "{moot}");
+    assert_eq!(warnings(of("PostgresExporter"), monitoring()), [""; 0]);
+}
+
+#[test]
 fn servers_without_a_histogram_may_follow_their_cpu() {
     let autoscaling = json!({"maxReplicas": 3, "cpu": {"targetUtilizationPercent": 70}});
     let spec = json!({

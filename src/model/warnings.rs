@@ -3,11 +3,24 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Model;
+use crate::{api::Dependency, monitoring::dependencies::reports_health};
 
 impl Model {
     /// Each with its field and what to write instead.
     pub fn warnings(&self) -> Vec<String> {
-        self.no_eviction().into_iter().collect()
+        self.no_eviction().into_iter().chain(self.dependencies()).collect()
+    }
+
+    /// Dependencies that nothing is recorded of, or whose `critical` nothing depends on.
+    fn dependencies(&self) -> Vec<String> {
+        let field = |name: &str, why: &str| format!("spec.dependencies: {name:?}: {why}");
+        if self.monitoring.is_none() {
+            let unrecorded = "nothing is recorded of it without spec.monitoring: set that, or remove the dependency";
+            return self.dependencies.iter().map(|of| field(&of.name, unrecorded)).collect();
+        }
+        let is_moot = |of: &&Dependency| !of.critical && of.exporter.is_some() && !reports_health(of);
+        let moot = "critical: it has no effect, because this exporter does not report whether the dependency is up: remove it";
+        self.dependencies.iter().filter(is_moot).map(|of| field(&of.name, moot)).collect()
     }
 
     /// A budget that allows no eviction, with any number of replicas.

@@ -94,7 +94,7 @@ impl Watched<'_> {
         match applies_to {
             AppliesTo::Serving => self.matchers(Workload::Serving),
             AppliesTo::Training => self.matchers(Workload::Training),
-            AppliesTo::Workloads | AppliesTo::Dependencies => self.object(),
+            AppliesTo::Workloads | AppliesTo::Dependencies | AppliesTo::EachDependency => self.object(),
         }
     }
 
