@@ -17,7 +17,10 @@ use recommender_operator::{
     },
     catalog,
     model::Model,
-    monitoring::{Watched, alerts::Change, dependencies::reported, profiles, rule_groups},
+    monitoring::{
+        Watched,
+        alerts::{Change, RUNBOOKS},
+        dependencies::reported, profiles, rule_groups},
     render, validate,
 };
 use serde::Deserialize;
@@ -41,6 +44,7 @@ const PACKAGES: Watched = Watched {
     scaled_on_lag_of: &[],
     training_period_seconds: Some(86_400),
     alerts: &UNCHANGED,
+    runbooks: RUNBOOKS,
     query_offset_seconds: None,
 };
 

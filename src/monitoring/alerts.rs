@@ -9,8 +9,9 @@ use crate::{
     series::Series,
 };
 
-/// What the address of an alert's runbook begins with: its directory in the repository.
-const RUNBOOKS: &str = "docs/runbooks";
+/// What the address of an alert's runbook begins with unless the operator is given a URL: its directory in the repository, as in
+/// the chart's own alerts.
+pub const RUNBOOKS: &str = "docs/runbooks";
 
 /// What an object changes of an alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -54,7 +55,8 @@ fn of(alert: &Alert, watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
         applies_to => vec![(vec![watched.matchers_of(applies_to)], change.severity.unwrap_or(alert.severity))],
     };
     let expr = |all: &[String]| all.iter().map(|one| alert.expr(one, threshold)).collect::<Vec<_>>().join(" or ");
-    subjects.iter().map(|(all, severity)| rule(alert, &change, threshold, expr(all), *severity)).collect()
+    let changed = Changed { alert, change, threshold, runbooks: watched.runbooks };
+    subjects.iter().map(|(all, severity)| changed.rule(expr(all), *severity)).collect()
 }
 
 /// The matchers of an alert on dependencies, and its severity: in one rule, or in two if it is less severe for those that the
@@ -91,21 +93,32 @@ fn dependencies(
     groups.into_iter().map(|(names, severity)| (matchers(names), severity)).collect()
 }
 
-fn rule(alert: &Alert, change: &Change, threshold: f64, expr: String, severity: Severity) -> Rule {
-    Rule {
-        alert: Some(alert.name.clone()),
-        expr,
-        for_: match change.for_seconds {
-            Some(0) => None,
-            Some(seconds) => Some(format!("{seconds}s")),
-            None => alert.for_.clone(),
-        },
-        labels: BTreeMap::from([("severity".into(), severity.as_str().into())]),
-        annotations: BTreeMap::from([
-            ("summary".into(), alert.summary.clone()),
-            ("description".into(), alert.description(threshold)),
-            ("runbook_url".into(), format!("{RUNBOOKS}/{}.md", alert.name)),
-        ]),
-        ..Rule::default()
+/// An alert as an object changes it.
+struct Changed<'a> {
+    alert: &'a Alert,
+    change: Change,
+    threshold: f64,
+    runbooks: &'a str,
+}
+
+impl Changed<'_> {
+    fn rule(&self, expr: String, severity: Severity) -> Rule {
+        let Self { alert, change, threshold, runbooks } = self;
+        Rule {
+            alert: Some(alert.name.clone()),
+            expr,
+            for_: match change.for_seconds {
+                Some(0) => None,
+                Some(seconds) => Some(format!("{seconds}s")),
+                None => alert.for_.clone(),
+            },
+            labels: BTreeMap::from([("severity".into(), severity.as_str().into())]),
+            annotations: BTreeMap::from([
+                ("summary".into(), alert.summary.clone()),
+                ("description".into(), alert.description(*threshold)),
+                ("runbook_url".into(), format!("{runbooks}/{}.md", alert.name)),
+            ]),
+            ..Rule::default()
+        }
     }
 }

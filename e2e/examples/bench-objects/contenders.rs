@@ -21,6 +21,7 @@ use recommender_operator::{
     apply::Cluster,
     controller::{self, Settings},
     model::Model,
+    monitoring::alerts::RUNBOOKS,
     observe::Scope,
     render::{self, Child},
     telemetry::{Health, Metrics},
@@ -183,6 +184,7 @@ impl Bench {
             concurrency: self.concurrency,
             fence: None,
             sources: Vec::new(),
+            runbooks: RUNBOOKS.into(),
         };
         let client = requests.client(&self.bare, "recommender-operator")?;
         let mut tasks = JoinSet::new(); // they end with this function

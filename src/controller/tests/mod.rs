@@ -29,6 +29,7 @@ use crate::{
     kinds::Kind,
     leader::Fence,
     model::Model,
+    monitoring::alerts::RUNBOOKS,
     observe::{Cache, Scope, Watched},
     render::{self, Decided},
     signals::Kubelets,
@@ -65,6 +66,7 @@ impl Fixture {
             permits: Arc::new(Semaphore::new(1)),
             metrics,
             fence,
+            runbooks: RUNBOOKS.into(),
         };
         Self { server, context: Arc::new(context), objects }
     }
