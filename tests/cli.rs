@@ -90,7 +90,10 @@ fn render_writes_the_url_of_the_runbooks_into_every_alert() {
         let (code, out, err) = outcome(&operator(&arguments, ""));
         assert_eq!((code, err.as_str()), (0, ""));
         let written: Vec<_> = out.lines().filter(|line| line.contains("runbook_url: ")).collect();
-        assert!(written.len() > 5 && written.iter().all(|line| line.contains(&format!("{url}/Recommender"))), "{written:?}");
+        assert!(
+            written.len() > 5 && written.iter().all(|line| line.contains(&format!("{url}/Recommender"))),
+            "{written:?}"
+        );
     }
 }
 
@@ -100,7 +103,10 @@ fn inhibit_rules_are_yaml_for_alertmanager() {
     assert_eq!((code, err.as_str()), (0, ""));
     let file: serde_json::Value = serde_saphyr::from_str(&out).expect("YAML");
     let rules = file["inhibit_rules"].as_array().expect("rules");
-    assert!(rules.len() > 8 && rules.iter().all(|rule| rule["equal"].as_array().is_some_and(|of| of.len() > 1)), "{out}");
+    assert!(
+        rules.len() > 8 && rules.iter().all(|rule| rule["equal"].as_array().is_some_and(|of| of.len() > 1)),
+        "{out}"
+    );
 }
 
 #[test]

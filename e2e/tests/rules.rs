@@ -20,7 +20,9 @@ use recommender_operator::{
     monitoring::{
         Watched,
         alerts::{Change, RUNBOOKS},
-        dependencies::reported, profiles, rule_groups},
+        dependencies::reported,
+        profiles, rule_groups,
+    },
     render, validate,
 };
 use serde::Deserialize;

@@ -16,7 +16,8 @@ pub(super) fn problems(dependencies: &[Dependency], is_monitored: bool) -> Vec<I
 
 /// An exporter that nothing reads.
 fn unrecorded(dependency: &Dependency) -> InvalidField {
-    let why = "without spec.monitoring nothing is recorded of it, and no alert fires: set that, or remove the dependency";
+    let why =
+        "without spec.monitoring nothing is recorded of it, and no alert fires: set that, or remove the dependency";
     InvalidField { field: "spec.dependencies", message: format!("{:?}: exporter: {why}", dependency.name) }
 }
 
@@ -70,7 +71,10 @@ mod tests {
         let exporter = Some(NamedExporter { name: "PostgresExporter".into() });
         let dependency = Dependency { name: "users-db".into(), exporter, ..Dependency::default() };
         let [problem] = &problems(&[dependency], false)[..] else { panic!("one problem") };
-        assert!(problem.message.starts_with("\"users-db\": exporter: without spec.monitoring nothing is recorded"), "{problem}");
+        assert!(
+            problem.message.starts_with("\"users-db\": exporter: without spec.monitoring nothing is recorded"),
+            "{problem}"
+        );
     }
 
     #[test]

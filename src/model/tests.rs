@@ -286,7 +286,9 @@ fn dependencies_that_nothing_is_recorded_of_and_a_critical_without_effect_are_wa
         model(json!({"dependencies": dependencies, "monitoring": monitoring})).warnings()
     };
     let [unrecorded] = &warnings(kafka("Burrow"), Value::Null)[..] else { panic!("one warning") };
-    assert!(unrecorded.starts_with("spec.dependencies: \"events\": nothing is recorded of it without spec.monitoring: "));
+    assert!(
+        unrecorded.starts_with("spec.dependencies: \"events\": nothing is recorded of it without spec.monitoring: ")
+    );
     assert_eq!(warnings(kafka("Burrow"), monitoring()), [""; 0]);
     let of = |exporter: &str| json!([{"name": "x", "critical": false, "exporter": {"name": exporter}}]);
     let [moot] = &warnings(of("DriftMonitor"), monitoring())[..] else { panic!("one warning") };

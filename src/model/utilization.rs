@@ -73,7 +73,10 @@ mod tests {
             "spec.serving: resources.requests.cpu: 0 cannot be scaled on",
             "spec.workers: \"events\": resources.limits.memory: 0 cannot be scaled on",
         ];
-        assert!(both.len() == 2 && both.iter().zip(begins).all(|(message, begin)| message.starts_with(begin)), "{both:?}");
+        assert!(
+            both.len() == 2 && both.iter().zip(begins).all(|(message, begin)| message.starts_with(begin)),
+            "{both:?}"
+        );
         // The default target, if nothing else is scaled on.
         let default = json!({"autoscaling": {"maxReplicas": 3}, "resources": {"requests": {"cpu": 0}}});
         assert_eq!(found(default, json!({})).len(), 1);

@@ -19,7 +19,8 @@ impl Model {
             return self.dependencies.iter().map(|of| field(&of.name, unrecorded)).collect();
         }
         let is_moot = |of: &&Dependency| !of.critical && of.exporter.is_some() && !reports_health(of);
-        let moot = "critical: it has no effect, because this exporter does not report whether the dependency is up: remove it";
+        let moot =
+            "critical: it has no effect, because this exporter does not report whether the dependency is up: remove it";
         self.dependencies.iter().filter(is_moot).map(|of| field(&of.name, moot)).collect()
     }
 

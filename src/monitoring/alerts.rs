@@ -36,9 +36,8 @@ pub fn rules(watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
 
 /// Whether all series that an alert needs are recorded.
 fn is_possible<'a>(alert: &Alert, recorded: impl IntoIterator<Item = &'a Rule> + Clone) -> bool {
-    let is_recorded = |series: &Series| {
-        recorded.clone().into_iter().any(|rule| rule.record.as_deref() == Some(series.name()))
-    };
+    let is_recorded =
+        |series: &Series| recorded.clone().into_iter().any(|rule| rule.record.as_deref() == Some(series.name()));
     alert.series.iter().all(is_recorded)
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::catalog::{self, AppliesTo, Severity};
+use crate::catalog::{self, Alert, AppliesTo, Severity};
 
 /// Comment at the beginning.
 const HEAD: &str = "\
@@ -27,7 +27,7 @@ pub struct InhibitRule {
 }
 
 /// A part of an object that an alert is about.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     /// Servers or workers: the label `workload` is theirs.
     Workload,
@@ -60,27 +60,32 @@ impl Part {
 /// alert at `critical` silences the same one at `warning`.
 pub fn rules() -> Vec<InhibitRule> {
     let catalog = catalog::embedded();
-    let mut targets: BTreeMap<(&str, Part, Part), Vec<&str>> = BTreeMap::new();
+    let mut targets: BTreeMap<(Vec<String>, Vec<&str>), Vec<&str>> = BTreeMap::new();
     for target in &catalog.alerts {
         for source in target.silenced_by.iter().filter_map(|name| catalog.alert(name)) {
-            let key = (source.name.as_str(), Part::from(source.applies_to), Part::from(target.applies_to));
-            targets.entry(key).or_default().push(&target.name);
+            targets.entry(between(source, target)).or_default().push(&target.name);
         }
     }
-    let rules = targets.into_iter().map(|((source, of, what), targets)| between(source, of, what, &targets));
+    let rules = targets.into_iter().map(|((source_matchers, equal), targets)| InhibitRule {
+        source_matchers,
+        target_matchers: vec![format!("alertname=~{:?}", targets.join("|"))],
+        equal,
+    });
     rules.chain([of_severity()]).collect()
 }
 
-fn between(source: &str, of: Part, what: Part, targets: &[&str]) -> InhibitRule {
-    let mut source_matchers = vec![format!("alertname={source:?}")];
+/// The matchers of an alert that silences another one, and the labels that are the same on both.
+fn between(source: &Alert, target: &Alert) -> (Vec<String>, Vec<&'static str>) {
+    let mut matchers = vec![format!("alertname={:?}", source.name)];
     let mut equal = OBJECT.to_vec();
+    let [of, what] = [source, target].map(|alert| Part::from(alert.applies_to));
     if of == what {
         equal.push(of.label());
     } else if of == Part::Dependency {
         // One that the recommender can do without explains nothing else.
-        source_matchers.push(severity(Severity::Critical));
+        matchers.push(severity(Severity::Critical));
     }
-    InhibitRule { source_matchers, target_matchers: vec![format!("alertname=~{:?}", targets.join("|"))], equal }
+    (matchers, equal)
 }
 
 fn of_severity() -> InhibitRule {
@@ -145,7 +150,8 @@ mod tests {
 
     #[test]
     fn every_pair_of_the_catalogue_is_in_one_rule_and_none_silences_itself() {
-        let pairs = |alert: &catalog::Alert| alert.silenced_by.iter().map(|by| (by.clone(), alert.name.clone())).collect();
+        let pairs =
+            |alert: &catalog::Alert| alert.silenced_by.iter().map(|by| (by.clone(), alert.name.clone())).collect();
         let pairs: Vec<Vec<(String, String)>> = catalog::embedded().alerts.iter().map(pairs).collect();
         let pairs = pairs.concat();
         assert!(pairs.len() > 20 && pairs.iter().all(|(source, target)| source != target));

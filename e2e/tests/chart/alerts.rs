@@ -154,7 +154,8 @@ fn the_runbooks_may_be_elsewhere() -> Result<()> {
 fn the_alerts_of_objects_name_the_same_runbooks() -> Result<()> {
     use clap::Parser;
     for (set, expected) in [("", "docs/runbooks"), ("https://example.org/runbooks/", "https://example.org/runbooks")] {
-        let objects = yaml(&rendered("ops", &["--set", IMAGE, "--set", &format!("prometheusRule.runbookBaseURL={set}")])?)?;
+        let objects =
+            yaml(&rendered("ops", &["--set", IMAGE, "--set", &format!("prometheusRule.runbookBaseURL={set}")])?)?;
         let deployment = objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
         let arguments = strings(&deployment["spec"]["template"]["spec"]["containers"][0]["args"]);
         let line = [&["recommender-operator"], arguments.as_slice()].concat();

@@ -147,10 +147,7 @@ fn critical_alerts_are_warnings_for_dependencies_that_are_not_critical() {
     let usual = alerts::Change::default;
     assert_eq!(of(&["a", "b"], usual()), [" critical"]);
     assert_eq!(of(&["una", "unb"], usual()), [" warning"]);
-    assert_eq!(
-        of(&["a", "una", "b"], usual()),
-        [r#"dependency=~"a|b" critical"#, r#"dependency=~"una" warning"#]
-    );
+    assert_eq!(of(&["a", "una", "b"], usual()), [r#"dependency=~"a|b" critical"#, r#"dependency=~"una" warning"#]);
     let info = alerts::Change { severity: Some(catalog::Severity::Info), ..usual() };
     assert_eq!(of(&["a", "una"], info), [" info"]);
     // What has no rule of its own does not count: a monitor of drift is neither up nor down.
@@ -172,7 +169,8 @@ fn an_alert_on_what_is_absent_names_each_dependency_that_could_report_it() {
         };
         rule.expr.replace(r#"namespace="shop",recommender="packages","#, "")
     };
-    let up = r#"absent(recommender:dependency_up{dependency="a"}) or absent(recommender:dependency_up{dependency="unb"})"#;
+    let up =
+        r#"absent(recommender:dependency_up{dependency="a"}) or absent(recommender:dependency_up{dependency="unb"})"#;
     assert_eq!(expr("RecommenderExporterAbsent"), up);
     assert!(expr("RecommenderDriftUnknown").ends_with(r#"absent(recommender:drift_age_seconds{dependency="drift"})"#));
 }
