@@ -15,6 +15,7 @@ mod exporter;
 mod load;
 mod profile;
 pub mod promql;
+mod re2;
 mod series;
 pub mod template;
 mod tokens;

@@ -5,6 +5,7 @@
 //! configured otherwise; the crate accepts that, and `or` between matchers as VictoriaMetrics does.
 
 use promql_parser::{
+    label::MatchOp,
     parser::{
         self, Expr, VectorMatchFillValues, VectorSelector,
         token::{T_LIMIT_RATIO, T_LIMITK, T_LUNLESS},
@@ -13,7 +14,7 @@ use promql_parser::{
     util::{ExprVisitor, walk_expr},
 };
 
-use super::tokens;
+use super::{re2, tokens};
 
 /// What the crate reports about most mistakes.
 const UNSPECIFIC: &str = "invalid promql query";
@@ -87,8 +88,8 @@ impl ExprVisitor for Flagless {
 
     fn pre_visit(&mut self, part: &Expr) -> Result<bool, String> {
         let experimental = match part {
-            Expr::VectorSelector(selector) => return without_or(selector).map(|()| true),
-            Expr::MatrixSelector(range) => return without_or(&range.vs).map(|()| true),
+            Expr::VectorSelector(selector) => return matchers(selector).map(|()| true),
+            Expr::MatrixSelector(range) => return matchers(&range.vs).map(|()| true),
             Expr::Call(of) => of.func.experimental.then(|| of.func.name.to_owned()),
             Expr::Aggregate(of) => {
                 // The walk leaves it out.
@@ -106,7 +107,13 @@ impl ExprVisitor for Flagless {
     }
 }
 
-fn without_or(selector: &VectorSelector) -> Result<(), String> {
+/// Fails unless the matchers of a selector are those of Prometheus.
+fn matchers(selector: &VectorSelector) -> Result<(), String> {
+    let is_regex = |op: &MatchOp| matches!(op, MatchOp::Re(_) | MatchOp::NotRe(_));
+    let patterns = selector.matchers.matchers.iter().filter(|matcher| is_regex(&matcher.op));
+    if let Some(why) = patterns.filter_map(|matcher| re2::problem(&matcher.value)).next() {
+        return Err(why);
+    }
     if selector.matchers.or_matchers.is_empty() {
         return Ok(());
     }
