@@ -29,13 +29,15 @@ use crate::{
     kinds::Kind,
     leader::Fence,
     model::Model,
-    monitoring::alerts::RUNBOOKS,
     observe::{Cache, Scope, Watched},
     render::{self, Decided},
     signals::Kubelets,
     telemetry::Metrics,
     validate::{stored, tests::minimal},
 };
+
+/// URL of the pages of alerts that the operator is given.
+const RUNBOOKS_URL: &str = "https://git.example.org/runbooks";
 
 /// A fake API server and the controller's context, to show objects to the operator and to reconcile them.
 pub(super) struct Fixture {
@@ -66,7 +68,7 @@ impl Fixture {
             permits: Arc::new(Semaphore::new(1)),
             metrics,
             fence,
-            runbooks: RUNBOOKS.into(),
+            runbooks: RUNBOOKS_URL.into(),
         };
         Self { server, context: Arc::new(context), objects }
     }
