@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::telemetry::LogFormat;
+use crate::{monitoring::alerts::RUNBOOKS, telemetry::LogFormat};
 
 /// Trains, serves and monitors recommenders, each described by one RecommenderModel.
 #[derive(Parser, Debug)]
@@ -32,10 +32,40 @@ pub enum Command {
         /// Print one rule file for Prometheus instead of the children.
         #[arg(long)]
         rules: bool,
+        /// Where the pages of alerts are.
+        #[command(flatten)]
+        runbooks: Runbooks,
         /// YAML files; - is standard input. Objects of other kinds are passed over.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Print the inhibit_rules for the configuration of Alertmanager: which alerts of an object silence which others of it.
+    InhibitRules,
+}
+
+/// Where the pages of alerts are.
+#[derive(Args, Debug)]
+pub struct Runbooks {
+    /// URL of the directory with the runbooks, put in front of ALERT.md in the annotation runbook_url of all alerts. Default: their
+    /// path in the repository.
+    #[arg(
+        long = "runbook-base-url",
+        env = "RUNBOOK_BASE_URL",
+        value_name = "URL",
+        default_value = RUNBOOKS,
+        hide_default_value = true,
+        value_parser = runbook_base_url
+    )]
+    pub base_url: String,
+}
+
+/// A URL without a slash at its end. Annotations are templates, so it has no braces.
+fn runbook_base_url(text: &str) -> Result<String, &'static str> {
+    let is_url = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    if text != RUNBOOKS && !is_url || text.contains(|c: char| c.is_whitespace() || "{}".contains(c)) {
+        return Err("write a URL, as in https://git.example.org/recommender-operator/docs/runbooks");
+    }
+    Ok(text.trim_end_matches('/').into())
 }
 
 /// Settings of the operator.
@@ -76,6 +106,9 @@ pub struct Run {
     /// sources: [{name: default, url: https://..., bearerTokenFile: ..., caFile: ..., headers: {X-Scope-OrgID: shop}}]
     #[arg(long, env = "METRIC_SOURCES", value_name = "FILE")]
     pub metric_sources: Option<PathBuf>,
+    /// Where the pages of alerts are.
+    #[command(flatten)]
+    pub runbooks: Runbooks,
     /// Format of the log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -93,6 +126,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn runbooks_are_below_a_url_or_in_the_repository() {
+        let base = |url: &[&str]| {
+            let cli = Cli::try_parse_from([&["recommender-operator", "render", "x.yaml"], url].concat()).ok()?;
+            let Command::Render { runbooks, .. } = cli.command else { panic!("not render") };
+            Some(runbooks.base_url)
+        };
+        assert_eq!(base(&[]).as_deref(), Some("docs/runbooks"));
+        assert_eq!(base(&["--runbook-base-url", "https://git/x/"]).as_deref(), Some("https://git/x"));
+        for refused in ["", "runbooks", "ftp://git", "https://git/{{ .x }}", "https://git/ x"] {
+            assert_eq!(base(&["--runbook-base-url", refused]), None, "{refused}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The operator binary: command line, lease, controller and HTTP endpoints.
 
-use std::{collections::BTreeSet, io::Read, path::Path, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, io::Read, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -12,6 +12,7 @@ use recommender_operator::{
     controller::{self, Settings},
     leader::{Held, Lease, Timings},
     model::Model,
+    monitoring::inhibition,
     observe::{Scope, WATCH_SECONDS},
     render,
     signals::{self, SourceConfig},
@@ -36,7 +37,11 @@ fn main() -> ExitCode {
             print!("{}", crd::yaml());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Render { rules, files } => render_files(&files, rules),
+        Command::Render { rules, runbooks, files } => render_files(&files, rules, &runbooks.base_url.as_str().into()),
+        Command::InhibitRules => inhibition::yaml().map(|rules| {
+            print!("{rules}");
+            ExitCode::SUCCESS
+        }),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -77,6 +82,7 @@ async fn serve(run: Run) -> anyhow::Result<ExitCode> {
         concurrency: run.concurrency,
         fence: held.as_ref().map(Held::fence),
         sources,
+        runbooks: run.runbooks.base_url.as_str().into(),
     };
     let client = kube::Client::try_from(config)?;
     let lost = async {
@@ -160,7 +166,7 @@ fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send
 
 /// Prints the children of all objects of all files, or their rules. Nothing is printed on standard output when one of the
 /// objects is invalid.
-fn render_files(files: &[impl AsRef<Path>], rules: bool) -> anyhow::Result<ExitCode> {
+fn render_files(files: &[impl AsRef<Path>], rules: bool, runbooks: &Arc<str>) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     let (mut models, mut wrong) = (Vec::new(), 0);
     for file in files {
@@ -169,10 +175,12 @@ fn render_files(files: &[impl AsRef<Path>], rules: bool) -> anyhow::Result<ExitC
             match model(&document, now) {
                 Ok(model) => {
                     let of = &model.identity.name;
-                    for warning in model.warnings() {
-                        eprintln!("{name}:{}: warning: RecommenderModel {of:?}: {}", document.line, warning.problem);
+                    let ineffective = render::alerts_without_effect(&model);
+                    let problems = model.warnings().into_iter().map(|warning| warning.problem.to_string());
+                    for warning in problems.chain(ineffective) {
+                        eprintln!("{name}:{}: warning: RecommenderModel {of:?}: {warning}", document.line);
                     }
-                    models.push(model);
+                    models.push(model.with_runbooks(runbooks));
                 }
                 Err(messages) => {
                     wrong += 1;

@@ -72,6 +72,44 @@ fn render_warns_of_what_is_valid_and_seldom_meant() {
 }
 
 #[test]
+fn render_warns_of_changes_of_alerts_that_the_object_does_not_have() {
+    let alerts = "{RecommenderLagHigh: {threshold: 5}, RecommenderNoEvents: {disabled: true}, RecommenderLatencyHigh: {threshold: 2}}";
+    let object = format!("{MINIMAL}  monitoring: {{metrics: {{profile: FastApiInstrumentator}}, alerts: {alerts}}}\n");
+    let (code, out, err) = outcome(&operator(&["render", "-"], &object));
+    assert!(code == 0 && out.contains("kind: PrometheusRule"), "{out}");
+    let warning = "-:1: warning: RecommenderModel \"packages\": spec.monitoring.alerts: RecommenderLagHigh: no dependency of the spec \
+                   reports recommender:lag_messages, so the object does not have this alert: ";
+    assert!(err.starts_with(warning) && err.lines().count() == 1, "{err}");
+}
+
+#[test]
+fn render_writes_the_url_of_the_runbooks_into_every_alert() {
+    let url = "https://git.example.org/runbooks";
+    for rules in [&[][..], &["--rules"]] {
+        let arguments = [&["render", "--runbook-base-url", url, "examples/packages.yaml"], rules].concat();
+        let (code, out, err) = outcome(&operator(&arguments, ""));
+        assert_eq!((code, err.as_str()), (0, ""));
+        let written: Vec<_> = out.lines().filter(|line| line.contains("runbook_url: ")).collect();
+        assert!(
+            written.len() > 5 && written.iter().all(|line| line.contains(&format!("{url}/Recommender"))),
+            "{written:?}"
+        );
+    }
+}
+
+#[test]
+fn inhibit_rules_are_yaml_for_alertmanager() {
+    let (code, out, err) = outcome(&operator(&["inhibit-rules"], ""));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let file: serde_json::Value = serde_saphyr::from_str(&out).expect("YAML");
+    let rules = file["inhibit_rules"].as_array().expect("rules");
+    assert!(
+        rules.len() > 8 && rules.iter().all(|rule| rule["equal"].as_array().is_some_and(|of| of.len() > 1)),
+        "{out}"
+    );
+}
+
+#[test]
 fn render_points_to_where_a_field_of_a_pod_is() {
     let (code, _, err) = outcome(&operator(
         &["render", "-"],

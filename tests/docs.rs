@@ -2,7 +2,10 @@
 
 mod merge;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use recommender_operator::{
@@ -47,6 +50,9 @@ impl Block {
         if part["spec"]["artifacts"].is_object() {
             object["spec"].as_object_mut().expect("a spec").remove("artifacts");
         }
+        if part["spec"]["monitoring"].is_object() {
+            object["spec"]["monitoring"] = json!({ "metrics": { "profile": "FastApiInstrumentator" } });
+        }
         merge(&mut object, &part);
         object
     }
@@ -64,11 +70,17 @@ impl Block {
 
 /// The blocks of YAML in README.md and docs/*.md.
 fn blocks() -> Vec<Block> {
-    let pages = fs::read_dir(Path::new(ROOT).join("docs")).expect("there is documentation");
-    let mut pages: Vec<_> = pages.map(|entry| entry.expect("the directory can be read").path()).collect();
-    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    let mut pages = pages("docs");
     pages.push(Path::new(ROOT).join("README.md"));
     pages.iter().flat_map(|page| blocks_of(page)).collect()
+}
+
+/// The pages of a directory.
+fn pages(directory: &str) -> Vec<PathBuf> {
+    let pages = fs::read_dir(Path::new(ROOT).join(directory)).expect("there is documentation");
+    let mut pages: Vec<_> = pages.map(|entry| entry.expect("the directory can be read").path()).collect();
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    pages
 }
 
 fn blocks_of(page: &Path) -> Vec<Block> {
@@ -97,6 +109,21 @@ fn every_object_of_the_documentation_can_be_rendered() {
     assert!(models.len() > 8, "only {} blocks were found", models.len());
     for block in models {
         assert!(!block.children().is_empty(), "{}", block.at);
+    }
+}
+
+#[test]
+fn every_object_of_a_runbook_can_be_rendered_and_changes_the_alert_of_its_page() {
+    let blocks = pages("docs/runbooks").into_iter().flat_map(|page| {
+        let alert = page.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        blocks_of(&page).into_iter().map(move |block| (alert.clone(), block))
+    });
+    let blocks: Vec<_> = blocks.collect();
+    assert!(blocks.len() > 8, "only {} blocks were found", blocks.len());
+    for (alert, block) in blocks {
+        assert!(!block.children().is_empty(), "{}", block.at);
+        let changes = block.object()["spec"]["monitoring"]["alerts"].clone();
+        assert!(changes.get(&alert).is_some(), "{}: no change of {alert}", block.at);
     }
 }
 

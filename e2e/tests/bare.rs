@@ -26,6 +26,7 @@ use recommender_operator::{
         monitoring_coreos::{PrometheusRule, ServiceMonitor},
     },
     controller::{self, Settings},
+    monitoring::alerts::RUNBOOKS,
     observe::Scope,
     telemetry::{Health, Metrics},
 };
@@ -51,7 +52,13 @@ impl Operator {
         let stop = async {
             let _ = receiver.await;
         };
-        let settings = Settings { scopes: vec![Scope::All], concurrency: 4, fence: None, sources: Vec::new() };
+        let settings = Settings {
+            scopes: vec![Scope::All],
+            concurrency: 4,
+            fence: None,
+            sources: Vec::new(),
+            runbooks: RUNBOOKS.into(),
+        };
         let task = tokio::spawn(controller::run(client, settings, metrics.clone(), health, stop));
         Self { metrics, _stop: sender, _task: task }
     }

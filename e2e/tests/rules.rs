@@ -17,7 +17,12 @@ use recommender_operator::{
     },
     catalog,
     model::Model,
-    monitoring::{Watched, alerts::Change, dependencies::reported, profiles, rule_groups},
+    monitoring::{
+        Watched,
+        alerts::{Change, RUNBOOKS},
+        dependencies::reported,
+        profiles, rule_groups,
+    },
     render, validate,
 };
 use serde::Deserialize;
@@ -41,6 +46,7 @@ const PACKAGES: Watched = Watched {
     scaled_on_lag_of: &[],
     training_period_seconds: Some(86_400),
     alerts: &UNCHANGED,
+    runbooks: RUNBOOKS,
     query_offset_seconds: None,
 };
 
@@ -146,6 +152,8 @@ fn the_rules_of_all_scaling_signals_are_valid_and_lint() -> Result<()> {
     for (dependency, (exporter, _)) in dependencies.iter_mut().zip(DEPENDENCIES) {
         dependency.name = (*exporter).into();
     }
+    // Then an alert has two rules of different severity.
+    dependencies[0].critical = false;
     let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
     let watched =
         Watched { scaled_on: Some(&P95), resources: Some(&resources), dependencies: &dependencies, ..PACKAGES };
@@ -191,6 +199,32 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     let configuration = directory.join("prometheus.yaml");
     fs::write(&configuration, scraping.join("\n"))?;
     promtool(&["check", "config"], &configuration).map(drop)
+}
+
+/// PromQL of specs, see the file.
+#[derive(Deserialize)]
+struct Expressions {
+    accepted: Vec<String>,
+    /// Each with a part of the reason.
+    refused: BTreeMap<String, String>,
+}
+
+#[test]
+fn promql_of_specs_is_accepted_and_refused_as_by_promtool() -> Result<()> {
+    let file = directory("promql")?.join("rules.yaml");
+    let table: Expressions = serde_saphyr::from_str(include_str!("../../tests/promql.yaml"))?;
+    let check = |expression: &str| {
+        let rule = Rule { record: Some("x:y".into()), expr: format!("sum((\n{expression}\n))"), ..Rule::default() };
+        write_rules(&file, &[RuleGroup { name: "a".into(), interval: None, query_offset: None, rules: vec![rule] }])?;
+        promtool(&["check", "rules", "--lint=none"], &file).map(drop)
+    };
+    for accepted in &table.accepted {
+        check(accepted).with_context(|| accepted.clone())?;
+    }
+    for refused in table.refused.keys() {
+        ensure!(check(refused).is_err(), "promtool accepts {refused}");
+    }
+    Ok(())
 }
 
 /// Fields of an object that scales on all supported signals.

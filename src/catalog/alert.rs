@@ -1,5 +1,7 @@
 //! Alerts over canonical series.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -34,7 +36,7 @@ pub struct Alert {
     /// What is wrong. Contains no values, so that it does not change while the alert fires.
     pub summary: String,
     description: String,
-    /// The series that its expression reads.
+    /// The series that its expression reads and without which it cannot fire.
     pub series: Vec<Series>,
 }
 
@@ -48,8 +50,17 @@ pub enum AppliesTo {
     Training,
     /// Servers and workers.
     Workloads,
-    /// Each dependency.
+    /// All dependencies.
     Dependencies,
+    /// One dependency at a time, which `absent` needs: the expressions of all are joined by `or`.
+    EachDependency,
+}
+
+impl AppliesTo {
+    /// Whether it is about dependencies.
+    pub const fn is_of_dependencies(self) -> bool {
+        matches!(self, Self::Dependencies | Self::EachDependency)
+    }
 }
 
 /// Who responds how soon.
@@ -98,6 +109,8 @@ pub enum ThresholdUnit {
     PerSecond,
     /// A multiple of what the spec asks for.
     Times,
+    /// How much values differ from those of the training, such as the PSI.
+    Score,
 }
 
 impl ThresholdUnit {
@@ -110,6 +123,21 @@ impl ThresholdUnit {
             Self::Messages => "messages",
             Self::PerSecond => "messages per second",
             Self::Times => "times",
+            Self::Score => "score",
+        }
+    }
+
+    /// The thresholds that a value can be on both sides of: beyond, an alert fires always or never.
+    const fn bounds(self) -> RangeInclusive<f64> {
+        match self {
+            // A year.
+            Self::Seconds => 0.001..=31_536_000.0,
+            Self::Ratio => 0.000_001..=0.999_999,
+            Self::Restarts => 0.0..=1_000.0,
+            Self::Messages => 0.0..=1e12,
+            Self::PerSecond => 0.0..=1e9,
+            Self::Times => 0.01..=1_000.0,
+            Self::Score => 0.001..=1_000.0,
         }
     }
 
@@ -119,16 +147,22 @@ impl ThresholdUnit {
             Self::Seconds => format!("{value}s"),
             // A ratio has at most a few digits; those of the multiplication are rounded off.
             Self::Ratio => format!("{}%", (value * 1e8).round() / 1e6),
-            Self::Restarts | Self::Messages | Self::PerSecond | Self::Times => value.to_string(),
+            Self::Restarts | Self::Messages | Self::PerSecond | Self::Times | Self::Score => value.to_string(),
         }
     }
 
     /// Why a threshold cannot have this value; `None` if it can.
     pub fn problem(self, value: f64) -> Option<String> {
-        let most = if self == Self::Ratio { 1.0 } else { f64::MAX };
-        let is_within = value >= 0.0 && value <= most;
-        let bound = if self == Self::Ratio { "0 to 1" } else { "0 or more" };
-        (!is_within).then(|| format!("{value} is not a number of {}: write {bound}", self.as_str()))
+        let bounds = self.bounds();
+        let is_within = bounds.contains(&value) && value.is_sign_positive();
+        (!is_within).then(|| {
+            format!(
+                "with {value} ({}) the alert would fire always or never: write {} to {}",
+                self.as_str(),
+                bounds.start(),
+                bounds.end()
+            )
+        })
     }
 }
 
@@ -246,12 +280,13 @@ fn check_expr(entry: &Entry) -> Result<Vec<Series>, Refused> {
         if !selector.labels.iter().any(|label| label == SELECTED) {
             return Err(refuse(format!("{name} is not that of one object: write {name}{SELECTOR}")));
         }
-        let is_of_dependency = entry.applies_to == AppliesTo::Dependencies;
-        if (canonical.subject() == Subject::Dependency) != is_of_dependency {
+        if (canonical.subject() == Subject::Dependency) != entry.applies_to.is_of_dependencies() {
             let label = canonical.subject().label();
             return Err(refuse(format!("{name} has the label {label}, which does not go with appliesTo")));
         }
-        series.push(canonical);
+        if !selector.is_optional {
+            series.push(canonical);
+        }
     }
     Ok(series)
 }

@@ -15,8 +15,10 @@ mod exporter;
 mod load;
 mod profile;
 pub mod promql;
+mod re2;
 mod series;
 pub mod template;
+mod tokens;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 

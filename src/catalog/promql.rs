@@ -1,10 +1,20 @@
 //! What PromQL of the catalogue uses: its series and labels, taken from the tree of the crate `promql-parser`, which checks the
 //! syntax, the types of operands and arguments, and regular expressions.
 //!
-//! Added to it: each selector has a name, because only declared series may be used, and matchers are those of PromQL; the crate
-//! also accepts `or` between matchers, as VictoriaMetrics does.
+//! Added to it: each selector has a name, because only declared series may be used, and what Prometheus refuses unless it is
+//! configured otherwise; the crate accepts that, and `or` between matchers as VictoriaMetrics does.
 
-use promql_parser::parser::{self, Expr, VectorSelector, value::ValueType};
+use promql_parser::{
+    label::MatchOp,
+    parser::{
+        self, Expr, VectorMatchFillValues, VectorSelector,
+        token::{T_LIMIT_RATIO, T_LIMITK, T_LUNLESS},
+        value::ValueType,
+    },
+    util::{ExprVisitor, walk_expr},
+};
+
+use super::{re2, tokens};
 
 /// What the crate reports about most mistakes.
 const UNSPECIFIC: &str = "invalid promql query";
@@ -33,6 +43,8 @@ pub struct Used {
     pub labels: Vec<String>,
     /// Whether its rate is computed.
     pub is_rate: bool,
+    /// Whether there is a result without it: it is on the right of `unless`.
+    pub is_optional: bool,
 }
 
 /// Whether a series may have this name.
@@ -52,7 +64,7 @@ fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
 
 /// Whether a text is a duration such as 5m.
 pub fn is_duration(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric()) && parser::parse(&format!("x[{text}]")).is_ok()
+    text.chars().all(|c| c.is_ascii_alphanumeric()) && tree(&format!("x[{text}]")).is_ok()
 }
 
 /// The tree of an expression of any type.
@@ -60,10 +72,53 @@ pub fn is_duration(text: &str) -> bool {
 /// # Errors
 /// What is wrong.
 pub fn tree(text: &str) -> Result<Expr, String> {
-    parser::parse(text).map_err(|why| match why.as_str() {
+    let tree = parser::parse(&tokens::prepared(text)?).map_err(|why| match why.as_str() {
         UNSPECIFIC => "an operator, an operand or a label is missing or misplaced".into(),
         _ => why,
-    })
+    })?;
+    walk_expr(&mut Flagless, &tree)?;
+    Ok(tree)
+}
+
+/// Refuses what a Prometheus without feature flags does not accept.
+struct Flagless;
+
+impl ExprVisitor for Flagless {
+    type Error = String;
+
+    fn pre_visit(&mut self, part: &Expr) -> Result<bool, String> {
+        let experimental = match part {
+            Expr::VectorSelector(selector) => return matchers(selector).map(|()| true),
+            Expr::MatrixSelector(range) => return matchers(&range.vs).map(|()| true),
+            Expr::Call(of) => of.func.experimental.then(|| of.func.name.to_owned()),
+            Expr::Aggregate(of) => {
+                // The walk leaves it out.
+                of.param.iter().try_for_each(|param| walk_expr(self, param).map(drop))?;
+                [T_LIMITK, T_LIMIT_RATIO].contains(&of.op.id()).then(|| of.op.to_string())
+            }
+            Expr::Binary(of) => {
+                let fills = of.modifier.as_ref().map(|modifier| &modifier.fill_values);
+                fills.is_some_and(|fills| *fills != VectorMatchFillValues::default()).then(|| "fill".into())
+            }
+            _ => None,
+        };
+        let why = |name: String| format!("{name} is experimental, so Prometheus refuses it without a feature flag");
+        experimental.map_or(Ok(true), |name| Err(why(name)))
+    }
+}
+
+/// Fails unless the matchers of a selector are those of Prometheus.
+fn matchers(selector: &VectorSelector) -> Result<(), String> {
+    let is_regex = |op: &MatchOp| matches!(op, MatchOp::Re(_) | MatchOp::NotRe(_));
+    let patterns = selector.matchers.matchers.iter().filter(|matcher| is_regex(&matcher.op));
+    if let Some(why) = patterns.filter_map(|matcher| re2::problem(&matcher.value)).next() {
+        return Err(why);
+    }
+    if selector.matchers.or_matchers.is_empty() {
+        return Ok(());
+    }
+    let name = selector.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    Err(format!("{name}or between matchers is no PromQL: write two selectors with or between them"))
 }
 
 /// Parses an expression of one value for each series.
@@ -99,7 +154,11 @@ impl Expression {
                 let matched = of.modifier.iter().flat_map(|on| &on.matching).map(|on| on.labels());
                 let copied = of.modifier.iter().filter_map(|on| on.card.labels());
                 self.grouped.extend(matched.chain(copied).flat_map(|of| of.labels.iter().cloned()));
-                [&of.lhs, &of.rhs].into_iter().try_for_each(|part| self.add(part, is_rate))
+                self.add(&of.lhs, is_rate)?;
+                let left = self.selectors.len();
+                self.add(&of.rhs, is_rate)?;
+                self.selectors[left..].iter_mut().for_each(|of_right| of_right.is_optional |= of.op.id() == T_LUNLESS);
+                Ok(())
             }
             Expr::Call(of) => {
                 // The second argument of label_replace and label_join.
@@ -119,11 +178,8 @@ impl Expression {
         let Some(name) = selector.name.clone() else {
             return Err(format!("{selector} has no name: write that of a series before the braces"));
         };
-        if !selector.matchers.or_matchers.is_empty() {
-            return Err(format!("{name}: or between matchers is no PromQL: write two selectors with or between them"));
-        }
         let labels = selector.matchers.matchers.iter().map(|matcher| matcher.name.clone()).collect();
-        self.selectors.push(Used { name, labels, is_rate });
+        self.selectors.push(Used { name, labels, is_rate, is_optional: false });
         Ok(())
     }
 }
@@ -140,11 +196,19 @@ mod tests {
             name: name.into(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             is_rate,
+            is_optional: false,
         };
         assert_eq!(found.selectors, [used("a:b_total", &["x", "y"], true), used("c", &[], false)]);
         assert_eq!(found.grouped, ["pod", "topic"]);
         assert_eq!(found.created, ["how"]);
         assert!(!found.is_selector && parse(" a{b=\"c\"} ").expect("it is valid").is_selector);
+    }
+
+    #[test]
+    fn what_is_on_the_right_of_unless_is_optional() {
+        let found = parse("a > 1 unless (b or c{x=\"y\"}) and d").expect("it is valid");
+        let optional: Vec<_> = found.selectors.iter().map(|of| (of.name.as_str(), of.is_optional)).collect();
+        assert_eq!(optional, [("a", false), ("b", true), ("c", true), ("d", false)]);
     }
 
     #[test]

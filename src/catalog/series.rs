@@ -183,10 +183,11 @@ pub fn most_similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     known.into_iter().max_by_key(|known| (similarity(known, name), Reverse(known.len())))
 }
 
-/// How many characters two names share at their begin and at their end.
+/// How many characters two names share at their begin and at their end, in upper or lower case.
 fn similarity(a: &str, b: &str) -> usize {
-    let begin = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-    begin + a.chars().rev().zip(b.chars().rev()).take_while(|(a, b)| a == b).count()
+    let is_same = |(a, b): &(char, char)| a.eq_ignore_ascii_case(b);
+    let begin = a.chars().zip(b.chars()).take_while(is_same).count();
+    begin + a.chars().rev().zip(b.chars().rev()).take_while(is_same).count()
 }
 
 fn check(series: &Declared) -> Result<(), String> {

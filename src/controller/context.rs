@@ -34,6 +34,8 @@ pub struct Context {
     pub(super) permits: Arc<Semaphore>,
     pub(super) metrics: Metrics,
     pub(super) fence: Option<Fence>,
+    /// URL of the directory with the pages of alerts.
+    pub(super) runbooks: Arc<str>,
 }
 
 impl Context {

@@ -63,6 +63,8 @@ pub struct Settings {
     pub fence: Option<Fence>,
     /// Where the signals are read from that replicas are decided on.
     pub sources: Vec<SourceConfig>,
+    /// URL of the directory with the pages of alerts, without a slash at its end.
+    pub runbooks: Arc<str>,
 }
 
 /// Reconciles until `stop` resolves; then finishes the running reconciles, within [`DRAIN`].
@@ -100,6 +102,7 @@ pub async fn run(
             permits: Arc::clone(&permits),
             metrics: metrics.clone(),
             fence: settings.fence.clone(),
+            runbooks: Arc::clone(&settings.runbooks),
         });
         contexts.push(context.clone());
         let enqueued = stream::poll_fn(move |poll| enqueued.poll_recv(poll));

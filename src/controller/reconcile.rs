@@ -76,7 +76,7 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let Some(mut reconcile) = Reconcile::at(context, object, now) else {
         return Ok(Action::await_change());
     };
-    let model = match reconcile.validate() {
+    let model = match reconcile.validate(&context.runbooks) {
         Ok(model) => model,
         Err(message) => return reconcile.refuse(context, &message).await,
     };
@@ -108,12 +108,13 @@ impl Reconcile {
         Some(Self { identity: Identity::of(meta, now), uid, prior, now, object })
     }
 
-    fn validate(&self) -> Result<Model, String> {
+    fn validate(&self, runbooks: &Arc<str>) -> Result<Model, String> {
         let object: &RecommenderModel =
             self.object.0.as_ref().map_err(|error| {
                 format!("the object cannot be read by this version of the operator: {}", error.error)
             })?;
         Model::new(object, self.now)
+            .map(|model| model.with_runbooks(runbooks))
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 

@@ -39,7 +39,7 @@ fn change(
             "there is no such alert; the most similar one is {nearest}: write its name; docs/runbooks has a page for each alert"
         )));
     };
-    let threshold = settings.threshold.as_deref().map(|text| threshold(alert, text, profile)).transpose();
+    let threshold = settings.threshold.as_ref().map(|of| threshold(alert, &of.0, profile)).transpose();
     let threshold = threshold.map_err(|why| path.field("threshold").problem(why))?;
     Ok(Change {
         is_disabled: settings.disabled.unwrap_or(false),
@@ -55,9 +55,8 @@ fn threshold(alert: &Alert, text: &str, profile: MetricProfile) -> Result<f64, S
         return Err("it compares with none that can be changed: remove the field".into());
     };
     let unit = of.unit.as_str();
-    let value = text.parse().ok().filter(|value: &f64| value.is_finite());
     let value =
-        value.ok_or_else(|| format!("{text:?} is no number of {unit}: write for example \"{}\"", of.default))?;
+        number(text).ok_or_else(|| format!("{text:?} is no number of {unit}: write for example \"{}\"", of.default))?;
     if let Some(why) = of.unit.problem(value) {
         return Err(why);
     }
@@ -70,6 +69,13 @@ fn threshold(alert: &Alert, text: &str, profile: MetricProfile) -> Result<f64, S
         ));
     };
     above_the_buckets(value, latency).map_or(Ok(value), |why| Err(format!("{text} s is {why}")))
+}
+
+/// A decimal number; `None` of what is none, or too large or too small to be represented.
+fn number(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    let is_zero = !text.split(['e', 'E']).next()?.contains(|c: char| c.is_ascii_digit() && c != '0');
+    (value.is_finite() && (value != 0.0 || is_zero)).then_some(value)
 }
 
 const fn severity(severity: AlertSeverity) -> Severity {

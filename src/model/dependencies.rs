@@ -7,10 +7,19 @@ use crate::{
     monitoring::expression,
 };
 
-pub(super) fn problems(dependencies: &[Dependency]) -> Vec<InvalidField> {
+/// `is_monitored`: whether anything is recorded.
+pub(super) fn problems(dependencies: &[Dependency], is_monitored: bool) -> Vec<InvalidField> {
     let all = || FieldPath::spec().items("dependencies", dependencies);
     let exporters = all().filter_map(|(path, dependency)| exporter(&path, dependency));
-    exporters.chain(all().flat_map(|(path, dependency)| promql(&path, dependency))).collect()
+    let unrecorded = all().filter(|(_, of)| !is_monitored && of.exporter.is_some()).map(|(path, _)| unrecorded(&path));
+    exporters.chain(unrecorded).chain(all().flat_map(|(path, dependency)| promql(&path, dependency))).collect()
+}
+
+/// An exporter that nothing reads.
+fn unrecorded(path: &FieldPath) -> InvalidField {
+    path.field("exporter").problem(
+        "without spec.monitoring nothing is recorded of it, and no alert fires: set that, or remove the dependency",
+    )
 }
 
 /// An exporter that the catalogue does not have.
@@ -50,7 +59,18 @@ mod tests {
     fn messages(name: &str) -> Vec<String> {
         let exporter = Some(NamedExporter { name: name.into() });
         let dependency = Dependency { name: "users-db".into(), exporter, ..Dependency::default() };
-        problems(&[dependency]).iter().map(ToString::to_string).collect()
+        problems(&[dependency], true).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_exporter_without_monitoring_is_refused_because_nothing_would_read_it() {
+        let exporter = Some(NamedExporter { name: "PostgresExporter".into() });
+        let dependency = Dependency { name: "users-db".into(), exporter, ..Dependency::default() };
+        let [problem] = &problems(&[dependency], false)[..] else { panic!("one problem") };
+        assert!(
+            problem.message.starts_with("\"users-db\": exporter: without spec.monitoring nothing is recorded"),
+            "{problem}"
+        );
     }
 
     #[test]
@@ -60,6 +80,7 @@ mod tests {
         let begin = "spec.dependencies[0].exporter.name: there is no PostgresqlExporter; the most similar one is \
                      PostgresExporter: write one of BlackboxExporter, Client, ";
         assert!(message.starts_with(begin), "{message}");
+        assert!(messages("postgresexporter")[0].contains("; the most similar one is PostgresExporter: "));
         // An exporter of a kind with a lag.
         assert_eq!(messages("Burrow").len(), 1);
     }

@@ -13,10 +13,11 @@ mod path;
 mod pod;
 mod pod_values;
 pub mod scrapes;
+mod utilization;
 mod warnings;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -31,7 +32,10 @@ use crate::{
         RecommenderModelSpec, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
     },
     catalog::Latency,
-    monitoring::{alerts::Change, expression, profiles},
+    monitoring::{
+        alerts::{Change, RUNBOOKS},
+        expression, profiles,
+    },
     training::Schedule,
 };
 
@@ -58,6 +62,8 @@ pub struct Model {
     pub monitoring: Option<Monitoring>,
     /// Changes of its alerts, by name.
     pub alerts: BTreeMap<String, Change>,
+    /// URL of the directory with the pages of its alerts, without a slash at its end: a setting of the operator.
+    pub runbooks: Arc<str>,
     /// Names of the Secrets for pulling the images.
     pub image_pull_secrets: Vec<String>,
     /// Annotations of the ServiceAccount that is created for the pods.
@@ -143,7 +149,8 @@ impl Model {
         problems.extend(accounts::problems(spec));
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
-        problems.extend(dependencies::problems(&spec.dependencies));
+        problems.extend(utilization::problems(spec));
+        problems.extend(dependencies::problems(&spec.dependencies, spec.monitoring.is_some()));
         problems.extend(spec.monitoring.as_ref().and_then(front));
         match (artifacts, schedule, alerts) {
             (Ok(artifacts), Ok(schedule), Ok(alerts)) if problems.is_empty() => Ok(Self {
@@ -157,11 +164,17 @@ impl Model {
                 dependencies: spec.dependencies.clone(),
                 monitoring: spec.monitoring.clone(),
                 alerts,
+                runbooks: RUNBOOKS.into(),
                 image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
                 service_account_annotations: spec.service_account_annotations.clone(),
             }),
             _ => Err(problems),
         }
+    }
+
+    /// The model with the pages of its alerts below another URL.
+    pub fn with_runbooks(self, runbooks: &Arc<str>) -> Self {
+        Self { runbooks: Arc::clone(runbooks), ..self }
     }
 
     /// The servers, as a workload with replicas.

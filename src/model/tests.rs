@@ -307,6 +307,21 @@ fn a_latency_target_that_the_metrics_cannot_show_is_refused() {
 }
 
 #[test]
+fn dependencies_that_nothing_is_recorded_of_and_a_critical_without_effect_are_warned_of() {
+    let warnings = |dependencies: Value, monitoring: Value| {
+        let of = model(json!({"dependencies": dependencies, "monitoring": monitoring})).warnings();
+        of.iter().map(|warning| warning.problem.to_string()).collect::<Vec<_>>()
+    };
+    let [unrecorded] = &warnings(kafka("Burrow"), Value::Null)[..] else { panic!("one warning") };
+    assert!(unrecorded.starts_with("spec.dependencies[0]: nothing is recorded of it without spec.monitoring: "));
+    assert_eq!(warnings(kafka("Burrow"), monitoring()), [""; 0]);
+    let of = |exporter: &str| json!([{"name": "x", "critical": false, "exporter": {"name": exporter}}]);
+    let [moot] = &warnings(of("DriftMonitor"), monitoring())[..] else { panic!("one warning") };
+    assert!(moot.starts_with("spec.dependencies[0].critical: it has no effect, "), "{moot}");
+    assert_eq!(warnings(of("PostgresExporter"), monitoring()), [""; 0]);
+}
+
+#[test]
 fn servers_without_a_histogram_may_follow_their_cpu() {
     let autoscaling = json!({"maxReplicas": 3, "cpu": {"targetUtilizationPercent": 70}});
     let spec = json!({
@@ -326,17 +341,31 @@ fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
     for (name, threshold, why) in [
         ("RecommenderLatencyHigh", "1s", ".threshold: \"1s\" is no number of seconds: write for example \"1\""),
         ("RecommenderLatencyHigh", "inf", ".threshold: \"inf\" is no number of seconds: write for example \"1\""),
-        ("RecommenderLatencyHigh", "-1", ".threshold: -1 is not a number of seconds: write 0 or more"),
+        ("RecommenderLagHigh", "1e-400", ".threshold: \"1e-400\" is no number of messages: write for example \"1000\""),
+        ("RecommenderLatencyHigh", "", ".threshold: \"\" is no number of seconds: write for example \"1\""),
         (
             "RecommenderLatencyHigh",
             "60",
             ".threshold: 60 s is not below the largest bucket of http_request_duration_highr_seconds, 60000 ms, so that a higher \
              latency would not be measured: write less",
         ),
-        ("RecommenderErrorRatioHigh", "5", ".threshold: 5 is not a number of ratio: write 0 to 1"),
         ("RecommenderNoHealthyTarget", "1", ".threshold: it compares with none that can be changed: remove the field"),
     ] {
         assert_eq!(fast_api(json!({name: {"threshold": threshold}})), refused(name, why), "{threshold}");
+    }
+    let (ratio, seconds) = ("(ratio)", "(seconds)");
+    for (name, threshold, unit, bounds) in [
+        ("RecommenderErrorRatioHigh", json!("5"), ratio, "0.000001 to 0.999999"),
+        ("RecommenderErrorRatioHigh", json!(1), ratio, "0.000001 to 0.999999"),
+        ("RecommenderErrorRatioHigh", json!(0), ratio, "0.000001 to 0.999999"),
+        ("RecommenderLatencyHigh", json!("-1"), seconds, "0.001 to 31536000"),
+        ("RecommenderLatencyHigh", json!("0"), seconds, "0.001 to 31536000"),
+        ("RecommenderReplicationLag", json!("31536001"), seconds, "0.001 to 31536000"),
+        ("RecommenderLagHigh", json!("-0"), "(messages)", "0 to 1000000000000"),
+    ] {
+        let value = threshold.as_str().map_or_else(|| threshold.to_string(), str::to_owned);
+        let why = format!("threshold: with {value} {unit} the alert would fire always or never: write {bounds}");
+        assert_eq!(fast_api(json!({name: {"threshold": threshold}})), refused(name, &why));
     }
     assert_eq!(
         fast_api(json!({"RecommenderLatenciesHigh": {"disabled": true}})),
@@ -354,6 +383,8 @@ fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
     );
     let valid = json!({
         "RecommenderLatencyHigh": {"threshold": "0.25", "forSeconds": 60, "severity": "Critical"},
+        "RecommenderLatencyP95High": {"threshold": 2},
+        "RecommenderLagHigh": {"threshold": "0e9"},
         "RecommenderNoHealthyTarget": {"disabled": true},
     });
     assert_eq!(fast_api(valid), Vec::<String>::new());

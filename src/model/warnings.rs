@@ -3,7 +3,10 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{FieldPath, InvalidField, Model};
-use crate::api::conditions::types;
+use crate::{
+    api::{Dependency, conditions::types},
+    monitoring::dependencies::reports_health,
+};
 
 /// Longest pause of a server before its SIGTERM that is not warned of: 300 s. Load balancers need up to a minute.
 const LONGEST_PAUSE_SECONDS: i64 = 300;
@@ -20,8 +23,23 @@ pub struct Warning {
 impl Model {
     /// The warnings about the object.
     pub fn warnings(&self) -> Vec<Warning> {
-        let of_serving = [self.no_eviction(), self.long_pause()];
-        of_serving.into_iter().flatten().map(|problem| Warning { condition: types::SERVING_READY, problem }).collect()
+        let of = |condition| move |problem| Warning { condition, problem };
+        let of_serving = [self.no_eviction(), self.long_pause()].into_iter().flatten();
+        let of_dependencies = self.dependencies().into_iter();
+        of_serving.map(of(types::SERVING_READY)).chain(of_dependencies.map(of(types::DEPENDENCIES_HEALTHY))).collect()
+    }
+
+    /// Dependencies that nothing is recorded of, or whose `critical` nothing depends on.
+    fn dependencies(&self) -> Vec<InvalidField> {
+        let spec = FieldPath::spec();
+        let all = spec.items("dependencies", &self.dependencies);
+        if self.monitoring.is_none() {
+            let unrecorded = "nothing is recorded of it without spec.monitoring: set that, or remove the dependency";
+            return all.map(|(path, _)| path.problem(unrecorded)).collect();
+        }
+        let is_moot = |of: &Dependency| !of.critical && of.exporter.is_some() && !reports_health(of);
+        let moot = "it has no effect, because this exporter does not report whether the dependency is up: remove it";
+        all.filter(|(_, of)| is_moot(of)).map(|(path, _)| path.field("critical").problem(moot)).collect()
     }
 
     /// A pause that makes every rollout and drain wait.

@@ -165,10 +165,12 @@ impl From<&WorkerAutoscaling> for Scaling {
     }
 }
 
-/// The value of [`Scaling::backstop`]. Without a request, the limit is the request, as defaulted by the API server.
+/// The value of [`Scaling::backstop`]. Without a request, the limit is the request, as defaulted by the API server; of a request of
+/// zero there is no part.
 fn backstop(resources: &Resources) -> Option<i32> {
     let of = |map: &BTreeMap<String, Quantity>| map.get("cpu").and_then(|cpu| cores::parse(&cpu.0));
     match (of(&resources.requests), of(&resources.limits)) {
+        (None, _) if resources.requests.contains_key("cpu") => None,
         (None, None) => None,
         (Some(_), None) => Some(UNLIMITED_BACKSTOP_PERCENT),
         (request, Some(limit)) => Some((BACKSTOP_PERCENT * limit / request.unwrap_or(limit)).round() as i32),

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Watched, profiles};
+use super::{Watched, profiles, promql};
 use crate::{
-    api::monitoring_coreos::Rule,
-    catalog::{self, Alert, Severity},
+    api::{Dependency, monitoring_coreos::Rule},
+    catalog::{self, Alert, AppliesTo, Severity},
     series::Series,
 };
 
-/// What the address of an alert's runbook begins with: its directory in the repository.
-const RUNBOOKS: &str = "docs/runbooks";
+/// What the address of an alert's runbook begins with unless the operator is given a URL: its directory in the repository, as in
+/// the chart's own alerts.
+pub const RUNBOOKS: &str = "docs/runbooks";
 
 /// What an object changes of an alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -29,35 +30,94 @@ pub struct Change {
 /// `dependency`). No text of the object is inserted into a template. An alert on a series that is not recorded could never fire;
 /// it is left out. `recorded`: the recording rules of the object.
 pub fn rules(watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
-    let is_recorded = |series: &Series| recorded.iter().any(|rule| rule.record.as_deref() == Some(series.name()));
-    let all = catalog::embedded().alerts.iter().filter(|alert| alert.series.iter().all(is_recorded));
-    all.filter_map(|alert| rule(alert, watched)).collect()
+    let all = catalog::embedded().alerts.iter().filter(|alert| is_possible(alert, recorded));
+    all.flat_map(|alert| of(alert, watched, recorded)).collect()
 }
 
-/// The rule for an alert; `None` if it is disabled, or its threshold is a latency that the buckets of the servers cannot show.
-fn rule(alert: &Alert, watched: &Watched) -> Option<Rule> {
+/// Whether all series that an alert needs are recorded.
+fn is_possible<'a>(alert: &Alert, recorded: impl IntoIterator<Item = &'a Rule> + Clone) -> bool {
+    let is_recorded =
+        |series: &Series| recorded.clone().into_iter().any(|rule| rule.record.as_deref() == Some(series.name()));
+    alert.series.iter().all(is_recorded)
+}
+
+/// The rules for an alert; none if it is disabled, or its threshold is a latency that the buckets of the servers cannot show.
+fn of(alert: &Alert, watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
     let change = watched.alerts.get(&alert.name).copied().unwrap_or_default();
     let threshold = change.threshold.or(alert.threshold.map(|of| of.default)).unwrap_or_default();
-    if change.is_disabled {
-        return None;
+    let latency = profiles::of(watched.profile).latency.as_ref().filter(|_| alert.is_on_latency());
+    if change.is_disabled || latency.is_some_and(|of| !of.shows(threshold)) {
+        return Vec::new();
     }
-    if alert.is_on_latency() && profiles::of(watched.profile).latency.as_ref().is_some_and(|of| !of.shows(threshold)) {
-        return None;
+    let subjects = match alert.applies_to {
+        AppliesTo::Dependencies | AppliesTo::EachDependency => dependencies(alert, watched, recorded, change.severity),
+        applies_to => vec![(vec![watched.matchers_of(applies_to)], change.severity.unwrap_or(alert.severity))],
+    };
+    let expr = |all: &[String]| all.iter().map(|one| alert.expr(one, threshold)).collect::<Vec<_>>().join(" or ");
+    let changed = Changed { alert, change, threshold, runbooks: watched.runbooks };
+    subjects.iter().map(|(all, severity)| changed.rule(expr(all), *severity)).collect()
+}
+
+/// The matchers of an alert on dependencies, and its severity: in one rule, or in two if it is less severe for those that the
+/// recommender can do without. Left out are dependencies without the series that it needs.
+fn dependencies(
+    alert: &Alert,
+    watched: &Watched,
+    recorded: &[Rule],
+    changed: Option<Severity>,
+) -> Vec<(Vec<String>, Severity)> {
+    let reported = watched.dependencies.iter().filter(|dependency| {
+        let is_its_own = |rule: &&Rule| rule.labels.get("dependency") == Some(&dependency.name);
+        is_possible(alert, recorded.iter().filter(is_its_own))
+    });
+    let low = if alert.severity == Severity::Critical { Severity::Warning } else { alert.severity };
+    let severity = |of: &Dependency| changed.unwrap_or(if of.critical { alert.severity } else { low });
+    let mut groups: Vec<(Vec<&str>, Severity)> = Vec::new();
+    for dependency in reported {
+        let (name, severity) = (dependency.name.as_str(), severity(dependency));
+        match groups.iter_mut().find(|(_, of)| *of == severity) {
+            Some((names, _)) => names.push(name),
+            None => groups.push((vec![name], severity)),
+        }
     }
-    Some(Rule {
-        alert: Some(alert.name.clone()),
-        expr: alert.expr(&watched.matchers_of(alert.applies_to), threshold),
-        for_: match change.for_seconds {
-            Some(0) => None,
-            Some(seconds) => Some(format!("{seconds}s")),
-            None => alert.for_.clone(),
-        },
-        labels: BTreeMap::from([("severity".into(), change.severity.unwrap_or(alert.severity).as_str().into())]),
-        annotations: BTreeMap::from([
-            ("summary".into(), alert.summary.clone()),
-            ("description".into(), alert.description(threshold)),
-            ("runbook_url".into(), format!("{RUNBOOKS}/{}.md", alert.name)),
-        ]),
-        ..Rule::default()
-    })
+    let is_whole = groups.len() == 1;
+    let matchers = |names: Vec<&str>| match alert.applies_to {
+        AppliesTo::EachDependency => {
+            let one = |name| format!("{},{}", watched.object(), promql::equals("dependency", name));
+            names.into_iter().map(one).collect()
+        }
+        _ if is_whole => vec![watched.object()],
+        _ => vec![format!("{},dependency=~{}", watched.object(), promql::any_of(names))],
+    };
+    groups.into_iter().map(|(names, severity)| (matchers(names), severity)).collect()
+}
+
+/// An alert as an object changes it.
+struct Changed<'a> {
+    alert: &'a Alert,
+    change: Change,
+    threshold: f64,
+    runbooks: &'a str,
+}
+
+impl Changed<'_> {
+    fn rule(&self, expr: String, severity: Severity) -> Rule {
+        let Self { alert, change, threshold, runbooks } = self;
+        Rule {
+            alert: Some(alert.name.clone()),
+            expr,
+            for_: match change.for_seconds {
+                Some(0) => None,
+                Some(seconds) => Some(format!("{seconds}s")),
+                None => alert.for_.clone(),
+            },
+            labels: BTreeMap::from([("severity".into(), severity.as_str().into())]),
+            annotations: BTreeMap::from([
+                ("summary".into(), alert.summary.clone()),
+                ("description".into(), alert.description(*threshold)),
+                ("runbook_url".into(), format!("{runbooks}/{}.md", alert.name)),
+            ]),
+            ..Rule::default()
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! embedded between parentheses, as it was written. What the crate or Prometheus itself refuses (MetricsQL, `1_000`, `[5m*2]`,
 //! the escape `\Q` of RE2) can be used through a series that another rule records.
 
-use std::{borrow::Cow, convert::Infallible, sync::LazyLock};
+use std::{convert::Infallible, sync::LazyLock};
 
 use promql_parser::{
     label::Matchers,
@@ -25,9 +25,6 @@ static VARIABLE: LazyLock<Regex> = LazyLock::new(|| compile(r"(?:\$\{?|\[\[)([A-
 static IN_VALUE: LazyLock<Regex> = LazyLock::new(|| compile(r"\$\{?([A-Za-z_]\w*)"));
 /// Functions of Grafana's template variables, which are not part of PromQL.
 static FUNCTION: LazyLock<Regex> = LazyLock::new(|| compile(r"\b(label_names|label_values|metrics|query_result)\s*\("));
-/// A comment, or a string; the only group is the content of one between back-quotes.
-static RAW: LazyLock<Regex> =
-    LazyLock::new(|| compile(r#"(?s)#[^\r\n]*|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`([^`]*)`"#));
 
 fn compile(pattern: &str) -> Regex {
     Regex::new(pattern).expect("a constant pattern is valid")
@@ -35,18 +32,10 @@ fn compile(pattern: &str) -> Regex {
 
 /// Why an expression cannot be used, and what to write instead; `None` if it can.
 pub fn problem(expression: &str) -> Option<String> {
-    match promql::tree(&without_raw_escapes(expression)) {
+    match promql::tree(expression) {
         Err(why) => Some(of_grafana(expression).unwrap_or_else(|| format!("it is not PromQL, {why}: {RECORD}"))),
         Ok(tree) => variable_in_matchers(&tree).or_else(|| not_a_vector(&tree)),
     }
-}
-
-/// The crate reads escapes between back-quotes, where PromQL has none.
-fn without_raw_escapes(expression: &str) -> Cow<'_, str> {
-    RAW.replace_all(expression, |found: &Captures| match found.get(1) {
-        Some(raw) => format!("`{}`", raw.as_str().replace('\\', r"\\")),
-        None => found[0].to_owned(),
-    })
 }
 
 /// A variable or a function of Grafana in what is not PromQL.
@@ -67,7 +56,7 @@ fn variable_in_matchers(tree: &Expr) -> Option<String> {
 
     impl Found {
         fn search(&mut self, matchers: &Matchers) {
-            let values = matchers.matchers.iter().chain(matchers.or_matchers.iter().flatten()).map(|of| &of.value);
+            let values = matchers.matchers.iter().map(|of| &of.value);
             let first = values.filter_map(|value| IN_VALUE.captures(value)).next();
             self.0 = self.0.take().or(first.map(|found| variable(&found)));
         }
@@ -80,6 +69,8 @@ fn variable_in_matchers(tree: &Expr) -> Option<String> {
             match part {
                 Expr::VectorSelector(selector) => self.search(&selector.matchers),
                 Expr::MatrixSelector(range) => self.search(&range.vs.matchers),
+                // The walk leaves the parameter out.
+                Expr::Aggregate(of) => of.param.iter().try_for_each(|param| walk_expr(self, param).map(drop))?,
                 _ => {}
             }
             Ok(self.0.is_none())
@@ -109,8 +100,11 @@ fn not_a_vector(tree: &Expr) -> Option<String> {
         (ValueType::Matrix, _) => {
             Some("it is a range, and a sum needs one value for each series: write rate(...[2m]) or alike".into())
         }
-        (ValueType::Scalar, Expr::NumberLiteral(_)) => {
+        (ValueType::Scalar, Expr::NumberLiteral(number)) if number.val.is_finite() => {
             Some(format!("it is a number, not a series: write vector({tree})"))
+        }
+        (ValueType::Scalar, Expr::NumberLiteral(_)) => {
+            Some("it is a number, not a series: write an expression with a series, as in sum(queue_depth)".into())
         }
         (ValueType::Scalar, _) => Some("it is a scalar, not a series: write vector(...) around it".into()),
         (ValueType::String, _) => Some("it is a string, not a series: remove the quotes around it".into()),
@@ -202,6 +196,7 @@ mod tests {
             (r#"sum(rate(jobs{queue=~"$queue"}[5m]))"#, format!("$queue {value}")),
             (r#"sum(queue_depth{namespace="${namespace:regex}"})"#, format!("${{namespace}} {value}")),
             ("topk($n, x)", format!("$n {value}")),
+            (r#"topk(scalar(y{queue="$queue"}), x)"#, format!("$queue {value}")),
             (
                 "label_values(queue_depth, queue)",
                 "label_values() is a function of Grafana's variables, not of PromQL: write the series itself, as in \

@@ -10,6 +10,7 @@ pub mod alerts;
 pub mod dependencies;
 pub mod expression;
 mod front;
+pub mod inhibition;
 pub mod profiles;
 pub(crate) mod promql;
 pub mod recording;
@@ -59,6 +60,8 @@ pub struct Watched<'a> {
     pub training_period_seconds: Option<i64>,
     /// Changes of alerts, by name.
     pub alerts: &'a BTreeMap<String, Change>,
+    /// URL of the directory with the pages of alerts, without a slash at its end.
+    pub runbooks: &'a str,
     /// How far in the past the rules are evaluated, in seconds; None: as the ruler does by default.
     pub query_offset_seconds: Option<i32>,
 }
@@ -94,7 +97,7 @@ impl Watched<'_> {
         match applies_to {
             AppliesTo::Serving => self.matchers(Workload::Serving),
             AppliesTo::Training => self.matchers(Workload::Training),
-            AppliesTo::Workloads | AppliesTo::Dependencies => self.object(),
+            AppliesTo::Workloads | AppliesTo::Dependencies | AppliesTo::EachDependency => self.object(),
         }
     }
 

@@ -15,6 +15,7 @@ mod service_account;
 mod worker;
 
 pub use child::{Child, owner};
+pub use monitoring::alerts_without_effect;
 pub use offline::{as_yaml, offline};
 pub use rule_file::rule_file;
 

@@ -12,13 +12,15 @@ use crate::{
     api::{
         MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
         monitoring_coreos::{
-            Endpoint, PodMonitor, PodMonitorSpec, PrometheusRule, PrometheusRuleSpec, Relabeling, RuleGroup,
+            Endpoint, PodMonitor, PodMonitorSpec, PrometheusRule, PrometheusRuleSpec, Relabeling, Rule, RuleGroup,
             ServiceMonitor, ServiceMonitorSpec,
         },
     },
+    catalog,
     kinds::Kind,
     model::{Identity, Model, Workload, names, scrapes},
     monitoring::{self, Watched},
+    series::{Series, Subject},
     training::Schedule,
 };
 
@@ -161,9 +163,32 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
             .filter(|_| !model.training.suspend)
             .and_then(Schedule::longest_pause_seconds),
         alerts: &model.alerts,
+        runbooks: &model.runbooks,
         query_offset_seconds: monitoring.query_offset_seconds,
     };
     Some(monitoring::rule_groups(&watched))
+}
+
+/// Changes of alerts that an object does not have, each with the reason.
+pub fn alerts_without_effect(model: &Model) -> Vec<String> {
+    let rules: Vec<Rule> = rule_groups(model).into_iter().flatten().flat_map(|group| group.rules).collect();
+    let is_recorded = |series: &Series| rules.iter().any(|rule| rule.record.as_deref() == Some(series.name()));
+    let changed = model.alerts.iter().filter(|(_, change)| !change.is_disabled).map(|(name, _)| name);
+    let left_out = changed.filter(|name| !rules.iter().any(|rule| rule.alert.as_ref() == Some(name)));
+    let alerts = left_out.filter_map(|name| catalog::embedded().alert(name));
+    alerts
+        .map(|alert| {
+            let why = match alert.series.iter().find(|series| !is_recorded(series)) {
+                Some(series) if series.subject() == Subject::Dependency => {
+                    format!("no dependency of the spec reports {}", series.name())
+                }
+                Some(series) => format!("nothing in the spec makes {} recorded", series.name()),
+                None => "no series that it compares can exceed its threshold".into(),
+            };
+            let name = &alert.name;
+            format!("spec.monitoring.alerts: {name}: {why}, so the object does not have this alert: remove it, or see docs/runbooks/{name}.md")
+        })
+        .collect()
 }
 
 fn label(name: &str, value: &str) -> Relabeling {

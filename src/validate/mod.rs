@@ -83,10 +83,11 @@ const OF_PODS: &str =
     "Write a whole number of pods, or per cent of them in quotes, as in maxUnavailable: 1 or \"25%\".";
 /// What to do about words of the API server that do not state the remedy: a problem has all of the first texts, and the second is
 /// added.
-const HINTS: [(&[&str], &str); 7] = [
+const HINTS: [(&[&str], &str); 8] = [
     (&["in body should match", ".resources."], QUANTITIES),
     (&["greater than or equal to 0", ".resources."], QUANTITIES),
     (&[FRACTION, ".resources."], "Write a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m."),
+    (&[FRACTION, ".threshold"], "Write a fraction in quotes, as in threshold: \"0.5\"."),
     (&[FRACTION, ".disruptionBudget."], OF_PODS),
     (&[FRACTION, ".strategy."], OF_PODS),
     (&[NO_SETTINGS, ".disruptionBudget"], OF_PODS),
@@ -195,6 +196,11 @@ pub(crate) mod tests {
         ] {
             assert_eq!(hint(serving), OF_PODS);
         }
+        let mut object = minimal();
+        let alerts = json!({"RecommenderLatencyHigh": {"threshold": 0.5}});
+        object["spec"]["monitoring"] = json!({"metrics": {"profile": "FastApiInstrumentator"}, "alerts": alerts});
+        let hinted = report("x", &validate(&object));
+        assert!(hinted.ends_with("\nWrite a fraction in quotes, as in threshold: \"0.5\"."), "{hinted}");
         let of_pods = "docs/pods.md lists where each field of a pod is set, or why it cannot be.";
         assert_eq!(hint(json!({"pod": {"initContainers": [{"name": "a", "image": "a", "tty": true}]}})), of_pods);
         assert!(hint(json!({"prot": 1})).contains("unknown field"));

@@ -21,6 +21,7 @@ use recommender_operator::{
     apply::Cluster,
     controller::{self, Settings},
     model::Model,
+    monitoring::alerts::RUNBOOKS,
     observe::{Cache, Scope, watch, watch_children},
     render::{self, Child},
     telemetry::{Health, Metrics},
@@ -192,6 +193,7 @@ impl Bench {
             concurrency: self.concurrency,
             fence: None,
             sources: Vec::new(),
+            runbooks: RUNBOOKS.into(),
         };
         let client = requests.client(&self.bare, "recommender-operator")?;
         let mut tasks = JoinSet::new(); // they end with this function

@@ -11,10 +11,14 @@ use e2e::{
     paths,
     promtool::{LINT, every_alert_fires_and_does_not_fire, promtool},
 };
-use recommender_operator::{catalog, telemetry::Metrics};
+use recommender_operator::{
+    catalog,
+    cli::{Cli, Command},
+    telemetry::Metrics,
+};
 use serde_json::Value;
 
-use crate::helm::{IMAGE, files, items, rendered, string, template, text, yaml};
+use crate::helm::{IMAGE, files, items, rendered, string, strings, template, text, yaml};
 
 /// Values with which the alerts are rendered.
 const ENABLED: [&str; 4] = ["--set", IMAGE, "--set", "serviceMonitor.enabled=true,prometheusRule.enabled=true"];
@@ -142,6 +146,21 @@ fn the_runbooks_may_be_elsewhere() -> Result<()> {
         let rule = prometheus_rule(&["--set", &format!("prometheusRule.runbookBaseURL={base}")])?;
         let down = &rule["spec"]["groups"][0]["rules"][0];
         assert_eq!(down["annotations"]["runbook_url"], "https://example.org/runbooks/RecommenderOperatorDown.md");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_alerts_of_objects_name_the_same_runbooks() -> Result<()> {
+    use clap::Parser;
+    for (set, expected) in [("", "docs/runbooks"), ("https://example.org/runbooks/", "https://example.org/runbooks")] {
+        let objects =
+            yaml(&rendered("ops", &["--set", IMAGE, "--set", &format!("prometheusRule.runbookBaseURL={set}")])?)?;
+        let deployment = objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
+        let arguments = strings(&deployment["spec"]["template"]["spec"]["containers"][0]["args"]);
+        let line = [&["recommender-operator"], arguments.as_slice()].concat();
+        let Command::Run(run) = Cli::try_parse_from(&line)?.command else { anyhow::bail!("not run: {line:?}") };
+        assert_eq!(run.runbooks.base_url, expected);
     }
     Ok(())
 }

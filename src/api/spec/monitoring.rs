@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,10 +59,9 @@ pub struct AlertSettings {
     /// The alert is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
-    /// What it compares with: a decimal number in the alert's unit.
+    /// What it compares with: a decimal number in the alert's unit; fractions in quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16))]
-    pub threshold: Option<String>,
+    pub threshold: Option<Quantity>,
     /// How long it must be exceeded. 0: the alert fires at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 604_800))]

@@ -42,7 +42,7 @@ fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
             "{default: 0.05, unit: ratio}",
             "{default: 5, unit: ratio}",
             "    threshold: {default: 0.05",
-            "threshold: 5 is not a number of ratio: write 0 to 1",
+            "threshold: with 5 (ratio) the alert would fire always or never: write 0.000001 to 0.999999",
         ),
         ("for: 5m", "for: 5 minutes", "    for: 5m", "for: 5 minutes is no duration: write for example 5m"),
         (

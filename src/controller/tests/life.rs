@@ -47,6 +47,15 @@ fn roll_out(fixture: &Fixture, replicas: i32) {
 }
 
 #[tokio::test]
+async fn alerts_name_the_runbooks_at_the_url_that_the_operator_is_given() {
+    let mut fixture = Fixture::new();
+    fixture.requests(&whole()).await;
+    let rule = fixture.server.object("prometheusrules/packages").expect("it was created").to_string();
+    let written = rule.matches(r#""runbook_url":""#).count();
+    assert!(written > 5 && rule.matches(&format!(r#""runbook_url":"{RUNBOOKS_URL}/Recommender"#)).count() == written);
+}
+
+#[tokio::test]
 async fn an_object_is_trained_and_served_and_then_causes_no_requests() {
     let (mut fixture, object) = (Fixture::new(), whole());
     let (before, with_version) = kinds(&object);

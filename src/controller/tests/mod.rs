@@ -36,6 +36,9 @@ use crate::{
     validate::{stored, tests::minimal},
 };
 
+/// URL of the pages of alerts that the operator is given.
+const RUNBOOKS_URL: &str = "https://git.example.org/runbooks";
+
 /// A fake API server and the controller's context, to show objects to the operator and to reconcile them.
 pub(super) struct Fixture {
     pub(super) server: Server,
@@ -65,6 +68,7 @@ impl Fixture {
             permits: Arc::new(Semaphore::new(1)),
             metrics,
             fence,
+            runbooks: RUNBOOKS_URL.into(),
         };
         Self { server, context: Arc::new(context), objects }
     }

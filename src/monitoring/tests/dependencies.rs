@@ -115,6 +115,66 @@ fn own() -> Dependency {
     Dependency { name: "own".into(), custom: Some(custom), ..Dependency::default() }
 }
 
+/// Dependencies of some names; those whose name begins with `un` are not critical.
+fn named(exporter: &str, names: &[&str]) -> Vec<Dependency> {
+    let one = |name: &&str| Dependency {
+        name: (*name).into(),
+        exporter: Some(NamedExporter { name: exporter.into() }),
+        critical: !name.starts_with("un"),
+        ..Dependency::default()
+    };
+    names.iter().map(one).collect()
+}
+
+/// Matchers beside those of the object, and severity, of each rule of an alert.
+fn severities(dependencies: &[Dependency], alert: &str, change: alerts::Change) -> Vec<(String, String)> {
+    let changes = BTreeMap::from([(alert.to_owned(), change)]);
+    let watched = Watched { dependencies, alerts: &changes, ..packages(MetricProfile::FastApiInstrumentator) };
+    let rules = rules(&watched).into_iter().filter(|rule| rule.alert.as_deref() == Some(alert));
+    let beside = |rule: &Rule| {
+        let (_, rest) = rule.expr.split_once(r#"recommender="packages""#).expect("matchers of the object");
+        rest.split_once('}').expect("the end of a selector").0.trim_start_matches(',').to_owned()
+    };
+    rules.map(|rule| (beside(&rule), rule.labels["severity"].clone())).collect()
+}
+
+#[test]
+fn critical_alerts_are_warnings_for_dependencies_that_are_not_critical() {
+    let of = |names: &[&str], change| {
+        let found = severities(&named("PostgresExporter", names), "RecommenderDependencyDown", change);
+        found.into_iter().map(|(matchers, severity)| format!("{matchers} {severity}")).collect::<Vec<_>>()
+    };
+    let usual = alerts::Change::default;
+    assert_eq!(of(&["a", "b"], usual()), [" critical"]);
+    assert_eq!(of(&["una", "unb"], usual()), [" warning"]);
+    assert_eq!(of(&["a", "una", "b"], usual()), [r#"dependency=~"a|b" critical"#, r#"dependency=~"una" warning"#]);
+    let info = alerts::Change { severity: Some(catalog::Severity::Info), ..usual() };
+    assert_eq!(of(&["a", "una"], info), [" info"]);
+    // What has no rule of its own does not count: a monitor of drift is neither up nor down.
+    let mut mixed = named("PostgresExporter", &["a"]);
+    mixed.extend(named("DriftMonitor", &["undrift"]));
+    let found = severities(&mixed, "RecommenderDependencyDown", usual());
+    assert_eq!(found, [(String::new(), "critical".into())]);
+}
+
+#[test]
+fn an_alert_on_what_is_absent_names_each_dependency_that_could_report_it() {
+    let mut dependencies = named("PostgresExporter", &["a", "unb"]);
+    dependencies.extend(named("DriftMonitor", &["drift"]));
+    let watched = Watched { dependencies: &dependencies, ..packages(MetricProfile::FastApiInstrumentator) };
+    let all = rules(&watched);
+    let expr = |name: &str| {
+        let [rule] = &all.iter().filter(|rule| rule.alert.as_deref() == Some(name)).collect::<Vec<_>>()[..] else {
+            panic!("one rule of {name}")
+        };
+        rule.expr.replace(r#"namespace="shop",recommender="packages","#, "")
+    };
+    let up =
+        r#"absent(recommender:dependency_up{dependency="a"}) or absent(recommender:dependency_up{dependency="unb"})"#;
+    assert_eq!(expr("RecommenderExporterAbsent"), up);
+    assert!(expr("RecommenderDriftUnknown").ends_with(r#"absent(recommender:drift_age_seconds{dependency="drift"})"#));
+}
+
 #[test]
 fn the_rules_of_every_dependency() {
     let names = Names::usual();

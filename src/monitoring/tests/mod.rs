@@ -39,6 +39,7 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         scaled_on_lag_of: &[],
         training_period_seconds: Some(86_400),
         alerts: &UNCHANGED,
+        runbooks: alerts::RUNBOOKS,
         query_offset_seconds: None,
     }
 }

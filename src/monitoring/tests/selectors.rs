@@ -3,6 +3,7 @@
 /// Keywords and functions of PromQL and labels that occur in our expressions outside of selectors. Any other word is the
 /// name of a series, and without braces it would select the series of all objects.
 const WORDS: &[&str] = &[
+    "absent",
     "and",
     "avg",
     "avg_over_time",
