@@ -46,7 +46,7 @@ fn reason(problem: &Problem) -> &'static str {
         Problem::RulesMissing(_) | Problem::Outdated { .. } | Problem::NotRecorded { .. } => reasons::RULES_NOT_LOADED,
         Problem::Failing { .. } | Problem::Late { .. } => reasons::RULES_FAILING,
         Problem::NoTarget(_) => reasons::NOT_SCRAPED,
-        Problem::Down { .. } => reasons::TARGETS_DOWN,
+        Problem::Down(_) => reasons::TARGETS_DOWN,
         Problem::Profile(_) => reasons::PROFILE_MISMATCH,
     }
 }
@@ -101,7 +101,7 @@ fn text(expected: &Expected, problem: &Problem, details: &Details) -> String {
             "group {group} was not evaluated for more than {limit} s, with an interval of {interval} s: check the load of Prometheus"
         ),
         Problem::NoTarget(monitor) => no_target(expected, monitor, details.pool(expected, monitor)),
-        Problem::Down { monitor, targets } => down(expected, monitor, *targets, details.pool(expected, monitor)),
+        Problem::Down(monitor) => down(expected, monitor, details.pool(expected, monitor)),
         Problem::Profile(mismatch) => of_profile(expected, mismatch),
     }
 }
@@ -124,7 +124,7 @@ fn no_target(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {
     }
 }
 
-fn down(expected: &Expected, monitor: &Monitor, targets: u32, pool: &Pool) -> String {
+fn down(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {
     let (kind, name) = (monitor.kind.as_str(), &monitor.name);
     let why = match pool {
         Pool::Targets(Some(error)) => format!(" ({error})"),
@@ -136,7 +136,7 @@ fn down(expected: &Expected, monitor: &Monitor, targets: u32, pool: &Pool) -> St
         format!("metrics of worker {} and spec.monitoring.scrape", monitor.workload)
     };
     format!(
-        "none of the {targets} targets of {kind} {name} answers its scrapes{why}: check {fields}, and network policies in namespace {}",
+        "no target of {kind} {name} answers its scrapes{why}: check {fields}, and network policies in namespace {}",
         expected.namespace
     )
 }

@@ -55,12 +55,7 @@ pub enum Problem {
     /// A workload with ready pods has no target.
     NoTarget(Monitor),
     /// None of its targets is up.
-    Down {
-        /// The monitor of the workload.
-        monitor: Monitor,
-        /// Their number.
-        targets: u32,
-    },
+    Down(Monitor),
     /// The servers do not expose the series of their profile.
     Profile(Mismatch),
 }
@@ -74,7 +69,7 @@ pub fn judge(expected: &Expected, ready: &BTreeSet<String>, loaded: &Loaded) -> 
         let scraped = scraped(expected, loaded, &monitor.workload).cloned().unwrap_or_default();
         match scraped {
             Scraped { targets: 0, .. } => problems.push(Problem::NoTarget(monitor.clone())),
-            Scraped { targets, up: 0, .. } => problems.push(Problem::Down { monitor: monitor.clone(), targets }),
+            Scraped { up: 0, .. } => problems.push(Problem::Down(monitor.clone())),
             Scraped { targets, up, names } => {
                 if up < targets {
                     remarks.push(format!(

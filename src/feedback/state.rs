@@ -13,9 +13,9 @@ use crate::{
     status::ConditionValue,
 };
 
-/// How long a problem lasts until it is reported: 2 min. prometheus-operator and the kubelet take up to that to bring new rules to
-/// a Prometheus, and one that restarts has none for some time.
-const LOADING: SignedDuration = SignedDuration::from_mins(2);
+/// How long a problem lasts until it is reported: 3 min. The kubelet takes up to 90 s to bring new rules to a Prometheus, which
+/// evaluates them for the first time within an interval, of up to 60 s; and a Prometheus that restarts has none for some time.
+const LOADING: SignedDuration = SignedDuration::from_mins(3);
 /// How long an answer counts while the source does not answer any more: 2 min. Its restart is no news of all of its objects.
 const STALE: SignedDuration = SignedDuration::from_mins(2);
 /// Time until the first question after a change: 10 s.
@@ -24,8 +24,6 @@ const FIRST: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST: SignedDuration = SignedDuration::from_mins(2);
 /// Time between two questions without a problem: up to 5 min.
 const SLOW: SignedDuration = SignedDuration::from_mins(5);
-/// Shortest time between two texts of the same problem: 5 min. Errors of other programs may contain a port or a time.
-const REWORDING: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is kept of an object.
 #[derive(Clone, Debug)]
@@ -46,8 +44,6 @@ pub struct State {
     /// Shortens [`SLOW`], so that objects are not all asked about at once: 0 to 1.
     spread: f64,
     condition: ConditionValue,
-    /// When its text was last changed.
-    worded_at: Timestamp,
 }
 
 /// A question that is due.
@@ -92,7 +88,6 @@ impl State {
             tries: 0,
             next: now,
             spread: f64::from(uid.bytes().map(u32::from).sum::<u32>() % 256) / 256.0,
-            worded_at: now,
         };
         match since {
             // It was reported, so it had lasted that long.
@@ -119,7 +114,7 @@ impl State {
         if expected.version != self.expected.version {
             self.condition = loading(&expected, now);
             self.expected = Arc::new(expected);
-            (self.applied_at, self.worded_at, self.next) = (now, now, now + FIRST);
+            (self.applied_at, self.next) = (now, now + FIRST);
             (self.problem_since, self.answered_at, self.tries) = (None, None, 0);
         }
     }
@@ -156,7 +151,7 @@ impl State {
         for remark in remarks {
             message = format!("{message}; {remark}");
         }
-        self.set(ConditionValue::yes(reasons::AS_SPECIFIED, message), now)
+        self.set(ConditionValue::yes(reasons::AS_SPECIFIED, message))
     }
 
     /// Records a problem. It is reported once it has lasted; until then what was well stays so.
@@ -167,9 +162,9 @@ impl State {
         self.tries = if is_overdue { self.tries.saturating_add(1) } else { 0 };
         self.next = now + self.pause();
         match is_overdue {
-            true => self.set(ConditionValue::no(reason, message), now),
+            true => self.set(ConditionValue::no(reason, message)),
             false if self.condition.is_yes() => false,
-            false => self.set(loading(&self.expected, self.applied_at), now),
+            false => self.set(loading(&self.expected, self.applied_at)),
         }
     }
 
@@ -180,20 +175,22 @@ impl State {
         if self.answered_at.is_some_and(|at| now.duration_since(at) < STALE) {
             return false;
         }
-        self.set(ConditionValue::unknown(reasons::SOURCE_FAILED, sentence), now)
+        self.set(ConditionValue::unknown(reasons::SOURCE_FAILED, sentence))
     }
 
     fn pause(&self) -> SignedDuration {
         (FIRST * (1 << self.tries.min(4))).min(LONGEST)
     }
 
-    fn set(&mut self, condition: ConditionValue, now: Timestamp) -> bool {
-        let is_rewording = !condition.is_yes() && condition.reason == self.condition.reason;
-        if condition == self.condition || (is_rewording && now.duration_since(self.worded_at) < REWORDING) {
+    /// Errors of other programs contain ports and times, so another number in the text of a problem is no change.
+    fn set(&mut self, condition: ConditionValue) -> bool {
+        let unnumbered = |of: &ConditionValue| of.message.replace(|c: char| c.is_ascii_digit(), "");
+        let is_same =
+            condition.reason == self.condition.reason && unnumbered(&condition) == unnumbered(&self.condition);
+        if condition == self.condition || (is_same && !condition.is_yes()) {
             return false;
         }
         self.condition = condition;
-        self.worded_at = now;
         true
     }
 }

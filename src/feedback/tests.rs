@@ -222,7 +222,7 @@ fn each_problem_has_a_reason_and_a_remedy() {
             but(&expected, |of| workload(of, "serving").up = 0),
             pool(Pool::Targets(Some("HTTP status 404 Not Found".into()))),
             reasons::TARGETS_DOWN,
-            "none of the 3 targets of ServiceMonitor packages answers its scrapes (HTTP status 404 Not Found): check \
+            "no target of ServiceMonitor packages answers its scrapes (HTTP status 404 Not Found): check \
              spec.monitoring.metrics.path",
         ),
         (
@@ -284,31 +284,28 @@ fn a_problem_is_reported_once_it_has_lasted_and_ends_at_once() {
     assert_eq!(shown(&state), LOADING);
     let expected = "PrometheusRule packages, PrometheusRule packages-custom.rules, ServiceMonitor packages, PodMonitor \
                     packages-worker-events applied at 1970-01-01T00:00:00Z; metric source \"default\" has not loaded all of it yet, \
-                    which takes up to 120 s";
+                    which takes up to 180 s";
     assert_eq!(state.condition().message, expected);
-    assert!(!state.problem(problem("p"), at(5)) && !state.problem(problem("p"), at(124)));
+    assert!(!state.problem(problem("p"), at(5)) && !state.problem(problem("p"), at(184)));
     assert_eq!(shown(&state), LOADING);
-    assert!(state.problem(problem("p"), at(125)));
+    assert!(state.problem(problem("p"), at(185)));
     assert_eq!((shown(&state), state.condition().message.as_str()), (FALSE, "p"));
-    assert!(
-        !state.problem(problem("another text"), at(200)),
-        "the text of the same problem is not changed all the time"
-    );
-    assert!(state.problem(problem("another text"), at(425)));
-    assert!(state.well(&[], at(430)));
+    assert!(state.problem(problem("port 1 is closed"), at(200)));
+    assert!(!state.problem(problem("port 2 is closed"), at(210)), "the number changes with each scrape");
+    assert!(state.well(&[], at(490)));
     assert_eq!(shown(&state), TRUE);
-    assert!(!state.well(&[], at(435)));
+    assert!(!state.well(&[], at(495)));
 }
 
 #[test]
 fn what_was_well_stays_so_until_a_problem_has_lasted() {
     let mut state = state(Some(TRUE));
     assert_eq!(shown(&state), TRUE);
-    assert!(!state.problem(problem("p"), at(0)) && !state.problem(problem("p"), at(119)));
+    assert!(!state.problem(problem("p"), at(0)) && !state.problem(problem("p"), at(179)));
     assert_eq!(shown(&state), TRUE, "as while one of two Prometheus restarts");
-    assert!(state.well(&[], at(119)), "its text is that of this answer");
+    assert!(state.well(&[], at(179)), "its text is that of this answer");
     assert_eq!(shown(&state), TRUE);
-    assert!(!state.problem(problem("p"), at(121)) && state.problem(problem("p"), at(241)));
+    assert!(!state.problem(problem("p"), at(181)) && state.problem(problem("p"), at(361)));
     assert_eq!(shown(&state), FALSE);
 }
 
@@ -358,12 +355,12 @@ fn a_source_is_asked_rarely_once_all_is_well_and_with_a_back_off_while_it_is_not
     };
     let mut pauses = Vec::new();
     let mut now = 0;
-    while now < 700 {
+    while now < 760 {
         state.problem(problem("p"), at(now));
         pauses.push(next(&state, now));
         now += pauses.last().expect("one");
     }
-    assert_eq!(pauses, [[10; 12].as_slice(), &[20, 40, 80, 120, 120, 120, 120]].concat());
+    assert_eq!(pauses, [[10; 18].as_slice(), &[20, 40, 80, 120, 120, 120, 120]].concat());
     state.well(&[], at(now));
     assert!((225..=300).contains(&next(&state, now)));
     state.update(expected(json!({})), ready(&["serving", "events"]), at(now));

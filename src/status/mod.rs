@@ -49,6 +49,8 @@ pub struct Inputs<'a> {
     pub scaling: &'a Scaling,
     /// What was observed of its dependencies.
     pub health: &'a health::Observed,
+    /// What its metric source has loaded of it; none when there is nothing to ask.
+    pub feedback: Option<&'a ConditionValue>,
     /// The time of this reconcile.
     pub now: Timestamp,
 }

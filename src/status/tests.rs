@@ -138,6 +138,7 @@ impl Case {
             problems: &self.problems,
             scaling: &self.scaling,
             health: &self.health,
+            feedback: None,
             now: NOW,
         })
     }
@@ -544,6 +545,7 @@ fn servers_and_workers_count_alike_in_the_summary() {
         problems: &case.problems,
         scaling: &case.scaling,
         health: &case.health,
+        feedback: None,
         now: NOW,
     };
     let (ready, trained) = (ConditionValue::yes(reasons::SERVING, ""), ConditionValue::yes(reasons::TRAINED, ""));
