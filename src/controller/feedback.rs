@@ -49,11 +49,14 @@ impl Feedback {
         self.lock().get(uid).map(|state| state.condition().clone())
     }
 
-    /// The objects that a source is to be asked about now.
+    /// The objects that a source is to be asked about now: those that have waited longest.
     pub fn due(&self, source: &str, now: Timestamp) -> Vec<Due> {
         let objects = self.lock();
         let of_source = objects.iter().filter(|(_, state)| state.expected().source == source);
-        of_source.filter_map(|(uid, state)| state.due(uid, now)).take(MOST).collect()
+        let mut due: Vec<Due> = of_source.filter_map(|(uid, state)| state.due(uid, now)).collect();
+        due.sort_by_key(|of| of.since);
+        due.truncate(MOST);
+        due
     }
 
     /// Records what was found, unless the object was changed meanwhile. Returns the object if its condition changed.

@@ -333,7 +333,11 @@ impl Reconcile {
         outcome: &Outcome,
     ) -> Result<(), Error> {
         let next = &self.status(model, decisions, observed, children, outcome);
-        context.metrics.set_model(&self.identity.namespace, &self.identity.name, &of_model(decisions, next));
+        context.metrics.set_model(
+            &self.identity.namespace,
+            &self.identity.name,
+            &of_model(decisions, next, observed.feedback.as_ref()),
+        );
         context.memory.ordered(&self.uid, &outcome.failed_orders);
         // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a
         // condition reports it.
@@ -405,13 +409,14 @@ impl Reconcile {
 }
 
 /// What the operator's metrics report of an object.
-fn of_model(decisions: &Decisions, next: &RecommenderModelStatus) -> OfModel {
+fn of_model(decisions: &Decisions, next: &RecommenderModelStatus, feedback: Option<&ConditionValue>) -> OfModel {
     let training = next.training.as_ref();
     OfModel {
         training_failed: training.and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded),
         serving_expected: decisions.rollout.serve.is_some() || decisions.rollout.elsewhere.is_some(),
         serving_ready: next.serving.as_ref().map_or(0, |serving| serving.replicas),
         trained: next.versions.first().map(|version| version.trained_at.0.as_second()),
+        rules_loaded: feedback.filter(|of| of.status != "Unknown").map(|of| of.reason != reasons::RULES_NOT_LOADED),
     }
 }
 

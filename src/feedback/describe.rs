@@ -150,7 +150,7 @@ fn of_profile(expected: &Expected, mismatch: &Mismatch) -> String {
         ),
         Mismatch::Missing(name) => format!(
             "the servers do not expose {name}, which servers of profile {profile:?} expose from their start: check \
-             spec.monitoring.metrics.profile and what docs/profiles.md asks of an application"
+             spec.monitoring.metrics.profile, spec.monitoring.scrape.metricRelabelings, and what docs/profiles.md asks of an application"
         ),
     }
 }

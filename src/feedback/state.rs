@@ -55,6 +55,8 @@ pub struct Due {
     pub expected: Arc<Expected>,
     /// Its workloads with ready pods.
     pub ready: BTreeSet<String>,
+    /// Since when it is due.
+    pub since: Timestamp,
     /// Whether a problem is to be reported now.
     pub is_overdue: bool,
 }
@@ -135,6 +137,7 @@ impl State {
             uid: uid.into(),
             expected: Arc::clone(&self.expected),
             ready: self.ready.clone(),
+            since: self.next,
             is_overdue: self.is_overdue(now),
         })
     }

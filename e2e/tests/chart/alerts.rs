@@ -11,7 +11,10 @@ use e2e::{
     paths,
     promtool::{LINT, every_alert_fires_and_does_not_fire, promtool},
 };
-use recommender_operator::{catalog, telemetry::Metrics};
+use recommender_operator::{
+    catalog,
+    telemetry::{Metrics, OfModel},
+};
 use serde_json::Value;
 
 use crate::helm::{IMAGE, files, items, rendered, string, template, text, yaml};
@@ -96,6 +99,7 @@ fn every_alert_states_its_severity_and_what_to_do() -> Result<()> {
 fn the_alerts_read_metrics_that_the_operator_exposes() -> Result<()> {
     let metrics = Metrics::new();
     metrics.initialize_failures(["child"]);
+    metrics.set_model("shop", "packages", &OfModel { rules_loaded: Some(true), ..OfModel::default() });
     metrics.scaling().read("default", 0.1, true);
     metrics.scaling().observed(["shop", "packages", "serving"], true);
     let exposed = String::from_utf8(metrics.encode()?)?;
