@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Inputs, dependencies::dependencies};
+use super::{Inputs, dependencies::dependencies, monitoring::monitoring};
 use crate::{
     api::{
         Pod, ProbeType, ScalingStatus, ServingStatus,
@@ -13,7 +13,6 @@ use crate::{
     kinds::Kind,
     model::{Scaling, Workload, names},
     observe::{DeploymentState, PodState},
-    signals::config::DEFAULT,
     training::Outcome,
 };
 
@@ -155,7 +154,7 @@ fn of_problem(inputs: &Inputs<'_>, problem: &ChildProblem, make: fn(&str, String
 }
 
 /// The first problem with a child that a condition reports.
-fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProblem> {
+pub(super) fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProblem> {
     inputs.problems.iter().find(|problem| problem.kind.condition() == condition)
 }
 
@@ -479,36 +478,4 @@ fn by_autoscaler(inputs: &Inputs<'_>, workload: &Workload) -> ConditionValue {
         }
         _ => ConditionValue::unknown(reasons::PENDING, "the autoscaler has no metrics of the pods yet"),
     }
-}
-
-/// MonitoringReady. It changes none of the summaries, because the recommender still serves. The first row that applies counts.
-///
-/// | case | condition |
-/// |---|---|
-/// | no spec.monitoring | False, NotRequested |
-/// | a child of the monitoring is not as desired | False, the problem's reason |
-/// | the operator has no such metric source | True, AsSpecified |
-/// | the children were changed, and not all is loaded, for less than 3 min | Unknown, Loading |
-/// | the metric source does not answer | Unknown, SourceFailed |
-/// | a rule is not loaded, or an earlier one | False, RulesNotLoaded |
-/// | a rule fails or is late | False, RulesFailing |
-/// | a workload with ready pods has no target | False, NotScraped |
-/// | none of its targets is up | False, TargetsDown |
-/// | the servers have not the series of their profile | False, ProfileMismatch |
-/// | none of these | True, AsSpecified |
-fn monitoring(inputs: &Inputs<'_>) -> ConditionValue {
-    let Some(monitoring) = &inputs.model.monitoring else {
-        return ConditionValue::no(reasons::NOT_REQUESTED, "spec.monitoring is not set");
-    };
-    if let Some(problem) = problem(inputs, types::MONITORING_READY) {
-        return ConditionValue::no(problem.reason, &problem.message);
-    }
-    inputs.feedback.cloned().unwrap_or_else(|| {
-        let source = monitoring.source.as_deref().unwrap_or(DEFAULT);
-        let message = format!(
-            "ServiceMonitor and PrometheusRule are in place; whether a Prometheus has loaded them is not known, because the operator \
-             has no metric source {source:?}"
-        );
-        ConditionValue::yes(reasons::AS_SPECIFIED, message)
-    })
 }

@@ -3,6 +3,7 @@
 mod condition;
 mod dependencies;
 mod events;
+mod monitoring;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +23,6 @@ use crate::{
     kinds::Kind,
     limits,
     model::{Model, Workload, names},
-    monitoring,
     observe::{Children, DeploymentState, ExternalAutoscaler},
     promotion::Rollout,
     training::{Decision, whole_seconds},
@@ -180,7 +180,7 @@ fn serving_status(inputs: &Inputs<'_>) -> ServingStatus {
         rolling_out: inputs.rollout.rolling_out.clone(),
         replicas,
         desired_replicas,
-        scaling: inputs.scaling.decided.get(monitoring::Workload::Serving.label()).cloned(),
+        scaling: inputs.scaling.decided.get(crate::monitoring::Workload::Serving.label()).cloned(),
     }
 }
 
