@@ -64,25 +64,27 @@ pub enum Problem {
 /// others need no targets.
 pub fn judge(expected: &Expected, ready: &BTreeSet<String>, loaded: &Loaded) -> Result<Vec<String>, Vec<Problem>> {
     let (mut remarks, mut problems) = (Vec::new(), Vec::new());
-    judge_rules(expected, loaded, &mut remarks, &mut problems);
+    let is_elsewhere = judge_rules(expected, loaded, &mut remarks, &mut problems);
+    let of = |monitor: &Monitor| scraped(expected, loaded, &monitor.workload).cloned().unwrap_or_default();
+    // A source to which only recorded series are sent has none of the targets themselves.
+    let is_recorded_only = is_elsewhere && expected.monitors.iter().all(|monitor| of(monitor).targets == 0);
     for monitor in expected.monitors.iter().filter(|monitor| ready.contains(&monitor.workload)) {
-        let scraped = scraped(expected, loaded, &monitor.workload).cloned().unwrap_or_default();
-        match scraped {
-            Scraped { targets: 0, .. } => problems.push(Problem::NoTarget(monitor.clone())),
-            Scraped { up: 0, .. } => problems.push(Problem::Down(monitor.clone())),
-            Scraped { targets, up, names } => {
-                if up < targets {
-                    remarks.push(format!(
-                        "{} of {targets} targets of {} do not answer",
-                        targets - up,
-                        monitor.workload
-                    ));
-                }
-                let is_serving = monitor.workload == Workload::Serving.label();
-                let mismatch = is_serving.then(|| profile::mismatch(expected.profile, &names)).flatten();
-                problems.extend(mismatch.map(Problem::Profile));
+        let scraped = of(monitor);
+        let (targets, up) = match is_recorded_only {
+            true => scraped.recorded,
+            false => (Some(scraped.targets), Some(scraped.up)),
+        };
+        match (targets, up) {
+            (Some(0), _) => problems.push(Problem::NoTarget(monitor.clone())),
+            (_, Some(0)) => problems.push(Problem::Down(monitor.clone())),
+            (Some(targets), Some(up)) if up < targets => {
+                remarks.push(format!("{} of {targets} targets of {} do not answer", targets - up, monitor.workload));
             }
+            _ => {}
         }
+        let is_judged = monitor.workload == Workload::Serving.label() && scraped.up > 0;
+        let mismatch = is_judged.then(|| profile::mismatch(expected.profile, &scraped.names)).flatten();
+        problems.extend(mismatch.map(Problem::Profile));
     }
     if problems.is_empty() { Ok(remarks) } else { Err(problems) }
 }
@@ -91,18 +93,19 @@ fn scraped<'a>(expected: &Expected, loaded: &'a Loaded, workload: &str) -> Optio
     loaded.workload(&expected.namespace, &expected.name, workload)
 }
 
-fn judge_rules(expected: &Expected, loaded: &Loaded, remarks: &mut Vec<String>, problems: &mut Vec<Problem>) {
+/// Returns whether the rules are evaluated by a server that does not list them.
+fn judge_rules(expected: &Expected, loaded: &Loaded, remarks: &mut Vec<String>, problems: &mut Vec<Problem>) -> bool {
     let serving = scraped(expected, loaded, Workload::Serving.label());
     let is_recorded = serving.is_some_and(|of| of.names.contains(Series::Targets.name()));
     let groups = match &loaded.groups {
         Ok(groups) => groups,
         Err(why) if is_recorded => {
             remarks.push(format!("judged by the recorded series, because the source does not list rules: {why}"));
-            return;
+            return true;
         }
         Err(why) => {
             problems.push(Problem::NotRecorded { why: why.clone() });
-            return;
+            return false;
         }
     };
     let found = |group: &ExpectedGroup| groups.get(&group.name);
@@ -112,7 +115,7 @@ fn judge_rules(expected: &Expected, loaded: &Loaded, remarks: &mut Vec<String>, 
             "judged by the recorded series, because the source lists none of the rules: another server evaluates them"
                 .into(),
         );
-        return;
+        return true;
     }
     for rules in &expected.rules {
         if rules.groups.iter().all(|group| found(group).is_none()) {
@@ -128,6 +131,7 @@ fn judge_rules(expected: &Expected, loaded: &Loaded, remarks: &mut Vec<String>, 
             });
         }
     }
+    false
 }
 
 /// What is wrong with a group that is loaded as expected.

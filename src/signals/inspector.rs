@@ -16,7 +16,7 @@ use super::{
     loaded::{self, Asked, Element, Group, Loaded, Pool, Scraped},
     readings::seconds,
 };
-use crate::monitoring::promql;
+use crate::{monitoring::promql, series::Series};
 
 /// Most objects of one batch: their names have to fit into a URL of 8 kB, which is as much as many proxies take.
 const BATCH: usize = 8;
@@ -134,7 +134,9 @@ async fn workloads(
     ];
     let named = any("__name__", names.iter().copied().chain([UP]).collect());
     let existing = session.select_named("", std::iter::once(named).chain(objects.clone()));
-    let up = session.select_named(UP, objects);
+    let (recorded, recorded_up) = (Series::Targets.name(), Series::TargetsUp.name());
+    let counted = any("__name__", [UP, recorded, recorded_up].into());
+    let counted = session.select_named("", std::iter::once(counted).chain(objects));
     let mut workloads = BTreeMap::new();
     let body = query(session, &format!("count by ({WORKLOAD}, __name__) ({existing})")).await?;
     for element in elements(&body, config)? {
@@ -143,9 +145,13 @@ async fn workloads(
             _ => _ = of.names.insert(name.into()),
         });
     }
-    let body = query(session, &format!("sum by ({WORKLOAD}) ({up})")).await?;
+    let body = query(session, &format!("sum by ({WORKLOAD}, __name__) ({counted})")).await?;
     for element in elements(&body, config)? {
-        loaded::add(&mut workloads, &element, |of, _, count| of.up = count);
+        loaded::add(&mut workloads, &element, |of, name, count| match name {
+            UP => of.up = count,
+            name if name == recorded => of.recorded.0 = Some(count),
+            _ => of.recorded.1 = Some(count),
+        });
     }
     Ok(workloads)
 }
@@ -220,7 +226,12 @@ mod tests {
                     let elements = [element(r#","__name__":"up""#, "3"), element(r#","__name__":"a_total""#, "9")];
                     reply(200, vector(&elements.join(",")))
                 }
-                () => reply(200, vector(&element("", "2"))),
+                () => {
+                    let named = |name: &str, value| element(&format!(r#","__name__":"{name}""#), value);
+                    let elements =
+                        [named("up", "2"), named("recommender:targets", "4"), named("recommender:targets_up", "1")];
+                    reply(200, vector(&elements.join(",")))
+                }
             };
             sink.lock().expect("sound").push(uri);
             answer
@@ -243,14 +254,16 @@ mod tests {
         assert_eq!(group.rules, digest(["A", "recommender:targets"]));
         assert_eq!(group.failed, Some(("A".into(), "many-to-many matching".into())));
         assert!(matches!(group.evaluated, Evaluated::Ago(age) if (20.0..25.0).contains(&age)), "{:?}", group.evaluated);
-        let scraped = Scraped { names: BTreeSet::from(["a_total".into()]), targets: 3, up: 2 };
+        let scraped =
+            Scraped { names: BTreeSet::from(["a_total".into()]), targets: 3, up: 2, recorded: (Some(4), Some(1)) };
         assert_eq!(found.workload("shop", "packages", "serving"), Some(&scraped));
         assert_eq!(pause, PAUSE);
         let expected = [
             "/api/v1/query?query=count%20by%20%28namespace%2C%20recommender%2C%20workload%2C%20__name__%29%20%28%7B__name__%3D~%22\
              a_total%7Cb%3Ac%7Cup%22%2Cnamespace%3D~%22shop%22%2Crecommender%3D~%22packages%22%7D%29&timeout=4s&nocache=1",
-            "/api/v1/query?query=sum%20by%20%28namespace%2C%20recommender%2C%20workload%29%20%28up%7Bnamespace%3D~%22shop%22%2C\
-             recommender%3D~%22packages%22%7D%29&timeout=4s&nocache=1",
+            "/api/v1/query?query=sum%20by%20%28namespace%2C%20recommender%2C%20workload%2C%20__name__%29%20%28%7B__name__%3D~%22\
+             recommender%3Atargets%7Crecommender%3Atargets_up%7Cup%22%2Cnamespace%3D~%22shop%22%2Crecommender%3D~%22packages%22%7D%29\
+             &timeout=4s&nocache=1",
             "/api/v1/rules?rule_group%5B%5D=recommender%2Fshop%2Fpackages&exclude_alerts=true",
         ];
         assert_eq!(requests, expected);

@@ -58,6 +58,8 @@ pub struct Scraped {
     pub targets: u32,
     /// Those that answered their last scrape.
     pub up: u32,
+    /// The same two numbers as the rules of the servers record them; none where they are not recorded.
+    pub recorded: (Option<u32>, Option<u32>),
 }
 
 /// A rule group as it is loaded.
