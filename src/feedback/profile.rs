@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::{api::MetricProfile, catalog::Profile, monitoring::profiles, series::Series};
 
-/// First part of the names that client libraries expose of every process: they do not tell profiles apart.
+/// First part of the names that client libraries expose of every process: no profile is recognised by them.
 const PROCESS: &str = "process_";
 
-/// The series whose existence says which profile a server has, and whether rules are evaluated.
+/// The series whose existence shows which profile a server has, and whether rules are evaluated.
 pub fn probed() -> Vec<String> {
     let of_profiles = profiles::all()
         .into_iter()

@@ -1,4 +1,4 @@
-//! What is kept of an object between two questions to its source, and when it is asked again.
+//! What is kept of an object between two checks of its source, and when it is asked again.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,13 +16,13 @@ use crate::{
 /// How long a problem lasts until it is reported: 3 min. The kubelet takes up to 90 s to bring new rules to a Prometheus, which
 /// evaluates them for the first time within an interval, of up to 60 s; and a Prometheus that restarts has none for some time.
 const LOADING: SignedDuration = SignedDuration::from_mins(3);
-/// How long an answer counts while the source does not answer any more: 2 min. Its restart is no news of all of its objects.
+/// How long an answer counts while the source does not answer any more: 2 min. Its restart changes nothing of its objects.
 const STALE: SignedDuration = SignedDuration::from_mins(2);
-/// Time until the first question after a change: 10 s.
+/// Time until the first check after a change: 10 s.
 const FIRST: SignedDuration = SignedDuration::from_secs(10);
-/// Longest time between two questions while there is a problem: 2 min.
+/// Longest time between two checks while there is a problem: 2 min.
 const LONGEST: SignedDuration = SignedDuration::from_mins(2);
-/// Time between two questions without a problem: up to 5 min.
+/// Time between two checks without a problem: up to 5 min.
 const SLOW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is kept of an object.
@@ -37,7 +37,7 @@ pub struct State {
     problem_since: Option<Timestamp>,
     /// When the source last answered.
     answered_at: Option<Timestamp>,
-    /// Questions since the last answer without a problem.
+    /// Checks since the last answer without a problem.
     tries: u32,
     /// When it is asked next.
     next: Timestamp,
@@ -46,7 +46,7 @@ pub struct State {
     condition: ConditionValue,
 }
 
-/// A question that is due.
+/// A check that is due.
 #[derive(Clone, Debug)]
 pub struct Due {
     /// UID of the object.
@@ -131,7 +131,7 @@ impl State {
         &self.condition
     }
 
-    /// The question about it, if it is due.
+    /// The check of it, if it is due.
     pub fn due(&self, uid: &str, now: Timestamp) -> Option<Due> {
         (self.next <= now).then(|| Due {
             uid: uid.into(),

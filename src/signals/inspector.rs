@@ -20,11 +20,11 @@ use crate::{monitoring::promql, series::Series};
 
 /// Most objects of one batch: their names have to fit into a URL of 8 kB, which is as much as many proxies take.
 const BATCH: usize = 8;
-/// Least time between two questions to a source.
+/// Least time between two checks of a source.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The same of a source that lists all its rules, whichever are asked for: 16 MB for 1,000 objects.
 const PAUSE_OF_ALL: Duration = Duration::from_secs(60);
-/// The labels that tell the workloads of objects apart.
+/// The labels that identify a workload of an object.
 const WORKLOAD: &str = "namespace, recommender, workload";
 /// The series of targets.
 const UP: &str = "up";
@@ -32,7 +32,7 @@ const UP: &str = "up";
 /// A source that is asked what it has loaded.
 pub struct Inspector {
     config: SourceConfig,
-    /// None until the first question, and after one without an answer.
+    /// None until the first check, and after one without an answer.
     client: Option<Client>,
     /// Whether its list of rules has more than those that were asked for.
     lists_all: bool,
@@ -49,7 +49,7 @@ impl Inspector {
         &self.config.name
     }
 
-    /// Least time until the next question.
+    /// Least time until the next check.
     pub fn pause(&self) -> Duration {
         if self.lists_all { PAUSE_OF_ALL } else { PAUSE }
     }

@@ -62,9 +62,9 @@ pub async fn a_restart_with_converged_objects_only_lists_and_watches() -> Result
     }
     let names = ["one", "two", "three"];
     try_join_all(names.map(|name| bed.served(name))).await?;
-    let is_settled =
+    let is_complete =
         |model: &RecommenderModel| ["ScalingActive", "MonitoringReady"].iter().all(|of| is(model, of, "True"));
-    try_join_all(names.map(|name| bed.until(name, "is scaled and scraped", is_settled))).await?;
+    try_join_all(names.map(|name| bed.until(name, "is scaled and scraped", is_complete))).await?;
     bed.alone().await?;
     let before = operator_pods(&bed).await?;
     let audit = Audit::from_now(&bed.cluster)?;

@@ -56,7 +56,7 @@ async fn what_is_not_loaded_is_reported_after_three_minutes_with_the_selector_of
     assert_eq!(fixture.condition(types::MONITORING_READY).0, reasons::LOADING);
 
     ask(&context, &mut inspector, 0).await;
-    assert_eq!(fixture.requests(&object).await, [""; 0], "a question makes no request to the API server");
+    assert_eq!(fixture.requests(&object).await, [""; 0], "asking makes no request to the API server");
 
     let release = json!({"matchLabels": {"release": "x"}});
     let selectors = json!({"ruleSelector": release, "ruleNamespaceSelector": {}});

@@ -32,7 +32,7 @@ const BACKFILL_PAUSE: Duration = Duration::from_millis(100);
 /// Time until the backfill loop checks again after no workload needed a backfill.
 const BACKFILL_IDLE: Duration = Duration::from_secs(1);
 
-/// Runs all loops: reads, backfills and questions of each source, decisions for objects whose source is not configured, and the queries
+/// Runs all loops: reads, backfills and checks of each source, decisions for objects whose source is not configured, and the queries
 /// of kubelets. Never returns.
 pub async fn run(sources: Vec<SourceConfig>, signals: Arc<Published>, contexts: Vec<Arc<Context>>, metrics: Metrics) {
     let epoch = Timestamp::now().as_duration().as_secs_f64();
