@@ -96,10 +96,12 @@ impl State {
             Some((condition, since)) if is(&PROBLEMS) => {
                 state.applied_at = since - LOADING;
                 state.problem_since = Some(state.applied_at);
+                state.answered_at = Some(now);
                 state.condition = condition.into();
             }
             Some((condition, since)) if is(&[reasons::AS_SPECIFIED, reasons::LOADING, reasons::SOURCE_FAILED]) => {
                 state.applied_at = since;
+                state.answered_at = Some(now);
                 state.condition = condition.into();
             }
             _ => {}

@@ -342,6 +342,9 @@ fn after_a_restart_what_was_reported_counts() {
     assert!(false_before.due("uid", at(0)).expect("asked at once").is_overdue);
     assert!(!false_before.problem(problem("m"), at(1)), "it is the same");
     assert_eq!(shown(&false_before), FALSE);
+    let mut unreachable = state(Some(TRUE));
+    assert!(!unreachable.failed("refused", at(119)) && shown(&unreachable) == TRUE, "both restart");
+    assert!(unreachable.failed("refused", at(120)));
     let mut loading = state(Some(LOADING));
     loading.problem(problem("p"), at(0));
     assert_eq!(shown(&loading), LOADING);
