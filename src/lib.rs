@@ -19,6 +19,7 @@ pub mod causes;
 pub mod cli;
 pub mod controller;
 mod cores;
+pub mod feedback;
 pub mod health;
 pub mod kinds;
 pub mod leader;

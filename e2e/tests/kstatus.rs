@@ -211,6 +211,7 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
         problems: problem.as_slice(),
         scaling: &Scaling::default(),
         health: &BTreeMap::new(),
+        feedback: None,
         now: NOW,
     }))
 }

@@ -17,7 +17,7 @@ pub mod types {
     pub const SCALING_ACTIVE: &str = "ScalingActive";
     /// The workers' pods are ready.
     pub const WORKERS_READY: &str = "WorkersReady";
-    /// The monitoring objects exist as desired.
+    /// The monitoring objects exist as desired, and the metric source has loaded them.
     pub const MONITORING_READY: &str = "MonitoringReady";
 
     /// What the recommender depends on works, as exporters report it.
@@ -115,6 +115,20 @@ pub mod reasons {
     pub const DEPENDENCY_DOWN: &str = "DependencyDown";
     /// A dependency that is not critical is down, or nothing is known of it.
     pub const DEPENDENCY_DEGRADED: &str = "DependencyDegraded";
+    /// The monitoring objects were changed a short time ago, and the metric source has not loaded them yet.
+    pub const LOADING: &str = "Loading";
+    /// The metric source has not loaded the rules, or has loaded earlier ones.
+    pub const RULES_NOT_LOADED: &str = "RulesNotLoaded";
+    /// A rule cannot be evaluated, or is not evaluated in time.
+    pub const RULES_FAILING: &str = "RulesFailing";
+    /// Ready pods have no scrape target.
+    pub const NOT_SCRAPED: &str = "NotScraped";
+    /// No scrape target of a workload answers.
+    pub const TARGETS_DOWN: &str = "TargetsDown";
+    /// The servers do not expose the series of their metric profile.
+    pub const PROFILE_MISMATCH: &str = "ProfileMismatch";
+    /// The metric source does not answer, so it is not known what it has loaded.
+    pub const SOURCE_FAILED: &str = "SourceFailed";
     /// A kind is missing in the cluster.
     pub const API_MISSING: &str = "ApiMissing";
 

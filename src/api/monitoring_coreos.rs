@@ -1,4 +1,4 @@
-//! The fields of prometheus-operator's kinds (monitoring.coreos.com/v1) that we write.
+//! The fields of prometheus-operator's kinds (monitoring.coreos.com/v1) that we write, and of Prometheus those that we read.
 
 use std::collections::BTreeMap;
 
@@ -148,4 +148,33 @@ pub struct Rule {
     /// Texts of the alert.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// Spec of a Prometheus: what it selects. Without a selector of objects it selects none, without one of namespaces those of its own.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "monitoring.coreos.com",
+    version = "v1",
+    kind = "Prometheus",
+    plural = "prometheuses",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PrometheusSpec {
+    /// Whether prometheus-operator changes nothing of it.
+    pub paused: bool,
+    /// PrometheusRules, by label.
+    pub rule_selector: Option<LabelSelector>,
+    /// Namespaces of PrometheusRules.
+    pub rule_namespace_selector: Option<LabelSelector>,
+    /// ServiceMonitors, by label.
+    pub service_monitor_selector: Option<LabelSelector>,
+    /// Namespaces of ServiceMonitors.
+    pub service_monitor_namespace_selector: Option<LabelSelector>,
+    /// PodMonitors, by label.
+    pub pod_monitor_selector: Option<LabelSelector>,
+    /// Namespaces of PodMonitors.
+    pub pod_monitor_namespace_selector: Option<LabelSelector>,
 }

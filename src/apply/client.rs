@@ -6,17 +6,23 @@ use axum::http::{HeaderValue, header::ACCEPT};
 use k8s_openapi::{api::core::v1::Event, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{
+        ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+        PropagationPolicy,
+    },
     core::{ObjectMeta, PartialObjectMeta, Request},
 };
 use serde_json::{Value, json};
 
 use super::ownership;
 use crate::{
-    api::{FIELD_MANAGER, HANDOFF_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus},
+    api::{
+        FIELD_MANAGER, HANDOFF_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus,
+        monitoring_coreos::Prometheus,
+    },
     kinds::Kind,
     leader::Fence,
-    observe::ObservedChild,
+    observe::{ObservedChild, Scope},
     render::Child,
     telemetry::Metrics,
 };
@@ -26,6 +32,9 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Most Events that are read of one object: 100. Repetitions are counted in one Event, and Events are deleted after an hour.
 const MOST_EVENTS: u32 = 100;
+
+/// Most Prometheus objects that are read: 100.
+const MOST_PROMETHEUSES: u32 = 100;
 
 /// The `Accept` header that requests only the metadata in the response to a creation. kube has no call for that.
 const METADATA_ONLY: HeaderValue =
@@ -307,6 +316,20 @@ impl Cluster {
         self.call("list", "Event", api.list(&of_object)).await.map(|listed| listed.items)
     }
 
+    /// The Prometheus objects of a scope, at most [`MOST_PROMETHEUSES`]. One that cannot be decoded is left out.
+    ///
+    /// # Errors
+    /// When the call failed, as where the kind does not exist.
+    pub async fn prometheuses(&self, scope: &Scope) -> Result<Vec<Prometheus>, CallError> {
+        let kind = ApiResource::erase::<Prometheus>(&());
+        let api: Api<DynamicObject> = match scope {
+            Scope::All => Api::all_with(self.client.clone(), &kind),
+            Scope::Namespace(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
+        };
+        let listed = self.call("list", "Prometheus", api.list(&ListParams::default().limit(MOST_PROMETHEUSES))).await?;
+        Ok(listed.items.into_iter().filter_map(|object| object.try_parse().ok()).collect())
+    }
+
     fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
@@ -341,6 +364,6 @@ fn merge_by(manager: &str) -> PatchParams {
     PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() }
 }
 
-fn model_resource() -> kube::core::ApiResource {
-    kube::core::ApiResource::erase::<RecommenderModel>(&())
+fn model_resource() -> ApiResource {
+    ApiResource::erase::<RecommenderModel>(&())
 }

@@ -5,24 +5,26 @@ use std::sync::Arc;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{dependencies::Dependencies, memory::Memory, queue::Waiting, scaler::Scaler};
+use super::{dependencies::Dependencies, feedback::Feedback, memory::Memory, queue::Waiting, scaler::Scaler};
 use crate::{
     api::Guarded,
     apply::Cluster,
     leader::Fence,
-    observe::Cache,
+    observe::{Cache, Scope},
     signals::{Kubelets, Published},
     telemetry::Metrics,
 };
 
 /// The clients, caches and queues of one scope.
 pub struct Context {
+    pub(super) scope: Scope,
     pub(super) objects: Store<Guarded>,
     pub(super) cluster: Cluster,
     pub(super) cache: Arc<Cache>,
     pub(super) memory: Memory,
     pub(super) scaler: Scaler,
     pub(super) dependencies: Dependencies,
+    pub(super) feedback: Feedback,
     /// The signals of all objects, for every decision.
     pub(super) signals: Arc<Published>,
     pub(super) kubelets: Kubelets,

@@ -4,6 +4,7 @@ mod context;
 mod dependencies;
 mod error;
 mod explain;
+mod feedback;
 mod memory;
 mod queue;
 mod reconcile;
@@ -32,6 +33,7 @@ use self::{
     context::Context,
     dependencies::Dependencies,
     error::{Error, RECONCILE_DEADLINE},
+    feedback::Feedback,
     memory::Memory,
     scaler::Scaler,
 };
@@ -89,12 +91,14 @@ pub async fn run(
         let (store, writer) = reflector::store();
         let (enqueue, mut enqueued) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
+            scope: scope.clone(),
             objects: store.clone(),
             cluster: Cluster::new(client.clone(), metrics.clone(), settings.fence.clone()),
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
             dependencies: Dependencies::default(),
+            feedback: Feedback::default(),
             signals: Arc::clone(&signals),
             kubelets: Kubelets::new(client.clone(), scope.clone()),
             enqueue,
@@ -220,6 +224,7 @@ fn forget(context: &Context, object: &Guarded) {
     context.memory.forget(uid);
     context.scaler.forget(uid, context.metrics.scaling());
     context.dependencies.forget(uid);
+    context.feedback.forget(uid);
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
     context.metrics.remove_model(&name(&meta.namespace), &name(&meta.name));
 }

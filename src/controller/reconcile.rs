@@ -1,6 +1,10 @@
 //! One reconcile of one object, step by step.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
@@ -12,8 +16,12 @@ use super::{
     report, runs,
 };
 use crate::{
-    api::{Guarded, RecommenderModel, RecommenderModelStatus, conditions::reasons},
+    api::{
+        Guarded, RecommenderModel, RecommenderModelStatus,
+        conditions::{reasons, types},
+    },
     apply::{self, Desired, Outcome},
+    feedback::Expected,
     health,
     kinds::Kind,
     limits::Current,
@@ -22,7 +30,7 @@ use crate::{
     promotion::{self, Rollout},
     render::{self, Child, Decided},
     replicas::{self, Observation},
-    status::{self, Event, FIRST_METRICS, Scaling},
+    status::{self, ConditionValue, Event, FIRST_METRICS, Scaling},
     telemetry::OfModel,
     training::{self, Decision, Plan},
 };
@@ -45,6 +53,8 @@ struct Observed {
     ticked: replicas::ScalingStatuses,
     /// What the last tick observed of its dependencies.
     health: health::Observed,
+    /// What its metric source has loaded of it; none when there is nothing to ask.
+    feedback: Option<ConditionValue>,
     /// Deployments whose replicas could not be set in the last reconcile.
     failed_orders: Vec<String>,
 }
@@ -89,7 +99,8 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed.children).await;
     let mut children = reconcile.children(context);
     children.explain(&explain::found(&explained));
-    reconcile.report(context, &model, &decisions, &observed.health, &children, &outcome).await?;
+    observed.feedback = reconcile.feedback(context, &model, &desired, &children, &outcome);
+    reconcile.report(context, &model, &decisions, &observed, &children, &outcome).await?;
     let next_read = explain::next_read(&explained);
     reconcile.next(&model, &decisions.training, &children, next_read, outcome)
 }
@@ -145,6 +156,7 @@ impl Reconcile {
             external: external.collect(),
             ticked: context.scaler.decided(&self.uid),
             health: context.dependencies.observed(&self.uid),
+            feedback: None,
             failed_orders: context.memory.failed_orders(&self.uid),
         }
     }
@@ -268,11 +280,33 @@ impl Reconcile {
         apply::apply(&context.cluster, &context.cache, &desired, children).await
     }
 
+    /// What the metric source has loaded of the children that were applied. None where they could not be, and where there is no
+    /// source.
+    fn feedback(
+        &self,
+        context: &Context,
+        model: &Model,
+        desired: &[Child],
+        children: &Children,
+        outcome: &Outcome,
+    ) -> Option<ConditionValue> {
+        let is_applied = !outcome.problems.iter().any(|of| of.kind.condition() == types::MONITORING_READY);
+        let expected =
+            Expected::new(model, desired).filter(|of| is_applied && context.signals.is_configured(&of.source));
+        let is_ready = |workload: &Workload| {
+            children.pods().any(|pod| pod.component == workload.component && pod.ready_since.is_some())
+        };
+        let ready: BTreeSet<String> =
+            model.workloads().into_iter().filter(is_ready).map(|workload| workload.name).collect();
+        context.feedback.update(&self.uid, expected, ready, &self.prior, self.now);
+        context.feedback.condition(&self.uid)
+    }
+
     fn status(
         &self,
         model: &Model,
         decisions: &Decisions,
-        health: &health::Observed,
+        observed: &Observed,
         children: &Children,
         outcome: &Outcome,
     ) -> RecommenderModelStatus {
@@ -282,7 +316,8 @@ impl Reconcile {
             training: &decisions.training,
             rollout: &decisions.rollout,
             scaling: &decisions.scaling,
-            health,
+            health: &observed.health,
+            feedback: observed.feedback.as_ref(),
             children,
             problems: &outcome.problems,
             now: self.now,
@@ -294,12 +329,16 @@ impl Reconcile {
         context: &Context,
         model: &Model,
         decisions: &Decisions,
-        health: &health::Observed,
+        observed: &Observed,
         children: &Children,
         outcome: &Outcome,
     ) -> Result<(), Error> {
-        let next = &self.status(model, decisions, health, children, outcome);
-        context.metrics.set_model(&self.identity.namespace, &self.identity.name, &of_model(decisions, next));
+        let next = &self.status(model, decisions, observed, children, outcome);
+        context.metrics.set_model(
+            &self.identity.namespace,
+            &self.identity.name,
+            &of_model(decisions, next, observed.feedback.as_ref()),
+        );
         context.memory.ordered(&self.uid, &outcome.failed_orders);
         // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a
         // condition reports it.
@@ -371,13 +410,14 @@ impl Reconcile {
 }
 
 /// What the operator's metrics report of an object.
-fn of_model(decisions: &Decisions, next: &RecommenderModelStatus) -> OfModel {
+fn of_model(decisions: &Decisions, next: &RecommenderModelStatus, feedback: Option<&ConditionValue>) -> OfModel {
     let training = next.training.as_ref();
     OfModel {
         training_failed: training.and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded),
         serving_expected: decisions.rollout.serve.is_some() || decisions.rollout.elsewhere.is_some(),
         serving_ready: next.serving.as_ref().map_or(0, |serving| serving.replicas),
         trained: next.versions.first().map(|version| version.trained_at.0.as_second()),
+        rules_loaded: feedback.filter(|of| of.status != "Unknown").map(|of| of.reason != reasons::RULES_NOT_LOADED),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
+    de::{IgnoredAny, SeqAccess, Visitor},
 };
 
 use super::{
@@ -68,25 +68,39 @@ pub(super) fn samples(body: &[u8]) -> Result<Vec<(f64, f64)>, Failure> {
 type Matrix<'a, V> = (Vec<Element<'a, V>>, Option<String>);
 
 fn matrix<'a, V: Deserialize<'a> + Default>(body: &'a [u8], max_series: usize) -> Result<Matrix<'a, V>, Failure> {
-    let wire: Wire<V> = serde_json::from_slice(body).map_err(|error| not_prometheus(body, &error))?;
-    if wire.status != "success" {
-        return Err(Failure::Refusal(shorten(&wire.error)));
-    }
-    let data = wire.data.ok_or_else(|| Failure::NotPrometheus("no data in it".into()))?;
-    if data.result_type != "matrix" {
-        return Err(Failure::NotPrometheus(shorten(&format!("a {}, not a matrix", data.result_type))));
+    result(body, "matrix", max_series)
+}
+
+/// The elements of the result of a query, and why it is incomplete, if it is.
+pub(super) fn result<'a, E: Deserialize<'a>>(
+    body: &'a [u8],
+    result_type: &str,
+    max_series: usize,
+) -> Result<(Vec<E>, Option<String>), Failure> {
+    let (data, partial) = data::<Data<E>>(body)?;
+    if data.result_type != result_type {
+        return Err(Failure::NotPrometheus(shorten(&format!("a {}, not a {result_type}", data.result_type))));
     }
     if data.result.len() > max_series {
         return Err(Failure::TooMany { found: data.result.len(), most: max_series });
     }
-    let warning = wire.warnings.unwrap_or_default().into_iter().next();
-    let partial = warning.map(|warning| shorten(&warning)).or_else(|| wire.is_partial.then(String::new));
     Ok((data.result, partial))
+}
+
+/// The data of an answer with code 200, and why it is incomplete, if it is.
+pub(super) fn data<'a, D: Deserialize<'a>>(body: &'a [u8]) -> Result<(D, Option<String>), Failure> {
+    let wire: Wire<D> = serde_json::from_slice(body).map_err(|error| not_prometheus(body, &error))?;
+    if wire.status != "success" {
+        return Err(Failure::Refusal(shorten(&wire.error)));
+    }
+    let data = wire.data.ok_or_else(|| Failure::NotPrometheus("no data in it".into()))?;
+    let warning = wire.warnings.unwrap_or_default().into_iter().next();
+    Ok((data, warning.map(|warning| shorten(&warning)).or_else(|| wire.is_partial.then(String::new))))
 }
 
 /// The error text of an answer with any other code. Empty when there is none that a user can read.
 pub(super) fn error_text(body: &[u8]) -> String {
-    let text = match serde_json::from_slice::<Wire<Last>>(body) {
+    let text = match serde_json::from_slice::<Wire<IgnoredAny>>(body) {
         Ok(wire) => wire.error.into_owned(),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
@@ -121,14 +135,13 @@ fn number(text: &str) -> Result<f64, &'static str> {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "V: Deserialize<'de> + Default"))]
-struct Wire<'a, V> {
+#[serde(bound(deserialize = "D: Deserialize<'de>"))]
+struct Wire<'a, D> {
     #[serde(borrow)]
     status: Cow<'a, str>,
     #[serde(borrow, default)]
     error: Cow<'a, str>,
-    #[serde(borrow)]
-    data: Option<Data<'a, V>>,
+    data: Option<D>,
     /// Set by Thanos when a store did not answer, and by Prometheus when a remote one did not.
     warnings: Option<Vec<String>>,
     /// Set by VictoriaMetrics when a storage node did not answer.
@@ -137,12 +150,11 @@ struct Wire<'a, V> {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "V: Deserialize<'de> + Default"))]
-struct Data<'a, V> {
+#[serde(bound(deserialize = "E: Deserialize<'de>"))]
+struct Data<'a, E> {
     #[serde(borrow, rename = "resultType")]
     result_type: Cow<'a, str>,
-    #[serde(borrow)]
-    result: Vec<Element<'a, V>>,
+    result: Vec<E>,
 }
 
 #[derive(Deserialize)]

@@ -102,16 +102,33 @@ impl Session<'_> {
 
     /// The selector of a series with these matchers and those of the configuration.
     pub(super) fn select(&self, series: Series, matchers: impl IntoIterator<Item = String>) -> String {
+        self.select_named(series.name(), matchers)
+    }
+
+    /// The selector of the series of a name, which may be empty, with these matchers and those of the configuration.
+    pub(super) fn select_named(&self, name: &str, matchers: impl IntoIterator<Item = String>) -> String {
         let configured = self.config.match_labels.iter().map(|(label, value)| promql::equals(label, value));
         let matchers: Vec<String> = matchers.into_iter().chain(configured).collect();
-        promql::series(series.name(), &matchers.iter().map(String::as_str).collect::<Vec<_>>())
+        promql::series(name, &matchers.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Evaluates an expression at the current time.
     pub(super) async fn query(&self, query: &str) -> Result<Reply, Failure> {
+        // Without `nocache`, some versions of VictoriaMetrics omit the last 30 s.
+        let timeout = format!("{}s", self.config.timeout.as_secs());
+        self.get("query", [("query", query), ("timeout", &timeout), ("nocache", "1")]).await
+    }
+
+    /// Gets a resource of the API, with these parameters of its URL.
+    pub(super) async fn get<'q>(
+        &self,
+        resource: &str,
+        parameters: impl IntoIterator<Item = (&'q str, &'q str)>,
+    ) -> Result<Reply, Failure> {
+        let request = self.request(resource, parameters);
         let deadline = self.started.0 + self.config.timeout;
         let call = async {
-            let response = self.client.transport.send(self.request(query)).await?;
+            let response = self.client.transport.send(request).await?;
             let clock = self.clock(response.headers());
             let (code, body) = (response.status(), response.into_body());
             if code != StatusCode::OK {
@@ -128,12 +145,16 @@ impl Session<'_> {
         call.await.unwrap_or(Err(Failure::TimedOut(self.config.timeout.as_secs())))
     }
 
-    fn request(&self, query: &str) -> Request<Empty<Bytes>> {
-        // Without `nocache`, some versions of VictoriaMetrics omit the last 30 s.
-        let options = format!("timeout={}s&nocache=1", self.config.timeout.as_secs());
+    fn request<'q>(
+        &self,
+        resource: &str,
+        parameters: impl IntoIterator<Item = (&'q str, &'q str)>,
+    ) -> Request<Empty<Bytes>> {
+        let parameters: Vec<String> =
+            parameters.into_iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
         // The source's URL may have a path, with or without a slash at its end.
         let base = self.config.url.to_string();
-        let uri = format!("{}/api/v1/query?query={}&{options}", base.trim_end_matches('/'), encode(query));
+        let uri = format!("{}/api/v1/{resource}?{}", base.trim_end_matches('/'), parameters.join("&"));
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = uri.parse().expect("encoded");
         let headers = request.headers_mut();

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{
     Inputs,
     dependencies::dependencies,
+    monitoring::monitoring,
     workers::{broken_workers, not_ready, workers},
 };
 use crate::{
@@ -177,7 +178,7 @@ fn of_problem(inputs: &Inputs<'_>, problem: &ChildProblem, make: fn(&str, String
 }
 
 /// The first problem with a child that a condition reports.
-fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProblem> {
+pub(super) fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a ChildProblem> {
     inputs.problems.iter().find(|problem| problem.kind.condition() == condition)
 }
 
@@ -469,16 +470,5 @@ fn by_autoscaler(inputs: &Inputs<'_>, workload: &Workload) -> ConditionValue {
             ConditionValue::no(reasons::NO_METRICS, message)
         }
         _ => ConditionValue::unknown(reasons::PENDING, "the autoscaler has no metrics of the pods yet"),
-    }
-}
-
-/// MonitoringReady: no child of the monitoring has a problem.
-fn monitoring(inputs: &Inputs<'_>) -> ConditionValue {
-    if inputs.model.monitoring.is_none() {
-        return ConditionValue::no(reasons::NOT_REQUESTED, "spec.monitoring is not set");
-    }
-    match problem(inputs, types::MONITORING_READY) {
-        Some(problem) => ConditionValue::no(problem.reason, &problem.message),
-        None => ConditionValue::yes(reasons::AS_SPECIFIED, "ServiceMonitor and PrometheusRule are in place"),
     }
 }

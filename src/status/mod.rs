@@ -3,6 +3,7 @@
 mod condition;
 mod dependencies;
 mod events;
+mod monitoring;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,6 @@ use crate::{
     kinds::Kind,
     limits,
     model::{Model, Workload, names},
-    monitoring,
     observe::{Children, DeploymentState, ExternalAutoscaler},
     promotion::Rollout,
     training::{Decision, whole_seconds},
@@ -50,6 +50,8 @@ pub struct Inputs<'a> {
     pub scaling: &'a Scaling,
     /// What was observed of its dependencies.
     pub health: &'a health::Observed,
+    /// What its metric source has loaded of it; none when there is nothing to ask.
+    pub feedback: Option<&'a ConditionValue>,
     /// The time of this reconcile.
     pub now: Timestamp,
 }
@@ -179,7 +181,7 @@ fn serving_status(inputs: &Inputs<'_>) -> ServingStatus {
         rolling_out: inputs.rollout.rolling_out.clone(),
         replicas,
         desired_replicas,
-        scaling: inputs.scaling.decided.get(monitoring::Workload::Serving.label()).cloned(),
+        scaling: inputs.scaling.decided.get(crate::monitoring::Workload::Serving.label()).cloned(),
     }
 }
 

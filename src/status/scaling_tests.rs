@@ -110,6 +110,7 @@ impl Case {
             problems: &self.problems,
             scaling: &self.scaling,
             health: &Default::default(),
+            feedback: None,
             now: NOW,
         })
     }

@@ -101,6 +101,7 @@ struct Case {
     problems: Vec<ChildProblem>,
     scaling: Scaling,
     health: health::Observed,
+    feedback: Option<ConditionValue>,
 }
 
 impl Case {
@@ -113,6 +114,7 @@ impl Case {
             problems: Vec::new(),
             scaling: Scaling::default(),
             health: health::Observed::default(),
+            feedback: None,
         }
     }
 
@@ -138,6 +140,7 @@ impl Case {
             problems: &self.problems,
             scaling: &self.scaling,
             health: &self.health,
+            feedback: self.feedback.as_ref(),
             now: NOW,
         })
     }
@@ -601,6 +604,7 @@ fn servers_and_workers_count_alike_in_the_summary() {
         problems: &case.problems,
         scaling: &case.scaling,
         health: &case.health,
+        feedback: None,
         now: NOW,
     };
     let (ready, trained) = (ConditionValue::yes(reasons::SERVING, ""), ConditionValue::yes(reasons::TRAINED, ""));
@@ -617,6 +621,37 @@ fn servers_and_workers_count_alike_in_the_summary() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn monitoring_is_ready_as_its_metric_source_has_loaded_it_unless_a_child_has_a_problem() {
+    let monitored = |metric_source: Option<&str>| {
+        let mut case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), Children::default());
+        let monitoring = json!({"metrics": {"profile": "FastApiInstrumentator"}, "source": metric_source});
+        case.model.monitoring = Some(serde_json::from_value(monitoring).expect("a valid field"));
+        case
+    };
+    let shown = |case: &Case| {
+        let conditions = case.compute().conditions;
+        let found = conditions.into_iter().find(|condition| condition.type_ == types::MONITORING_READY).expect("shown");
+        (found.status, found.reason, found.message)
+    };
+    let loading = ConditionValue::unknown(reasons::LOADING, "applied");
+    let mut none = monitored(None);
+    none.model.monitoring = None;
+    let refused = monitored(None).with_problem(Kind::PrometheusRule, reasons::APPLY_FAILED, true);
+    let refused = Case { feedback: Some(loading.clone()), ..refused };
+    for (case, status, reason, part) in [
+        (none, "False", reasons::NOT_REQUESTED, "spec.monitoring is not set"),
+        (refused, "False", reasons::APPLY_FAILED, "PrometheusRule"),
+        (monitored(None), "True", reasons::AS_SPECIFIED, "has no metric source \"default\""),
+        (monitored(Some("eu")), "True", reasons::AS_SPECIFIED, "has no metric source \"eu\""),
+        (Case { feedback: Some(loading), ..monitored(None) }, "Unknown", reasons::LOADING, "applied"),
+    ] {
+        let (found, why, message) = shown(&case);
+        assert_eq!((found.as_str(), why.as_str()), (status, reason), "{message}");
+        assert!(message.contains(part), "{message}");
     }
 }
 

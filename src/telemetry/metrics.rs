@@ -34,6 +34,8 @@ pub struct OfModel {
     pub serving_ready: i32,
     /// When its newest version was trained, seconds since 1970.
     pub trained: Option<i64>,
+    /// Whether its metric source has loaded its rules; none when that is not known.
+    pub rules_loaded: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ struct Inner {
     serving_expected: IntGaugeVec,
     serving_ready: IntGaugeVec,
     trained: IntGaugeVec,
+    rules_loaded: IntGaugeVec,
     scaling: ScalingMetrics,
 }
 
@@ -127,16 +130,19 @@ impl Metrics {
         self.0.training_failed.with_label_values(&labels).set(i64::from(of.training_failed));
         self.0.serving_expected.with_label_values(&labels).set(i64::from(of.serving_expected));
         self.0.serving_ready.with_label_values(&labels).set(i64::from(of.serving_ready));
-        match of.trained {
-            Some(trained) => self.0.trained.with_label_values(&labels).set(trained),
-            // An error means that there was no such series.
-            None => drop(self.0.trained.remove_label_values(&labels)),
+        for (gauge, value) in [(&self.0.trained, of.trained), (&self.0.rules_loaded, of.rules_loaded.map(i64::from))] {
+            match value {
+                Some(value) => gauge.with_label_values(&labels).set(value),
+                // An error means that there was no such series.
+                None => drop(gauge.remove_label_values(&labels)),
+            }
         }
     }
 
     /// The object was deleted: removes its series.
     pub fn remove_model(&self, namespace: &str, name: &str) {
-        for gauge in [&self.0.training_failed, &self.0.serving_expected, &self.0.serving_ready, &self.0.trained] {
+        let Inner { training_failed, serving_expected, serving_ready, trained, rules_loaded, .. } = &*self.0;
+        for gauge in [training_failed, serving_expected, serving_ready, trained, rules_loaded] {
             // An error means that there was no such series.
             let _ = gauge.remove_label_values(&[namespace, name]);
         }
@@ -222,6 +228,11 @@ impl Inner {
                 "trained_timestamp_seconds",
                 "When the newest version of the RecommenderModel was trained, in seconds since 1970. One series per object.",
             ),
+            rules_loaded: per_model(
+                "rules_loaded",
+                "1 when the metric source of the RecommenderModel has loaded its rules, 0 when it has not, absent when that is not \
+                 known. One series per object.",
+            ),
             scaling: ScalingMetrics::new(&registry),
             registry,
         }
@@ -282,7 +293,11 @@ mod tests {
         let metrics = Metrics::new();
         metrics.api_request("get", "Service", "ok", 0.1);
         metrics.initialize_failures(["child"]);
-        metrics.set_model("shop", "packages", &OfModel { trained: Some(1795), ..OfModel::default() });
+        metrics.set_model(
+            "shop",
+            "packages",
+            &OfModel { trained: Some(1795), rules_loaded: Some(true), ..OfModel::default() },
+        );
         metrics.scaling().read("default", 0.1, true);
         let inputs = Inputs::Lag { lag: None, arrivals: 0.0, capacity: 1.0, catch_up: 60.0 };
         let decision =
@@ -292,7 +307,7 @@ mod tests {
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 26, "{names:?}");
+        assert_eq!(ours, 27, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
@@ -366,20 +381,28 @@ mod tests {
     fn the_series_of_an_object_are_removed_with_it() {
         let metrics = Metrics::new();
         let all = || {
-            ["training_failed", "serving_expected", "serving_ready", "trained_timestamp_seconds"].map(|name| {
-                let series = format!("recommender_operator_{name}{{namespace=\"shop\",recommender=\"packages\"}}");
-                value(&metrics, &series)
-            })
+            ["training_failed", "serving_expected", "serving_ready", "trained_timestamp_seconds", "rules_loaded"].map(
+                |name| {
+                    let series = format!("recommender_operator_{name}{{namespace=\"shop\",recommender=\"packages\"}}");
+                    value(&metrics, &series)
+                },
+            )
         };
-        assert_eq!(all(), [None; 4]);
+        assert_eq!(all(), [None; 5]);
         metrics.set_model("shop", "packages", &OfModel { training_failed: true, ..OfModel::default() });
-        assert_eq!(all(), [Some(1.0), Some(0.0), Some(0.0), None]);
-        let trained = OfModel { training_failed: false, serving_expected: true, serving_ready: 3, trained: Some(1795) };
+        assert_eq!(all(), [Some(1.0), Some(0.0), Some(0.0), None, None]);
+        let trained = OfModel {
+            training_failed: false,
+            serving_expected: true,
+            serving_ready: 3,
+            trained: Some(1795),
+            rules_loaded: Some(false),
+        };
         metrics.set_model("shop", "packages", &trained);
-        assert_eq!(all(), [Some(0.0), Some(1.0), Some(3.0), Some(1795.0)]);
+        assert_eq!(all(), [Some(0.0), Some(1.0), Some(3.0), Some(1795.0), Some(0.0)]);
         metrics.remove_model("shop", "packages");
         metrics.remove_model("shop", "packages");
-        assert_eq!(all(), [None; 4]);
+        assert_eq!(all(), [None; 5]);
     }
 
     #[test]

@@ -48,6 +48,11 @@ mode, so that both modes grant the same. Never here: secrets, wildcards, escalat
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors, podmonitors, prometheusrules]
   verbs: [get, list, watch, create, patch, delete]
+# Why a Prometheus has not loaded these: its selectors. Listed only while one of them is not loaded for minutes; namespaces are not
+# read.
+- apiGroups: [monitoring.coreos.com]
+  resources: [prometheuses]
+  verbs: [list]
 # The report of a training run is the termination message of its pod, and the status of a pod shows why it does not start.
 - apiGroups: [""]
   resources: [pods]

@@ -14,7 +14,7 @@ use e2e::{
 use recommender_operator::{
     catalog,
     cli::{Cli, Command},
-    telemetry::Metrics,
+    telemetry::{Metrics, OfModel},
 };
 use serde_json::Value;
 
@@ -100,6 +100,7 @@ fn every_alert_states_its_severity_and_what_to_do() -> Result<()> {
 fn the_alerts_read_metrics_that_the_operator_exposes() -> Result<()> {
     let metrics = Metrics::new();
     metrics.initialize_failures(["child"]);
+    metrics.set_model("shop", "packages", &OfModel { rules_loaded: Some(true), ..OfModel::default() });
     metrics.scaling().read("default", 0.1, true);
     metrics.scaling().observed(["shop", "packages", "serving"], true);
     let exposed = String::from_utf8(metrics.encode()?)?;

@@ -36,6 +36,7 @@ async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()>
         "patch deployments.apps --subresource=scale",
         "watch horizontalpodautoscalers.autoscaling",
         "patch podmonitors.monitoring.coreos.com",
+        "list prometheuses.monitoring.coreos.com",
         "list pods",
         "create events",
         "create leases.coordination.k8s.io",
@@ -45,6 +46,7 @@ async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()>
     }
     for refused in [
         "get secrets",
+        "patch prometheuses.monitoring.coreos.com",
         "list secrets",
         "create pods",
         "create pods --subresource=exec",

@@ -131,6 +131,11 @@ impl Bed {
         object
     }
 
+    /// `spec.monitoring` for the metrics of [`Bed::object`].
+    pub fn monitoring() -> Value {
+        json!({"metrics": {"profile": "FastApiInstrumentator", "path": server::METRICS_PATH}})
+    }
+
     /// The image of the trainers and servers: the test double.
     pub fn image(&self) -> &str {
         &self.image

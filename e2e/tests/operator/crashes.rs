@@ -11,6 +11,7 @@ use kube::{
     api::ListParams,
     runtime::{WatchStreamExt, watcher},
 };
+use recommender_operator::api::RecommenderModel;
 use serde_json::json;
 
 use crate::{
@@ -56,12 +57,14 @@ pub async fn a_restart_with_converged_objects_only_lists_and_watches() -> Result
     let mut bed = Bed::new("restart").await?;
     for name in ["one", "two", "three"] {
         let autoscaling = json!({"minReplicas": 1, "maxReplicas": 2});
-        let monitoring = json!({"metrics": {"profile": "FastApiInstrumentator"}});
-        bed.create(name, json!({"spec": {"serving": {"autoscaling": autoscaling}, "monitoring": monitoring}})).await?;
+        let spec = json!({"serving": {"autoscaling": autoscaling}, "monitoring": Bed::monitoring()});
+        bed.create(name, json!({"spec": spec})).await?;
     }
     let names = ["one", "two", "three"];
     try_join_all(names.map(|name| bed.served(name))).await?;
-    try_join_all(names.map(|name| bed.until(name, "is scaled", |model| is(model, "ScalingActive", "True")))).await?;
+    let is_complete =
+        |model: &RecommenderModel| ["ScalingActive", "MonitoringReady"].iter().all(|of| is(model, of, "True"));
+    try_join_all(names.map(|name| bed.until(name, "is scaled and scraped", is_complete))).await?;
     bed.alone().await?;
     let before = operator_pods(&bed).await?;
     let audit = Audit::from_now(&bed.cluster)?;

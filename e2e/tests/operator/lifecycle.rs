@@ -33,7 +33,7 @@ pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
         "shop",
         json!({"spec": {
             "serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}},
-            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}, "labels": {"team": "search"}},
+            "monitoring": {"metrics": Bed::monitoring()["metrics"], "labels": {"team": "search"}},
         }}),
     );
     bed.cluster.kubectl_with_input(&["-n", &bed.namespace.name, "apply", "-f", "-"], &object.to_string()).await?;
@@ -49,7 +49,8 @@ pub async fn from_apply_to_serving_each_child_is_written_once() -> Result<()> {
     kubectl_shows_it(&bed, &model).await?;
     pods_have_no_api_token(&bed).await?;
     writes_are_few(&requests, &children)?;
-    each_change_has_one_event(&bed, &model, &requests).await
+    each_change_has_one_event(&bed, &model, &requests).await?;
+    bed.until("shop", "is loaded by Prometheus", |model| is(model, "MonitoringReady", "True")).await.map(drop)
 }
 
 /// What `helm --wait` and Flux make of the object.
@@ -116,7 +117,6 @@ fn the_status_is_complete(model: &RecommenderModel) -> Result<()> {
         ("Stalled", "False"),
         ("TrainingReady", "True"),
         ("ServingReady", "True"),
-        ("MonitoringReady", "True"),
     ] {
         ensure!(is(model, kind, value), "{kind} is {:?}", condition(model, kind));
     }

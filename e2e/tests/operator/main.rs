@@ -7,6 +7,7 @@ mod children;
 mod conflicts;
 mod crashes;
 mod deletion;
+mod feedback;
 mod lifecycle;
 mod names;
 mod pods;
@@ -45,6 +46,7 @@ fn main() {
             a_worker_follows_its_lag_and_yields_to_another_autoscaler,
         }
         silence { a_converged_object_causes_no_requests_for_60_seconds }
+        feedback { what_prometheus_has_not_loaded_is_reported_with_the_remedy_which_helps }
         scaling {
             the_operator_does_not_own_the_replicas_of_an_autoscaled_deployment,
             switching_to_an_autoscaler_and_back_never_reduces_the_replicas,

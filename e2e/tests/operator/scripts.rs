@@ -34,7 +34,10 @@ pub mod trainer {
 
 /// Servers.
 pub mod server {
-    /// Verifies the digest of the artifact, then serves the version and the artifact.
+    /// Path of the metrics of [`GOOD`]: busybox sends only names like this one as text, which Prometheus asks for.
+    pub const METRICS_PATH: &str = "/metrics.txt";
+
+    /// Verifies the digest of the artifact, then serves the version, the artifact and a series of FastApiInstrumentator.
     pub const GOOD: &str = r#"
         set -e
         file=${RECOMMENDER_MODEL_URI#file://}
@@ -43,6 +46,7 @@ pub mod server {
         echo $RECOMMENDER_VERSION > /tmp/www/version
         cat $file > /tmp/www/model
         echo ok > /tmp/www/health
+        echo 'http_request_duration_highr_seconds_count 1' > /tmp/www/metrics.txt
         trap 'exit 0' TERM
         httpd -f -p 8000 -h /tmp/www &
         wait

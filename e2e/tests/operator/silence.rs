@@ -30,13 +30,15 @@ pub async fn a_converged_object_causes_no_requests_for_60_seconds() -> Result<()
         json!({"spec": {
             "training": {"full": {"schedule": "0 0 1 1 *"}},
             "serving": {"autoscaling": {"minReplicas": 1, "maxReplicas": 4}},
-            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+            "monitoring": Bed::monitoring(),
         }}),
     )
     .await?;
     bed.served("quiet").await?;
-    // The last condition to become true: it needs the first metrics of the pods.
-    bed.until("quiet", "is scaled by its CPU use", |model| is(model, "ScalingActive", "True")).await?;
+    // The last conditions to become true: they need the first metrics of the pods, and a Prometheus that has loaded its new rules.
+    for last in ["ScalingActive", "MonitoringReady"] {
+        bed.until("quiet", &format!("is {last}"), |model| is(model, last, "True")).await?;
+    }
 
     bed.alone().await?;
     terminating_namespaces_are_gone(&bed.cluster).await?;

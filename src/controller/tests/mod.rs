@@ -3,6 +3,7 @@
 
 mod contained;
 mod failures;
+mod feedback;
 mod life;
 mod merge;
 mod restored;
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
 use self::server::Server;
-use super::{Context, Error, Guarded, dependencies::Dependencies, memory::Memory, scaler::Scaler};
+use super::{Context, Error, Guarded, dependencies::Dependencies, feedback::Feedback, memory::Memory, scaler::Scaler};
 use crate::{
     api::{RecommenderModel, RecommenderModelStatus},
     apply::Cluster,
@@ -55,12 +56,14 @@ impl Fixture {
         let (server, metrics) = (Server::default(), Metrics::new());
         let (store, objects) = reflector::store();
         let context = Context {
+            scope: Scope::Namespace("shop".into()),
             objects: store,
             cluster: Cluster::new(server.client(), metrics.clone(), fence.clone()),
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
             dependencies: Dependencies::default(),
+            feedback: Feedback::default(),
             signals: Arc::default(),
             kubelets: Kubelets::new(server.client(), Scope::All),
             enqueue: mpsc::unbounded_channel().0,

@@ -1,7 +1,9 @@
-//! The loops that read metrics and decide on replicas. Each metric source has two:
+//! The loops that read metrics and decide on replicas. Each metric source has three:
 //! - one reads the source, publishes the readings, and makes decisions; a slow source delays only the workloads that use it;
-//! - one runs the backfill: it queries the load that was recorded before this process started.
+//! - one runs the backfill: it queries the load that was recorded before this process started;
+//! - one asks what the source has loaded of the objects that are due.
 
+pub(super) mod feedback;
 mod kubelets;
 
 use std::{sync::Arc, time::Duration};
@@ -30,7 +32,7 @@ const BACKFILL_PAUSE: Duration = Duration::from_millis(100);
 /// Time until the backfill loop checks again after no workload needed a backfill.
 const BACKFILL_IDLE: Duration = Duration::from_secs(1);
 
-/// Runs all loops: reads and backfills of each source, decisions for objects whose source is not configured, and the queries
+/// Runs all loops: reads, backfills and checks of each source, decisions for objects whose source is not configured, and the queries
 /// of kubelets. Never returns.
 pub async fn run(sources: Vec<SourceConfig>, signals: Arc<Published>, contexts: Vec<Arc<Context>>, metrics: Metrics) {
     let epoch = Timestamp::now().as_duration().as_secs_f64();
@@ -38,7 +40,8 @@ pub async fn run(sources: Vec<SourceConfig>, signals: Arc<Published>, contexts: 
     let backfills = join_all(sources.iter().map(|source| ticks.backfill(source)));
     let readers = sources.iter().map(|source| ticks.run_source(Reader::new(source.clone(), Quality::default())));
     let kubelets = join_all(ticks.contexts.iter().map(|context| kubelets::run(context)));
-    tokio::join!(join_all(readers), backfills, ticks.run_without_source(), kubelets);
+    let feedback = join_all(sources.iter().map(|source| feedback::run(source, &ticks.contexts)));
+    tokio::join!(join_all(readers), backfills, ticks.run_without_source(), kubelets, feedback);
 }
 
 struct Ticks {

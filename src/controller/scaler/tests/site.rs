@@ -115,6 +115,7 @@ impl Site {
             problems: &[],
             scaling: &scaling,
             health: &Default::default(),
+            feedback: None,
             now: at(now),
         });
         self.events.extend(status::events(&self.status, &next).into_iter().map(|event| (now, event)));

@@ -1,0 +1,142 @@
+//! What a metric source is expected to have loaded of an object, from its rendered children.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    api::{MetricProfile, conditions::types},
+    kinds::Kind,
+    model::Model,
+    render::Child,
+    signals::{Asked, config::DEFAULT, digest},
+};
+
+/// What is expected of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Name of its metric source.
+    pub source: String,
+    /// The metric names of its servers.
+    pub profile: MetricProfile,
+    /// Its PrometheusRules.
+    pub rules: Vec<Rules>,
+    /// Its ServiceMonitor and PodMonitors.
+    pub monitors: Vec<Monitor>,
+    /// Hashes of all of these children: another value is another version of one of them.
+    pub version: String,
+}
+
+/// A PrometheusRule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// Name of the object.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its groups.
+    pub groups: Vec<ExpectedGroup>,
+}
+
+/// A rule group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedGroup {
+    /// Its name.
+    pub name: String,
+    /// Seconds between two evaluations.
+    pub interval_seconds: f64,
+    /// Digest of the names of its rules.
+    pub rules: u64,
+}
+
+/// A ServiceMonitor or PodMonitor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Monitor {
+    /// Its kind.
+    pub kind: Kind,
+    /// Name of the object.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The workload whose pods it scrapes.
+    pub workload: String,
+}
+
+impl Monitor {
+    /// Name of the scrape pool that prometheus-operator makes of it.
+    pub fn pool(&self, namespace: &str) -> String {
+        let kind = if self.kind == Kind::PodMonitor { "podMonitor" } else { "serviceMonitor" };
+        format!("{kind}/{namespace}/{}/0", self.name)
+    }
+}
+
+impl Expected {
+    /// `None` without `spec.monitoring`.
+    pub fn new(model: &Model, children: &[Child]) -> Option<Self> {
+        let monitoring = model.monitoring.as_ref()?;
+        let watching = || children.iter().filter(|child| child.kind.condition() == types::MONITORING_READY);
+        let (rules, monitors): (Vec<_>, Vec<_>) = watching().partition(|child| child.kind == Kind::PrometheusRule);
+        let source = monitoring.source.clone().unwrap_or_else(|| DEFAULT.into());
+        let hashes: Vec<&str> = watching().map(|child| child.hash.as_str()).collect();
+        Some(Self {
+            namespace: model.identity.namespace.clone(),
+            name: model.identity.name.clone(),
+            profile: monitoring.metrics.profile,
+            rules: rules.into_iter().map(rules_of).collect(),
+            monitors: monitors.into_iter().map(monitor_of).collect(),
+            version: [source.as_str()].into_iter().chain(hashes).collect::<Vec<_>>().join(" "),
+            source,
+        })
+    }
+
+    /// What a source is asked about it.
+    pub fn asked(&self) -> Asked {
+        let groups = self.rules.iter().flat_map(|rules| &rules.groups).map(|group| group.name.clone());
+        Asked { namespace: self.namespace.clone(), recommender: self.name.clone(), groups: groups.collect() }
+    }
+
+    /// Its kinds and names, as text.
+    pub fn children(&self) -> String {
+        let rules = self.rules.iter().map(|of| format!("{} {}", Kind::PrometheusRule.as_str(), of.name));
+        let monitors = self.monitors.iter().map(|of| format!("{} {}", of.kind.as_str(), of.name));
+        rules.chain(monitors).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn rules_of(child: &Child) -> Rules {
+    let groups = items(&child.object["spec"]["groups"]).map(|group| {
+        let names = items(&group["rules"]).filter_map(|rule| rule["record"].as_str().or(rule["alert"].as_str()));
+        ExpectedGroup {
+            name: text(&group["name"]),
+            interval_seconds: text(&group["interval"]).trim_end_matches('s').parse().unwrap_or_default(),
+            rules: digest(names),
+        }
+    });
+    Rules { name: child.name.clone(), labels: labels(child), groups: groups.collect() }
+}
+
+fn monitor_of(child: &Child) -> Monitor {
+    let spec = &child.object["spec"];
+    let endpoints = items(&spec["endpoints"]).chain(items(&spec["podMetricsEndpoints"]));
+    let mut relabelings = endpoints.flat_map(|endpoint| items(&endpoint["relabelings"]));
+    let workload = relabelings.find(|relabeling| relabeling["targetLabel"] == "workload");
+    let workload = workload.map(|relabeling| text(&relabeling["replacement"])).unwrap_or_default();
+    Monitor { kind: child.kind, name: child.name.clone(), labels: labels(child), workload }
+}
+
+fn labels(child: &Child) -> BTreeMap<String, String> {
+    let labels = child.object["metadata"]["labels"].as_object().into_iter().flatten();
+    labels.map(|(key, value)| (key.clone(), text(value))).collect()
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

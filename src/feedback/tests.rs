@@ -1,0 +1,397 @@
+//! What is observed of an object, and the condition that follows: a row for each outcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{expected::Monitor, *};
+use crate::{
+    api::{
+        RecommenderModel, RecommenderModelStatus,
+        conditions::{reasons, types},
+        monitoring_coreos::Prometheus,
+    },
+    kinds::Kind,
+    model::Model,
+    render::{self, Decided},
+    series::Series,
+    signals::{Evaluated, Group, Loaded, Pool, Scraped},
+    status::ConditionValue,
+    validate::{stored, tests::minimal},
+};
+
+const HIGHR: &str = "http_request_duration_highr_seconds_count";
+const SERVING_POOL: &str = "serviceMonitor/shop/packages/0";
+
+/// An object with a worker that is scraped, and PromQL of its own, so that it has two PrometheusRules.
+fn expected(labels: Value) -> Expected {
+    let mut object = minimal();
+    object["metadata"]["namespace"] = "shop".into();
+    object["metadata"]["name"] = "packages".into();
+    object["spec"]["monitoring"] = json!({
+        "metrics": {"profile": "FastApiInstrumentator"}, "labels": labels,
+        "front": {"custom": {"requests": "rate(r_total[1m])"}},
+    });
+    object["spec"]["workers"] = json!([{"name": "events", "image": "w", "metrics": {"port": 9100}}]);
+    let object: RecommenderModel = serde_json::from_value(stored(&object)).expect("a RecommenderModel");
+    let model = Model::new(&object, Timestamp::UNIX_EPOCH).expect("valid");
+    Expected::new(&model, &render::children(&model, &Decided::default())).expect("monitored")
+}
+
+fn ready(workloads: &[&str]) -> BTreeSet<String> {
+    workloads.iter().map(ToString::to_string).collect()
+}
+
+/// Everything loaded, evaluated five seconds ago, and up.
+fn all(expected: &Expected) -> Loaded {
+    let group = |rules| Group { rules, failed: None, evaluated: Evaluated::Ago(5.0) };
+    let groups = expected.rules.iter().flat_map(|rules| &rules.groups);
+    let groups = groups.map(|of| (of.name.clone(), vec![group(of.rules)])).collect();
+    let names = [Series::Targets.name(), "http_requests_total", HIGHR].map(str::to_owned).into();
+    let scraped = Scraped { names, targets: 3, up: 3, recorded: (Some(3), Some(3)) };
+    let key = |workload: &str| ("shop".to_owned(), "packages".to_owned(), workload.to_owned());
+    Loaded { groups: Ok(groups), workloads: [(key("serving"), scraped.clone()), (key("events"), scraped)].into() }
+}
+
+/// Everything loaded but for a change.
+fn but(expected: &Expected, change: impl FnOnce(&mut Loaded)) -> Loaded {
+    let mut loaded = all(expected);
+    change(&mut loaded);
+    loaded
+}
+
+fn groups(loaded: &mut Loaded) -> &mut BTreeMap<String, Vec<Group>> {
+    loaded.groups.as_mut().expect("listed")
+}
+
+fn workload<'a>(loaded: &'a mut Loaded, name: &str) -> &'a mut Scraped {
+    loaded.workloads.get_mut(&("shop".into(), "packages".into(), name.into())).expect("there is one")
+}
+
+/// A source that has only recorded series, of so many targets.
+fn recorded_only(loaded: &mut Loaded, recorded: (Option<u32>, Option<u32>)) {
+    loaded.groups = Err("HTTP 404".into());
+    loaded.workloads.retain(|(.., workload), _| workload == "serving");
+    let names = [Series::Targets.name().to_owned()].into();
+    *workload(loaded, "serving") = Scraped { names, recorded, ..Scraped::default() };
+}
+
+const MAIN: &str = "recommender/shop/packages";
+
+#[test]
+fn children_are_expected_as_they_are_rendered() {
+    let expected = expected(json!({"release": "x"}));
+    let names: Vec<(&str, Vec<(&str, f64)>)> = expected
+        .rules
+        .iter()
+        .map(|of| (of.name.as_str(), of.groups.iter().map(|of| (of.name.as_str(), of.interval_seconds)).collect()))
+        .collect();
+    let custom = "recommender/shop/packages/custom";
+    assert_eq!(names, [("packages", vec![(MAIN, 30.0)]), ("packages-custom.rules", vec![(custom, 5.0)])]);
+    let monitors: Vec<_> =
+        expected.monitors.iter().map(|of| (of.kind, of.workload.as_str(), of.pool("shop"))).collect();
+    assert_eq!(
+        monitors,
+        [
+            (Kind::ServiceMonitor, "serving", SERVING_POOL.to_owned()),
+            (Kind::PodMonitor, "events", "podMonitor/shop/packages-worker-events/0".to_owned())
+        ]
+    );
+    assert!(expected.monitors.iter().all(|Monitor { labels, .. }| labels["release"] == "x"));
+    assert_eq!(expected.asked().groups, [MAIN, custom]);
+    assert_ne!(expected.version, self::expected(json!({})).version);
+}
+
+#[test]
+fn what_is_well_has_remarks_at_most() {
+    let expected = expected(json!({}));
+    let no_series = |loaded: &mut Loaded| loaded.workloads.clear();
+    let not_listed = |loaded: &mut Loaded| loaded.groups = Err("HTTP 404".into());
+    for (workloads, loaded, remark) in [
+        (&["serving", "events"][..], all(&expected), None),
+        // Before the first version, there is nothing to scrape.
+        (&[], but(&expected, no_series), None),
+        (
+            &["serving"],
+            but(&expected, |of| workload(of, "serving").up = 2),
+            Some("1 of 3 targets of serving do not answer"),
+        ),
+        (&["serving"], but(&expected, not_listed), Some("does not list rules: HTTP 404")),
+        (&["serving"], but(&expected, |of| groups(of).clear()), Some("another server evaluates them")),
+        (
+            &["serving"],
+            but(&expected, |of| groups(of).values_mut().for_each(|of| of[0].evaluated = Evaluated::Unknown)),
+            None,
+        ),
+        // Only recorded series are sent to the source.
+        (
+            &["serving", "events"],
+            but(&expected, |of| recorded_only(of, (Some(3), Some(2)))),
+            Some("1 of 3 targets of serving"),
+        ),
+        // A second server has earlier rules.
+        (
+            &["serving"],
+            but(&expected, |of| {
+                groups(of).values_mut().for_each(|of| of.insert(0, Group { rules: 0, ..of[0].clone() }))
+            }),
+            None,
+        ),
+    ] {
+        let remarks = judge(&expected, &ready(workloads), &loaded).expect("well");
+        assert_eq!(remarks.is_empty(), remark.is_none(), "{remarks:?}");
+        assert!(remark.is_none_or(|remark| remarks.last().is_some_and(|of| of.contains(remark))), "{remarks:?}");
+    }
+}
+
+/// The Prometheus of kube-prometheus-stack.
+fn prometheus() -> Vec<Prometheus> {
+    let release = json!({"matchLabels": {"release": "x"}});
+    let object = json!({
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus",
+        "metadata": {"name": "k8s", "namespace": "monitoring"},
+        "spec": {"ruleSelector": release, "ruleNamespaceSelector": {}, "serviceMonitorSelector": release,
+                 "serviceMonitorNamespaceSelector": {}, "podMonitorSelector": {}, "podMonitorNamespaceSelector": {}},
+    });
+    vec![serde_json::from_value(object).expect("a Prometheus")]
+}
+
+#[test]
+fn each_problem_has_a_reason_and_a_remedy() {
+    let expected = expected(json!({}));
+    let unlisted = |of: &mut Loaded| {
+        of.groups = Err("HTTP 404".into());
+        workload(of, "serving").names.remove(Series::Targets.name());
+    };
+    let legacy = |of: &mut Loaded| {
+        workload(of, "serving").names =
+            ["recommender:targets", "http_server_duration_milliseconds_count"].map(str::to_owned).into();
+    };
+    let unloaded = |of: &mut Loaded| {
+        groups(of).clear();
+        of.workloads.clear();
+    };
+    let selected = "not loaded: PrometheusRule packages, PrometheusRule packages-custom.rules, ServiceMonitor packages; Prometheus \
+                    monitoring/k8s selects PrometheusRules and ServiceMonitors with release=x: set spec.monitoring.labels.release to \"x\"";
+    let pool = |pool: Pool| Details { pools: [(SERVING_POOL.into(), pool)].into(), servers: Vec::new() };
+    let none = Details::default;
+    let cases: [(Loaded, Details, &str, &str); 15] = [
+        (
+            but(&expected, |of| recorded_only(of, (Some(0), Some(0)))),
+            none(),
+            reasons::NOT_SCRAPED,
+            "not loaded: ServiceMonitor packages; ",
+        ),
+        (
+            but(&expected, |of| recorded_only(of, (Some(3), Some(0)))),
+            none(),
+            reasons::TARGETS_DOWN,
+            "no target of ServiceMonitor packages answers its scrapes: check",
+        ),
+        (
+            but(&expected, unloaded),
+            Details { servers: prometheus(), ..pool(Pool::Absent) },
+            reasons::RULES_NOT_LOADED,
+            selected,
+        ),
+        (but(&expected, unloaded), none(), reasons::RULES_NOT_LOADED, "check that a Prometheus selects them"),
+        (
+            but(&expected, |of| _ = groups(of).remove("recommender/shop/packages/custom")),
+            none(),
+            reasons::RULES_NOT_LOADED,
+            "not loaded: PrometheusRule packages-custom.rules; ",
+        ),
+        (
+            but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].rules = 0),
+            none(),
+            reasons::RULES_NOT_LOADED,
+            "group recommender/shop/packages is loaded with earlier rules than those of PrometheusRule packages",
+        ),
+        (
+            but(&expected, unlisted),
+            none(),
+            reasons::RULES_NOT_LOADED,
+            "(recommender:targets is missing), and metric source \"default\" does not list rules (HTTP 404)",
+        ),
+        (
+            but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].failed = Some(("r".into(), "e".into()))),
+            none(),
+            reasons::RULES_FAILING,
+            "rule r of group recommender/shop/packages cannot be evaluated: e",
+        ),
+        (
+            but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].evaluated = Evaluated::Ago(91.0)),
+            none(),
+            reasons::RULES_FAILING,
+            "was not evaluated for more than 90 s, with an interval of 30 s",
+        ),
+        (
+            but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].evaluated = Evaluated::Never),
+            none(),
+            reasons::RULES_FAILING,
+            "was not evaluated",
+        ),
+        (
+            but(&expected, |of| workload(of, "serving").targets = 0),
+            pool(Pool::Empty),
+            reasons::NOT_SCRAPED,
+            "ServiceMonitor packages is loaded, but no target is discovered: check that the account of Prometheus may list",
+        ),
+        (
+            but(&expected, |of| workload(of, "serving").targets = 0),
+            pool(Pool::Targets(None)),
+            reasons::NOT_SCRAPED,
+            "ServiceMonitor packages has targets, but metric source \"default\" has no series up of them: check its matchLabels",
+        ),
+        (
+            but(&expected, |of| workload(of, "serving").up = 0),
+            pool(Pool::Targets(Some("HTTP status 404 Not Found".into()))),
+            reasons::TARGETS_DOWN,
+            "no target of ServiceMonitor packages answers its scrapes (HTTP status 404 Not Found): check \
+             spec.monitoring.metrics.path",
+        ),
+        (
+            but(&expected, legacy),
+            none(),
+            reasons::PROFILE_MISMATCH,
+            "the servers expose http_server_duration_milliseconds_count, which fits profile OpenTelemetryLegacy better than \
+             FastApiInstrumentator: set spec.monitoring.metrics.profile to OpenTelemetryLegacy",
+        ),
+        (
+            but(&expected, |of| _ = workload(of, "serving").names.remove(HIGHR)),
+            none(),
+            reasons::PROFILE_MISMATCH,
+            "the servers do not expose http_request_duration_highr_seconds_count, which servers of profile FastApiInstrumentator expose",
+        ),
+    ];
+    for (loaded, details, reason, part) in cases {
+        let problems = judge(&expected, &ready(&["serving"]), &loaded).expect_err(part);
+        let (found, message) = describe(&expected, &problems, &details);
+        assert_eq!(found, reason, "{message}");
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+}
+
+/// A new object, or one with this condition since 100 s before.
+fn state(before: Option<(&str, &str)>) -> State {
+    let mut prior = RecommenderModelStatus::default();
+    prior.conditions.extend(before.map(|(status, reason)| {
+        let condition = json!({
+            "type": types::MONITORING_READY, "status": status, "reason": reason, "message": "m", "lastTransitionTime": at(-100),
+        });
+        serde_json::from_value(condition).expect("a condition")
+    }));
+    State::new("uid", expected(json!({})), ready(&["serving"]), &prior, at(0))
+}
+
+fn shown(state: &State) -> (&str, &str) {
+    let ConditionValue { status, reason, .. } = state.condition();
+    (status, reason)
+}
+
+const TRUE: (&str, &str) = ("True", reasons::AS_SPECIFIED);
+const LOADING: (&str, &str) = ("Unknown", reasons::LOADING);
+const FAILED: (&str, &str) = ("Unknown", reasons::SOURCE_FAILED);
+const FALSE: (&str, &str) = ("False", reasons::RULES_NOT_LOADED);
+
+/// A problem, with this text.
+fn problem(text: &str) -> (&'static str, String) {
+    (reasons::RULES_NOT_LOADED, text.into())
+}
+
+#[test]
+fn a_problem_is_reported_once_it_has_lasted_and_ends_at_once() {
+    let mut state = state(None);
+    assert_eq!(shown(&state), LOADING);
+    let expected = "PrometheusRule packages, PrometheusRule packages-custom.rules, ServiceMonitor packages, PodMonitor \
+                    packages-worker-events applied at 1970-01-01T00:00:00Z; metric source \"default\" has not loaded all of it yet, \
+                    which takes up to 180 s";
+    assert_eq!(state.condition().message, expected);
+    assert!(!state.problem(problem("p"), at(5)) && !state.problem(problem("p"), at(184)));
+    assert_eq!(shown(&state), LOADING);
+    assert!(state.problem(problem("p"), at(185)));
+    assert_eq!((shown(&state), state.condition().message.as_str()), (FALSE, "p"));
+    assert!(state.problem(problem("port 1 is closed"), at(200)));
+    assert!(!state.problem(problem("port 2 is closed"), at(210)), "the number changes with each scrape");
+    assert!(state.well(&[], at(490)));
+    assert_eq!(shown(&state), TRUE);
+    assert!(!state.well(&[], at(495)));
+}
+
+#[test]
+fn what_was_well_stays_so_until_a_problem_has_lasted() {
+    let mut state = state(Some(TRUE));
+    assert_eq!(shown(&state), TRUE);
+    assert!(!state.problem(problem("p"), at(0)) && !state.problem(problem("p"), at(179)));
+    assert_eq!(shown(&state), TRUE, "as while one of two Prometheus restarts");
+    assert!(state.well(&[], at(179)), "its text is that of this answer");
+    assert_eq!(shown(&state), TRUE);
+    assert!(!state.problem(problem("p"), at(181)) && state.problem(problem("p"), at(361)));
+    assert_eq!(shown(&state), FALSE);
+}
+
+#[test]
+fn after_a_restart_what_was_reported_counts() {
+    let mut false_before = state(Some(FALSE));
+    assert_eq!(shown(&false_before), FALSE);
+    assert!(false_before.due("uid", at(0)).expect("asked at once").is_overdue);
+    assert!(!false_before.problem(problem("m"), at(1)), "it is the same");
+    assert_eq!(shown(&false_before), FALSE);
+    let mut unreachable = state(Some(TRUE));
+    assert!(!unreachable.failed("refused", at(119)) && shown(&unreachable) == TRUE, "both restart");
+    assert!(unreachable.failed("refused", at(120)));
+    let mut loading = state(Some(LOADING));
+    loading.problem(problem("p"), at(0));
+    assert_eq!(shown(&loading), LOADING);
+    let never = state(Some(("False", reasons::API_MISSING)));
+    assert_eq!(shown(&never), LOADING, "it is applied now");
+}
+
+#[test]
+fn another_version_of_the_children_is_loading() {
+    let mut state = state(Some(FALSE));
+    let expected = || super::tests::expected(json!({"release": "x"}));
+    state.update(expected(), ready(&["serving"]), at(10));
+    assert_eq!(shown(&state), LOADING);
+    assert!(state.due("uid", at(19)).is_none());
+    assert!(!state.due("uid", at(20)).expect("is due").is_overdue);
+    state.update(expected(), ready(&["serving"]), at(15));
+    assert!(state.due("uid", at(20)).is_some(), "a reconcile without a change changes nothing");
+}
+
+#[test]
+fn a_source_that_does_not_answer_is_unknown_and_its_restart_is_not_reported() {
+    let mut never = state(None);
+    assert!(never.failed("refused", at(0)));
+    assert_eq!((shown(&never), never.condition().message.as_str()), (FAILED, "refused"));
+    let mut well = state(None);
+    well.well(&[], at(0));
+    assert!(!well.failed("refused", at(119)) && shown(&well) == TRUE);
+    assert!(well.failed("refused", at(120)) && shown(&well) == FAILED);
+    assert!(well.well(&[], at(130)) && shown(&well) == TRUE);
+}
+
+#[test]
+fn a_source_is_asked_rarely_once_all_is_well_and_with_a_back_off_while_it_is_not() {
+    let mut state = state(None);
+    let next = |state: &State, from: i64| {
+        (from..from + 400).find(|second| state.due("uid", at(*second)).is_some()).expect("is due") - from
+    };
+    let mut pauses = Vec::new();
+    let mut now = 0;
+    while now < 760 {
+        state.problem(problem("p"), at(now));
+        pauses.push(next(&state, now));
+        now += pauses.last().expect("one");
+    }
+    assert_eq!(pauses, [[10; 18].as_slice(), &[20, 40, 80, 120, 120, 120, 120]].concat());
+    state.well(&[], at(now));
+    assert!((225..=300).contains(&next(&state, now)));
+    state.update(expected(json!({})), ready(&["serving", "events"]), at(now));
+    assert_eq!(next(&state, now), 10, "a workload has its first ready pod");
+}
