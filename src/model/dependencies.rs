@@ -68,7 +68,9 @@ mod tests {
         let dependency = Dependency { name: "users-db".into(), exporter, ..Dependency::default() };
         let [problem] = &problems(&[dependency], false)[..] else { panic!("one problem") };
         assert!(
-            problem.message.starts_with("\"users-db\": exporter: without spec.monitoring nothing is recorded"),
+            problem
+                .to_string()
+                .starts_with("spec.dependencies[0].exporter: without spec.monitoring nothing is recorded"),
             "{problem}"
         );
     }

@@ -364,7 +364,7 @@ fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
         ("RecommenderLagHigh", json!("-0"), "(messages)", "0 to 1000000000000"),
     ] {
         let value = threshold.as_str().map_or_else(|| threshold.to_string(), str::to_owned);
-        let why = format!("threshold: with {value} {unit} the alert would fire always or never: write {bounds}");
+        let why = format!(".threshold: with {value} {unit} the alert would fire always or never: write {bounds}");
         assert_eq!(fast_api(json!({name: {"threshold": threshold}})), refused(name, &why));
     }
     assert_eq!(
