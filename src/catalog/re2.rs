@@ -7,8 +7,9 @@ use regex::Regex;
 /// Most repetitions of RE2.
 const REPETITIONS: u32 = 1_000;
 
-/// An escape or a set of characters, in which other characters have no meaning of their own.
-static LITERAL: LazyLock<Regex> = LazyLock::new(|| compile(r"\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]"));
+/// An escape, such as that of a code point, or a set of characters, in which other characters have no meaning of their own.
+static LITERAL: LazyLock<Regex> =
+    LazyLock::new(|| compile(r"\\[xpP]\{[^}]*\}|\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]"));
 /// Escapes of the crate alone.
 static ESCAPE: LazyLock<Regex> = LazyLock::new(|| compile(r"(?:^|[^\\])(?:\\\\)*(\\[uU<>]|\\b\{)"));
 /// Flags of the crate alone.

@@ -68,7 +68,8 @@ pub fn prepared(expression: &str) -> Result<String, String> {
 fn replaced(token: &Captures, before: Before) -> Result<String, String> {
     let text = &token[0];
     if let Some(raw) = token.name("raw") {
-        return Ok(format!("`{}`", raw.as_str().replace('\\', r"\\")));
+        let escaped = raw.as_str().replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
+        return Ok(format!("\"{escaped}\""));
     }
     if token.name("duration").is_some() {
         let seconds = duration(text, seconds(text), before)?;

@@ -21,6 +21,9 @@ const MOST: usize = 3;
 /// How long after the end of a trainer its Events are read: 5 min. By then its run is recorded.
 const RECENT: SignedDuration = SignedDuration::from_mins(5);
 
+/// Most time from a failed probe until the kubelet ends the container for it: 2 s, because Events count in whole seconds.
+const KILLED_WITHIN: SignedDuration = SignedDuration::from_secs(2);
+
 /// What Events state of the objects that hang, by UID.
 pub type Explained = BTreeMap<String, Explanation>;
 
@@ -60,6 +63,8 @@ pub fn hanging(children: &Children, uid: &str, now: Timestamp) -> Vec<Hanging> {
     });
     let mut pods: Vec<_> = children.pods().filter_map(|pod| Some((pod, open(pod, now)?))).collect();
     pods.sort_by_key(|(pod, _)| std::cmp::Reverse(pod.created_at));
+    // Many servers do not hide a trainer.
+    let pods = first_of_each(pods, |(pod, open)| (pod.component.clone(), *open));
     let pods = pods.into_iter().map(|(pod, open)| Hanging {
         uid: pod.uid.clone(),
         part: Part::of(&pod.component),
@@ -67,6 +72,18 @@ pub fn hanging(children: &Children, uid: &str, now: Timestamp) -> Vec<Hanging> {
         open,
     });
     jobs.chain(pods).take(MOST).collect()
+}
+
+/// The first one of each kind, then all others, in their order.
+fn first_of_each<T, K: PartialEq>(items: Vec<T>, kind: impl Fn(&T) -> K) -> Vec<T> {
+    let mut kinds = Vec::new();
+    let (firsts, others): (Vec<T>, Vec<T>) = items.into_iter().partition(|item| {
+        let kind = kind(item);
+        let is_first = !kinds.contains(&kind);
+        kinds.push(kind);
+        is_first
+    });
+    firsts.into_iter().chain(others).collect()
 }
 
 /// What is open about a pod now.
@@ -136,10 +153,7 @@ fn cause(of: &Hanging, namespace: &str, mut events: Vec<Event>) -> Option<String
         Open::Creation => creation(&subject, &events),
         Open::Start => probe(&subject, &events, &["Startup"]),
         Open::Readiness => probe(&subject, &events, &["Liveness", "Readiness"]),
-        Open::Kill if of.part == Part::Training => kill(&subject, &events),
-        Open::Kill => {
-            kill(&subject, &events).or_else(|| probe(&subject, &events, &["Startup", "Liveness", "Readiness"]))
-        }
+        Open::Kill => kill(&subject, &events),
     }
 }
 
@@ -157,12 +171,24 @@ fn creation(subject: &Subject<'_>, events: &[Event]) -> Option<String> {
     causes.max_by_key(|cause| cause.is_specific).map(|cause| cause.text)
 }
 
-/// Why a container was ended: by the kubelet, because a probe had failed.
+/// Why a container was ended: by the kubelet, because a probe had failed. Of a container that is not started again, such as a
+/// trainer, the kubelet reports only "Stopping container", right after the failed probe.
 fn kill(subject: &Subject<'_>, events: &[Event]) -> Option<String> {
-    let of = with_reason(events, "Killing").filter_map(causes::killed_for).last()?;
+    let killing = events.iter().rfind(|event| event.reason.as_deref() == Some("Killing"))?;
+    let of = causes::killed_for(killing.message.as_deref()?).or_else(|| failed_before(events, killing))?;
     let why = probe(subject, events, &[of])
         .or_else(|| causes::explain(subject, Source::Probe, of, "").map(|cause| cause.text))?;
     Some(format!("the kubelet ended its container, because its {} probe had failed: {why}", of.to_lowercase()))
+}
+
+/// The type of the probe that failed right before a container was ended. The readiness probe ends none.
+fn failed_before(events: &[Event], killing: &Event) -> Option<&'static str> {
+    let since = last_observed(killing) - KILLED_WITHIN;
+    let unhealthy = events.iter().filter(|event| event.reason.as_deref() == Some("Unhealthy"));
+    let failed = unhealthy.rev().take_while(|event| last_observed(event) >= since);
+    failed
+        .filter_map(|event| causes::failed_probe(event.message.as_deref()?))
+        .find_map(|(of, _)| (of != "Readiness").then_some(of))
 }
 
 /// The newest failed probe of these types. Containers beside the main one are named.
@@ -284,6 +310,17 @@ mod tests {
     }
 
     #[test]
+    fn a_container_that_ends_by_itself_has_not_failed_the_probe_before() {
+        let events = [event(1, "Warning", "Unhealthy", REFUSED), event(2, "Normal", "Started", "Container started")];
+        assert_eq!(of(Open::Kill, &events), None);
+    }
+
+    #[test]
+    fn many_of_one_kind_do_not_hide_another() {
+        assert_eq!(first_of_each(vec!["s1", "s2", "s3", "t1"], |name| name[..1].to_owned()), ["s1", "t1", "s2", "s3"]);
+    }
+
+    #[test]
     fn what_was_reported_of_the_start_is_over_once_the_container_has_started() {
         let events = [
             event(1, "Warning", "Unhealthy", REFUSED),
@@ -296,13 +333,20 @@ mod tests {
 
     #[test]
     fn a_trainer_that_was_killed_for_its_memory_has_not_failed_its_probe() {
-        let killed = |message: &str| {
+        let killed = |second: u32, message: &str| {
             let pod = Hanging { uid: "u".into(), part: Part::Training, object: "pod p".into(), open: Open::Kill };
-            cause(&pod, "shop", vec![event(1, "Warning", "Unhealthy", REFUSED), event(2, "Normal", "Killing", message)])
+            cause(
+                &pod,
+                "shop",
+                vec![event(1, "Warning", "Unhealthy", REFUSED), event(second, "Normal", "Killing", message)],
+            )
         };
-        assert_eq!(killed("Stopping container trainer"), None, "one failed probe ends no container");
-        let why = killed("Container trainer failed startup probe").expect("a cause");
-        assert!(why.contains("spec.training.pod.probes (type Startup)"), "{why}");
+        assert_eq!(killed(9, "Stopping container trainer"), None, "one failed probe ends no container");
+        // The kubelet's text of a container that is not started again, right after the last failure.
+        for message in ["Container trainer failed startup probe", "Stopping container trainer"] {
+            let why = killed(2, message).expect("a cause");
+            assert!(why.contains("spec.training.pod.probes (type Startup)"), "{why}");
+        }
     }
 
     #[test]

@@ -56,8 +56,7 @@ impl Part {
     }
 }
 
-/// The rules of all objects: one for each alert that silences others and each kind of what these are about, and one by which an
-/// alert at `critical` silences the same one at `warning`.
+/// The rules of all objects: one for each alert that silences others and each kind of what these are about.
 pub fn rules() -> Vec<InhibitRule> {
     let catalog = catalog::embedded();
     let mut targets: BTreeMap<(Vec<String>, Vec<&str>), Vec<&str>> = BTreeMap::new();
@@ -71,7 +70,7 @@ pub fn rules() -> Vec<InhibitRule> {
         target_matchers: vec![format!("alertname=~{:?}", targets.join("|"))],
         equal,
     });
-    rules.chain([of_severity()]).collect()
+    rules.collect()
 }
 
 /// The matchers of an alert that silences another one, and the labels that are the same on both.
@@ -86,15 +85,6 @@ fn between(source: &Alert, target: &Alert) -> (Vec<String>, Vec<&'static str>) {
         matchers.push(severity(Severity::Critical));
     }
     (matchers, equal)
-}
-
-fn of_severity() -> InhibitRule {
-    let ours = || r#"alertname=~"Recommender.+""#.to_owned();
-    InhibitRule {
-        source_matchers: vec![ours(), severity(Severity::Critical)],
-        target_matchers: vec![ours(), severity(Severity::Warning)],
-        equal: [&["alertname"], &OBJECT[..], &["workload", "dependency"]].concat(),
-    }
 }
 
 fn severity(severity: Severity) -> String {

@@ -97,7 +97,7 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
         (types::WORKERS_READY, workers),
         (types::SCALING_ACTIVE, scaling(inputs)),
         (types::MONITORING_READY, monitoring(inputs)),
-        (types::DEPENDENCIES_HEALTHY, dependencies(inputs)),
+        (types::DEPENDENCIES_HEALTHY, remarked(inputs, types::DEPENDENCIES_HEALTHY, dependencies(inputs), [])),
     ]
 }
 

@@ -25,7 +25,11 @@ use crate::{
 /// | all are up | True, AsSpecified |
 pub(super) fn dependencies(inputs: &Inputs<'_>) -> ConditionValue {
     if inputs.model.monitoring.is_none() {
-        return ConditionValue::no(reasons::NOT_REQUESTED, "spec.monitoring is not set");
+        let message = match inputs.model.dependencies[..] {
+            [] => "spec.monitoring is not set",
+            _ => "spec.monitoring is not set, so that nothing is recorded of spec.dependencies",
+        };
+        return ConditionValue::no(reasons::NOT_REQUESTED, message);
     }
     let watched: Vec<&Dependency> = inputs.model.dependencies.iter().filter(|of| reports_health(of)).collect();
     if watched.is_empty() {

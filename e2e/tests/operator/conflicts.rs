@@ -10,7 +10,10 @@ use kube::{
 use recommender_operator::kinds::Kind;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, TIMEOUT, condition, has_message, is};
+use crate::{
+    bed::{Bed, TIMEOUT, condition, has_message, is},
+    scripts::server,
+};
 
 /// The object of a user.
 fn object_of_user(kind: Kind) -> Value {
@@ -54,7 +57,8 @@ async fn check(bed: &Bed, model: &str, kind: Kind, name: &str, condition_type: &
     })
     .await?;
 
-    let monitoring = json!({"spec": {"monitoring": {"metrics": {"profile": "FastApiInstrumentator"}}}});
+    let metrics = json!({"profile": "FastApiInstrumentator", "path": server::METRICS_PATH});
+    let monitoring = json!({"spec": {"monitoring": {"metrics": metrics}}});
     bed.create(model, monitoring).await?;
     let conflict = format!("{} {name} exists and is not owned by this RecommenderModel", kind.as_str());
     let reported = bed
