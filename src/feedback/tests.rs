@@ -51,7 +51,8 @@ fn all(expected: &Expected) -> Loaded {
     let names = [Series::Targets.name(), "http_requests_total", HIGHR].map(str::to_owned).into();
     let scraped = Scraped { names, targets: 3, up: 3, recorded: (Some(3), Some(3)) };
     let key = |workload: &str| ("shop".to_owned(), "packages".to_owned(), workload.to_owned());
-    Loaded { groups: Ok(groups), workloads: [(key("serving"), scraped.clone()), (key("events"), scraped)].into() }
+    let workloads = [(key("serving"), scraped.clone()), (key("events"), scraped)].into();
+    Loaded { groups: Ok(groups), workloads, ..Loaded::default() }
 }
 
 /// Everything loaded but for a change.

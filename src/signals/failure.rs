@@ -51,6 +51,20 @@ impl Failure {
         Self::File { field, file: file.display().to_string(), why: shorten(&why.to_string()) }
     }
 
+    /// Whether the server answered at all, so that it may answer another query.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            Self::Status { .. } | Self::Refusal(_) | Self::TooMany { .. } | Self::NotPrometheus(_) | Self::Partial(_) => true,
+            Self::File { .. } | Self::Setup(_) | Self::Refused | Self::Dns | Self::Tls(_) => false,
+            Self::TimedOut(_) | Self::Broken(_) | Self::TooLarge(_) => false,
+        }
+    }
+
+    /// Whether the server has no such resource, rather than no answer at the moment.
+    pub(super) fn is_unlisted(&self) -> bool {
+        matches!(self, Self::Status { code: 400 | 404 | 501, .. } | Self::Refusal(_) | Self::NotPrometheus(_))
+    }
+
     /// Why a decision has no data, as text to follow "because".
     pub(super) fn reason(&self) -> &'static str {
         match self {

@@ -34,14 +34,15 @@ pub struct Inspector {
     config: SourceConfig,
     /// None until the first check, and after one without an answer.
     client: Option<Client>,
-    /// Whether its list of rules has more than those that were asked for.
-    lists_all: bool,
+    /// Whether its list of rules has more than those that were asked for, or is too large or too slow. It counts until an answer
+    /// disproves it.
+    is_large: bool,
 }
 
 impl Inspector {
     /// Does not connect yet.
     pub fn new(config: SourceConfig) -> Self {
-        Self { config, client: None, lists_all: false }
+        Self { config, client: None, is_large: false }
     }
 
     /// Name of the source.
@@ -51,40 +52,63 @@ impl Inspector {
 
     /// Least time until the next check.
     pub fn pause(&self) -> Duration {
-        if self.lists_all { PAUSE_OF_ALL } else { PAUSE }
+        if self.is_large { PAUSE_OF_ALL } else { PAUSE }
     }
 
     /// What the source has loaded of these objects. `names`: the series whose existence is of interest.
-    ///
-    /// # Errors
-    /// One sentence, when it does not answer queries.
-    pub async fn loaded(&mut self, objects: &[Asked], names: &[&str], now: Timestamp) -> Result<Loaded, String> {
-        let asked = self.ask(objects, names, now).await;
-        asked.map_err(|failure| {
+    pub async fn loaded(&mut self, objects: &[Asked], names: &[&str], now: Timestamp) -> Loaded {
+        let mut all = Loaded::default();
+        let mut asked = 0;
+        let began = Instant::now();
+        for batch in objects.chunks(BATCH) {
+            let at = now + began.elapsed();
+            let failure = self.ask(batch, names, at, &mut all).await.err();
+            // Where nothing answers, the next batch would have no answer either.
+            let failed = match &failure {
+                Some(failure) if !failure.is_answer() => &objects[asked..],
+                _ => batch,
+            };
+            asked += batch.len();
+            let Some(failure) = failure else { continue };
             // Its connections may be dead, and its files may have changed.
             self.client = None;
-            failure.sentence(&self.config, None)
-        })
-    }
-
-    async fn ask(&mut self, objects: &[Asked], names: &[&str], now: Timestamp) -> Result<Loaded, Failure> {
-        let client = self.client()?;
-        self.lists_all = false;
-        let mut all = Loaded { groups: Ok(BTreeMap::new()), workloads: BTreeMap::new() };
-        for batch in objects.chunks(BATCH) {
-            let session = client.session(&self.config, (Instant::now(), seconds(now)))?;
-            all.workloads.append(&mut workloads(&session, &self.config, batch, names).await?);
-            let Ok(known) = all.groups.as_mut().map(|groups| (!self.lists_all).then_some(groups)) else { continue };
-            let Some(known) = known else { continue };
-            match groups(&session, batch).await {
-                Ok((mut groups, lists_all)) => {
-                    known.append(&mut groups);
-                    self.lists_all = lists_all;
-                }
-                Err(failure) => all.groups = Err(failure.to_string()),
+            let sentence = failure.sentence(&self.config, None);
+            all.failed.extend(failed.iter().map(|of| (of.key(), sentence.clone())));
+            if !failure.is_answer() {
+                break;
             }
         }
-        Ok(all)
+        all
+    }
+
+    /// Asks about a batch. Rules that were listed before stay.
+    async fn ask(&mut self, batch: &[Asked], names: &[&str], now: Timestamp, all: &mut Loaded) -> Result<(), Failure> {
+        let client = self.client()?;
+        let session = client.session(&self.config, (Instant::now(), seconds(now)))?;
+        let mut workloads = workloads(&session, &self.config, batch, names).await?;
+        let found = match &all.groups {
+            Ok(_) if !all.is_complete => Some(groups(&session, batch).await),
+            _ => None,
+        };
+        self.is_large = match &found {
+            None => self.is_large,
+            Some(Ok((_, is_complete))) => *is_complete,
+            Some(Err(failure)) if failure.is_unlisted() => false,
+            Some(Err(failure)) => self.is_large || matches!(failure, Failure::TooLarge(_) | Failure::TimedOut(_)),
+        };
+        match (found, &mut all.groups) {
+            (Some(Ok((mut groups, is_complete))), Ok(known)) => {
+                known.append(&mut groups);
+                all.is_complete = is_complete;
+            }
+            (Some(Err(failure)), Ok(known)) if failure.is_unlisted() && known.is_empty() => {
+                all.groups = Err(failure.to_string());
+            }
+            (Some(Err(failure)), _) => return Err(failure),
+            _ => {}
+        }
+        all.workloads.append(&mut workloads);
+        Ok(())
     }
 
     /// What the source reports of a scrape pool, of which it has no target that is up.
@@ -214,7 +238,7 @@ mod tests {
     async fn inspect(
         on_rules: impl Fn() -> Response + Send + Sync + 'static,
         objects: &[Asked],
-    ) -> (Result<Loaded, String>, Vec<String>, Duration) {
+    ) -> (Loaded, Vec<String>, Duration) {
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let sink = requests.clone();
         let fake = Fake::start(Arc::new(move |request: Request<Body>| {
@@ -248,7 +272,6 @@ mod tests {
         let evaluated = jiff::Timestamp::from_second(NOW - 20).expect("in range").to_string();
         let body = rules(&group(GROUP, &evaluated, "err", "many-to-many\\nmatching"));
         let (found, requests, pause) = inspect(move || reply(200, body.clone()), &[packages()]).await;
-        let found = found.expect("answered");
         let groups = found.groups.as_ref().expect("listed");
         let [group] = &groups[GROUP][..] else { panic!("{groups:?}") };
         assert_eq!(group.rules, digest(["A", "recommender:targets"]));
@@ -283,11 +306,57 @@ mod tests {
         for (answer, part) in cases {
             let objects = vec![packages(); BATCH + 1];
             let (found, requests, _) = inspect(answer, &objects).await;
-            let found = found.expect("queries are answered");
             let why = found.groups.as_ref().expect_err("not listed");
             assert!(why.contains(part), "{why}");
             assert!(found.workload("shop", "packages", "serving").is_some());
             assert_eq!(requests.iter().filter(|uri| uri.contains("/rules")).count(), 1, "{requests:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_the_list_of_rules_is_that_of_its_batch_only() {
+        for code in [401, 429, 500, 503] {
+            let evaluated = jiff::Timestamp::from_second(NOW - 20).expect("in range").to_string();
+            let body = rules(&group(GROUP, &evaluated, "ok", ""));
+            let count = std::sync::atomic::AtomicUsize::new(0);
+            let on_rules = move || match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                1 => reply(code, ""),
+                _ => reply(200, body.clone()),
+            };
+            let named = |name: String| Asked { recommender: name, ..packages() };
+            let objects: Vec<Asked> = (0..3 * BATCH).map(|number| named(number.to_string())).collect();
+            let (found, requests, pause) = inspect(on_rules, &objects).await;
+            assert!(found.groups.as_ref().expect("listed").contains_key(GROUP));
+            let failed: BTreeSet<_> = objects[BATCH..2 * BATCH].iter().map(Asked::key).collect();
+            assert_eq!(found.failed.keys().cloned().collect::<BTreeSet<_>>(), failed, "{code}");
+            assert!(found.failed.values().all(|why| why.contains(&format!("HTTP {code}"))));
+            assert_eq!(requests.iter().filter(|uri| uri.contains("/rules")).count(), 3);
+            assert_eq!(pause, PAUSE);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_of_rules_that_is_too_large_is_asked_for_rarely_until_an_answer_disproves_it() {
+        let answers: Arc<Mutex<Vec<String>>> = Arc::default();
+        let next = answers.clone();
+        let fake = Fake::start(Arc::new(move |request: Request<Body>| {
+            let is_rules = request.uri().path().ends_with("/rules");
+            let body = if is_rules { next.lock().expect("sound").pop() } else { Some(vector("")) };
+            body.map_or_else(|| reply(503, ""), |body| reply(200, body))
+        }))
+        .await;
+        let mut config = SourceConfig::plain(&fake.url).expect("a URL");
+        config.max_bytes = 4096;
+        let mut inspector = Inspector::new(config);
+        let few = rules("");
+        for (answer, pause) in
+            [(few.clone(), PAUSE), ("x".repeat(5000), PAUSE_OF_ALL), (String::new(), PAUSE), (few, PAUSE)]
+        {
+            answers.lock().expect("sound").push(answer);
+            inspector.loaded(&[packages()], &[], at(0)).await;
+            assert_eq!(inspector.pause(), pause);
+            let is_failed = inspector.loaded(&[packages()], &[], at(0)).await.failed.len();
+            assert_eq!((is_failed, inspector.pause()), (1, pause), "HTTP 503 disproves nothing");
         }
     }
 
@@ -297,7 +366,7 @@ mod tests {
         let body = rules(&[group(GROUP, zero, "ok", ""), other, group("recommender/a/b", "", "ok", "")].join(","));
         let objects = vec![packages(); 3 * BATCH];
         let (found, requests, pause) = inspect(move || reply(200, body.clone()), &objects).await;
-        let groups = found.expect("answered").groups.expect("listed");
+        let groups = found.groups.expect("listed");
         assert_eq!(groups.keys().collect::<Vec<_>>(), ["recommender/a/b", GROUP], "those of others are dropped");
         assert_eq!(groups[GROUP][0].evaluated, Evaluated::Never);
         assert_eq!(groups["recommender/a/b"][0].evaluated, Evaluated::Unknown);
@@ -309,7 +378,8 @@ mod tests {
     async fn a_source_that_does_not_answer_queries_has_failed() {
         let fake = Fake::always(|| reply(503, "")).await;
         let mut inspector = Inspector::new(SourceConfig::plain(&fake.url).expect("a URL"));
-        let error = inspector.loaded(&[packages()], &[], at(0)).await.expect_err("not ready");
+        let loaded = inspector.loaded(&[packages()], &[], at(0)).await;
+        let error = &loaded.failed[&packages().key()];
         assert!(error.starts_with("metric source \"default\" (http://127.0.0.1:") && error.contains("503"), "{error}");
         assert_eq!(inspector.pool("p", at(0)).await, Pool::Unknown);
     }

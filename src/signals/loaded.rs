@@ -32,6 +32,13 @@ pub struct Asked {
     pub groups: Vec<String>,
 }
 
+impl Asked {
+    /// Its namespace and name.
+    pub fn key(&self) -> (String, String) {
+        (self.namespace.clone(), self.recommender.clone())
+    }
+}
+
 /// What a source has loaded of the objects that it was asked about.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -40,6 +47,21 @@ pub struct Loaded {
     pub groups: Result<BTreeMap<String, Vec<Group>>, String>,
     /// By namespace, object and workload.
     pub workloads: BTreeMap<(String, String, String), Scraped>,
+    /// Why nothing is known of an object now, by namespace and name: one sentence.
+    pub failed: BTreeMap<(String, String), String>,
+    /// Whether the rule groups are those of all objects.
+    pub is_complete: bool,
+}
+
+impl Default for Loaded {
+    fn default() -> Self {
+        Self {
+            groups: Ok(BTreeMap::new()),
+            workloads: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            is_complete: false,
+        }
+    }
 }
 
 impl Loaded {

@@ -51,16 +51,13 @@ impl<'a> Scope<'a> {
         }
         let asked: Vec<Asked> = due.iter().map(|of| of.expected.asked()).collect();
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let loaded = match inspector.loaded(&asked, &names, now).await {
-            Ok(loaded) => loaded,
-            Err(sentence) => {
-                let changed =
-                    due.iter().filter_map(|of| context.feedback.record(of, |state| state.failed(&sentence, now)));
-                changed.for_each(|object| context.enqueue(object));
-                return;
+        let loaded = inspector.loaded(&asked, &names, now).await;
+        for (of, asked) in due.iter().zip(&asked) {
+            if let Some(sentence) = loaded.failed.get(&asked.key()) {
+                let changed = context.feedback.record(of, |state| state.failed(sentence, now));
+                changed.into_iter().for_each(|object| context.enqueue(object));
+                continue;
             }
-        };
-        for of in &due {
             let changed = match judge(&of.expected, &of.ready, &loaded) {
                 Ok(remarks) => context.feedback.record(of, |state| state.well(&remarks, now)),
                 Err(problems) => {
