@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use promql_parser::util::parse_duration;
 use serde_json::Value;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     kinds::Kind,
     model::Model,
     render::Child,
-    signals::{Asked, config::DEFAULT, digest},
+    signals::{Asked, LoadedRule, config::DEFAULT},
 };
 
 /// What is expected of an object.
@@ -49,8 +50,8 @@ pub struct ExpectedGroup {
     pub name: String,
     /// Seconds between two evaluations.
     pub interval_seconds: f64,
-    /// Digest of the names of its rules.
-    pub rules: u64,
+    /// Its rules.
+    pub rules: Vec<LoadedRule>,
 }
 
 /// A ServiceMonitor or PodMonitor.
@@ -108,15 +109,22 @@ impl Expected {
 }
 
 fn rules_of(child: &Child) -> Rules {
-    let groups = items(&child.object["spec"]["groups"]).map(|group| {
-        let names = items(&group["rules"]).filter_map(|rule| rule["record"].as_str().or(rule["alert"].as_str()));
-        ExpectedGroup {
-            name: text(&group["name"]),
-            interval_seconds: text(&group["interval"]).trim_end_matches('s').parse().unwrap_or_default(),
-            rules: digest(names),
-        }
+    let groups = items(&child.object["spec"]["groups"]).map(|group| ExpectedGroup {
+        name: text(&group["name"]),
+        interval_seconds: seconds(&group["interval"]).unwrap_or_default(),
+        rules: items(&group["rules"]).map(rule_of).collect(),
     });
     Rules { name: child.name.clone(), labels: labels(child), groups: groups.collect() }
+}
+
+fn rule_of(rule: &Value) -> LoadedRule {
+    LoadedRule {
+        name: rule["record"].as_str().map_or_else(|| text(&rule["alert"]), str::to_owned),
+        query: rule["expr"].as_str().map(str::to_owned),
+        labels: texts(&rule["labels"]),
+        annotations: Some(texts(&rule["annotations"])),
+        for_seconds: rule["alert"].is_string().then(|| seconds(&rule["for"]).unwrap_or_default()),
+    }
 }
 
 fn monitor_of(child: &Child) -> Monitor {
@@ -129,8 +137,15 @@ fn monitor_of(child: &Child) -> Monitor {
 }
 
 fn labels(child: &Child) -> BTreeMap<String, String> {
-    let labels = child.object["metadata"]["labels"].as_object().into_iter().flatten();
-    labels.map(|(key, value)| (key.clone(), text(value))).collect()
+    texts(&child.object["metadata"]["labels"])
+}
+
+fn texts(object: &Value) -> BTreeMap<String, String> {
+    object.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
+}
+
+fn seconds(duration: &Value) -> Option<f64> {
+    duration.as_str().and_then(|text| parse_duration(text).ok()).map(|duration| duration.as_secs_f64())
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {

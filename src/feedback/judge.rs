@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     expected::{Expected, ExpectedGroup, Monitor, Rules},
     profile::{self, Mismatch},
+    rules,
 };
 use crate::{
     monitoring::Workload,
@@ -124,7 +125,7 @@ fn judge_rules(expected: &Expected, loaded: &Loaded, remarks: &mut Vec<String>, 
         }
         for group in &rules.groups {
             // Of several of that name, one as it is expected is enough.
-            let current = found(group).into_iter().flatten().find(|loaded| loaded.rules == group.rules);
+            let current = found(group).into_iter().flatten().find(|loaded| rules::is_current(group, loaded));
             problems.extend(match current {
                 Some(loaded) => failing(group, loaded),
                 None => Some(Problem::Outdated { rules: rules.name.clone(), group: group.name.clone() }),

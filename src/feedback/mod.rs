@@ -13,6 +13,7 @@ mod describe;
 mod expected;
 mod judge;
 mod profile;
+mod rules;
 mod selectors;
 mod state;
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{expected::Monitor, *};
+use super::{
+    expected::{ExpectedGroup, Monitor},
+    *,
+};
 use crate::{
     api::{
         RecommenderModel, RecommenderModelStatus,
@@ -45,9 +48,14 @@ fn ready(workloads: &[&str]) -> BTreeSet<String> {
 
 /// Everything loaded, evaluated five seconds ago, and up.
 fn all(expected: &Expected) -> Loaded {
-    let group = |rules| Group { rules, failed: None, evaluated: Evaluated::Ago(5.0) };
+    let group = |of: &ExpectedGroup| Group {
+        rules: of.rules.clone(),
+        interval_seconds: Some(of.interval_seconds),
+        failed: None,
+        evaluated: Evaluated::Ago(5.0),
+    };
     let groups = expected.rules.iter().flat_map(|rules| &rules.groups);
-    let groups = groups.map(|of| (of.name.clone(), vec![group(of.rules)])).collect();
+    let groups = groups.map(|of| (of.name.clone(), vec![group(of)])).collect();
     let names = [Series::Targets.name(), "http_requests_total", HIGHR].map(str::to_owned).into();
     let scraped = Scraped { names, targets: 3, up: 3, recorded: (Some(3), Some(3)) };
     let key = |workload: &str| ("shop".to_owned(), "packages".to_owned(), workload.to_owned());
@@ -135,7 +143,7 @@ fn what_is_well_has_remarks_at_most() {
         (
             &["serving"],
             but(&expected, |of| {
-                groups(of).values_mut().for_each(|of| of.insert(0, Group { rules: 0, ..of[0].clone() }))
+                groups(of).values_mut().for_each(|of| of.insert(0, Group { rules: Vec::new(), ..of[0].clone() }))
             }),
             None,
         ),
@@ -204,7 +212,7 @@ fn each_problem_has_a_reason_and_a_remedy() {
             "not loaded: PrometheusRule packages-custom.rules; ",
         ),
         (
-            but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].rules = 0),
+            but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].rules[0].query = Some("up".into())),
             none(),
             reasons::RULES_NOT_LOADED,
             "group recommender/shop/packages is loaded with earlier rules than those of PrometheusRule packages",

@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use crate::signals::{
         fake::{Fake, NOW, at, reply},
-        loaded::{Evaluated, digest},
+        loaded::{Evaluated, LoadedRule},
     };
 
     const GROUP: &str = "recommender/shop/packages";
@@ -220,7 +220,8 @@ mod tests {
         format!(
             r#"{{"name":"{name}","file":"f.yaml","interval":30,"limit":0,"evaluationTime":0.1,"lastEvaluation":"{evaluated}",
             "rules":[{{"name":"recommender:targets","query":"vector(0)","health":"ok","type":"recording"}},
-            {{"name":"A","query":"up","health":"{health}","lastError":"{error}","alerts":[],"type":"alerting"}}]}}"#
+            {{"name":"A","query":"up","health":"{health}","lastError":"{error}","duration":300,"labels":{{"severity":"page"}},
+            "annotations":{{"summary":"s"}},"alerts":[],"type":"alerting"}}]}}"#
         )
     }
 
@@ -274,7 +275,17 @@ mod tests {
         let (found, requests, pause) = inspect(move || reply(200, body.clone()), &[packages()]).await;
         let groups = found.groups.as_ref().expect("listed");
         let [group] = &groups[GROUP][..] else { panic!("{groups:?}") };
-        assert_eq!(group.rules, digest(["A", "recommender:targets"]));
+        let texts = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+        let recording =
+            LoadedRule { name: "recommender:targets".into(), query: Some("vector(0)".into()), ..LoadedRule::default() };
+        let alert = LoadedRule {
+            name: "A".into(),
+            query: Some("up".into()),
+            labels: texts("severity", "page"),
+            annotations: Some(texts("summary", "s")),
+            for_seconds: Some(300.0),
+        };
+        assert_eq!((&group.rules[..], group.interval_seconds), (&[recording, alert][..], Some(30.0)));
         assert_eq!(group.failed, Some(("A".into(), "many-to-many matching".into())));
         assert!(matches!(group.evaluated, Evaluated::Ago(age) if (20.0..25.0).contains(&age)), "{:?}", group.evaluated);
         let scraped =

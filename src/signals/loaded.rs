@@ -4,7 +4,6 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
 };
 
 use jiff::Timestamp;
@@ -87,12 +86,29 @@ pub struct Scraped {
 /// A rule group as it is loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// Digest of the names of its rules, see [`digest`].
-    pub rules: u64,
+    /// Its rules, in any order: some servers sort them.
+    pub rules: Vec<LoadedRule>,
+    /// Seconds between two evaluations; none where the source does not report it.
+    pub interval_seconds: Option<f64>,
     /// Name of a rule whose last evaluation failed, and why.
     pub failed: Option<(String, String)>,
     /// When it was last evaluated.
     pub evaluated: Evaluated,
+}
+
+/// A rule. What a source does not report is none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadedRule {
+    /// Name of the series or alert.
+    pub name: String,
+    /// Its PromQL.
+    pub query: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// How long its condition holds until the alert fires, in seconds.
+    pub for_seconds: Option<f64>,
 }
 
 /// When a group was last evaluated.
@@ -119,15 +135,6 @@ pub enum Pool {
     Targets(Option<String>),
 }
 
-/// A digest of the names of rules, in any order: some servers sort them.
-pub fn digest<'a>(names: impl IntoIterator<Item = &'a str>) -> u64 {
-    let mut names: Vec<&str> = names.into_iter().collect();
-    names.sort_unstable();
-    let mut hasher = DefaultHasher::new();
-    names.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// Our rule groups in an answer of `/api/v1/rules`. Also returns whether it has groups that were not asked for, as of servers that
 /// ignore the filter: then it has all.
 pub(super) fn groups(
@@ -142,14 +149,27 @@ pub(super) fn groups(
         is_complete |= !asked.contains(&*group.name);
         if group.name.starts_with(OURS) {
             let loaded = Group {
-                rules: digest(group.rules.iter().map(|rule| &*rule.name)),
                 failed: group.rules.iter().find_map(failed),
                 evaluated: evaluated(&group, clock),
+                interval_seconds: group.interval,
+                rules: group.rules.into_iter().map(LoadedRule::from).collect(),
             };
             groups.entry(group.name.into_owned()).or_default().push(loaded);
         }
     }
     Ok((groups, is_complete))
+}
+
+impl From<Rule<'_>> for LoadedRule {
+    fn from(rule: Rule<'_>) -> Self {
+        Self {
+            name: rule.name.into_owned(),
+            query: rule.query.map(Cow::into_owned),
+            labels: rule.labels.unwrap_or_default(),
+            annotations: rule.annotations,
+            for_seconds: rule.duration,
+        }
+    }
 }
 
 fn failed(rule: &Rule) -> Option<(String, String)> {
@@ -229,6 +249,7 @@ struct RuleGroup<'a> {
     name: Cow<'a, str>,
     #[serde(borrow, default)]
     last_evaluation: Cow<'a, str>,
+    interval: Option<f64>,
     #[serde(borrow, default)]
     rules: Vec<Rule<'a>>,
 }
@@ -238,6 +259,11 @@ struct RuleGroup<'a> {
 struct Rule<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
+    #[serde(borrow)]
+    query: Option<Cow<'a, str>>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    duration: Option<f64>,
     #[serde(borrow, default)]
     health: Cow<'a, str>,
     #[serde(borrow, default)]

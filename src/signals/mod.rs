@@ -50,7 +50,7 @@ mod wire;
 pub use config::{ConfigError, SourceConfig};
 pub use inspector::Inspector;
 pub use kubelet::{FailedProbe, Kubelets, PodCpu};
-pub use loaded::{Asked, Evaluated, Group, Loaded, Pool, Scraped, digest};
+pub use loaded::{Asked, Evaluated, Group, Loaded, LoadedRule, Pool, Scraped};
 pub use past::{Subject, past};
 pub use published::Published;
 pub use reader::Reader;
