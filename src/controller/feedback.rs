@@ -49,6 +49,11 @@ impl Feedback {
         self.lock().get(uid).map(|state| state.condition().clone())
     }
 
+    /// Whether the rules of an object are loaded. None while that is not known.
+    pub fn rules_loaded(&self, uid: &str) -> Option<bool> {
+        self.lock().get(uid).and_then(State::rules_loaded)
+    }
+
     /// The objects that a source is to be asked about now: those that have waited longest.
     pub fn due(&self, source: &str, now: Timestamp) -> Vec<Due> {
         let objects = self.lock();
@@ -60,10 +65,17 @@ impl Feedback {
     }
 
     /// Records what was found, unless the object was changed meanwhile. Returns the object if its condition changed.
-    pub fn record(&self, of: &Due, change: impl FnOnce(&mut State) -> bool) -> Option<ObjectRef<Guarded>> {
+    pub fn record(
+        &self,
+        of: &Due,
+        now: Timestamp,
+        change: impl FnOnce(&mut State) -> bool,
+    ) -> Option<ObjectRef<Guarded>> {
         let mut objects = self.lock();
         let state = objects.get_mut(&of.uid).filter(|state| state.expected().version == of.expected.version)?;
-        change(state).then(|| ObjectRef::new(&of.expected.name).within(&of.expected.namespace))
+        let is_changed = change(state);
+        state.checked(of, now);
+        is_changed.then(|| ObjectRef::new(&of.expected.name).within(&of.expected.namespace))
     }
 
     /// Removes a deleted object.

@@ -299,6 +299,10 @@ impl Reconcile {
         let ready: BTreeSet<String> =
             model.workloads().into_iter().filter(is_ready).map(|workload| workload.name).collect();
         context.feedback.update(&self.uid, expected, ready, &self.prior, self.now);
+        // It may have been deleted during the requests of this reconcile, and it is forgotten only once.
+        if super::is_gone(context, &self.object) {
+            context.feedback.forget(&self.uid);
+        }
         context.feedback.condition(&self.uid)
     }
 
@@ -337,7 +341,7 @@ impl Reconcile {
         context.metrics.set_model(
             &self.identity.namespace,
             &self.identity.name,
-            &of_model(decisions, next, observed.feedback.as_ref()),
+            &of_model(decisions, next, context.feedback.rules_loaded(&self.uid)),
         );
         context.memory.ordered(&self.uid, &outcome.failed_orders);
         // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a
@@ -410,14 +414,14 @@ impl Reconcile {
 }
 
 /// What the operator's metrics report of an object.
-fn of_model(decisions: &Decisions, next: &RecommenderModelStatus, feedback: Option<&ConditionValue>) -> OfModel {
+fn of_model(decisions: &Decisions, next: &RecommenderModelStatus, rules_loaded: Option<bool>) -> OfModel {
     let training = next.training.as_ref();
     OfModel {
         training_failed: training.and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded),
         serving_expected: decisions.rollout.serve.is_some() || decisions.rollout.elsewhere.is_some(),
         serving_ready: next.serving.as_ref().map_or(0, |serving| serving.replicas),
         trained: next.versions.first().map(|version| version.trained_at.0.as_second()),
-        rules_loaded: feedback.filter(|of| of.status != "Unknown").map(|of| of.reason != reasons::RULES_NOT_LOADED),
+        rules_loaded,
     }
 }
 

@@ -38,17 +38,7 @@ pub fn describe(expected: &Expected, problems: &[Problem], details: &Details) ->
         .into_iter()
         .chain(others.map(|problem| text(expected, problem, details)))
         .collect();
-    (problems.first().map_or(reasons::AS_SPECIFIED, reason), texts.join("; "))
-}
-
-fn reason(problem: &Problem) -> &'static str {
-    match problem {
-        Problem::RulesMissing(_) | Problem::Outdated { .. } | Problem::NotRecorded { .. } => reasons::RULES_NOT_LOADED,
-        Problem::Failing { .. } | Problem::Late { .. } => reasons::RULES_FAILING,
-        Problem::NoTarget(_) => reasons::NOT_SCRAPED,
-        Problem::Down(_) => reasons::TARGETS_DOWN,
-        Problem::Profile(_) => reasons::PROFILE_MISMATCH,
-    }
+    (problems.first().map_or(reasons::AS_SPECIFIED, Problem::reason), texts.join("; "))
 }
 
 /// The object that is not loaded, with its name.

@@ -8,6 +8,7 @@ use super::{
     rules,
 };
 use crate::{
+    api::conditions::reasons,
     monitoring::Workload,
     series::Series,
     signals::{Evaluated, Group, Loaded, Scraped},
@@ -61,8 +62,30 @@ pub enum Problem {
     Profile(Mismatch),
 }
 
+impl Problem {
+    /// The reasons of problems, in the order in which they are reported: what is not loaded is the cause of the others.
+    pub const REASONS: [&str; 5] = [
+        reasons::RULES_NOT_LOADED,
+        reasons::RULES_FAILING,
+        reasons::NOT_SCRAPED,
+        reasons::TARGETS_DOWN,
+        reasons::PROFILE_MISMATCH,
+    ];
+
+    /// The reason of the condition.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::RulesMissing(_) | Self::Outdated { .. } | Self::NotRecorded { .. } => reasons::RULES_NOT_LOADED,
+            Self::Failing { .. } | Self::Late { .. } => reasons::RULES_FAILING,
+            Self::NoTarget(_) => reasons::NOT_SCRAPED,
+            Self::Down(_) => reasons::TARGETS_DOWN,
+            Self::Profile(_) => reasons::PROFILE_MISMATCH,
+        }
+    }
+}
+
 /// What is wrong with what a source has loaded of an object, or remarks on what is not. `ready`: the workloads with ready pods;
-/// others need no targets.
+/// others need no targets. Problems are in the order of their [reasons](Problem::REASONS).
 pub fn judge(expected: &Expected, ready: &BTreeSet<String>, loaded: &Loaded) -> Result<Vec<String>, Vec<Problem>> {
     let (mut remarks, mut problems) = (Vec::new(), Vec::new());
     let is_elsewhere = judge_rules(expected, loaded, &mut remarks, &mut problems);
@@ -87,6 +110,7 @@ pub fn judge(expected: &Expected, ready: &BTreeSet<String>, loaded: &Loaded) -> 
         let mismatch = is_judged.then(|| profile::mismatch(expected.profile, &scraped.names)).flatten();
         problems.extend(mismatch.map(Problem::Profile));
     }
+    problems.sort_by_key(|problem| Problem::REASONS.iter().position(|reason| *reason == problem.reason()));
     if problems.is_empty() { Ok(remarks) } else { Err(problems) }
 }
 

@@ -1,10 +1,13 @@
 //! What is kept of an object between two checks of its source, and when it is asked again.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::expected::Expected;
+use super::{expected::Expected, judge::Problem};
 use crate::{
     api::{
         RecommenderModelStatus,
@@ -33,8 +36,10 @@ pub struct State {
     ready: BTreeSet<String>,
     /// When the children were last changed.
     applied_at: Timestamp,
-    /// Since when there has been a problem without interruption.
-    problem_since: Option<Timestamp>,
+    /// Since when there have been problems of a reason without interruption.
+    problem_since: BTreeMap<&'static str, Timestamp>,
+    /// Whether the rules are loaded, by what the condition reports; none where it is Unknown.
+    rules_loaded: Option<bool>,
     /// When the source last answered.
     answered_at: Option<Timestamp>,
     /// Checks since the last answer without a problem.
@@ -57,8 +62,8 @@ pub struct Due {
     pub ready: BTreeSet<String>,
     /// Since when it is due.
     pub since: Timestamp,
-    /// Whether a problem is to be reported now.
-    pub is_overdue: bool,
+    /// The reasons whose problems are to be reported now.
+    pub overdue: BTreeSet<&'static str>,
 }
 
 impl State {
@@ -70,39 +75,36 @@ impl State {
         prior: &RecommenderModelStatus,
         now: Timestamp,
     ) -> Self {
-        const PROBLEMS: [&str; 5] = [
-            reasons::RULES_NOT_LOADED,
-            reasons::RULES_FAILING,
-            reasons::NOT_SCRAPED,
-            reasons::TARGETS_DOWN,
-            reasons::PROFILE_MISMATCH,
-        ];
         let before = prior.conditions.iter().find(|condition| condition.type_ == types::MONITORING_READY);
         let since = before.map(|condition| (condition, condition.last_transition_time.0));
         let is = |of: &[&str]| before.is_some_and(|condition| of.contains(&condition.reason.as_str()));
+        let reason = before.and_then(|before| Problem::REASONS.into_iter().find(|reason| *reason == before.reason));
         let mut state = Self {
             condition: loading(&expected, now),
             expected: Arc::new(expected),
             ready,
             applied_at: now,
-            problem_since: None,
+            problem_since: BTreeMap::new(),
+            rules_loaded: None,
             answered_at: None,
             tries: 0,
             next: now,
             spread: f64::from(uid.bytes().map(u32::from).sum::<u32>() % 256) / 256.0,
         };
-        match since {
+        match (since, reason) {
             // It was reported, so it had lasted that long.
-            Some((condition, since)) if is(&PROBLEMS) => {
+            (Some((condition, since)), Some(reason)) => {
                 state.applied_at = since - LOADING;
-                state.problem_since = Some(state.applied_at);
+                state.problem_since = [(reason, state.applied_at)].into();
+                state.rules_loaded = Some(reason != reasons::RULES_NOT_LOADED);
                 state.answered_at = Some(now);
                 state.condition = condition.into();
             }
-            Some((condition, since)) if is(&[reasons::AS_SPECIFIED, reasons::LOADING, reasons::SOURCE_FAILED]) => {
+            (Some((condition, since)), None) if is(&[reasons::AS_SPECIFIED, reasons::LOADING, reasons::SOURCE_FAILED]) => {
                 state.applied_at = since;
                 state.answered_at = Some(now);
                 state.condition = condition.into();
+                state.rules_loaded = state.condition.is_yes().then_some(true);
             }
             _ => {}
         }
@@ -117,9 +119,10 @@ impl State {
         self.ready = ready;
         if expected.version != self.expected.version {
             self.condition = loading(&expected, now);
+            self.rules_loaded = None;
             self.expected = Arc::new(expected);
             (self.applied_at, self.next) = (now, now + FIRST);
-            (self.problem_since, self.answered_at, self.tries) = (None, None, 0);
+            (self.problem_since, self.answered_at, self.tries) = (BTreeMap::new(), None, 0);
         }
     }
 
@@ -133,6 +136,11 @@ impl State {
         &self.condition
     }
 
+    /// Whether its rules are loaded; none while that is not known.
+    pub fn rules_loaded(&self) -> Option<bool> {
+        self.rules_loaded
+    }
+
     /// The check of it, if it is due.
     pub fn due(&self, uid: &str, now: Timestamp) -> Option<Due> {
         (self.next <= now).then(|| Due {
@@ -140,17 +148,19 @@ impl State {
             expected: Arc::clone(&self.expected),
             ready: self.ready.clone(),
             since: self.next,
-            is_overdue: self.is_overdue(now),
+            overdue: self.overdue(now),
         })
     }
 
-    fn is_overdue(&self, now: Timestamp) -> bool {
-        self.problem_since.is_some_and(|since| now.duration_since(since.max(self.applied_at)) >= LOADING)
+    fn overdue(&self, now: Timestamp) -> BTreeSet<&'static str> {
+        let has_lasted = |since: Timestamp| now.duration_since(since.max(self.applied_at)) >= LOADING;
+        self.problem_since.iter().filter(|(_, since)| has_lasted(**since)).map(|(reason, _)| *reason).collect()
     }
 
     /// Records that everything is loaded. Returns whether the condition changed, as the other records do.
     pub fn well(&mut self, remarks: &[String], now: Timestamp) -> bool {
-        (self.problem_since, self.answered_at, self.tries) = (None, Some(now), 0);
+        (self.problem_since, self.answered_at, self.tries) = (BTreeMap::new(), Some(now), 0);
+        self.rules_loaded = Some(true);
         self.next = now + SLOW.mul_f64(1.0 - self.spread / 4.0);
         let mut message = "the rules are loaded and evaluated, and the targets of ready pods are scraped".to_owned();
         for remark in remarks {
@@ -159,18 +169,30 @@ impl State {
         self.set(ConditionValue::yes(reasons::AS_SPECIFIED, message))
     }
 
-    /// Records a problem. It is reported once it has lasted; until then what was well stays so.
-    pub fn problem(&mut self, (reason, message): (&str, String), now: Timestamp) -> bool {
-        self.problem_since.get_or_insert(now);
+    /// Records problems of these reasons. They are reported once they have lasted; until then what was well stays so.
+    /// `described`: the reason and message of those that have lasted.
+    pub fn problem(
+        &mut self,
+        found: &BTreeSet<&'static str>,
+        (reason, message): (&'static str, String),
+        now: Timestamp,
+    ) -> bool {
+        self.problem_since.retain(|reason, _| found.contains(reason));
+        found.iter().for_each(|reason| _ = self.problem_since.entry(reason).or_insert(now));
         self.answered_at = Some(now);
-        let is_overdue = self.is_overdue(now);
-        self.tries = if is_overdue { self.tries.saturating_add(1) } else { 0 };
+        let overdue = self.overdue(now);
+        self.tries = if overdue.is_empty() { 0 } else { self.tries.saturating_add(1) };
         self.next = now + self.pause();
-        match is_overdue {
-            true => self.set(ConditionValue::no(reason, message)),
-            false if self.condition.is_yes() => false,
-            false => self.set(loading(&self.expected, self.applied_at)),
+        if overdue.contains(reason) {
+            self.rules_loaded = Some(!overdue.contains(reasons::RULES_NOT_LOADED));
+            return self.set(ConditionValue::no(reason, message));
         }
+        let is_loading = now.duration_since(self.applied_at) < LOADING;
+        if self.condition.is_yes() || (self.condition.reason == reasons::LOADING && !is_loading) {
+            return false;
+        }
+        self.rules_loaded = None;
+        self.set(if is_loading { loading(&self.expected, self.applied_at) } else { checking(&self.expected) })
     }
 
     /// Records that the source does not answer.
@@ -180,24 +202,44 @@ impl State {
         if self.answered_at.is_some_and(|at| now.duration_since(at) < STALE) {
             return false;
         }
+        self.rules_loaded = None;
         self.set(ConditionValue::unknown(reasons::SOURCE_FAILED, sentence))
+    }
+
+    /// Takes into account what a reconcile observed during the check: another workload has ready pods.
+    pub fn checked(&mut self, of: &Due, now: Timestamp) {
+        if !self.ready.is_subset(&of.ready) {
+            self.next = self.next.min(now + FIRST);
+        }
     }
 
     fn pause(&self) -> SignedDuration {
         (FIRST * (1 << self.tries.min(4))).min(LONGEST)
     }
 
-    /// Errors of other programs contain ports and times, so another number in the text of a problem is no change.
+    /// Texts contain ports, times and numbers of targets, so another number in one is no change.
     fn set(&mut self, condition: ConditionValue) -> bool {
-        let unnumbered = |of: &ConditionValue| of.message.replace(|c: char| c.is_ascii_digit(), "");
-        let is_same =
-            condition.reason == self.condition.reason && unnumbered(&condition) == unnumbered(&self.condition);
-        if condition == self.condition || (is_same && !condition.is_yes()) {
+        let unnumbered = |of: &ConditionValue| {
+            let message = of.message.replace(|c: char| c.is_ascii_digit(), "");
+            (of.status, of.reason.clone(), message)
+        };
+        if unnumbered(&condition) == unnumbered(&self.condition) {
             return false;
         }
         self.condition = condition;
         true
     }
+}
+
+/// The condition while a problem has not lasted, long after the children were changed.
+fn checking(expected: &Expected) -> ConditionValue {
+    let message = format!(
+        "metric source {:?} has not loaded all of {}, or does not scrape it: being checked, which takes up to {} s",
+        expected.source,
+        expected.children(),
+        LOADING.as_secs()
+    );
+    ConditionValue::unknown(reasons::LOADING, message)
 }
 
 /// The condition after the children were changed.

@@ -308,9 +308,9 @@ const LOADING: (&str, &str) = ("Unknown", reasons::LOADING);
 const FAILED: (&str, &str) = ("Unknown", reasons::SOURCE_FAILED);
 const FALSE: (&str, &str) = ("False", reasons::RULES_NOT_LOADED);
 
-/// A problem, with this text.
-fn problem(text: &str) -> (&'static str, String) {
-    (reasons::RULES_NOT_LOADED, text.into())
+/// Records that the rules are not loaded, with this text.
+fn problem(state: &mut State, text: &str, now: Timestamp) -> bool {
+    state.problem(&[reasons::RULES_NOT_LOADED].into(), (reasons::RULES_NOT_LOADED, text.into()), now)
 }
 
 #[test]
@@ -321,12 +321,12 @@ fn a_problem_is_reported_once_it_has_lasted_and_ends_at_once() {
                     packages-worker-events applied at 1970-01-01T00:00:00Z; metric source \"default\" has not loaded all of it yet, \
                     which takes up to 180 s";
     assert_eq!(state.condition().message, expected);
-    assert!(!state.problem(problem("p"), at(5)) && !state.problem(problem("p"), at(184)));
+    assert!(!problem(&mut state, "p", at(5)) && !problem(&mut state, "p", at(184)));
     assert_eq!(shown(&state), LOADING);
-    assert!(state.problem(problem("p"), at(185)));
+    assert!(problem(&mut state, "p", at(185)));
     assert_eq!((shown(&state), state.condition().message.as_str()), (FALSE, "p"));
-    assert!(state.problem(problem("port 1 is closed"), at(200)));
-    assert!(!state.problem(problem("port 2 is closed"), at(210)), "the number changes with each scrape");
+    assert!(problem(&mut state, "port 1 is closed", at(200)));
+    assert!(!problem(&mut state, "port 2 is closed", at(210)), "the number changes with each scrape");
     assert!(state.well(&[], at(490)));
     assert_eq!(shown(&state), TRUE);
     assert!(!state.well(&[], at(495)));
@@ -336,11 +336,11 @@ fn a_problem_is_reported_once_it_has_lasted_and_ends_at_once() {
 fn what_was_well_stays_so_until_a_problem_has_lasted() {
     let mut state = state(Some(TRUE));
     assert_eq!(shown(&state), TRUE);
-    assert!(!state.problem(problem("p"), at(0)) && !state.problem(problem("p"), at(179)));
+    assert!(!problem(&mut state, "p", at(0)) && !problem(&mut state, "p", at(179)));
     assert_eq!(shown(&state), TRUE, "as while one of two Prometheus restarts");
     assert!(state.well(&[], at(179)), "its text is that of this answer");
     assert_eq!(shown(&state), TRUE);
-    assert!(!state.problem(problem("p"), at(181)) && state.problem(problem("p"), at(361)));
+    assert!(!problem(&mut state, "p", at(181)) && problem(&mut state, "p", at(361)));
     assert_eq!(shown(&state), FALSE);
 }
 
@@ -348,14 +348,14 @@ fn what_was_well_stays_so_until_a_problem_has_lasted() {
 fn after_a_restart_what_was_reported_counts() {
     let mut false_before = state(Some(FALSE));
     assert_eq!(shown(&false_before), FALSE);
-    assert!(false_before.due("uid", at(0)).expect("asked at once").is_overdue);
-    assert!(!false_before.problem(problem("m"), at(1)), "it is the same");
+    assert!(false_before.due("uid", at(0)).expect("asked at once").overdue.contains(FALSE.1));
+    assert!(!problem(&mut false_before, "m", at(1)), "it is the same");
     assert_eq!(shown(&false_before), FALSE);
     let mut unreachable = state(Some(TRUE));
     assert!(!unreachable.failed("refused", at(119)) && shown(&unreachable) == TRUE, "both restart");
     assert!(unreachable.failed("refused", at(120)));
     let mut loading = state(Some(LOADING));
-    loading.problem(problem("p"), at(0));
+    problem(&mut loading, "p", at(0));
     assert_eq!(shown(&loading), LOADING);
     let never = state(Some(("False", reasons::API_MISSING)));
     assert_eq!(shown(&never), LOADING, "it is applied now");
@@ -368,7 +368,7 @@ fn another_version_of_the_children_is_loading() {
     state.update(expected(), ready(&["serving"]), at(10));
     assert_eq!(shown(&state), LOADING);
     assert!(state.due("uid", at(19)).is_none());
-    assert!(!state.due("uid", at(20)).expect("is due").is_overdue);
+    assert!(state.due("uid", at(20)).expect("is due").overdue.is_empty());
     state.update(expected(), ready(&["serving"]), at(15));
     assert!(state.due("uid", at(20)).is_some(), "a reconcile without a change changes nothing");
 }
@@ -394,7 +394,7 @@ fn a_source_is_asked_rarely_once_all_is_well_and_with_a_back_off_while_it_is_not
     let mut pauses = Vec::new();
     let mut now = 0;
     while now < 760 {
-        state.problem(problem("p"), at(now));
+        problem(&mut state, "p", at(now));
         pauses.push(next(&state, now));
         now += pauses.last().expect("one");
     }
@@ -403,4 +403,66 @@ fn a_source_is_asked_rarely_once_all_is_well_and_with_a_back_off_while_it_is_not
     assert!((225..=300).contains(&next(&state, now)));
     state.update(expected(json!({})), ready(&["serving", "events"]), at(now));
     assert_eq!(next(&state, now), 10, "a workload has its first ready pod");
+}
+
+/// Records that rules fail.
+fn failing(state: &mut State, now: Timestamp) -> bool {
+    state.problem(&[reasons::RULES_FAILING].into(), (reasons::RULES_FAILING, "f".into()), now)
+}
+
+#[test]
+fn each_reason_is_reported_once_its_own_problem_has_lasted() {
+    let mut state = state(None);
+    problem(&mut state, "p", at(0));
+    assert!(problem(&mut state, "p", at(180)));
+    assert_eq!((shown(&state), state.rules_loaded()), (FALSE, Some(false)));
+    assert!(failing(&mut state, at(190)));
+    assert_eq!((shown(&state), state.rules_loaded()), (LOADING, None), "the other problem has just begun");
+    assert!(state.condition().message.contains("being checked"), "{:?}", state.condition());
+    assert!(!failing(&mut state, at(369)) && failing(&mut state, at(370)));
+    assert_eq!((shown(&state), state.rules_loaded()), (("False", reasons::RULES_FAILING), Some(true)));
+}
+
+#[test]
+fn a_problem_after_a_failure_of_the_source_is_no_change_of_the_children() {
+    let mut state = state(None);
+    state.well(&[], at(0));
+    assert!(state.failed("refused", at(100_000)));
+    assert!(problem(&mut state, "p", at(100_010)));
+    let ConditionValue { status, message, .. } = state.condition();
+    assert!(*status == "Unknown" && message.contains("being checked") && !message.contains("applied at"), "{message}");
+    assert!(problem(&mut state, "p", at(100_190)));
+    assert_eq!(shown(&state), FALSE);
+}
+
+#[test]
+fn another_number_of_targets_is_no_change() {
+    let mut state = state(None);
+    assert!(state.well(&["2 of 17 targets do not answer".into()], at(0)));
+    assert!(!state.well(&["3 of 18 targets do not answer".into()], at(300)));
+    assert!(state.well(&[], at(600)));
+}
+
+#[test]
+fn a_workload_that_gets_ready_during_a_check_is_checked_soon() {
+    let mut state = state(None);
+    let due = state.due("uid", at(0)).expect("is due");
+    state.update(expected(json!({})), ready(&["serving", "events"]), at(1));
+    state.well(&[], at(2));
+    state.checked(&due, at(2));
+    assert!(state.due("uid", at(11)).is_none() && state.due("uid", at(12)).is_some());
+}
+
+#[test]
+fn the_rules_are_reported_before_what_follows_from_them() {
+    let expected = expected(json!({}));
+    let loaded = but(&expected, |of| {
+        workload(of, "serving").up = 0;
+        groups(of).get_mut(MAIN).expect("loaded")[0].evaluated = Evaluated::Never;
+        groups(of).values_mut().last().expect("two")[0].rules.clear();
+    });
+    let problems = judge(&expected, &ready(&["serving"]), &loaded).expect_err("not well");
+    let found: Vec<_> = problems.iter().map(Problem::reason).collect();
+    assert_eq!(found, [reasons::RULES_NOT_LOADED, reasons::RULES_FAILING, reasons::TARGETS_DOWN]);
+    assert_eq!(describe(&expected, &problems, &Details::default()).0, reasons::RULES_NOT_LOADED);
 }

@@ -1,11 +1,14 @@
 //! What a metric source has loaded of an object, and the requests of the reconciles that report it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::{body::Body, http::Request};
 
 use super::*;
 use crate::{
     api::conditions::{reasons, types},
     controller::ticks::feedback::Scope as Asking,
+    feedback::Expected,
     signals::{
         Inspector, Published, SourceConfig,
         fake::{Fake, reply},
@@ -120,4 +123,79 @@ async fn nothing_is_asked_without_a_source_or_while_a_child_has_a_problem() {
     fixture.requests(&object).await;
     assert_eq!(fixture.condition(types::MONITORING_READY).0, reasons::API_MISSING);
     assert!(fixture.context.feedback.condition("uid").is_none());
+}
+
+#[tokio::test]
+async fn an_object_that_is_deleted_during_its_reconcile_is_not_asked_about() {
+    let (mut fixture, object) = fixture().await;
+    let reconciled = fixture.show(&object);
+    let context = fixture.context.clone();
+    fixture.objects.apply_watcher_event(&Event::Delete(reconciled.as_ref().clone()));
+    super::super::forget(&context, &reconciled);
+    super::super::reconcile::reconcile(&context, reconciled, Timestamp::now()).await.expect("reconciled");
+    assert!(context.feedback.condition("uid").is_none());
+}
+
+#[tokio::test]
+async fn a_source_is_asked_about_few_scrape_pools_at_once_and_no_more_after_a_failure() {
+    // A source with the pools of 15 objects, none of which answers, and one that does not list pools.
+    for (lists_pools, per_pass) in [(true, [10, 5]), (false, [1, 0])] {
+        let mut fixture = Fixture::new();
+        let context = Arc::get_mut(&mut fixture.context).expect("not shared yet");
+        context.signals = Arc::new(Published::new(["default"]));
+        let context = fixture.context.clone();
+        let object: RecommenderModel = serde_json::from_value(monitored(json!({}))).expect("a RecommenderModel");
+        let model = Model::new(&object, Timestamp::now()).expect("valid");
+        let expected = Expected::new(&model, &render::children(&model, &Decided::default()));
+        let before = json!({"conditions": [{
+            "type": types::MONITORING_READY, "status": "False", "reason": reasons::TARGETS_DOWN, "message": "m",
+            "lastTransitionTime": Timestamp::now() - SignedDuration::from_mins(9),
+        }]});
+        let prior: RecommenderModelStatus = serde_json::from_value(before).expect("a status");
+        let ready = BTreeSet::from(["serving".to_owned()]);
+        for uid in 0..15 {
+            context.feedback.update(&uid.to_string(), expected.clone(), ready.clone(), &prior, Timestamp::now());
+        }
+        let (fake, pools) = down(lists_pools).await;
+        let mut inspector = Inspector::new(SourceConfig::plain(&fake.url).expect("a URL"));
+        for most in per_pass {
+            ask(&context, &mut inspector, 0).await;
+            assert_eq!(pools.swap(0, Ordering::Relaxed), most, "{lists_pools}");
+        }
+        assert!(context.feedback.due("default", Timestamp::now()).is_empty(), "all were recorded");
+    }
+}
+
+/// A source that evaluates the rules elsewhere, and none of whose targets answers. Counts the requests for scrape pools.
+async fn down(lists_pools: bool) -> (Fake, Arc<AtomicUsize>) {
+    let count: Arc<AtomicUsize> = Arc::default();
+    let counted = count.clone();
+    let fake = Fake::start(Arc::new(move |request: Request<Body>| {
+        let uri = request.uri().to_string();
+        let element = |name: &str, value: &str| {
+            format!(
+                r#"{{"metric":{{"namespace":"shop","recommender":"packages","workload":"serving","__name__":"{name}"}},
+                "value":[1,"{value}"]}}"#
+            )
+        };
+        let vector = |elements: [String; 2]| {
+            let elements = elements.join(",");
+            reply(200, format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{elements}]}}}}"#))
+        };
+        match () {
+            () if uri.contains("query=count") => vector([element("up", "3"), element("recommender:targets", "1")]),
+            () if uri.contains("query=sum") => vector([element("up", "0"), element("recommender:targets", "3")]),
+            () if uri.contains("/targets") => {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let pool = "serviceMonitor/shop/packages/0";
+                let body = format!(
+                    r#"{{"status":"success","data":{{"activeTargets":[{{"scrapePool":"{pool}","lastError":"e"}}]}}}}"#
+                );
+                if lists_pools { reply(200, body) } else { reply(404, "") }
+            }
+            () => reply(404, ""),
+        }
+    }))
+    .await;
+    (fake, count)
 }

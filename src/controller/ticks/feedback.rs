@@ -11,7 +11,7 @@ use crate::{
     api::monitoring_coreos::Prometheus,
     controller::context::Context,
     feedback::{Details, Due, Problem, describe, judge, probed},
-    signals::{Asked, Inspector, SourceConfig},
+    signals::{Asked, Inspector, Pool, SourceConfig},
 };
 
 /// How long the Prometheus objects that were listed are used: 1 min.
@@ -29,6 +29,28 @@ pub async fn run(source: &SourceConfig, contexts: &[Arc<Context>]) {
     }
 }
 
+/// Most scrape pools that a source is asked about in a pass, with up to two requests each: 10. Objects with more problems wait for the
+/// next pass.
+const POOLS: usize = 10;
+
+/// What a pass may still ask about scrape pools.
+struct Pools {
+    left: usize,
+    /// A source that does not list pools, or does not answer, would not for the others either: they are unknown.
+    has_failed: bool,
+}
+
+/// The scrape pools that explain problems. Where rules and targets are missing, the cause of both is most likely the same.
+fn unexplained(of: &Due, problems: &[Problem]) -> Vec<String> {
+    let are_rules_missing = problems.iter().any(|problem| matches!(problem, Problem::RulesMissing(_)));
+    let monitors = problems.iter().filter_map(|problem| match problem {
+        Problem::Down(monitor) => Some(monitor),
+        Problem::NoTarget(monitor) if !are_rules_missing => Some(monitor),
+        _ => None,
+    });
+    monitors.map(|monitor| monitor.pool(&of.expected.namespace)).collect()
+}
+
 /// A scope, and the Prometheus objects that were listed last in it.
 pub struct Scope<'a> {
     context: &'a Context,
@@ -44,7 +66,7 @@ impl<'a> Scope<'a> {
 
     /// Asks about the objects that are due, and enqueues those whose condition changes.
     pub async fn ask(&mut self, inspector: &mut Inspector, now: Timestamp) {
-        let context = self.context;
+        let (context, began) = (self.context, Instant::now());
         let due = context.feedback.due(inspector.name(), now);
         if due.is_empty() {
             return;
@@ -52,44 +74,59 @@ impl<'a> Scope<'a> {
         let asked: Vec<Asked> = due.iter().map(|of| of.expected.asked()).collect();
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let loaded = inspector.loaded(&asked, &names, now).await;
+        let mut pools = Pools { left: POOLS, has_failed: false };
         for (of, asked) in due.iter().zip(&asked) {
-            if let Some(sentence) = loaded.failed.get(&asked.key()) {
-                let changed = context.feedback.record(of, |state| state.failed(sentence, now));
-                changed.into_iter().for_each(|object| context.enqueue(object));
-                continue;
-            }
-            let changed = match judge(&of.expected, &of.ready, &loaded) {
-                Ok(remarks) => context.feedback.record(of, |state| state.well(&remarks, now)),
-                Err(problems) => {
-                    let details = self.details(inspector, of, &problems, now).await;
-                    let described = describe(&of.expected, &problems, &details);
-                    context.feedback.record(of, |state| state.problem(described, now))
+            let at = now + began.elapsed();
+            let changed = match (loaded.failed.get(&asked.key()), judge(&of.expected, &of.ready, &loaded)) {
+                (Some(sentence), _) => context.feedback.record(of, at, |state| state.failed(sentence, at)),
+                (None, Ok(remarks)) => context.feedback.record(of, at, |state| state.well(&remarks, at)),
+                (None, Err(problems)) => {
+                    let found = problems.iter().map(Problem::reason).collect();
+                    let described = match self.describe(inspector, of, problems, at, &mut pools).await {
+                        Some(described) => described,
+                        None => continue,
+                    };
+                    let at = now + began.elapsed();
+                    context.feedback.record(of, at, |state| state.problem(&found, described, at))
                 }
             };
             changed.into_iter().for_each(|object| context.enqueue(object));
         }
     }
 
-    /// What explains the problems of an object. Nothing before they are reported.
-    async fn details(&mut self, inspector: &mut Inspector, of: &Due, problems: &[Problem], now: Timestamp) -> Details {
+    /// The reason and message of the problems that are reported now, or of all before that. None where the object has to wait for the
+    /// next pass, because as many `pools` were asked about as one may have.
+    async fn describe(
+        &mut self,
+        inspector: &mut Inspector,
+        of: &Due,
+        problems: Vec<Problem>,
+        at: Timestamp,
+        pools: &mut Pools,
+    ) -> Option<(&'static str, String)> {
+        let is_reported = |problem: &Problem| of.overdue.contains(problem.reason());
+        let (reported, others): (Vec<_>, Vec<_>) = problems.into_iter().partition(is_reported);
+        if reported.is_empty() {
+            return Some(describe(&of.expected, &others, &Details::default()));
+        }
+        let names = unexplained(of, &reported);
+        if pools.left == 0 && !pools.has_failed && !names.is_empty() {
+            return None;
+        }
         let mut details = Details::default();
-        if !of.is_overdue {
-            return details;
-        }
-        // Where rules and targets are missing, the cause of both is most likely the same.
-        let are_rules_missing = problems.iter().any(|problem| matches!(problem, Problem::RulesMissing(_)));
-        for problem in problems {
-            let (Problem::NoTarget(monitor) | Problem::Down(monitor)) = problem else { continue };
-            if matches!(problem, Problem::Down(_)) || !are_rules_missing {
-                let name = monitor.pool(&of.expected.namespace);
-                let pool = inspector.pool(&name, now).await;
-                details.pools.insert(name, pool);
+        for name in names {
+            if pools.left == 0 || pools.has_failed {
+                break;
             }
+            let pool = inspector.pool(&name, at).await;
+            pools.left -= 1;
+            pools.has_failed = pool == Pool::Unknown;
+            details.pools.insert(name, pool);
         }
-        if problems.iter().any(|problem| matches!(problem, Problem::RulesMissing(_) | Problem::NoTarget(_))) {
+        if reported.iter().any(|problem| matches!(problem, Problem::RulesMissing(_) | Problem::NoTarget(_))) {
             details.servers = self.servers().await;
         }
-        details
+        Some(describe(&of.expected, &reported, &details))
     }
 
     /// The Prometheus objects of the scope; none where they cannot be read.
