@@ -129,6 +129,8 @@ pub mod reasons {
     pub const PROFILE_MISMATCH: &str = "ProfileMismatch";
     /// The metric source does not answer, so it is not known what it has loaded.
     pub const SOURCE_FAILED: &str = "SourceFailed";
+    /// The spec names a metric source that the operator does not have.
+    pub const UNKNOWN_SOURCE: &str = "UnknownSource";
     /// A kind is missing in the cluster.
     pub const API_MISSING: &str = "ApiMissing";
 

@@ -100,7 +100,9 @@ impl State {
                 state.answered_at = Some(now);
                 state.condition = condition.into();
             }
-            (Some((condition, since)), None) if is(&[reasons::AS_SPECIFIED, reasons::LOADING, reasons::SOURCE_FAILED]) => {
+            (Some((condition, since)), None)
+                if is(&[reasons::AS_SPECIFIED, reasons::LOADING, reasons::SOURCE_FAILED]) =>
+            {
                 state.applied_at = since;
                 state.answered_at = Some(now);
                 state.condition = condition.into();

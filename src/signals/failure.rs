@@ -54,7 +54,11 @@ impl Failure {
     /// Whether the server answered at all, so that it may answer another query.
     pub(super) fn is_answer(&self) -> bool {
         match self {
-            Self::Status { .. } | Self::Refusal(_) | Self::TooMany { .. } | Self::NotPrometheus(_) | Self::Partial(_) => true,
+            Self::Status { .. }
+            | Self::Refusal(_)
+            | Self::TooMany { .. }
+            | Self::NotPrometheus(_)
+            | Self::Partial(_) => true,
             Self::File { .. } | Self::Setup(_) | Self::Refused | Self::Dns | Self::Tls(_) => false,
             Self::TimedOut(_) | Self::Broken(_) | Self::TooLarge(_) => false,
         }

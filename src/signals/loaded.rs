@@ -54,12 +54,7 @@ pub struct Loaded {
 
 impl Default for Loaded {
     fn default() -> Self {
-        Self {
-            groups: Ok(BTreeMap::new()),
-            workloads: BTreeMap::new(),
-            failed: BTreeMap::new(),
-            is_complete: false,
-        }
+        Self { groups: Ok(BTreeMap::new()), workloads: BTreeMap::new(), failed: BTreeMap::new(), is_complete: false }
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{
 /// |---|---|
 /// | no spec.monitoring | False, NotRequested |
 /// | a child of the monitoring is not as desired | False, the problem's reason |
-/// | the operator has no such metric source | True, AsSpecified |
+/// | spec.monitoring.source is none of the operator's metric sources | Unknown, UnknownSource |
+/// | it is not set, and the operator has no default source | True, AsSpecified |
 /// | the children were changed, and not all is loaded, for less than 3 min | Unknown, Loading |
 /// | the metric source does not answer | Unknown, SourceFailed |
 /// | a rule is not loaded, or an earlier one | False, RulesNotLoaded |
@@ -28,12 +29,20 @@ pub(super) fn monitoring(inputs: &Inputs<'_>) -> ConditionValue {
     if let Some(problem) = problem(inputs, types::MONITORING_READY) {
         return ConditionValue::no(problem.reason, &problem.message);
     }
-    inputs.feedback.cloned().unwrap_or_else(|| {
-        let source = monitoring.source.as_deref().unwrap_or(DEFAULT);
-        let message = format!(
-            "ServiceMonitor and PrometheusRule are in place; whether a Prometheus has loaded them is not known, because the operator \
-             has no metric source {source:?}"
-        );
-        ConditionValue::yes(reasons::AS_SPECIFIED, message)
+    inputs.feedback.cloned().unwrap_or_else(|| match monitoring.source.as_deref() {
+        Some(source) => ConditionValue::unknown(
+            reasons::UNKNOWN_SOURCE,
+            format!(
+                "spec.monitoring.source is {source:?}, but the operator has no metric source of that name: add it to metricSources \
+                 of its chart, or correct the name"
+            ),
+        ),
+        None => ConditionValue::yes(
+            reasons::AS_SPECIFIED,
+            format!(
+                "ServiceMonitor and PrometheusRule are in place; whether a Prometheus has loaded them is not known, because the \
+                 operator has no metric source {DEFAULT:?}"
+            ),
+        ),
     })
 }

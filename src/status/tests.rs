@@ -646,7 +646,12 @@ fn monitoring_is_ready_as_its_metric_source_has_loaded_it_unless_a_child_has_a_p
         (none, "False", reasons::NOT_REQUESTED, "spec.monitoring is not set"),
         (refused, "False", reasons::APPLY_FAILED, "PrometheusRule"),
         (monitored(None), "True", reasons::AS_SPECIFIED, "has no metric source \"default\""),
-        (monitored(Some("eu")), "True", reasons::AS_SPECIFIED, "has no metric source \"eu\""),
+        (
+            monitored(Some("eu")),
+            "Unknown",
+            reasons::UNKNOWN_SOURCE,
+            "spec.monitoring.source is \"eu\", but the operator has no",
+        ),
         (Case { feedback: Some(loading), ..monitored(None) }, "Unknown", reasons::LOADING, "applied"),
     ] {
         let (found, why, message) = shown(&case);
