@@ -91,6 +91,33 @@ mod tests {
     }
 
     #[test]
+    fn queries_are_the_same_as_prometheus_prints_them() {
+        for (written, printed) in [
+            ("sum(x) by (a,b)", "sum by (a, b) (x)"),
+            ("a * on(x) group_left b", "a * on (x) group_left () b"),
+            ("a * on(x) group_left(y) b", "a * on (x) group_left (y) b"),
+            ("a / ignoring(x) b", "a / ignoring (x) b"),
+            ("a unless on() b", "a unless on () b"),
+            ("(a > bool 1e-3) or -b ^ 2", "(a > bool 0.001) or -b ^ 2"),
+            (
+                r"label_replace(a{b=~'x\\.y'}, 'x', '$1', 'y', '(.*)')",
+                r#"label_replace(a{b=~"x\\.y"}, "x", "$1", "y", "(.*)")"#,
+            ),
+            ("max_over_time(a[300s:60s] offset 3600s)", "max_over_time(a[5m:1m] offset 1h)"),
+            ("sum without(a) (x) / scalar(y)\n  + Inf", "sum without (a) (x) / scalar(y) + +Inf"),
+            (
+                "histogram_quantile(.95, sum by(le)(rate(a[120s])))",
+                "histogram_quantile(0.95, sum by (le) (rate(a[2m])))",
+            ),
+            ("x @ end()", "x @ end()"),
+        ] {
+            assert!(parser::parse(written).is_ok() && parser::parse(printed).is_ok(), "{written}");
+            assert!(is_same_query(written, printed), "{written}");
+            assert!(!is_same_query(written, &format!("{printed} * 2")), "{written}");
+        }
+    }
+
+    #[test]
     fn another_threshold_label_annotation_duration_or_interval_is_another_version() {
         assert!(!is(|of| of.rules[0].query = Some(QUERY.replace("1e3", "999"))));
         assert!(!is(|of| _ = of.rules[0].labels.insert("severity".into(), "ticket".into())));
