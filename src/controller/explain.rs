@@ -174,7 +174,7 @@ fn creation(subject: &Subject<'_>, events: &[Event]) -> Option<String> {
 /// Why a container was ended: by the kubelet, because a probe had failed. Of a container that is not started again, such as a
 /// trainer, the kubelet reports only "Stopping container", right after the failed probe.
 fn kill(subject: &Subject<'_>, events: &[Event]) -> Option<String> {
-    let killing = events.iter().rfind(|event| event.reason.as_deref() == Some("Killing"))?;
+    let killing = with_reason(events, "Killing").next_back()?;
     let of = causes::killed_for(killing.message.as_deref()?).or_else(|| failed_before(events, killing))?;
     let why = probe(subject, events, &[of])
         .or_else(|| causes::explain(subject, Source::Probe, of, "").map(|cause| cause.text))?;
@@ -184,8 +184,7 @@ fn kill(subject: &Subject<'_>, events: &[Event]) -> Option<String> {
 /// The type of the probe that failed right before a container was ended. The readiness probe ends none.
 fn failed_before(events: &[Event], killing: &Event) -> Option<&'static str> {
     let since = last_observed(killing) - KILLED_WITHIN;
-    let unhealthy = events.iter().filter(|event| event.reason.as_deref() == Some("Unhealthy"));
-    let failed = unhealthy.rev().take_while(|event| last_observed(event) >= since);
+    let failed = with_reason(events, "Unhealthy").rev().take_while(|event| last_observed(event) >= since);
     failed
         .filter_map(|event| causes::failed_probe(event.message.as_deref()?))
         .find_map(|(of, _)| (of != "Readiness").then_some(of))
@@ -197,8 +196,7 @@ fn probe(subject: &Subject<'_>, events: &[Event], types: &[&str]) -> Option<Stri
         let (of, output) = causes::failed_probe(event.message.as_deref()?)?;
         types.contains(&of).then(|| (of, output.to_owned(), beside(event).map(str::to_owned)))
     };
-    let mut unhealthy = events.iter().rev().filter(|event| event.reason.as_deref() == Some("Unhealthy"));
-    let (of, output, sidecar) = unhealthy.find_map(failed)?;
+    let (of, output, sidecar) = with_reason(events, "Unhealthy").rev().find_map(failed)?;
     let subject = Subject { is_init: sidecar.is_some(), ..subject.clone() };
     let why = causes::explain(&subject, Source::Probe, of, &output)?.text;
     Some(match sidecar {
@@ -209,14 +207,12 @@ fn probe(subject: &Subject<'_>, events: &[Event], types: &[&str]) -> Option<Stri
 
 /// The cause of the newest Event with this reason, which is the table's `of`.
 fn explained(subject: &Subject<'_>, events: &[Event], source: Source, reason: &str, of: &str) -> Option<String> {
-    causes::explain(subject, source, of, with_reason(events, reason).last()?).map(|cause| cause.text)
+    let message = with_reason(events, reason).rev().find_map(|event| event.message.as_deref())?;
+    causes::explain(subject, source, of, message).map(|cause| cause.text)
 }
 
-fn with_reason<'a>(events: &'a [Event], reason: &str) -> impl Iterator<Item = &'a str> {
-    events
-        .iter()
-        .filter(move |event| event.reason.as_deref() == Some(reason))
-        .filter_map(|event| event.message.as_deref())
+fn with_reason<'a>(events: &'a [Event], reason: &str) -> impl DoubleEndedIterator<Item = &'a Event> {
+    events.iter().filter(move |event| event.reason.as_deref() == Some(reason))
 }
 
 /// The init container or sidecar that an Event is about.

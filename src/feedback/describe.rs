@@ -32,26 +32,23 @@ impl Details {
 
 /// The reason of the first problem, and a message with all of them.
 pub fn describe(expected: &Expected, problems: &[Problem], details: &Details) -> (&'static str, String) {
-    let unloaded: Vec<_> = problems.iter().filter_map(|problem| unloaded(expected, problem, details)).collect();
-    let others = problems.iter().filter(|problem| self::unloaded(expected, problem, details).is_none());
-    let texts: Vec<String> = not_loaded(expected, &unloaded, details)
-        .into_iter()
-        .chain(others.map(|problem| text(expected, problem, details)))
-        .collect();
+    let (mut unloaded, mut others) = (Vec::new(), Vec::new());
+    for problem in problems {
+        match text(expected, problem, details) {
+            Text::NotLoaded(object, name) => unloaded.push((object, name)),
+            Text::Other(text) => others.push(text),
+        }
+    }
+    let texts: Vec<String> = not_loaded(expected, &unloaded, details).into_iter().chain(others).collect();
     (problems.first().map_or(reasons::AS_SPECIFIED, Problem::reason), texts.join("; "))
 }
 
-/// The object that is not loaded, with its name.
-fn unloaded<'a>(expected: &Expected, problem: &'a Problem, details: &Details) -> Option<(Unloaded<'a>, &'a str)> {
-    match problem {
-        Problem::RulesMissing(rules) => {
-            Some((Unloaded { kind: Kind::PrometheusRule, labels: &rules.labels }, rules.name.as_str()))
-        }
-        Problem::NoTarget(of) if matches!(details.pool(expected, of), Pool::Absent | Pool::Unknown) => {
-            Some((Unloaded { kind: of.kind, labels: &of.labels }, of.name.as_str()))
-        }
-        _ => None,
-    }
+/// What a message has of a problem.
+enum Text<'a> {
+    /// An object that is not loaded, and its name.
+    NotLoaded(Unloaded<'a>, &'a str),
+    /// A sentence.
+    Other(String),
 }
 
 /// All that is not loaded together, because one remedy often helps all.
@@ -71,9 +68,11 @@ fn not_loaded(expected: &Expected, unloaded: &[(Unloaded<'_>, &str)], details: &
     Some(format!("not loaded: {}; {why}", names.join(", ")))
 }
 
-fn text(expected: &Expected, problem: &Problem, details: &Details) -> String {
-    match problem {
-        Problem::RulesMissing(rules) => format!("PrometheusRule {} is not loaded", rules.name),
+fn text<'a>(expected: &Expected, problem: &'a Problem, details: &Details) -> Text<'a> {
+    let sentence = match problem {
+        Problem::RulesMissing(rules) => {
+            return Text::NotLoaded(Unloaded { kind: Kind::PrometheusRule, labels: &rules.labels }, &rules.name);
+        }
         Problem::Outdated { rules, group } => format!(
             "group {group} is loaded with earlier rules than those of PrometheusRule {rules}: check that prometheus-operator runs \
              and accepts it (its log), and that Prometheus could reload its configuration"
@@ -90,10 +89,16 @@ fn text(expected: &Expected, problem: &Problem, details: &Details) -> String {
         Problem::Late { group, interval, limit } => format!(
             "group {group} was not evaluated for more than {limit} s, with an interval of {interval} s: check the load of Prometheus"
         ),
-        Problem::NoTarget(monitor) => no_target(expected, monitor, details.pool(expected, monitor)),
+        Problem::NoTarget(monitor) => match details.pool(expected, monitor) {
+            Pool::Absent | Pool::Unknown => {
+                return Text::NotLoaded(Unloaded { kind: monitor.kind, labels: &monitor.labels }, &monitor.name);
+            }
+            pool => no_target(expected, monitor, pool),
+        },
         Problem::Down(monitor) => down(expected, monitor, details.pool(expected, monitor)),
         Problem::Profile(mismatch) => of_profile(expected, mismatch),
-    }
+    };
+    Text::Other(sentence)
 }
 
 fn no_target(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {

@@ -29,7 +29,7 @@ pub use workload::{Scaling, Workload};
 use crate::{
     api::{
         Artifacts, Dependency, KafkaExporter, LatencyTarget, MetricProfile, Monitoring, PvcArtifacts, RecommenderModel,
-        RecommenderModelSpec, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
+        RecommenderModelSpec, Resources, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
     },
     catalog::Latency,
     monitoring::{
@@ -216,21 +216,38 @@ fn schedule(training: &Training) -> Result<Option<Schedule>, InvalidField> {
     })
 }
 
-/// The servers and workers: their path, fixed number of replicas, and scaling.
-fn scaled(spec: &RecommenderModelSpec) -> Vec<(FieldPath, Option<i32>, Option<Scaling>)> {
-    let serving = spec.serving.autoscaling.as_ref().map(Scaling::from);
-    let serving = (FieldPath::spec().field("serving"), spec.serving.replicas, serving);
-    let workers = FieldPath::spec().items("workers", &spec.workers);
-    let workers = workers.map(|(path, of)| (path, of.replicas, of.autoscaling.as_ref().map(Scaling::from)));
-    std::iter::once(serving).chain(workers).collect()
+/// What the checks of autoscaling read of the servers or of a worker.
+struct Scalable<'a> {
+    path: FieldPath,
+    /// The fixed number of replicas.
+    replicas: Option<i32>,
+    resources: Option<&'a Resources>,
+    scaling: Option<Scaling>,
+}
+
+/// The servers and workers.
+fn scalable(spec: &RecommenderModelSpec) -> impl Iterator<Item = Scalable<'_>> {
+    let serving = Scalable {
+        path: FieldPath::spec().field("serving"),
+        replicas: spec.serving.replicas,
+        resources: spec.serving.resources.as_ref(),
+        scaling: spec.serving.autoscaling.as_ref().map(Scaling::from),
+    };
+    let workers = FieldPath::spec().items("workers", &spec.workers).map(|(path, worker)| Scalable {
+        path,
+        replicas: worker.replicas,
+        resources: worker.resources.as_ref(),
+        scaling: worker.autoscaling.as_ref().map(Scaling::from),
+    });
+    std::iter::once(serving).chain(workers)
 }
 
 /// Contradicting numbers of replicas.
 fn replicas(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
-    let problem = |(path, fixed, scaling): (FieldPath, Option<i32>, Option<Scaling>)| {
+    let problem = |Scalable { path, replicas, scaling, .. }: Scalable<'_>| {
         let scaling = scaling?;
         let both = "set replicas or autoscaling, not both: with autoscaling the number of replicas follows the load";
-        match fixed {
+        match replicas {
             Some(_) => Some(path.problem(both)),
             None if scaling.min > scaling.max => Some(
                 path.field("autoscaling.minReplicas").problem("must not be above maxReplicas: write a lower number"),
@@ -238,14 +255,12 @@ fn replicas(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
             None => None,
         }
     };
-    scaled(spec).into_iter().filter_map(problem).collect()
+    scalable(spec).filter_map(problem).collect()
 }
 
 /// Missing prerequisites of scaling on recorded signals.
 fn signals(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
-    let unreadable =
-        |(path, _, scaling): (FieldPath, _, Option<Scaling>)| unreadable(spec, &path.field("autoscaling"), &scaling?);
-    scaled(spec).into_iter().filter_map(unreadable).collect()
+    scalable(spec).filter_map(|of| unreadable(spec, &of.path.field("autoscaling"), &of.scaling?)).collect()
 }
 
 /// Why servers with the metrics of a profile cannot follow a latency target; `None` if they can.

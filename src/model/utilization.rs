@@ -1,6 +1,6 @@
 //! Autoscaling on the use of CPU and memory, which is in per cent of a request.
 
-use super::{FieldPath, InvalidField, Scaling};
+use super::{InvalidField, Scalable, scalable};
 use crate::{
     api::{RecommenderModelSpec, Resources},
     cores,
@@ -8,14 +8,8 @@ use crate::{
 
 /// Targets in per cent of a request of zero, of which every use is infinitely many.
 pub(super) fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
-    let root = FieldPath::spec();
-    let serving = spec.serving.autoscaling.as_ref().map(Scaling::from);
-    let serving = (root.field("serving"), spec.serving.resources.as_ref(), serving);
-    let workers = root
-        .items("workers", &spec.workers)
-        .map(|(path, worker)| (path, worker.resources.as_ref(), worker.autoscaling.as_ref().map(Scaling::from)));
-    let all = std::iter::once(serving).chain(workers);
-    all.flat_map(|(path, resources, scaling)| {
+    let all = scalable(spec);
+    all.flat_map(|Scalable { path, resources, scaling, .. }| {
         let targets = scaling.map(|scaling| [("cpu", scaling.cpu), ("memory", scaling.memory)]);
         let targeted = targets.into_iter().flatten().filter_map(|(resource, target)| target.map(|_| resource));
         let zero = targeted.filter_map(move |resource| Some((resource, zero(resources?, resource)?)));
