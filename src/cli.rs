@@ -1,10 +1,10 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{monitoring::alerts::RUNBOOKS, telemetry::LogFormat};
+use crate::{catalog::is_url, monitoring::alerts::RUNBOOKS, telemetry::LogFormat};
 
 /// Trains, serves and monitors recommenders, each described by one RecommenderModel.
 #[derive(Parser, Debug)]
@@ -22,25 +22,46 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
-    /// Print the children of RecommenderModels in files as YAML, or their rules for Prometheus, without a cluster.
+    /// Print the children of RecommenderModels in files as YAML, their rules for Prometheus or what these cost, without a cluster.
     ///
     /// The children are what the operator will apply once the first training has succeeded. The rules are what to give to a
     /// Prometheus that is not run by prometheus-operator: one rule file for all objects, which begins with the scrape
     /// configuration that goes with it. Objects that the API server would refuse are refused with the same messages, and the
     /// exit code is 1.
+    ///
+    /// With --stats the rules are counted instead, by the time between their evaluations, as a table: SERIES is how many series
+    /// the RECORDING rules record at most, and SAMPLES/S how many samples per second that writes. PER VALUE lists labels with
+    /// values that a dependency chooses, such as the collections of a database, with the number of rules that record one series
+    /// for each of them; SERIES counts one value of each. An alert writes two series more while it is pending or fires.
     Render {
         /// Print one rule file for Prometheus instead of the children.
         #[arg(long)]
         rules: bool,
+        /// Print how many rules and series each object has instead of the children.
+        #[arg(long, conflicts_with = "rules")]
+        stats: bool,
         /// Where the pages of alerts are.
         #[command(flatten)]
         runbooks: Runbooks,
+        /// What the catalogue has beside what is built in.
+        #[command(flatten)]
+        catalog: CatalogDirectory,
         /// YAML files; - is standard input. Objects of other kinds are passed over.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// Print the inhibit_rules for the configuration of Alertmanager: which alerts of an object silence which others of it.
-    InhibitRules,
+    InhibitRules(CatalogDirectory),
+}
+
+/// What the catalogue has beside what is built in.
+#[derive(Args, Debug)]
+pub struct CatalogDirectory {
+    /// Directory with metric profiles, exporters and alerts of your own, which are added to the built-in ones: profiles/NAME.yaml,
+    /// dependencies/KIND/NAME.yaml and alerts/GROUP.yaml, as in docs/catalog.md. It is read at the start. A file that is wrong is
+    /// reported with its line, and changes nothing else.
+    #[arg(long = "catalog", env = "CATALOG", value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 /// Where the pages of alerts are.
@@ -61,8 +82,7 @@ pub struct Runbooks {
 
 /// A URL without a slash at its end. Annotations are templates, so it has no braces.
 fn runbook_base_url(text: &str) -> Result<String, &'static str> {
-    let is_url = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
-    if text != RUNBOOKS && !is_url || text.contains(|c: char| c.is_whitespace() || "{}".contains(c)) {
+    if text != RUNBOOKS && !is_url(text) {
         return Err("write a URL, as in https://git.example.org/recommender-operator/docs/runbooks");
     }
     Ok(text.trim_end_matches('/').into())
@@ -98,6 +118,13 @@ pub struct Run {
     /// Objects worked on at the same time, at most.
     #[arg(long, env = "CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
+    /// Trainings that run at the same time, at most. Others that are due wait, those that have waited longest start first. Default:
+    /// any number.
+    #[arg(long, env = "MAX_TRAININGS", value_name = "N")]
+    pub max_trainings: Option<NonZeroU16>,
+    /// The same for the trainings of each namespace.
+    #[arg(long, env = "MAX_TRAININGS_PER_NAMESPACE", value_name = "N")]
+    pub max_trainings_per_namespace: Option<NonZeroU16>,
     /// URL of the Prometheus that recorded series are read from to scale on latency and lag, for example
     /// http://prometheus.monitoring:9090. It is the metric source named default.
     #[arg(long, env = "PROMETHEUS_URL", value_name = "URL", conflicts_with = "metric_sources")]
@@ -109,6 +136,9 @@ pub struct Run {
     /// Where the pages of alerts are.
     #[command(flatten)]
     pub runbooks: Runbooks,
+    /// What the catalogue has beside what is built in.
+    #[command(flatten)]
+    pub catalog: CatalogDirectory,
     /// Format of the log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,

@@ -12,13 +12,11 @@ use crate::{
     },
     model::Model,
     monitoring::dependencies::reports_health,
+    observed::{OfSource, Ticked},
     scaling::Signal,
     series::Series,
-    signals::{Readings, config::DEFAULT},
+    signals::Readings,
 };
-
-/// Why nothing is known of an object whose metric source is not configured.
-const NO_SOURCE: &str = "the operator has no such metric source";
 
 /// What was last observed of a dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +41,7 @@ pub type Observed = BTreeMap<String, Health>;
 /// What the ticks keep of an object.
 #[derive(Debug, Default)]
 pub struct State {
-    /// Namespace of the object.
-    pub namespace: String,
-    /// Name of the object.
-    pub name: String,
-    /// Name of its metric source.
-    pub source: String,
+    object: OfSource,
     /// Names of the dependencies whose exporters report health.
     watched: Vec<String>,
     /// When the condition became False because of a dependency that is down, if it did before anything was observed: the best that is
@@ -57,20 +50,37 @@ pub struct State {
     observed: Observed,
 }
 
-impl State {
-    /// Takes over the spec of an object. What was observed of dependencies that are still in it stays.
-    pub fn update(&mut self, model: &Model, prior: &RecommenderModelStatus) {
-        let monitoring = model.monitoring.as_ref();
-        let source = monitoring.and_then(|monitoring| monitoring.source.clone());
-        self.namespace.clone_from(&model.identity.namespace);
-        self.name.clone_from(&model.identity.name);
-        self.source = source.unwrap_or_else(|| DEFAULT.into());
-        let watched = model.dependencies.iter().filter(|of| monitoring.is_some() && reports_health(of));
+impl Ticked for State {
+    type Observed = Observed;
+
+    fn update(&mut self, model: &Model, prior: &RecommenderModelStatus) {
+        self.object = OfSource::new(model);
+        let watched = model.dependencies.iter().filter(|of| model.monitoring.is_some() && reports_health(of));
         self.watched = watched.map(|of| of.name.clone()).collect();
         self.observed.retain(|name, _| self.watched.contains(name));
         self.down_since = self.down_before(prior);
     }
 
+    fn object(&self) -> &OfSource {
+        &self.object
+    }
+
+    fn is_empty(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    fn observed(&self) -> Observed {
+        self.observed.clone()
+    }
+
+    fn tick(&mut self, readings: Option<&Readings>, now: Timestamp) -> bool {
+        let first = self.down_since.unwrap_or(now);
+        let of = (Series::DependencyUp, self.watched.as_slice());
+        self.object.tick(of, &mut self.observed, readings, now, |before, signal| judge(before, signal, first, now))
+    }
+}
+
+impl State {
     /// Since when a dependency has been down by the status, if nothing was observed yet.
     fn down_before(&self, prior: &RecommenderModelStatus) -> Option<Timestamp> {
         let is_down = |condition: &&Condition| {
@@ -78,31 +88,6 @@ impl State {
         };
         let condition = prior.conditions.iter().find(is_down).filter(|_| self.observed.is_empty());
         condition.map(|condition| condition.last_transition_time.0)
-    }
-
-    /// Whether there is a dependency to observe.
-    pub fn is_empty(&self) -> bool {
-        self.watched.is_empty()
-    }
-
-    /// What was observed last.
-    pub fn observed(&self) -> Observed {
-        self.observed.clone()
-    }
-
-    /// Observes all dependencies. Returns whether one is now different. `readings`: none when no such source is configured.
-    pub fn tick(&mut self, readings: Option<&Readings>, now: Timestamp) -> bool {
-        let mut is_changed = false;
-        for name in &self.watched {
-            let signal = readings.map_or(Signal::Missing(NO_SOURCE), |readings| {
-                readings.get(Series::DependencyUp, &self.namespace, &self.name, name, now)
-            });
-            let before = self.observed.get(name).copied();
-            let health = judge(before, signal, self.down_since.unwrap_or(now), now);
-            is_changed |= before != Some(health);
-            self.observed.insert(name.clone(), health);
-        }
-        is_changed
     }
 }
 
@@ -123,14 +108,15 @@ fn judge(before: Option<Health>, signal: Signal, first: Timestamp, now: Timestam
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signals::fake::{at, readings};
+    use crate::{
+        observed::NO_SOURCE,
+        signals::fake::{at, readings},
+    };
 
     /// A state with two dependencies that are observed.
     fn state(down_since: Option<Timestamp>) -> State {
         State {
-            namespace: "shop".into(),
-            name: "packages".into(),
-            source: DEFAULT.into(),
+            object: OfSource::packages(),
             watched: vec!["cache".into(), "users-db".into()],
             down_since,
             observed: Observed::new(),

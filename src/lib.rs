@@ -14,6 +14,8 @@
 
 pub mod api;
 pub mod apply;
+pub mod budgets;
+pub mod burns;
 pub mod catalog;
 pub mod causes;
 pub mod cli;
@@ -27,7 +29,10 @@ pub mod limits;
 pub mod model;
 pub mod monitoring;
 pub mod observe;
+pub mod observed;
+pub mod progress;
 pub mod promotion;
+pub mod readiness;
 pub mod render;
 mod replicas;
 pub mod scaling;
@@ -36,4 +41,5 @@ pub mod signals;
 pub mod status;
 pub mod telemetry;
 pub mod training;
+pub mod triggers;
 pub mod validate;

@@ -8,7 +8,8 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use recommender_operator::{
     api::{RecommenderModel, crd},
-    cli::{Cli, Command, Run},
+    catalog,
+    cli::{CatalogDirectory, Cli, Command, Run},
     controller::{self, Settings},
     leader::{Held, Lease, Timings},
     model::Model,
@@ -17,6 +18,7 @@ use recommender_operator::{
     render,
     signals::{self, SourceConfig},
     telemetry::{self, Health, Metrics},
+    training::TrainingLimits,
     validate,
 };
 use tokio::{
@@ -37,16 +39,46 @@ fn main() -> ExitCode {
             print!("{}", crd::yaml());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Render { rules, runbooks, files } => render_files(&files, rules, &runbooks.base_url.as_str().into()),
-        Command::InhibitRules => inhibition::yaml().map(|rules| {
-            print!("{rules}");
-            ExitCode::SUCCESS
+        Command::Render { rules, stats, runbooks, catalog, files } => with_catalog(&catalog, || {
+            let print = match (rules, stats) {
+                (true, _) => |models: &[Model], _| render::rule_file(models),
+                (_, true) => |models: &[Model], _| Ok(render::stats_table(models)),
+                _ => children,
+            };
+            render_files(&files, print, &runbooks.base_url.as_str().into())
+        }),
+        Command::InhibitRules(catalog) => with_catalog(&catalog, || {
+            print!("{}", inhibition::yaml()?);
+            Ok(ExitCode::SUCCESS)
         }),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Does something with the catalogue of a directory, unless a file of it is refused.
+fn with_catalog(
+    catalog: &CatalogDirectory,
+    act: impl FnOnce() -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    let Some(directory) = &catalog.directory else { return act() };
+    let problems = catalog::extend(directory);
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    if problems.is_empty() { act() } else { Ok(ExitCode::FAILURE) }
+}
+
+/// Reads the administrator's catalogue. Its problems stop nothing: objects that need what is refused report that themselves.
+fn extend_catalog(directory: &Path, metrics: &Metrics) {
+    let problems = catalog::extend(directory);
+    metrics.set_catalog_problems(problems.len());
+    for catalog::Problem { file, line, reason } in &problems {
+        tracing::error!(%file, line, %reason, "a file of the catalogue is refused");
+    }
+    tracing::info!(directory = %directory.display(), problems = problems.len(), "the catalogue is extended");
 }
 
 /// Runs until SIGTERM or SIGINT, or until the lease is lost.
@@ -68,6 +100,9 @@ async fn serve(run: Run) -> anyhow::Result<ExitCode> {
     config.reset_reader_on_write = true;
     let (metrics, health) = (Metrics::new(), Health::new(Instant::now()));
     telemetry::log_panics(metrics.clone());
+    if let Some(directory) = &run.catalog.directory {
+        extend_catalog(directory, &metrics);
+    }
     let stop = stop_signal(health.clone())?.boxed().shared();
     let listener = TcpListener::bind(run.listen).await.with_context(|| format!("cannot listen on {}", run.listen))?;
     let router = telemetry::router(health.clone(), metrics.clone());
@@ -80,6 +115,10 @@ async fn serve(run: Run) -> anyhow::Result<ExitCode> {
     let settings = Settings {
         scopes: scopes(&run.watch_namespaces),
         concurrency: run.concurrency,
+        trainings: TrainingLimits {
+            total: run.max_trainings.map(|most| most.get().into()),
+            per_namespace: run.max_trainings_per_namespace.map(|most| most.get().into()),
+        },
         fence: held.as_ref().map(Held::fence),
         sources,
         runbooks: run.runbooks.base_url.as_str().into(),
@@ -164,9 +203,18 @@ fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send
     })
 }
 
-/// Prints the children of all objects of all files, or their rules. Nothing is printed on standard output when one of the
+/// The children of all objects.
+fn children(models: &[Model], now: Timestamp) -> anyhow::Result<String> {
+    models.iter().map(|model| render::as_yaml(&render::offline(model, now))).collect()
+}
+
+/// Prints something of all objects of all files. Nothing is printed on standard output when one of the
 /// objects is invalid.
-fn render_files(files: &[impl AsRef<Path>], rules: bool, runbooks: &Arc<str>) -> anyhow::Result<ExitCode> {
+fn render_files(
+    files: &[impl AsRef<Path>],
+    print: fn(&[Model], Timestamp) -> anyhow::Result<String>,
+    runbooks: &Arc<str>,
+) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     let (mut models, mut wrong) = (Vec::new(), 0);
     for file in files {
@@ -193,12 +241,7 @@ fn render_files(files: &[impl AsRef<Path>], rules: bool, runbooks: &Arc<str>) ->
         return Ok(ExitCode::FAILURE);
     }
     anyhow::ensure!(!models.is_empty(), "no RecommenderModel in these files");
-    let output = if rules {
-        render::rule_file(&models)?
-    } else {
-        models.iter().map(|model| render::as_yaml(&render::offline(model, now))).collect::<anyhow::Result<_>>()?
-    };
-    print!("{output}");
+    print!("{}", print(&models, now)?);
     Ok(ExitCode::SUCCESS)
 }
 

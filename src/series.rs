@@ -1,6 +1,9 @@
 //! The canonical vocabulary: the series that our rules record under the same name for every object, whatever its servers expose.
 //! Recording rules, the scaler and the tests of alerts take the names from here.
 
+/// What all names begin with.
+pub const PREFIX: &str = "recommender:";
+
 /// What a series is about, which is the label that identifies it beside the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -8,6 +11,12 @@ pub enum Subject {
     Workload,
     /// What an object depends on: the label `dependency`.
     Dependency,
+    /// A service level objective of an object: the label `objective`.
+    Objective,
+    /// A pod of an object: the label `pod`.
+    Pod,
+    /// A training run: the label `version`.
+    Run,
 }
 
 impl Subject {
@@ -16,6 +25,9 @@ impl Subject {
         match self {
             Self::Workload => "workload",
             Self::Dependency => "dependency",
+            Self::Objective => "objective",
+            Self::Pod => "pod",
+            Self::Run => "version",
         }
     }
 }
@@ -53,6 +65,14 @@ pub enum Series {
     SeveralProcesses,
     /// Whether a dependency works, as its exporter reports it.
     DependencyUp,
+    /// How much of the error budget of an objective is spent, as a part of all; above 1 when the goal is missed.
+    BudgetSpent,
+    /// Requests that a server has answered since it started.
+    PodRequests,
+    /// Those that failed on its side.
+    PodErrors,
+    /// Those that were slow.
+    PodSlow,
     /// Median latency.
     LatencyP50,
     /// 95th percentile of the latency.
@@ -93,6 +113,118 @@ pub enum Series {
     TrainingAge,
     /// The longest time between two runs of the schedule; 0 without a schedule.
     TrainingPeriod,
+    /// Time since the training of the version that is served.
+    ModelAge,
+    /// Time since the end of the data of the version that is served.
+    DataAge,
+    /// Training runs of the last day.
+    TrainingRuns,
+    /// Failed training runs of the last hour, by stage.
+    TrainingFailures,
+    /// Failed training runs since the last one that succeeded.
+    TrainingFailuresInARow,
+    /// How long the last successful training run took.
+    TrainingDuration,
+    /// How long the active training run has been running.
+    TrainingRunning,
+    /// How long a training run that is due has waited.
+    TrainingWaiting,
+    /// Which part of the active training run is done.
+    TrainingProgress,
+    /// Steps of that run that are done.
+    TrainingStep,
+    /// The loss of that run.
+    TrainingLoss,
+    /// Time until that run ends.
+    TrainingRemaining,
+    /// What the trainer of the served version measured.
+    ModelQuality,
+    /// What a gate asks for at least.
+    QualityMinimum,
+    /// Versions since the last one that passed its gates.
+    VersionsRefused,
+    /// Versions that were rolled back, since the last one that was promoted.
+    VersionsRolledBack,
+    /// How many users, items and entries of its matrix the served version has.
+    ModelEntities,
+    /// Size of the artifact of the served version, and of its parts.
+    ArtifactBytes,
+    /// The versions in the status.
+    VersionInfo,
+    /// How long a rollout has been under way.
+    Rollout,
+    /// Servers by the version that they answer with.
+    ServingVersion,
+    /// Pods by state: ready, running, or why they wait.
+    Pods,
+    /// Time since a container last ended because it used more memory than it may.
+    OutOfMemoryAge,
+    /// CPU cores in use.
+    CpuCores,
+    /// Periods in which a CPU limit stopped containers, as a part of all.
+    CpuThrottled,
+    /// Memory in use that cannot be given back.
+    MemoryBytes,
+    /// Bytes that pods receive.
+    NetworkReceived,
+    /// Bytes that pods send.
+    NetworkTransmitted,
+    /// Free part of the volume with the artifacts.
+    VolumeFree,
+    /// How long messages are kept.
+    Retention,
+    /// Stream processors that there should be.
+    TaskManagersExpected,
+    /// Messages of a queue: ready, or delivered and not acknowledged.
+    QueueMessages,
+    /// Consumers of a queue, or members of a consumer group.
+    Consumers,
+    /// Jobs by status.
+    Jobs,
+    /// Jobs that ended, by result: success or failed.
+    JobsDone,
+    /// How long jobs take.
+    JobSeconds,
+    /// Messages that become dead letters.
+    DeadLetters,
+    /// Dead letters that wait.
+    DeadLetterMessages,
+    /// Messages that are lost.
+    MessagesDropped,
+    /// Messages waiting in the partition in which most wait.
+    LagOfPartition,
+    /// Partitions in which messages wait and none is consumed.
+    StuckPartitions,
+    /// How far the records that a stream emits are behind their events.
+    EventLag,
+    /// Part of the time in which a task waits for the tasks behind it, worst subtask.
+    Backpressure,
+    /// Part of the time in which a task is busy, worst subtask.
+    StreamBusy,
+    /// CPU use of the stream processor that uses most.
+    StreamCpu,
+    /// Failed checkpoints.
+    CheckpointFailures,
+    /// How long the last checkpoint took.
+    CheckpointSeconds,
+    /// Time since a checkpoint was completed, 30 minutes at most.
+    CheckpointAge,
+    /// Jobs of a stream that run.
+    StreamJobs,
+    /// Stream processors that are registered.
+    TaskManagers,
+    /// Restarts of a stream.
+    StreamRestarts,
+    /// Records that come too late for their window, as a part of all.
+    LateRatio,
+    /// How fast the slowest watermark advances.
+    WatermarkAdvance,
+    /// CPU use of a dependency.
+    DependencyCpuUse,
+    /// Part of the time in which the disks of a dependency are busy.
+    DependencyIoUse,
+    /// CPU use by the CPU limits, or else the requests, mean per pod.
+    CpuUse,
     /// How long a probe of a dependency took.
     DependencyProbe,
     /// Requests to a dependency.
@@ -149,6 +281,94 @@ pub enum Series {
     DriftedFeatures,
     /// Time since the drift was last computed.
     DriftAge,
+    /// Bad requests of an objective; of one that is a share of time, whether it is bad now.
+    ObjectiveBad,
+    /// All requests of an objective; of one that is a share of time, 1 while it is known.
+    ObjectiveAll,
+    /// [`Series::ObjectiveBad`], averaged for the windows of hours and days.
+    ObjectiveBadMean,
+    /// [`Series::ObjectiveAll`], averaged for the windows of hours and days.
+    ObjectiveAllMean,
+    /// What is bad, as a part of all, of five minutes.
+    ErrorRatio5m,
+    /// The same of half an hour.
+    ErrorRatio30m,
+    /// The same of an hour.
+    ErrorRatio1h,
+    /// The same of two hours.
+    ErrorRatio2h,
+    /// The same of six hours.
+    ErrorRatio6h,
+    /// The same of a day.
+    ErrorRatio1d,
+    /// The same of three days.
+    ErrorRatio3d,
+    /// Requests of an objective that were counted within an hour.
+    ObjectiveRequests1h,
+    /// The same within six hours.
+    ObjectiveRequests6h,
+    /// The same within a day.
+    ObjectiveRequests1d,
+    /// The same within three days.
+    ObjectiveRequests3d,
+    /// What an objective allows to be bad, as a part of all.
+    ErrorBudget,
+    /// Bad requests in the longer window of an alert below which it does not fire.
+    BadRequestsFloor,
+    /// How much of the error budget of an objective is left, as a part of all; negative when the goal is missed.
+    BudgetLeft,
+    /// Mean latency.
+    LatencyMean,
+    /// A lower bound of the shortest request: the lower bound of the first bucket that has one.
+    LatencyMin,
+    /// An upper bound of the longest request; absent if it is in the last bucket or above it.
+    LatencyMax,
+    /// Responses by class of their status.
+    Responses,
+    /// Requests of the busiest routes by class of their status.
+    RouteRequests,
+    /// Mean latency of the busiest routes.
+    RouteLatencyMean,
+    /// Bytes of the bodies of requests.
+    RequestBytes,
+    /// Bytes of the bodies of responses.
+    ResponseBytes,
+    /// Requests of the tenant that sends most, as a part of all.
+    TenantShare,
+    /// Exceptions in the application.
+    Exceptions,
+    /// Requests that the application refuses because their values are not valid.
+    ValidationErrors,
+    /// Sessions of users.
+    Sessions,
+    /// Open WebSocket connections.
+    WebsocketConnections,
+    /// Messages over WebSockets.
+    WebsocketMessages,
+    /// Median duration of an inference.
+    InferenceP50,
+    /// 95th percentile of the duration of an inference.
+    InferenceP95,
+    /// 99th percentile of the duration of an inference.
+    InferenceP99,
+    /// Answers with recommendations, by result: ok, or why they are not personal.
+    Recommendations,
+    /// Requests of the tenants that send most.
+    TenantRequests,
+    /// What the business counts.
+    Business,
+    /// Ratios that the business computes.
+    BusinessRatio,
+    /// Events that are not valid, as a part of all.
+    InvalidEvents,
+    /// Operations on the caches of the application.
+    CacheOperations,
+    /// Size of the caches of the application.
+    CacheBytes,
+    /// 95th percentile of the size of stored objects.
+    ObjectBytes,
+    /// How long a server takes to load its model.
+    ModelLoad,
 }
 
 /// Name, unit and subject of a series. The end of a name says over what it is computed; names with `rate20s` and `rate10s` refer to
@@ -156,8 +376,10 @@ pub enum Series {
 struct Row(&'static str, &'static str, Subject);
 
 impl Series {
-    /// The series that decisions on replicas are made from, and the health of dependencies, in the order of declaration.
-    pub const SCALING: [Self; 15] = [
+    /// The series that the operator always reads, in the order of declaration: those that decisions on replicas are made from, the
+    /// health of dependencies, and the error budgets of objectives. Others are read on demand: what triggers of trainings name, and
+    /// the counters of servers while there is a canary.
+    pub const SCALING: [Self; 16] = [
         Self::RequestRate,
         Self::LatestRequestRate,
         Self::Latency,
@@ -173,10 +395,14 @@ impl Series {
         Self::Partitions,
         Self::SeveralProcesses,
         Self::DependencyUp,
+        Self::BudgetSpent,
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 48] = [
+    pub const MONITORING: [Self; 134] = [
+        Self::PodRequests,
+        Self::PodErrors,
+        Self::PodSlow,
         Self::LatencyP50,
         Self::LatencyP95,
         Self::LatencyP99,
@@ -197,6 +423,62 @@ impl Series {
         Self::TrainingFailed,
         Self::TrainingAge,
         Self::TrainingPeriod,
+        Self::ModelAge,
+        Self::DataAge,
+        Self::TrainingRuns,
+        Self::TrainingFailures,
+        Self::TrainingFailuresInARow,
+        Self::TrainingDuration,
+        Self::TrainingRunning,
+        Self::TrainingWaiting,
+        Self::TrainingProgress,
+        Self::TrainingStep,
+        Self::TrainingLoss,
+        Self::TrainingRemaining,
+        Self::ModelQuality,
+        Self::QualityMinimum,
+        Self::VersionsRefused,
+        Self::VersionsRolledBack,
+        Self::ModelEntities,
+        Self::ArtifactBytes,
+        Self::VersionInfo,
+        Self::Rollout,
+        Self::ServingVersion,
+        Self::Pods,
+        Self::OutOfMemoryAge,
+        Self::CpuCores,
+        Self::CpuThrottled,
+        Self::MemoryBytes,
+        Self::NetworkReceived,
+        Self::NetworkTransmitted,
+        Self::VolumeFree,
+        Self::Retention,
+        Self::TaskManagersExpected,
+        Self::QueueMessages,
+        Self::Consumers,
+        Self::Jobs,
+        Self::JobsDone,
+        Self::JobSeconds,
+        Self::DeadLetters,
+        Self::DeadLetterMessages,
+        Self::MessagesDropped,
+        Self::LagOfPartition,
+        Self::StuckPartitions,
+        Self::EventLag,
+        Self::Backpressure,
+        Self::StreamBusy,
+        Self::StreamCpu,
+        Self::CheckpointFailures,
+        Self::CheckpointSeconds,
+        Self::CheckpointAge,
+        Self::StreamJobs,
+        Self::TaskManagers,
+        Self::StreamRestarts,
+        Self::LateRatio,
+        Self::WatermarkAdvance,
+        Self::DependencyCpuUse,
+        Self::DependencyIoUse,
+        Self::CpuUse,
         Self::DependencyProbe,
         Self::DependencyRequests,
         Self::DependencyErrors,
@@ -225,11 +507,63 @@ impl Series {
         Self::DriftScore,
         Self::DriftedFeatures,
         Self::DriftAge,
+        Self::ObjectiveBad,
+        Self::ObjectiveAll,
+        Self::ObjectiveBadMean,
+        Self::ObjectiveAllMean,
+        Self::ErrorRatio5m,
+        Self::ErrorRatio30m,
+        Self::ErrorRatio1h,
+        Self::ErrorRatio2h,
+        Self::ErrorRatio6h,
+        Self::ErrorRatio1d,
+        Self::ErrorRatio3d,
+        Self::ObjectiveRequests1h,
+        Self::ObjectiveRequests6h,
+        Self::ObjectiveRequests1d,
+        Self::ObjectiveRequests3d,
+        Self::ErrorBudget,
+        Self::BadRequestsFloor,
+        Self::BudgetLeft,
+        Self::LatencyMean,
+        Self::LatencyMin,
+        Self::LatencyMax,
+        Self::Responses,
+        Self::RouteRequests,
+        Self::RouteLatencyMean,
+        Self::RequestBytes,
+        Self::ResponseBytes,
+        Self::TenantShare,
+    ];
+
+    /// What a trainer reports of its progress.
+    pub const PROGRESS: [Self; 4] =
+        [Self::TrainingProgress, Self::TrainingStep, Self::TrainingLoss, Self::TrainingRemaining];
+
+    /// The series that only the application itself can measure: an object states them in PromQL.
+    pub const SIGNALS: [Self; 17] = [
+        Self::Exceptions,
+        Self::ValidationErrors,
+        Self::Sessions,
+        Self::WebsocketConnections,
+        Self::WebsocketMessages,
+        Self::InferenceP50,
+        Self::InferenceP95,
+        Self::InferenceP99,
+        Self::Recommendations,
+        Self::TenantRequests,
+        Self::Business,
+        Self::BusinessRatio,
+        Self::InvalidEvents,
+        Self::CacheOperations,
+        Self::CacheBytes,
+        Self::ObjectBytes,
+        Self::ModelLoad,
     ];
 
     #[rustfmt::skip] // a table
     const fn row(self) -> Row {
-        use Subject::{Dependency, Workload};
+        use Subject::{Dependency, Objective, Pod, Run, Workload};
         match self {
             Self::RequestRate => Row("recommender:requests:rate20s", "requests/s", Workload),
             Self::LatestRequestRate => Row("recommender:requests:rate10s", "requests/s", Workload),
@@ -246,6 +580,10 @@ impl Series {
             Self::Partitions => Row("recommender:lag_partitions", "partitions", Dependency),
             Self::SeveralProcesses => Row("recommender:targets_of_several_processes", "targets", Workload),
             Self::DependencyUp => Row("recommender:dependency_up", "0 or 1", Dependency),
+            Self::BudgetSpent => Row("recommender:error_budget_spent", "budget spent over all of it", Objective),
+            Self::PodRequests => Row("recommender:pod_requests", "requests", Pod),
+            Self::PodErrors => Row("recommender:pod_request_errors", "requests", Pod),
+            Self::PodSlow => Row("recommender:pod_requests_slow", "requests", Pod),
             Self::LatencyP50 => Row("recommender:request_latency_seconds:p50", "seconds", Workload),
             Self::LatencyP95 => Row("recommender:request_latency_seconds:p95", "seconds", Workload),
             Self::LatencyP99 => Row("recommender:request_latency_seconds:p99", "seconds", Workload),
@@ -266,6 +604,62 @@ impl Series {
             Self::TrainingFailed => Row("recommender:training_failed", "0 or 1", Workload),
             Self::TrainingAge => Row("recommender:training_age_seconds", "seconds", Workload),
             Self::TrainingPeriod => Row("recommender:training_period_seconds", "seconds", Workload),
+            Self::ModelAge => Row("recommender:model_age_seconds", "seconds", Workload),
+            Self::DataAge => Row("recommender:data_age_seconds", "seconds", Workload),
+            Self::TrainingRuns => Row("recommender:training_runs:increase1d", "runs", Workload),
+            Self::TrainingFailures => Row("recommender:training_failures:increase1h", "runs", Workload),
+            Self::TrainingFailuresInARow => Row("recommender:training_failures_in_a_row", "runs", Workload),
+            Self::TrainingDuration => Row("recommender:training_duration_seconds", "seconds", Workload),
+            Self::TrainingRunning => Row("recommender:training_running_seconds", "seconds", Workload),
+            Self::TrainingWaiting => Row("recommender:training_waiting_seconds", "seconds", Workload),
+            Self::TrainingProgress => Row("recommender:training_progress_ratio", "0 to 1", Run),
+            Self::TrainingStep => Row("recommender:training_step", "steps", Run),
+            Self::TrainingLoss => Row("recommender:training_loss", "as reported", Run),
+            Self::TrainingRemaining => Row("recommender:training_remaining_seconds", "seconds", Run),
+            Self::ModelQuality => Row("recommender:model_quality", "as reported", Workload),
+            Self::QualityMinimum => Row("recommender:model_quality_minimum", "as reported", Workload),
+            Self::VersionsRefused => Row("recommender:versions_refused_in_a_row", "versions", Workload),
+            Self::VersionsRolledBack => Row("recommender:versions_rolled_back", "versions", Workload),
+            Self::ModelEntities => Row("recommender:model_entities", "entities", Workload),
+            Self::ArtifactBytes => Row("recommender:artifact_bytes", "bytes", Workload),
+            Self::VersionInfo => Row("recommender:version_info", "1", Workload),
+            Self::Rollout => Row("recommender:rollout_seconds", "seconds", Workload),
+            Self::ServingVersion => Row("recommender:serving_version", "servers", Workload),
+            Self::Pods => Row("recommender:pods", "pods", Workload),
+            Self::OutOfMemoryAge => Row("recommender:out_of_memory_age_seconds", "seconds", Workload),
+            Self::CpuCores => Row("recommender:cpu_cores:rate5m", "cores", Workload),
+            Self::CpuThrottled => Row("recommender:cpu_throttled_ratio", "periods over all", Workload),
+            Self::MemoryBytes => Row("recommender:memory_bytes", "bytes", Workload),
+            Self::NetworkReceived => Row("recommender:network_receive_bytes:rate5m", "bytes/s", Workload),
+            Self::NetworkTransmitted => Row("recommender:network_transmit_bytes:rate5m", "bytes/s", Workload),
+            Self::VolumeFree => Row("recommender:volume_free_ratio", "bytes free over all", Workload),
+            Self::Retention => Row("recommender:retention_seconds", "seconds", Dependency),
+            Self::TaskManagersExpected => Row("recommender:taskmanagers_expected", "TaskManagers", Dependency),
+            Self::QueueMessages => Row("recommender:queue_messages", "messages", Dependency),
+            Self::Consumers => Row("recommender:consumers", "consumers", Dependency),
+            Self::Jobs => Row("recommender:jobs", "jobs", Dependency),
+            Self::JobsDone => Row("recommender:jobs_done:rate5m", "jobs/s", Dependency),
+            Self::JobSeconds => Row("recommender:job_seconds:mean", "seconds", Dependency),
+            Self::DeadLetters => Row("recommender:dead_letters:rate5m", "messages/s", Dependency),
+            Self::DeadLetterMessages => Row("recommender:dead_letter_messages", "messages", Dependency),
+            Self::MessagesDropped => Row("recommender:messages_dropped:rate5m", "messages/s", Dependency),
+            Self::LagOfPartition => Row("recommender:lag_partition:max", "messages", Dependency),
+            Self::StuckPartitions => Row("recommender:stuck_partitions", "partitions", Dependency),
+            Self::EventLag => Row("recommender:event_lag_seconds", "seconds", Dependency),
+            Self::Backpressure => Row("recommender:backpressure", "0 to 1", Dependency),
+            Self::StreamBusy => Row("recommender:stream_busy", "0 to 1", Dependency),
+            Self::StreamCpu => Row("recommender:stream_cpu_use", "0 to 1", Dependency),
+            Self::CheckpointFailures => Row("recommender:checkpoint_failures:increase5m", "checkpoints", Dependency),
+            Self::CheckpointSeconds => Row("recommender:checkpoint_seconds", "seconds", Dependency),
+            Self::CheckpointAge => Row("recommender:checkpoint_age_seconds", "seconds", Dependency),
+            Self::StreamJobs => Row("recommender:stream_jobs_running", "jobs", Dependency),
+            Self::TaskManagers => Row("recommender:taskmanagers", "TaskManagers", Dependency),
+            Self::StreamRestarts => Row("recommender:stream_restarts:increase1h", "restarts", Dependency),
+            Self::LateRatio => Row("recommender:late_ratio:rate5m", "late records over all", Dependency),
+            Self::WatermarkAdvance => Row("recommender:watermark_advance:rate5m", "seconds/s", Dependency),
+            Self::DependencyCpuUse => Row("recommender:dependency_cpu_use", "cores used over all", Dependency),
+            Self::DependencyIoUse => Row("recommender:dependency_io_use", "0 to 1", Dependency),
+            Self::CpuUse => Row("recommender:cpu_use", "cores used over cores allowed", Workload),
             Self::DependencyProbe => Row("recommender:dependency_probe_seconds", "seconds", Dependency),
             Self::DependencyRequests => Row("recommender:dependency_requests:rate1m", "requests/s", Dependency),
             Self::DependencyErrors => Row("recommender:dependency_errors:rate1m", "requests/s", Dependency),
@@ -294,33 +688,133 @@ impl Series {
             Self::DriftScore => Row("recommender:drift_score", "score", Dependency),
             Self::DriftedFeatures => Row("recommender:drifted_features_ratio", "drifted features over all", Dependency),
             Self::DriftAge => Row("recommender:drift_age_seconds", "seconds", Dependency),
+            Self::ObjectiveBad => Row("recommender:objective_bad:rate1m", "requests/s, or 0 or 1", Objective),
+            Self::ObjectiveAll => Row("recommender:objective_all:rate1m", "requests/s, or 1", Objective),
+            Self::ObjectiveBadMean => Row("recommender:objective_bad:rate5m", "requests/s, or 0 to 1", Objective),
+            Self::ObjectiveAllMean => Row("recommender:objective_all:rate5m", "requests/s, or 1", Objective),
+            Self::ErrorRatio5m => Row("recommender:objective_errors:ratio_rate5m", "bad over all", Objective),
+            Self::ErrorRatio30m => Row("recommender:objective_errors:ratio_rate30m", "bad over all", Objective),
+            Self::ErrorRatio1h => Row("recommender:objective_errors:ratio_rate1h", "bad over all", Objective),
+            Self::ErrorRatio2h => Row("recommender:objective_errors:ratio_rate2h", "bad over all", Objective),
+            Self::ErrorRatio6h => Row("recommender:objective_errors:ratio_rate6h", "bad over all", Objective),
+            Self::ErrorRatio1d => Row("recommender:objective_errors:ratio_rate1d", "bad over all", Objective),
+            Self::ErrorRatio3d => Row("recommender:objective_errors:ratio_rate3d", "bad over all", Objective),
+            Self::ObjectiveRequests1h => Row("recommender:objective_requests:increase1h", "requests", Objective),
+            Self::ObjectiveRequests6h => Row("recommender:objective_requests:increase6h", "requests", Objective),
+            Self::ObjectiveRequests1d => Row("recommender:objective_requests:increase1d", "requests", Objective),
+            Self::ObjectiveRequests3d => Row("recommender:objective_requests:increase3d", "requests", Objective),
+            Self::ErrorBudget => Row("recommender:objective_error_budget", "bad over all, as allowed", Objective),
+            Self::BadRequestsFloor => Row("recommender:objective_min_bad_requests", "requests", Objective),
+            Self::BudgetLeft => Row("recommender:error_budget_left", "budget left over all of it", Objective),
+            Self::LatencyMean => Row("recommender:request_latency_seconds:mean", "seconds", Workload),
+            Self::LatencyMin => Row("recommender:request_latency_seconds:min", "seconds", Workload),
+            Self::LatencyMax => Row("recommender:request_latency_seconds:max", "seconds", Workload),
+            Self::Responses => Row("recommender:responses:rate1m", "requests/s", Workload),
+            Self::RouteRequests => Row("recommender:route_requests:rate1m", "requests/s", Workload),
+            Self::RouteLatencyMean => Row("recommender:route_latency_seconds:mean", "seconds", Workload),
+            Self::RequestBytes => Row("recommender:request_bytes:rate1m", "bytes/s", Workload),
+            Self::ResponseBytes => Row("recommender:response_bytes:rate1m", "bytes/s", Workload),
+            Self::Exceptions => Row("recommender:exceptions:rate1m", "exceptions/s", Workload),
+            Self::ValidationErrors => Row("recommender:validation_errors:rate1m", "requests/s", Workload),
+            Self::Sessions => Row("recommender:sessions", "sessions", Workload),
+            Self::WebsocketConnections => Row("recommender:websocket_connections", "connections", Workload),
+            Self::WebsocketMessages => Row("recommender:websocket_messages:rate1m", "messages/s", Workload),
+            Self::InferenceP50 => Row("recommender:inference_latency_seconds:p50", "seconds", Workload),
+            Self::InferenceP95 => Row("recommender:inference_latency_seconds:p95", "seconds", Workload),
+            Self::InferenceP99 => Row("recommender:inference_latency_seconds:p99", "seconds", Workload),
+            Self::Recommendations => Row("recommender:recommendations:rate1m", "answers/s", Workload),
+            Self::TenantRequests => Row("recommender:tenant_requests:top10", "requests/s", Workload),
+            Self::TenantShare => Row("recommender:tenant_share:max", "its requests over all", Workload),
+            Self::Business => Row("recommender:business:rate5m", "events/s", Workload),
+            Self::BusinessRatio => Row("recommender:business_ratio", "ratio", Workload),
+            Self::InvalidEvents => Row("recommender:invalid_events_ratio:rate5m", "invalid events over all", Workload),
+            Self::CacheOperations => Row("recommender:cache_operations:rate5m", "operations/s", Workload),
+            Self::CacheBytes => Row("recommender:cache_bytes", "bytes", Workload),
+            Self::ObjectBytes => Row("recommender:object_bytes:p95", "bytes", Workload),
+            Self::ModelLoad => Row("recommender:model_load_seconds", "seconds", Workload),
         }
     }
 
-    /// The series of what an exporter reports of a dependency: all of dependencies but those of a lag, which are computed.
+    /// The series of what an exporter reports of a dependency: all of dependencies but those of a lag and of the spec, which are
+    /// computed.
     pub fn of_exporters() -> impl Iterator<Item = Self> {
-        let of_dependencies = Self::MONITORING.into_iter().filter(|series| series.subject() == Subject::Dependency);
+        let computed = [Self::LagSeconds, Self::LagTarget, Self::Retention, Self::TaskManagersExpected];
+        let is_reported = move |series: &Self| series.subject() == Subject::Dependency && !computed.contains(series);
+        let of_dependencies = Self::MONITORING.into_iter().filter(is_reported);
         std::iter::once(Self::DependencyUp).chain(of_dependencies)
     }
 
     /// The labels that tell its values apart within its subject.
     pub const fn labels(self) -> &'static [&'static str] {
         match self {
+            Self::TrainingRuns => &["kind", "result"],
+            Self::TrainingFailures => &["stage"],
+            Self::TrainingDuration => &["kind"],
+            Self::TrainingRunning => &["kind"],
+            Self::ModelQuality | Self::QualityMinimum => &["metric"],
+            Self::ModelEntities => &["entity", "model"],
+            Self::ArtifactBytes => &["artifact"],
+            Self::VersionInfo => &["version", "kind", "state"],
+            Self::ServingVersion => &["version"],
+            Self::QueueMessages => &["queue", "state"],
+            Self::Consumers | Self::DeadLetterMessages => &["queue"],
+            Self::Jobs => &["queue", "status"],
+            Self::JobsDone => &["result"],
+            Self::Backpressure | Self::StreamBusy => &["task"],
             Self::DependencyRequests => &["operation"],
-            Self::DependencyErrors => &["reason"],
+            Self::DependencyErrors | Self::DeadLetters => &["reason"],
             Self::DependencyLatencyMean => &["operation"],
             Self::DependencyConnections => &["state"],
             Self::DependencyBytes => &["bucket", "database"],
             Self::DependencyItems => &["collection"],
-            Self::CircuitPods => &["state"],
+            Self::CircuitPods | Self::Pods => &["state"],
             Self::DriftScore => &["feature"],
+            Self::Responses => &["class"],
+            Self::RouteRequests => &["route", "class"],
+            Self::RouteLatencyMean => &["route"],
+            Self::Exceptions => &["type", "component"],
+            Self::WebsocketMessages => &["direction"],
+            Self::Recommendations => &["result"],
+            Self::TenantRequests => &["tenant"],
+            Self::Business | Self::BusinessRatio => &["event"],
+            Self::CacheOperations => &["level", "result"],
+            Self::CacheBytes => &["level"],
+            Self::ModelLoad => &["version"],
             _ => &[],
         }
     }
 
+    /// The most values of its labels that are known: of a label with values that a dependency chooses, one.
+    pub const fn most(self) -> usize {
+        match self {
+            Self::CircuitPods => 3, // closed, open and half_open
+            Self::Responses => 4,   // 2xx to 5xx
+            _ => 1,
+        }
+    }
+
+    /// Whether the operator adds up its values where it reads it on demand; otherwise the largest counts.
+    pub fn is_total(self) -> bool {
+        self.is_sum() && Self::SIGNALS.contains(&self)
+    }
+
+    /// Whether several values of a signal are added up; otherwise the largest is the value.
+    pub const fn is_sum(self) -> bool {
+        !matches!(
+            self,
+            Self::InferenceP50
+                | Self::InferenceP95
+                | Self::InferenceP99
+                | Self::BusinessRatio
+                | Self::InvalidEvents
+                | Self::ObjectBytes
+                | Self::ModelLoad
+        )
+    }
+
     /// All of them, in the order of declaration.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::SCALING.into_iter().chain(Self::MONITORING)
+        Self::SCALING.into_iter().chain(Self::MONITORING).chain(Self::SIGNALS)
     }
 
     /// The series of this name.
@@ -330,12 +824,25 @@ impl Series {
 
     /// Whether its values are computed from the buckets of a histogram of latencies.
     pub const fn is_latency(self) -> bool {
-        matches!(self, Self::Latency | Self::LatencyP50 | Self::LatencyP95 | Self::LatencyP99)
+        matches!(
+            self,
+            Self::Latency
+                | Self::LatencyP50
+                | Self::LatencyP95
+                | Self::LatencyP99
+                | Self::LatencyMin
+                | Self::LatencyMax
+        )
     }
 
     /// Its name in Prometheus.
     pub const fn name(self) -> &'static str {
         self.row().0
+    }
+
+    /// Its name without [`PREFIX`].
+    pub fn short_name(self) -> &'static str {
+        self.name().trim_start_matches(PREFIX)
     }
 
     /// Its unit.

@@ -44,6 +44,28 @@ fn render_prints_the_children_of_every_file_and_passes_over_other_kinds() {
 }
 
 #[test]
+fn render_counts_the_rules_and_series_of_each_object_by_the_time_between_evaluations() {
+    let (code, out, err) = outcome(&operator(&["render", "--stats", "examples/workers.yaml", "-"], MINIMAL));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let lines: Vec<Vec<&str>> = out.lines().map(|line| line.split("   ").map(str::trim).collect()).collect();
+    let cells = |line: &[&str]| line.iter().filter(|cell| !cell.is_empty()).map(|cell| (*cell).to_owned()).collect();
+    let cells: Vec<Vec<String>> = lines.iter().map(|line| cells(line)).collect();
+    assert_eq!(
+        cells[0],
+        ["NAMESPACE", "NAME", "EVERY", "GROUPS", "RECORDING", "ALERTS", "SERIES", "SAMPLES/S", "PER VALUE"]
+    );
+    let of: Vec<_> = cells[1..].iter().map(|line| (line[1].as_str(), line[2].as_str())).collect();
+    assert_eq!(of, [("shop", "10s"), ("shop", "60s"), ("shop", "120s"), ("shop", "all"), ("packages", "all")]);
+    let number = |line: usize, column: usize| cells[line][column].parse::<f64>().expect("a number");
+    for column in 3..=6 {
+        assert_eq!((1..=3).map(|line| number(line, column)).sum::<f64>(), number(4, column), "{out}");
+    }
+    assert_eq!(number(5, 6), 0.0, "without spec.monitoring nothing is recorded");
+    let (code, _, err) = outcome(&operator(&["render", "--stats", "--rules", "-"], MINIMAL));
+    assert!(code == 2 && err.contains("cannot be used with"), "{err}");
+}
+
+#[test]
 fn render_refuses_what_the_api_server_would_in_its_words_and_prints_nothing() {
     let wrong = MINIMAL.replace("{image: server}", "{image: server, port: 0}");
     let (code, out, err) = outcome(&operator(&["render", "examples/packages.yaml", "-"], &wrong));
@@ -143,7 +165,15 @@ fn render_prints_one_rule_file_for_the_objects_of_all_files() {
     assert_eq!((code, err.as_str()), (0, ""));
     let file: serde_json::Value = serde_saphyr::from_str(&out).expect("YAML");
     let names: Vec<_> = file["groups"].as_array().expect("groups").iter().map(|group| &group["name"]).collect();
-    assert_eq!(names, ["recommender/shop/packages", "recommender/default/books"]);
+    assert_eq!(
+        names,
+        [
+            "recommender/shop/packages",
+            "recommender/shop/packages/slow",
+            "recommender/default/books",
+            "recommender/default/books/slow"
+        ]
+    );
     assert!(out.starts_with("# Rules of RecommenderModels for a Prometheus without prometheus-operator"), "{out}");
     for line in ["# - job_name: default/books/books", "#   - replacement: books", "#   metrics_path: /metrics"] {
         assert!(out.lines().any(|l| l == line), "{line} is not in {out}");
@@ -182,4 +212,93 @@ fn a_wrong_setting_is_told_before_anything_is_done() {
     let (code, _, err) = outcome(&operator(&["run", "--concurrency", "0"], ""));
     assert_eq!(code, 2);
     assert!(err.contains("--concurrency"), "{err}");
+}
+
+/// A directory with files of a catalogue, which is removed at the end.
+struct Catalog(std::path::PathBuf);
+
+impl Catalog {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let root = std::env::temp_dir().join(format!("recommender-cli-{name}-{}", std::process::id()));
+        for (path, text) in files {
+            let file = root.join(path);
+            std::fs::create_dir_all(file.parent().expect("a directory")).expect("it can be created");
+            std::fs::write(file, text).expect("it can be written");
+        }
+        Self(root)
+    }
+
+    fn render(&self, object: &str) -> (i32, String, String) {
+        outcome(&operator(&["render", "--catalog", self.0.to_str().expect("UTF-8"), "-"], object))
+    }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const OWN_PROFILE: &str = "
+profile: Own
+about: A server of our own.
+series: [{name: own_requests_total, type: counter, unit: requests, labels: [code]}]
+presence: up
+requests: [own_requests_total]
+errors: ['own_requests_total{code=~\"5..\"}']
+process: false
+";
+
+const OWN_ALERT: &str = "
+alerts:
+- name: RecommenderOwn
+  appliesTo: serving
+  expr: recommender:requests:rate1m{@} > @threshold
+  threshold: {default: 100, unit: perSecond}
+  severity: info
+  summary: The servers are busy.
+  description: 'The servers of {{ $labels.namespace }}/{{ $labels.recommender }} get more than @threshold requests per second.'
+";
+
+#[test]
+fn an_object_uses_the_profiles_and_alerts_of_a_directory() {
+    let catalog = Catalog::new("used", &[("profiles/Own.yaml", OWN_PROFILE), ("alerts/own.yaml", OWN_ALERT)]);
+    let changed = "{RecommenderOwn: {threshold: 7}}";
+    let object = format!("{MINIMAL}  monitoring: {{metrics: {{profile: Own}}, alerts: {changed}}}\n");
+    let (code, out, err) = catalog.render(&object);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("own_requests_total{"), "{out}");
+    assert!(out.contains("} > 7") && out.contains("7 requests per second."), "{out}");
+    let (code, _, err) = outcome(&operator(&["render", "-"], &object));
+    assert_eq!(code, 1);
+    assert!(err.contains("spec.monitoring.metrics.profile: there is no Own; the most similar one is "), "{err}");
+    assert!(err.contains("spec.monitoring.alerts.RecommenderOwn: there is no such alert"), "{err}");
+}
+
+#[test]
+fn render_refuses_a_catalog_with_a_wrong_file_and_names_its_line() {
+    let wrong =
+        OWN_PROFILE.replace("requests: [own_requests_total]", "requests: [own_request_total]").replace("Own", "Wrong");
+    let catalog = Catalog::new("refused", &[("profiles/Wrong.yaml", wrong.as_str())]);
+    let (code, out, err) = catalog.render(MINIMAL);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.starts_with("profiles/Wrong.yaml:6: requests: own_request_total is not declared"), "{err}");
+}
+
+#[test]
+fn the_files_of_the_page_on_the_catalogue_are_accepted_and_its_objects_use_them() {
+    let page = include_str!("../docs/catalog.md");
+    let blocks: Vec<&str> =
+        page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("the block")).collect();
+    let path = |text: &str| text.lines().next()?.strip_prefix("# ").map(str::to_owned);
+    let files: Vec<(String, &str)> = blocks.iter().filter_map(|text| Some((path(text)?, *text))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+    let objects: Vec<&str> = blocks.iter().filter_map(|text| text.strip_prefix("spec:\n")).collect();
+    assert_eq!((files.len(), objects.len()), (4, 3));
+    let catalog = Catalog::new("page", &files);
+    for object in objects {
+        let (code, out, err) = catalog.render(&format!("{MINIMAL}{object}"));
+        assert_eq!((code, err.as_str()), (0, ""), "{object}");
+        assert!(out.contains("kind: PrometheusRule") && out.contains("RecommenderShopBusy"), "{out}");
+    }
 }

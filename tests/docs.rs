@@ -10,9 +10,11 @@ use std::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use recommender_operator::{
     api::RecommenderModel,
+    catalog::{self, Catalog},
     kinds::Kind,
     model::Model,
     render::{self, Child},
+    series::Series,
     validate,
 };
 use serde_json::{Value, json};
@@ -71,8 +73,104 @@ impl Block {
 /// The blocks of YAML in README.md and docs/*.md.
 fn blocks() -> Vec<Block> {
     let mut pages = pages("docs");
+    // Its objects need its files, see tests/cli.rs.
+    pages.retain(|page| !page.ends_with("catalog.md"));
     pages.push(Path::new(ROOT).join("README.md"));
     pages.iter().flat_map(|page| blocks_of(page)).collect()
+}
+
+/// The error on an unknown key lists those that there are.
+#[test]
+fn the_page_on_the_catalogue_explains_every_key() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/catalog.md")).expect("the page exists");
+    let mut keys = 0;
+    for (path, text) in [
+        ("profiles/A.yaml", "x: 1"),
+        ("profiles/A.yaml", "profile: A\nabout: ''\nseries: [{x: 1}]"),
+        ("dependencies/exporter/A.yaml", "x: 1"),
+        ("alerts/a.yaml", "alerts: [{x: 1}]"),
+    ] {
+        let problems = catalog::add(&mut Catalog::default(), [(path, text)]);
+        let (_, known) = problems[0].reason.split_once("expected one of ").unwrap_or_else(|| panic!("{problems:?}"));
+        for key in known.split(", ").map(|key| key.trim_matches('`')) {
+            assert!(page.contains(&format!("\n| `{key}` |")), "docs/catalog.md has no row for {key} of {path}");
+            keys += 1;
+        }
+    }
+    assert!(keys > 25, "only {keys} keys were found");
+}
+
+/// The error on an unknown value lists those that there are.
+#[test]
+fn the_page_on_the_catalogue_names_every_value_that_files_may_have() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/catalog.md")).expect("the page exists");
+    let alert = "name: RecommenderA\n  appliesTo: serving\n  expr: recommender:sessions{@} > @threshold\n  severity: info\n  summary: A.\n";
+    let alert = format!("alerts:\n- {alert}  description: a\n  threshold: {{default: 1, unit: messages}}\n");
+    let exporter = "exporter: A\nseries: []\nlag: {total: vector(1)}\nrecords: {}\nterms: {x: '@nothing'}";
+    let mut files = vec![
+        ("alerts/a.yaml".to_owned(), alert.replace("unit: messages", "unit: x"), "expected one of "),
+        ("alerts/a.yaml".to_owned(), alert.replace("appliesTo: serving", "appliesTo: x"), "expected one of "),
+        ("alerts/a.yaml".to_owned(), alert.replace("severity: info", "severity: x"), "expected one of "),
+    ];
+    for (kind, _) in catalog::KINDS {
+        let text = if kind == catalog::NO_LAG {
+            exporter.replace("lag: {total: vector(1)}\n", "").replace("{}", "{dependency_up: vector(1)}")
+        } else {
+            exporter.to_owned()
+        };
+        files.push((format!("dependencies/{kind}/A.yaml"), text, "a value of "));
+    }
+    for (path, text, begin) in &files {
+        let problems = catalog::add(&mut Catalog::default(), [(path.as_str(), text.as_str())]);
+        let reason = problems.first().map(|of| of.reason.as_str()).unwrap_or_default();
+        let (_, known) = reason.split_once(begin).unwrap_or_else(|| panic!("{path}: {problems:?}"));
+        let known = known.split_once(": ").map_or(known, |(_, names)| names);
+        for name in known.split(", ").map(|name| name.trim_matches('`')) {
+            assert!(page.contains(&format!("`{name}`")), "docs/catalog.md does not name {name} of {path}");
+        }
+    }
+}
+
+#[test]
+fn the_page_on_dependencies_has_every_exporter_and_every_series_of_them_with_its_labels() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/dependencies.md")).expect("the page exists");
+    let exporters = catalog::embedded().exporters.keys().filter(|(kind, _)| kind == catalog::NO_LAG);
+    for (_, name) in exporters {
+        let has_row = page.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{name}`")));
+        assert!(has_row, "docs/dependencies.md has no row for {name}");
+    }
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    for series in Series::of_exporters() {
+        let (name, brace) = (series.short_name(), series.short_name().rsplit_once(':'));
+        let is_named = |row: &&&str| {
+            let named = row.trim_start_matches("| ").split(" | ").next().unwrap_or_default();
+            let short = brace.is_some_and(|(begin, end)| {
+                named
+                    .split_once(&format!("`{begin}:{{"))
+                    .and_then(|(_, rest)| rest.split_once('}'))
+                    .is_some_and(|(ends, _)| ends.split(',').any(|of| of == end))
+            });
+            short || named.contains(&format!("`{name}`"))
+        };
+        let row = rows.iter().find(is_named).unwrap_or_else(|| panic!("docs/dependencies.md has no row for {name}"));
+        let missing: Vec<_> = series.labels().iter().filter(|label| !row.contains(&format!("`{label}`"))).collect();
+        assert!(missing.is_empty(), "the row of {name} does not name {missing:?}");
+    }
+}
+
+#[test]
+fn the_page_on_signals_has_a_row_for_each_with_its_labels_and_alert() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/signals.md")).expect("the page exists");
+    for series in Series::SIGNALS {
+        let begin = format!("| `{}` |", series.short_name());
+        let row = page.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("no row {begin}"));
+        let missing: Vec<_> = series.labels().iter().filter(|label| !row.contains(&format!("`{label}`"))).collect();
+        assert!(missing.is_empty(), "{begin} does not name {missing:?}");
+        assert_eq!(series.is_sum(), row.contains("| sum |"), "{row}");
+        let alerts = catalog::embedded().alerts.iter().filter(|alert| alert.series.contains(&series));
+        let unnamed: Vec<_> = alerts.map(|alert| &alert.name).filter(|name| !row.contains(name.as_str())).collect();
+        assert!(unnamed.is_empty(), "{begin} does not name {unnamed:?}");
+    }
 }
 
 /// The pages of a directory.

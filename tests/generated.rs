@@ -45,14 +45,13 @@ fn the_documentation_of_metric_profiles_is_up_to_date() {
     let mut page = String::from(PROFILES);
     for profile in profiles::all() {
         let of = profiles::of(profile);
-        write!(page, "\n## {profile:?}\n\n{}\n\n{}", of.about, series(of)).expect("a String takes everything");
+        write!(page, "\n## {profile}\n\n{}\n\n{}", of.about, series(of)).expect("a String takes everything");
     }
     assert_generated("docs/profiles.md", &page);
 }
 
 /// How the page on metric profiles begins.
-const PROFILES: &str = "\
-<!-- Generated from src/catalog/profiles/ by UPDATE_GENERATED=1 cargo test --test generated -->
+const PROFILES: &str = r#"<!-- Generated from src/catalog/profiles/ by UPDATE_GENERATED=1 cargo test --test generated -->
 # Metric profiles: the series that servers expose
 
 `spec.monitoring.metrics.profile` names the set of metrics that your servers expose. Recording rules map it to the canonical
@@ -77,7 +76,80 @@ With strict mTLS in the namespace, or a NetworkPolicy, every scrape fails althou
 ready, this is the alert `RecommenderScrapesFail` (warning), not `RecommenderNoHealthyTarget` (critical), replicas are held, and
 `ScalingActive` reports how many targets do not answer. Let Prometheus join the mesh, or exempt the metrics port from mTLS (Istio:
 `portLevelMtls` of a PeerAuthentication), or allow its namespace in the NetworkPolicy.
-";
+
+## Servers without a latency
+
+Of a summary or a sum of durations only the mean can be computed over several servers, and quantiles of a summary cannot be added
+up. Such profiles (Triton, TorchServe) have no latency: there is no alert on it, `autoscaling.latency` is refused, and so is a
+threshold of such an alert. `autoscaling.cpu` works, as do load, errors and requests in flight where they are exposed. A server
+with a gauge or a summary per pod that you accept as it is can be read with the profile `Custom`, as `max by () (...)`.
+
+## Custom
+
+The signals are PromQL of yours, with any name, label and type of histogram, native ones as well. Selectors get `namespace` of the
+object, unless they have it or another label of the namespace that a series is about (`exported_namespace`,
+`destination_service_namespace`, `destination_workload_namespace`); another namespace is refused. Two objects in a namespace with the
+same application are kept apart by `recommender`, which every scrape of the operator's ServiceMonitor adds. What is left out is unknown:
+without `errors` there is no alert on them, without a quantile none on it. Windows are those that you write; short ones make scaling
+on latency quick: four scrapes, 20 s by default. The servers have to answer scrapes as with any profile, because a target that
+does not answer is down.
+
+```yaml
+spec:
+  monitoring:
+    metrics:
+      profile: Custom
+      custom:
+        requests: rate(shop_requests_total{recommender="shop",path!~"/(health|metrics)"}[1m])
+        errors: rate(shop_requests_total{recommender="shop",code=~"5.."}[1m])
+        latencyP95: histogram_quantile(0.95, sum(rate(shop_request_seconds{recommender="shop"}[1m])))
+        latencyP99: histogram_quantile(0.99, sum(rate(shop_request_seconds{recommender="shop"}[1m])))
+        inFlight: shop_requests_in_flight{recommender="shop"}
+```
+
+## Proxies in front of the servers
+
+The series of an ingress, a gateway or the clients' sidecars are not scraped from the pods of the servers, so no profile can select
+them. Two fields read them: `monitoring.front` counts the load in front of overloaded servers (see [overload.md](overload.md)), and
+the profile `Custom` takes load, errors and latency from there. This is ingress-nginx as its chart is scraped by default, without
+`honorLabels`, with the Service of the object:
+
+```yaml
+spec:
+  monitoring:
+    front: {ingressNginx: {}}
+    metrics:
+      profile: Custom
+      custom:
+        requests: rate(nginx_ingress_controller_requests{exported_namespace="shop",exported_service="shop"}[1m])
+        errors: rate(nginx_ingress_controller_requests{exported_namespace="shop",exported_service="shop",status=~"5.."}[1m])
+        latencyP95: >-
+          histogram_quantile(0.95, sum by (le)
+          (rate(nginx_ingress_controller_request_duration_seconds_bucket{exported_namespace="shop",exported_service="shop"}[1m])))
+```
+
+And this is Istio, as the proxies of the clients count:
+
+```yaml
+spec:
+  monitoring:
+    front: {istio: {}}
+    metrics:
+      profile: Custom
+      custom:
+        requests: >-
+          rate(istio_requests_total{reporter="source",destination_service_namespace="shop",destination_service_name="shop"}[1m])
+        errors: >-
+          rate(istio_requests_total{reporter="source",destination_service_namespace="shop",destination_service_name="shop",response_code=~"5.."}[1m])
+        latencyP95: >-
+          histogram_quantile(0.95, sum by (le) (rate(istio_request_duration_milliseconds_bucket{reporter="source",destination_service_namespace="shop",destination_service_name="shop"}[1m])))
+          / 1000
+```
+
+What cannot be had: the requests in flight of a front, its load without that of other routes to the same Service, and the series of
+a gateway that have no label with the namespace of the object (Envoy Gateway names a route in `envoy_cluster_name`): record these
+with a rule of your own that adds `namespace`, and write the name of that series.
+"#;
 
 /// The series of a profile, as a table.
 fn series(profile: &Profile) -> String {
@@ -113,27 +185,43 @@ fn series(profile: &Profile) -> String {
                  `autoscaling.latency` |"
             .into(),
     });
+    rows.extend(profile.responses.as_ref().map(|of| {
+        let routes = if profile.routed().is_some() { ", also of the 20 busiest routes" } else { "" };
+        format!("| {} | counter | responses by class of `{}`{routes} |", name(&of.counter.name), of.status)
+    }));
+    let of_routes = profile.route_latency.as_ref().filter(|_| profile.routed().is_some());
+    rows.extend(of_routes.map(|of| {
+        let sum = of.counter("_sum").name;
+        format!("| {} | counter | mean latency of the busiest routes, with its `_count` |", name(&sum))
+    }));
+    for (counter, what) in [(&profile.request_bytes, "requests"), (&profile.response_bytes, "responses")] {
+        rows.extend(counter.as_ref().map(|of| format!("| {} | counter | bytes of {what} |", name(&of.name))));
+    }
     let in_flight = profile.in_flight.as_ref();
-    let others = if in_flight.is_some_and(|gauge| profile.has_route(gauge)) {
+    let others = if in_flight.is_some_and(|gauge| profile.has_route(&gauge.name)) {
         ", without those of probes and scrapes"
     } else {
         ""
     };
-    rows.extend(in_flight.map(|gauge| format!("| {} | gauge | requests in flight{others} |", name(gauge))));
+    rows.extend(in_flight.map(|gauge| format!("| {} | gauge | requests in flight{others} |", name(&gauge.name))));
     let is_named = [&profile.requests, &profile.errors].into_iter().flatten().any(|of| of.name == profile.presence);
     if !is_named && !PROCESS.contains(&profile.presence.as_str()) {
         let presence = &profile.presence;
         let type_ = if presence.ends_with("_count") || presence.ends_with("_total") { "counter" } else { "gauge" };
         rows.push(format!("| `{presence}` | {type_} | shows that the server runs, also before its first request |"));
     }
-    rows.push(format!(
-        "| `{}` | counter | CPU use; every client library of Prometheus exposes it on Linux |",
-        PROCESS[0]
-    ));
-    rows.push(format!(
-        "| `{}` | gauge | restarts, and whether several processes answer in turn; the same |",
-        PROCESS[1]
-    ));
+    let [cpu, start] = PROCESS.map(|name| format!("`{name}`"));
+    rows.extend(if profile.process {
+        [
+            format!("| {cpu} | counter | CPU use; every client library of Prometheus exposes it on Linux |"),
+            format!("| {start} | gauge | restarts, and whether several processes answer in turn; the same |"),
+        ]
+    } else {
+        [
+            format!("| none | | CPU use: there is no {cpu}, it is that of the kubelets |"),
+            format!("| none | | restarts: there is no {start}, they are those that kube-state-metrics counts |"),
+        ]
+    });
     rows.join("\n") + "\n"
 }
 
@@ -172,10 +260,47 @@ fn the_documentation_of_pods_names_only_fields_that_exist() {
     assert!(checked > 20, "only {checked} fields were found");
 }
 
+/// Paths in docs/runbooks/ such as `serving.drainSeconds` are fields of the spec, and `pod.tmp` those of a pod.
+#[test]
+fn the_runbooks_name_only_fields_that_exist() {
+    let schema = crd::schema();
+    let spec = &schema["properties"]["spec"]["properties"];
+    let below = |schema: &serde_json::Value, name: &str| {
+        let plain = name.trim_end_matches("[]");
+        let field = match &schema["properties"][plain] {
+            serde_json::Value::Null => schema["additionalProperties"].clone(),
+            field => field.clone(),
+        };
+        if plain == name { field } else { field["items"].clone() }
+    };
+    let is_path =
+        |text: &&str| text.contains('.') && text.chars().all(|c| c.is_ascii_alphanumeric() || ".[]".contains(c));
+    let (mut checked, mut missing) = (0, Vec::new());
+    for entry in fs::read_dir(Path::new(ROOT).join("docs/runbooks")).expect("there are runbooks") {
+        let path = entry.expect("the directory can be read").path();
+        let page = fs::read_to_string(&path).expect("the page can be read");
+        for quoted in page.split('`').skip(1).step_by(2).filter(is_path) {
+            let name = quoted.strip_prefix("spec.").unwrap_or(quoted);
+            let first = name.split(['.', '[']).next().unwrap_or_default();
+            let root = if first == "pod" { &spec["serving"] } else { &schema["properties"]["spec"] };
+            if root["properties"][first].is_null() {
+                continue;
+            }
+            checked += 1;
+            let found = name.split('.').fold(root.clone(), |schema, name| below(&schema, name));
+            missing.extend(found.is_null().then(|| format!("{}: {quoted}", path.display())));
+        }
+    }
+    assert!(checked > 20, "only {checked} fields were found");
+    assert!(missing.is_empty(), "there are no such fields: {missing:#?}");
+}
+
 #[test]
 fn the_examples_are_valid() {
     let mut models = 0;
-    for entry in fs::read_dir(Path::new(ROOT).join("examples")).expect("there are examples") {
+    let directories = ["examples", "examples/designs"].map(|directory| Path::new(ROOT).join(directory));
+    let entries = directories.iter().flat_map(|directory| fs::read_dir(directory).expect("there are examples"));
+    for entry in entries {
         let path = entry.expect("the directory can be read").path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;

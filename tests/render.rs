@@ -7,11 +7,13 @@ use std::{
     path::Path,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use recommender_operator::{
-    api::RecommenderModel,
+    api::{Base, RecommenderModel, TrainingKind, Trigger, Version},
     kinds::Kind,
     model::Model,
     render::{self, Decided},
+    training::{NewBase, NewRun},
     validate,
 };
 use serde_json::{Value, json};
@@ -240,16 +242,15 @@ fn a_server_is_restarted_at_about_its_startup_seconds_whether_attempts_fail_at_o
 
 #[test]
 fn settings_of_its_pod_are_part_of_what_a_run_that_cannot_start_is_replaced_for() {
-    let template = |pod: Value| {
-        render::training_template(&model("minimal.yaml", |object| object["spec"]["training"]["pod"] = pod.clone()))
-    };
+    let of = |model: &Model| render::training_template(model, TrainingKind::Full);
+    let template = |pod: Value| of(&model("minimal.yaml", |object| object["spec"]["training"]["pod"] = pod.clone()));
     let plain = template(json!({}));
     assert_eq!(plain, template(json!({"labels": {}, "volumes": []})));
     assert_ne!(plain, template(json!({"tolerations": [{"key": "gpu", "operator": "Exists"}]})));
     assert_ne!(plain, template(json!({"labels": {"team": "search"}})), "a policy may demand it");
     let with_secret =
         model("minimal.yaml", |object| object["spec"]["imagePullSecrets"] = json!([{"name": "registry"}]));
-    assert_ne!(plain, render::training_template(&with_secret));
+    assert_ne!(plain, of(&with_secret));
 }
 
 #[test]
@@ -441,6 +442,7 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
         object["spec"]["workers"][0]["autoscaling"] = autoscaling;
     });
     let decided = Decided {
+        canary: None,
         serve: None,
         train: None,
         replicas: decided.map(|replicas| (EVENTS.to_owned(), replicas)).into_iter().collect::<BTreeMap<_, _>>(),
@@ -553,6 +555,109 @@ fn distributed_trainers_find_the_first_of_them_by_a_headless_service() {
     let name = |object: &Value| object["metadata"]["name"].as_str().expect("a name").to_owned();
     assert_eq!(leader["value"], format!("{}-0.{}", name(job), name(service)));
     assert_eq!(services.len(), 2);
+}
+
+/// The Job of a run of a kind.
+fn job_of(model: &Model, kind: TrainingKind) -> Value {
+    let base = Base {
+        version: "partial-20261121-1145".into(),
+        full: "full-20261121-0300".into(),
+        full_trained_at: Time(at("2026-11-21T04:00:00Z")),
+        data_from: Time(at("2026-11-21T11:45:00Z")),
+    };
+    let base = NewBase { base, uri: "file:///artifacts/x/model".into(), digest: "sha256:0a".into() };
+    let run = NewRun {
+        version: "partial-20261121-1200".into(),
+        kind,
+        trigger: Trigger::Schedule,
+        due: at(NOW),
+        request: None,
+        cause: None,
+        base: (kind == TrainingKind::Partial).then_some(base),
+    };
+    let children = render::children(model, &Decided { train: Some(&run), ..Decided::default() });
+    children.into_iter().find(|child| child.kind == Kind::Job).expect("a Job").object
+}
+
+fn at(text: &str) -> jiff::Timestamp {
+    text.parse().expect("an instant")
+}
+
+#[test]
+fn a_partial_run_has_settings_of_its_own_and_names_its_base_and_its_data() {
+    let model = model("minimal.yaml", |object| {
+        let training = json!({
+            "job": {"completions": 4},
+            "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+            "resources": {"requests": {"cpu": "4"}},
+            "partial": {
+                "image": "example.org/small:1", "args": ["train", "--partial"], "env": [{"name": "B", "value": "3"}],
+                "resources": {"requests": {"cpu": "100m"}}, "deadlineSeconds": 60, "backoffLimit": 0,
+            },
+        });
+        merge(&mut object["spec"]["training"], &training);
+    });
+    let job = job_of(&model, TrainingKind::Partial);
+    let spec = &job["spec"];
+    assert_eq!(
+        (&spec["activeDeadlineSeconds"], &spec["backoffLimit"], &spec["completions"]),
+        (&json!(60), &json!(0), &Value::Null)
+    );
+    let trainer = &spec["template"]["spec"]["containers"][0];
+    assert_eq!((&trainer["image"], &trainer["args"]), (&json!("example.org/small:1"), &json!(["train", "--partial"])));
+    assert_eq!(trainer["resources"], json!({"requests": {"cpu": "100m"}}));
+    let variables = |job: &Value| -> BTreeMap<String, String> {
+        let env = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("a list").clone();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        env.iter().map(|variable| (text(&variable["name"]), text(&variable["value"]))).collect()
+    };
+    let given = variables(&job);
+    for (name, value) in [
+        ("RECOMMENDER_KIND", "Partial"),
+        ("RECOMMENDER_BASE_VERSION", "partial-20261121-1145"),
+        ("RECOMMENDER_BASE_URI", "file:///artifacts/x/model"),
+        ("RECOMMENDER_BASE_DIGEST", "sha256:0a"),
+        ("RECOMMENDER_DATA_FROM", "2026-11-21T11:45:00Z"),
+        ("RECOMMENDER_DATA_TO", NOW),
+        ("A", "1"),
+        ("B", "3"),
+    ] {
+        assert_eq!(given.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    let full = job_of(&model, TrainingKind::Full);
+    assert_eq!((&full["spec"]["completions"], variables(&full)["B"].as_str()), (&json!(4), "2"));
+    assert!(
+        variables(&full)
+            .keys()
+            .all(|name| !name.starts_with("RECOMMENDER_BASE") && !name.starts_with("RECOMMENDER_DATA"))
+    );
+    assert_eq!(full["metadata"]["annotations"].get("recommender.dev/base"), None);
+}
+
+#[test]
+fn a_partial_run_has_the_settings_of_the_full_one_where_it_has_none() {
+    let model = model("minimal.yaml", |object| {
+        merge(&mut object["spec"]["training"], &json!({"partial": {}, "resources": {"requests": {"cpu": "4"}}}));
+    });
+    let [partial, full] = [TrainingKind::Partial, TrainingKind::Full].map(|kind| job_of(&model, kind));
+    let trainer = |job: &Value| job["spec"]["template"]["spec"]["containers"][0].clone();
+    for field in ["image", "resources"] {
+        assert_eq!(trainer(&partial)[field], trainer(&full)[field], "{field}");
+    }
+    assert_ne!(
+        render::training_template(&model, TrainingKind::Partial),
+        render::training_template(&model, TrainingKind::Full)
+    );
+}
+
+#[test]
+fn the_base_of_a_job_is_read_back_as_it_was_written() {
+    let model = model("minimal.yaml", |object| object["spec"]["training"]["partial"] = json!({}));
+    let job = job_of(&model, TrainingKind::Partial);
+    let text = job["metadata"]["annotations"]["recommender.dev/base"].as_str().expect("the base");
+    let base: Base = serde_json::from_str(text).expect("JSON");
+    assert_eq!((base.version.as_str(), base.full.as_str()), ("partial-20261121-1145", "full-20261121-0300"));
+    assert_eq!(base.data_from.0, at("2026-11-21T11:45:00Z"));
 }
 
 #[test]
@@ -796,4 +901,102 @@ fn scrapes_are_made_as_the_spec_says_and_rules_evaluated_at_its_offset() {
     }
     let groups = of_kind(&children, Kind::PrometheusRule)["spec"]["groups"].as_array().expect("groups");
     assert!(groups.iter().all(|group| group["query_offset"] == "0s"));
+}
+
+#[test]
+fn the_query_of_an_exporters_path_becomes_parameters_of_its_scrapes() {
+    let model = model("latency.yaml", |object| {
+        let path = "/metrics/detailed?family=queue_coarse_metrics&family=queue_delivery_metrics&vhost=shop";
+        object["spec"]["dependencies"] = json!([{
+            "name": "mail", "rabbitmq": {"queues": ["mail"]},
+            "scrape": {"matchLabels": {"app": "rabbitmq"}, "port": "prometheus", "path": path}
+        }]);
+    });
+    let children = children(&model);
+    let monitor = children.iter().find(|child| child.kind == Kind::PodMonitor).expect("a PodMonitor");
+    let endpoint = &monitor.object["spec"]["podMetricsEndpoints"][0];
+    let families = json!({"family": ["queue_coarse_metrics", "queue_delivery_metrics"], "vhost": ["shop"]});
+    assert_eq!((&endpoint["path"], &endpoint["params"]), (&json!("/metrics/detailed"), &families));
+    let rules = render::rule_file(&[model]).expect("there are rules");
+    assert!(rules.contains("#   params:\n#     family:\n"), "{rules}");
+}
+
+#[test]
+fn pods_of_an_exporter_are_scraped_and_only_their_series_count() {
+    let model = model("latency.yaml", |object| {
+        object["spec"]["dependencies"] = json!([{
+            "name": "users-db", "exporter": {"name": "PostgresExporter"}, "matchLabels": {"instance": "10.0.0.1:9187"},
+            "scrape": {"matchLabels": {"app": "postgres-exporter"}, "port": "metrics", "intervalSeconds": 30}
+        }]);
+        // How servers are scraped, with a token that is no exporter's.
+        object["spec"]["monitoring"]["scrape"] = json!({
+            "scheme": "Https", "bearerToken": {"name": "scrape", "key": "token"}, "sampleLimit": 5,
+            "metricRelabelings": [{"action": "Keep", "regex": "http_.*"}],
+        });
+    });
+    let children = children(&model);
+    let name = format!("{}-dependency.users-db", model.identity.base);
+    let monitor = children.iter().find(|child| child.kind == Kind::PodMonitor).expect("a PodMonitor");
+    assert_eq!(monitor.name, name);
+    let spec = &monitor.object["spec"];
+    assert_eq!(spec["selector"], json!({"matchLabels": {"app": "postgres-exporter"}}));
+    let job = format!("{}/{name}", model.identity.namespace);
+    let endpoint = &spec["podMetricsEndpoints"][0];
+    let expected = json!({
+        "port": "metrics", "path": "/metrics", "interval": "30s", "scrapeTimeout": "10s", "honorLabels": false,
+        "relabelings": [{"action": "replace", "targetLabel": "job", "replacement": job}],
+    });
+    assert_eq!((endpoint, spec.get("sampleLimit")), (&expected, None));
+    let rules = render::rule_file(&[model]).expect("there are rules");
+    assert!(rules.contains(&format!(r#"pg_up{{instance="10.0.0.1:9187",job="{job}"}}"#)), "{rules}");
+    assert!(rules.contains("# scrape_configs:") && rules.contains(&format!("/{name}\n")), "{rules}");
+}
+
+#[test]
+fn a_canary_is_a_deployment_of_its_own_behind_the_same_service() {
+    let model = model("latency.yaml", |_| {});
+    let versions: Vec<_> = ["full-1", "full-2"].map(version).into();
+    let replicas = BTreeMap::from([(format!("{}-serving", model.identity.base), 2)]);
+    let decided =
+        |canary| Decided { serve: Some(&versions[0]), canary, replicas: replicas.clone(), ..Decided::default() };
+    let children = render::children(&model, &decided(Some((&versions[1], 3))));
+    let without = render::children(&model, &decided(None));
+    let find = |children: &[render::Child], kind: Kind, name: &str| -> Value {
+        let found = children.iter().find(|child| child.kind == kind && child.name == name);
+        found.map(|child| child.object.clone()).unwrap_or_default()
+    };
+    let base = &model.identity.base;
+    let canary = find(&children, Kind::Deployment, &format!("{base}-canary"));
+    let serving = find(&children, Kind::Deployment, &format!("{base}-serving"));
+    assert_eq!(
+        (canary["spec"]["replicas"].as_i64(), find(&without, Kind::Deployment, &format!("{base}-canary"))),
+        (Some(3), Value::Null)
+    );
+    assert_eq!(serving, find(&without, Kind::Deployment, &format!("{base}-serving")), "what serves is not restarted");
+    let labels = &canary["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["recommender.dev/version"], "full-2");
+    let selects = |selector: &Value, labels: &Value| {
+        selector.as_object().expect("a selector").iter().all(|(key, value)| labels[key] == *value)
+    };
+    assert!(selects(&find(&children, Kind::Service, base)["spec"]["selector"], labels));
+    assert!(selects(&canary["spec"]["selector"]["matchLabels"], labels));
+    assert!(!selects(&serving["spec"]["selector"]["matchLabels"], labels));
+    let disruption = find(&children, Kind::PodDisruptionBudget, &format!("{base}-serving"));
+    assert!(selects(&disruption["spec"]["selector"]["matchLabels"], labels));
+    // But for its track, its version and its labels, it is a server like the others.
+    let environment = |deployment: &Value| deployment["spec"]["template"]["spec"]["containers"][0]["resources"].clone();
+    assert_eq!(environment(&canary), environment(&serving));
+    let down = |children: &[render::Child]| {
+        find(children, Kind::HorizontalPodAutoscaler, &format!("{base}-serving"))["spec"]["behavior"]["scaleDown"]["selectPolicy"].clone()
+    };
+    assert_eq!((down(&children), down(&without)), (json!("Disabled"), Value::Null), "no server is removed meanwhile");
+}
+
+fn version(id: &str) -> Version {
+    let store = "s3://models/production";
+    serde_json::from_value(json!({
+        "id": id, "kind": "Full", "job": id, "uri": format!("{store}/{id}"), "digest": "sha256:0", "bytes": 1,
+        "dueAt": NOW, "trainedAt": NOW,
+    }))
+    .expect("a version")
 }

@@ -55,9 +55,10 @@ pub fn monitoring(progress: &Progress) -> Result<()> {
         kubectl_apply(&bundle)?;
         let definitions = ["crd/prometheuses", "crd/servicemonitors", "crd/prometheusrules"];
         let names = definitions.map(|name| format!("{name}.monitoring.coreos.com"));
+        // `kubectl wait` fails at once as long as a definition has no conditions at all.
         let mut wait = vec!["wait", "--for=condition=Established", "--timeout=60s"];
         wait.extend(names.iter().map(String::as_str));
-        kubectl(&wait).map(drop)
+        until_it_succeeds(&wait)
     })?;
     let version = prometheus_version(&tools::component("prometheus")?.version()?)?;
     let server = filled(
@@ -154,10 +155,15 @@ pub fn rolled_out(namespace: &str, workload: &str) -> Result<()> {
 
 /// Waits until the object exists.
 fn exists(namespace: &str, object: &str) -> Result<()> {
+    until_it_succeeds(&["-n", namespace, "get", object])
+}
+
+/// Repeats a kubectl command until it succeeds. The error is that of the last attempt.
+fn until_it_succeeds(arguments: &[&str]) -> Result<()> {
     let deadline = Instant::now() + TIMEOUT;
-    while let Err(error) = kubectl(&["-n", namespace, "get", object]) {
+    while let Err(error) = kubectl(arguments) {
         if Instant::now() > deadline {
-            return Err(error.context(format!("{object} does not appear in {namespace}")));
+            return Err(error.context(format!("it still fails after {} s", TIMEOUT.as_secs())));
         }
         thread::sleep(Duration::from_millis(300));
     }

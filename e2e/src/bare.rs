@@ -158,7 +158,13 @@ pub async fn define(client: &Client, definition: &CustomResourceDefinition) -> R
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = definition.metadata.name.clone().context("a definition has a name")?;
     definitions.create(&PostParams::default(), definition).await?;
-    until(&definitions, &name, "is served", DEFINE_TIMEOUT, |definition| {
+    until_served(client, &name).await
+}
+
+/// Waits until the kind of the definition is served.
+pub async fn until_served(client: &Client, definition: &str) -> Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    until(&definitions, definition, "is served", DEFINE_TIMEOUT, |definition| {
         let conditions = definition.status.as_ref().and_then(|status| status.conditions.as_ref());
         conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
     })

@@ -32,8 +32,11 @@ pub const DOUBLE_IMAGE_VARIABLE: &str = "E2E_DOUBLE_IMAGE";
 pub const S3_IMAGE_VARIABLE: &str = "E2E_S3_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for Kafka: Java and Kafka's jars on `CLASSPATH`, and `/etc/kafka/server.properties`.
 pub const KAFKA_IMAGE_VARIABLE: &str = "E2E_KAFKA_IMAGE";
+/// As [`OPERATOR_IMAGE_VARIABLE`], for Flink: a shell that takes a script as the image's entrypoint, Java, Flink's jars and the job
+/// `Features` on `CLASSPATH`, and `/etc/flink/config.yaml`.
+pub const FLINK_IMAGE_VARIABLE: &str = "E2E_FLINK_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for what a recommender stands on: a shell that takes a script as the image's entrypoint, and the
-/// Debian packages of `e2e/src/image/services.rs`.
+/// programs of `e2e/src/image/services.rs`.
 pub const SERVICES_IMAGE_VARIABLE: &str = "E2E_SERVICES_IMAGE";
 /// As [`OPERATOR_IMAGE_VARIABLE`], for Redis, rq-exporter and the programs in `e2e/images/workers/`.
 pub const WORKERS_IMAGE_VARIABLE: &str = "E2E_WORKERS_IMAGE";
@@ -49,6 +52,7 @@ struct Shared {
     double_image: OnceCell<String>,
     s3_image: OnceCell<String>,
     kafka_image: OnceCell<String>,
+    flink_image: OnceCell<String>,
     services_image: OnceCell<String>,
     workers_image: OnceCell<String>,
 }
@@ -235,7 +239,13 @@ impl Cluster {
         self.shared.kafka_image.get_or_try_init(make).await.cloned()
     }
 
-    /// `repository:tag` of PostgreSQL, Redis, NGINX, RabbitMQ and exporters, loaded into the cluster.
+    /// `repository:tag` of Flink with a job, loaded into the cluster.
+    pub async fn flink_image(&self) -> Result<String> {
+        let make = || self.image(FLINK_IMAGE_VARIABLE, "Flink's image", catalog::flink);
+        self.shared.flink_image.get_or_try_init(make).await.cloned()
+    }
+
+    /// `repository:tag` of PostgreSQL, FerretDB, Redis, NGINX, RabbitMQ, an S3 server and exporters, loaded into the cluster.
     pub async fn services_image(&self) -> Result<String> {
         let make = || self.image(SERVICES_IMAGE_VARIABLE, "services' image", catalog::services);
         self.shared.services_image.get_or_try_init(make).await.cloned()

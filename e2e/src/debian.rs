@@ -23,7 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "/usr/lib/python3.11/ensurepip/__init__.py"), // for the tests of the example
 ];
 
-/// Maven, which downloads the jars of Kafka: package and program.
+/// Maven, which downloads the jars of Kafka and Flink: package and program.
 const MAVEN: (&str, &str) = ("maven", "/usr/bin/mvn");
 
 /// Maintainer scripts start no services while this file exists and exits with 101 (invoke-rc.d(8)).
@@ -34,7 +34,7 @@ pub fn ensure(progress: &Progress) -> Result<()> {
     install(&missing(PACKAGES), progress)
 }
 
-/// Installs Maven unless the host has it. Only Kafka's image needs it.
+/// Installs Maven unless the host has it. Only the images of Kafka and Flink need it.
 pub fn ensure_maven(progress: &Progress) -> Result<()> {
     if command::output(Command::new("mvn").arg("--version")).is_ok() {
         return Ok(());

@@ -15,7 +15,7 @@
 //! 1.33 or newer with a default StorageClass, metrics-server, and prometheus-operator with a Prometheus in the
 //! namespace `monitoring` behind the Service `prometheus`. The images must be pullable from there. Their names are read
 //! from `E2E_OPERATOR_IMAGE`, `E2E_EXAMPLE_IMAGE`, `E2E_DOUBLE_IMAGE`, `E2E_S3_IMAGE`, `E2E_KAFKA_IMAGE`,
-//! `E2E_SERVICES_IMAGE` and `E2E_WORKERS_IMAGE`.
+//! `E2E_FLINK_IMAGE`, `E2E_SERVICES_IMAGE` and `E2E_WORKERS_IMAGE`.
 
 mod addons;
 mod bare;
@@ -44,10 +44,11 @@ pub mod validate_crd;
 mod volumes;
 mod wait;
 
-pub use bare::{Bare, define, free_port, monitoring_definition};
+pub use bare::{Bare, define, free_port, monitoring_definition, until_served};
 pub use client::{
-    Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, KAFKA_IMAGE_VARIABLE, OPERATOR_IMAGE_VARIABLE,
-    S3_IMAGE_VARIABLE, SERVICES_IMAGE_VARIABLE, WORKERS_IMAGE_VARIABLE, cluster, http_get, query_path, query_result,
+    Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, FLINK_IMAGE_VARIABLE, KAFKA_IMAGE_VARIABLE,
+    OPERATOR_IMAGE_VARIABLE, S3_IMAGE_VARIABLE, SERVICES_IMAGE_VARIABLE, WORKERS_IMAGE_VARIABLE, cluster, http_get,
+    query_path, query_result,
 };
 pub use namespace::TestNamespace;
 pub use wait::{eventually, until, until_gone};

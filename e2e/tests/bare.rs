@@ -29,6 +29,7 @@ use recommender_operator::{
     monitoring::alerts::RUNBOOKS,
     observe::Scope,
     telemetry::{Health, Metrics},
+    training::TrainingLimits,
 };
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
@@ -55,6 +56,7 @@ impl Operator {
         let settings = Settings {
             scopes: vec![Scope::All],
             concurrency: 4,
+            trainings: TrainingLimits::default(),
             fence: None,
             sources: Vec::new(),
             runbooks: RUNBOOKS.into(),

@@ -174,9 +174,16 @@ fn version(id: &str) -> Version {
         digest: format!("sha256:{}", "0".repeat(64)),
         bytes: 1,
         metrics: Default::default(),
+        samples: None,
+        standard_errors: Default::default(),
+        gates: Vec::new(),
+        canary: None,
         data_through: None,
+        base: None,
         due_at: Time(NOW),
+        started_at: None,
         trained_at: Time(NOW),
+        served_at: None,
     }
 }
 
@@ -201,7 +208,9 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
     });
     let prior = RecommenderModelStatus { serving: served, ..RecommenderModelStatus::default() };
     let store = model.artifacts.root_uri();
-    let rollout = promotion::Inputs::new(&model.identity, &store, &training.versions, &prior, children);
+    let servers = promotion::Servers::new(&model, &prior, children, &Default::default(), NOW);
+    let versions = (store.as_str(), training.versions.as_slice());
+    let rollout = promotion::Inputs::new(&model, versions, &prior, &servers, None, NOW);
     Ok(status::compute(&Inputs {
         model: &model,
         prior: &prior,
@@ -211,6 +220,8 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
         problems: problem.as_slice(),
         scaling: &Scaling::default(),
         health: &BTreeMap::new(),
+        budgets: &Default::default(),
+        canary: None,
         feedback: None,
         now: NOW,
     }))

@@ -11,7 +11,7 @@ async fn the_api_server_accepts_every_child_of_the_examples_without_a_warning() 
     let cluster = e2e::cluster().await?;
     // Pod Security `restricted` is enforced here: it warns about a pod template that violates it.
     let namespace = cluster.namespace("render").await?;
-    for (file, count) in [("packages.yaml", 8), ("minimal.yaml", 5), ("latency.yaml", 8), ("workers.yaml", 13)] {
+    for (file, count) in [("packages.yaml", 9), ("minimal.yaml", 5), ("latency.yaml", 8), ("workers.yaml", 13)] {
         let text = fs::read_to_string(e2e::paths::repository().join("examples").join(file))?;
         let mut document = validate::documents(&text)?.remove(0);
         document.object["metadata"]["namespace"] = namespace.name.clone().into();

@@ -13,6 +13,8 @@ pub mod types {
     pub const TRAINING_READY: &str = "TrainingReady";
     /// The newest valid version is rolled out and its pods are ready.
     pub const SERVING_READY: &str = "ServingReady";
+    /// The newest version is to serve: it passes its gates, and is not held back.
+    pub const PROMOTION_READY: &str = "PromotionReady";
     /// The number of replicas can follow its signals.
     pub const SCALING_ACTIVE: &str = "ScalingActive";
     /// The workers' pods are ready.
@@ -27,8 +29,15 @@ pub mod types {
     pub const SUMMARIES: [&str; 3] = [READY, RECONCILING, STALLED];
     /// The others. Each emits an Event when it becomes False for a reason that is not [quiet](super::reasons::QUIET). Its
     /// last known value stays while the spec is invalid.
-    pub const SUMMARIZED: [&str; 6] =
-        [TRAINING_READY, SERVING_READY, WORKERS_READY, SCALING_ACTIVE, MONITORING_READY, DEPENDENCIES_HEALTHY];
+    pub const SUMMARIZED: [&str; 7] = [
+        TRAINING_READY,
+        PROMOTION_READY,
+        SERVING_READY,
+        WORKERS_READY,
+        SCALING_ACTIVE,
+        MONITORING_READY,
+        DEPENDENCIES_HEALTHY,
+    ];
 
     /// All types, in the order of the status.
     pub fn all() -> impl Iterator<Item = &'static str> {
@@ -68,8 +77,24 @@ pub mod reasons {
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
     /// The run ended without a valid report.
     pub const INVALID_REPORT: &str = "InvalidReport";
-    /// The annotation that requests training has an invalid value.
+    /// The newest version did not pass its gates.
+    pub const VERSION_REJECTED: &str = "VersionRejected";
+    /// The newest version passed its gates and waits for an approval.
+    pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
+    /// The newest version was rolled back.
+    pub const ROLLED_BACK: &str = "RolledBack";
+    /// A version is a canary: it gets a part of the requests.
+    pub const CANARY: &str = "Canary";
+    /// The rollout of the newest version failed, or it does harm and there is no other one.
+    pub const ROLLOUT_FAILED: &str = "RolloutFailed";
+    /// A version is pinned by an annotation.
+    pub const PINNED: &str = "Pinned";
+    /// Promotion is paused by an annotation.
+    pub const PAUSED: &str = "Paused";
+    /// An annotation that requests something has an invalid value.
     pub const INVALID_REQUEST: &str = "InvalidRequest";
+    /// The partial training waits for the next full run, because the full version at the root of its base is too old.
+    pub const BASE_TOO_OLD: &str = "BaseTooOld";
     /// There is no version to serve yet.
     pub const NO_VERSION: &str = "NoVersion";
     /// The served version is not in the artifact store of the spec: it is served as it is until one is trained there.
@@ -134,7 +159,19 @@ pub mod reasons {
     /// A kind is missing in the cluster.
     pub const API_MISSING: &str = "ApiMissing";
 
-    /// Reasons without an Event: intermediate states, and ends of training runs, which have an Event of their own.
-    pub const QUIET: [&str; 8] =
-        [NOT_REQUESTED, NO_VERSION, ROLLING_OUT, TRAINING, TRAINING_FAILED, DEADLINE_EXCEEDED, INVALID_REPORT, PENDING];
+    /// Reasons without an Event: intermediate states, and ends of training runs and refused versions, which have an Event of their
+    /// own.
+    pub const QUIET: [&str; 11] = [
+        NOT_REQUESTED,
+        NO_VERSION,
+        ROLLING_OUT,
+        TRAINING,
+        TRAINING_FAILED,
+        DEADLINE_EXCEEDED,
+        INVALID_REPORT,
+        PENDING,
+        VERSION_REJECTED,
+        ROLLED_BACK,
+        ROLLOUT_FAILED,
+    ];
 }

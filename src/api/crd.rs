@@ -4,6 +4,8 @@ mod yaml;
 
 pub use yaml::yaml;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
@@ -126,7 +128,8 @@ fn key_in_message(schema: &mut JSONSchemaProps) {
 /// Where the fields of a pod are described in full, because the CRD has to stay small.
 const FULL_DESCRIPTIONS: &str = "spec.serving.pod";
 
-/// Shortens the descriptions of the same fields in other pods than those of servers.
+/// Shortens the descriptions of the same fields in other pods than those of servers: those of the pod itself to a sentence, and those
+/// below them to their defaults.
 fn copies_of_pods(spec: &mut JSONSchemaProps) {
     let training = property(spec, "training").and_then(|training| property(training, "pod"));
     shorten(training);
@@ -137,17 +140,29 @@ fn copies_of_pods(spec: &mut JSONSchemaProps) {
 fn shorten(pod: Option<&mut JSONSchemaProps>) {
     let Some(pod) = pod else { return };
     let description = pod.description.take().unwrap_or_default();
-    visit(pod, &mut |schema| schema.description = schema.description.as_deref().map(brief));
+    for field in pod.properties.iter_mut().flat_map(BTreeMap::values_mut) {
+        let of_field = field.description.take();
+        visit(field, &mut |schema| schema.description = schema.description.as_deref().and_then(default_of));
+        field.description = of_field.as_deref().map(brief);
+    }
     pod.description = Some(format!("{description} Its fields are described in full at {FULL_DESCRIPTIONS}."));
 }
 
 /// The first sentence of a description without examples, and its default.
 fn brief(description: &str) -> String {
-    let mut sentences = description.split_inclusive(". ").map(|sentence| sentence.trim_end().trim_end_matches('.'));
-    let first = sentences.next().unwrap_or_default();
+    let first = sentences(description).next().unwrap_or_default();
     let first = first.split_once(", for example ").map_or(first, |(before, _)| before);
-    let default = sentences.find(|sentence| sentence.starts_with("Default: "));
-    default.map_or_else(|| format!("{first}."), |default| format!("{first}. {default}."))
+    default_of(description).map_or_else(|| format!("{first}."), |default| format!("{first}. {default}"))
+}
+
+/// The sentence of a description that states its default.
+fn default_of(description: &str) -> Option<String> {
+    let sentence = sentences(description).find(|sentence| sentence.starts_with("Default: "))?;
+    Some(format!("{sentence}."))
+}
+
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(". ").map(|sentence| sentence.trim_end().trim_end_matches('.'))
 }
 
 /// Replaces the long description of the type of a quantity by its form, and bounds the length of quantities and of numbers that
@@ -198,6 +213,11 @@ fn finish_status(status: &mut JSONSchemaProps) {
             schema.max_properties.get_or_insert(STATUS_ENTRIES);
         }
     });
+    // Its fields are described at the last full run.
+    let partial = property(status, "training").and_then(|training| property(training, "partial"));
+    if let Some(last) = partial.and_then(|partial| property(partial, "last")) {
+        last.properties.iter_mut().flatten().for_each(|(_, field)| field.description = None);
+    }
     if let Some(condition) = property(status, "conditions").and_then(items) {
         bound_condition(condition);
     }
@@ -294,7 +314,13 @@ mod tests {
 
     #[test]
     fn every_field_of_the_spec_is_described() {
-        let undescribed = spec_paths(|path, schema| !path.ends_with(']') && schema["description"].is_null());
+        // Those of a pod are described once.
+        let is_in_copy = |path: &str| {
+            let field = ["spec.training.pod.", "spec.workers[].pod."].iter().find_map(|pod| path.strip_prefix(pod));
+            field.is_some_and(|field| field.contains('.'))
+        };
+        let is_exempt = |path: &str| path.ends_with(']') || is_in_copy(path);
+        let undescribed = spec_paths(|path, schema| !is_exempt(path) && schema["description"].is_null());
         assert_eq!(undescribed, NONE);
     }
 

@@ -20,8 +20,16 @@ pub const FIELD_MANAGER: &str = "recommender-operator";
 /// Field manager that owns `spec.replicas` after we give it up and until the autoscaler takes it over. Replicas are also
 /// ordered in its name.
 pub const HANDOFF_MANAGER: &str = "recommender-operator-handoff";
-/// The annotation that requests a training run: a value that differs from the last one and starts with `full`.
+/// The annotation that requests a training run: a value that differs from the last one and starts with `full` or `partial`.
 pub const TRAIN_ANNOTATION: &str = "recommender.dev/train";
+/// The annotation that approves a version for [`PromotionMode::Manual`]: its id.
+pub const APPROVE_ANNOTATION: &str = "recommender.dev/approve";
+/// The annotation that rolls back once: the id of a version that has served.
+pub const ROLLBACK_ANNOTATION: &str = "recommender.dev/rollback";
+/// The annotation that keeps a version serving while it is there: its id.
+pub const PIN_ANNOTATION: &str = "recommender.dev/pin";
+/// The annotation that keeps new versions from being promoted while it is `true`.
+pub const PAUSE_ANNOTATION: &str = "recommender.dev/pause-promotion";
 /// Label of every child and its pods, with [`FIELD_MANAGER`] as its value. The operator watches objects with this label.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Annotation of every child: hash of the object that was applied last, so that an unchanged child is not applied again.
@@ -35,6 +43,8 @@ pub const TRAFFIC_LABEL: &str = "recommender.dev/traffic";
 pub const TRACK_LABEL: &str = "recommender.dev/track";
 /// The track of the version that serves.
 pub const STABLE_TRACK: &str = "stable";
+/// The track of a version that is tried on a part of the requests.
+pub const CANARY_TRACK: &str = "canary";
 /// Label of pods and Jobs: the model version they train or serve.
 pub const VERSION_LABEL: &str = "recommender.dev/version";
 /// The label by which the Deployment controller distinguishes pods of different templates.
@@ -45,9 +55,13 @@ pub const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
 pub const TEMPLATE_ANNOTATION: &str = "recommender.dev/training-template";
 /// Annotation of training Jobs: time at which the run was due (RFC 3339), which orders versions.
 pub const DUE_ANNOTATION: &str = "recommender.dev/due";
-/// Annotation of training Jobs: why the run was started (`Initial`, `Schedule`, `Request`).
+/// Annotation of training Jobs: why the run was started (`Initial`, `Schedule`, `Request`, `Signal`).
 pub const TRIGGER_ANNOTATION: &str = "recommender.dev/trigger";
 /// Annotation of training Jobs: the value of [`TRAIN_ANNOTATION`] that requested the run.
 pub const REQUEST_ANNOTATION: &str = "recommender.dev/request";
+/// Annotation of training Jobs: the trigger that started the run, and what was observed.
+pub const CAUSE_ANNOTATION: &str = "recommender.dev/cause";
+/// Annotation of Jobs of partial runs: the base, as in the status of their version (JSON).
+pub const BASE_ANNOTATION: &str = "recommender.dev/base";
 /// Annotation of Jobs and pods: the full name of the `RecommenderModel` (the label contains the base name).
 pub const MODEL_NAME_ANNOTATION: &str = "recommender.dev/model-name";

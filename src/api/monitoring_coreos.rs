@@ -53,13 +53,16 @@ pub struct PodMonitorSpec {
 }
 
 /// One port to scrape.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     /// Name of the port of the Service, or of the pod.
     pub port: String,
     /// HTTP path.
     pub path: String,
+    /// The query of a scrape, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Vec<String>>,
     /// Time between scrapes, as in "15s".
     pub interval: String,
     /// Timeout of a scrape, as in "10s".
@@ -89,6 +92,9 @@ pub struct Endpoint {
 pub struct Relabeling {
     /// Always `replace`.
     pub action: String,
+    /// The labels whose values `$1` in the replacement stands for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_labels: Vec<String>,
     /// The label that is set.
     pub target_label: String,
     /// Its value.

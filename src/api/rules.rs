@@ -20,6 +20,10 @@ pub const URL: &str = "self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$')
 pub const OBJECT_NAME: &str = "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')";
 /// What to write instead of a name that violates [`OBJECT_NAME`].
 pub const OBJECT_NAME_MESSAGE: &str = "write lower case letters, digits, - and .";
+/// The name of a profile or an exporter of the catalogue. Which there are is known to the operator alone.
+pub const CATALOG_NAME: &str = "self.matches('^[A-Za-z][A-Za-z0-9]*$')";
+/// What to write instead of a name that violates [`CATALOG_NAME`].
+pub const CATALOG_NAME_MESSAGE: &str = "write letters and digits, with a letter at the beginning";
 /// A key of a Secret or ConfigMap.
 pub const DATA_KEY: &str = "self.matches('^[A-Za-z0-9._-]+$')";
 /// A container image: any text without blanks.
@@ -83,6 +87,29 @@ pub const POD_FIELD: &str = "self.matches('^(metadata|spec|status)[.][!-~]+$')";
 /// Exactly one kind of dependency.
 pub const ONE_DEPENDENCY: &str = "[has(self.kafka), has(self.rabbitmq), has(self.rq), has(self.redisList), \
     has(self.flink), has(self.custom), has(self.exporter)].exists_one(x, x)";
+/// Exactly one condition of a trigger of a training.
+pub const ONE_TRIGGER: &str =
+    "[has(self.signal), has(self.newEvents), has(self.recoveredAfterSeconds)].exists_one(x, x)";
+/// Exactly one kind of objective.
+pub const ONE_INDICATOR: &str = "[has(self.availability), has(self.latency), has(self.modelAge), has(self.dataAge), \
+    has(self.lag)].exists_one(x, x)";
+/// The form of a goal in per cent: below 100. Whether alerts on it can fire is validated by the operator.
+pub const GOAL: &str = "self.matches('^[0-9]{1,2}([.][0-9]{1,4})?$')";
+/// A decimal number.
+pub const DECIMAL: &str = "self.matches('^-?[0-9]+([.][0-9]+)?$')";
+/// What to write instead of a number that violates [`DECIMAL`].
+pub const DECIMAL_MESSAGE: &str = "write a decimal number, for example \"0.20\"";
+/// Per cent, from 0 on.
+pub const PER_CENT: &str = "self.matches('^[0-9]{1,3}([.][0-9]{1,4})?$')";
+/// What to write instead.
+pub const PER_CENT_MESSAGE: &str = "write per cent, for example \"2\"";
+/// A significance level: above 0 and below 0.5.
+pub const LEVEL: &str = "self.matches('^0[.][0-4][0-9]*$') && self.matches('[1-9]')";
+/// The name of a metric in a trainer's report.
+pub const REPORTED_METRIC: &str = "self.matches('^[a-z][a-z0-9_]*$')";
+/// A gate has a bound.
+pub const SOME_BOUND: &str = "has(self.minimum) || has(self.maximum) || has(self.maxRegressionPercent) || \
+    has(self.maxRegressionFromBestPercent)";
 /// Scaling on CPU requires a CPU request, because the target is relative to it. Without any signal, CPU is the default.
 pub const CPU_REQUESTED: &str = "!has(self.autoscaling) || \
     (!has(self.autoscaling.cpu) && \

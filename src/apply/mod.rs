@@ -302,7 +302,7 @@ fn is_watched(meta: &ObjectMeta) -> bool {
 }
 
 /// The problem of a failed call for a child.
-fn failed(kind: Kind, name: &str, error: &CallError) -> ChildProblem {
+pub fn failed(kind: Kind, name: &str, error: &CallError) -> ChildProblem {
     let message = format!("{} {name}: {error}", kind.as_str());
     ChildProblem { kind, name: name.into(), reason: reasons::APPLY_FAILED, message, permanent: error.is_permanent() }
 }

@@ -1,19 +1,30 @@
 //! Alerts over canonical series.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::LazyLock};
 
+use regex::Regex;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{load::Refused, promql, series::most_similar, template};
 use crate::series::{Series, Subject};
 
-/// Stands for the matchers of the object in an expression.
-const SELECTOR: &str = "{@}";
+/// Stands for the matchers of the object in an expression, alone as `{@}` or before others as in `{@,state="ready"}`.
+const SELECTOR: &str = "{@";
+/// Actions of templates that every Prometheus accepts: it drops all rules of an object with another one.
+static ACTIONS: LazyLock<Regex> = LazyLock::new(|| {
+    let function = r#"humanize|humanize1024|humanizePercentage|humanizeDuration|printf "%[.\d]*[efg]""#;
+    let pattern =
+        format!(r#"^((if )?\$labels\.[A-Za-z_]\w*|\$value( \| ({function}))?|printf "%[.\d]*[efg]" \$value)$"#);
+    Regex::new(&pattern).expect("a constant pattern is valid")
+});
+/// What [`ACTIONS`] are.
+const ACTIONS_MESSAGE: &str = "write {{ $labels.NAME }}, {{ $value }}, {{ $value | humanize }}, also with humanize1024, \
+                               humanizePercentage, humanizeDuration or printf \"%.2f\", or {{ if $labels.NAME }}...{{ end }}";
 /// The only name that expressions and descriptions of alerts use, see [`template`].
 const THRESHOLD: &str = "threshold";
 /// Matchers in place of [`SELECTOR`] in checks.
-const EXAMPLE: &str = r#"{namespace="n",recommender="r"}"#;
+const EXAMPLE: &str = r#"{namespace="n",recommender="r""#;
 /// The label by which a check recognises that a selector had [`SELECTOR`].
 const SELECTED: &str = "namespace";
 
@@ -33,6 +44,12 @@ pub struct Alert {
     pub severity: Severity,
     /// Alerts of the same object that make this one redundant while they fire.
     pub silenced_by: Vec<String>,
+    /// Whether only an object that changes it has it.
+    pub is_only_if_set: bool,
+    /// URL of its runbook, of an alert that is not embedded.
+    pub runbook: Option<String>,
+    /// Whether it is embedded: then its runbook is a page in docs/runbooks.
+    pub is_embedded: bool,
     /// What is wrong. Contains no values, so that it does not change while the alert fires.
     pub summary: String,
     description: String,
@@ -54,12 +71,18 @@ pub enum AppliesTo {
     Dependencies,
     /// One dependency at a time, which `absent` needs: the expressions of all are joined by `or`.
     EachDependency,
+    /// Service level objectives.
+    Objectives,
 }
 
 impl AppliesTo {
-    /// Whether it is about dependencies.
-    pub const fn is_of_dependencies(self) -> bool {
-        matches!(self, Self::Dependencies | Self::EachDependency)
+    /// What the series are about that its expression reads.
+    pub const fn subject(self) -> Subject {
+        match self {
+            Self::Serving | Self::Training | Self::Workloads => Subject::Workload,
+            Self::Dependencies | Self::EachDependency => Subject::Dependency,
+            Self::Objectives => Subject::Objective,
+        }
     }
 }
 
@@ -71,7 +94,7 @@ pub enum Severity {
     Critical,
     /// A person in working hours.
     Warning,
-    /// No response is due: it explains another alert, or saves money.
+    /// A person reads it within a day: it explains another alert, or saves money.
     Info,
 }
 
@@ -94,6 +117,8 @@ pub struct Threshold {
     pub default: f64,
     /// Its unit.
     pub unit: ThresholdUnit,
+    /// The most that it may be, if its series cannot show more.
+    most: Option<f64>,
 }
 
 /// Unit of a threshold.
@@ -105,6 +130,8 @@ pub enum ThresholdUnit {
     /// A part of a whole, 0 to 1.
     Ratio,
     Restarts,
+    Runs,
+    Versions,
     Messages,
     PerSecond,
     /// A multiple of what the spec asks for.
@@ -120,8 +147,10 @@ impl ThresholdUnit {
             Self::Seconds => "seconds",
             Self::Ratio => "ratio",
             Self::Restarts => "restarts",
+            Self::Runs => "runs",
+            Self::Versions => "versions",
             Self::Messages => "messages",
-            Self::PerSecond => "messages per second",
+            Self::PerSecond => "per second",
             Self::Times => "times",
             Self::Score => "score",
         }
@@ -133,7 +162,7 @@ impl ThresholdUnit {
             // A year.
             Self::Seconds => 0.001..=31_536_000.0,
             Self::Ratio => 0.000_001..=0.999_999,
-            Self::Restarts => 0.0..=1_000.0,
+            Self::Restarts | Self::Runs | Self::Versions => 0.0..=1_000.0,
             Self::Messages => 0.0..=1e12,
             Self::PerSecond => 0.0..=1e9,
             Self::Times => 0.01..=1_000.0,
@@ -147,21 +176,26 @@ impl ThresholdUnit {
             Self::Seconds => format!("{value}s"),
             // A ratio has at most a few digits; those of the multiplication are rounded off.
             Self::Ratio => format!("{}%", (value * 1e8).round() / 1e6),
-            Self::Restarts | Self::Messages | Self::PerSecond | Self::Times | Self::Score => value.to_string(),
+            Self::Restarts
+            | Self::Runs
+            | Self::Versions
+            | Self::Messages
+            | Self::PerSecond
+            | Self::Times
+            | Self::Score => value.to_string(),
         }
     }
+}
 
-    /// Why a threshold cannot have this value; `None` if it can.
+impl Threshold {
+    /// Why it cannot have this value; `None` if it can.
     pub fn problem(self, value: f64) -> Option<String> {
-        let bounds = self.bounds();
-        let is_within = bounds.contains(&value) && value.is_sign_positive();
+        let bounds = self.unit.bounds();
+        let (least, most) = (*bounds.start(), self.most.unwrap_or(*bounds.end()));
+        let is_within = (least..=most).contains(&value) && value.is_sign_positive();
         (!is_within).then(|| {
-            format!(
-                "with {value} ({}) the alert would fire always or never: write {} to {}",
-                self.as_str(),
-                bounds.start(),
-                bounds.end()
-            )
+            let unit = self.unit.as_str();
+            format!("with {value} ({unit}) the alert would fire always or never: write {least} to {most}")
         })
     }
 }
@@ -170,7 +204,7 @@ impl Alert {
     /// Its expression for the matchers of an object.
     pub fn expr(&self, matchers: &str, threshold: f64) -> String {
         // The matchers last, because they contain text of the object.
-        fill(&self.expr, &threshold.to_string()).replace(SELECTOR, &format!("{{{matchers}}}"))
+        fill(&self.expr, &threshold.to_string()).replace(SELECTOR, &format!("{{{matchers}"))
     }
 
     /// What was measured, and what to check; a template of Prometheus.
@@ -210,9 +244,13 @@ pub struct Entry {
     #[serde(rename = "for")]
     for_: Option<Spanned<String>>,
     severity: Severity,
+    /// Only an object that changes it has it.
+    #[serde(default)]
+    only_if_set: bool,
     /// Alerts that make it redundant.
     #[serde(default)]
     pub silenced_by: Vec<Spanned<String>>,
+    runbook: Option<Spanned<String>>,
     summary: Spanned<String>,
     description: Spanned<String>,
 }
@@ -226,7 +264,7 @@ pub fn check(entry: Entry) -> Result<Alert, Refused> {
     }
     let series = check_expr(&entry)?;
     if let Some(of) = &entry.threshold
-        && let Some(why) = of.value.unit.problem(of.value.default)
+        && let Some(why) = of.value.problem(of.value.default)
     {
         return Err(Refused::at(of, format!("threshold: {why}")));
     }
@@ -237,7 +275,15 @@ pub fn check(entry: Entry) -> Result<Alert, Refused> {
     if summary.value.contains("{{") || summary.value.contains('@') || !summary.value.ends_with('.') {
         return Err(Refused::at(summary, "summary: write a sentence without values, which go into the description"));
     }
+    if let Some(url) = entry.runbook.as_ref().filter(|url| !is_url(&url.value)) {
+        let reason = "runbook: write a URL without blanks and braces, as in https://wiki.example.org/RecommenderX";
+        return Err(Refused::at(url, reason));
+    }
     check_names("description", description, entry.threshold.is_some())?;
+    if let Some(action) = unsupported_action(&description.value) {
+        let reason = format!("description: {action} is no action that descriptions may have: {ACTIONS_MESSAGE}");
+        return Err(Refused::at(description, reason));
+    }
     for label in ["{{ $labels.recommender }}", "{{ $labels.namespace }}"] {
         if !description.value.contains(label) {
             return Err(Refused::at(description, format!("description: name the object with {label}")));
@@ -251,10 +297,39 @@ pub fn check(entry: Entry) -> Result<Alert, Refused> {
         for_: entry.for_.map(|of| of.value),
         severity: entry.severity,
         silenced_by: entry.silenced_by.into_iter().map(|of| of.value).collect(),
+        is_only_if_set: entry.only_if_set,
+        runbook: entry.runbook.map(|of| of.value),
+        is_embedded: false,
         summary: entry.summary.value,
         description: entry.description.value,
         series,
     })
+}
+
+/// The first action of a template of Prometheus that [`ACTIONS`] do not have, or what is open at the end.
+fn unsupported_action(text: &str) -> Option<String> {
+    let mut is_open = false;
+    for piece in text.split("{{").skip(1) {
+        let Some((action, _)) = piece.split_once("}}") else { return Some(format!("{{{{{piece}")) };
+        let action = action.split_whitespace().collect::<Vec<_>>().join(" ");
+        let is_allowed = match action.as_str() {
+            "end" => std::mem::replace(&mut is_open, false),
+            condition if condition.starts_with("if ") => {
+                !std::mem::replace(&mut is_open, true) && ACTIONS.is_match(condition)
+            }
+            value => ACTIONS.is_match(value),
+        };
+        if !is_allowed {
+            return Some(format!("{{{{ {action} }}}}"));
+        }
+    }
+    is_open.then(|| "{{ if }} without {{ end }}".into())
+}
+
+/// Whether a text is a URL. Annotations are templates, so it has no braces.
+pub fn is_url(text: &str) -> bool {
+    let has_scheme = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    has_scheme && !text.contains(|c: char| c.is_whitespace() || "{}".contains(c))
 }
 
 /// The series of an expression.
@@ -278,9 +353,17 @@ fn check_expr(entry: &Entry) -> Result<Vec<Series>, Refused> {
             return Err(refuse(format!("{name} is no canonical series; the most similar one is {nearest}")));
         };
         if !selector.labels.iter().any(|label| label == SELECTED) {
-            return Err(refuse(format!("{name} is not that of one object: write {name}{SELECTOR}")));
+            return Err(refuse(format!("{name} is not that of one object: write {name}{{@}}")));
         }
-        if (canonical.subject() == Subject::Dependency) != entry.applies_to.is_of_dependencies() {
+        let object = [SELECTED, "recommender", canonical.subject().label()];
+        if let Some(label) = selector
+            .labels
+            .iter()
+            .find(|label| !object.contains(&label.as_str()) && !canonical.labels().contains(&label.as_str()))
+        {
+            return Err(refuse(format!("{name} has no label {label}; it has {}", canonical.labels().join(" and "))));
+        }
+        if canonical.subject() != entry.applies_to.subject() {
             let label = canonical.subject().label();
             return Err(refuse(format!("{name} has the label {label}, which does not go with appliesTo")));
         }

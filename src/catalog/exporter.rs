@@ -9,7 +9,7 @@ use serde_saphyr::Spanned;
 use super::{
     load::{Refused, check_name},
     promql,
-    series::{Declarations, Declared, most_similar},
+    series::{Declarations, Declared, UP, most_similar},
     template,
 };
 use crate::series::Series;
@@ -128,8 +128,11 @@ pub type Kind = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// The kinds of dependencies whose exporters are in the catalogue.
 pub const KINDS: [Kind; 6] = [
-    ("kafka", &[("group", r#""g""#), ("topics", r#""a|b""#), ("count", "2"), ("markers", " - 1")]),
-    ("rabbitmq", &[("vhost", r#""/""#), ("queues", r#""a|b""#), ("count", "2")]),
+    (
+        "kafka",
+        &[("group", r#""g""#), ("topics", r#""a|b""#), ("count", "2"), ("markers", " - 1"), ("dead", r#""a-dlq""#)],
+    ),
+    ("rabbitmq", &[("vhost", r#""/""#), ("queues", r#""a|b""#), ("count", "2"), ("dead", r#""a-dlq""#)]),
     ("rq", &[("queues", r#""a|b""#), ("count", "2"), ("only", r#""a(,a)*""#), ("some", r#""(.*,)?a""#)]),
     ("redisList", &[("db", r#""db0""#), ("keys", r#""a|b""#), ("count", "2")]),
     ("flink", &[("job", r#""j""#)]),
@@ -139,16 +142,23 @@ pub const KINDS: [Kind; 6] = [
 /// The kind of dependencies without a lag.
 pub const NO_LAG: &str = "exporter";
 
-/// Values of every kind, with an example of each. `labels` are further matchers, which follow after a comma.
-const COMMON: [(&str, &str); 4] =
-    [("labels", ""), ("namespace", r#""n""#), ("recommender", r#""r""#), ("window", "2m")];
+/// Values of every kind, with an example of each. `labels` are the matchers of the spec, which follow after a comma; `matchers` are
+/// the same without the comma. `target` are matchers for `up`, never none of them.
+const COMMON: [(&str, &str); 6] = [
+    ("labels", ""),
+    ("matchers", ""),
+    ("target", r#"namespace="n""#),
+    ("namespace", r#""n""#),
+    ("recommender", r#""r""#),
+    ("window", "2m"),
+];
 
 /// A file in `dependencies/KIND/`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct File {
     /// Its name, as that of the file.
-    exporter: Text,
+    pub exporter: Text,
     series: Vec<Spanned<Declared>>,
     #[serde(default)]
     terms: BTreeMap<String, Text>,
@@ -253,6 +263,11 @@ impl Checks<'_> {
         let refuse = |reason: String| Refused::at(text, format!("{field}: {reason}, in {filled}"));
         let expression = promql::parse(&filled).map_err(refuse)?;
         self.series.check_uses(&expression).map_err(refuse)?;
+        if expression.selectors.iter().any(|of| of.name == UP && of.labels.is_empty()) {
+            return Err(refuse(
+                "up without matchers is that of every target of a Prometheus: write up{@target}".into(),
+            ));
+        }
         Ok(expression)
     }
 
@@ -266,9 +281,17 @@ impl Checks<'_> {
                 format!("records: {name} is no canonical series of dependencies; the most similar one is {nearest}");
             return Err(Refused::at(text, reason));
         };
-        if expression.is_selector {
+        let Some(labels) = expression.labels else {
             let reason =
-                format!("records.{name}: a selector has the labels of the exporter: aggregate it, as in max(...)");
+                format!("records.{name}: it has the labels of the exporter's series: aggregate it, as in max(...)");
+            return Err(Refused::at(text, reason));
+        };
+        if let Some(label) = labels.iter().find(|label| !series.labels().contains(&label.as_str())) {
+            let known = match series.labels() {
+                [] => "it has none".into(),
+                known => format!("it has {}", known.join(" and ")),
+            };
+            let reason = format!("records.{name}: {label} is no label of this series; {known}: aggregate without it");
             return Err(Refused::at(text, reason));
         }
         Ok(series)

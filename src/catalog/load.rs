@@ -37,6 +37,10 @@ impl Refused {
         Self { line: value.referenced.line(), reason: reason.into() }
     }
 
+    fn of(self, path: &str) -> Problem {
+        Problem { file: path.into(), line: self.line, reason: self.reason }
+    }
+
     /// A problem with the whole file.
     pub fn whole(reason: impl Into<String>) -> Self {
         Self { line: 0, reason: reason.into() }
@@ -45,6 +49,11 @@ impl Refused {
 
 /// Fails unless a file states the name that it has. `field`: where it states it.
 pub fn check_name(field: &str, stated: &Spanned<String>, name: &str) -> Result<(), Refused> {
+    if !is_name(name) {
+        let reason =
+            format!("{field}: objects could not name {name}: write letters and digits, with a letter at the beginning");
+        return Err(Refused::at(stated, reason));
+    }
     if stated.value == name {
         return Ok(());
     }
@@ -52,43 +61,76 @@ pub fn check_name(field: &str, stated: &Spanned<String>, name: &str) -> Result<(
     Err(Refused::at(stated, reason))
 }
 
-/// Reads a catalogue: path and text of each file. A file that is refused is not part of the result.
-pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Catalog, Vec<Problem>) {
-    let (mut catalog, mut problems) = (Catalog::default(), Vec::new());
-    let mut silencing = Vec::new();
+/// Whether the API accepts it as the name of a profile or an exporter.
+fn is_name(name: &str) -> bool {
+    name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// Adds files to a catalogue: path and text of each. One that is refused changes nothing of it. Names that it has already are
+/// refused, so that a file never replaces what others rely on.
+pub fn add<'a>(catalog: &mut Catalog, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Problem> {
+    let (mut problems, mut silenced) = (Vec::new(), Vec::new());
     for (path, text) in files {
-        match add(&mut catalog, path, text) {
-            Ok(names) => silencing.extend(names.into_iter().map(|name| (path, name))),
-            Err(Refused { line, reason }) => problems.push(Problem { file: path.into(), line, reason }),
+        match add_file(catalog, path, text) {
+            Ok(alerts) => silenced.push((path, alerts)),
+            Err(refused) => problems.push(refused.of(path)),
         }
     }
     // Last, because an alert of another file may be named; if one is refused, its names are not known.
-    let is_complete = !problems.iter().any(|problem| problem.file.starts_with("alerts/"));
-    silencing.retain(|(_, name)| is_complete && catalog.alert(&name.value).is_none());
-    for (path, name) in silencing {
-        let nearest = most_similar(&name.value, catalog.alerts.iter().map(|alert| alert.name.as_str()));
-        let nearest = nearest.unwrap_or_default();
-        let Refused { line, reason } = Refused::at(
-            &name,
-            format!("silencedBy: there is no alert {}; the most similar one is {nearest}", name.value),
-        );
-        problems.push(Problem { file: path.into(), line, reason });
+    if problems.iter().any(|problem| problem.file.starts_with("alerts/")) {
+        return problems;
     }
-    (catalog, problems)
+    let known: Vec<String> = catalog.alerts.iter().map(|alert| alert.name.clone()).collect();
+    for (path, Alerts { names, silenced_by }) in silenced {
+        let unknown: Vec<_> = silenced_by.iter().filter(|name| !known.contains(&name.value)).collect();
+        if !unknown.is_empty() {
+            catalog.alerts.retain(|alert| !names.contains(&alert.name));
+        }
+        problems.extend(unknown.into_iter().map(|name| {
+            let nearest = most_similar(&name.value, known.iter().map(String::as_str)).unwrap_or_default();
+            let reason = format!("silencedBy: there is no alert {}; the most similar one is {nearest}", name.value);
+            Refused::at(name, reason).of(path)
+        }));
+    }
+    problems
 }
 
-/// The names of alerts that a file refers to.
-type Silencing = Vec<Spanned<String>>;
+/// What a file of alerts names.
+#[derive(Default)]
+struct Alerts {
+    /// Its alerts.
+    names: Vec<String>,
+    /// The alerts that they refer to.
+    silenced_by: Vec<Spanned<String>>,
+}
 
-fn add(catalog: &mut Catalog, path: &str, text: &str) -> Result<Silencing, Refused> {
+fn add_file(catalog: &mut Catalog, path: &str, text: &str) -> Result<Alerts, Refused> {
     let name = path.strip_suffix(".yaml").unwrap_or(path);
+    let taken = |what: &str, of: &Spanned<String>| {
+        let reason = format!("there is already {what} {}: give this one another name", of.value);
+        Err(Refused::at(of, reason))
+    };
     match name.split('/').collect::<Vec<_>>()[..] {
         ["alerts", _] => return add_alerts(catalog, read(text)?),
         ["profiles", name] => {
-            catalog.profiles.insert(name.into(), profile::check(name, read(text)?)?);
+            let file: profile::File = read(text)?;
+            let stated = file.profile.clone();
+            let profile = profile::check(name, file)?;
+            if catalog.profiles.contains_key(name) {
+                return taken("a profile", &stated);
+            }
+            catalog.profiles.insert(name.into(), profile);
         }
         ["dependencies", kind, name] => {
-            catalog.exporters.insert((kind.into(), name.into()), exporter::check(kind, name, read(text)?)?);
+            let file: exporter::File = read(text)?;
+            let stated = file.exporter.clone();
+            let (exporter, key) = (exporter::check(kind, name, file)?, (kind.to_owned(), name.to_owned()));
+            if catalog.exporters.contains_key(&key) {
+                return taken("an exporter", &stated);
+            }
+            catalog.exporters.insert(key, exporter);
         }
         _ => {
             return Err(Refused::whole(
@@ -96,21 +138,23 @@ fn add(catalog: &mut Catalog, path: &str, text: &str) -> Result<Silencing, Refus
             ));
         }
     }
-    Ok(Vec::new())
+    Ok(Alerts::default())
 }
 
-fn add_alerts(catalog: &mut Catalog, file: alert::File) -> Result<Silencing, Refused> {
-    let silencing = file.alerts.iter().flat_map(|entry| entry.silenced_by.iter().cloned()).collect();
+fn add_alerts(catalog: &mut Catalog, file: alert::File) -> Result<Alerts, Refused> {
+    let silenced_by = file.alerts.iter().flat_map(|entry| entry.silenced_by.iter().cloned()).collect();
     let mut alerts: Vec<alert::Alert> = Vec::new();
     for entry in file.alerts {
         let name = entry.name.clone();
         if catalog.alerts.iter().chain(&alerts).any(|alert| alert.name == name.value) {
-            return Err(Refused::at(&name, format!("{} is there twice: remove one of them", name.value)));
+            let reason = format!("there is already an alert {}: give this one another name", name.value);
+            return Err(Refused::at(&name, reason));
         }
         alerts.push(alert::check(entry)?);
     }
+    let names = alerts.iter().map(|alert| alert.name.clone()).collect();
     catalog.alerts.extend(alerts);
-    Ok(silencing)
+    Ok(Alerts { names, silenced_by })
 }
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, Refused> {

@@ -9,8 +9,11 @@ use super::{
     series::{Declarations, Declared, TARGET_LABELS, Type, Unit},
 };
 
+/// The profile of PromQL in an object, which no file has.
+pub const CUSTOM: &str = "Custom";
+
 /// The metric names of a server that the canonical series are computed from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
     /// The program or library that exposes these, and what an application has to set so that it does: Markdown for
     /// `docs/profiles.md`.
@@ -28,8 +31,18 @@ pub struct Profile {
     pub route: Option<String>,
     /// The durations of requests; `None` if the server has no histogram of them.
     pub latency: Option<Latency>,
+    /// Responses by their status; `None` if the server does not count them so.
+    pub responses: Option<Responses>,
+    /// The durations of the requests of each route.
+    pub route_latency: Option<Durations>,
+    /// Counter of the bytes of requests.
+    pub request_bytes: Option<Selector>,
+    /// Counter of the bytes of responses.
+    pub response_bytes: Option<Selector>,
     /// Gauge of the requests in flight, if the server exposes one.
-    pub in_flight: Option<String>,
+    pub in_flight: Option<Selector>,
+    /// Whether the server exposes `process_cpu_seconds_total` and `process_start_time_seconds`.
+    pub process: bool,
 }
 
 /// Some series of one name.
@@ -41,11 +54,38 @@ pub struct Selector {
     pub matchers: String,
 }
 
+/// Counter of responses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Responses {
+    /// The counter.
+    pub counter: Selector,
+    /// Its label with the status, of which the first digit is the class: 404, 4xx or 4.
+    pub status: String,
+}
+
+/// Sum and count of durations: a histogram or a summary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Durations {
+    /// Its name without `_sum` and `_count`.
+    pub of: Selector,
+    /// How many of its unit are a second.
+    pub per_second: u32,
+}
+
+impl Durations {
+    /// The counter of this end.
+    pub fn counter(&self, end: &str) -> Selector {
+        Selector { name: format!("{}{end}", self.of.name), matchers: self.of.matchers.clone() }
+    }
+}
+
 /// Histogram of the durations of requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latency {
     /// Its name without `_bucket`.
     pub histogram: String,
+    /// The matchers, without braces; may be empty.
+    pub matchers: String,
     /// How many of its unit are a second.
     pub per_second: u32,
     /// Largest finite bucket bound, in seconds. No quantile exceeds it, so no threshold may either.
@@ -53,6 +93,12 @@ pub struct Latency {
 }
 
 impl Latency {
+    /// Its sum and count.
+    pub fn durations(&self) -> Durations {
+        let of = Selector { name: self.histogram.clone(), matchers: self.matchers.clone() };
+        Durations { of, per_second: self.per_second }
+    }
+
     /// Whether it can show that a latency of so many seconds is exceeded.
     pub fn shows(&self, seconds: f64) -> bool {
         seconds < self.limit_seconds
@@ -60,12 +106,24 @@ impl Latency {
 }
 
 impl Profile {
+    /// The bounds of the buckets of the durations, in their unit; none without a histogram.
+    pub fn buckets(&self) -> &[f64] {
+        let is_it = |series: &&Declared| self.latency.as_ref().is_some_and(|of| of.histogram == series.name);
+        self.series.iter().find(is_it).map_or(&[], |series| &series.buckets)
+    }
+
     /// Whether the series of this name has the label of routes.
     pub fn has_route(&self, name: &str) -> bool {
         let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix));
         let is_it = |series: &&Declared| series.name == name || Some(series.name.as_str()) == base;
         let labels = self.series.iter().filter(is_it).flat_map(|series| &series.labels);
         self.route.as_ref().is_some_and(|route| labels.into_iter().any(|label| label == route))
+    }
+
+    /// The responses of each route, with the label of routes.
+    pub fn routed(&self) -> Option<(&Responses, &str)> {
+        let responses = self.responses.as_ref().filter(|of| self.has_route(&of.counter.name))?;
+        Some((responses, self.route.as_deref()?))
     }
 }
 
@@ -74,7 +132,7 @@ impl Profile {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct File {
     /// Its name, as that of the file.
-    profile: Spanned<String>,
+    pub profile: Spanned<String>,
     about: String,
     series: Vec<Spanned<Declared>>,
     presence: Spanned<String>,
@@ -82,12 +140,26 @@ pub struct File {
     errors: Vec<Spanned<String>>,
     route: Option<Spanned<String>>,
     latency: Option<Spanned<String>>,
+    responses: Option<Spanned<String>>,
+    status: Option<Spanned<String>>,
+    route_latency: Option<Spanned<String>>,
+    request_bytes: Option<Spanned<String>>,
+    response_bytes: Option<Spanned<String>>,
     in_flight: Option<Spanned<String>>,
+    #[serde(default = "yes")]
+    process: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The profile of a file, or why it is refused.
 pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
     check_name("profile", &file.profile, name)?;
+    if name == CUSTOM {
+        return Err(Refused::at(&file.profile, "profile: Custom is the one of PromQL in an object: take another name"));
+    }
     if file.requests.is_empty() {
         return Err(Refused::at(&file.profile, "requests is empty: name at least one counter of requests"));
     }
@@ -121,51 +193,129 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
     }
     let latency =
         file.latency.map(|of| latency(&series, &of.value).map_err(|why| Refused::at(&of, format!("latency: {why}"))));
-    if let Some(gauge) = &file.in_flight {
-        check_gauge(&series, &gauge.value).map_err(|reason| Refused::at(gauge, format!("inFlight: {reason}")))?;
-    }
-    Ok(Profile {
+    let responses = responses(&series, file.responses.as_ref(), file.status.as_ref(), &file.profile)?;
+    let route = file.route.as_ref().map(|of| of.value.as_str());
+    let of_routes = |of: Spanned<String>| {
+        durations(&series, &of.value, route).map_err(|why| Refused::at(&of, format!("routeLatency: {why}")))
+    };
+    let route_latency = file.route_latency.map(of_routes).transpose()?;
+    let bytes = |field: &str, of: Option<Spanned<String>>| {
+        of.map(|of| bytes(&series, &of.value).map_err(|why| Refused::at(&of, format!("{field}: {why}")))).transpose()
+    };
+    let request_bytes = bytes("requestBytes", file.request_bytes)?;
+    let response_bytes = bytes("responseBytes", file.response_bytes)?;
+    let in_flight =
+        file.in_flight.map(|of| gauge(&series, &of.value).map_err(|why| Refused::at(&of, format!("inFlight: {why}"))));
+    let mut profile = Profile {
         about: file.about.trim_end().into(),
         presence: file.presence.value,
         requests,
         errors,
         route: file.route.map(|of| of.value),
         latency: latency.transpose()?,
-        in_flight: file.in_flight.map(|of| of.value),
+        responses,
+        route_latency,
+        request_bytes,
+        response_bytes,
+        in_flight: in_flight.transpose()?,
         series: series.into_vec(),
-    })
+        process: file.process,
+    };
+    let of_all = profile.latency.as_ref().filter(|of| profile.has_route(&format!("{}_sum", of.histogram)));
+    profile.route_latency = profile.route_latency.or_else(|| of_all.map(Latency::durations));
+    Ok(profile)
+}
+
+/// The counter of responses and its label, which go together.
+fn responses(
+    series: &Declarations,
+    selector: Option<&Spanned<String>>,
+    status: Option<&Spanned<String>>,
+    profile: &Spanned<String>,
+) -> Result<Option<Responses>, Refused> {
+    let (selector, status) = match (selector, status) {
+        (None, None) => return Ok(None),
+        (Some(selector), Some(status)) => (selector, status),
+        _ => return Err(Refused::at(profile, "responses and status go together: set both or neither")),
+    };
+    let of = counter(series, &selector.value).map_err(|why| Refused::at(selector, format!("responses: {why}")))?;
+    if !series.find(&of.name).is_some_and(|of| of.has(&status.value)) {
+        let why = format!("status: {} has no label {}: add it to its labels", of.name, status.value);
+        return Err(Refused::at(status, why));
+    }
+    Ok(Some(Responses { counter: of, status: status.value.clone() }))
+}
+
+/// The sum and count of durations that have the label of routes.
+fn durations(series: &Declarations, text: &str, route: Option<&str>) -> Result<Durations, String> {
+    let of = selector(text)?;
+    let route = route.ok_or("there is no route: name the label of routes")?;
+    let durations = Durations { of, per_second: 1 };
+    let sum = durations.counter("_sum");
+    series.check_uses(&promql::parse(&format!("{}{{{}}}", sum.name, sum.matchers))?)?;
+    let found = series.get(&sum.name)?;
+    if !found.has(route) {
+        return Err(format!("{} has no label {route}: add it to its labels", durations.of.name));
+    }
+    let unit = found.declared.map_or(Unit::One, |of| of.unit);
+    let per_second = unit.per_second();
+    let per_second =
+        per_second.ok_or_else(|| format!("the unit {unit:?} of {} is not one of time", durations.of.name))?;
+    Ok(Durations { per_second, ..durations })
+}
+
+/// A selector of a counter of bytes.
+fn bytes(series: &Declarations, text: &str) -> Result<Selector, String> {
+    let selector = counter(series, text)?;
+    let is_bytes = series.get(&selector.name)?.declared.is_some_and(|of| of.unit == Unit::Bytes);
+    is_bytes.then_some(()).ok_or_else(|| format!("{} is not a counter of bytes", selector.name))?;
+    Ok(selector)
 }
 
 /// A selector of a counter.
 fn counter(series: &Declarations, text: &str) -> Result<Selector, String> {
-    let expression = promql::parse(text)?;
-    if !expression.is_selector {
+    let selector = selector(text)?;
+    series.check_uses(&promql::parse(text)?)?;
+    if !series.get(&selector.name)?.is_counter {
+        return Err(format!("{} is not a counter: its rate has no meaning", selector.name));
+    }
+    Ok(selector)
+}
+
+fn selector(text: &str) -> Result<Selector, String> {
+    if !promql::parse(text)?.is_selector {
         return Err(format!("{text} is not a selector: write a name, and matchers in braces"));
     }
-    series.check_uses(&expression)?;
     let (name, matchers) = text.split_once('{').unwrap_or((text, ""));
-    if !series.get(name.trim())?.is_counter {
-        return Err(format!("{name} is not a counter: its rate has no meaning"));
-    }
     Ok(Selector {
         name: name.trim().into(),
         matchers: matchers.trim_end().strip_suffix('}').unwrap_or_default().into(),
     })
 }
 
-fn latency(series: &Declarations, name: &str) -> Result<Latency, String> {
-    let declared = series.get(&format!("{name}_bucket")).map_err(|_| {
+/// The histogram of a selector, which has its name without `_bucket`.
+fn latency(series: &Declarations, text: &str) -> Result<Latency, String> {
+    let Selector { name, matchers } = selector(text)?;
+    let buckets = format!("{name}_bucket");
+    let declared = series.get(&buckets).map_err(|_| {
         format!("{name} is not a histogram in series: write the name without _bucket, or leave latency out")
     })?;
     let declared = declared.declared.ok_or("up is no histogram")?;
     let per_second = declared.unit.per_second();
     let per_second = per_second.ok_or_else(|| format!("the unit {:?} of {name} is not one of time", declared.unit))?;
     let largest = declared.buckets.last().copied().unwrap_or_default();
-    Ok(Latency { histogram: name.into(), per_second, limit_seconds: largest / f64::from(per_second) })
+    series.check_uses(&promql::parse(&format!("{buckets}{{{matchers}}}"))?)?;
+    Ok(Latency { histogram: name, matchers, per_second, limit_seconds: largest / f64::from(per_second) })
 }
 
-fn check_gauge(series: &Declarations, name: &str) -> Result<(), String> {
-    let found = series.get(name)?;
+/// A selector of a gauge of requests.
+fn gauge(series: &Declarations, text: &str) -> Result<Selector, String> {
+    let selector = selector(text)?;
+    series.check_uses(&promql::parse(text)?)?;
     let is_gauge = |of: &&Declared| of.type_ == Type::Gauge && of.unit == Unit::Requests;
-    found.declared.filter(is_gauge).map(|_| ()).ok_or_else(|| format!("{name} is not a gauge of requests"))
+    let name = &selector.name;
+    match series.get(name)?.declared.filter(is_gauge) {
+        Some(_) => Ok(selector),
+        None => Err(format!("{name} is not a gauge of requests")),
+    }
 }

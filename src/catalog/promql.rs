@@ -4,11 +4,13 @@
 //! Added to it: each selector has a name, because only declared series may be used, and what Prometheus refuses unless it is
 //! configured otherwise; the crate accepts that, and `or` between matchers as VictoriaMetrics does.
 
+use std::collections::BTreeSet;
+
 use promql_parser::{
     label::MatchOp,
     parser::{
-        self, Expr, VectorMatchFillValues, VectorSelector,
-        token::{T_LIMIT_RATIO, T_LIMITK, T_LUNLESS},
+        self, Expr, LabelModifier, VectorMatchCardinality, VectorMatchFillValues, VectorSelector,
+        token::{T_BOTTOMK, T_COUNT_VALUES, T_LAND, T_LIMIT_RATIO, T_LIMITK, T_LOR, T_LUNLESS, T_TOPK},
         value::ValueType,
     },
     util::{ExprVisitor, walk_expr},
@@ -32,6 +34,8 @@ pub struct Expression {
     pub created: Vec<String>,
     /// Whether it is one selector and nothing else.
     pub is_selector: bool,
+    /// The labels that its result may have; `None`: those of a series.
+    pub labels: Option<BTreeSet<String>>,
 }
 
 /// A selector.
@@ -132,9 +136,81 @@ pub fn parse(text: &str) -> Result<Expression, String> {
         ValueType::String => return Err("a string is no value of a series".into()),
         ValueType::Vector | ValueType::Scalar => {}
     }
-    let mut found = Expression { is_selector: matches!(tree, Expr::VectorSelector(_)), ..Expression::default() };
+    let is_selector = matches!(tree, Expr::VectorSelector(_));
+    let mut found = Expression { is_selector, labels: labels(&tree), ..Expression::default() };
     found.add(&tree, false)?;
     Ok(found)
+}
+
+/// The labels that the result of a part may have; `None`: those of a series.
+fn labels(part: &Expr) -> Option<BTreeSet<String>> {
+    match part {
+        Expr::Aggregate(of) => {
+            let kept = match &of.modifier {
+                None => Some(BTreeSet::new()),
+                Some(LabelModifier::Include(by)) => Some(by.labels.iter().cloned().collect()),
+                Some(LabelModifier::Exclude(_)) => labels(&of.expr),
+            };
+            match (of.op.id(), &of.param) {
+                // Elements as they are.
+                (T_TOPK | T_BOTTOMK, _) => labels(&of.expr),
+                (T_COUNT_VALUES, Some(param)) => match param.as_ref() {
+                    Expr::StringLiteral(label) => with(kept, label.val.clone()),
+                    _ => None,
+                },
+                _ => kept,
+            }
+        }
+        Expr::Binary(of) => {
+            let (left, right) = (labels(&of.lhs), labels(&of.rhs));
+            let matching = of.modifier.as_ref().and_then(|modifier| modifier.matching.as_ref());
+            let card = of.modifier.as_ref().map(|modifier| &modifier.card);
+            match (of.op.id(), card, matching) {
+                (T_LAND | T_LUNLESS, ..) => left,
+                (T_LOR, ..) => Some(left?.union(&right?).cloned().collect()),
+                (_, Some(VectorMatchCardinality::ManyToOne(copied)), _) => {
+                    copied.labels.iter().fold(left, |all, label| with(all, label.clone()))
+                }
+                (_, Some(VectorMatchCardinality::OneToMany(copied)), _) => {
+                    copied.labels.iter().fold(right, |all, label| with(all, label.clone()))
+                }
+                _ if of.rhs.value_type() == ValueType::Scalar => left,
+                _ if of.lhs.value_type() == ValueType::Scalar => right,
+                (_, _, Some(LabelModifier::Include(on))) => Some(on.labels.iter().cloned().collect()),
+                // Elements with the same labels match.
+                _ => left.or(right),
+            }
+        }
+        Expr::Call(of) => {
+            let of_argument = |index: usize| of.args.args.get(index).and_then(|argument| labels(argument));
+            match (of.func.name, of.args.args.get(1).map(AsRef::as_ref)) {
+                ("vector" | "scalar" | "time" | "pi", _) => Some(BTreeSet::new()),
+                ("absent" | "absent_over_time", _) => None,
+                ("label_replace" | "label_join", Some(Expr::StringLiteral(label))) => {
+                    with(of_argument(0), label.val.clone())
+                }
+                ("histogram_quantile", _) => {
+                    let mut left = of_argument(1)?;
+                    left.remove("le");
+                    Some(left)
+                }
+                ("quantile_over_time" | "histogram_fraction", _) => of_argument(of.args.args.len() - 1),
+                _ => of_argument(0),
+            }
+        }
+        Expr::Paren(of) => labels(&of.expr),
+        Expr::Unary(of) => labels(&of.expr),
+        Expr::Subquery(of) => labels(&of.expr),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Some(BTreeSet::new()),
+        Expr::VectorSelector(_) | Expr::MatrixSelector(_) | Expr::Extension(_) => None,
+    }
+}
+
+fn with(labels: Option<BTreeSet<String>>, label: String) -> Option<BTreeSet<String>> {
+    labels.map(|mut labels| {
+        labels.insert(label);
+        labels
+    })
 }
 
 impl Expression {
@@ -202,6 +278,31 @@ mod tests {
         assert_eq!(found.grouped, ["pod", "topic"]);
         assert_eq!(found.created, ["how"]);
         assert!(!found.is_selector && parse(" a{b=\"c\"} ").expect("it is valid").is_selector);
+    }
+
+    #[test]
+    fn the_labels_of_a_result_are_those_that_its_operations_leave() {
+        for (text, labels) in [
+            ("a", None),
+            ("rate(a[2m]) * 1", None),
+            ("sum(a)", Some("")),
+            ("sum by (x, y) (a) / on (x) group_left (z) max by (x, z) (b)", Some("x y z")),
+            ("max by (pod) (a) > 0 unless b", Some("pod")),
+            ("max(a) or sum by (pod) (b)", Some("pod")),
+            ("max(a) or b", None),
+            ("sum without (x) (max by (x, y) (a))", Some("x y")),
+            ("topk(3, a)", None),
+            ("a / sum(b)", Some("")),
+            ("a / on (x) b", Some("x")),
+            (r#"count_values by (y) ("x", a)"#, Some("x y")),
+            (r#"label_replace(vector(1), "x", "$1", "y", "(.*)")"#, Some("x")),
+            ("histogram_quantile(0.95, sum by (le, x) (rate(a[2m])))", Some("x")),
+            ("clamp_max(max(a), 1) + time()", Some("")),
+            ("max_over_time(max by (x) (a)[5m:1m])", Some("x")),
+        ] {
+            let expected = labels.map(|of| of.split_whitespace().map(str::to_owned).collect());
+            assert_eq!(parse(text).expect(text).labels, expected, "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{load::Refused, promql};
 pub const TARGET_LABELS: [&str; 9] =
     ["namespace", "pod", "container", "endpoint", "service", "job", "instance", "recommender", "workload"];
 /// The series that Prometheus itself writes about every target.
-const UP: &str = "up";
+pub const UP: &str = "up";
 
 /// A series that a server or an exporter exposes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

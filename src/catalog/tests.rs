@@ -15,6 +15,13 @@ fn line(path: &str, of: &str) -> usize {
     text[..text.find(of).expect("a text of the file")].matches('\n').count() + 1
 }
 
+/// A catalogue of these files alone.
+fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Catalog, Vec<Problem>) {
+    let mut catalog = Catalog::default();
+    let problems = add(&mut catalog, files);
+    (catalog, problems)
+}
+
 const FAST_API: &str = "profiles/FastApiInstrumentator.yaml";
 const KAFKA: &str = "dependencies/kafka/KafkaExporter.yaml";
 const LAG: &str = "lag: {parts: 'clamp_min(@end - @next@markers, 0) and (@known)'}\n";
@@ -25,6 +32,18 @@ fn every_embedded_file_is_accepted() {
     let groups = FILES.iter().filter(|(file, _)| file.starts_with("alerts/")).count();
     assert_eq!(FILES.len(), groups + embedded().profiles.len() + embedded().exporters.len());
     assert!(groups > 1);
+}
+
+/// They read the same series, of which one has another prefix.
+#[test]
+fn both_exporters_of_rabbitmq_are_the_same_but_for_the_names_of_their_series() {
+    let lines = |name: &str| -> Vec<String> {
+        let path = format!("dependencies/rabbitmq/{name}.yaml");
+        let (_, text) = FILES.iter().find(|(file, _)| *file == path).expect("an embedded file");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.replace("rabbitmq_detailed_", "rabbitmq_").replace(name, "NAME")).collect()
+    };
+    assert_eq!(lines("Detailed"), lines("PerObject"));
 }
 
 /// File, what is replaced by what, the text in whose line the problem is, and its reason.
@@ -105,6 +124,42 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
         ),
         (
             FAST_API,
+            "responses: http_requests_total",
+            "responses: http_requests_inprogress",
+            "responses: ",
+            "responses: http_requests_inprogress is not a counter",
+        ),
+        (FAST_API, "\nstatus: status", "", "profile: ", "responses and status go together: set both or neither"),
+        (
+            FAST_API,
+            "\nstatus: status",
+            "\nstatus: code",
+            "status: status",
+            "status: http_requests_total has no label code",
+        ),
+        (
+            FAST_API,
+            "routeLatency: http_request_duration_seconds",
+            "routeLatency: http_request_duration_highr_seconds",
+            "routeLatency: ",
+            "routeLatency: http_request_duration_highr_seconds has no label handler",
+        ),
+        (
+            FAST_API,
+            "routeLatency: http_request_duration_seconds",
+            "routeLatency: http_request_size_bytes",
+            "routeLatency: ",
+            "routeLatency: the unit Bytes of http_request_size_bytes is not one of time",
+        ),
+        (
+            FAST_API,
+            "requestBytes: http_request_size_bytes_sum",
+            "requestBytes: http_requests_total",
+            "requestBytes: ",
+            "requestBytes: http_requests_total is not a counter of bytes",
+        ),
+        (
+            FAST_API,
             "{name: http_requests_total",
             "{name: 5xx_total",
             "  - {name: http_requests_total",
@@ -181,7 +236,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "consumed: {offsets: '@committed'}",
             "consumed: {offsets: '@comitted'}",
             "consumed: ",
-            "consumed: @comitted is neither a term nor a value of kafka: @group, @topics, @count, @markers, @labels",
+            "consumed: @comitted is neither a term nor a value of kafka: @group, @topics, @count, @markers, @dead, @labels",
         ),
         (KAFKA, "@end - @next@markers, 0)", "@end - @next@markers, 0", "lag: ", "lag: unclosed left parenthesis, in "),
         (
@@ -239,7 +294,21 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "'min(pg_up@of)'",
             "'pg_up@of'",
             "  dependency_up: ",
-            "records.dependency_up: a selector has the labels of the exporter: aggregate it, as in max(...)",
+            "records.dependency_up: it has the labels of the exporter's series: aggregate it, as in max(...)",
+        ),
+        (
+            POSTGRES,
+            "'min(pg_up@of)'",
+            "'1 * pg_up@of'",
+            "  dependency_up: ",
+            "records.dependency_up: it has the labels of the exporter's series: aggregate it, as in max(...)",
+        ),
+        (
+            POSTGRES,
+            "'min(pg_up@of)'",
+            "'min by (instance) (pg_up@of)'",
+            "  dependency_up: ",
+            "records.dependency_up: instance is no label of this series; it has none: aggregate without it",
         ),
         (
             POSTGRES,
@@ -247,6 +316,13 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "'min(pg_down@of)'",
             "  dependency_up: ",
             "records.dependency_up: pg_down is not declared",
+        ),
+        (
+            "dependencies/exporter/FerretDb.yaml",
+            "up{@target}",
+            "up{@matchers}",
+            "  dependency_up: ",
+            "records.dependency_up: up without matchers is that of every target of a Prometheus: write up{@target}",
         ),
         (KAFKA, "terms:\n", "terms:\n  old: '@older'\n  older: 2 * @old\n", "terms:", "terms: @old contains itself"),
         (KAFKA, "terms:\n", "terms:\n  unused: '@nothing'\n", "terms:", "terms.unused: @nothing is neither a term"),
@@ -280,6 +356,65 @@ fn unexpected(file: &str, from: &str, to: &str, line: usize, reason: &str) -> Op
 
 /// A file beside the wrong one. Those of alerts are there as well, because alerts name each other.
 const OTHER: &str = "dependencies/redisList/RedisExporter.yaml";
+
+#[test]
+fn a_file_that_is_added_harms_no_other_and_replaces_none() {
+    let mut catalog = embedded().clone();
+    let own = changed(FAST_API, "profile: FastApiInstrumentator", "profile: Own");
+    let (_, fast_api) = FILES.iter().find(|(file, _)| *file == FAST_API).expect("an embedded file");
+    let again = changed(FAST_API, "type: counter", "type: gauge");
+    let alert = |name: &str, by: &str| {
+        format!(
+            "alerts:\n- name: {name}\n  appliesTo: serving\n  expr: recommender:targets_up{{@}} < 1\n  severity: info\n  \
+             silencedBy: [{by}]\n  runbook: https://wiki/x\n  summary: None.\n  \
+             description: '{{{{ $labels.namespace }}}} {{{{ $labels.recommender }}}}'\n"
+        )
+    };
+    let [good, wrong, taken] = [
+        alert("RecommenderOwn", "RecommenderNoHealthyTarget"),
+        alert("RecommenderWrong", "RecommenderNoTarget"),
+        alert("RecommenderLatencyHigh", ""),
+    ];
+    let problems = add(
+        &mut catalog,
+        [
+            ("profiles/Own.yaml", own.as_str()),
+            (FAST_API, fast_api),
+            ("profiles/my-own.yaml", "profile: my-own\nabout: x\nseries: []\npresence: up\nrequests: []\nerrors: []\n"),
+            ("profiles/Broken.yaml", "profile: [\n"),
+            ("profiles/Wrong.yaml", &again),
+            ("alerts/good.yaml", &good),
+            ("alerts/wrong.yaml", &wrong),
+        ],
+    );
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let line = line(FAST_API, "profile: ");
+    assert_eq!(
+        problems[0],
+        format!("{FAST_API}:{line}: there is already a profile FastApiInstrumentator: give this one another name")
+    );
+    assert_eq!(
+        problems[1],
+        "profiles/my-own.yaml:1: profile: objects could not name my-own: write letters and digits, with a letter at the beginning"
+    );
+    assert!(problems[2].starts_with("profiles/Broken.yaml:"), "{problems:?}");
+    assert!(problems[3].starts_with("profiles/Wrong.yaml:"), "{problems:?}");
+    assert_eq!(
+        problems[4],
+        "alerts/wrong.yaml:6: silencedBy: there is no alert RecommenderNoTarget; the most similar one is RecommenderNoHealthyTarget"
+    );
+    assert_eq!(problems.len(), 5);
+    assert_eq!(catalog.profiles["FastApiInstrumentator"], embedded().profiles["FastApiInstrumentator"]);
+    assert_eq!(catalog.profiles.len(), embedded().profiles.len() + 1);
+    assert_eq!(catalog.alerts.len(), embedded().alerts.len() + 1);
+    let own = catalog.alert("RecommenderOwn").expect("it is accepted");
+    assert_eq!((own.runbook.as_deref(), own.is_embedded), (Some("https://wiki/x"), false));
+    let problems = add(&mut catalog, [("alerts/taken.yaml", taken.as_str())]);
+    assert_eq!(
+        problems[0].to_string(),
+        "alerts/taken.yaml:2: there is already an alert RecommenderLatencyHigh: give this one another name"
+    );
+}
 
 #[test]
 fn a_file_in_no_known_place_is_refused() {

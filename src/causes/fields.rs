@@ -1,10 +1,14 @@
 //! The fields that remedies name. The only place with their paths.
 
+use crate::api::TrainingKind;
+
 /// The part of the spec that a pod comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// A training run.
+    /// A full training run.
     Training,
+    /// A partial training run.
+    PartialTraining,
     /// The servers.
     Serving,
     /// A worker.
@@ -16,14 +20,22 @@ impl Part {
     pub fn of(component: &str) -> Self {
         match component {
             "training" => Self::Training,
-            "serving" => Self::Serving,
+            "serving" | "canary" => Self::Serving,
             _ => Self::Worker,
+        }
+    }
+
+    /// Of a pod's labels: its component and its version.
+    pub fn of_pod(component: &str, version: &str) -> Self {
+        match Self::of(component) {
+            Self::Training if TrainingKind::of_version(version) == TrainingKind::Partial => Self::PartialTraining,
+            part => part,
         }
     }
 
     const fn path(self) -> &'static str {
         match self {
-            Self::Training => "spec.training",
+            Self::Training | Self::PartialTraining => "spec.training",
             Self::Serving => "spec.serving",
             Self::Worker => "spec.workers[]",
         }
@@ -76,6 +88,16 @@ const FIELDS: &[(&str, &str)] = &[
 
 /// Fields of a training run that are not where those of the servers are.
 const OF_TRAINING: &[(&str, &str)] = &[("Args", ".full.args"), ("Command", ".full.command")];
+/// Fields of a partial training run that are not where those of a full one are.
+const OF_PARTIAL: &[(&str, &str)] = &[
+    ("Args", ".partial.args"),
+    ("Command", ".partial.command"),
+    ("Deadline", ".partial.deadlineSeconds"),
+    ("Image", ".partial.image"),
+    ("Requests", ".partial.resources.requests"),
+    ("Limits", ".partial.resources.limits"),
+    ("Resources", ".partial.resources"),
+];
 /// Fields of trainers and workers, which have no probes unless the user adds some.
 const OF_OTHERS: &[(&str, &str)] = &[
     ("Port", ".pod.probes"),
@@ -114,9 +136,13 @@ pub fn paths(part: Part) -> impl Iterator<Item = String> {
 
 /// The path of a field.
 pub fn field(name: &str, part: Part) -> Option<String> {
-    let own = OF_TRAINING.iter().filter(|_| part == Part::Training);
+    let own = match part {
+        Part::Training => OF_TRAINING,
+        Part::PartialTraining => OF_PARTIAL,
+        Part::Serving | Part::Worker => &[],
+    };
     let others = OF_OTHERS.iter().filter(|_| part != Part::Serving);
-    path(own.chain(others).chain(FIELDS), name, part)
+    path(own.iter().chain(others).chain(FIELDS), name, part)
 }
 
 /// The path of a field of an init container or a sidecar.

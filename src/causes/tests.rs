@@ -288,10 +288,24 @@ fn every_text_of_the_kubelet_the_scheduler_and_the_controllers_has_its_cause_and
     }
 }
 
+/// All parts of a spec that pods come from.
+const PARTS: [Part; 4] = [Part::Training, Part::PartialTraining, Part::Serving, Part::Worker];
+
+#[test]
+fn a_remedy_for_a_partial_run_names_its_own_fields() {
+    let field = |name| fields::field(name, Part::of_pod("training", "partial-20261121-0315")).unwrap_or_default();
+    assert_eq!(field("Command"), "spec.training.partial.command");
+    assert_eq!(field("Limits"), "spec.training.partial.resources.limits");
+    assert_eq!(field("Deadline"), "spec.training.partial.deadlineSeconds");
+    assert_eq!(field("NodeSelector"), "spec.training.pod.nodeSelector", "which both share");
+    let full = fields::field("Command", Part::of_pod("training", "full-20261121-0300"));
+    assert_eq!(full.as_deref(), Some("spec.training.full.command"));
+}
+
 #[test]
 fn every_cause_is_punctuated_once_has_quotes_that_close_and_a_namespace_for_kubectl() {
     for (source, reason, message, _) in CASES {
-        for part in [Part::Training, Part::Serving, Part::Worker] {
+        for part in PARTS {
             let text = of(part, *source, reason, message);
             assert!(!text.contains(".;") && !text.contains("..") && !text.contains(".\""), "{text}");
             assert_eq!(text.matches('"').count() % 2, 0, "{text}");
@@ -307,7 +321,7 @@ fn every_cause_is_punctuated_once_has_quotes_that_close_and_a_namespace_for_kube
 #[test]
 fn every_placeholder_of_every_row_is_a_field_for_every_part() {
     for row in TABLES.into_iter().flatten() {
-        for part in [Part::Training, Part::Serving, Part::Worker] {
+        for part in PARTS {
             let subject = Subject { part, namespace: "n", object: "o", image: "i", is_init: false };
             let text = filled(&format!("{} {}", row.cause, row.remedy), &subject, "Startup");
             assert!(!text.contains('{'), "{text}");
@@ -418,7 +432,7 @@ const PROBES: &[(&str, &[&str])] = &[
 fn every_text_on_a_failed_probe_names_the_probe_quotes_its_result_once_and_names_the_field() {
     for (message, expected) in PROBES {
         let (probe, output) = failed_probe(message).expect("a failed probe");
-        for part in [Part::Training, Part::Serving, Part::Worker] {
+        for part in PARTS {
             let text = of(part, Source::Probe, probe, output);
             assert!(text.contains(&format!("pod.probes (type {probe})")), "{text}");
             assert!(!text.contains("probe failed:") && !text.contains("memory"), "{text}");
@@ -448,7 +462,7 @@ fn schema<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
 fn every_field_that_a_remedy_names_exists_in_the_object() {
     let crd = serde_json::to_value(RecommenderModel::crd()).expect("a CRD");
     let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    for part in [Part::Training, Part::Serving, Part::Worker] {
+    for part in PARTS {
         for path in fields::paths(part) {
             assert!(schema(root, &path).is_some(), "{path}");
         }

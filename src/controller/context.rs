@@ -5,14 +5,19 @@ use std::sync::Arc;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{dependencies::Dependencies, feedback::Feedback, memory::Memory, queue::Waiting, scaler::Scaler};
+use super::{
+    admission::Admission, feedback::Feedback, memory::Memory, queue::Waiting, scaler::Scaler, ticked::Observers,
+};
 use crate::{
     api::Guarded,
     apply::Cluster,
+    budgets, burns, health,
     leader::Fence,
     observe::{Cache, Scope},
+    progress, promotion, readiness,
     signals::{Kubelets, Published},
     telemetry::Metrics,
+    triggers,
 };
 
 /// The clients, caches and queues of one scope.
@@ -23,8 +28,22 @@ pub struct Context {
     pub(super) cache: Arc<Cache>,
     pub(super) memory: Memory,
     pub(super) scaler: Scaler,
-    pub(super) dependencies: Dependencies,
+    pub(super) dependencies: Observers<health::State>,
+    /// What ticks observe of error budgets.
+    pub(super) budgets: Observers<budgets::State>,
+    /// What ticks count of canaries.
+    pub(super) canaries: Observers<promotion::trial::State>,
+    /// What ticks observe of alerts on objectives.
+    pub(super) burns: Observers<burns::State>,
+    /// What ticks observe of the triggers of trainings.
+    pub(super) triggers: Observers<triggers::State>,
+    /// What ticks observe of the inputs of trainings.
+    pub(super) inputs: Observers<readiness::State>,
+    /// What ticks observe of the progress of trainings.
+    pub(super) progress: Observers<progress::State>,
     pub(super) feedback: Feedback,
+    /// Admits trainings, of all scopes together.
+    pub(super) admission: Arc<Admission>,
     /// The signals of all objects, for every decision.
     pub(super) signals: Arc<Published>,
     pub(super) kubelets: Kubelets,

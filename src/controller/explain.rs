@@ -11,6 +11,7 @@ use crate::{
     causes::{self, Part, Source, Subject},
     kinds::Kind,
     observe::{ChildState, Children, Open, PodState, Unexplained},
+    render,
 };
 
 /// Least time between two reads of the Events of one object: 2 min. The kubelet repeats a failing mount after at most 2 min.
@@ -56,7 +57,8 @@ pub fn hanging(children: &Children, uid: &str, now: Timestamp) -> Vec<Hanging> {
         ChildState::Job(job) if job.end.is_none() && !observed.deleting && job.is_pod_due(now) => {
             let has_pod = children.pods().any(|pod| pod.job.as_deref() == Some(name));
             let object = format!("job {name}");
-            let hanging = || Hanging { uid: observed.uid.clone(), part: Part::Training, object, open: Open::Creation };
+            let part = Part::of_pod(render::TRAINING_COMPONENT, &job.version);
+            let hanging = || Hanging { uid: observed.uid.clone(), part, object, open: Open::Creation };
             (!has_pod).then(hanging)
         }
         _ => None,
@@ -67,7 +69,7 @@ pub fn hanging(children: &Children, uid: &str, now: Timestamp) -> Vec<Hanging> {
     let pods = first_of_each(pods, |(pod, open)| (pod.component.clone(), *open));
     let pods = pods.into_iter().map(|(pod, open)| Hanging {
         uid: pod.uid.clone(),
-        part: Part::of(&pod.component),
+        part: Part::of_pod(&pod.component, &pod.version),
         object: format!("pod {}", pod.name),
         open,
     });

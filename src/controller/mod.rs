@@ -1,17 +1,20 @@
 //! Watches, the queue, and what surrounds every reconcile: deadline, panics, back-off, metrics; and the ticks beside them.
 
+mod admission;
 mod context;
-mod dependencies;
 mod error;
 mod explain;
 mod feedback;
 mod memory;
+mod observed;
 mod queue;
 mod reconcile;
 mod report;
 mod runs;
 mod scaler;
+mod ticked;
 mod ticks;
+mod wakes;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -30,12 +33,13 @@ use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument;
 
 use self::{
+    admission::Admission,
     context::Context,
-    dependencies::Dependencies,
     error::{Error, RECONCILE_DEADLINE},
     feedback::Feedback,
     memory::Memory,
     scaler::Scaler,
+    ticked::Observers,
 };
 use crate::{
     api::Guarded,
@@ -45,6 +49,7 @@ use crate::{
     signals::{Kubelets, Published, SourceConfig},
     status,
     telemetry::{Health, Metrics},
+    training::TrainingLimits,
 };
 
 /// Changes of an object within this time are one reconcile: 250 ms. This merges the watch events of our own
@@ -61,6 +66,8 @@ pub struct Settings {
     pub scopes: Vec<Scope>,
     /// Reconciles at the same time, of all scopes together, at most.
     pub concurrency: u16,
+    /// Trainings that run at the same time.
+    pub trainings: TrainingLimits,
     /// Whether we may still write; none without leader election.
     pub fence: Option<Fence>,
     /// Where the signals are read from that replicas are decided on.
@@ -86,6 +93,7 @@ pub async fn run(
     let stop = stop.boxed().shared();
     let (waiting, permits) = (Arc::default(), Arc::new(Semaphore::new(settings.concurrency.into())));
     let signals = Arc::new(Published::new(settings.sources.iter().map(|source| source.name.as_str())));
+    let admission = Arc::new(Admission::new(settings.trainings));
     let (mut caches, mut contexts, mut work) = (Vec::new(), Vec::new(), Vec::new());
     for scope in &settings.scopes {
         let (store, writer) = reflector::store();
@@ -97,8 +105,15 @@ pub async fn run(
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
-            dependencies: Dependencies::default(),
+            dependencies: Observers::default(),
+            budgets: Observers::default(),
+            canaries: Observers::default(),
+            burns: Observers::default(),
+            triggers: Observers::default(),
+            inputs: Observers::default(),
+            progress: Observers::default(),
             feedback: Feedback::default(),
+            admission: Arc::clone(&admission),
             signals: Arc::clone(&signals),
             kubelets: Kubelets::new(client.clone(), scope.clone()),
             enqueue,
@@ -114,6 +129,7 @@ pub async fn run(
         caches.push((store.clone(), context.cache.clone()));
         work.push(work_off(&client, scope, settings.concurrency, store, objects, context, stop.clone()));
     }
+    admission.observe(caches.iter().map(|(_, cache)| Arc::clone(cache)).collect());
     let too_long = stop.clone().then(|()| tokio::time::sleep(DRAIN));
     tokio::select! {
         _ = futures::future::join_all(work) => {}
@@ -160,6 +176,8 @@ async fn work_off(
             if let Err(controller::Error::ObjectNotFound(object)) = &result {
                 let gone = ObjectRef::new(&object.name).within(object.namespace.as_deref().unwrap_or_default());
                 queued.metrics.set_queue_length(queued.waiting.leave(&gone));
+                // Its Job may have been the one that others wait for.
+                queued.admission.wake();
             }
             async move { tracing::debug!(failed = result.is_err(), "reconciled an object") }
         })
@@ -224,9 +242,16 @@ fn forget(context: &Context, object: &Guarded) {
     context.memory.forget(uid);
     context.scaler.forget(uid, context.metrics.scaling());
     context.dependencies.forget(uid);
+    context.budgets.forget(uid);
+    context.canaries.forget(uid);
+    context.burns.forget(uid);
+    context.triggers.forget(uid);
+    context.inputs.forget(uid);
+    context.progress.forget(uid);
     context.feedback.forget(uid);
+    context.admission.reconciled(uid, false);
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
-    context.metrics.remove_model(&name(&meta.namespace), &name(&meta.name));
+    context.metrics.models().remove(&name(&meta.namespace), &name(&meta.name));
 }
 
 fn refs(store: &Store<Guarded>, enqueued: Enqueue) -> Vec<ObjectRef<Guarded>> {
@@ -269,6 +294,9 @@ async fn supervised(
     leave_queue(context, object);
     let result = contained(work).await;
     let uid = kube::Resource::meta(object).uid.clone().unwrap_or_default();
+    if result.is_err() {
+        context.admission.reconciled(&uid, true);
+    }
     match &result {
         Ok(_) => context.memory.succeeded(&uid),
         Err(error @ (Error::Panic(_) | Error::Deadline)) => {

@@ -1,39 +1,42 @@
 //! One reconcile of one object, step by step.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
 };
 
-use jiff::Timestamp;
-use kube::{ResourceExt, runtime::controller::Action};
-
 use super::{
+    admission::Waker,
     context::Context,
     error::Error,
     explain::{self, Explained},
-    report, runs,
+    observed::Observed,
+    report, runs, wakes,
 };
 use crate::{
     api::{
-        Guarded, RecommenderModel, RecommenderModelStatus,
+        FinishedRun, Guarded, RecommenderModel, RecommenderModelStatus, TrainingKind,
         conditions::{reasons, types},
     },
     apply::{self, Desired, Outcome},
     feedback::Expected,
-    health,
     kinds::Kind,
     limits::Current,
-    model::{Identity, Model, Workload},
-    observe::{ChildState, Children, ExternalAutoscaler},
-    promotion::{self, Rollout},
+    model::{Identity, Model, Workload, names},
+    observe::Children,
+    promotion::{self, Rollout, trial},
     render::{self, Child, Decided},
-    replicas::{self, Observation},
-    status::{self, ConditionValue, Event, FIRST_METRICS, Scaling},
-    telemetry::OfModel,
+    replicas,
+    status::{self, ConditionValue, Event, Scaling},
+    telemetry::models,
     training::{self, Decision, Plan},
 };
+
+/// Time after which a training that waits for others asks again: 60 s. It is woken when one ends, unless that is not observed.
+const HELD: SignedDuration = SignedDuration::from_secs(60);
 
 /// Everything known at the beginning of a reconcile.
 struct Reconcile {
@@ -44,26 +47,15 @@ struct Reconcile {
     now: Timestamp,
 }
 
-/// What is observed of an object at one time, without a request.
-struct Observed {
-    children: Children,
-    /// External autoscalers, by the Deployment they scale.
-    external: BTreeMap<String, ExternalAutoscaler>,
-    /// What the last tick decided on replicas.
-    ticked: replicas::ScalingStatuses,
-    /// What the last tick observed of its dependencies.
-    health: health::Observed,
-    /// What its metric source has loaded of it; none when there is nothing to ask.
-    feedback: Option<ConditionValue>,
-    /// Deployments whose replicas could not be set in the last reconcile.
-    failed_orders: Vec<String>,
-}
-
 /// What is decided in a reconcile.
 struct Decisions {
     training: Decision,
+    /// Whether a training is due and waits for others.
+    is_held: bool,
     rollout: Rollout,
     scaling: Scaling,
+    /// Pods of the canary, while there is one.
+    canary_pods: Option<i32>,
     /// Replicas to set at once, by Deployment.
     orders: Vec<(String, i32)>,
 }
@@ -73,7 +65,7 @@ struct Decisions {
 /// 1. validate the object, and observe its cached children and what the last tick decided on replicas (no request, except for
 ///    the Events of what hangs)
 /// 2. decide what to train, what to serve, and which replicas to set (pure)
-/// 3. render the children (pure, cannot fail)
+/// 3. render the children (pure, cannot fail); before that, write the status if a version is taken back
 /// 4. apply what is not as desired, delete what is no longer desired, order the replicas that were newly decided
 /// 5. report: observe the children again, compute the status (pure), and write it if it changed
 ///
@@ -83,7 +75,9 @@ struct Decisions {
 /// # Errors
 /// What could not be done and is retried.
 pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) -> Result<Action, Error> {
-    let Some(mut reconcile) = Reconcile::at(context, object, now) else {
+    let Some(mut reconcile) = Reconcile::at(context, Arc::clone(&object), now) else {
+        // One that is being deleted trains no more.
+        context.admission.reconciled(kube::Resource::meta(object.as_ref()).uid.as_deref().unwrap_or_default(), false);
         return Ok(Action::await_change());
     };
     let model = match reconcile.validate(&context.runbooks) {
@@ -91,17 +85,21 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
         Err(message) => return reconcile.refuse(context, &message).await,
     };
     let children = reconcile.restore(context, &model).await;
-    let mut observed = reconcile.observe(context, &model, children);
+    let mut observed = Observed::new(context, &model, &reconcile.uid, &reconcile.prior, children);
     let explained = reconcile.explain(context, &observed.children).await;
     observed.children.explain(&explain::found(&explained));
-    let decisions = reconcile.decide(&model, &observed);
+    let decisions = reconcile.decide(context, &model, &observed);
+    reconcile.record(context, &decisions.rollout).await?;
     let desired = reconcile.render(&model, &decisions, &observed);
-    let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed.children).await;
+    let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed).await;
+    context.admission.reconciled(&reconcile.uid, decisions.is_held);
+    context.metrics.set_trainings_waiting(context.admission.waiting());
     let mut children = reconcile.children(context);
     children.explain(&explain::found(&explained));
     observed.feedback = reconcile.feedback(context, &model, &desired, &children, &outcome);
     reconcile.report(context, &model, &decisions, &observed, &children, &outcome).await?;
-    let next_read = explain::next_read(&explained);
+    let held_until = decisions.is_held.then(|| now + HELD);
+    let next_read = explain::next_read(&explained).into_iter().chain(held_until).min();
     reconcile.next(&model, &decisions.training, &children, next_read, outcome)
 }
 
@@ -131,6 +129,8 @@ impl Reconcile {
 
     /// Reports an object that is invalid or unreadable. Its children stay, and there is nothing to do until it is changed.
     async fn refuse(&self, context: &Context, message: &str) -> Result<Action, Error> {
+        context.admission.reconciled(&self.uid, false);
+        let ended = self.end_canary(context).await;
         let generation = self.identity.generation;
         let next = status::stalled(&self.prior, generation, reasons::INVALID_SPEC, message, self.now);
         if self.object.0.is_ok() {
@@ -138,27 +138,21 @@ impl Reconcile {
         } else {
             report::report_unreadable(context, &self.identity, &self.uid, &self.prior, &next, self.now).await?;
         }
-        Ok(Action::await_change())
+        ended.map(|()| Action::await_change())
+    }
+
+    /// Deletes the pods of a canary of an object that is not reconciled: nothing follows the verdict on it. It begins anew once the object
+    /// is valid.
+    async fn end_canary(&self, context: &Context) -> Result<(), Error> {
+        let (children, name) = (self.children(context), names::canary(&self.identity.base));
+        let canary = children.owned(Kind::Deployment, &self.uid).find(|(child, of)| *child == name && !of.deleting);
+        let Some((_, canary)) = canary else { return Ok(()) };
+        let deleted = context.cluster.delete(Kind::Deployment, &self.identity.namespace, &name, &canary.uid).await;
+        deleted.map_err(|error| Error::Child { problem: apply::failed(Kind::Deployment, &name, &error), due: None })
     }
 
     fn children(&self, context: &Context) -> Children {
         context.cache.children(&self.identity.namespace, &self.identity.base)
-    }
-
-    fn observe(&self, context: &Context, model: &Model, children: Children) -> Observed {
-        let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
-        let external = scaled.filter_map(|workload| {
-            let external = context.cache.external_autoscaler(&self.identity.namespace, &workload.deployment)?;
-            Some((workload.deployment, external))
-        });
-        Observed {
-            children,
-            external: external.collect(),
-            ticked: context.scaler.decided(&self.uid),
-            health: context.dependencies.observed(&self.uid),
-            feedback: None,
-            failed_orders: context.memory.failed_orders(&self.uid),
-        }
     }
 
     /// Takes over the children that were restored from a backup, and the version they serve. Returns the children as they are
@@ -187,22 +181,40 @@ impl Reconcile {
         explained
     }
 
-    fn decide(&self, model: &Model, observed: &Observed) -> Decisions {
-        let training = self.training(model, &observed.children);
+    fn decide(&self, context: &Context, model: &Model, observed: &Observed) -> Decisions {
+        let (training, is_held) = self.admitted_training(context, model, observed);
         let store = model.artifacts.root_uri();
-        let inputs =
-            promotion::Inputs::new(&self.identity, &store, &training.versions, &self.prior, &observed.children);
+        let verdict = observed.canary.as_ref().and_then(|of| Some((of.memory.version.as_str(), of.verdict()?)));
+        let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
+        let versions = (store.as_str(), training.versions.as_slice());
+        let servers = promotion::Servers::new(model, &self.prior, &observed.children, &observed.burns, self.now);
+        let inputs = promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, self.now);
         let rollout = Rollout::decide(&inputs);
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
         let orders = self.orders(model, &scaling, observed);
-        Decisions { training, rollout, scaling, orders }
+        let canary = self.canary(model, observed);
+        let canary_pods = rollout.canary.as_ref().map(|version| trial::replicas_of(&canary, version, self.now));
+        Decisions { training, is_held, rollout, scaling, canary_pods, orders }
     }
 
-    fn training(&self, model: &Model, children: &Children) -> Decision {
-        let serving = self.prior.serving.clone().unwrap_or_default();
-        let in_use: Vec<String> = serving.version.into_iter().chain(serving.rolling_out).collect();
-        let plan = Plan::new(model, render::training_template(model));
+    /// A run that is due starts only if others do not fill what may run at the same time. Returns whether it waits for them.
+    fn admitted_training(&self, context: &Context, model: &Model, observed: &Observed) -> (Decision, bool) {
+        let decision = self.training(model, observed, None);
+        if decision.start.is_none() {
+            return (decision, false);
+        }
+        let waker = Waker { enqueue: context.enqueue.clone(), object: ObjectRef::from_obj(self.object.as_ref()) };
+        match context.admission.ask(&self.uid, &self.identity.namespace, &waker, self.now) {
+            Ok(()) => (decision, false),
+            Err(held) => (self.training(model, observed, Some(&held)), true),
+        }
+    }
+
+    fn training(&self, model: &Model, observed: &Observed, held: Option<&(Timestamp, String)>) -> Decision {
+        let children = &observed.children;
+        let in_use = promotion::in_use(&self.prior, &model.promotion_requests);
+        let plan = Plan::new(model, |kind| render::training_template(model, kind));
         training::decide(&training::Inputs {
             plan: &plan,
             prior: self.prior.training.as_ref(),
@@ -215,10 +227,24 @@ impl Reconcile {
                 active: self.prior.training.as_ref().and_then(|training| training.active.as_ref()),
                 now: self.now,
             }),
+            signals: &observed.signals,
+            held,
             now: self.now,
             // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
             runs_complete: true,
+            has_trainer: runs::has_trainer(children),
         })
+    }
+
+    /// Records that a version is taken back, before another one is applied.
+    async fn record(&mut self, context: &Context, rollout: &Rollout) -> Result<(), Error> {
+        if !rollout.is_recorded_first {
+            return Ok(());
+        }
+        let next = status::taken_back(&self.prior, rollout, self.now);
+        report::report(context, &self.identity, &self.uid, &self.prior, &next, self.now).await?;
+        self.prior = next;
+        Ok(())
     }
 
     fn render(&self, model: &Model, decisions: &Decisions, observed: &Observed) -> Vec<Child> {
@@ -231,12 +257,19 @@ impl Reconcile {
         };
         let decided = Decided {
             serve: rollout.serve.as_ref(),
+            canary: rollout.canary.as_ref().zip(decisions.canary_pods),
             train: training.start.as_ref(),
             replicas: model.workloads().into_iter().filter_map(replicas).map(|(count, name)| (name, count)).collect(),
             open: scaling.open(model),
             externally_scaled: scaling.external.keys().cloned().collect(),
         };
         render::children(model, &decided)
+    }
+
+    /// What is known of a canary.
+    fn canary<'a>(&'a self, model: &'a Model, observed: &'a Observed) -> trial::Known<'a> {
+        let (children, progress) = (&observed.children, observed.canary.as_ref());
+        trial::Known { model, children, progress, prior: &self.prior }
     }
 
     /// Replicas to set, by Deployment: those that were newly decided, see [`replicas::to_order`]. An external autoscaler takes
@@ -261,11 +294,14 @@ impl Reconcile {
         model: &Model,
         decisions: &Decisions,
         desired: &[Child],
-        children: &Children,
+        observed: &Observed,
     ) -> Outcome {
-        let observation = Observation::new(model, children, &self.prior, self.now);
-        context.scaler.observe(&self.uid, observation, context.metrics.scaling(), self.now);
-        context.dependencies.update(&self.uid, model, &self.prior);
+        let children = &observed.children;
+        let Decisions { rollout, canary_pods, .. } = decisions;
+        let tracks = rollout.canary.as_ref().zip(rollout.serve.as_ref());
+        let canary = self.canary(model, observed);
+        let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));
+        observed.hand_over(context, model, &self.uid, &self.prior, plan, self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let desired = Desired {
             identity: &self.identity,
@@ -321,6 +357,8 @@ impl Reconcile {
             rollout: &decisions.rollout,
             scaling: &decisions.scaling,
             health: &observed.health,
+            budgets: &observed.budgets,
+            canary: observed.canary.as_ref(),
             feedback: observed.feedback.as_ref(),
             children,
             problems: &outcome.problems,
@@ -338,11 +376,14 @@ impl Reconcile {
         outcome: &Outcome,
     ) -> Result<(), Error> {
         let next = &self.status(model, decisions, observed, children, outcome);
-        context.metrics.set_model(
-            &self.identity.namespace,
-            &self.identity.name,
-            &of_model(decisions, next, context.feedback.rules_loaded(&self.uid)),
-        );
+        let samples = models::samples(&models::Observed {
+            status: next,
+            children,
+            uid: &self.uid,
+            serving_expected: decisions.rollout.serve.is_some() || decisions.rollout.elsewhere.is_some(),
+            rules_loaded: context.feedback.rules_loaded(&self.uid),
+        });
+        context.metrics.models().set(&self.identity.namespace, &self.identity.name, samples);
         context.memory.ordered(&self.uid, &outcome.failed_orders);
         // Recorded before anything can fail. Only the first correction of a series is an Event; if the series continues, a
         // condition reports it.
@@ -351,6 +392,9 @@ impl Reconcile {
             outcome.corrected.iter().filter(is_first).map(|(kind, name)| restored(*kind, name)).collect();
         report::report(context, &self.identity, &self.uid, &self.prior, next, self.now).await?;
         report::emit(context, &self.identity, &self.uid, &corrected, self.now).await;
+        for run in newly_ended(&self.prior, next) {
+            context.metrics.models().run_ended(&self.identity.namespace, &self.identity.name, run);
+        }
         Ok(())
     }
 
@@ -365,64 +409,27 @@ impl Reconcile {
     ) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
         let schedule = training.wake_at.map(until);
-        let later =
-            [self.report_due(children), self.first_metrics_due(model, children), self.blocked_due(children), next_read];
-        let wakes = later.into_iter().map(|due| due.map(until)).chain([schedule]);
+        let later = [wakes::next(model, children, self.now), next_read];
+        let due = later.into_iter().map(|due| due.map(until)).chain([schedule]).flatten().min();
         // One second late, so that what is due then is due for certain.
-        let due = wakes.flatten().min().map(|wake| wake + Duration::from_secs(1));
+        let due = due.map(|wake| wake + Duration::from_secs(1));
         match outcome.problems.into_iter().find(|problem| problem.reason != reasons::API_MISSING) {
             Some(problem) => Err(Error::Child { problem, due }),
             None => Ok(due.map_or_else(Action::await_change, Action::requeue)),
         }
     }
-
-    /// When a complete Job whose report was not observed counts as one without a report.
-    fn report_due(&self, children: &Children) -> Option<Timestamp> {
-        let is_reported = |job: &str| children.pods().any(|pod| pod.job.as_deref() == Some(job) && pod.end.is_some());
-        let ends = children.of_kind(Kind::Job).filter_map(|(name, observed)| match &observed.state {
-            ChildState::Job(job) if !is_reported(name) => Some(job.end.as_ref()?.observed_at + runs::POD_LAG),
-            _ => None,
-        });
-        ends.filter(|due| *due > self.now).min()
-    }
-
-    /// When a pod that does not start, or a Job that gets no pod, is to be reported.
-    fn blocked_due(&self, children: &Children) -> Option<Timestamp> {
-        let blocked = children.pods().filter_map(|pod| Some(pod.blocked.as_ref()?.counts_from));
-        let unexplained = children.pods().filter_map(|pod| Some(pod.unexplained?.from));
-        let lingering = children.pods().filter_map(runs::lingers_from);
-        let jobs = children.of_kind(Kind::Job).filter_map(|(_, observed)| match &observed.state {
-            ChildState::Job(job) if job.end.is_none() => job.pod_due,
-            _ => None,
-        });
-        blocked.chain(unexplained).chain(jobs).chain(lingering).filter(|due| *due > self.now).min()
-    }
-
-    /// When an autoscaler without metrics is to be reported.
-    fn first_metrics_due(&self, model: &Model, children: &Children) -> Option<Timestamp> {
-        let by_cpu = |workload: Workload| workload.scaling.is_some_and(|scaling| !scaling.is_decided());
-        model.workloads().into_iter().any(by_cpu).then_some(())?;
-        let due = children.of_kind(Kind::HorizontalPodAutoscaler).filter_map(|(_, observed)| match &observed.state {
-            ChildState::Autoscaler(state) => match &state.active {
-                Some((false, _)) => Some(state.created_at + FIRST_METRICS),
-                _ => None,
-            },
-            _ => None,
-        });
-        due.filter(|due| *due > self.now).min()
-    }
 }
 
-/// What the operator's metrics report of an object.
-fn of_model(decisions: &Decisions, next: &RecommenderModelStatus, rules_loaded: Option<bool>) -> OfModel {
-    let training = next.training.as_ref();
-    OfModel {
-        training_failed: training.and_then(|training| training.last.as_ref()).is_some_and(|run| !run.succeeded),
-        serving_expected: decisions.rollout.serve.is_some() || decisions.rollout.elsewhere.is_some(),
-        serving_ready: next.serving.as_ref().map_or(0, |serving| serving.replicas),
-        trained: next.versions.first().map(|version| version.trained_at.0.as_second()),
-        rules_loaded,
-    }
+/// The training runs whose end the status reports for the first time.
+fn newly_ended<'a>(
+    prior: &RecommenderModelStatus,
+    next: &'a RecommenderModelStatus,
+) -> impl Iterator<Item = &'a FinishedRun> {
+    let id = |run: &FinishedRun| (run.job.clone(), run.finished_at.clone());
+    TrainingKind::ALL.into_iter().filter_map(move |kind| {
+        let before = prior.training.as_ref().and_then(|training| training.last(kind));
+        next.training.as_ref()?.last(kind).filter(|run| before.map(id) != Some(id(run)))
+    })
 }
 
 fn restored(kind: Kind, name: &str) -> Event {

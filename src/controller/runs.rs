@@ -7,6 +7,7 @@ use crate::{
     causes::{self, Part},
     kinds::Kind,
     observe::{ChildState, Children, ContainerEnd, JobEnd, JobState, ObservedChild, PodState},
+    render::TRAINING_COMPONENT,
     training::{ObservedRun, RunState},
 };
 
@@ -52,11 +53,14 @@ fn run(inputs: &Inputs<'_>, name: &str, observed: &ObservedChild, job: &JobState
         job: name.into(),
         uid: observed.uid.clone(),
         version: job.version.clone(),
-        kind: TrainingKind::Full,
+        kind: TrainingKind::of_version(&job.version),
         trigger: job.trigger,
         due: job.due,
         template: job.template.clone(),
         request: job.request.clone(),
+        cause: job.cause.clone(),
+        base: job.base.clone(),
+        started_at: job.started_at,
         state: match &job.end {
             None if observed.deleting => RunState::Running,
             None if job.suspended => RunState::Suspended { queue: job.queue.clone() },
@@ -64,6 +68,15 @@ fn run(inputs: &Inputs<'_>, name: &str, observed: &ObservedChild, job: &JobState
             Some(end) => ended(inputs, name, job, end),
         },
     }
+}
+
+/// Whether a trainer of the object has not ended although its Job was deleted. Orphans of an earlier object of the same name
+/// count as well: they write below the same URI.
+pub fn has_trainer(children: &Children) -> bool {
+    let has_job = |job: &str| children.of_kind(Kind::Job).any(|(name, _)| name == job);
+    let trainers = children.pods().filter(|pod| pod.component == TRAINING_COMPONENT);
+    let mut deleted = trainers.filter(|pod| pod.job.as_deref().is_some_and(|job| !has_job(job)));
+    deleted.any(|pod| pod.end.is_none() && pod.current().is_some())
 }
 
 /// The pods of a Job.
@@ -207,6 +220,9 @@ mod tests {
             trigger: Trigger::Initial,
             template: "t".into(),
             request: None,
+            cause: None,
+            base: None,
+            started_at: None,
             end,
             pod_due: Some(at),
             suspended: false,
@@ -251,7 +267,9 @@ mod tests {
             version: "full-1".into(),
             kind: TrainingKind::Full,
             trigger: Trigger::Initial,
+            cause: None,
             blocked: blocked.map(Into::into),
+            progress: None,
         }
     }
 
@@ -260,6 +278,16 @@ mod tests {
         let children = children(job(after(0), None), None);
         assert_eq!(runs(&children, "uid", None, after(0)).len(), 1);
         assert_eq!(runs(&children, "uid of a later object", None, after(0)), []);
+    }
+
+    #[test]
+    fn a_trainer_whose_job_was_deleted_counts_until_it_has_ended() {
+        let pod = |change: PodState| PodState { is_running: true, ..change };
+        let without_job = |pod| Children::default().with(Watched::Pod, "p", ChildState::Nothing, Some(pod));
+        assert!(has_trainer(&without_job(pod(self::pod()))));
+        assert!(!has_trainer(&children(job(after(0), None), Some(pod(self::pod())))), "its Job is there");
+        assert!(!has_trainer(&without_job(pod(PodState { end: Some(ContainerEnd::default()), ..self::pod() }))));
+        assert!(!has_trainer(&without_job(pod(PodState { component: "serving".into(), ..self::pod() }))));
     }
 
     #[test]

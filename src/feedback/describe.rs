@@ -137,14 +137,14 @@ fn down(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {
 }
 
 fn of_profile(expected: &Expected, mismatch: &Mismatch) -> String {
-    let profile = expected.profile;
+    let profile = &expected.profile;
     match mismatch {
         Mismatch::Other { found, fits } => format!(
-            "the servers expose {}, which fits profile {fits:?} better than {profile:?}: set spec.monitoring.metrics.profile to {fits:?}",
+            "the servers expose {}, which fits profile {fits} better than {profile}: set spec.monitoring.metrics.profile to {fits}",
             found.join(", ")
         ),
         Mismatch::Missing(name) => format!(
-            "the servers do not expose {name}, which servers of profile {profile:?} expose from their start: check \
+            "the servers do not expose {name}, which servers of profile {profile} expose from their start: check \
              spec.monitoring.metrics.profile, spec.monitoring.scrape.metricRelabelings, and what docs/profiles.md asks of an application"
         ),
     }

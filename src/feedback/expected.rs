@@ -6,7 +6,7 @@ use promql_parser::util::parse_duration;
 use serde_json::Value;
 
 use crate::{
-    api::{MetricProfile, conditions::types},
+    api::conditions::types,
     kinds::Kind,
     model::Model,
     render::Child,
@@ -22,8 +22,8 @@ pub struct Expected {
     pub name: String,
     /// Name of its metric source.
     pub source: String,
-    /// The metric names of its servers.
-    pub profile: MetricProfile,
+    /// The metric profile of its servers.
+    pub profile: String,
     /// Its PrometheusRules.
     pub rules: Vec<Rules>,
     /// Its ServiceMonitor and PodMonitors.
@@ -86,9 +86,9 @@ impl Expected {
         Some(Self {
             namespace: model.identity.namespace.clone(),
             name: model.identity.name.clone(),
-            profile: monitoring.metrics.profile,
+            profile: monitoring.metrics.profile.clone(),
             rules: rules.into_iter().map(rules_of).collect(),
-            monitors: monitors.into_iter().map(monitor_of).collect(),
+            monitors: monitors.into_iter().filter_map(monitor_of).collect(),
             version: [source.as_str()].into_iter().chain(hashes).collect::<Vec<_>>().join(" "),
             source,
         })
@@ -127,13 +127,14 @@ fn rule_of(rule: &Value) -> LoadedRule {
     }
 }
 
-fn monitor_of(child: &Child) -> Monitor {
+/// None of the exporter of a dependency, whose state is in another condition.
+fn monitor_of(child: &Child) -> Option<Monitor> {
     let spec = &child.object["spec"];
     let endpoints = items(&spec["endpoints"]).chain(items(&spec["podMetricsEndpoints"]));
     let mut relabelings = endpoints.flat_map(|endpoint| items(&endpoint["relabelings"]));
     let workload = relabelings.find(|relabeling| relabeling["targetLabel"] == "workload");
-    let workload = workload.map(|relabeling| text(&relabeling["replacement"])).unwrap_or_default();
-    Monitor { kind: child.kind, name: child.name.clone(), labels: labels(child), workload }
+    let workload = text(&workload?["replacement"]);
+    Some(Monitor { kind: child.kind, name: child.name.clone(), labels: labels(child), workload })
 }
 
 fn labels(child: &Child) -> BTreeMap<String, String> {

@@ -107,7 +107,7 @@ pub fn judge(expected: &Expected, ready: &BTreeSet<String>, loaded: &Loaded) -> 
             _ => {}
         }
         let is_judged = monitor.workload == Workload::Serving.label() && scraped.up > 0;
-        let mismatch = is_judged.then(|| profile::mismatch(expected.profile, &scraped.names)).flatten();
+        let mismatch = is_judged.then(|| profile::mismatch(&expected.profile, &scraped.names)).flatten();
         problems.extend(mismatch.map(Problem::Profile));
     }
     problems.sort_by_key(|problem| Problem::REASONS.iter().position(|reason| *reason == problem.reason()));

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::{api::MetricProfile, catalog::Profile, monitoring::profiles, series::Series};
+use crate::{
+    catalog::{CUSTOM, Profile},
+    monitoring::profiles,
+    series::Series,
+};
 
 /// First part of the names that client libraries expose of every process: no profile is recognised by them.
 const PROCESS: &str = "process_";
@@ -10,7 +14,6 @@ const PROCESS: &str = "process_";
 /// The series whose existence shows which profile a server has, and whether rules are evaluated.
 pub fn probed() -> Vec<String> {
     let of_profiles = profiles::all()
-        .into_iter()
         .map(profiles::of)
         .flat_map(|profile| measured(profile).into_iter().chain([profile.presence.clone()]));
     let names: BTreeSet<String> = of_profiles.chain([Series::Targets.name().to_owned()]).collect();
@@ -25,7 +28,7 @@ pub enum Mismatch {
         /// Those series.
         found: Vec<String>,
         /// That profile.
-        fits: MetricProfile,
+        fits: &'static str,
     },
     /// The series is missing that exists as soon as the server runs.
     Missing(&'static str),
@@ -33,13 +36,16 @@ pub enum Mismatch {
 
 /// What is wrong with the series that a server exposes. Counters with labels exist only after the first request, so that a profile
 /// is another one only if more of its series exist.
-pub fn mismatch(profile: MetricProfile, names: &BTreeSet<String>) -> Option<Mismatch> {
-    let found = |of: MetricProfile| -> Vec<String> {
+pub fn mismatch(profile: &str, names: &BTreeSet<String>) -> Option<Mismatch> {
+    if profile == CUSTOM {
+        return None;
+    }
+    let found = |of: &str| -> Vec<String> {
         measured(profiles::of(of)).into_iter().filter(|name| names.contains(name)).collect()
     };
     let own = found(profile).len();
     // Of several that fit equally well, the first.
-    let fits = profiles::all().into_iter().rev().max_by_key(|of| found(*of).len());
+    let fits = profiles::all().rev().max_by_key(|of| found(of).len());
     match fits {
         Some(fits) if found(fits).len() > own => Some(Mismatch::Other { found: found(fits), fits }),
         _ => {
@@ -59,10 +65,6 @@ fn measured(profile: &Profile) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use MetricProfile::{
-        FastApiInstrumentator as FastApi, OpenTelemetry, OpenTelemetryLegacy, StarletteExporter, StarlettePrometheus,
-        Triton,
-    };
 
     #[test]
     fn a_profile_is_another_one_only_when_more_of_its_series_exist() {
@@ -74,18 +76,22 @@ mod tests {
         };
         let (requests, durations) = ("starlette_requests_total", "starlette_requests_processing_time_seconds_count");
         for (profile, names, expected) in [
-            (FastApi, vec![PYTHON, HIGHR, "http_requests_total"], None),
-            (FastApi, vec![PYTHON, HIGHR], None),
-            (FastApi, vec![PYTHON, LEGACY], other(OpenTelemetryLegacy, &[LEGACY])),
-            (FastApi, vec![PYTHON], Some(Mismatch::Missing(HIGHR))),
-            (FastApi, vec![PYTHON, "http_requests_total"], Some(Mismatch::Missing(HIGHR))),
-            (OpenTelemetry, vec![PYTHON], None),
-            (OpenTelemetry, vec!["http_server_request_duration_seconds_count"], None),
-            (OpenTelemetry, vec![], Some(Mismatch::Missing(PYTHON))),
-            (OpenTelemetry, vec![PYTHON, LEGACY], other(OpenTelemetryLegacy, &[LEGACY])),
-            (StarletteExporter, vec![PYTHON, requests], None),
-            (StarletteExporter, vec![PYTHON, requests, durations], other(StarlettePrometheus, &[durations, requests])),
-            (Triton, vec!["nv_inference_request_success"], None),
+            ("FastApiInstrumentator", vec![PYTHON, HIGHR, "http_requests_total"], None),
+            ("FastApiInstrumentator", vec![PYTHON, HIGHR], None),
+            ("FastApiInstrumentator", vec![PYTHON, LEGACY], other("OpenTelemetryLegacy", &[LEGACY])),
+            ("FastApiInstrumentator", vec![PYTHON], Some(Mismatch::Missing(HIGHR))),
+            ("FastApiInstrumentator", vec![PYTHON, "http_requests_total"], Some(Mismatch::Missing(HIGHR))),
+            ("OpenTelemetry", vec![PYTHON], None),
+            ("OpenTelemetry", vec!["http_server_request_duration_seconds_count"], None),
+            ("OpenTelemetry", vec![], Some(Mismatch::Missing(PYTHON))),
+            ("OpenTelemetry", vec![PYTHON, LEGACY], other("OpenTelemetryLegacy", &[LEGACY])),
+            ("StarletteExporter", vec![PYTHON, requests], None),
+            (
+                "StarletteExporter",
+                vec![PYTHON, requests, durations],
+                other("StarlettePrometheus", &[durations, requests]),
+            ),
+            ("Triton", vec!["nv_inference_request_success"], None),
         ] {
             let names = names.into_iter().map(str::to_owned).collect();
             assert_eq!(mismatch(profile, &names), expected, "{profile:?} and {names:?}");

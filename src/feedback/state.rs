@@ -16,8 +16,9 @@ use crate::{
     status::ConditionValue,
 };
 
-/// How long a problem lasts until it is reported: 3 min. The kubelet takes up to 90 s to bring new rules to a Prometheus, which
-/// evaluates them for the first time within an interval, of up to 60 s; and a Prometheus that restarts has none for some time.
+/// How long a problem lasts until it is reported: 3 min. The kubelet takes up to 90 s to bring new rules to a Prometheus; once these
+/// are loaded, they are evaluated for the first time within an interval, of up to 2 min; and a Prometheus that restarts has none for
+/// some time.
 const LOADING: SignedDuration = SignedDuration::from_mins(3);
 /// How long an answer counts while the source does not answer any more: 2 min. Its restart changes nothing of its objects.
 const STALE: SignedDuration = SignedDuration::from_mins(2);

@@ -97,7 +97,9 @@ fn children_are_expected_as_they_are_rendered() {
         .map(|of| (of.name.as_str(), of.groups.iter().map(|of| (of.name.as_str(), of.interval_seconds)).collect()))
         .collect();
     let custom = "recommender/shop/packages/custom";
-    assert_eq!(names, [("packages", vec![(MAIN, 30.0)]), ("packages-custom.rules", vec![(custom, 5.0)])]);
+    let slow = "recommender/shop/packages/slow";
+    let own = vec![(MAIN, 60.0), (slow, 120.0)];
+    assert_eq!(names, [("packages", own), ("packages-custom.rules", vec![(custom, 5.0)])]);
     let monitors: Vec<_> =
         expected.monitors.iter().map(|of| (of.kind, of.workload.as_str(), of.pool("shop"))).collect();
     assert_eq!(
@@ -108,7 +110,7 @@ fn children_are_expected_as_they_are_rendered() {
         ]
     );
     assert!(expected.monitors.iter().all(|Monitor { labels, .. }| labels["release"] == "x"));
-    assert_eq!(expected.asked().groups, [MAIN, custom]);
+    assert_eq!(expected.asked().groups, [MAIN, slow, custom]);
     assert_ne!(expected.version, self::expected(json!({})).version);
 }
 
@@ -230,10 +232,10 @@ fn each_problem_has_a_reason_and_a_remedy() {
             "rule r of group recommender/shop/packages cannot be evaluated: e",
         ),
         (
-            but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].evaluated = Evaluated::Ago(91.0)),
+            but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].evaluated = Evaluated::Ago(181.0)),
             none(),
             reasons::RULES_FAILING,
-            "was not evaluated for more than 90 s, with an interval of 30 s",
+            "was not evaluated for more than 180 s, with an interval of 60 s",
         ),
         (
             but(&expected, |of| groups(of).get_mut(MAIN).expect("loaded")[0].evaluated = Evaluated::Never),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{FieldPath, InvalidField, above_the_buckets};
 use crate::{
-    api::{AlertSettings, AlertSeverity, MetricProfile, Monitoring},
-    catalog::{self, Alert, Severity, most_similar},
+    api::{AlertSettings, AlertSeverity, Monitoring},
+    catalog::{self, Alert, CUSTOM, Severity, most_similar},
     monitoring::{alerts::Change, profiles},
 };
 
@@ -18,7 +18,7 @@ pub(super) fn changes(monitoring: Option<&Monitoring>) -> Result<BTreeMap<String
     let (mut changes, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, settings) in &monitoring.alerts {
         let path = FieldPath::spec().field("monitoring.alerts").key(name);
-        match change(&path, name, settings, monitoring.metrics.profile) {
+        match change(&path, name, settings, &monitoring.metrics.profile) {
             Ok(change) => drop(changes.insert(name.clone(), change)),
             Err(problem) => problems.push(problem),
         }
@@ -26,13 +26,8 @@ pub(super) fn changes(monitoring: Option<&Monitoring>) -> Result<BTreeMap<String
     if problems.is_empty() { Ok(changes) } else { Err(problems) }
 }
 
-fn change(
-    path: &FieldPath,
-    name: &str,
-    settings: &AlertSettings,
-    profile: MetricProfile,
-) -> Result<Change, InvalidField> {
-    let catalog = catalog::embedded();
+fn change(path: &FieldPath, name: &str, settings: &AlertSettings, profile: &str) -> Result<Change, InvalidField> {
+    let catalog = catalog::current();
     let Some(alert) = catalog.alert(name) else {
         let nearest = most_similar(name, catalog.alerts.iter().map(|alert| alert.name.as_str())).unwrap_or_default();
         return Err(path.problem(format!(
@@ -50,22 +45,27 @@ fn change(
 }
 
 /// A threshold that the alert can compare with.
-fn threshold(alert: &Alert, text: &str, profile: MetricProfile) -> Result<f64, String> {
+fn threshold(alert: &Alert, text: &str, profile: &str) -> Result<f64, String> {
     let Some(of) = alert.threshold else {
         return Err("it compares with none that can be changed: remove the field".into());
     };
     let unit = of.unit.as_str();
     let value =
         number(text).ok_or_else(|| format!("{text:?} is no number of {unit}: write for example \"{}\"", of.default))?;
-    if let Some(why) = of.unit.problem(value) {
+    if let Some(why) = of.problem(value) {
         return Err(why);
     }
     if !alert.is_on_latency() {
         return Ok(value);
     }
-    let Some(latency) = &profiles::of(profile).latency else {
+    // What expressions of the spec can show is not known, and an unknown profile is a problem of its own.
+    if profile == CUSTOM {
+        return Ok(value);
+    }
+    let Some(known) = profiles::find(profile) else { return Ok(value) };
+    let Some(latency) = &known.latency else {
         return Err(format!(
-            "servers of the profile {profile:?} have no histogram of the latency, so this alert is left out: remove it"
+            "servers of the profile {profile} have no histogram of the latency, so this alert is left out: remove it"
         ));
     };
     above_the_buckets(value, latency).map_or(Ok(value), |why| Err(format!("{text} s is {why}")))

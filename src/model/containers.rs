@@ -40,6 +40,12 @@ pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     let of_workers = workers.flat_map(|(path, of)| of_part(&path, of.resources.as_ref(), &of.env, &of.pod));
     of_part(&at("training"), training.resources.as_ref(), &training.env, &training.pod)
         .into_iter()
+        .chain(
+            spec.training
+                .partial
+                .iter()
+                .flat_map(|of| of_container(&at("training.partial"), of.resources.as_ref(), &[])),
+        )
         .chain(of_part(&at("serving"), serving.resources.as_ref(), &serving.env, &serving.pod))
         .chain(of_workers)
         .chain(index(training))

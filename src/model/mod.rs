@@ -6,19 +6,24 @@
 
 mod accounts;
 mod alerts;
+mod canary;
 mod containers;
 mod dependencies;
 pub mod names;
+mod objectives;
 mod path;
 mod pod;
 mod pod_values;
+mod readiness;
 pub mod scrapes;
+mod triggers;
 mod utilization;
 mod warnings;
 mod workload;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use canary::Canary;
 use jiff::Timestamp;
 use kube::ResourceExt;
 pub use path::{FieldPath, InvalidField};
@@ -28,15 +33,20 @@ pub use workload::{Scaling, Workload};
 
 use crate::{
     api::{
-        Artifacts, Dependency, KafkaExporter, LatencyTarget, MetricProfile, Monitoring, PvcArtifacts, RecommenderModel,
+        Artifacts, Dependency, LatencyTarget, Metrics, Monitoring, PvcArtifacts, RecommenderModel,
         RecommenderModelSpec, Resources, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
     },
-    catalog::Latency,
+    catalog::{CUSTOM, Latency, most_similar},
     monitoring::{
+        Signals,
         alerts::{Change, RUNBOOKS},
-        expression, profiles,
+        application::{self, Application},
+        limited,
+        objectives::Objective,
+        profiles,
     },
-    training::Schedule,
+    promotion::{Policy, Requests},
+    training::{Readiness, Schedule, ScheduleError, TriggerPlan},
 };
 
 /// A `RecommenderModel` with a valid spec.
@@ -48,20 +58,38 @@ pub struct Model {
     pub artifacts: ArtifactStore,
     /// How it is trained.
     pub training: Training,
-    /// When it is trained.
+    /// When it is trained on all data.
     pub schedule: Option<Schedule>,
+    /// When it is trained on new data.
+    pub partial_schedule: Option<Schedule>,
+    /// What else starts a training.
+    pub triggers: Vec<TriggerPlan>,
+    /// What a training waits for.
+    pub readiness: Readiness,
     /// The value of the annotation `recommender.dev/train`, which requests a training run.
     pub request: Option<String>,
+    /// Which versions may serve.
+    pub promotion: Policy,
+    /// How a new version is tried before it is rolled out, if it is.
+    pub canary: Option<Canary>,
+    /// What annotations request of its versions.
+    pub promotion_requests: Requests,
     /// How it is served.
     pub serving: Serving,
     /// The workers.
     pub workers: Vec<Worker>,
-    /// Message queues and topics whose lag is measured.
+    /// What it depends on. Its PromQL is limited to the namespace, as all of the model.
     pub dependencies: Vec<Dependency>,
     /// How it is monitored.
     pub monitoring: Option<Monitoring>,
+    /// The expressions of the metric profile `Custom`.
+    pub signals: Option<Signals>,
+    /// Series of its application, in PromQL.
+    pub application: Application,
     /// Changes of its alerts, by name.
     pub alerts: BTreeMap<String, Change>,
+    /// Its service level objectives.
+    pub objectives: Vec<Objective>,
     /// URL of the directory with the pages of its alerts, without a slash at its end: a setting of the operator.
     pub runbooks: Arc<str>,
     /// Names of the Secrets for pulling the images.
@@ -114,6 +142,14 @@ pub enum ArtifactStore {
 }
 
 impl ArtifactStore {
+    /// The PersistentVolumeClaim, if it is one.
+    pub fn claim(&self) -> Option<&str> {
+        match self {
+            Self::Volume(of) => Some(&of.claim_name),
+            _ => None,
+        }
+    }
+
     /// Mount path of the volume in pods.
     pub const MOUNT: &str = "/artifacts";
 
@@ -142,8 +178,19 @@ impl Model {
         let spec = &object.spec;
         let mut problems = Vec::new();
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
-        let schedule = schedule(&spec.training).map_err(|problem| problems.push(problem));
+        let schedules = schedules(&spec.training).map_err(|of| problems.extend(of));
+        let promotion = promotion(spec).map_err(|of| problems.extend(of));
+        let canary = canary::canary(spec).map_err(|of| problems.extend(of));
         let alerts = alerts::changes(spec.monitoring.as_ref()).map_err(|of| problems.extend(of));
+        let objectives = alerts.as_ref().map_or(Ok(Vec::new()), |changes| objectives::objectives(spec, changes));
+        let objectives = objectives.map_err(|of| problems.extend(of));
+        let expressions = expressions(object).map_err(|of| problems.extend(of));
+        let application = application(object).map_err(|of| problems.extend(of));
+        let namespace = object.namespace().unwrap_or_else(|| "default".into());
+        let dependencies = dependencies::in_namespace(&spec.dependencies, &namespace).map_err(|of| problems.extend(of));
+        let monitoring = monitoring(spec.monitoring.as_ref(), &namespace).map_err(|problem| problems.push(problem));
+        let triggers = triggers::triggers(spec).map_err(|of| problems.extend(of));
+        let readiness = readiness::readiness(spec).map_err(|of| problems.extend(of));
         problems.extend(pod::problems(spec));
         problems.extend(containers::problems(spec));
         problems.extend(accounts::problems(spec));
@@ -151,19 +198,36 @@ impl Model {
         problems.extend(signals(spec));
         problems.extend(utilization::problems(spec));
         problems.extend(dependencies::problems(&spec.dependencies, spec.monitoring.is_some()));
-        problems.extend(spec.monitoring.as_ref().and_then(front));
-        match (artifacts, schedule, alerts) {
-            (Ok(artifacts), Ok(schedule), Ok(alerts)) if problems.is_empty() => Ok(Self {
+        problems.extend(spec.monitoring.as_ref().and_then(profile));
+        let promql = (expressions, application, dependencies, monitoring);
+        match (artifacts, (schedules, triggers, readiness), (promotion, canary), alerts, objectives, promql) {
+            (
+                Ok(artifacts),
+                (Ok([schedule, partial_schedule]), Ok(triggers), Ok(readiness)),
+                (Ok(promotion), Ok(canary)),
+                Ok(alerts),
+                Ok(objectives),
+                (Ok(signals), Ok(application), Ok(dependencies), Ok(monitoring)),
+            ) if problems.is_empty() => Ok(Self {
                 identity: Identity::of(&object.metadata, now),
                 artifacts,
                 training: spec.training.clone(),
                 schedule,
+                partial_schedule,
+                triggers,
+                readiness,
                 request: object.annotations().get(TRAIN_ANNOTATION).cloned(),
+                promotion,
+                canary,
+                promotion_requests: Requests::of(object.annotations()),
                 serving: spec.serving.clone(),
                 workers: spec.workers.clone(),
-                dependencies: spec.dependencies.clone(),
-                monitoring: spec.monitoring.clone(),
+                dependencies,
+                monitoring,
+                signals,
+                application,
                 alerts,
+                objectives,
                 runbooks: RUNBOOKS.into(),
                 image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
                 service_account_annotations: spec.service_account_annotations.clone(),
@@ -206,14 +270,30 @@ fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, InvalidField> {
     }
 }
 
-fn schedule(training: &Training) -> Result<Option<Schedule>, InvalidField> {
-    let Some(cron) = &training.full.schedule else {
-        return Ok(None);
+/// The schedules of the full and of the partial training.
+fn schedules(training: &Training) -> Result<[Option<Schedule>; 2], Vec<InvalidField>> {
+    let full = schedule("training.full", training.full.schedule.as_ref(), training.full.time_zone.as_deref());
+    let partial = training.partial.as_ref().map_or(Ok(None), |partial| {
+        schedule("training.partial", partial.schedule.as_ref(), partial.time_zone.as_deref())
+    });
+    match (full, partial) {
+        (Ok(full), Ok(partial)) => Ok([full, partial]),
+        (full, partial) => Err(full.err().into_iter().chain(partial.err()).collect()),
+    }
+}
+
+fn schedule(field: &str, cron: Option<&String>, zone: Option<&str>) -> Result<Option<Schedule>, InvalidField> {
+    let problem = |error: ScheduleError| {
+        let name = if error.is_time_zone() { "timeZone" } else { "schedule" };
+        FieldPath::spec().field(field).field(name).problem(error.to_string())
     };
-    Schedule::parse(cron, training.full.time_zone.as_deref()).map(Some).map_err(|error| {
-        let field = if error.is_time_zone() { "training.full.timeZone" } else { "training.full.schedule" };
-        FieldPath::spec().field(field).problem(error.to_string())
-    })
+    cron.map(|cron| Schedule::parse(cron, zone).map_err(problem)).transpose()
+}
+
+fn promotion(spec: &RecommenderModelSpec) -> Result<Policy, Vec<InvalidField>> {
+    let path = FieldPath::spec().field("promotion");
+    let problems = |of: Vec<(String, String)>| of.into_iter().map(|(at, why)| path.field(&at).problem(why)).collect();
+    Policy::new(&spec.promotion).map_err(problems)
 }
 
 /// What the checks of autoscaling read of the servers or of a worker.
@@ -264,10 +344,18 @@ fn signals(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
 }
 
 /// Why servers with the metrics of a profile cannot follow a latency target; `None` if they can.
-fn unmeasured(path: &FieldPath, target: &LatencyTarget, profile: MetricProfile) -> Option<InvalidField> {
-    let Some(latency) = &profiles::of(profile).latency else {
+fn unmeasured(path: &FieldPath, target: &LatencyTarget, metrics: &Metrics) -> Option<InvalidField> {
+    if let Some(custom) = &metrics.custom {
+        let field = custom.without_latency(target.quantile)?;
+        return Some(path.field("latency.quantile").problem(format!(
+            "spec.monitoring.metrics.custom has no {field}, which this follows: add it, or write another quantile"
+        )));
+    }
+    let profile = &metrics.profile;
+    // An unknown profile is a problem of its own.
+    let Some(latency) = &profiles::find(profile)?.latency else {
         return Some(path.field("latency").problem(format!(
-            "servers of the profile {profile:?} have no histogram of it: write cpu in its place, or expose the series of another \
+            "servers of the profile {profile} have no histogram of it: write cpu in its place, or expose the series of another \
              profile"
         )));
     };
@@ -292,7 +380,7 @@ fn unreadable(spec: &RecommenderModelSpec, path: &FieldPath, scaling: &Scaling) 
         return Some(path.problem("autoscaling on latency or lag reads recording rules: set spec.monitoring"));
     }
     if let (Some(target), Some(monitoring)) = (&scaling.latency, &spec.monitoring)
-        && let Some(why) = unmeasured(path, target, monitoring.metrics.profile)
+        && let Some(why) = unmeasured(path, target, &monitoring.metrics)
     {
         return Some(why);
     }
@@ -306,9 +394,7 @@ fn unreadable(spec: &RecommenderModelSpec, path: &FieldPath, scaling: &Scaling) 
             "{name:?} has an exporter that reports no lag: name a dependency with kafka, rabbitmq, rq, redisList, flink or custom"
         )));
     }
-    let reported_by_consumers =
-        dependency.kafka.as_ref().is_some_and(|kafka| kafka.exporter == KafkaExporter::ConsumerClient);
-    (scaling.min == 0 && reported_by_consumers).then(|| {
+    (scaling.min == 0 && dependencies::is_reported_by_workers(dependency)).then(|| {
         path.field("minReplicas").problem(format!(
             "with 0 replicas nobody reports the lag of {name:?}, because its consumers themselves do: write 1, or take another \
              exporter"
@@ -316,14 +402,57 @@ fn unreadable(spec: &RecommenderModelSpec, path: &FieldPath, scaling: &Scaling) 
     })
 }
 
+/// A metric profile that the catalogue does not have.
+fn profile(monitoring: &Monitoring) -> Option<InvalidField> {
+    let name = &monitoring.metrics.profile;
+    let path = FieldPath::spec().field("monitoring.metrics.profile");
+    profiles::find(name).is_none().then(|| path.problem(unknown(name, profiles::all().chain([CUSTOM]))))
+}
+
+/// The expressions of the profile `Custom`.
+fn expressions(object: &RecommenderModel) -> Result<Option<Signals>, Vec<InvalidField>> {
+    let metrics = object.spec.monitoring.as_ref().map(|monitoring| &monitoring.metrics);
+    let path = FieldPath::spec().field("monitoring.metrics.custom");
+    match metrics.map(|metrics| (metrics.profile == CUSTOM, &metrics.custom)) {
+        None | Some((false, None)) => Ok(None),
+        Some((true, Some(custom))) => {
+            let namespace = object.namespace().unwrap_or_else(|| "default".into());
+            let problems =
+                |all: Vec<(&str, String)>| all.into_iter().map(|(at, why)| path.field(at).problem(why)).collect();
+            Signals::new(custom, &namespace).map(Some).map_err(problems)
+        }
+        Some(_) => Err(vec![path.problem("the profile Custom and the field custom go together: set both or neither")]),
+    }
+}
+
+/// The series of the application.
+fn application(object: &RecommenderModel) -> Result<Application, Vec<InvalidField>> {
+    let Some(monitoring) = &object.spec.monitoring else { return Ok(Application::new()) };
+    let namespace = object.namespace().unwrap_or_else(|| "default".into());
+    let path = FieldPath::spec().field("monitoring.signals");
+    application::read(&monitoring.signals, &namespace)
+        .map_err(|all| all.iter().map(|(name, why)| path.key(name).problem(why.as_str())).collect())
+}
+
+/// How it is monitored, with the PromQL of the servers' front limited to a namespace.
+fn monitoring(monitoring: Option<&Monitoring>, namespace: &str) -> Result<Option<Monitoring>, InvalidField> {
+    let mut monitoring = monitoring.cloned();
+    let front = monitoring.as_mut().and_then(|of| of.front.as_mut()?.custom.as_mut());
+    if let Some(custom) = front {
+        let path = FieldPath::spec().field("monitoring.front.custom.requests");
+        custom.requests = limited(&custom.requests, namespace).map_err(|why| path.problem(why))?;
+    }
+    Ok(monitoring)
+}
+
+/// What is wrong with a name that is none of the known ones.
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let nearest = most_similar(name, known.clone()).unwrap_or_default();
+    let all = known.collect::<Vec<_>>().join(", ");
+    format!("there is no {name}; the most similar one is {nearest}: write one of {all}")
+}
+
 #[cfg(test)]
 mod pod_tests;
 #[cfg(test)]
 mod tests;
-
-/// PromQL of the servers' front that cannot be embedded in a rule.
-fn front(monitoring: &Monitoring) -> Option<InvalidField> {
-    let custom = monitoring.front.as_ref()?.custom.as_ref()?;
-    let why = expression::problem(&custom.requests)?;
-    Some(FieldPath::spec().field("monitoring.front.custom.requests").problem(why))
-}

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// Longest base name, in characters. The longest suffix appended to it is a Job's `-full-YYYYMMDD-HHMM` (19 characters).
+/// Longest base name, in characters. The longest suffix appended to it is a Job's `-partial-YYYYMMDD-HHMM` (22 characters).
 /// A Job's name is a label value of its pods, which is limited to 63 characters.
 const BASE_MAX: usize = 40;
 /// Separator between the base name and the name of a worker; a dash follows.
@@ -49,6 +49,11 @@ pub fn serving(base: &str) -> String {
     format!("{base}-serving")
 }
 
+/// Name of the Deployment of the canary.
+pub fn canary(base: &str) -> String {
+    format!("{base}-canary")
+}
+
 /// Name of the Deployment of a worker and its autoscaler.
 pub fn worker(base: &str, worker: &str) -> String {
     format!("{base}{WORKER}-{worker}")
@@ -59,14 +64,19 @@ pub fn custom_rules(base: &str) -> String {
     format!("{base}-custom.rules")
 }
 
+/// Name of the PodMonitor of a dependency. No base name has a dot, so it is that of no other object's PodMonitor.
+pub fn scraped(base: &str, dependency: &str) -> String {
+    format!("{base}-dependency.{dependency}")
+}
+
 /// Name of the headless Service of the trainers of distributed runs.
 pub fn trainers(base: &str) -> String {
     format!("{base}{TRAINERS}")
 }
 
-/// Whether a serving Deployment or the Deployment of a worker can have this name.
+/// Whether a Deployment of servers or of a worker can have this name.
 pub fn is_deployment(name: &str) -> bool {
-    name.ends_with("-serving") || name.contains("-worker-")
+    name.ends_with("-serving") || name.ends_with("-canary") || name.contains("-worker-")
 }
 
 /// Position of `-worker` in a base name that could be confused with a worker's name, such as `a-worker` or `a-worker-b`.
@@ -115,7 +125,7 @@ mod tests {
     use super::*;
 
     /// A version name of the maximum length.
-    const LONGEST_VERSION: &str = "full-20261121-0300";
+    const LONGEST_VERSION: &str = "partial-20261121-0300";
     /// A worker name of the maximum length.
     const LONGEST_WORKER: &str = "a-worker-of-all";
 

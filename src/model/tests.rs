@@ -14,7 +14,7 @@ fn object(fields: Value) -> RecommenderModel {
     serde_json::from_value(stored(&object)).expect("a RecommenderModel")
 }
 
-fn model(fields: Value) -> Model {
+pub fn model(fields: Value) -> Model {
     Model::new(&object(fields), Timestamp::UNIX_EPOCH).expect("a valid spec")
 }
 
@@ -51,6 +51,19 @@ fn servers_and_workers_have_names_components_and_deployments_of_their_own() {
         ]
     );
     assert_eq!(workloads[0], model.serving_workload());
+}
+
+#[test]
+fn schedules_and_resources_of_both_kinds_of_training_are_checked() {
+    let of =
+        |full: Value, partial: Value| problems(json!({"training": {"image": "t", "full": full, "partial": partial}}));
+    assert_eq!(of(json!({}), json!({"schedule": "*/15 * * * *"})), [""; 0]);
+    let both = of(json!({"schedule": "99 3 * * *"}), json!({"schedule": "0 * * * *", "timeZone": "Europe/Atlantis"}));
+    assert!(both.len() == 2 && both[0].starts_with("spec.training.full.schedule: "), "{both:?}");
+    assert!(both[1].starts_with("spec.training.partial.timeZone: "), "{both:?}");
+    let resources =
+        of(json!({}), json!({"resources": {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2}}}));
+    assert!(resources.len() == 1 && resources[0].starts_with("spec.training.partial.resources."), "{resources:?}");
 }
 
 #[test]
@@ -203,6 +216,78 @@ fn scaling_to_zero_is_refused_if_the_lag_is_reported_by_the_consumers() {
 }
 
 #[test]
+fn a_profile_that_is_not_in_the_catalogue_is_refused_with_the_most_similar_one_and_all() {
+    let serving = serving(json!({"maxReplicas": 9, "latency": {"targetMilliseconds": 75}}));
+    let found = problems(json!({"serving": serving, "monitoring": {"metrics": {"profile": "OpenTelemetri"},
+        "alerts": {"RecommenderLatencyHigh": {"threshold": 2}}}}));
+    let [message] = &found[..] else { panic!("one problem: {found:?}") };
+    let begin = "spec.monitoring.metrics.profile: there is no OpenTelemetri; the most similar one is OpenTelemetry: write one of \
+                 AnilibriaService, BentoMl, ";
+    assert!(message.starts_with(begin), "{message}");
+}
+
+#[test]
+fn expressions_of_servers_are_validated_with_the_path_of_their_field() {
+    let of = |custom: serde_json::Value| {
+        let serving = serving(json!({"maxReplicas": 9, "latency": {"targetMilliseconds": 75}}));
+        problems(json!({"serving": serving, "monitoring": {"metrics": {"profile": "Custom", "custom": custom},
+            "alerts": {"RecommenderLatencyHigh": {"threshold": 100}}}}))
+    };
+    let p95 = "histogram_quantile(0.95, sum(rate(a[1m])))";
+    assert_eq!(of(json!({"requests": "rate(a[1m])", "latencyP95": p95})), [""; 0]);
+    let [wrong, other] = &of(json!({"requests": "rate(a[1m]", "latencyP95": p95, "errors": "e{namespace=\"x\"}"}))[..]
+    else {
+        panic!("two problems")
+    };
+    assert!(wrong.starts_with("spec.monitoring.metrics.custom.requests: it is not PromQL, "), "{wrong}");
+    assert!(
+        other.starts_with("spec.monitoring.metrics.custom.errors: namespace=\"x\" selects another namespace"),
+        "{other}"
+    );
+    assert_eq!(
+        of(json!({"requests": "rate(a[1m])"})),
+        [
+            "spec.serving.autoscaling.latency.quantile: spec.monitoring.metrics.custom has no latencyP95, which this follows: add it, or \
+          write another quantile"
+        ]
+    );
+    let together =
+        "spec.monitoring.metrics.custom: the profile Custom and the field custom go together: set both or neither";
+    assert_eq!(problems(json!({"monitoring": {"metrics": {"profile": "Custom"}}})), [together]);
+}
+
+#[test]
+fn signals_of_the_application_are_validated_with_the_path_of_their_field() {
+    let of = |signals: serde_json::Value| {
+        let profile = "FastApiInstrumentator";
+        problems(json!({"monitoring": {"metrics": {"profile": profile}, "signals": signals}}))
+    };
+    assert_eq!(of(json!({"sessions": "shop_sessions", "exceptions:rate1m": "rate(errors_total[1m])"})), [""; 0]);
+    for (name, text, reason) in [
+        (
+            "session",
+            "a",
+            "there is no such signal of an application; the most similar one is sessions: write one of exceptions:",
+        ),
+        ("requests:rate1m", "a", "there is no such signal of an application; the most similar one is "),
+        (
+            "tenant_share:max",
+            "a",
+            "there is no such signal of an application; the most similar one is tenant_requests:top10: ",
+        ),
+        ("sessions", "sum(a", "it is not PromQL, "),
+        ("sessions", "5", "it is a number, not a series"),
+        ("sessions", "a{queue=\"$queue\"}", "$queue is a variable of Grafana"),
+        ("sessions", "a{namespace=\"x\"}", "namespace=\"x\" selects another namespace"),
+    ] {
+        let found = of(json!({name: text}));
+        let [problem] = &found[..] else { panic!("{name}: {text}: {found:?}") };
+        let path = if name.contains([':', '_']) { format!("[{name}]") } else { format!(".{name}") };
+        assert!(problem.starts_with(&format!("spec.monitoring.signals{path}: {reason}")), "{problem}");
+    }
+}
+
+#[test]
 fn scaling_on_a_dependency_without_a_lag_is_refused() {
     let spec = json!({
         "dependencies": [{"name": "users-db", "exporter": {"name": "PostgresExporter"}}],
@@ -233,6 +318,58 @@ fn what_is_copied_from_a_dashboard_is_refused_with_its_field_and_what_to_write()
             "spec.monitoring.front.custom.requests: it is a number, not a series: write vector(5)".into(),
         ]
     );
+}
+
+#[test]
+fn promql_of_the_spec_is_limited_to_the_namespace_of_the_object() {
+    let of = |lag: &str, front: &str| {
+        json!({
+            "dependencies": [{"name": "own", "custom": {"lag": lag, "consumed": "rate(done[1m])"}}],
+            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}, "front": {"custom": {"requests": front}}},
+        })
+    };
+    let model = model(of("waiting # comment", "rate(requests_total[1m])"));
+    let custom = model.dependencies[0].custom.as_ref().expect("PromQL");
+    assert_eq!(custom.lag, r#"waiting{namespace="shop"}"#);
+    assert_eq!(custom.consumed.as_deref(), Some(r#"rate(done{namespace="shop"}[1m])"#));
+    let front = model.monitoring.and_then(|of| of.front?.custom).expect("PromQL");
+    assert_eq!(front.requests, r#"rate(requests_total{namespace="shop"}[1m])"#);
+    let other = r#"x{namespace="data"}"#;
+    let found = problems(of(other, other));
+    let [lag, requests] = &found[..] else { panic!("two problems: {found:?}") };
+    let selects = r#"namespace="data" selects another namespace"#;
+    assert!(lag.starts_with(&format!("spec.dependencies[0].custom.lag: {selects}")), "{lag}");
+    assert!(requests.starts_with(&format!("spec.monitoring.front.custom.requests: {selects}")), "{requests}");
+}
+
+#[test]
+fn scrapes_that_could_not_give_the_series_that_are_read_are_refused() {
+    let of = |dependency: serde_json::Value, path: &str, labels: serde_json::Value| {
+        let mut all = json!([{"name": "x", "matchLabels": labels,
+            "scrape": {"matchLabels": {"app": "x"}, "port": "metrics", "path": path}}]);
+        for (name, value) in dependency.as_object().expect("an object") {
+            all[0][name] = value.clone();
+        }
+        problems(json!({"dependencies": all, "monitoring": monitoring()}))
+    };
+    let queues = || json!({"rabbitmq": {"queues": ["q"]}});
+    let named = |name: &str| json!({"exporter": {"name": name}});
+    for (dependency, path, labels, problem) in [
+        (named("BlackboxExporter"), "/metrics", json!({}), "scrape: its own metrics do not contain the probes"),
+        (queues(), "/metrics", json!({}), "scrape.path: the endpoint Detailed has only the families"),
+        (named("RedisExporter"), "/metrics", json!({"job": "x"}), "scrape: the series have the job of the PodMonitor"),
+    ] {
+        let found = of(dependency, path, labels);
+        assert!(found.len() == 1 && found[0].starts_with(&format!("spec.dependencies[0].{problem}")), "{found:?}");
+    }
+    assert_eq!(of(queues(), "/metrics/detailed?family=queue_coarse_metrics", json!({})), [""; 0]);
+    for (key, is_valid) in
+        [("app", true), ("example.org/app", true), ("-x", false), ("a b", false), ("example.org/", false)]
+    {
+        let scrape = json!({"scrape": {"matchLabels": {key: "x"}, "port": "metrics", "path": "/metrics"}, "rq": {"queues": ["q"]}});
+        assert_eq!(of(scrape, "/metrics", json!({})).is_empty(), is_valid, "{key}");
+    }
+    assert_eq!(of(named("RedisExporter"), "/metrics", json!({"cluster": "x"})), [""; 0]);
 }
 
 #[test]
@@ -315,6 +452,19 @@ fn dependencies_that_nothing_is_recorded_of_and_a_critical_without_effect_are_wa
     let [unrecorded] = &warnings(kafka("Burrow"), Value::Null)[..] else { panic!("one warning") };
     assert!(unrecorded.starts_with("spec.dependencies[0]: nothing is recorded of it without spec.monitoring: "));
     assert_eq!(warnings(kafka("Burrow"), monitoring()), [""; 0]);
+    let labelled = |exporter: &str, label: &str| json!([{"name": "x", "exporter": {"name": exporter}, "matchLabels": {label: "y"}}]);
+    for (exporter, label) in [("PostgresExporter", "datname"), ("MinIoV3", "bucket")] {
+        let [unmatched] = &warnings(labelled(exporter, label), monitoring())[..] else {
+            panic!("one warning: {exporter}")
+        };
+        let begin = "spec.dependencies[0].matchLabels: the series that show whether the dependency is up do not have the label ";
+        assert!(unmatched.starts_with(&format!("{begin}{label}, ")), "{unmatched}");
+    }
+    for (exporter, label) in
+        [("PostgresExporter", "cluster"), ("PostgresExporter", "instance"), ("RedisExporter", "job")]
+    {
+        assert_eq!(warnings(labelled(exporter, label), monitoring()), [""; 0]);
+    }
     let of = |exporter: &str| json!([{"name": "x", "critical": false, "exporter": {"name": exporter}}]);
     let [moot] = &warnings(of("DriftMonitor"), monitoring())[..] else { panic!("one warning") };
     assert!(moot.starts_with("spec.dependencies[0].critical: it has no effect, "), "{moot}");
@@ -388,4 +538,15 @@ fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
         "RecommenderNoHealthyTarget": {"disabled": true},
     });
     assert_eq!(fast_api(valid), Vec::<String>::new());
+}
+
+#[test]
+fn a_base_that_is_too_old_before_the_next_full_run_is_warned_of() {
+    let warnings = |schedule: &str, hours: i64| {
+        let partial = json!({"schedule": "*/15 * * * *", "maxBaseAgeHours": hours});
+        let training = json!({"image": "t", "full": {"schedule": schedule}, "partial": partial});
+        model(json!({"training": training})).warnings().len()
+    };
+    assert_eq!([24, 23].map(|hours| warnings("0 3 * * *", hours)), [0, 1]);
+    assert_eq!([96, 48].map(|hours| warnings("0 3 * * 1,5", hours)), [0, 1], "from Friday to Monday are three days");
 }

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{FieldPath, InvalidField, Model};
 use crate::{
     api::{Dependency, conditions::types},
-    monitoring::dependencies::reports_health,
+    monitoring::dependencies::{label_without_health, reports_health},
 };
 
 /// Longest pause of a server before its SIGTERM that is not warned of: 300 s. Load balancers need up to a minute.
@@ -26,10 +26,31 @@ impl Model {
         let of = |condition| move |problem| Warning { condition, problem };
         let of_serving = [self.no_eviction(), self.long_pause()].into_iter().flatten();
         let of_dependencies = self.dependencies().into_iter();
-        of_serving.map(of(types::SERVING_READY)).chain(of_dependencies.map(of(types::DEPENDENCIES_HEALTHY))).collect()
+        let of_promotion = self.promotion.warnings().into_iter();
+        let of_promotion =
+            of_promotion.map(|(field, why)| FieldPath::spec().field("promotion").field(&field).problem(why));
+        of_serving
+            .map(of(types::SERVING_READY))
+            .chain(of_dependencies.map(of(types::DEPENDENCIES_HEALTHY)))
+            .chain(self.early_age().map(of(types::TRAINING_READY)))
+            .chain(of_promotion.map(of(types::PROMOTION_READY)))
+            .collect()
     }
 
-    /// Dependencies that nothing is recorded of, or whose `critical` nothing depends on.
+    /// A greatest age of a base that it reaches before the next full run.
+    fn early_age(&self) -> Option<InvalidField> {
+        let hours = self.training.partial.as_ref()?.max_base_age_hours?;
+        let pause = self.schedule.as_ref()?.longest_pause_seconds()?;
+        (hours * 3600 < pause).then(|| {
+            FieldPath::spec().field("training.partial.maxBaseAgeHours").problem(format!(
+                "two full runs are up to {} h apart, so that partial runs pause for the rest of that time: write more than that, and \
+                 the hours that a full run takes",
+                (pause + 3599) / 3600
+            ))
+        })
+    }
+
+    /// Dependencies that nothing is recorded of, whose health is not known, or whose `critical` nothing depends on.
     fn dependencies(&self) -> Vec<InvalidField> {
         let spec = FieldPath::spec();
         let all = spec.items("dependencies", &self.dependencies);
@@ -39,7 +60,17 @@ impl Model {
         }
         let is_moot = |of: &Dependency| !of.critical && of.exporter.is_some() && !reports_health(of);
         let moot = "it has no effect, because this exporter does not report whether the dependency is up: remove it";
-        all.filter(|(_, of)| is_moot(of)).map(|(path, _)| path.field("critical").problem(moot)).collect()
+        let unmatched = |label: &str| {
+            format!(
+                "the series that show whether the dependency is up do not have the label {label}, so that it would never be known: write \
+                 labels of the target, such as instance or job"
+            )
+        };
+        all.filter_map(|(path, of)| {
+            let label = label_without_health(of).map(|label| path.field("matchLabels").problem(unmatched(label)));
+            label.or_else(|| is_moot(of).then(|| path.field("critical").problem(moot)))
+        })
+        .collect()
     }
 
     /// A pause that makes every rollout and drain wait.

@@ -13,6 +13,9 @@ use crate::{
     cores, monitoring,
 };
 
+/// What the component of a worker begins with, before its name.
+const WORKER_PREFIX: &str = "worker-";
+
 /// A Deployment of an object and the settings of its number of replicas.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
@@ -113,12 +116,19 @@ impl Workload {
         }
     }
 
+    /// The name of the workload with this component: `serving`, `training`, or that of a worker. None of other components.
+    pub fn name_of(component: &str) -> Option<&str> {
+        let known = [monitoring::Workload::Serving, monitoring::Workload::Training].map(monitoring::Workload::label);
+        let worker = component.strip_prefix(WORKER_PREFIX);
+        worker.or_else(|| known.into_iter().find(|label| *label == component))
+    }
+
     /// A worker.
     pub fn worker(worker: &Worker, base: &str) -> Self {
         let scaling = worker.autoscaling.as_ref().map(Scaling::from);
         Self {
             name: worker.name.clone(),
-            component: format!("worker-{}", worker.name),
+            component: format!("{WORKER_PREFIX}{}", worker.name),
             deployment: names::worker(base, &worker.name),
             replicas: scaling.as_ref().map_or(worker.replicas.unwrap_or(1), |scaling| scaling.min),
             scaling,

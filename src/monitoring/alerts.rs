@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Watched, profiles, promql};
 use crate::{
-    api::{Dependency, monitoring_coreos::Rule},
+    api::monitoring_coreos::Rule,
     catalog::{self, Alert, AppliesTo, Severity},
     series::Series,
 };
@@ -30,7 +30,7 @@ pub struct Change {
 /// `dependency`). No text of the object is inserted into a template. An alert on a series that is not recorded could never fire;
 /// it is left out. `recorded`: the recording rules of the object.
 pub fn rules(watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
-    let all = catalog::embedded().alerts.iter().filter(|alert| is_possible(alert, recorded));
+    let all = catalog::current().alerts.iter().filter(|alert| is_possible(alert, recorded));
     all.flat_map(|alert| of(alert, watched, recorded)).collect()
 }
 
@@ -41,9 +41,13 @@ fn is_possible<'a>(alert: &Alert, recorded: impl IntoIterator<Item = &'a Rule> +
     alert.series.iter().all(is_recorded)
 }
 
-/// The rules for an alert; none if it is disabled, or its threshold is a latency that the buckets of the servers cannot show.
+/// The rules for an alert; none if it is disabled or has to be set, or its threshold is a latency that the buckets of the servers cannot show.
 fn of(alert: &Alert, watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
-    let change = watched.alerts.get(&alert.name).copied().unwrap_or_default();
+    let change = watched.alerts.get(&alert.name).copied();
+    if alert.is_only_if_set && change.is_none() {
+        return Vec::new();
+    }
+    let change = change.unwrap_or_default();
     let threshold = change.threshold.or(alert.threshold.map(|of| of.default)).unwrap_or_default();
     let latency = profiles::of(watched.profile).latency.as_ref().filter(|_| alert.is_on_latency());
     if change.is_disabled || latency.is_some_and(|of| !of.shows(threshold)) {
@@ -51,6 +55,7 @@ fn of(alert: &Alert, watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
     }
     let subjects = match alert.applies_to {
         AppliesTo::Dependencies | AppliesTo::EachDependency => dependencies(alert, watched, recorded, change.severity),
+        AppliesTo::Objectives => objectives(alert, watched, change.severity),
         applies_to => vec![(vec![watched.matchers_of(applies_to)], change.severity.unwrap_or(alert.severity))],
     };
     let expr = |all: &[String]| all.iter().map(|one| alert.expr(one, threshold)).collect::<Vec<_>>().join(" or ");
@@ -70,16 +75,7 @@ fn dependencies(
         let is_its_own = |rule: &&Rule| rule.labels.get("dependency") == Some(&dependency.name);
         is_possible(alert, recorded.iter().filter(is_its_own))
     });
-    let low = if alert.severity == Severity::Critical { Severity::Warning } else { alert.severity };
-    let severity = |of: &Dependency| changed.unwrap_or(if of.critical { alert.severity } else { low });
-    let mut groups: Vec<(Vec<&str>, Severity)> = Vec::new();
-    for dependency in reported {
-        let (name, severity) = (dependency.name.as_str(), severity(dependency));
-        match groups.iter_mut().find(|(_, of)| *of == severity) {
-            Some((names, _)) => names.push(name),
-            None => groups.push((vec![name], severity)),
-        }
-    }
+    let groups = by_severity(alert, reported.map(|of| (of.name.as_str(), of.critical)), changed);
     let is_whole = groups.len() == 1;
     let matchers = |names: Vec<&str>| match alert.applies_to {
         AppliesTo::EachDependency => {
@@ -90,6 +86,36 @@ fn dependencies(
         _ => vec![format!("{},dependency=~{}", watched.object(), promql::any_of(names))],
     };
     groups.into_iter().map(|(names, severity)| (matchers(names), severity)).collect()
+}
+
+/// Names by the severity that an alert has for each, which is lower for what is not critical.
+fn by_severity<'a>(
+    alert: &Alert,
+    named: impl IntoIterator<Item = (&'a str, bool)>,
+    changed: Option<Severity>,
+) -> Vec<(Vec<&'a str>, Severity)> {
+    let low = if alert.severity == Severity::Critical { Severity::Warning } else { alert.severity };
+    let mut groups: Vec<(Vec<&str>, Severity)> = Vec::new();
+    for (name, is_critical) in named {
+        let severity = changed.unwrap_or(if is_critical { alert.severity } else { low });
+        match groups.iter_mut().find(|(_, of)| *of == severity) {
+            Some((names, _)) => names.push(name),
+            None => groups.push((vec![name], severity)),
+        }
+    }
+    groups
+}
+
+/// The matchers of an alert on objectives, and its severity, which is lower for those that wake no one.
+fn objectives(alert: &Alert, watched: &Watched, changed: Option<Severity>) -> Vec<(Vec<String>, Severity)> {
+    let named = watched.objectives.iter().map(|of| (of.name.as_str(), of.is_critical));
+    let groups = by_severity(alert, named, changed);
+    let is_whole = groups.len() == 1;
+    let matchers = |names: Vec<&str>| {
+        let object = watched.object();
+        if is_whole { object } else { format!("{object},objective=~{}", promql::any_of(names)) }
+    };
+    groups.into_iter().map(|(names, severity)| (vec![matchers(names)], severity)).collect()
 }
 
 /// An alert as an object changes it.
@@ -103,6 +129,7 @@ struct Changed<'a> {
 impl Changed<'_> {
     fn rule(&self, expr: String, severity: Severity) -> Rule {
         let Self { alert, change, threshold, runbooks } = self;
+        let runbook = alert.is_embedded.then(|| format!("{runbooks}/{}.md", alert.name));
         Rule {
             alert: Some(alert.name.clone()),
             expr,
@@ -112,11 +139,14 @@ impl Changed<'_> {
                 None => alert.for_.clone(),
             },
             labels: BTreeMap::from([("severity".into(), severity.as_str().into())]),
-            annotations: BTreeMap::from([
-                ("summary".into(), alert.summary.clone()),
-                ("description".into(), alert.description(*threshold)),
-                ("runbook_url".into(), format!("{runbooks}/{}.md", alert.name)),
-            ]),
+            annotations: [
+                ("summary", Some(alert.summary.clone())),
+                ("description", Some(alert.description(*threshold))),
+                ("runbook_url", runbook.or_else(|| alert.runbook.clone())),
+            ]
+            .into_iter()
+            .filter_map(|(name, text)| Some((name.to_owned(), text?)))
+            .collect(),
             ..Rule::default()
         }
     }

@@ -35,6 +35,8 @@ enum Part {
     Training,
     /// A dependency.
     Dependency,
+    /// An objective.
+    Objective,
 }
 
 impl From<AppliesTo> for Part {
@@ -43,6 +45,7 @@ impl From<AppliesTo> for Part {
             AppliesTo::Serving | AppliesTo::Workloads => Self::Workload,
             AppliesTo::Training => Self::Training,
             AppliesTo::Dependencies | AppliesTo::EachDependency => Self::Dependency,
+            AppliesTo::Objectives => Self::Objective,
         }
     }
 }
@@ -52,13 +55,14 @@ impl Part {
         match self {
             Self::Workload | Self::Training => "workload",
             Self::Dependency => "dependency",
+            Self::Objective => "objective",
         }
     }
 }
 
 /// The rules of all objects: one for each alert that silences others and each kind of what these are about.
 pub fn rules() -> Vec<InhibitRule> {
-    let catalog = catalog::embedded();
+    let catalog = catalog::current();
     let mut targets: BTreeMap<(Vec<String>, Vec<&str>), Vec<&str>> = BTreeMap::new();
     for target in &catalog.alerts {
         for source in target.silenced_by.iter().filter_map(|name| catalog.alert(name)) {
@@ -122,6 +126,7 @@ mod tests {
             ("RecommenderNoHealthyTarget", "RecommenderScalingHeld", "workload"),
             ("RecommenderDependencyDown", "RecommenderDependencySlow", "dependency"),
             ("RecommenderLagHigh", "RecommenderLagNotCaughtUp", "dependency"),
+            ("RecommenderObjectiveBurnFast", "RecommenderObjectiveBurnSlow", "objective"),
         ] {
             let rule = rule(source, target);
             assert_eq!(rule.equal, ["namespace", "recommender", label]);
@@ -139,10 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn what_silences_alerts_on_another_part_has_the_severity_that_the_rule_asks_for() {
+        let catalog = catalog::current();
+        let sources =
+            |target: &catalog::Alert| target.silenced_by.iter().filter_map(|name| catalog.alert(name)).collect();
+        for target in &catalog.alerts {
+            let sources: Vec<&catalog::Alert> = sources(target);
+            let never = sources
+                .iter()
+                .filter(|source| between(source, target).0.len() > 1 && source.severity != Severity::Critical);
+            let never: Vec<_> = never.map(|source| &source.name).collect();
+            assert!(never.is_empty(), "{} is never silenced by {never:?}", target.name);
+        }
+    }
+
+    #[test]
     fn every_pair_of_the_catalogue_is_in_one_rule_and_none_silences_itself() {
         let pairs =
             |alert: &catalog::Alert| alert.silenced_by.iter().map(|by| (by.clone(), alert.name.clone())).collect();
-        let pairs: Vec<Vec<(String, String)>> = catalog::embedded().alerts.iter().map(pairs).collect();
+        let pairs: Vec<Vec<(String, String)>> = catalog::current().alerts.iter().map(pairs).collect();
         let pairs = pairs.concat();
         assert!(pairs.len() > 20 && pairs.iter().all(|(source, target)| source != target));
         pairs.iter().for_each(|(source, target)| drop(rule(source, target)));

@@ -7,21 +7,35 @@
 //! A new kind of server, a new exporter of a dependency and a new alert are entries of the catalogue (`src/catalog/`).
 
 pub mod alerts;
+pub mod application;
+pub mod canary;
 pub mod dependencies;
 pub mod expression;
 mod front;
 pub mod inhibition;
+pub mod objectives;
 pub mod profiles;
 pub(crate) mod promql;
 pub mod recording;
+mod resources;
+mod responses;
 pub mod scaling;
+mod signals;
+mod training;
+mod urgency;
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::collections::{BTreeMap, HashSet};
 
 use alerts::Change;
+use application::Application;
+use objectives::Objective;
+pub use signals::{Signals, limited};
 
 use crate::{
-    api::{Dependency, Front, LatencyTarget, MetricProfile, Resources, monitoring_coreos::RuleGroup},
+    api::{
+        Dependency, Front, LatencyTarget, Resources,
+        monitoring_coreos::{Rule, RuleGroup},
+    },
     catalog::AppliesTo,
 };
 
@@ -34,12 +48,28 @@ pub struct Watched<'a> {
     pub recommender: &'a str,
     /// Name of the serving Deployment.
     pub serving_deployment: &'a str,
+    /// Name of the Deployment of a canary.
+    pub canary_deployment: &'a str,
+    /// What a canary is compared by, if the spec has one.
+    pub compared: Option<canary::Compared>,
+    /// Names of the workers, and of their Deployments.
+    pub workers: &'a [(&'a str, String)],
+    /// Base name of its children: a training Job is named after it and the version.
+    pub base: &'a str,
+    /// The PersistentVolumeClaim with the artifacts, if they are on one.
+    pub claim: Option<&'a str>,
+    /// Workloads whose CPU is limited or requested, and the cores that each of their pods may use.
+    pub cores: &'a [(&'a str, f64)],
     /// Name of the Service of the servers.
     pub service: &'a str,
     /// The proxy in front of the Service that counts requests, if the spec names one.
     pub front: Option<&'a Front>,
-    /// The metric names of the servers.
-    pub profile: MetricProfile,
+    /// The metric profile of the servers.
+    pub profile: &'a str,
+    /// The expressions of the profile `Custom`.
+    pub signals: Option<&'a Signals>,
+    /// Series of the application, in PromQL of the spec.
+    pub application: &'a Application,
     /// Seconds between two scrapes of the servers.
     pub interval_seconds: i32,
     /// Seconds between two scrapes of the worker that is scraped least often.
@@ -58,6 +88,16 @@ pub struct Watched<'a> {
     pub scaled_on_lag_of: &'a [(&'a str, i32)],
     /// The longest time between two runs of the training schedule in seconds, if there is a schedule.
     pub training_period_seconds: Option<i64>,
+    /// Whether training runs wait for their inputs.
+    pub waits_for_inputs: bool,
+    /// Whether trainers expose metrics with their progress.
+    pub reports_progress: bool,
+    /// Whether versions have to pass gates.
+    pub is_gated: bool,
+    /// The least values of reported metrics that its gates ask for.
+    pub minimums: &'a [(&'a str, f64)],
+    /// Service level objectives.
+    pub objectives: &'a [Objective],
     /// Changes of alerts, by name.
     pub alerts: &'a BTreeMap<String, Change>,
     /// URL of the directory with the pages of alerts, without a slash at its end.
@@ -97,13 +137,20 @@ impl Watched<'_> {
         match applies_to {
             AppliesTo::Serving => self.matchers(Workload::Serving),
             AppliesTo::Training => self.matchers(Workload::Training),
-            AppliesTo::Workloads | AppliesTo::Dependencies | AppliesTo::EachDependency => self.object(),
+            AppliesTo::Workloads | AppliesTo::Dependencies | AppliesTo::EachDependency | AppliesTo::Objectives => {
+                self.object()
+            }
         }
     }
 
     /// Whether the operator decides on the replicas of servers or workers.
     fn is_decided(&self) -> bool {
         self.scaled_on.is_some() || !self.scaled_on_lag_of.is_empty()
+    }
+
+    /// Whether the operator scales on PromQL of the profile `Custom`.
+    fn reads_signals(&self) -> bool {
+        self.signals.is_some() && self.scaled_on.is_some()
     }
 
     /// Seconds within which what waits in a dependency is to be consumed, if a worker scales on it; of two workers, of the one
@@ -131,11 +178,17 @@ impl Watched<'_> {
         [promql::equals("namespace", self.namespace), promql::equals("recommender", self.recommender)].join(",")
     }
 
-    /// The value for `pod=~` that matches the serving pods. The second dash is optional: it is missing where Kubernetes
-    /// truncates the name of a ReplicaSet to generate the name of a pod.
+    /// The value for `pod=~` that matches the serving pods.
     fn serving_pods(&self) -> String {
-        let deployment = promql::quote_regex(self.serving_deployment);
-        promql::quote(&format!("{deployment}-[a-z0-9]{{1,10}}-?[a-z0-9]{{5}}"))
+        promql::quote(&pods_of(self.serving_deployment))
+    }
+
+    /// The workloads of the object, with a regular expression for the names of their pods.
+    fn pods(&self) -> Vec<(&str, String)> {
+        let workers = self.workers.iter().map(|(name, deployment)| (*name, pods_of(deployment)));
+        let jobs = format!("{}-{RUNS}", promql::quote_regex(self.base));
+        let serving = (Workload::Serving.label(), pods_of(self.serving_deployment));
+        [serving, (Workload::Training.label(), jobs)].into_iter().chain(workers).collect()
     }
 
     /// Routes of probes and scrapes, which are no requests of users. Labels contain paths without their query.
@@ -145,13 +198,34 @@ impl Watched<'_> {
     }
 }
 
-/// Seconds between two evaluations of the rules that scaling reads: a decision is only as current as its newest sample.
-const SCALING_SECONDS: i32 = 5;
+/// A regular expression for the rest of the names of trainers' pods: the version, the number of the trainer if there are several,
+/// and what Kubernetes generates.
+const RUNS: &str = "(full|partial)-([0-9]{8}-[0-9]{4}|[ir][0-9a-f]{8})(-[0-9]+)?-[a-z0-9]{5}";
 
-/// Seconds between two evaluations of the other rules: as often as the servers are scraped, within these bounds. More often than
-/// every 30 s would cost more than people and alerts, which are about minutes, gain from it. Prometheus looks back five minutes for a
-/// sample, so recorded series must not be too sparse.
-const WATCHING_SECONDS: RangeInclusive<i32> = 30..=60;
+/// A regular expression for the names of the pods of a Deployment. The second dash is optional: it is missing where Kubernetes
+/// truncates the name of a ReplicaSet to generate the name of a pod.
+fn pods_of(deployment: &str) -> String {
+    format!("{}-[a-z0-9]{{1,10}}-?[a-z0-9]{{5}}", promql::quote_regex(deployment))
+}
+
+/// Seconds between two evaluations of the rules that servers scale on: a decision is only as current as its newest sample.
+pub const SCALING_SECONDS: i32 = 5;
+
+/// Seconds between two evaluations of the lags that workers scale on: exporters of queues are scraped every 15 to 60 s, and an
+/// autoscaler reconciles every 15 s. Two fit into the time for which a sample is fresh ([`Quality`](crate::signals::Quality)).
+pub const LAG_SECONDS: i32 = 10;
+
+/// Seconds between two evaluations of the CPU use that kubelets report: they measure every 10 to 20 s, and the scaler takes a
+/// sample for current up to 20 s ([`Quality`](crate::signals::Quality)).
+const KUBELET_SECONDS: i32 = 15;
+
+/// Seconds between two evaluations of urgent alerts and of what they read, see [`urgency`]: the least that an alert holds.
+const WATCHING_SECONDS: i32 = 60;
+
+/// Seconds between two evaluations of everything else: of the rules about trainings, versions and resources, which change over minutes
+/// and hours, of objectives over hours and days, of values of the spec, and of alerts that hold for minutes. Prometheus looks back
+/// five minutes for a sample, so one evaluation may fail.
+const SLOW_SECONDS: i32 = 120;
 
 /// Last part of the name of the group with PromQL of the spec.
 const CUSTOM: &str = "custom";
@@ -163,28 +237,63 @@ pub fn is_custom(group: &RuleGroup) -> bool {
     group.name.split('/').nth(3) == Some(CUSTOM)
 }
 
-/// The rules of an object, in up to three groups. The rules of a group are evaluated sequentially, so that alerts read what
-/// was just recorded. Groups are evaluated independently, so that the rules for scaling, and only those, are evaluated every 5 s:
-/// evaluations are what many objects cost a Prometheus (`cargo bench-rules`).
+/// The rules of an object, in up to nine groups. The rules of a group are evaluated sequentially, so that alerts read what
+/// was just recorded. Groups are evaluated independently, so that the rules that servers scale on, and only those, are evaluated
+/// every 5 s, and others more rarely: evaluations are what many objects cost a Prometheus (`cargo bench-rules`).
 pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let name = format!("recommender/{}/{}", watched.namespace, watched.recommender);
-    let seconds = watched.interval_seconds.clamp(*WATCHING_SECONDS.start(), *WATCHING_SECONDS.end());
     let is_scaled_on = |dependency: &&Dependency| watched.catch_up_seconds(dependency).is_some();
     let (custom, known): (Vec<_>, Vec<_>) =
         watched.dependencies.iter().partition(|dependency| dependency.custom.is_some());
-    let custom_seconds =
-        if watched.front.is_some() || custom.iter().any(is_scaled_on) { SCALING_SECONDS } else { seconds };
+    let custom_seconds = match () {
+        () if watched.front.is_some() || watched.reads_signals() => SCALING_SECONDS,
+        () if custom.iter().any(is_scaled_on) => LAG_SECONDS,
+        () => WATCHING_SECONDS,
+    };
     let (scaled_on, others): (Vec<_>, Vec<_>) = known.into_iter().partition(is_scaled_on);
-    let recorded =
-        [recording::rules(watched), dependencies::rules(watched, &others), dependencies::health(watched)].concat();
-    let scaling = [scaling::rules(watched), dependencies::rules(watched, &scaled_on)].concat();
-    let custom = [front::custom_rule(watched), dependencies::rules(watched, &custom)].concat();
-    let alerts = alerts::rules(watched, &[recorded.as_slice(), &scaling, &custom].concat());
-    let watching = [recorded, alerts].concat();
-    [(format!("{name}/scaling"), SCALING_SECONDS, scaling), (format!("{name}/{CUSTOM}"), custom_seconds, custom)]
+    let recorded = [
+        recording::rules(watched),
+        responses::rules(watched),
+        dependencies::signals(watched, &others),
+        dependencies::states(watched),
+        training::progress(watched),
+        objectives::fast(watched, WATCHING_SECONDS),
+    ]
+    .concat();
+    let long = objectives::slow(watched);
+    let lags = dependencies::signals(watched, &scaled_on);
+    let is_signal = |rule: &Rule| watched.signals.is_some() && rule.record.as_deref().is_some_and(Signals::record);
+    let (signals, recorded): (Vec<_>, Vec<_>) = recorded.into_iter().partition(is_signal);
+    let (scaled_signals, scaling): (Vec<_>, Vec<_>) = scaling::rules(watched).into_iter().partition(is_signal);
+    let custom =
+        [front::custom_rule(watched), dependencies::signals(watched, &custom), scaled_signals, signals].concat();
+    let kubelet = scaling::kubelet_rules(watched);
+    let canary = canary::rules(watched);
+    let slow =
+        [recording::slow(watched), dependencies::of_spec(watched), training::rules(watched), resources::rules(watched)];
+    let slow = slow.concat();
+    let application = application::rules(watched);
+    let faster = [scaling.as_slice(), &lags, &custom, &application, &kubelet].concat();
+    let alerts = alerts::rules(watched, &[recorded.as_slice(), &faster, &slow, &long].concat());
+    let faster: HashSet<String> = faster.into_iter().filter_map(|rule| rule.record).collect();
+    let split = urgency::split(recorded, alerts, &faster);
+    let slow = [slow, split.slow, split.slow_alerts].concat();
+    let [of_scaling, of_lags, of_custom, of_kubelet, of_canary, of_slow, of_objectives] =
+        ["scaling", "lags", CUSTOM, "kubelet", "canary", "slow", "objectives"].map(|part| format!("{name}/{part}"));
+    let of_application = format!("{of_custom}/application");
+    let others = [
+        (of_scaling, SCALING_SECONDS, scaling),
+        (of_lags, LAG_SECONDS, lags),
+        (of_custom, custom_seconds, custom),
+        (of_application, WATCHING_SECONDS, application),
+        (of_kubelet, KUBELET_SECONDS, kubelet),
+        (of_canary, canary::SECONDS, canary),
+        (of_objectives, SLOW_SECONDS, long),
+    ];
+    others
         .into_iter()
         .filter(|(_, _, rules)| !rules.is_empty())
-        .chain([(name, seconds, watching)])
+        .chain([(name, WATCHING_SECONDS, split.minute), (of_slow, SLOW_SECONDS, slow)])
         .map(|(name, seconds, rules)| RuleGroup {
             name,
             interval: Some(format!("{seconds}s")),

@@ -1,29 +1,27 @@
-//! The metric profiles of the API, each a file of the catalogue (`src/catalog/profiles/`).
+//! The metric profiles that objects name, each a file of the catalogue (`profiles/`), and the one of PromQL in the spec.
 
-use crate::{
-    api::MetricProfile,
-    catalog::{self, Profile},
-};
+use std::sync::LazyLock;
 
-/// The names of a profile.
+use crate::catalog::{self, CUSTOM, Profile};
+
+/// The profile of PromQL in the spec: it has no names, and every target has `up`.
+static EXPRESSIONS: LazyLock<Profile> =
+    LazyLock::new(|| Profile { presence: "up".into(), process: true, ..Profile::default() });
+
+/// The profile of this name.
 ///
 /// # Panics
-/// If the catalogue has no file for it; a test requires one for each.
-pub fn of(profile: MetricProfile) -> &'static Profile {
-    let name = format!("{profile:?}");
-    catalog::embedded().profiles.get(&name).unwrap_or_else(|| panic!("write src/catalog/profiles/{name}.yaml"))
+/// If the catalogue has none; [`Model::new`](crate::model::Model::new) refuses such an object.
+pub fn of(name: &str) -> &'static Profile {
+    find(name).unwrap_or_else(|| panic!("there is no profile {name}"))
 }
 
-/// Every profile, as the schema of the API lists them: the tests and the documentation of profiles iterate over this.
-///
-/// # Panics
-/// If the schema of the enum lists other names than its own, which does not happen.
-pub fn all() -> Vec<MetricProfile> {
-    let schema = schemars::schema_for!(MetricProfile).to_value();
-    let described = schema["oneOf"].as_array().into_iter().flatten();
-    let constants = described.clone().filter_map(|variant| variant.get("const"));
-    let lists = std::iter::once(&schema).chain(described).filter_map(|variant| variant["enum"].as_array());
-    let names: Vec<_> = constants.chain(lists.flatten()).collect();
-    assert!(!names.is_empty(), "{schema}");
-    names.into_iter().map(|name| serde_json::from_value(name.clone()).expect("the name of a profile")).collect()
+/// The profile of this name, if there is one.
+pub fn find(name: &str) -> Option<&'static Profile> {
+    if name == CUSTOM { Some(&EXPRESSIONS) } else { catalog::current().profiles.get(name) }
+}
+
+/// The names of all profiles of the catalogue.
+pub fn all() -> impl DoubleEndedIterator<Item = &'static str> + Clone {
+    catalog::current().profiles.keys().map(String::as_str)
 }

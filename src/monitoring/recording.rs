@@ -3,14 +3,13 @@
 //! Each has the labels `namespace`, `recommender` and `workload`. A series is absent if its value is unknown; it is zero only
 //! if zero was measured.
 
-use std::collections::BTreeMap;
-
 use super::{
     Watched, Workload, profiles,
-    promql::{equals, none_of, quote, series},
+    promql::{equals, none_of, quote, quote_regex, series},
+    responses::scale,
 };
 use crate::{
-    api::monitoring_coreos::Rule,
+    api::{Quantile, monitoring_coreos::Rule},
     catalog::{Profile, Selector},
     cores,
     series::Series,
@@ -36,7 +35,7 @@ pub const OPERATOR_SCALING_INEFFECTIVE: &str = "recommender_operator_scaling_ine
 
 /// How long the last sample of a gauge counts as its value, as a PromQL duration: a scrape every minute may fail once, so that an
 /// alert neither ends nor starts again.
-const LAST: &str = "2m";
+pub(super) const LAST: &str = "2m";
 /// Seconds within which a target is observed to find out whether several processes answer its scrapes.
 const PROCESSES_SECONDS: i64 = 600;
 /// The same in scrapes, for targets that are scraped rarely: among so many, two of the same process in a row are likely, but not
@@ -47,39 +46,30 @@ const CLOCKS_SECONDS: i64 = 30;
 /// Restarts in that window that a container may have: the kubelet waits up to five minutes between them, which allows about seven.
 const MOST_RESTARTS: i64 = 10;
 
-/// All recording rules. A rule comes after the rules whose series it reads.
+/// The recording rules of what changes within minutes. A rule comes after the rules whose series it reads.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
-    let of_training = |series: Series, expr: String| Rule {
-        labels: labels(watched, Workload::Training),
-        ..source.rule(series.name(), expr)
-    };
-    let mut rules = if watched.scaled_on.is_none() { source.read_by_scaling() } else { Vec::new() };
+    let mut rules = vec![source.rule(Series::SeveralProcesses.name(), source.several_processes())];
+    if watched.scaled_on.is_none() {
+        rules.extend(source.in_flight_rule());
+    }
     let window = &source.window;
     let of_requests = [
-        (Series::LatencyP50, source.latency("0.5", window)),
-        (Series::LatencyP95, source.latency("0.95", window)),
-        (Series::LatencyP99, source.latency("0.99", window)),
+        (Series::LatencyP50, source.latency(Quantile::P50, window)),
+        (Series::LatencyP95, source.latency(Quantile::P95, window)),
+        (Series::LatencyP99, source.latency(Quantile::P99, window)),
         (Series::Requests, Some(source.requests(window))),
-        (Series::RequestErrors, source.errors(window, Series::Requests.name())),
     ];
     let of_requests = of_requests.into_iter().filter_map(|(series, expr)| Some((series, expr?)));
     rules.extend(of_requests.map(|(series, expr)| source.rule(series.name(), source.trusted(&expr))));
+    let errors = source.errors(window, Series::Requests.name(), &|expr| source.trusted(&expr));
+    rules.extend(errors.map(|expr| source.rule(Series::RequestErrors.name(), expr)));
     rules.extend([
         source.rule(Series::Targets.name(), format!("count({}) or vector(0)", source.of_servers("up", &[]))),
         source.rule(Series::TargetsUp.name(), format!("sum({}) or vector(0)", source.of_servers("up", &[]))),
-        source.rule(Series::Restarts.name(), source.restarts()),
         source.rule(Series::ServingExpected.name(), source.serving_expected()),
         source.rule(Series::ServingReady.name(), source.serving_ready()),
-        of_training(Series::TrainingFailed, source.training_failed()),
-        of_training(Series::TrainingAge, source.training_age()),
-        of_training(Series::TrainingPeriod, format!("vector({})", watched.training_period_seconds.unwrap_or(0))),
     ]);
-    if let Some(target) = watched.scaled_on.filter(|_| source.profile.latency.is_some()) {
-        let seconds = f64::from(target.target_milliseconds) / 1000.0;
-        rules.push(source.rule(Series::LatencyTarget.name(), format!("vector({seconds})")));
-    }
-    rules.extend(source.memory_use().map(|expr| source.rule(Series::MemoryUse.name(), expr)));
     if watched.is_decided() {
         rules.extend(
             [
@@ -93,10 +83,29 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     rules
 }
 
-fn labels(watched: &Watched, workload: Workload) -> BTreeMap<String, String> {
+/// The recording rules of what changes within hours, or with the spec.
+pub fn slow(watched: &Watched) -> Vec<Rule> {
+    let source = Source::new(watched);
+    let of_training = |series: Series, expr: String| rule_of(watched, Workload::Training, series.name(), expr);
+    let mut rules = vec![
+        source.rule(Series::Restarts.name(), source.restarts()),
+        of_training(Series::TrainingFailed, source.training_failed()),
+        of_training(Series::TrainingAge, source.training_age()),
+        of_training(Series::TrainingPeriod, format!("vector({})", watched.training_period_seconds.unwrap_or(0))),
+    ];
+    if let Some(target) = watched.scaled_on.filter(|_| source.profile.latency.is_some() || watched.signals.is_some()) {
+        let seconds = f64::from(target.target_milliseconds) / 1000.0;
+        rules.push(source.rule(Series::LatencyTarget.name(), format!("vector({seconds})")));
+    }
+    rules.extend(source.memory_use().map(|expr| source.rule(Series::MemoryUse.name(), expr)));
+    rules
+}
+
+/// A recording rule with the labels of the object and of one of its workloads.
+pub(super) fn rule_of(watched: &Watched, workload: Workload, name: &str, expr: String) -> Rule {
     let mut labels = watched.labels();
     labels.insert("workload".into(), workload.label().into());
-    labels
+    Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
 }
 
 /// The expressions for one object. Each returns at most one element, without labels; the rule adds the labels.
@@ -108,7 +117,7 @@ pub(super) struct Source<'a> {
     /// The matcher that excludes health checks and scrapes, of series that have the label of routes.
     measured: String,
     /// The window of rates: four scrape intervals, at least 60 s. A rate needs two samples, so one or two scrapes may fail.
-    window: String,
+    pub(super) window: String,
 }
 
 impl<'a> Source<'a> {
@@ -124,14 +133,12 @@ impl<'a> Source<'a> {
     }
 
     pub(super) fn rule(&self, name: &str, expr: String) -> Rule {
-        Rule { record: Some(name.into()), expr, labels: labels(self.watched, Workload::Serving), ..Rule::default() }
+        rule_of(self.watched, Workload::Serving, name, expr)
     }
 
     /// What the scaler and people read: where servers scale on latency, [`scaling`](super::scaling) records it more often.
-    pub(super) fn read_by_scaling(&self) -> Vec<Rule> {
-        let several = self.rule(Series::SeveralProcesses.name(), self.several_processes());
-        let in_flight = self.in_flight().map(|expr| self.rule(Series::InFlight.name(), self.trusted(&expr)));
-        [several].into_iter().chain(in_flight).collect()
+    pub(super) fn in_flight_rule(&self) -> Option<Rule> {
+        self.in_flight().map(|expr| self.rule(Series::InFlight.name(), self.trusted(&expr)))
     }
 
     pub(super) fn of_servers(&self, name: &str, matchers: &[&str]) -> String {
@@ -152,15 +159,25 @@ impl<'a> Source<'a> {
         let presence = self.of_servers(&self.profile.presence, &[]);
         let up = self.of_servers("up", &[]);
         let older = seconds + CLOCKS_SECONDS;
+        // `up` falls with every failed scrape.
+        let resets = match presence == up {
+            true => String::new(),
+            false => format!(" or resets({presence}[{seconds}s]) > {MOST_RESTARTS}"),
+        };
         format!(
-            "count((changes({started}[{seconds}s]) > 0 and time() - {started} > {older} or resets({started}[{seconds}s]) > 1 \
-             or resets({presence}[{seconds}s]) > {MOST_RESTARTS}) and on (pod) {up}) or 0 * count({up})"
+            "count((changes({started}[{seconds}s]) > 0 and time() - {started} > {older} or resets({started}[{seconds}s]) > 1{resets}) \
+             and on (pod) {up}) or 0 * count({up})"
         )
     }
 
     /// The expression without the times in which counters are those of one process and then of another.
     pub(super) fn trusted(&self, expr: &str) -> String {
         format!("({expr}) unless sum({}) > 0", self.of_servers(Series::SeveralProcesses.name(), &[]))
+    }
+
+    /// The same for an expression with several elements, each with labels.
+    pub(super) fn trusted_each(&self, expr: &str) -> String {
+        format!("({expr}) unless on () sum({}) > 0", self.of_servers(Series::SeveralProcesses.name(), &[]))
     }
 
     /// A series of the servers without health checks and scrapes, where its labels show them.
@@ -171,16 +188,39 @@ impl<'a> Source<'a> {
         self.of_servers(&of.name, &matchers)
     }
 
-    fn measured_name(&self, name: &str) -> String {
-        self.measured(&Selector { name: name.into(), matchers: String::new() })
-    }
-
     /// The quantile of no requests is NaN, for which every comparison is false. `>= 0` drops it, so that the series is
     /// absent.
-    pub(super) fn latency(&self, quantile: &str, window: &str) -> Option<String> {
+    pub(super) fn latency(&self, quantile: Quantile, window: &str) -> Option<String> {
+        if let Some(signals) = self.watched.signals {
+            return signals.latency(quantile).map(|expr| format!("max({expr}) >= 0"));
+        }
+        self.quantile(in_promql(quantile), window)
+    }
+
+    /// A quantile of the buckets of the last window: 0 and 1 are bounds of their buckets.
+    pub(super) fn bucket(&self, quantile: &str) -> Option<String> {
+        self.quantile(quantile, &self.window)
+    }
+
+    /// The counters of all requests in the histogram of the servers, and of those up to a bound of its buckets. Prometheus 3 writes the
+    /// bound 1 as `1.0`, earlier versions write it as the server does. `None` without a histogram.
+    pub(super) fn answered(&self, bucket: f64) -> Option<[String; 2]> {
         let latency = self.profile.latency.as_ref()?;
-        let buckets = self.measured_name(&format!("{}_bucket", latency.histogram));
-        let scale = if latency.per_second == 1 { String::new() } else { format!(" / {}", latency.per_second) };
+        let counter = |suffix: &str, bound: &str| {
+            let matchers: Vec<&str> =
+                [latency.matchers.as_str(), bound].into_iter().filter(|matcher| !matcher.is_empty()).collect();
+            self.measured(&Selector { name: format!("{}_{suffix}", latency.histogram), matchers: matchers.join(",") })
+        };
+        let fraction = if bucket.fract() == 0.0 { r"(\.0)?" } else { "" };
+        let bound = quote(&format!("{}{fraction}", quote_regex(&bucket.to_string())));
+        Some([counter("count", ""), counter("bucket", &format!("le=~{bound}"))])
+    }
+
+    fn quantile(&self, quantile: &str, window: &str) -> Option<String> {
+        let latency = self.profile.latency.as_ref()?;
+        let buckets = self
+            .measured(&Selector { name: format!("{}_bucket", latency.histogram), matchers: latency.matchers.clone() });
+        let scale = scale(latency.per_second);
         Some(format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{window}]))){scale} >= 0"))
     }
 
@@ -188,17 +228,24 @@ impl<'a> Source<'a> {
     /// in the window, because a rate needs two samples. Right after an outage of Prometheus there is only one, and the rate
     /// is unknown.
     pub(super) fn requests(&self, window: &str) -> String {
+        if let Some(signals) = self.watched.signals {
+            return format!("sum({})", signals.requests);
+        }
         let presence = self.of_servers(&self.profile.presence, &[]);
         let all = self.rate_from_zero(&self.profile.requests, window);
         format!("{all} or 0 * count(count_over_time({presence}[{window}]) > 1)")
     }
 
-    /// The counter of errors exists only after the first error. Before, the rate is 0 where the series `recorded` of
-    /// requests exists. `None` if the servers do not count errors.
-    pub(super) fn errors(&self, window: &str, recorded: &str) -> Option<String> {
-        let errors = Some(&self.profile.errors).filter(|counters| !counters.is_empty())?;
+    /// The counter of errors exists only after the first error. Before, the rate is 0. It is absent where the series `recorded` of
+    /// requests is. `limited`: adds this condition to PromQL of the spec, which has no such sum. `None` if the servers do not count errors.
+    pub(super) fn errors(&self, window: &str, recorded: &str, limited: &dyn Fn(String) -> String) -> Option<String> {
         let requests = self.of_servers(recorded, &[]);
-        Some(format!("{} or 0 * sum({requests})", self.rate_from_zero(errors, window)))
+        if let Some(signals) = self.watched.signals {
+            let errors = signals.errors.as_ref();
+            return errors.map(|expr| limited(format!("sum({expr}) or 0 * sum({requests})")));
+        }
+        let errors = Some(&self.profile.errors).filter(|counters| !counters.is_empty())?;
+        Some(format!("({} or vector(0)) + 0 * sum({requests})", self.rate_from_zero(errors, window)))
     }
 
     /// The rate of counters with labels, which exist only after the first event they count. `rate` needs two samples and
@@ -222,7 +269,10 @@ impl<'a> Source<'a> {
     }
 
     fn in_flight(&self) -> Option<String> {
-        self.profile.in_flight.as_ref().map(|gauge| format!("sum({})", self.measured_name(gauge)))
+        if let Some(signals) = self.watched.signals {
+            return signals.in_flight.as_ref().map(|expr| format!("sum({expr})"));
+        }
+        self.profile.in_flight.as_ref().map(|gauge| format!("sum({})", self.measured(gauge)))
     }
 
     /// Restarts of pods that still exist, so that a rollout that fixes the cause also resolves the alert. The larger of two
@@ -250,10 +300,15 @@ impl<'a> Source<'a> {
 
     /// A gauge of the operator for each workload of this object.
     fn of_workloads(&self, name: &str, gauge: &str) -> Rule {
-        let [honoured, exported] = self.of_operator(gauge);
-        let expr =
-            format!("max by (workload) (last_over_time({honoured}[{LAST}]) or last_over_time({exported}[{LAST}]))");
+        let expr = self.of_operator_by("workload", gauge, "");
         Rule { record: Some(name.into()), expr, labels: self.watched.labels(), ..Rule::default() }
+    }
+
+    /// A gauge of the operator for this object by some of its labels. `matchers`: of its series, beside those of the object.
+    pub(super) fn of_operator_by(&self, labels: &str, gauge: &str, matchers: &str) -> String {
+        let matchers = Some(matchers).filter(|matchers| !matchers.is_empty());
+        let [honoured, exported] = self.of_operator(gauge, matchers.as_slice());
+        format!("max by ({labels}) (last_over_time({honoured}[{LAST}]) or last_over_time({exported}[{LAST}]))")
     }
 
     /// Without the operator's gauge, servers are expected.
@@ -291,23 +346,34 @@ impl<'a> Source<'a> {
         let namespace = equals("namespace", self.watched.namespace);
         let owner = equals("owner_name", self.watched.recommender);
         let owned = series("kube_job_owner", &[&namespace, r#"owner_kind="RecommenderModel""#, &owner]);
-        let (time, outcome) = (series(time, &[&namespace]), series(outcome, &[&namespace, r#"condition="true""#]));
+        // A Job is named after the object, like the Service. The join remains: another object's name may begin so, too.
+        let job = format!("job_name=~{}", quote(&format!("{}-.+", quote_regex(self.watched.service))));
+        let time = series(time, &[&namespace, &job]);
+        let outcome = series(outcome, &[&namespace, &job, r#"condition="true""#]);
         format!("max({time} and on (job_name) {outcome} == 1 and on (job_name) {owned})")
     }
 
     /// A gauge of the operator for this object.
-    fn operator_gauge(&self, name: &str) -> String {
-        format!("max({})", self.of_operator(name).join(" or "))
+    pub(super) fn operator_gauge(&self, name: &str) -> String {
+        format!("max({})", self.of_operator(name, &[]).join(" or "))
     }
 
     /// The selectors of a gauge of the operator for this object. Scraped without `honorLabels`, its label `namespace` is the
     /// namespace of the operator, and the object's namespace is in `exported_namespace`.
-    fn of_operator(&self, name: &str) -> [String; 2] {
+    pub(super) fn of_operator(&self, name: &str, matchers: &[&str]) -> [String; 2] {
         let object = equals("recommender", self.watched.recommender);
         let namespace = equals("namespace", self.watched.namespace);
         let exported = equals("exported_namespace", self.watched.namespace);
-        let honoured = series(name, &[&namespace, r#"exported_namespace="""#, &object]);
-        [honoured, series(name, &[&exported, &object])]
+        let honoured = [namespace.as_str(), r#"exported_namespace="""#, &object];
+        [&honoured[..], &[&exported, &object]].map(|of| series(name, &[of, matchers].concat()))
+    }
+}
+
+fn in_promql(quantile: Quantile) -> &'static str {
+    match quantile {
+        Quantile::P50 => "0.5",
+        Quantile::P95 => "0.95",
+        Quantile::P99 => "0.99",
     }
 }
 
@@ -317,7 +383,7 @@ pub(super) fn largest(sources: &[(&str, String)]) -> String {
 }
 
 /// All elements of several expressions. A label makes them distinct: `or` would keep only the first of those that are alike.
-fn distinct(label: &str, expressions: &[(&str, String)]) -> String {
+pub(super) fn distinct(label: &str, expressions: &[(&str, String)]) -> String {
     let labelled = expressions
         .iter()
         .map(|(name, expr)| format!("label_replace({expr}, {}, {}, \"\", \"\")", quote(label), quote(name)));

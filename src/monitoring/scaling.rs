@@ -1,4 +1,5 @@
-//! The series that the scaler reads for servers that scale on latency, recorded every 5 s.
+//! The series that the scaler reads for servers that scale on latency, recorded every 5 s, but for the CPU use by the kubelet's
+//! metrics, which change every 10 to 20 s and are recorded every 15 s.
 //!
 //! | Series | Unit | Meaning |
 //! |---|---|---|
@@ -27,11 +28,7 @@
 //! requests, the rates are 0 and the latency is absent.
 
 use super::{Watched, front, recording::Source};
-use crate::{
-    api::{Quantile, monitoring_coreos::Rule},
-    cores,
-    series::Series,
-};
+use crate::{api::monitoring_coreos::Rule, cores, series::Series};
 
 /// Largest age of the two newest samples of a kubelet, as a PromQL duration. Kubelets are scraped every 10 to 60 s.
 const KUBELET_WINDOW: &str = "2m";
@@ -42,37 +39,38 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let source = Source::new(watched);
     let [long, short] = [window_seconds(watched.interval_seconds), window_seconds(watched.interval_seconds) / 2]
         .map(|seconds| format!("{seconds}s"));
-    let answering = |expr: String| source.trusted(&format!("({expr}) and sum({}) > 0", source.of_servers("up", &[])));
-    let mut rules = source.read_by_scaling();
-    rules.extend([
-        source.rule(Series::RequestRate.name(), answering(source.requests(&long))),
-        source.rule(Series::LatestRequestRate.name(), answering(source.requests(&short))),
-    ]);
-    let latency = source.latency(in_promql(target.quantile), &long);
-    rules.extend(latency.map(|expr| source.rule(Series::Latency.name(), answering(expr))));
-    let cpu_use = cores::allowed(watched.resources).map(|cores| answering(cpu_use(&source, cores, &long)));
-    rules.extend(cpu_use.map(|expr| source.rule(Series::Cpu.name(), expr)));
     let up = source.of_servers("up", &[]);
-    let failed = source.errors(&long, Series::RequestRate.name());
-    rules.extend(failed.map(|expr| source.rule(Series::Failed.name(), answering(expr))));
-    rules.push(source.rule(Series::Unanswered.name(), format!("count({up} == 0) or 0 * count({up})")));
-    let container = cores::limit(watched.resources).map(|cores| container_cpu_use(watched, cores));
-    rules.extend(container.map(|expr| source.rule(Series::ContainerCpu.name(), expr)));
-    rules.extend(front::requests(watched).map(|expr| source.rule(Series::Front.name(), expr)));
-    rules
+    let trusted = |expr: String| source.trusted(&format!("({expr}) and sum({up}) > 0"));
+    // The request rate is recorded first, and is absent whenever servers do not answer or are not trusted. That of PromQL of the spec
+    // is in another group.
+    let rate = source.of_servers(Series::RequestRate.name(), &[]);
+    let answering = |expr: String| match watched.signals {
+        Some(_) => trusted(expr),
+        None => format!("({expr}) and sum({rate})"),
+    };
+    let recorded = [
+        (Series::RequestRate, Some(trusted(source.requests(&long)))),
+        (Series::LatestRequestRate, Some(answering(source.requests(&short)))),
+        (Series::Latency, source.latency(target.quantile, &long).map(answering)),
+        (Series::Cpu, cores::allowed(watched.resources).map(|cores| answering(cpu_use(&source, cores, &long)))),
+        (Series::Failed, source.errors(&long, Series::RequestRate.name(), &answering)),
+        (Series::Unanswered, Some(format!("sum({up} == bool 0)"))),
+        (Series::Front, front::requests(watched)),
+    ];
+    let recorded = recorded.into_iter().filter_map(|(series, expr)| Some(source.rule(series.name(), expr?)));
+    source.in_flight_rule().into_iter().chain(recorded).collect()
+}
+
+/// The rule for the CPU use by the kubelet's metrics; none without a limit.
+pub fn kubelet_rules(watched: &Watched) -> Vec<Rule> {
+    let limit = watched.scaled_on.and_then(|_| cores::limit(watched.resources));
+    let expr = limit.map(|cores| container_cpu_use(watched, cores));
+    expr.map(|expr| Source::new(watched).rule(Series::ContainerCpu.name(), expr)).into_iter().collect()
 }
 
 /// Length of the longer window in seconds: four scrapes. The scaler assumes the same window for the series it reads.
 pub fn window_seconds(interval_seconds: i32) -> i32 {
     interval_seconds.saturating_mul(4).max(20)
-}
-
-fn in_promql(quantile: Quantile) -> &'static str {
-    match quantile {
-        Quantile::P50 => "0.5",
-        Quantile::P95 => "0.95",
-        Quantile::P99 => "0.99",
-    }
 }
 
 /// The larger of the mean use and the share of CFS periods in which the pods were throttled. A pod that is throttled all the
@@ -96,5 +94,8 @@ fn cpu_use(source: &Source, cores: f64, window: &str) -> String {
     let requests = source.profile.requests.iter().map(|of| source.measured(of));
     let asked = requests.map(|counter| format!("sum by (instance) (rate({counter}[{window}])) > 0"));
     let asked = asked.collect::<Vec<_>>().join(" or ");
+    if asked.is_empty() {
+        return format!("avg({used}) / {cores}");
+    }
     format!("(avg({used} and on (instance) {asked}) or avg({used})) / {cores}")
 }

@@ -37,6 +37,18 @@ impl Cache {
         lock(&self.models).get(&(namespace.to_owned(), base.to_owned())).cloned().unwrap_or_default()
     }
 
+    /// The objects of which a training Job has not ended: their UIDs and namespaces.
+    pub fn active_trainings(&self) -> Vec<(String, String)> {
+        let models = lock(&self.models);
+        let jobs = models
+            .iter()
+            .flat_map(|((namespace, _), children)| children.of_kind(Kind::Job).map(move |(_, job)| (namespace, job)));
+        let is_active = |job: &ObservedChild| !matches!(&job.state, ChildState::Job(job) if job.end.is_some());
+        jobs.filter(|(_, job)| is_active(job))
+            .filter_map(|(namespace, job)| Some((job.controller.clone()?, namespace.clone())))
+            .collect()
+    }
+
     /// Whether every watch has delivered its first list. Until then an object that is not in the cache may still exist.
     pub fn is_loaded(&self) -> bool {
         self.loading.load(Ordering::Acquire) == 0

@@ -6,6 +6,7 @@ mod child;
 mod children;
 mod external;
 mod fields;
+mod settings;
 mod state;
 mod watch;
 

@@ -16,11 +16,12 @@ use k8s_openapi::{
 use super::{
     blocked::{self, SCHEDULING},
     fields::are_replicas_ordered,
+    settings::settings,
 };
 use crate::{
     api::{
-        DUE_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION, TEMPLATE_HASH_LABEL, TRIGGER_ANNOTATION,
-        Trigger, VERSION_LABEL,
+        BASE_ANNOTATION, Base, CAUSE_ANNOTATION, DUE_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION,
+        TEMPLATE_HASH_LABEL, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL,
     },
     causes::{self, Part, Source, Subject},
     kinds::Kind,
@@ -61,6 +62,10 @@ impl ChildState {
 pub struct DeploymentState {
     /// The version in its pod template; none for workers.
     pub version: Option<String>,
+    /// Hash of its pod template without the version.
+    pub settings: String,
+    /// How long its rollout may make no progress until it counts as failed.
+    pub deadline: Option<SignedDuration>,
     /// URI and digest of the artifact of that version.
     pub artifact: Option<(String, String)>,
     /// When it was created.
@@ -125,6 +130,12 @@ pub struct JobState {
     pub template: String,
     /// The request that started it.
     pub request: Option<String>,
+    /// The trigger that started it, and what was observed.
+    pub cause: Option<String>,
+    /// What it is trained on top of, of a partial run.
+    pub base: Option<Base>,
+    /// When the Job controller started it; none while it is suspended.
+    pub started_at: Option<Timestamp>,
     /// How it ended.
     pub end: Option<JobEnd>,
     /// From when on a missing pod is reported, for example one that a quota refuses. `None` once the Job controller ends the Job,
@@ -182,6 +193,8 @@ pub struct PodState {
     pub started: bool,
     /// When its container ended before its last restart; none when it was not restarted.
     pub restarted_at: Option<Timestamp>,
+    /// How often its container was restarted.
+    pub restarts: i32,
     /// The Job it belongs to; none for servers and workers.
     pub job: Option<String>,
     /// Its number among the trainers of a run; 0 for all other pods.
@@ -210,6 +223,10 @@ pub struct PodState {
     pub unexplained: Option<Unexplained>,
     /// Why it is not ready although its container runs, from its Events.
     pub unready: Option<String>,
+    /// The reason of its container or of the scheduler for which it waits, such as `ImagePullBackOff` or `Unschedulable`.
+    pub waits_for: Option<String>,
+    /// When its container last ended because it used more memory than it may.
+    pub out_of_memory_at: Option<Timestamp>,
     /// Why it was evicted or preempted.
     pub disrupted: Option<String>,
     /// What failed it instead of its container, with the reason: its node, the API server or an init container, if known.
@@ -281,6 +298,16 @@ impl PodState {
         }
     }
 
+    /// Its state for metrics: ready, running, or the reason for which it waits. None once it has ended.
+    pub fn current(&self) -> Option<&str> {
+        match (&self.ready_since, &self.waits_for, self.is_running) {
+            (Some(_), ..) => Some("ready"),
+            (None, Some(reason), _) => Some(reason),
+            (None, None, true) => Some("running"),
+            (None, None, false) => None,
+        }
+    }
+
     /// Why its container does not start; none while that does not count yet.
     pub fn blocked_at(&self, now: Timestamp) -> Option<&str> {
         self.blocked.as_ref().filter(|blocked| blocked.counts_from <= now).map(|blocked| blocked.why.as_str())
@@ -329,6 +356,8 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
         total: status.replicas.unwrap_or_default(),
         updated: status.updated_replicas.unwrap_or_default(),
         ready: status.ready_replicas.unwrap_or_default(),
+        settings: spec.map(|spec| settings(&spec.template)).unwrap_or_default(),
+        deadline: spec.and_then(|spec| spec.progress_deadline_seconds).map(|of| SignedDuration::from_secs(of.into())),
         artifact: artifact(deployment),
         created_at: instant(deployment.metadata.creation_timestamp.as_ref()),
         component,
@@ -394,15 +423,18 @@ pub fn job(job: &Job) -> ChildState {
         .iter()
         .flatten()
         .any(|condition| ENDING.contains(&condition.type_.as_str()) && condition.status == "True");
-    let started_at = status.start_time.map_or(created_at, |start| start.0).max(created_at);
+    let started_at = status.start_time.map(|start| start.0.max(created_at));
     ChildState::Job(JobState {
         version: version.into(),
         due: annotation(meta, DUE_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(created_at),
         trigger: annotation(meta, TRIGGER_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(Trigger::Initial),
         template: template.into(),
         request: annotation(meta, REQUEST_ANNOTATION).map(Into::into),
+        cause: annotation(meta, CAUSE_ANNOTATION).map(Into::into),
+        base: annotation(meta, BASE_ANNOTATION).and_then(|json| serde_json::from_str(json).ok()),
+        started_at,
         end,
-        pod_due: (!is_ending).then(|| started_at + SCHEDULING),
+        pod_due: (!is_ending).then(|| started_at.unwrap_or(created_at) + SCHEDULING),
         suspended: job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
         queue: label(meta, QUEUE_LABEL).map(Into::into),
         refused: None,
@@ -446,7 +478,10 @@ pub fn pod(pod: &Pod) -> PodState {
     let created_at = instant(pod.metadata.creation_timestamp.as_ref());
     let object = format!("pod {}", pod.metadata.name.as_deref().unwrap_or_default());
     let subject = Subject {
-        part: Part::of(label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default()),
+        part: Part::of_pod(
+            label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default(),
+            label(&pod.metadata, VERSION_LABEL).unwrap_or_default(),
+        ),
         namespace: pod.metadata.namespace.as_deref().unwrap_or_default(),
         object: &object,
         image: container.map_or("", |container| &container.image),
@@ -461,6 +496,7 @@ pub fn pod(pod: &Pod) -> PodState {
         name: pod.metadata.name.clone().unwrap_or_default(),
         template: label(&pod.metadata, TEMPLATE_HASH_LABEL).unwrap_or_default().into(),
         started: is_started && pod.metadata.deletion_timestamp.is_none(),
+        restarts: container.map_or(0, |container| container.restart_count),
         restarted_at: container.filter(|_| is_restarted).and_then(restarted_at),
         component: label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default().into(),
         ready_since,
@@ -480,6 +516,8 @@ pub fn pod(pod: &Pod) -> PodState {
         blocked: blocked::blocked(pod, container, &subject),
         unexplained: blocked::unexplained(pod, container),
         unready: None,
+        waits_for: waits_for(pod, container),
+        out_of_memory_at: container.and_then(out_of_memory_at),
         disrupted: blocked::disrupted(pod, &subject),
         failed_by: blocked::failed_by_node(pod, &subject).or_else(|| blocked::failed_by_init(pod, &subject)),
         is_running: status.is_some_and(|status| status.phase.as_deref() == Some("Running")),
@@ -487,6 +525,9 @@ pub fn pod(pod: &Pod) -> PodState {
         end: container.and_then(end),
     }
 }
+
+/// Reason of a container that ended because it used more memory than it may.
+const OUT_OF_MEMORY: &str = "OOMKilled";
 
 /// The label with the number of a trainer among those of a run.
 const INDEX_LABEL: &str = "batch.kubernetes.io/job-completion-index";
@@ -523,6 +564,22 @@ fn lost_readiness(pod: &Pod, container: &ContainerStatus) -> bool {
     let mut ready = conditions.filter(|condition| condition.type_ == "Ready" && condition.status == "False");
     let became_false = ready.find_map(|condition| condition.last_transition_time.as_ref());
     started.zip(became_false).is_some_and(|(started, became_false)| became_false.0 > started.0)
+}
+
+/// The reason for which a pod waits, as its container or the scheduler gives it.
+fn waits_for(pod: &Pod, container: Option<&ContainerStatus>) -> Option<String> {
+    let waiting = container.and_then(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
+    waiting.or_else(|| {
+        let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+        conditions.iter().find(|of| of.type_ == "PodScheduled" && of.status == "False")?.reason.clone()
+    })
+}
+
+/// When a container last ended because it used more memory than it may.
+fn out_of_memory_at(container: &ContainerStatus) -> Option<Timestamp> {
+    let ends = [&container.state, &container.last_state].map(|state| state.as_ref()?.terminated.as_ref());
+    let killed = ends.into_iter().flatten().filter(|end| end.reason.as_deref() == Some(OUT_OF_MEMORY));
+    killed.filter_map(|end| Some(end.finished_at.as_ref()?.0)).max()
 }
 
 fn restarted_at(container: &ContainerStatus) -> Option<Timestamp> {

@@ -10,14 +10,15 @@ use super::{
     child::{self, Child},
 };
 use crate::{
-    api::{ScalingPolicyType, ScalingRules, SelectPolicy},
+    api::{ScalingBehavior, ScalingPolicyType, ScalingRules, SelectPolicy},
     kinds::Kind,
     limits::Limits,
     model::{Identity, Scaling, Workload},
 };
 
-/// The autoscaler with these limits.
-pub fn render(identity: &Identity, workload: &Workload, scaling: &Scaling, limits: Limits) -> Child {
+/// The autoscaler with these limits. `is_frozen`: it removes no pods by itself, because those of a canary answer a part of the requests,
+/// and it would take the canary for less load.
+pub fn render(identity: &Identity, workload: &Workload, scaling: &Scaling, limits: Limits, is_frozen: bool) -> Child {
     let container = if workload.is_serving() { SERVER_CONTAINER } else { WORKER_CONTAINER };
     let targets = [("cpu", limits.cpu), ("memory", limits.memory)];
     let metrics: Vec<_> = targets
@@ -34,14 +35,19 @@ pub fn render(identity: &Identity, workload: &Workload, scaling: &Scaling, limit
             kind: "Deployment".into(),
             name: workload.deployment.clone(),
         },
-        behavior: scaling.behavior.as_ref().map(|behavior| HorizontalPodAutoscalerBehavior {
-            scale_up: behavior.scale_up.as_ref().map(rules),
-            scale_down: behavior.scale_down.as_ref().map(rules),
-        }),
+        behavior: behavior(scaling.behavior.as_ref(), is_frozen),
     };
     let metadata = child::meta(identity, workload.deployment.clone(), &workload.component);
     let object = HorizontalPodAutoscaler { metadata, spec: Some(spec), status: None };
     Child::new(Kind::HorizontalPodAutoscaler, object)
+}
+
+fn behavior(desired: Option<&ScalingBehavior>, is_frozen: bool) -> Option<HorizontalPodAutoscalerBehavior> {
+    let frozen =
+        is_frozen.then(|| HPAScalingRules { select_policy: Some("Disabled".into()), ..HPAScalingRules::default() });
+    let scale_up = desired.and_then(|behavior| behavior.scale_up.as_ref()).map(rules);
+    let scale_down = frozen.or_else(|| desired.and_then(|behavior| behavior.scale_down.as_ref()).map(rules));
+    (desired.is_some() || is_frozen).then_some(HorizontalPodAutoscalerBehavior { scale_up, scale_down })
 }
 
 /// The mean use of a resource by our own container: a sidecar that requests none would otherwise stop the scaling.

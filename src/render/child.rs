@@ -70,8 +70,13 @@ pub fn selector(identity: &Identity, component: &str) -> BTreeMap<String, String
 
 /// Labels that select the pods of a Deployment: those of a component on the stable track.
 pub fn track_selector(identity: &Identity, component: &str) -> BTreeMap<String, String> {
+    on_track(identity, component, STABLE_TRACK)
+}
+
+/// Labels that select the pods of a component on a track.
+pub fn on_track(identity: &Identity, component: &str, track: &str) -> BTreeMap<String, String> {
     let mut labels = selector(identity, component);
-    labels.insert(TRACK_LABEL.into(), STABLE_TRACK.into());
+    labels.insert(TRACK_LABEL.into(), track.into());
     labels
 }
 

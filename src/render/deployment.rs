@@ -1,4 +1,4 @@
-//! The serving Deployment.
+//! The Deployments of servers: that of the version that serves, and that of a canary.
 
 use k8s_openapi::{
     api::{
@@ -13,13 +13,15 @@ use super::{
     pod::{self, Access, Main, Probes, Spread},
 };
 use crate::{
-    api::{ProbeType, RolloutStrategy, Serving, VERSION_LABEL, Version},
+    api::{CANARY_TRACK, ProbeType, RolloutStrategy, STABLE_TRACK, Serving, VERSION_LABEL, Version},
     kinds::Kind,
-    model::Model,
+    model::{Model, names},
 };
 
 /// Component label of the servers.
 pub const COMPONENT: &str = "serving";
+/// Component label of the canary. It is one of its own, so that what is about the servers' Deployment does not count its pods.
+pub const CANARY: &str = "canary";
 /// Name of the container.
 pub const CONTAINER: &str = "server";
 /// Name of the port of the requests.
@@ -42,17 +44,46 @@ const READINESS_FAILURES: i32 = 3;
 /// Seconds for scheduling and pulling the image before a rollout counts as stuck, in addition to the server's own start-up.
 const ROLLOUT_SLACK_SECONDS: i32 = 300;
 
+/// What differs between the two Deployments of servers.
+struct Track<'a> {
+    name: String,
+    component: &'a str,
+    track: &'a str,
+    version: &'a Version,
+    /// Number of pods; `None` where an autoscaler writes it.
+    replicas: Option<i32>,
+}
+
+/// The Deployment of the version that serves.
 pub fn render(model: &Model, version: &Version) -> Child {
+    let workload = model.serving_workload();
+    deployment(
+        model,
+        &Track {
+            name: workload.deployment,
+            component: COMPONENT,
+            track: STABLE_TRACK,
+            version,
+            replicas: workload.scaling.is_none().then_some(workload.replicas),
+        },
+    )
+}
+
+/// The Deployment of a canary with so many pods. They get requests like the others, because the Service selects them as well.
+pub fn canary(model: &Model, version: &Version, replicas: i32) -> Child {
+    let name = names::canary(&model.identity.base);
+    deployment(model, &Track { name, component: CANARY, track: CANARY_TRACK, version, replicas: Some(replicas) })
+}
+
+fn deployment(model: &Model, track: &Track) -> Child {
     let identity = &model.identity;
     let serving = &model.serving;
-    let workload = model.serving_workload();
     let ready = serving.min_ready_seconds.unwrap_or_default();
-    let template = template(model, version);
+    let template = template(model, track);
     let spec = DeploymentSpec {
-        // With an autoscaler this field is written by the autoscaler.
-        replicas: workload.scaling.is_none().then_some(workload.replicas),
+        replicas: track.replicas,
         selector: LabelSelector {
-            match_labels: Some(child::track_selector(identity, COMPONENT)),
+            match_labels: Some(child::on_track(identity, track.component, track.track)),
             ..LabelSelector::default()
         },
         strategy: Some(strategy(serving.strategy.as_ref())),
@@ -62,7 +93,7 @@ pub fn render(model: &Model, version: &Version) -> Child {
         template,
         ..DeploymentSpec::default()
     };
-    let mut metadata = child::meta(identity, workload.deployment, COMPONENT);
+    let mut metadata = child::meta(identity, track.name.clone(), track.component);
     pod::describe(&mut metadata, &model.serving.pod);
     Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
 }
@@ -91,14 +122,14 @@ fn strategy(desired: Option<&RolloutStrategy>) -> DeploymentStrategy {
     }
 }
 
-fn template(model: &Model, version: &Version) -> PodTemplateSpec {
+fn template(model: &Model, track: &Track) -> PodTemplateSpec {
     let identity = &model.identity;
-    let mut labels = child::labels(identity, COMPONENT);
-    labels.extend(child::track_selector(identity, COMPONENT));
+    let mut labels = child::labels(identity, track.component);
+    labels.extend(child::on_track(identity, track.component, track.track));
     labels.extend(child::traffic_selector(identity));
-    labels.insert(VERSION_LABEL.into(), version.id.clone());
+    labels.insert(VERSION_LABEL.into(), track.version.id.clone());
     let spread = Spread::Replicas(child::traffic_selector(identity));
-    let mut template = pod::template(model, &main(model, version), labels, &spread);
+    let mut template = pod::template(model, &main(model, track.version), labels, &spread);
     let seconds = drain_seconds(model) + model.serving.termination_grace_seconds;
     template.spec.get_or_insert_default().termination_grace_period_seconds = Some(seconds);
     template

@@ -12,17 +12,19 @@ mod pod;
 mod rule_file;
 mod service;
 mod service_account;
+mod stats;
 mod worker;
 
-pub use child::{Child, owner};
-pub use monitoring::alerts_without_effect;
+pub use child::{Child, hash, owner};
+pub use monitoring::{alerts_without_effect, rule_groups};
 pub use offline::{as_yaml, offline};
 pub use rule_file::rule_file;
+pub use stats::{Stats, stats, stats_table, total};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    api::Version,
+    api::{TrainingKind, Version},
     limits,
     model::{Model, Workload},
     training::NewRun,
@@ -33,6 +35,8 @@ use crate::{
 pub struct Decided<'a> {
     /// The version to serve; `None` before the first successful training.
     pub serve: Option<&'a Version>,
+    /// The version of the canary and its number of pods, while there is one.
+    pub canary: Option<(&'a Version, i32)>,
     /// The training run to start.
     pub train: Option<&'a NewRun>,
     /// Replicas by Deployment, as decided on latency or lag; before the first decision, the current replicas.
@@ -59,6 +63,7 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
         children.extend(autoscaler(model, &workload, decided));
         children.extend(disruption_budget::render(model));
     }
+    children.extend(decided.canary.map(|(version, replicas)| deployment::canary(model, version, replicas)));
     for worker in &model.workers {
         let workload = Workload::worker(worker, &model.identity.base);
         children.push(seeded(worker::render(model, worker), &workload, decided));
@@ -66,6 +71,8 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     }
     children.extend(monitoring::service_monitor(model));
     children.extend(model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker)));
+    children.extend(monitoring::trainer_monitor(model));
+    children.extend(model.dependencies.iter().filter_map(|of| monitoring::exporter_monitor(model, of)));
     children.extend(monitoring::prometheus_rules(model));
     children
 }
@@ -85,14 +92,15 @@ fn autoscaler(model: &Model, workload: &Workload, decided: &Decided<'_>) -> Opti
     let scaling = workload.scaling.as_ref()?;
     let replicas = decided.replicas.get(&workload.deployment).copied();
     let limits = limits::limits(scaling, replicas, decided.open.contains(&workload.deployment))?;
-    Some(autoscaler::render(&model.identity, workload, scaling, limits))
+    let is_frozen = workload.is_serving() && decided.canary.is_some();
+    Some(autoscaler::render(&model.identity, workload, scaling, limits, is_frozen))
 }
 
-/// Hash of the settings of a training run, without what differs from run to run. When it changes, a failed run is repeated.
-pub fn training_template(model: &Model) -> String {
-    job::template_hash(model)
+/// Hash of the settings of a kind of training, without what differs from run to run. When it changes, a failed run is repeated.
+pub fn training_template(model: &Model, kind: TrainingKind) -> String {
+    job::template_hash(model, kind)
 }
 
-pub use deployment::CONTAINER as SERVER_CONTAINER;
-pub use job::CONTAINER as TRAINER_CONTAINER;
+pub use deployment::{CANARY as CANARY_COMPONENT, COMPONENT as SERVING_COMPONENT, CONTAINER as SERVER_CONTAINER};
+pub use job::{COMPONENT as TRAINING_COMPONENT, CONTAINER as TRAINER_CONTAINER};
 pub use worker::CONTAINER as WORKER_CONTAINER;

@@ -1,16 +1,19 @@
 //! The scrape configuration of the pods, and the rules over their metrics.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde_json::{Value, json};
 
 use super::{
     child::{self, Child},
     deployment::{self, COMPONENT},
+    job,
     worker::METRICS_PORT,
 };
 use crate::{
     api::{
-        MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
+        Dependency, MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
         monitoring_coreos::{
             Endpoint, PodMonitor, PodMonitorSpec, PrometheusRule, PrometheusRuleSpec, Relabeling, Rule, RuleGroup,
             ServiceMonitor, ServiceMonitorSpec,
@@ -26,6 +29,17 @@ use crate::{
 
 /// Longest timeout of a scrape, in seconds.
 const SCRAPE_TIMEOUT_SECONDS: i32 = 10;
+
+/// Seconds between two scrapes of a trainer, whose progress is recorded every minute.
+const TRAINER_SECONDS: i32 = 15;
+/// HTTP path of a trainer's metrics by default.
+const METRICS_PATH: &str = "/metrics";
+/// What Prometheus calls the label of a trainer's pod with the version of its run.
+const POD_VERSION: &str = "__meta_kubernetes_pod_label_recommender_dev_version";
+/// Seconds between two scrapes of an exporter unless the spec states them: a rate over two minutes has eight samples.
+const EXPORTER_SECONDS: i32 = 15;
+/// The component of what belongs to dependencies.
+const EXPORTERS: &str = "dependencies";
 
 /// The ServiceMonitor of the servers; `None` without `spec.monitoring`.
 pub fn service_monitor(model: &Model) -> Option<Child> {
@@ -68,6 +82,45 @@ pub fn pod_monitor(model: &Model, worker: &Worker) -> Option<Child> {
     Some(Child::new(Kind::PodMonitor, PodMonitor { metadata, spec }))
 }
 
+/// The PodMonitor of the trainers; `None` without `spec.monitoring`, or if they expose no metrics. Series have the version of their run.
+pub fn trainer_monitor(model: &Model) -> Option<Child> {
+    let (monitoring, metrics) = (model.monitoring.as_ref()?, model.training.metrics.as_ref()?);
+    let identity = &model.identity;
+    let path = metrics.path.as_deref().unwrap_or(METRICS_PATH);
+    let workload = monitoring::Workload::Training.label();
+    let mut endpoint = endpoint(model, METRICS_PORT, path, TRAINER_SECONDS, workload);
+    endpoint.relabelings.push(Relabeling {
+        source_labels: vec![POD_VERSION.into()],
+        replacement: "$1".into(),
+        ..label("version", "")
+    });
+    let spec = PodMonitorSpec {
+        selector: LabelSelector {
+            match_labels: Some(child::selector(identity, job::COMPONENT)),
+            ..LabelSelector::default()
+        },
+        pod_metrics_endpoints: vec![endpoint],
+        sample_limit: sample_limit(monitoring),
+    };
+    let metadata = meta(identity, monitoring, names::trainers(&identity.base), job::COMPONENT);
+    Some(Child::new(Kind::PodMonitor, PodMonitor { metadata, spec }))
+}
+
+/// The PodMonitor of a dependency's exporter; `None` without `spec.monitoring`, or if the spec does not name its pods. Its series keep
+/// their labels: whose they are is decided by the label `job`. `monitoring.scrape` is that of servers and workers.
+pub fn exporter_monitor(model: &Model, dependency: &Dependency) -> Option<Child> {
+    let (monitoring, pods) = (model.monitoring.as_ref()?, dependency.scrape.as_ref()?);
+    let identity = &model.identity;
+    let name = names::scraped(&identity.base, &dependency.name);
+    let seconds = pods.interval_seconds.unwrap_or(EXPORTER_SECONDS);
+    let (path, params) = query(&pods.path);
+    let relabelings = vec![label("job", &monitoring::dependencies::job(&identity.namespace, &name))];
+    let endpoint = Endpoint { params, relabelings, ..plain(&pods.port, path, seconds) };
+    let selector = LabelSelector { match_labels: Some(pods.match_labels.clone()), ..LabelSelector::default() };
+    let spec = PodMonitorSpec { selector, pod_metrics_endpoints: vec![endpoint], sample_limit: None };
+    Some(Child::new(Kind::PodMonitor, PodMonitor { metadata: meta(identity, monitoring, name, EXPORTERS), spec }))
+}
+
 fn sample_limit(monitoring: &Monitoring) -> Option<i64> {
     monitoring.scrape.as_ref()?.sample_limit
 }
@@ -76,17 +129,35 @@ fn sample_limit(monitoring: &Monitoring) -> Option<i64> {
 fn endpoint(model: &Model, port: &str, path: &str, seconds: i32, workload: &str) -> Endpoint {
     let scrape = model.monitoring.as_ref().and_then(|monitoring| monitoring.scrape.clone()).unwrap_or_default();
     Endpoint {
-        port: port.into(),
-        path: path.into(),
-        interval: format!("{seconds}s"),
-        scrape_timeout: format!("{}s", seconds.min(SCRAPE_TIMEOUT_SECONDS)),
-        honor_labels: false,
         relabelings: vec![label("recommender", &model.identity.name), label("workload", workload)],
         scheme: (scrape.scheme == ScrapeScheme::Https).then(|| "https".into()),
         tls_config: scrape.tls.as_ref().map(tls),
         authorization: scrape.bearer_token.map(|token| json!({ "type": "Bearer", "credentials": token })),
         metric_relabelings: scrape.metric_relabelings.iter().map(relabeling).collect(),
+        ..plain(port, path, seconds)
     }
+}
+
+/// A scrape endpoint over HTTP, without the settings for servers and workers, whose token is no other program's.
+fn plain(port: &str, path: &str, seconds: i32) -> Endpoint {
+    Endpoint {
+        port: port.into(),
+        path: path.into(),
+        interval: format!("{seconds}s"),
+        scrape_timeout: format!("{}s", seconds.min(SCRAPE_TIMEOUT_SECONDS)),
+        ..Endpoint::default()
+    }
+}
+
+/// A path, and its query as parameters: Prometheus would escape the `?`.
+fn query(path: &str) -> (&str, BTreeMap<String, Vec<String>>) {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut params: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        params.entry(name.into()).or_default().push(value.into());
+    }
+    (path, params)
 }
 
 /// `tlsConfig` of an endpoint. Fields that are not set are left out: an apply would own them.
@@ -141,13 +212,30 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
     let latency = model.serving.autoscaling.as_ref().and_then(|autoscaling| autoscaling.latency.as_ref());
     let lags = model.workers.iter().filter_map(|worker| worker.autoscaling.as_ref()?.lag.as_ref());
     let scaled_on_lag_of: Vec<(&str, i32)> = lags.map(|lag| (lag.dependency.as_str(), lag.catch_up_seconds)).collect();
+    let of_worker = |worker: &Worker| names::worker(&identity.base, &worker.name);
+    let workers: Vec<_> = model.workers.iter().map(|worker| (worker.name.as_str(), of_worker(worker))).collect();
+    let of_workers = model.workers.iter().map(|worker| (worker.name.as_str(), worker.resources.as_ref()));
+    let own = [
+        (monitoring::Workload::Serving.label(), model.serving.resources.as_ref()),
+        (monitoring::Workload::Training.label(), model.training.resources.as_ref()),
+    ];
+    let limited = own.into_iter().chain(of_workers);
+    let cores: Vec<_> = limited.filter_map(|(name, of)| Some((name, crate::cores::allowed(of)?))).collect();
     let watched = Watched {
         namespace: &identity.namespace,
         recommender: &identity.name,
         serving_deployment: &names::serving(&identity.base),
+        canary_deployment: &names::canary(&identity.base),
+        compared: model.canary.as_ref().map(|canary| canary.compared),
+        workers: &workers,
+        base: &identity.base,
+        claim: model.artifacts.claim(),
+        cores: &cores,
         service: &identity.base,
         front: monitoring.front.as_ref(),
-        profile: monitoring.metrics.profile,
+        profile: &monitoring.metrics.profile,
+        signals: model.signals.as_ref(),
+        application: &model.application,
         interval_seconds: scrapes::of_servers(model),
         workers_interval_seconds: scrapes::of_workers(model),
         metrics_path: &monitoring.metrics.path,
@@ -162,6 +250,11 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
             .as_ref()
             .filter(|_| !model.training.suspend)
             .and_then(Schedule::longest_pause_seconds),
+        waits_for_inputs: !model.readiness.inputs.is_empty(),
+        reports_progress: model.training.metrics.is_some(),
+        is_gated: model.promotion.has_gates(),
+        minimums: &model.promotion.minimums(),
+        objectives: &model.objectives,
         alerts: &model.alerts,
         runbooks: &model.runbooks,
         query_offset_seconds: monitoring.query_offset_seconds,
@@ -175,7 +268,7 @@ pub fn alerts_without_effect(model: &Model) -> Vec<String> {
     let is_recorded = |series: &Series| rules.iter().any(|rule| rule.record.as_deref() == Some(series.name()));
     let changed = model.alerts.iter().filter(|(_, change)| !change.is_disabled).map(|(name, _)| name);
     let left_out = changed.filter(|name| !rules.iter().any(|rule| rule.alert.as_ref() == Some(name)));
-    let alerts = left_out.filter_map(|name| catalog::embedded().alert(name));
+    let alerts = left_out.filter_map(|name| catalog::current().alert(name));
     alerts
         .map(|alert| {
             let why = match alert.series.iter().find(|series| !is_recorded(series)) {
@@ -186,14 +279,16 @@ pub fn alerts_without_effect(model: &Model) -> Vec<String> {
                 None => "no series that it compares can exceed its threshold".into(),
             };
             let name = &alert.name;
-            format!("spec.monitoring.alerts: {name}: {why}, so the object does not have this alert: remove it, or see docs/runbooks/{name}.md")
+            let page = if alert.is_embedded { format!(", or see docs/runbooks/{name}.md") } else { String::new() };
+            format!("spec.monitoring.alerts: {name}: {why}, so the object does not have this alert: remove it{page}")
         })
         .collect()
 }
 
 fn label(name: &str, value: &str) -> Relabeling {
     // `$` would refer to a capture group.
-    Relabeling { action: "replace".into(), target_label: name.into(), replacement: value.replace('$', "$$") }
+    let replacement = value.replace('$', "$$");
+    Relabeling { action: "replace".into(), source_labels: Vec::new(), target_label: name.into(), replacement }
 }
 
 /// Metadata with the additional labels by which the user's Prometheus selects objects.

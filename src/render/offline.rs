@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use super::{Child, Decided, children, training_template};
 use crate::{
-    api::{TrainingKind, Version, VersionState},
+    api::{Version, VersionState},
     kinds::Kind,
     model::Model,
-    training::{self, Inputs, NewRun, Plan},
+    training::{self, Inputs, NewRun, Plan, Signals},
 };
 
 /// Placeholder for the digest of a version that is not trained yet.
@@ -17,12 +17,25 @@ const NO_DIGEST: &str = "sha256:000000000000000000000000000000000000000000000000
 
 /// All children, including the first training Job, as if that Job had produced a version.
 pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
-    let plan = Plan::new(model, training_template(model));
-    let inputs = Inputs { plan: &plan, prior: None, versions: &[], in_use: &[], runs: &[], now, runs_complete: true };
+    let plan = Plan::new(model, |kind| training_template(model, kind));
+    let inputs = Inputs {
+        plan: &plan,
+        prior: None,
+        versions: &[],
+        in_use: &[],
+        runs: &[],
+        signals: &Signals::default(),
+        held: None,
+        now,
+        runs_complete: true,
+        has_trainer: false,
+    };
     let run = training::decide(&inputs).start;
     let version = run.as_ref().map(|run| trained(model, run, now));
     let decided = Decided {
         serve: version.as_ref(),
+        // It is there only while a newer version is compared with the one that serves.
+        canary: None,
         train: run.as_ref(),
         replicas: BTreeMap::new(),
         open: BTreeSet::new(),
@@ -34,16 +47,23 @@ pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
 fn trained(model: &Model, run: &NewRun, now: Timestamp) -> Version {
     Version {
         id: run.version.clone(),
-        kind: TrainingKind::Full,
+        kind: run.kind,
         job: String::new(),
         uri: format!("{}/{}", model.artifacts.base_uri(&model.identity), run.version),
         digest: NO_DIGEST.into(),
         bytes: 0,
         metrics: Default::default(),
+        samples: None,
+        standard_errors: BTreeMap::new(),
+        gates: Vec::new(),
+        canary: None,
         data_through: None,
+        base: None,
         due_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
+        started_at: None,
         state: VersionState::Candidate,
         trained_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
+        served_at: None,
     }
 }
 

@@ -29,7 +29,9 @@ pub fn rule_file(models: &[Model]) -> anyhow::Result<String> {
         anyhow::ensure!(names.insert(name.clone()), "{name} is in these files twice: leave one of them out");
         groups.extend(monitoring::rule_groups(model).unwrap_or_default());
         let workers = model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker));
-        jobs.extend(monitoring::service_monitor(model).into_iter().chain(workers).map(|monitor| job(&name, &monitor)));
+        let exporters = model.dependencies.iter().filter_map(|of| monitoring::exporter_monitor(model, of));
+        let monitors = monitoring::service_monitor(model).into_iter().chain(workers).chain(exporters);
+        jobs.extend(monitors.map(|monitor| job(&name, &monitor)));
     }
     anyhow::ensure!(!groups.is_empty(), "none of these objects has spec.monitoring: there is nothing to record");
     let scraping = serde_saphyr::to_string(&json!({ "scrape_configs": jobs }))?;
@@ -53,7 +55,7 @@ fn job(object: &str, monitor: &Child) -> Value {
     let selector = spec["selector"]["matchLabels"].as_object().into_iter().flatten();
     let selector: Vec<String> =
         selector.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
-    json!({
+    let mut job = json!({
         "job_name": format!("{object}/{}", monitor.name),
         "scrape_interval": endpoint["interval"],
         "scrape_timeout": endpoint["scrapeTimeout"],
@@ -64,5 +66,9 @@ fn job(object: &str, monitor: &Child) -> Value {
             "selectors": [{ "role": "pod", "label": selector.join(",") }],
         }],
         "relabel_configs": relabelings.into_iter().chain(added).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(params) = endpoint.get("params") {
+        job["params"] = params.clone();
+    }
+    job
 }

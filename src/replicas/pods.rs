@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::{
     model::Workload,
     observe::{Children, PodState},
+    render::CANARY_COMPONENT,
 };
 
 /// Seconds after a restart in which a container may be in a crash loop: lost readiness is then no sign of an overload.
@@ -20,7 +21,7 @@ const RESTARTED_SECONDS: i64 = 600;
 pub struct Pods {
     /// Desired replicas of the Deployment.
     pub desired: u32,
-    /// Ready replicas.
+    /// Ready replicas. Of servers, those of a canary are among them, because they answer a part of the requests.
     pub ready: u32,
     /// Since when each ready pod is ready.
     pub ready_since: Vec<Timestamp>,
@@ -46,14 +47,17 @@ pub fn observed(children: &Children, uid: &str, workload: &Workload, now: Timest
     let mut startups: Vec<f64> =
         pods.iter().filter_map(|pod| pod.started_after).map(|after| after.as_secs_f64()).collect();
     startups.sort_by(f64::total_cmp);
+    let canary = children.pods().filter(|pod| workload.is_serving() && pod.component == CANARY_COMPONENT);
+    let canary: Vec<&PodState> = canary.collect();
+    let all = [pods.as_slice(), &canary].concat();
     let running = running(&pods, state.is_rolling(), now);
     Some(Pods {
         desired: count(state.desired),
-        ready: count(state.ready),
-        ready_since: pods.iter().filter_map(|pod| pod.ready_since).collect(),
+        ready: count(state.ready) + count_of(&canary, |pod| pod.ready_since.is_some()),
+        ready_since: all.iter().filter_map(|pod| pod.ready_since).collect(),
         startup: startups.get(startups.len() / 2).copied(),
         rolling_out: state.is_rolling(),
-        others: count_of(&pods, |pod| pod.address.is_some() && pod.ready_since.is_none())
+        others: count_of(&all, |pod| pod.address.is_some() && pod.ready_since.is_none())
             .saturating_sub(count_of(&running, |pod| pod.lost_readiness)),
         unready: running.iter().filter(|pod| pod.lost_readiness).map(|pod| pod.name.clone()).collect(),
         running: running.iter().map(|pod| (pod.name.clone(), pod.address)).collect(),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     api::{LearnedStatus, ScalingDecision, ScalingStatus, conditions::reasons::METRICS_MISSING},
     limits::is_open,
+    monitoring::{LAG_SECONDS, SCALING_SECONDS},
     scaling::{Decision, Signal, combine, lag, overload::Outside, past::Replayed, serving},
     series::Series,
     signals::Sampled,
@@ -92,6 +93,11 @@ pub struct Scaled {
     pub latest: Option<Decision>,
 }
 
+/// Seconds between two samples of what a decision is made from.
+fn period(plan: &ScalingPlan) -> f64 {
+    f64::from(if plan.latency.is_some() { SCALING_SECONDS } else { LAG_SECONDS })
+}
+
 impl Scaled {
     /// A workload for which this process has not made a decision before. `reported`: its scaling status.
     pub fn new(plan: ScalingPlan, pods: Option<Pods>, reported: Option<ScalingStatus>, now: Timestamp) -> Self {
@@ -102,7 +108,7 @@ impl Scaled {
         Self {
             latency: plan.latency.is_some().then(|| Box::new(latency)),
             lag: plan.lag.is_some().then(|| Box::new(lag)),
-            pace: Pace::default(),
+            pace: Pace::new(period(&plan)),
             backfill: BackfillSchedule { tries: if reported.is_some() { TRIES } else { 0 }, at: f64::NEG_INFINITY },
             decided_at: now,
             learned_at: now,
@@ -127,6 +133,7 @@ impl Scaled {
         if plan.lag.is_some() {
             self.lag.get_or_insert_default();
         }
+        self.pace.follow(period(&plan));
         (self.plan, self.pods) = (plan, pods);
     }
 

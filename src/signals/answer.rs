@@ -44,6 +44,15 @@ pub(super) struct Labels<'a> {
     pub workload: Cow<'a, str>,
     #[serde(borrow, default)]
     pub dependency: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub objective: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub pod: Cow<'a, str>,
+    /// Only of the series `ALERTS`.
+    #[serde(borrow, default)]
+    pub alertstate: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub version: Cow<'a, str>,
 }
 
 /// The newest samples of an answer with code 200.

@@ -25,9 +25,9 @@ use super::{
     readings::{Clock, seconds},
     transport::Transport,
 };
-use crate::{monitoring::promql, series::Series};
+use crate::{burns, monitoring::promql, series::Series};
 
-/// Range of the query for the newest samples: series are recorded every 5 s, and some samples may be missing.
+/// Range of the query for the newest samples: series are recorded every 5 or 10 s, and some samples may be missing.
 const RANGE: &str = "30s";
 /// Largest difference between two measured offsets of the same clock, seconds: `Date` has whole seconds, and the network
 /// delay of responses varies. A larger one means that a clock was set.
@@ -97,7 +97,17 @@ fn bearer(file: &Path) -> Result<HeaderValue, Failure> {
 impl Session<'_> {
     /// Queries the last samples of a series for all objects.
     pub(super) async fn ask(&self, series: Series) -> Result<Reply, Failure> {
-        self.query(&format!("{}[{RANGE}]", self.select(series, [r#"recommender!="""#.to_owned()]))).await
+        let of_objects = r#"recommender!="""#.to_owned();
+        let selector = match series {
+            // One query for both: the alert has samples only while it is pending or fires.
+            Series::BudgetSpent => {
+                let names = format!(r#"__name__=~"{}|ALERTS""#, series.name());
+                let alert = format!(r#"alertname=~"{}|""#, burns::ALERT);
+                self.select_named("", [names, of_objects, alert])
+            }
+            _ => self.select(series, [of_objects]),
+        };
+        self.query(&format!("{selector}[{RANGE}]")).await
     }
 
     /// The selector of a series with these matchers and those of the configuration.

@@ -86,8 +86,11 @@ pub fn reader(url: &str) -> Reader {
 /// The series that a request queries.
 pub fn asked(request: &Request<Body>) -> Series {
     let query = request.uri().query().unwrap_or_default();
-    let of = |series: &Series| query.contains(&format!("query={}%7B", series.name().replace(':', "%3A")));
-    Series::SCALING.into_iter().find(of).unwrap_or_else(|| panic!("{query}"))
+    let of = |series: &Series| {
+        let name = series.name().replace(':', "%3A");
+        [format!("query={name}%7B"), format!("%22{name}%7CALERTS")].iter().any(|part| query.contains(part))
+    };
+    Series::all().find(of).unwrap_or_else(|| panic!("{query}"))
 }
 
 /// An answer of a Prometheus whose clock is at [`NOW`].
@@ -113,7 +116,7 @@ pub fn matrix(series: &[(&str, &str)]) -> String {
 /// value of its label [`Series::about`], the value as Prometheus writes it, and the age in seconds.
 pub fn readings(samples: &[(&str, &str, Series, &str, String, i64)], seconds: i64) -> Readings {
     let now = (NOW + seconds) as f64;
-    let known = Series::SCALING.map(|series| {
+    let known = |series: Series| {
         let of_series = samples.iter().filter(|(_, _, of, ..)| *of == series);
         let elements: Vec<(String, String)> = of_series
             .map(|(namespace, name, of, about, value, age)| {
@@ -127,14 +130,15 @@ pub fn readings(samples: &[(&str, &str, Series, &str, String, i64)], seconds: i6
         let body = matrix(&elements);
         let answer = answer::parse(body.as_bytes(), 100).expect("an answer");
         let (clock, quality) = (Clock { ours: now, server: now }, Quality::default());
-        Readings::none(quality).series[series.index()].after(series, &answer, clock, quality, 100)
-    });
-    Readings::none(Quality::default()).next(known.into(), None, ReadStats::default())
+        Readings::none(quality).known(series).after(series, &answer, clock, quality, 100)
+    };
+    let demanded = samples.iter().map(|(_, _, series, ..)| *series).filter(|series| !Series::SCALING.contains(series));
+    let demanded = demanded.map(|series| (series, known(series))).collect();
+    Readings::none(Quality::default()).next(Series::SCALING.map(known).into(), demanded, None, ReadStats::default())
 }
 
 /// The labels of the object in the tests, with both a workload and a dependency.
-pub const LABELS: &str =
-    r#""namespace":"shop","recommender":"packages","workload":"serving","dependency":"serving","__name__":"x""#;
+pub const LABELS: &str = r#""namespace":"shop","recommender":"packages","workload":"serving","dependency":"serving","objective":"serving","pod":"serving","__name__":"x""#;
 
 /// A sample from so many seconds after [`NOW`], in JSON.
 pub fn sample(seconds: i64, value: &str) -> String {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A query is a range of a plain series, as in `recommender:lag_messages{recommender!=""}[30s]`: only ranges contain the
-//! samples' own times, while an instant vector has the time of the evaluation. An object's newest sample determines its
-//! signal:
+//! samples' own times, while an instant vector has the time of the evaluation. The query for error budgets selects the alert on their
+//! fast burn as well ([`crate::burns`]). An object's newest sample determines its signal:
 //!
 //! | newest sample | signal |
 //! |---|---|

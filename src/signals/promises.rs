@@ -1,5 +1,7 @@
 //! Properties that hold for any answers of a server and any clocks.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::{
@@ -19,7 +21,7 @@ fn read(readings: &Readings, body: &[u8], ours: f64, server: f64) -> Readings {
             Err(failure) => before.after_failure(failure.reason()),
         }
     });
-    readings.next(known.into(), None, ReadStats::default())
+    readings.next(known.into(), BTreeMap::new(), None, ReadStats::default())
 }
 
 fn signal(readings: &Readings, seconds: i64) -> Signal {

@@ -8,8 +8,8 @@ use super::readings::{Quality, Readings};
 
 /// What the configured sources published last, by name. Each source's reader publishes once per read; a tick, a reconcile or
 /// any other decision takes the value and keeps it to its end, so that it decides on the signals of one moment. A source is
-/// read only while a decision needs it: while an object that uses it scales on latency or lag, or has a dependency whose health
-/// is observed.
+/// read only while a decision needs it: while an object that uses it scales on latency or lag, has a dependency whose health
+/// is observed, or has an objective.
 #[derive(Debug, Default)]
 pub struct Published(BTreeMap<String, watch::Sender<Arc<Readings>>>);
 

@@ -1,6 +1,6 @@
 //! Reads all series from one source.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ pub struct Reader {
     /// None until the first read, and after a read in which every query failed.
     client: Option<Client>,
     latest: Arc<Readings>,
+    /// The series that are read beside [`Series::SCALING`].
+    demanded: BTreeSet<Series>,
 }
 
 /// The outcome of one query.
@@ -38,12 +40,17 @@ struct Outcome {
 impl Reader {
     /// Does not connect yet.
     pub fn new(config: SourceConfig, quality: Quality) -> Self {
-        Self { config, client: None, latest: Arc::new(Readings::none(quality)) }
+        Self { config, client: None, latest: Arc::new(Readings::none(quality)), demanded: BTreeSet::new() }
     }
 
     /// Name of the source.
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Sets what is read beside [`Series::SCALING`]: a query each, also if many objects need it.
+    pub fn demand(&mut self, series: impl IntoIterator<Item = Series>) {
+        self.demanded = series.into_iter().filter(|series| !Series::SCALING.contains(series)).collect();
     }
 
     /// The readings of the last read.
@@ -75,14 +82,15 @@ impl Reader {
         };
         self.client = Some(client.clone());
         let session = client.session(&self.config, (started, seconds(now)))?;
-        let asked = Series::SCALING.map(|series| self.outcome(&session, series));
+        let all = Series::SCALING.into_iter().chain(self.demanded.iter().copied());
+        let asked = all.map(|series| self.outcome(&session, series));
         let mut outcomes: Vec<Outcome> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         outcomes.sort_by_key(|outcome| outcome.series);
         Ok(outcomes)
     }
 
     async fn outcome(&self, session: &Session<'_>, series: Series) -> Outcome {
-        let before = &self.latest.series[series.index()];
+        let before = self.latest.known(series);
         let (mut found, mut bytes) = (0, 0);
         let after = async {
             let reply = session.ask(series).await?;
@@ -100,23 +108,29 @@ impl Reader {
     /// The readings after a read.
     fn after(&self, outcomes: Vec<Outcome>) -> Readings {
         let problems = || outcomes.iter().filter_map(|outcome| Some((outcome.series, outcome.problem.as_ref()?)));
-        let everywhere = problems().count() == Series::SCALING.len();
+        let of_scaling = || problems().filter(|(series, _)| series.index() < Series::SCALING.len());
+        let everywhere = of_scaling().count() == Series::SCALING.len();
         let error =
             problems().next().map(|(series, failure)| failure.sentence(&self.config, (!everywhere).then_some(series)));
         let stats = ReadStats {
             series: outcomes.iter().map(|outcome| outcome.found).sum(),
             seconds: 0.0,
             bytes: outcomes.iter().map(|outcome| outcome.bytes).sum(),
-            failed: problems().filter(|(_, failure)| !matches!(failure, Failure::Partial(_))).count(),
+            failed: of_scaling().filter(|(_, failure)| !matches!(failure, Failure::Partial(_))).count(),
         };
-        let series = outcomes.into_iter().map(|outcome| outcome.known).collect();
-        self.latest.next(series, error, stats)
+        let (known, demanded): (Vec<_>, Vec<_>) =
+            outcomes.into_iter().partition(|outcome| outcome.series.index() < Series::SCALING.len());
+        let demanded = demanded.into_iter().map(|outcome| (outcome.series, outcome.known)).collect();
+        self.latest.next(known.into_iter().map(|outcome| outcome.known).collect(), demanded, error, stats)
     }
 
     /// The readings after a failure before the first query.
     fn after_failure(&self, failure: &Failure) -> Readings {
         let series = self.latest.series.iter().map(|known| known.after_failure(failure.reason())).collect();
+        let demanded = &self.latest.demanded;
+        let demanded =
+            demanded.iter().map(|(series, known)| (*series, known.after_failure(failure.reason()))).collect();
         let stats = ReadStats { failed: Series::SCALING.len(), ..ReadStats::default() };
-        self.latest.next(series, Some(failure.sentence(&self.config, None)), stats)
+        self.latest.next(series, demanded, Some(failure.sentence(&self.config, None)), stats)
     }
 }

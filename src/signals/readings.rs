@@ -1,6 +1,10 @@
 //! The newest samples of all objects after an answer, and their quality as they age.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -29,8 +33,8 @@ pub struct Quality {
 }
 
 impl Default for Quality {
-    /// Fresh: three of the samples, which are recorded every 5 s, may be missing. Stale: five minutes, the default lookback of
-    /// Prometheus.
+    /// Fresh: three of the samples may be missing that are recorded every 5 s, and one of those that are recorded every 10 s. Stale:
+    /// five minutes, the default lookback of Prometheus.
     fn default() -> Self {
         Self { fresh_seconds: 20.0, stale_seconds: 300.0 }
     }
@@ -64,6 +68,10 @@ pub struct Readings {
     quality: Quality,
     /// One for each of [`Series::SCALING`], in that order.
     pub(super) series: Vec<Known>,
+    /// Those that are read on demand.
+    pub(super) demanded: BTreeMap<Series, Known>,
+    /// Of a series that is not read.
+    unread: Known,
     error: Option<String>,
     pub(super) stats: ReadStats,
 }
@@ -72,13 +80,20 @@ impl Readings {
     /// Before the first read: everything is missing.
     pub fn none(quality: Quality) -> Self {
         let unread = Known { samples: Arc::default(), absent: reason::NOT_READ, expired: reason::NOT_READ };
-        Self { quality, series: vec![unread; Series::SCALING.len()], error: None, stats: ReadStats::default() }
+        Self {
+            quality,
+            series: vec![unread.clone(); Series::SCALING.len()],
+            demanded: BTreeMap::new(),
+            unread,
+            error: None,
+            stats: ReadStats::default(),
+        }
     }
 
     /// The signal of an object. `about`: the value of the label [`Series::about`], a workload or a dependency. `now`: the time
     /// of use, by the same clock as the read; a sample that is not read again becomes stale.
     pub fn get(&self, series: Series, namespace: &str, recommender: &str, about: &str, now: Timestamp) -> Signal {
-        let known = &self.series[series.index()];
+        let known = self.known(series);
         let sample = known.newest(namespace, recommender, about);
         sample.map_or(Signal::Missing(known.absent), |sample| sample.signal(self.quality, now, known.expired))
     }
@@ -92,8 +107,21 @@ impl Readings {
         about: &str,
         now: Timestamp,
     ) -> Option<Sampled> {
-        let sample = self.series[series.index()].newest(namespace, recommender, about)?;
+        let sample = self.known(series).newest(namespace, recommender, about)?;
         Some(Sampled { at: sample.at, age: (seconds(now) - sample.taken).max(0.0) })
+    }
+
+    /// Age in seconds of the newest sample of an alert on an objective in a state. None when there is none.
+    pub fn alert(
+        &self,
+        namespace: &str,
+        recommender: &str,
+        objective: &str,
+        state: &str,
+        now: Timestamp,
+    ) -> Option<f64> {
+        let about = alert(objective, state);
+        self.sampled(Series::BudgetSpent, namespace, recommender, &about, now).map(|sampled| sampled.age)
     }
 
     /// One sentence with the source, the failure, and what to check. None when all queries were answered completely.
@@ -107,8 +135,19 @@ impl Readings {
     }
 
     /// The readings of the next read.
-    pub(super) fn next(&self, series: Vec<Known>, error: Option<String>, stats: ReadStats) -> Self {
-        Self { quality: self.quality, series, error, stats }
+    pub(super) fn next(
+        &self,
+        series: Vec<Known>,
+        demanded: BTreeMap<Series, Known>,
+        error: Option<String>,
+        stats: ReadStats,
+    ) -> Self {
+        Self { quality: self.quality, series, demanded, unread: self.unread.clone(), error, stats }
+    }
+
+    /// The samples of a series.
+    pub(super) fn known(&self, series: Series) -> &Known {
+        self.series.get(series.index()).or_else(|| self.demanded.get(&series)).unwrap_or(&self.unread)
     }
 
     /// The age limits of samples.
@@ -178,8 +217,19 @@ impl Known {
         let mut buffer = String::new();
         for newest in &answer.series {
             let (labels, at) = (&newest.labels, newest.at);
-            let about = if series.subject() == Subject::Workload { &labels.workload } else { &labels.dependency };
+            let about = match series.subject() {
+                Subject::Workload => &labels.workload,
+                Subject::Dependency => &labels.dependency,
+                Subject::Objective if labels.alertstate.is_empty() => &labels.objective,
+                Subject::Objective => &Cow::Owned(alert(&labels.objective, &labels.alertstate)),
+                Subject::Pod => &labels.pod,
+                Subject::Run => &labels.version,
+            };
             let Some(key) = key(&mut buffer, &labels.namespace, &labels.recommender, about) else { continue };
+            if let Some(twice) = samples.get_mut(key).filter(|_| !series.labels().is_empty()) {
+                *twice = twice.and(Sample::new(newest, clock, partial), series);
+                continue;
+            }
             if let Some(twice) = samples.get_mut(key) {
                 *twice = Sample { at: twice.at.max(at), value: Err(reason::AMBIGUOUS), ..*twice };
                 continue;
@@ -210,6 +260,19 @@ impl Sample {
         Self { at: newest.at, taken: clock.ours - age.max(0.0), value: newest.value, partial }
     }
 
+    /// The sample of a series with several values, such as the features of a drift: their sum or the largest, as in
+    /// [`Series::is_total`].
+    fn and(self, other: Self, series: Series) -> Self {
+        let combine = |a: f64, b: f64| if series.is_total() { a + b } else { a.max(b) };
+        let value = self.value.and_then(|a| other.value.map(|b| combine(a, b)));
+        Self {
+            at: self.at.max(other.at),
+            taken: self.taken.min(other.taken),
+            value,
+            partial: self.partial || other.partial,
+        }
+    }
+
     /// A sample that was returned before does not become younger: the answer may come from a cache, or the server's clock may
     /// have stopped.
     fn or_as_old_as(self, earlier: Option<&Self>) -> Self {
@@ -230,6 +293,11 @@ impl Sample {
             Ok(value) => Signal::Stale { value, age: age.max(0.0) },
         }
     }
+}
+
+/// What a sample of an alert on an objective is about; no objective has such a name.
+fn alert(objective: &str, state: &str) -> String {
+    format!("{objective}:{state}")
 }
 
 /// One string for three labels. None when they cannot be names in Kubernetes, which are not empty and contain no slash.

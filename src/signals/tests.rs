@@ -149,7 +149,8 @@ async fn a_failing_source_is_reported_and_its_samples_are_kept_until_they_are_to
         }))
         .await;
         let mut config = SourceConfig::plain(&fake.url).expect("a URL");
-        (config.timeout, config.max_bytes, config.max_series) = (Duration::from_secs(1), 3 << 20, 5);
+        // A few bytes, so that a busy machine reads them within the time-out.
+        (config.timeout, config.max_bytes, config.max_series) = (Duration::from_secs(1), 1 << 16, 5);
         let mut known = Reader::new(config.clone(), Quality::default());
         assert_eq!(kind(lag(&*known.read(at(0)).await, 0)), Is::Fresh(3.0), "{message}");
         failed(&mut known, 5, message, &fake.url).await;
@@ -229,6 +230,40 @@ async fn a_hanging_query_affects_no_other_series_and_no_other_source() {
     assert_eq!(rate, Signal::Missing("the metric source does not answer in time"));
     let sentence = half.source_error().expect("an error");
     assert!(sentence.contains(", recommender:requests:rate20s: no complete answer within 1 s"), "{sentence}");
+}
+
+/// A series that no object demands costs no query. Of several values of an object one is made, which is not the case of others.
+#[tokio::test]
+async fn a_series_is_read_on_demand_and_of_its_labels_the_largest_or_the_sum_counts() {
+    let queries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&queries);
+    let fake = Fake::start(Arc::new(move |request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let labels = |of: &str| format!(r#"{LABELS},"of":"{of}""#);
+        let (a, b) = (labels("a"), labels("b"));
+        match asked(&request) {
+            Series::DriftScore | Series::Exceptions | Series::DriftAge => {
+                reply(200, matrix(&[(&a, &sample(0, "2")), (&b, &sample(-5, "3"))]))
+            }
+            _ => reply(200, of_object(&sample(0, "1"))),
+        }
+    }))
+    .await;
+    let mut reader = fake.reader();
+    let read = |readings: &Readings, series| kind(readings.get(series, "shop", "packages", "serving", at(0)));
+    let readings = reader.read(at(0)).await;
+    assert_eq!(queries.swap(0, Ordering::SeqCst), Series::SCALING.len());
+    assert!(matches!(read(&readings, Series::DriftScore), Is::Missing(_)));
+    reader.demand([Series::DriftScore, Series::Exceptions, Series::DriftAge, Series::DriftScore, Series::Lag]);
+    let readings = reader.read(at(0)).await;
+    assert_eq!(queries.swap(0, Ordering::SeqCst), Series::SCALING.len() + 3);
+    assert_eq!(read(&readings, Series::DriftScore), Is::Fresh(3.0));
+    assert_eq!(read(&readings, Series::Exceptions), Is::Fresh(5.0));
+    assert!(matches!(read(&readings, Series::DriftAge), Is::Missing(_)), "it has no label");
+    assert_eq!((read(&readings, Series::Lag), readings.stats().failed), (Is::Fresh(1.0), 0));
+    reader.demand([]);
+    reader.read(at(0)).await;
+    assert_eq!(queries.load(Ordering::SeqCst), Series::SCALING.len());
 }
 
 #[tokio::test]
@@ -330,4 +365,32 @@ async fn labels_that_are_not_valid_names_are_ignored() {
     assert_eq!(readings.stats().series, 4 * Series::SCALING.len());
     assert!(readings.series.iter().all(|known| known.len() == 0));
     assert_eq!(lag(&readings, 0), Signal::Missing(reason::NO_OBJECT));
+}
+
+#[tokio::test]
+async fn the_query_for_error_budgets_brings_the_alert_on_a_fast_burn_as_well() {
+    let queried = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let queries = queried.clone();
+    let fake = Fake::start(Arc::new(move |request| {
+        let series = asked(&request);
+        queries.lock().expect("unpoisoned").push((series, request.uri().query().unwrap_or_default().to_owned()));
+        let of = |more: &str| format!(r#""namespace":"shop","recommender":"packages","objective":"fast"{more}"#);
+        let alert = of(r#","__name__":"ALERTS","alertname":"RecommenderObjectiveBurnFast","alertstate":"firing""#);
+        let (budget, values) = (of(""), sample(-1, "0.25"));
+        let both = matrix(&[(&budget, &values), (&alert, &sample(-30, "1"))]);
+        reply(200, if series == Series::BudgetSpent { both } else { matrix(&[]) })
+    }))
+    .await;
+    let readings = fake.reader().read(at(0)).await;
+    let budget = readings.get(Series::BudgetSpent, "shop", "packages", "fast", at(0));
+    assert_eq!(kind(budget), Is::Fresh(0.25), "the alert is another series");
+    let age = |objective, state| readings.alert("shop", "packages", objective, state, at(0)).map(f64::round);
+    assert_eq!([age("fast", "firing"), age("fast", "pending"), age("slow", "firing")], [Some(30.0), None, None]);
+
+    let queried = queried.lock().expect("unpoisoned");
+    assert_eq!(queried.len(), Series::SCALING.len(), "one request for each series");
+    let of_budgets = queried.iter().find(|(series, _)| *series == Series::BudgetSpent).expect("it was queried");
+    let query = "query=%7B__name__%3D~%22recommender%3Aerror_budget_spent%7CALERTS%22%2Crecommender%21%3D%22%22%2C\
+                 alertname%3D~%22RecommenderObjectiveBurnFast%7C%22%7D%5B30s%5D&";
+    assert!(of_budgets.1.starts_with(query), "{}", of_budgets.1);
 }

@@ -81,7 +81,7 @@ impl From<&Outcome> for ConditionValue {
 }
 
 /// All conditions, in the order of [`types::all`].
-pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, ConditionValue); 9] {
+pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, ConditionValue); 10] {
     let training = training(inputs);
     let serving = serving(inputs, status);
     let broken = broken_workers(inputs);
@@ -93,6 +93,10 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
         (types::RECONCILING, reconciling),
         (types::STALLED, stalled),
         (types::TRAINING_READY, training),
+        (
+            types::PROMOTION_READY,
+            remarked(inputs, types::PROMOTION_READY, ConditionValue::from(&inputs.rollout.condition), []),
+        ),
         (types::SERVING_READY, serving),
         (types::WORKERS_READY, workers),
         (types::SCALING_ACTIVE, scaling(inputs)),
@@ -211,7 +215,11 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
         );
     }
     let Some(desired) = &inputs.rollout.serve else {
-        return ConditionValue::no(reasons::NO_VERSION, "there is no trained version to serve yet");
+        let why = match inputs.rollout.versions.is_empty() {
+            true => "there is no trained version to serve yet",
+            false => &inputs.rollout.condition.message,
+        };
+        return ConditionValue::no(reasons::NO_VERSION, why);
     };
     let of_version = |pod: &&PodState| pod.job.is_none() && pod.version == desired.id;
     let (blocked, why) = missing_pods(inputs, of_version, deployment);

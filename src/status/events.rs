@@ -2,11 +2,16 @@
 
 use crate::{
     api::{
-        RecommenderModelStatus, ScalingStatus,
+        RecommenderModelStatus, ScalingStatus, TrainingKind, Trigger, Version, VersionState,
         conditions::{reasons, types},
     },
     monitoring::Workload,
+    promotion::harm_of,
+    training::one_line,
 };
+
+/// Longest part of a message that repeats a request with its reason, in characters.
+const REQUEST_SHOWN: usize = 128;
 
 /// An Event to be created.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +38,9 @@ impl Event {
 pub fn events(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(run_started(prior, next));
-    events.extend(run_ended(prior, next));
+    events.extend(TrainingKind::ALL.into_iter().filter_map(|kind| run_ended(prior, next, kind)));
+    events.extend(base_too_old(prior, next));
+    events.extend(versions_refused(prior, next));
     events.extend(version_serves(prior, next));
     events.extend(scaled(prior, next));
     events.extend(spec_refused(prior, next));
@@ -48,12 +55,16 @@ fn run_started(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) ->
     let active = |status: &RecommenderModelStatus| status.training.as_ref()?.active.clone();
     let run = active(next)?;
     let new = active(prior).is_none_or(|before| before.version != run.version);
-    let text = || format!("started Job {} ({}) for version {}", run.job, run.trigger.as_str(), run.version);
+    let why = match (run.trigger, next.training.as_ref().and_then(|training| training.last_request.as_ref())) {
+        (Trigger::Request, Some(request)) => format!("{}: {}", run.trigger.as_str(), one_line(request, REQUEST_SHOWN)),
+        _ => run.cause.clone().unwrap_or_else(|| run.trigger.as_str().to_owned()),
+    };
+    let text = || format!("started Job {} ({why}) for version {}", run.job, run.version);
     new.then(|| Event::normal(reasons::TRAINING, text()))
 }
 
-fn run_ended(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
-    let last = |status: &RecommenderModelStatus| status.training.as_ref()?.last.clone();
+fn run_ended(prior: &RecommenderModelStatus, next: &RecommenderModelStatus, kind: TrainingKind) -> Option<Event> {
+    let last = |status: &RecommenderModelStatus| status.training.as_ref()?.last(kind).cloned();
     let run = last(next)?;
     if last(prior).is_some_and(|before| before.version == run.version && before.finished_at == run.finished_at) {
         return None;
@@ -63,6 +74,57 @@ fn run_ended(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> O
     } else {
         Event::warning(&run.reason, run.message)
     })
+}
+
+/// Versions that did not pass their gates, are tried, were taken back, or would have been if there were another one.
+fn versions_refused(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<Event> {
+    let passed = |version: &Version| version.canary.as_ref().is_some_and(|verdict| verdict.passed);
+    let state = |version: &Version| (version.state, harm_of(version), passed(version));
+    let before = |id: &str| prior.versions.iter().find(|version| version.id == id).map(state);
+    let is_new_verdict =
+        |version: &Version| !prior.versions.iter().any(|before| before.id == version.id && before.canary.is_some());
+    let changed = next.versions.iter().filter(|version| before(&version.id) != Some(state(version)));
+    let event = |version: &Version| match version.state {
+        VersionState::Rejected => {
+            let failed = version.gates.iter().filter(|verdict| !verdict.passed);
+            let why = failed.map(|verdict| verdict.message.as_str()).collect::<Vec<_>>().join("; ");
+            let message = format!("version {} does not pass its gates: {why}", version.id);
+            Some(Event::warning(reasons::VERSION_REJECTED, message))
+        }
+        VersionState::RolledBack => {
+            let why = harm_of(version).map(|why| format!(": {why}")).unwrap_or_default();
+            Some(Event::warning(reasons::ROLLED_BACK, format!("version {} is rolled back{why}", version.id)))
+        }
+        VersionState::Failed => {
+            let why = harm_of(version).unwrap_or_default();
+            Some(Event::warning(reasons::ROLLOUT_FAILED, format!("version {} is taken back: {why}", version.id)))
+        }
+        VersionState::Canary => {
+            let message = format!("version {} is a canary: it gets a part of the requests", version.id);
+            Some(Event::normal(reasons::CANARY, message))
+        }
+        VersionState::Candidate if passed(version) && is_new_verdict(version) && harm_of(version).is_none() => {
+            let why = version.canary.as_ref().map(|verdict| verdict.message.as_str()).unwrap_or_default();
+            Some(Event::normal(reasons::CANARY, format!("version {} has passed its canary: {why}", version.id)))
+        }
+        VersionState::Candidate | VersionState::Serving => {
+            let why = harm_of(version)?;
+            let message = format!("version {} stays, because there is no other one to return to: {why}", version.id);
+            Some(Event::warning(reasons::ROLLOUT_FAILED, message))
+        }
+        VersionState::Previous | VersionState::Superseded => None,
+    };
+    changed.filter_map(event).collect()
+}
+
+/// A partial run that is due waits for a full one.
+fn base_too_old(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
+    let waits = |status: &RecommenderModelStatus| {
+        let mut conditions = status.conditions.iter().filter(|of| of.type_ == types::TRAINING_READY);
+        conditions.find(|of| of.reason == reasons::BASE_TOO_OLD).map(|of| of.message.clone())
+    };
+    let message = waits(next)?;
+    waits(prior).is_none().then(|| Event::warning(reasons::BASE_TOO_OLD, message))
 }
 
 fn version_serves(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {

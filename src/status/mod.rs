@@ -4,6 +4,7 @@ mod condition;
 mod dependencies;
 mod events;
 mod monitoring;
+mod objectives;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,16 +17,19 @@ use jiff::Timestamp;
 
 use crate::{
     api::{
-        RecommenderModelStatus, ScalingStatus, ServingStatus, Worker, WorkerStatus,
+        CanaryStatus, RecommenderModelStatus, ScalingStatus, ServingStatus, Worker, WorkerStatus,
         conditions::{reasons, types},
     },
     apply::ChildProblem,
-    health,
+    budgets, health,
     kinds::Kind,
     limits,
     model::{Model, Workload, names},
     observe::{Children, DeploymentState, ExternalAutoscaler},
-    promotion::Rollout,
+    promotion::{
+        Rollout,
+        trial::{self, Progress},
+    },
     training::{Decision, whole_seconds},
 };
 
@@ -50,6 +54,10 @@ pub struct Inputs<'a> {
     pub scaling: &'a Scaling,
     /// What was observed of its dependencies.
     pub health: &'a health::Observed,
+    /// What was observed of its error budgets.
+    pub budgets: &'a budgets::Observed,
+    /// How far the last tick found its canary.
+    pub canary: Option<&'a Progress>,
     /// What its metric source has loaded of it; none when there is nothing to ask.
     pub feedback: Option<&'a ConditionValue>,
     /// The time of this reconcile.
@@ -90,6 +98,7 @@ impl Scaling {
 pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
     let serving = serving_status(inputs);
     let values = condition::all(inputs, &serving);
+    let objectives = objectives::objectives(inputs);
     RecommenderModelStatus {
         observed_generation: Some(inputs.model.identity.generation),
         conditions: to_conditions(inputs.prior, inputs.model.identity.generation, inputs.now, values),
@@ -97,6 +106,30 @@ pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
         serving: Some(serving),
         workers: workers(inputs),
         versions: inputs.rollout.versions.clone(),
+        last_rollback: inputs.rollout.last_rollback.clone(),
+        error_budget_remaining_percent: objectives::least(&objectives),
+        objectives,
+    }
+}
+
+/// The status as it was, with the versions and what serves after a version was taken back.
+pub fn taken_back(prior: &RecommenderModelStatus, rollout: &Rollout, now: Timestamp) -> RecommenderModelStatus {
+    let serving = of_rollout(prior.serving.clone().unwrap_or_default(), rollout, now);
+    RecommenderModelStatus { versions: rollout.versions.clone(), serving: Some(serving), ..prior.clone() }
+}
+
+/// What a decision changes in the status of the servers.
+fn of_rollout(prior: ServingStatus, rollout: &Rollout, now: Timestamp) -> ServingStatus {
+    let since = prior.rolling_out_since.filter(|_| rollout.rolling_out == prior.rolling_out);
+    let begun = rollout.rolling_out.is_some();
+    ServingStatus {
+        version: rollout.serving.clone(),
+        rolling_out: rollout.rolling_out.clone(),
+        rolling_out_since: begun.then(|| since.unwrap_or_else(|| Time(whole_seconds(now)))),
+        watched_until: rollout.watched_until.map(Time),
+        breached: rollout.breached.clone(),
+        settings: rollout.settings.clone(),
+        ..prior
     }
 }
 
@@ -176,13 +209,38 @@ fn serving_status(inputs: &Inputs<'_>) -> ServingStatus {
         None => (0, inputs.model.serving_workload().replicas),
     };
     ServingStatus {
-        version: inputs.rollout.serving.clone(),
         service: Some(inputs.model.identity.base.clone()),
-        rolling_out: inputs.rollout.rolling_out.clone(),
         replicas,
         desired_replicas,
         scaling: inputs.scaling.decided.get(crate::monitoring::Workload::Serving.label()).cloned(),
+        canary: canary(inputs, prior.canary.as_ref()),
+        ..of_rollout(prior, inputs.rollout, inputs.now)
     }
+}
+
+/// The canary. Before its first tick, and while its version is rolled out, it is as the status had it.
+fn canary(inputs: &Inputs<'_>, prior: Option<&CanaryStatus>) -> Option<CanaryStatus> {
+    let version = inputs.rollout.canary.as_ref()?;
+    let prior = prior.filter(|of| of.version == version.id);
+    let progress = inputs.canary.filter(|progress| progress.memory.version == version.id);
+    let known = trial::Known { model: inputs.model, children: inputs.children, progress, prior: inputs.prior };
+    let memory = known.memory(&version.id, inputs.now);
+    let name = names::canary(&inputs.model.identity.base);
+    let state = inputs.children.deployment(&name, inputs.uid());
+    let message = match (&version.canary, progress) {
+        (Some(verdict), _) => format!("{}; it is rolled out", verdict.message),
+        (None, Some(progress)) => progress.why.clone(),
+        (None, None) => prior.map_or_else(|| "its pods are created".into(), |prior| prior.message.clone()),
+    };
+    Some(CanaryStatus {
+        version: version.id.clone(),
+        step: memory.step.saturating_add(1),
+        weight_percent: memory.weight_percent,
+        replicas: state.map_or(0, |state| state.ready),
+        desired_replicas: trial::replicas_of(&known, version, inputs.now),
+        message,
+        notes: serde_json::to_string(&memory).ok(),
+    })
 }
 
 fn workers(inputs: &Inputs<'_>) -> Vec<WorkerStatus> {

@@ -110,6 +110,8 @@ impl Case {
             problems: &self.problems,
             scaling: &self.scaling,
             health: &Default::default(),
+            budgets: &Default::default(),
+            canary: None,
             feedback: None,
             now: NOW,
         })

@@ -2,7 +2,11 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::{ActiveRun, RecommenderModel, TrainingKind, TrainingStatus, Trigger, Version, VersionState},
+    api::{
+        ActiveRun, FinishedRun, PartialTrainingStatus, RecommenderModel, TrainingKind, TrainingStatus, Trigger,
+        Version, VersionState,
+    },
+    budgets::Budget,
     kinds::Kind,
     observe::{Blocked, ChildState, PodState, Watched},
     promotion,
@@ -17,7 +21,9 @@ pub(super) fn rollout(
     children: &Children,
 ) -> Rollout {
     let store = model.artifacts.root_uri();
-    Rollout::decide(&promotion::Inputs::new(&model.identity, &store, &training.versions, prior, children))
+    let servers = promotion::Servers::new(model, prior, children, &Default::default(), NOW);
+    let versions = (store.as_str(), training.versions.as_slice());
+    Rollout::decide(&promotion::Inputs::new(model, versions, prior, &servers, None, NOW))
 }
 
 /// The time of every reconcile.
@@ -49,10 +55,17 @@ fn version(id: &str) -> Version {
         digest: "sha256:0".into(),
         bytes: 1,
         metrics: Default::default(),
+        samples: None,
+        standard_errors: BTreeMap::new(),
+        gates: Vec::new(),
+        canary: None,
         data_through: None,
+        base: None,
         due_at: Time(NOW),
         state: VersionState::Candidate,
+        started_at: None,
         trained_at: Time(NOW),
+        served_at: None,
     }
 }
 
@@ -101,6 +114,7 @@ struct Case {
     problems: Vec<ChildProblem>,
     scaling: Scaling,
     health: health::Observed,
+    budgets: budgets::Observed,
     feedback: Option<ConditionValue>,
 }
 
@@ -114,6 +128,7 @@ impl Case {
             problems: Vec::new(),
             scaling: Scaling::default(),
             health: health::Observed::default(),
+            budgets: budgets::Observed::default(),
             feedback: None,
         }
     }
@@ -140,6 +155,8 @@ impl Case {
             problems: &self.problems,
             scaling: &self.scaling,
             health: &self.health,
+            budgets: &self.budgets,
+            canary: None,
             feedback: self.feedback.as_ref(),
             now: NOW,
         })
@@ -479,7 +496,9 @@ fn the_start_of_a_run_is_an_event_unless_it_is_the_first_one() {
             version: version.into(),
             kind: TrainingKind::Full,
             trigger: Trigger::Initial,
+            cause: None,
             blocked: None,
+            progress: None,
         };
         let training = TrainingStatus { active: Some(run), ..TrainingStatus::default() };
         RecommenderModelStatus { training: Some(training), ..RecommenderModelStatus::default() }
@@ -487,6 +506,66 @@ fn the_start_of_a_run_is_an_event_unless_it_is_the_first_one() {
     assert_eq!(events(&RecommenderModelStatus::default(), &running("full-1")), []);
     let later = events(&running("full-1"), &running("full-2"));
     assert!(later.len() == 1 && later[0].message.contains("packages-full-2"), "{later:?}");
+}
+
+#[test]
+fn the_event_of_a_requested_run_repeats_its_reason() {
+    let run = ActiveRun {
+        job: "packages-partial-r1".into(),
+        version: "partial-r1".into(),
+        kind: TrainingKind::Partial,
+        trigger: Trigger::Request,
+        cause: None,
+        blocked: None,
+        progress: None,
+    };
+    let request = Some("partial: drift\nof the catalogue".to_owned());
+    let training = TrainingStatus { active: Some(run), last_request: request, ..TrainingStatus::default() };
+    let before = RecommenderModelStatus { training: Some(Default::default()), ..Default::default() };
+    let after = RecommenderModelStatus { training: Some(training), ..Default::default() };
+    let message = "started Job packages-partial-r1 (Request: partial: drift of the catalogue) for version partial-r1";
+    assert_eq!(events(&before, &after).iter().map(|event| event.message.as_str()).collect::<Vec<_>>(), [message]);
+}
+
+#[test]
+fn the_end_of_a_run_of_each_kind_and_a_base_that_is_too_old_are_events() {
+    let run = |kind: TrainingKind| FinishedRun {
+        job: "j".into(),
+        version: "v".into(),
+        kind,
+        trigger: Trigger::Schedule,
+        cause: None,
+        template: "t".into(),
+        succeeded: false,
+        reason: reasons::TRAINING_FAILED.into(),
+        stage: None,
+        message: kind.as_str().into(),
+        started_at: None,
+        finished_at: Time(NOW),
+    };
+    let partial = PartialTrainingStatus { last: Some(run(TrainingKind::Partial)), ..Default::default() };
+    let training =
+        TrainingStatus { last: Some(run(TrainingKind::Full)), partial: Some(partial), ..TrainingStatus::default() };
+    let old = training_condition(reasons::BASE_TOO_OLD, "it waits");
+    let after = RecommenderModelStatus { training: Some(training), conditions: vec![old], ..Default::default() };
+    let emitted = |before: &RecommenderModelStatus| -> Vec<_> {
+        events(before, &after).into_iter().map(|event| (event.warning, event.message)).collect()
+    };
+    let messages = ["Full", "Partial", "it waits"].map(|message| (true, message.to_owned()));
+    assert_eq!(emitted(&RecommenderModelStatus::default()), messages);
+    assert_eq!(emitted(&after), []);
+}
+
+/// TrainingReady, True.
+fn training_condition(reason: &str, message: &str) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition {
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition {
+        type_: types::TRAINING_READY.into(),
+        status: "True".into(),
+        reason: reason.into(),
+        message: message.into(),
+        observed_generation: None,
+        last_transition_time: Time(NOW),
+    }
 }
 
 #[test]
@@ -604,6 +683,8 @@ fn servers_and_workers_count_alike_in_the_summary() {
         problems: &case.problems,
         scaling: &case.scaling,
         health: &case.health,
+        budgets: &case.budgets,
+        canary: None,
         feedback: None,
         now: NOW,
     };
@@ -702,4 +783,50 @@ fn a_dependency_that_is_down_is_reported_and_changes_neither_ready_nor_the_summa
     let mut case = with_database(serving("a"));
     case.model.monitoring = None;
     assert_eq!(of(&case, types::DEPENDENCIES_HEALTHY), is("False", reasons::NOT_REQUESTED));
+}
+
+/// An object with two objectives.
+fn with_objectives(prior: RecommenderModelStatus) -> Case {
+    let mut case = with_database(prior);
+    let objectives = json!([
+        {"name": "availability", "goal": "99.9", "availability": {}},
+        {"name": "fast", "goal": "99", "latency": {"thresholdMilliseconds": 75}},
+    ]);
+    let monitoring = case.model.monitoring.as_mut().expect("it is monitored");
+    monitoring.objectives = serde_json::from_value(objectives).expect("objectives");
+    case
+}
+
+#[test]
+fn what_is_left_of_the_error_budgets_is_reported_and_the_least_of_them() {
+    let mut case = with_objectives(serving("a"));
+    let unknown = case.compute();
+    assert_eq!(unknown.error_budget_remaining_percent, None);
+    assert_eq!(unknown.objectives[0].message.as_deref(), Some("nothing is known of it yet"));
+
+    case.budgets =
+        [("availability", Budget::Left(87)), ("fast", Budget::Left(-3))].map(|(k, v)| (k.to_owned(), v)).into();
+    let known = case.compute();
+    let found: Vec<_> = known.objectives.iter().map(|of| (of.goal.as_str(), of.budget_remaining_percent)).collect();
+    assert_eq!(found, [("99.9", Some(87)), ("99", Some(-3))]);
+    assert_eq!(known.error_budget_remaining_percent, Some(-3));
+
+    // As it was until it is observed after a restart, but not with another goal.
+    let mut again = with_objectives(known.clone());
+    assert_eq!(
+        (again.compute().objectives, again.compute().error_budget_remaining_percent),
+        (known.objectives, Some(-3))
+    );
+    again.model.monitoring.as_mut().expect("it is monitored").objectives[1].goal = "99.5".into();
+    assert_eq!(again.compute().error_budget_remaining_percent, Some(87));
+
+    case.budgets.insert("fast".into(), Budget::Unknown { why: "the newest sample is minutes old" });
+    let stale = case.compute();
+    assert_eq!(stale.error_budget_remaining_percent, Some(87));
+    let message = stale.objectives[1].message.as_deref();
+    assert_eq!(message, Some("nothing is known of it, because the newest sample is minutes old"));
+
+    // An object without objectives has none in its status.
+    let none = with_database(stale).compute();
+    assert!(none.objectives.is_empty() && none.error_budget_remaining_percent.is_none());
 }

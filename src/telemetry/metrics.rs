@@ -1,15 +1,16 @@
-//! The operator's own metrics. The number of series is bounded, except that those of [`OfModel`] have one series per object,
-//! and the metrics of [`super::scaling`] one per workload.
+//! The operator's own metrics. The number of series is bounded, except that the metrics of
+//! [`super::models`] have series per object, and those of [`super::scaling`] one per workload.
 
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder,
     process_collector::ProcessCollector,
 };
 use tokio::time::Instant;
 
 use super::{
+    models::ModelMetrics,
     register::{histogram, opts, register},
     scaling::ScalingMetrics,
 };
@@ -23,21 +24,6 @@ const API_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
 
-/// What is reported of each object.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct OfModel {
-    /// Whether its newest training run failed.
-    pub training_failed: bool,
-    /// Whether it has a version to serve.
-    pub serving_expected: bool,
-    /// Its servers that are ready.
-    pub serving_ready: i32,
-    /// When its newest version was trained, seconds since 1970.
-    pub trained: Option<i64>,
-    /// Whether its metric source has loaded its rules; none when that is not known.
-    pub rules_loaded: Option<bool>,
-}
-
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
@@ -47,16 +33,14 @@ struct Inner {
     reconciles_in_flight: IntGauge,
     objects: IntGauge,
     queue_length: IntGauge,
+    trainings_waiting: IntGauge,
     undecodable_objects: IntGauge,
+    catalog_problems: IntGauge,
     api_requests: IntCounterVec,
     api_seconds: HistogramVec,
     panics: IntCounter,
     leader: IntGauge,
-    training_failed: IntGaugeVec,
-    serving_expected: IntGaugeVec,
-    serving_ready: IntGaugeVec,
-    trained: IntGaugeVec,
-    rules_loaded: IntGaugeVec,
+    models: ModelMetrics,
     scaling: ScalingMetrics,
 }
 
@@ -119,33 +103,24 @@ impl Metrics {
         self.0.undecodable_objects.set(whole(undecodable));
     }
 
+    /// The number of problems with files of the administrator's catalogue.
+    pub fn set_catalog_problems(&self, problems: usize) {
+        self.0.catalog_problems.set(whole(problems));
+    }
+
     /// The number of enqueued objects that wait for a reconcile.
     pub fn set_queue_length(&self, waiting: usize) {
         self.0.queue_length.set(whole(waiting));
     }
 
-    /// Reports the state of an object.
-    pub fn set_model(&self, namespace: &str, name: &str, of: &OfModel) {
-        let labels = [namespace, name];
-        self.0.training_failed.with_label_values(&labels).set(i64::from(of.training_failed));
-        self.0.serving_expected.with_label_values(&labels).set(i64::from(of.serving_expected));
-        self.0.serving_ready.with_label_values(&labels).set(i64::from(of.serving_ready));
-        for (gauge, value) in [(&self.0.trained, of.trained), (&self.0.rules_loaded, of.rules_loaded.map(i64::from))] {
-            match value {
-                Some(value) => gauge.with_label_values(&labels).set(value),
-                // An error means that there was no such series.
-                None => drop(gauge.remove_label_values(&labels)),
-            }
-        }
+    /// The number of trainings that are due and wait for others to end.
+    pub fn set_trainings_waiting(&self, waiting: usize) {
+        self.0.trainings_waiting.set(whole(waiting));
     }
 
-    /// The object was deleted: removes its series.
-    pub fn remove_model(&self, namespace: &str, name: &str) {
-        let Inner { training_failed, serving_expected, serving_ready, trained, rules_loaded, .. } = &*self.0;
-        for gauge in [training_failed, serving_expected, serving_ready, trained, rules_loaded] {
-            // An error means that there was no such series.
-            let _ = gauge.remove_label_values(&[namespace, name]);
-        }
+    /// The metrics of objects.
+    pub fn models(&self) -> &ModelMetrics {
+        &self.0.models
     }
 
     /// The metrics of scaling.
@@ -178,8 +153,6 @@ impl Inner {
     fn new(registry: Registry) -> Self {
         let counter = |name, help, labels: &[&str]| register(&registry, IntCounterVec::new(opts(name, help), labels));
         let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help)));
-        let per_model =
-            |name, help| register(&registry, IntGaugeVec::new(opts(name, help), &["namespace", "recommender"]));
         Self {
             reconciles: counter("reconciles_total", "Reconciles by result: success or failure.", &["result"]),
             reconcile_failures: counter("reconcile_failures_total", "Failed reconciles by class of error.", &["class"]),
@@ -193,6 +166,10 @@ impl Inner {
             reconciles_in_flight: gauge("reconciles_in_flight", "Reconciles running now."),
             objects: gauge("objects", "RecommenderModels known."),
             undecodable_objects: gauge("undecodable_objects", "RecommenderModels that cannot be decoded."),
+            catalog_problems: gauge(
+                "catalog_problems",
+                "Problems with files of --catalog, which were refused for them.",
+            ),
             api_requests: counter(
                 "api_requests_total",
                 "Requests to the API server by verb, kind, and HTTP status: ok, a code, or none without an answer.",
@@ -211,28 +188,12 @@ impl Inner {
                 IntCounter::with_opts(opts("panics_total", "Panics: defects of the operator.")),
             ),
             queue_length: gauge("queue_length", "Enqueued objects that wait for a reconcile."),
+            trainings_waiting: gauge(
+                "trainings_waiting",
+                "Trainings that are due and wait, because as many run as may at the same time.",
+            ),
             leader: gauge("leader", "1 while this replica holds the lease, else 0."),
-            training_failed: per_model(
-                "training_failed",
-                "1 when the newest training run of the RecommenderModel failed, else 0. One series per object.",
-            ),
-            serving_expected: per_model(
-                "serving_expected",
-                "1 when the RecommenderModel has a version to serve, else 0. One series per object.",
-            ),
-            serving_ready: per_model(
-                "serving_ready",
-                "Servers of the RecommenderModel that pass their readiness probes. One series per object.",
-            ),
-            trained: per_model(
-                "trained_timestamp_seconds",
-                "When the newest version of the RecommenderModel was trained, in seconds since 1970. One series per object.",
-            ),
-            rules_loaded: per_model(
-                "rules_loaded",
-                "1 when the metric source of the RecommenderModel has loaded its rules, 0 when it has not, absent when that is not \
-                 known. One series per object.",
-            ),
+            models: ModelMetrics::new(&registry),
             scaling: ScalingMetrics::new(&registry),
             registry,
         }
@@ -275,7 +236,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::scaling::{Decision, Limit, decision::Inputs};
+    use crate::{
+        scaling::{Decision, Limit, decision::Inputs},
+        telemetry::models::tests::every_sample,
+    };
 
     fn text(metrics: &Metrics) -> String {
         String::from_utf8(metrics.encode().expect("encodes")).expect("UTF-8")
@@ -293,11 +257,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.api_request("get", "Service", "ok", 0.1);
         metrics.initialize_failures(["child"]);
-        metrics.set_model(
-            "shop",
-            "packages",
-            &OfModel { trained: Some(1795), rules_loaded: Some(true), ..OfModel::default() },
-        );
+        metrics.models().set("shop", "packages", every_sample());
         metrics.scaling().read("default", 0.1, true);
         let inputs = Inputs::Lag { lag: None, arrivals: 0.0, capacity: 1.0, catch_up: 60.0 };
         let decision =
@@ -307,7 +267,7 @@ mod tests {
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 27, "{names:?}");
+        assert_eq!(ours, 46, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
@@ -378,43 +338,26 @@ mod tests {
     }
 
     #[test]
-    fn the_series_of_an_object_are_removed_with_it() {
-        let metrics = Metrics::new();
-        let all = || {
-            ["training_failed", "serving_expected", "serving_ready", "trained_timestamp_seconds", "rules_loaded"].map(
-                |name| {
-                    let series = format!("recommender_operator_{name}{{namespace=\"shop\",recommender=\"packages\"}}");
-                    value(&metrics, &series)
-                },
-            )
-        };
-        assert_eq!(all(), [None; 5]);
-        metrics.set_model("shop", "packages", &OfModel { training_failed: true, ..OfModel::default() });
-        assert_eq!(all(), [Some(1.0), Some(0.0), Some(0.0), None, None]);
-        let trained = OfModel {
-            training_failed: false,
-            serving_expected: true,
-            serving_ready: 3,
-            trained: Some(1795),
-            rules_loaded: Some(false),
-        };
-        metrics.set_model("shop", "packages", &trained);
-        assert_eq!(all(), [Some(0.0), Some(1.0), Some(3.0), Some(1795.0), Some(0.0)]);
-        metrics.remove_model("shop", "packages");
-        metrics.remove_model("shop", "packages");
-        assert_eq!(all(), [None; 5]);
-    }
-
-    #[test]
     fn gauges_report_the_current_state() {
         let metrics = Metrics::new();
         metrics.set_leader(true);
         metrics.set_objects(7, 2);
+        metrics.set_catalog_problems(4);
         metrics.set_queue_length(3);
+        metrics.set_trainings_waiting(5);
         metrics.panicked();
         let gauge = |name: &str| value(&metrics, &format!("recommender_operator_{name}"));
-        let all = ["leader", "objects", "undecodable_objects", "queue_length", "panics_total"].map(gauge);
-        assert_eq!(all, [Some(1.0), Some(7.0), Some(2.0), Some(3.0), Some(1.0)]);
+        let names = [
+            "leader",
+            "objects",
+            "undecodable_objects",
+            "catalog_problems",
+            "queue_length",
+            "trainings_waiting",
+            "panics_total",
+        ];
+        let all = names.map(gauge);
+        assert_eq!(all, [1.0, 7.0, 2.0, 4.0, 3.0, 5.0, 1.0].map(Some));
         metrics.set_leader(false);
         assert_eq!(gauge("leader"), Some(0.0));
         assert_eq!(value(&Metrics::new(), "recommender_operator_objects"), Some(0.0), "no state is shared by accident");

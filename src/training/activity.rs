@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{ObservedRun, Plan, RunState, text::one_line};
-use crate::api::ActiveRun;
+use crate::api::{ActiveRun, TrainingKind};
 
 /// Longest part of a message that states why a pod cannot start, with its remedy, in characters.
 const SHOWN: usize = 700;
@@ -26,6 +26,28 @@ pub enum Activity {
         run: ActiveRun,
         /// The queue that is to admit it, if it has one.
         queue: Option<String>,
+    },
+    /// A run is due and waits for its inputs, or for others to end.
+    Held {
+        /// Its version.
+        version: String,
+        /// Its kind.
+        kind: TrainingKind,
+        /// The run that is to be started again, if it was started before.
+        again: Option<ActiveRun>,
+        /// Since when.
+        since: Timestamp,
+        /// Why, to follow "because".
+        why: String,
+        /// Whether it waits for its inputs, not for others to end.
+        for_inputs: bool,
+    },
+    /// A partial run has not started, and does not start any more: its Job is deleted.
+    Superseded {
+        /// The run.
+        run: ActiveRun,
+        /// Why, to follow "because".
+        why: &'static str,
     },
     /// The pod of a run cannot start, or was evicted.
     Blocked {
@@ -61,14 +83,15 @@ pub enum Next {
 }
 
 impl Activity {
-    /// The activity of a Job that has not ended.
-    pub fn of(run: &ObservedRun, plan: &Plan) -> Self {
+    /// The activity of a Job that has not ended. `is_full_due`: whether a full run is due.
+    pub fn of(run: &ObservedRun, plan: &Plan, is_full_due: bool) -> Self {
         let (why, next) = match &run.state {
             RunState::Pending { blocked: Some(why) } => {
-                let is_replaced = run.template != plan.template && plan.may_start(run.trigger);
+                let is_changed = plan.template(run.kind).is_some_and(|template| run.template != template);
+                let is_replaced = is_changed && plan.may_start(run.kind, run.trigger);
                 (Some(why), if is_replaced { Next::NewSettings } else { Next::Waits })
             }
-            RunState::Interrupted { had_started, why, .. } if !plan.may_start(run.trigger) => {
+            RunState::Interrupted { had_started, why, .. } if !plan.may_start(run.kind, run.trigger) => {
                 (Some(why), Next::Resumed { had_started: *had_started })
             }
             RunState::Interrupted { at, had_started, why } => {
@@ -81,9 +104,14 @@ impl Activity {
             version: run.version.clone(),
             kind: run.kind,
             trigger: run.trigger,
+            cause: run.cause.clone(),
             // New settings may end what blocks it.
             blocked: why.filter(|_| next != Next::NewSettings).map(|why| one_line(why, SHOWN)),
+            progress: None,
         };
+        if let Some(why) = superseded(run, plan, is_full_due) {
+            return Self::Superseded { run: active, why };
+        }
         match (why, &run.state) {
             (Some(why), _) => Self::Blocked { run: active, why: one_line(why, SHOWN), next },
             (None, RunState::Suspended { queue }) => Self::Suspended { run: active, queue: queue.clone() },
@@ -94,8 +122,25 @@ impl Activity {
     /// The active run, if there is one.
     pub fn run(&self) -> Option<&ActiveRun> {
         match self {
-            Self::Idle => None,
-            Self::Run(run) | Self::Again(run) | Self::Suspended { run, .. } | Self::Blocked { run, .. } => Some(run),
+            Self::Idle | Self::Held { again: None, .. } => None,
+            Self::Held { again: Some(run), .. } => Some(run),
+            Self::Run(run)
+            | Self::Again(run)
+            | Self::Suspended { run, .. }
+            | Self::Superseded { run, .. }
+            | Self::Blocked { run, .. } => Some(run),
         }
+    }
+}
+
+/// Why a partial run that has not started does not start any more; `None` if it does. One that runs is not ended.
+fn superseded(run: &ObservedRun, plan: &Plan, is_full_due: bool) -> Option<&'static str> {
+    let waits =
+        matches!(run.state, RunState::Pending { .. } | RunState::Suspended { .. } | RunState::Interrupted { .. });
+    match (run.kind, is_full_due) {
+        (TrainingKind::Full, _) => None,
+        _ if !waits => None,
+        (TrainingKind::Partial, true) => Some("a full run is due"),
+        (TrainingKind::Partial, false) => plan.partial.is_none().then_some("spec.training.partial was removed"),
     }
 }

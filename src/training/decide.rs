@@ -1,19 +1,22 @@
 //! The decision: the active run, the run that is due, the Jobs to delete, and the resulting status.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision, Inputs, NewRun, ObservedRun, RunState,
     activity::{Activity, Next},
+    base::{self, Refusal},
     due,
     due::Done,
     history,
     history::History,
-    outcome,
+    outcome, readiness, triggers,
 };
 use crate::{
-    api::{ActiveRun, TrainingStatus, Trigger},
+    api::{ActiveRun, PartialTrainingStatus, TrainingKind, TrainingStatus, Trigger},
     model::names,
 };
 
@@ -21,23 +24,45 @@ use crate::{
 pub fn decide(inputs: &Inputs<'_>) -> Decision {
     let history = History::of(inputs);
     let mut done = Done::of(inputs);
-    let (start, activity) = next_step(inputs, &done, &history);
+    let Step { start, activity, refused, full_waits } = next_step(inputs, &done, &history);
     if let Some(run) = &start {
-        done.add(inputs, run.trigger, run.due, run.request.as_ref());
+        done.add(inputs, run);
     }
     let (replace, repeated_at) = replaced(inputs, &activity);
-    let status = TrainingStatus {
+    let next = |kind| next_instant(inputs, &done, &history, start.as_ref(), kind).map(Time);
+    let waiting = waiting(inputs, &activity, full_waits);
+    let mut status = TrainingStatus {
         active: activity.run().cloned(),
-        last: history.last.clone(),
+        last: history.full.last.clone(),
+        consecutive_failures: history.full.consecutive_failures,
         last_success_time: last_success(inputs, &history).map(Time),
         recorded_through: history.recorded_through.map(Time),
-        last_schedule_time: done.schedule.map(Time),
-        next_schedule_time: next_instant(inputs, &done, start.as_ref()).map(Time),
-        last_request: done.request,
+        last_schedule_time: done.schedule(TrainingKind::Full).map(Time),
+        next_schedule_time: next(TrainingKind::Full),
+        partial: partial(PartialTrainingStatus {
+            last: history.partial.last.clone(),
+            consecutive_failures: history.partial.consecutive_failures,
+            last_schedule_time: done.schedule(TrainingKind::Partial).map(Time),
+            next_schedule_time: next(TrainingKind::Partial),
+            new_events: BTreeMap::new(),
+        }),
+        last_request: done.request.clone(),
+        waiting_since: waiting.map(|(since, _)| Time(since)),
+        waiting_kind: waiting.map(|(_, kind)| kind),
+        ..TrainingStatus::default()
     };
+    report_observed(inputs, &done, &mut status);
+    let for_inputs = waiting.filter(|_| matches!(activity, Activity::Held { for_inputs: true, .. }));
+    let waits = for_inputs.map(|(since, _)| readiness::wakes(inputs, since));
+    let wakes = TrainingKind::ALL.into_iter().flat_map(|kind| wakes(inputs, &done, &history, kind));
     Decision {
-        condition: outcome::condition(inputs.plan, &activity, &history),
-        wake_at: next_start(inputs).into_iter().chain(repeated_at.filter(|at| *at > inputs.now)).min(),
+        condition: outcome::condition(inputs.plan, &activity, &history, refused.as_ref()),
+        wake_at: wakes
+            .chain(repeated_at)
+            .chain(triggers::wakes(inputs, &done))
+            .chain(waits.into_iter().flatten())
+            .filter(|at| *at > inputs.now)
+            .min(),
         remove: history::removable(inputs),
         versions: history.versions,
         start,
@@ -46,13 +71,47 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     }
 }
 
-/// The Jobs to delete so that their run can be started again, and when that is due if it is not yet.
+/// Since when a run waits, and its kind. A wait for inputs goes on while others run, or a partial run before a full one, so that the
+/// longest wait does not begin anew after that.
+fn waiting(
+    inputs: &Inputs<'_>,
+    activity: &Activity,
+    full_waits: Option<Timestamp>,
+) -> Option<(Timestamp, TrainingKind)> {
+    let is_full_active = activity.run().is_some_and(|run| run.kind == TrainingKind::Full);
+    let full = full_waits.filter(|_| !is_full_active).map(|since| (since, TrainingKind::Full));
+    full.or_else(|| match activity {
+        Activity::Held { since, kind, .. } => Some((readiness::recorded(inputs, *kind).unwrap_or(*since), *kind)),
+        _ => None,
+    })
+}
+
+/// Adds what ticks observe since the runs in the status.
+fn report_observed(inputs: &Inputs<'_>, done: &Done, status: &mut TrainingStatus) {
+    if let Some(active) = &mut status.active {
+        let progress = inputs.signals.progress.as_ref().filter(|(version, _)| *version == active.version);
+        active.progress = progress.map(|(_, progress)| progress.clone());
+    }
+    status.triggers = triggers::status(inputs, done, status);
+    let [full, partial] = TrainingKind::ALL
+        .map(|kind| readiness::new_events(inputs, kind, status.newest(kind).map(|(version, _)| version)));
+    status.new_events = full;
+    if inputs.plan.partial.is_some() && !partial.is_empty() {
+        status.partial.get_or_insert_default().new_events = partial;
+    }
+}
+
+/// None of an object that never had partial training.
+fn partial(status: PartialTrainingStatus) -> Option<PartialTrainingStatus> {
+    (status != PartialTrainingStatus::default()).then_some(status)
+}
+
+/// The Jobs to delete so that their run, or a full one, can be started, and when that is due if it is not yet.
 fn replaced(inputs: &Inputs<'_>, activity: &Activity) -> (Vec<ObservedRun>, Option<Timestamp>) {
-    let Activity::Blocked { run, next, .. } = activity else { return (Vec::new(), None) };
-    let repeated_at = match next {
-        Next::Waits | Next::Resumed { .. } => return (Vec::new(), None),
-        Next::NewSettings => None,
-        Next::Repeated { at, .. } => Some(*at),
+    let (run, repeated_at) = match activity {
+        Activity::Superseded { run, .. } | Activity::Blocked { run, next: Next::NewSettings, .. } => (run, None),
+        Activity::Blocked { run, next: Next::Repeated { at, .. }, .. } => (run, Some(*at)),
+        _ => return (Vec::new(), None),
     };
     // The cause is in the status before the Job is deleted, so that a crash does not lose it.
     let is_recorded = || inputs.prior.and_then(|prior| prior.active.as_ref()?.blocked.as_ref()).is_some();
@@ -61,30 +120,79 @@ fn replaced(inputs: &Inputs<'_>, activity: &Activity) -> (Vec<ObservedRun>, Opti
     (jobs.cloned().collect(), repeated_at)
 }
 
+/// What is done next.
+struct Step {
+    start: Option<NewRun>,
+    activity: Activity,
+    /// Why a partial run that is due is not started.
+    refused: Option<Refusal>,
+    /// Since when a full run that is due waits for its inputs, or did until others ran.
+    full_waits: Option<Timestamp>,
+}
+
 /// One run at a time. An active run continues; else a run whose Job was lost is started again; else the run that is due
-/// is started.
-fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> (Option<NewRun>, Activity) {
+/// is started, a full one before a partial one.
+fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> Step {
+    let unready = |run: &NewRun| readiness::waits(inputs, run, triggers::newest(history, run.kind));
+    let full = due::full(inputs, done, history);
+    let is_full_due = full.as_ref().is_some_and(|run| unready(run).is_none());
+    let recorded = readiness::recorded(inputs, TrainingKind::Full).filter(|_| full.is_some());
+    let full_waits = recorded.or_else(|| Some(unready(full.as_ref()?)?.0));
+    let step = |start, activity| Step { start, activity, refused: None, full_waits };
+    let wait = |run: &NewRun, again: Option<&ActiveRun>, (since, why), for_inputs| {
+        let (version, kind) = (run.version.clone(), run.kind);
+        step(None, Activity::Held { version, kind, again: again.cloned(), since, why, for_inputs })
+    };
+    let held = |run: &NewRun, again| Some(wait(run, again, inputs.held.cloned()?, false));
     let under_way = inputs.runs.iter().filter(|run| run.state.finished_at().is_none() && !was_recorded(inputs, run));
     if let Some(run) = under_way.min_by_key(|run| (run.due, &run.job)) {
-        return (None, Activity::of(run, inputs.plan));
+        return step(None, Activity::of(run, inputs.plan, is_full_due));
     }
-    match missing(inputs) {
-        // Its Job was deleted to end it.
-        Some(active) if inputs.runs_complete && !inputs.plan.may_start(active.trigger) => (None, Activity::Idle),
-        Some(active) if inputs.runs_complete => {
-            let blocked = |why: &String| Activity::Blocked { run: active.clone(), why: why.clone(), next: Next::Waits };
-            let activity = active.blocked.as_ref().map_or_else(|| Activity::Again(active.clone()), blocked);
-            (Some(again(inputs, active)), activity)
+    if let Some(lost) = missing(inputs) {
+        if !inputs.runs_complete || inputs.has_trainer {
+            // The Job may exist, but not be in the cache yet. Or it was deleted, and its trainer has not ended yet.
+            return step(None, Activity::Run(lost.clone()));
         }
-        // The Job may exist, but not be in the cache yet.
-        Some(active) => (None, Activity::Run(active.clone())),
-        None => match due::run(inputs, done, history) {
-            Some(run) => {
-                let active = active(names::job(&inputs.plan.base, &run.version), &run);
-                (Some(run), Activity::Run(active))
+        // Otherwise its Job was deleted to end it, or so that the full run can be started.
+        if let Some(run) = again(inputs, history, lost, is_full_due) {
+            if let Some(held) = held(&run, Some(lost)) {
+                return held;
             }
-            None => (None, Activity::Idle),
-        },
+            let blocked = |why: &String| Activity::Blocked { run: lost.clone(), why: why.clone(), next: Next::Waits };
+            let activity = lost.blocked.as_ref().map_or_else(|| Activity::Again(lost.clone()), blocked);
+            return step(Some(run), activity);
+        }
+    }
+    if inputs.has_trainer {
+        return step(None, Activity::Idle);
+    }
+    match due_first(inputs, done, history, full, is_full_due) {
+        Ok(Some(run)) => {
+            let unready = unready(&run).map(|missing| wait(&run, None, missing, true));
+            unready.or_else(|| held(&run, None)).unwrap_or_else(|| {
+                let active = active(names::job(&inputs.plan.base, &run.version), &run);
+                step(Some(run), Activity::Run(active))
+            })
+        }
+        Ok(None) => step(None, Activity::Idle),
+        Err(refusal) => Step { refused: Some(refusal), ..step(None, Activity::Idle) },
+    }
+}
+
+/// The run that is due: a full one before a partial one. But a partial one that was requested does not wait behind a full one that
+/// waits for its inputs.
+fn due_first(
+    inputs: &Inputs<'_>,
+    done: &Done,
+    history: &History,
+    full: Option<NewRun>,
+    is_full_due: bool,
+) -> Result<Option<NewRun>, Refusal> {
+    let partial = due::partial(inputs, done, history);
+    match full {
+        None => partial,
+        Some(full) if is_full_due => Ok(Some(full)),
+        Some(full) => Ok(partial.ok().flatten().filter(|run| run.trigger == Trigger::Request).or(Some(full))),
     }
 }
 
@@ -94,34 +202,54 @@ fn was_recorded(inputs: &Inputs<'_>, run: &ObservedRun) -> bool {
         && history::recorded_through(inputs).is_some_and(|recorded| run.due <= recorded)
 }
 
-/// The run that the status shows as active but that has no Job.
+/// The run that the status shows as active but that has no Job. None if another one was started since: a run that is not recorded
+/// is newer, because those before it were recorded when it was started.
 fn missing<'a>(inputs: &Inputs<'a>) -> Option<&'a ActiveRun> {
     let active = inputs.prior?.active.as_ref()?;
-    inputs.runs.iter().all(|run| run.job != active.job).then_some(active)
+    let recorded = history::recorded_through(inputs);
+    inputs.runs.iter().all(|run| run.job != active.job && Some(run.due) <= recorded).then_some(active)
 }
 
-/// The same run under the same name. It can be repeated because no outcome of it was recorded.
-fn again(inputs: &Inputs<'_>, lost: &ActiveRun) -> NewRun {
-    let prior = |field: fn(&TrainingStatus) -> Option<Timestamp>| inputs.prior.and_then(field);
+/// The same run under the same name. It can be repeated because no outcome of it was recorded. None if it may not be started
+/// now, of a partial run also if a full one is due or if there is no base.
+fn again(inputs: &Inputs<'_>, history: &History, lost: &ActiveRun, is_full_due: bool) -> Option<NewRun> {
+    if !inputs.plan.may_start(lost.kind, lost.trigger) {
+        return None;
+    }
+    let base = match lost.kind {
+        TrainingKind::Full => None,
+        TrainingKind::Partial if is_full_due => return None,
+        TrainingKind::Partial => Some(base::base(inputs, history).ok()?),
+    };
     let instant = match lost.trigger {
-        Trigger::Schedule => prior(|status| status.last_schedule_time.as_ref().map(|time| time.0)),
-        Trigger::Initial | Trigger::Request => None,
+        Trigger::Schedule => inputs.prior.and_then(|status| status.last_schedule_time(lost.kind)).map(|time| time.0),
+        Trigger::Initial | Trigger::Request | Trigger::Signal => None,
     };
     let request = match lost.trigger {
         Trigger::Request => inputs.prior.and_then(|status| status.last_request.clone()),
-        Trigger::Initial | Trigger::Schedule => None,
+        Trigger::Initial | Trigger::Schedule | Trigger::Signal => None,
     };
-    NewRun {
+    Some(NewRun {
         version: lost.version.clone(),
         kind: lost.kind,
         trigger: lost.trigger,
-        due: instant.unwrap_or_else(|| due::fresh(inputs)),
+        due: instant.unwrap_or_else(|| due::after_all(inputs, history::whole_seconds(inputs.now))),
         request,
-    }
+        cause: lost.cause.clone(),
+        base,
+    })
 }
 
 fn active(job: String, run: &NewRun) -> ActiveRun {
-    ActiveRun { job, version: run.version.clone(), kind: run.kind, trigger: run.trigger, blocked: None }
+    ActiveRun {
+        job,
+        version: run.version.clone(),
+        kind: run.kind,
+        trigger: run.trigger,
+        cause: run.cause.clone(),
+        blocked: None,
+        progress: None,
+    }
 }
 
 fn last_success(inputs: &Inputs<'_>, history: &History) -> Option<Timestamp> {
@@ -129,22 +257,33 @@ fn last_success(inputs: &Inputs<'_>, history: &History) -> Option<Timestamp> {
     history.versions.iter().map(|version| version.trained_at.0).max().max(before)
 }
 
-/// The first scheduled time that still needs a run. While another run is active it may be in the past: it does not
-/// advance with the clock, so that the status does not change at every scheduled time during a long run.
-fn next_instant(inputs: &Inputs<'_>, done: &Done, start: Option<&NewRun>) -> Option<Timestamp> {
-    let schedule = inputs.plan.schedule.as_ref()?;
-    let from = due::latest_due(inputs, done).max(start.map_or(Timestamp::MIN, |run| run.due));
-    match due::instant(inputs, from) {
+/// The first scheduled time of a kind that still needs a run. While it waits it may be in the past: it does not advance with the
+/// clock, so that the status does not change at every scheduled time during a long run.
+fn next_instant(
+    inputs: &Inputs<'_>,
+    done: &Done,
+    history: &History,
+    start: Option<&NewRun>,
+    kind: TrainingKind,
+) -> Option<Timestamp> {
+    let schedule = inputs.plan.schedule(kind)?;
+    let started = start.filter(|run| kind == TrainingKind::Partial || run.kind == kind).map(|run| run.due);
+    let from = due::latest_due(inputs, done, history, kind).max(started.unwrap_or(Timestamp::MIN));
+    match due::instant(inputs, kind, from) {
         Some(_) => {
-            let reported = inputs.prior.and_then(|status| status.next_schedule_time.as_ref()).map(|time| time.0);
+            let reported = inputs.prior.and_then(|prior| due::reported(prior, kind));
             schedule.next_after(from).max(reported)
         }
         None => schedule.next_after(due::through(inputs)),
     }
 }
 
-/// When the next scheduled run may start.
-fn next_start(inputs: &Inputs<'_>) -> Option<Timestamp> {
-    let schedule = inputs.plan.schedule.as_ref().filter(|_| !inputs.plan.suspended)?;
-    schedule.next_after(due::through(inputs))?.checked_add(inputs.plan.delay).ok()
+/// When the next scheduled run of a kind may start, and when one that waits is past its starting deadline.
+fn wakes(inputs: &Inputs<'_>, done: &Done, history: &History, kind: TrainingKind) -> impl Iterator<Item = Timestamp> {
+    let plan = inputs.plan;
+    let schedule = plan.schedule(kind).filter(|_| !plan.suspended);
+    let next = schedule.and_then(|schedule| schedule.next_after(due::through(inputs)));
+    let waiting = || due::instant(inputs, kind, due::latest_due(inputs, done, history, kind));
+    let last = plan.starting_deadline.and_then(|deadline| waiting()?.checked_add(deadline).ok());
+    next.into_iter().chain(last).filter_map(|at| at.checked_add(plan.delay).ok())
 }

@@ -8,12 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Inputs, ObservedRun, Plan, RunState, report, text::MESSAGE_MAX, text::one_line};
 use crate::{
-    api::{FinishedRun, Version, VersionState, conditions::reasons},
+    api::{FinishedRun, Stage, TrainingKind, Version, VersionState, conditions::reasons},
     causes::{self, Part, Source, Subject},
 };
 
-/// Number of versions kept in the status. Exceeded only when more versions are in use.
-const VERSIONS_KEPT: usize = 5;
 /// Number of metrics named in the message of a version.
 const HIGHLIGHTS: usize = 4;
 /// Longest part of a message that quotes the condition of a failed Job, in characters.
@@ -24,18 +22,52 @@ pub const SUCCEEDED: &str = "Succeeded";
 /// Finished runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    /// The run that ended last.
-    pub last: Option<FinishedRun>,
+    /// The full ones.
+    pub full: Ended,
+    /// The partial ones.
+    pub partial: Ended,
     /// The valid versions, newest first.
     pub versions: Vec<Version>,
     /// When the newest run was due whose outcome is in these.
     pub recorded_through: Option<Timestamp>,
 }
 
+/// Finished runs of a kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// The run that ended last.
+    pub last: Option<FinishedRun>,
+    /// How many runs in a row have failed, up to that one.
+    pub consecutive_failures: i32,
+}
+
+impl Ended {
+    /// As recorded in the status.
+    fn recorded(inputs: &Inputs<'_>, kind: TrainingKind) -> Self {
+        Self {
+            last: inputs.prior.and_then(|status| status.last(kind).cloned()),
+            consecutive_failures: inputs.prior.map_or(0, |status| status.consecutive_failures(kind)),
+        }
+    }
+
+    fn add(&mut self, run: FinishedRun) {
+        self.consecutive_failures = if run.succeeded { 0 } else { self.consecutive_failures.saturating_add(1) };
+        self.last = Some(run);
+    }
+}
+
 impl History {
+    /// The run of a kind that ended last.
+    pub fn last(&self, kind: TrainingKind) -> Option<&FinishedRun> {
+        match kind {
+            TrainingKind::Full => self.full.last.as_ref(),
+            TrainingKind::Partial => self.partial.last.as_ref(),
+        }
+    }
+
     /// Combines the prior status with the observed Jobs.
     pub fn of(inputs: &Inputs<'_>) -> Self {
-        let mut last = inputs.prior.and_then(|status| status.last.clone());
+        let [mut full, mut partial] = TrainingKind::ALL.map(|kind| Ended::recorded(inputs, kind));
         let mut recorded_through = recorded_through(inputs);
         let mut versions = inputs.versions.to_vec();
         let mut ended: Vec<_> = inputs.runs.iter().filter(|run| !is_recorded(inputs, run)).collect();
@@ -44,11 +76,14 @@ impl History {
             let Some((run, version)) = evaluate(observed, inputs.plan) else { continue };
             // An outcome in the status stands, also if an earlier operator did not record until when it has them.
             versions.extend(version.filter(|new| inputs.versions.iter().all(|known| known.id != new.id)));
-            last = Some(run);
+            match run.kind {
+                TrainingKind::Full => full.add(run),
+                TrainingKind::Partial => partial.add(run),
+            }
             recorded_through = recorded_through.max(Some(observed.due));
         }
         versions.sort_by(|a, b| (&b.due_at, &b.id).cmp(&(&a.due_at, &a.id)));
-        Self { last, versions: bounded(versions, inputs.in_use), recorded_through }
+        Self { full, partial, versions: bounded(versions, inputs.plan.versions_kept, inputs.in_use), recorded_through }
     }
 }
 
@@ -75,11 +110,11 @@ pub fn is_recorded(inputs: &Inputs<'_>, run: &ObservedRun) -> bool {
     run.state.finished_at().is_some() && recorded_through(inputs).is_some_and(|recorded| run.due <= recorded)
 }
 
-/// At most five versions, newest first; the newest and those in use always stay.
-fn bounded(versions: Vec<Version>, in_use: &[String]) -> Vec<Version> {
+/// At most `kept` versions, newest first; the newest and those in use always stay.
+fn bounded(versions: Vec<Version>, kept: usize, in_use: &[String]) -> Vec<Version> {
     let is_needed = |index: usize, version: &Version| index == 0 || in_use.contains(&version.id);
     let needed = versions.iter().enumerate().filter(|(index, version)| is_needed(*index, version)).count();
-    let mut room = VERSIONS_KEPT.saturating_sub(needed);
+    let mut room = kept.saturating_sub(needed);
     let mut is_kept = |index: usize, version: &Version| {
         let spare = !is_needed(index, version);
         let kept = !spare || room > 0;
@@ -112,10 +147,13 @@ fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Versi
         version: run.version.clone(),
         kind: run.kind,
         trigger: run.trigger,
+        cause: run.cause.clone(),
         template: run.template.clone(),
         succeeded: result.is_ok(),
         reason: reason.into(),
+        stage: result.is_err().then(|| stage(run, reason)),
         message: one_line(&message, MESSAGE_MAX),
+        started_at: run.started_at.map(|at| Time(whole_seconds(at))),
         finished_at: Time(finished_at),
     };
     Some((finished, result.ok().map(|(version, _)| version)))
@@ -152,9 +190,16 @@ fn version(
         digest: report.digest,
         bytes: report.bytes,
         metrics: report.metrics,
+        samples: report.samples,
+        standard_errors: report.standard_errors,
+        gates: Vec::new(),
+        canary: None,
         data_through: report.data_through.map(Time),
+        base: run.base.clone(),
         due_at: Time(whole_seconds(run.due)),
+        started_at: run.started_at.map(|at| Time(whole_seconds(at))),
         trained_at: Time(finished_at),
+        served_at: None,
     };
     Ok((version, warnings))
 }
@@ -174,12 +219,12 @@ fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
     let (kind, name) = of_pod.unwrap_or(("job", &run.job));
     let ended = |code| {
         let subject = &format!("{kind} {name}");
-        ended(subject, plan, container_reason.as_deref().unwrap_or_default(), code)
+        ended(subject, plan, part(run.kind), container_reason.as_deref().unwrap_or_default(), code)
     };
     let how = match (class, failed_by, exit_code) {
         (_, Some(cause), _) if class != reasons::DEADLINE_EXCEEDED => cause.clone(),
         (reasons::DEADLINE_EXCEEDED, ..) => {
-            "it exceeded its deadline; if it needs more time, raise spec.training.full.deadlineSeconds".into()
+            format!("it exceeded its deadline; if it needs more time, raise {}", deadline(run.kind))
         }
         (.., Some(code)) => ended(*code),
         (.., None) => "no end of the trainer was observed".into(),
@@ -192,13 +237,42 @@ fn failure(run: &ObservedRun, plan: &Plan) -> (&'static str, String) {
     (class, format!("{how} ({}){}", one_line(job.trim_matches([':', ' ']), JOB_MAX), wrote.unwrap_or_else(log)))
 }
 
+const fn part(kind: TrainingKind) -> Part {
+    match kind {
+        TrainingKind::Full => Part::Training,
+        TrainingKind::Partial => Part::PartialTraining,
+    }
+}
+
+/// The field with the deadline of a run.
+fn deadline(kind: TrainingKind) -> String {
+    causes::field("Deadline", part(kind)).unwrap_or_default()
+}
+
 /// How the container of the trainer ended, with a remedy where its exit code has one.
 /// `object`: as in [`Subject`].
-fn ended(object: &str, plan: &Plan, reason: &str, code: i32) -> String {
-    let subject = Subject { part: Part::Training, namespace: &plan.namespace, object, image: "", is_init: false };
+fn ended(object: &str, plan: &Plan, part: Part, reason: &str, code: i32) -> String {
+    let subject = Subject { part, namespace: &plan.namespace, object, image: "", is_init: false };
     let exit = format!("exit code {code}");
     let cause = causes::explain(&subject, Source::Ended, reason, &exit);
     cause.map_or_else(|| format!("the trainer ended with {exit}"), |cause| cause.text)
+}
+
+/// The stage in which a run failed.
+fn stage(run: &ObservedRun, reason: &str) -> Stage {
+    let reported = || match &run.state {
+        RunState::Failed { termination_message: Some(message), .. } => {
+            let json: serde_json::Value = serde_json::from_str(message).ok()?;
+            let name = json["stage"].as_str()?.to_ascii_lowercase();
+            Stage::OF_TRAINERS.into_iter().find(|stage| stage.as_str() == name)
+        }
+        _ => None,
+    };
+    match reason {
+        reasons::INVALID_REPORT => Stage::Report,
+        reasons::DEADLINE_EXCEEDED => Stage::Deadline,
+        _ => reported().unwrap_or(Stage::Unknown),
+    }
 }
 
 /// The error text of a failed trainer: the value of `error` if the termination message is JSON, as in

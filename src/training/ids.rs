@@ -7,16 +7,17 @@ use sha2::{Digest, Sha256};
 use super::Plan;
 use crate::api::{TrainingKind, Trigger};
 
-/// The version of a run: `full-YYYYMMDD-HHMM` (UTC) for a scheduled time, else `full-` with `i` (initial) or `r`
-/// (request) and eight hex digits. At most 18 characters, valid in names and labels.
+/// The version of a run: the kind and the scheduled time, as in `full-YYYYMMDD-HHMM` (UTC), else the kind with `i` (initial), `r`
+/// (request) or `s` (signal) and eight hex digits. At most 21 characters, valid in names and labels.
 ///
-/// `last` is the version of the run that ended last. It distinguishes two runs with the same cause, such as a request
-/// whose value is set again later.
+/// `last` is the version of the run of that kind that ended last. It distinguishes two runs with the same cause, such as a request
+/// whose value is set again later. Of a run by a trigger it names the trigger and its last run as well.
 pub fn version(plan: &Plan, kind: TrainingKind, trigger: Trigger, due: Timestamp, last: Option<&str>) -> String {
     let kind = kind.as_str().to_ascii_lowercase();
     match trigger {
         Trigger::Schedule => format!("{kind}-{}", due.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M")),
         Trigger::Initial => format!("{kind}-i{}", hash(&[&plan.uid, "initial", &plan.template, last.unwrap_or("")])),
+        Trigger::Signal => format!("{kind}-s{}", hash(&[&plan.uid, "signal", last.unwrap_or("")])),
         Trigger::Request => {
             let request = plan.request.as_deref().unwrap_or("");
             format!("{kind}-r{}", hash(&[&plan.uid, "request", request, last.unwrap_or("")]))

@@ -8,26 +8,35 @@
 //! ```
 
 mod activity;
+mod admission;
+mod base;
 mod decide;
 mod due;
 mod history;
 mod ids;
 mod outcome;
+mod readiness;
 pub mod report;
 mod schedule;
 mod text;
+mod triggers;
 
 #[cfg(test)]
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use admission::{TrainingLimits, Waiting};
+pub use base::root;
 pub use decide::decide;
 pub use history::whole_seconds;
+pub use readiness::{Input, Readiness, Reading};
 pub use schedule::{Schedule, ScheduleError};
+pub use text::one_line;
+pub use triggers::{Condition, Met, Signals, TriggerPlan};
 
 use crate::{
-    api::{TrainingKind, TrainingStatus, Trigger, Version},
+    api::{Base, TrainingKind, TrainingStatus, Trigger, Version},
     model::Model,
 };
 
@@ -42,12 +51,18 @@ pub struct Plan {
     pub base: String,
     /// When the object was created; scheduled times before it do not count.
     pub created_at: Timestamp,
-    /// When to train without a request.
+    /// When to train on all data without a request.
     pub schedule: Option<Schedule>,
-    /// Hash of the training settings: a failed run is not repeated before it changes.
+    /// Hash of the settings of the full training: a failed run is not repeated before it changes.
     pub template: String,
+    /// The partial training, if there is any.
+    pub partial: Option<PartialPlan>,
     /// The value of the annotation `recommender.dev/train`.
     pub request: Option<String>,
+    /// What else starts a run.
+    pub triggers: Vec<TriggerPlan>,
+    /// What a run waits for.
+    pub readiness: Readiness,
     /// URI below which versions are stored, without the version.
     pub output_base: String,
     /// URI of the artifact store; versions elsewhere cannot be rolled out.
@@ -58,8 +73,23 @@ pub struct Plan {
     pub delay: SignedDuration,
     /// How long after that a run may still start; None: at any time.
     pub starting_deadline: Option<SignedDuration>,
+    /// Whether versions have to pass gates.
+    pub is_gated: bool,
+    /// Number of versions that are kept; exceeded only when more are in use.
+    pub versions_kept: usize,
     /// Number of Jobs of successful and of failed runs that are kept.
     pub jobs_kept: JobsKept,
+}
+
+/// The desired partial training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartialPlan {
+    /// When to train on new data without a request.
+    pub schedule: Option<Schedule>,
+    /// Hash of its settings.
+    pub template: String,
+    /// Maximum age of the full version at the root of its base, hours; None: any.
+    pub max_base_age_hours: Option<i64>,
 }
 
 /// Number of Jobs of finished runs that are kept, so that their logs can be read.
@@ -72,8 +102,8 @@ pub struct JobsKept {
 }
 
 impl Plan {
-    /// The plan of an object. `template`: hash of its training settings.
-    pub fn new(model: &Model, template: String) -> Self {
+    /// The plan of an object. `template`: hash of the settings of a kind of training.
+    pub fn new(model: &Model, template: impl Fn(TrainingKind) -> String) -> Self {
         let (identity, training) = (&model.identity, &model.training);
         let uid = identity.uid.clone().unwrap_or_default();
         let limit = |limit| usize::try_from(limit).unwrap_or_default();
@@ -82,13 +112,22 @@ impl Plan {
             base: identity.base.clone(),
             created_at: identity.created_at,
             schedule: model.schedule.clone(),
-            template,
+            template: template(TrainingKind::Full),
+            partial: training.partial.as_ref().map(|partial| PartialPlan {
+                schedule: model.partial_schedule.clone(),
+                template: template(TrainingKind::Partial),
+                max_base_age_hours: partial.max_base_age_hours,
+            }),
             request: model.request.clone(),
+            triggers: model.triggers.clone(),
+            readiness: model.readiness.clone(),
             output_base: model.artifacts.base_uri(identity),
             store: model.artifacts.root_uri(),
             suspended: training.suspend,
             delay: SignedDuration::from_secs(ids::share_of(training.jitter_seconds.unwrap_or_default(), &uid)),
             starting_deadline: training.starting_deadline_seconds.map(SignedDuration::from_secs),
+            is_gated: model.promotion.has_gates(),
+            versions_kept: model.promotion.kept,
             jobs_kept: JobsKept {
                 successful: limit(training.successful_jobs_history_limit),
                 failed: limit(training.failed_jobs_history_limit),
@@ -98,8 +137,29 @@ impl Plan {
     }
 
     /// Whether a run may be started now: while training is suspended, only a requested one.
-    pub fn may_start(&self, trigger: Trigger) -> bool {
-        !self.suspended || trigger == Trigger::Request
+    pub fn may_start(&self, kind: TrainingKind, trigger: Trigger) -> bool {
+        self.template(kind).is_some() && (!self.suspended || trigger == Trigger::Request)
+    }
+
+    /// The kind of training that a value of the annotation requests; `None` if the object has no such training.
+    pub fn requested(&self, value: &str) -> Option<TrainingKind> {
+        due::requested(value).filter(|kind| self.template(*kind).is_some())
+    }
+
+    /// The schedule of a kind of training.
+    pub fn schedule(&self, kind: TrainingKind) -> Option<&Schedule> {
+        match kind {
+            TrainingKind::Full => self.schedule.as_ref(),
+            TrainingKind::Partial => self.partial.as_ref()?.schedule.as_ref(),
+        }
+    }
+
+    /// Hash of the settings of a kind of training; `None` if the object has no such training.
+    pub fn template(&self, kind: TrainingKind) -> Option<&str> {
+        match kind {
+            TrainingKind::Full => Some(&self.template),
+            TrainingKind::Partial => self.partial.as_ref().map(|partial| partial.template.as_str()),
+        }
     }
 }
 
@@ -122,6 +182,12 @@ pub struct ObservedRun {
     pub template: String,
     /// The value of the annotation `recommender.dev/train` that it was started for.
     pub request: Option<String>,
+    /// The trigger that it was started by, and what was observed.
+    pub cause: Option<String>,
+    /// What it is trained on top of, of a partial run.
+    pub base: Option<Base>,
+    /// When its Job was started; none before.
+    pub started_at: Option<Timestamp>,
     /// Its current state.
     pub state: RunState,
 }
@@ -203,10 +269,16 @@ pub struct Inputs<'a> {
     pub in_use: &'a [String],
     /// All Jobs of the object.
     pub runs: &'a [ObservedRun],
+    /// What ticks observe of triggers and inputs.
+    pub signals: &'a Signals,
+    /// Since when the run that is due waits for others to end, and why; none if it may start.
+    pub held: Option<&'a (Timestamp, String)>,
     /// The current time.
     pub now: Timestamp,
     /// Whether `runs` is known to contain every Job created so far. Only then is a Job missing from it taken for lost.
     pub runs_complete: bool,
+    /// Whether the pod of a Job that was deleted has not ended yet. No other run is started before.
+    pub has_trainer: bool,
 }
 
 /// The actions to take and the resulting status.
@@ -242,6 +314,21 @@ pub struct NewRun {
     /// The value of the annotation `recommender.dev/train` that it is started for. Stored in the Job, so that a crash
     /// before the status is written does not repeat the run.
     pub request: Option<String>,
+    /// The trigger that it is started by, and what was observed. Stored in the Job as well.
+    pub cause: Option<String>,
+    /// What it is trained on top of; of a partial run always, of a full one never.
+    pub base: Option<NewBase>,
+}
+
+/// The version that a partial run is trained on top of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewBase {
+    /// What is recorded of it.
+    pub base: Base,
+    /// URI of its artifact.
+    pub uri: String,
+    /// Digest of its artifact.
+    pub digest: String,
 }
 
 /// Status of a condition.

@@ -3,15 +3,16 @@
 use super::{
     Outcome, Plan, Truth,
     activity::{Activity, Next},
+    base::Refusal,
     due,
     history::{History, describe},
     text::one_line,
 };
-use crate::api::{FinishedRun, TRAIN_ANNOTATION, Version, conditions::reasons};
+use crate::api::{FinishedRun, TRAIN_ANNOTATION, TrainingKind, Version, VersionState, conditions::reasons};
 
-/// The condition for the active run and the finished ones.
-pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome {
-    let outcome = match (activity, &history.last, history.versions.first()) {
+/// The condition for the active run and the finished ones. `refused`: why a partial run that is due is not started.
+pub fn condition(plan: &Plan, activity: &Activity, history: &History, refused: Option<&Refusal>) -> Outcome {
+    let outcome = match (activity, decisive(plan, history), history.versions.first()) {
         (Activity::Blocked { run, why, next }, ..) => blocked(&run.version, why, next, history),
         (Activity::Idle, None, None) => Outcome {
             status: Truth::Unknown,
@@ -24,18 +25,60 @@ pub fn condition(plan: &Plan, activity: &Activity, history: &History) -> Outcome
                 false => "No training run was started yet.".into(),
             },
         },
-        (Activity::Run(_) | Activity::Again(_) | Activity::Suspended { .. }, last, None) => {
-            first(plan, activity, last.as_ref())
-        }
+        (
+            Activity::Held { .. }
+            | Activity::Run(_)
+            | Activity::Again(_)
+            | Activity::Suspended { .. }
+            | Activity::Superseded { .. },
+            last,
+            None,
+        ) => first(plan, activity, last),
         (_, Some(last), _) if !last.succeeded => failed(plan, activity, last, history),
-        (_, last, Some(version)) => Outcome {
+        (_, _, Some(version)) => Outcome {
             status: Truth::True,
             reason: reasons::TRAINED,
-            message: sentences([trained(version, last.as_ref()), under_way(plan, activity), suspended(plan)]),
+            message: sentences([trained(version, history), under_way(plan, activity), suspended(plan)]),
         },
         (Activity::Idle, Some(last), None) => failed(plan, activity, last, history),
     };
-    with_request(plan, outcome)
+    with_request(plan, with_refusal(outcome, refused))
+}
+
+/// The run that decides whether training works: the newest one, or else the last full run if it failed. Partial runs do not hide
+/// that.
+fn decisive<'a>(plan: &Plan, history: &'a History) -> Option<&'a FinishedRun> {
+    let full = history.full.last.as_ref();
+    let partial = history.partial.last.as_ref().filter(|_| plan.partial.is_some());
+    match (full, partial) {
+        (Some(full), Some(partial)) if full.succeeded && partial.finished_at.0 >= full.finished_at.0 => Some(partial),
+        (full, partial) => full.or(partial),
+    }
+}
+
+/// Appends why a partial run that is due waits.
+fn with_refusal(outcome: Outcome, refused: Option<&Refusal>) -> Outcome {
+    let why = match refused {
+        None => return outcome,
+        Some(Refusal::NoVersion) => "there is no version that it could add to".to_owned(),
+        Some(Refusal::UnknownRoot { version }) => {
+            format!("it is not known from which full version {version} descends")
+        }
+        Some(Refusal::TooOld { full, trained_at, hours }) => format!(
+            "the full version {full} at the root of its base was trained at {trained_at}, and \
+             spec.training.partial.maxBaseAgeHours is {hours}"
+        ),
+    };
+    let waits = format!(
+        "A partial run waits for the next full one, because {why}; a value of the annotation {TRAIN_ANNOTATION} that starts \
+         with full starts one."
+    );
+    let reason = match (outcome.status, refused) {
+        (Truth::True, Some(Refusal::TooOld { .. } | Refusal::UnknownRoot { .. })) => reasons::BASE_TOO_OLD,
+        // The other problem is more urgent.
+        _ => outcome.reason,
+    };
+    Outcome { message: sentences([outcome.message, waits]), reason, ..outcome }
 }
 
 fn blocked(version: &str, why: &str, next: &Next, history: &History) -> Outcome {
@@ -75,6 +118,9 @@ fn first(plan: &Plan, activity: &Activity, last: Option<&FinishedRun>) -> Outcom
 fn failed(plan: &Plan, activity: &Activity, last: &FinishedRun, history: &History) -> Outcome {
     let then = match activity {
         Activity::Idle if plan.suspended => suspended(plan),
+        Activity::Idle if last.kind == TrainingKind::Partial => {
+            "The next partial run covers its data as well; a full run does not need it.".into()
+        }
         Activity::Idle => format!(
             "It is not repeated before the training settings change, its schedule is due, or the annotation \
              {TRAIN_ANNOTATION} gets a new value."
@@ -90,16 +136,24 @@ fn failed(plan: &Plan, activity: &Activity, last: &FinishedRun, history: &Histor
 }
 
 /// What was recorded of the run that trained the version, with its warnings; of an earlier run only the version is left.
-fn trained(version: &Version, last: Option<&FinishedRun>) -> String {
-    last.filter(|last| last.version == version.id).map_or_else(|| describe(version), |last| last.message.clone())
+fn trained(version: &Version, history: &History) -> String {
+    let ended = [&history.full, &history.partial].into_iter().filter_map(|ended| ended.last.as_ref());
+    let run = ended.into_iter().find(|last| last.version == version.id);
+    run.map_or_else(|| describe(version), |last| last.message.clone())
 }
 
 fn under_way(plan: &Plan, activity: &Activity) -> String {
     match activity {
         Activity::Idle => String::new(),
         Activity::Run(run) | Activity::Blocked { run, .. } => format!("Training run {} is under way.", run.version),
+        Activity::Superseded { run, why } => {
+            format!("The Job {} of a partial run that has not started is deleted, because {why}.", run.job)
+        }
         Activity::Again(run) => {
             format!("Training run {} is started again, because there is no Job {}.", run.version, run.job)
+        }
+        Activity::Held { version, since, why, .. } => {
+            format!("Training run {version} is due and waits since {since}, because {why}.")
         }
         Activity::Suspended { run, queue: Some(queue) } => format!(
             "Training run {} waits until Kueue admits its Job {} to the queue {queue} (training.job.queueName). That needs Kueue in \
@@ -118,7 +172,8 @@ fn suspended(plan: &Plan) -> String {
 }
 
 fn served(history: &History) -> String {
-    match history.versions.first() {
+    let serving = history.versions.iter().find(|version| version.state == VersionState::Serving);
+    match serving.or(history.versions.first()) {
         Some(version) => format!("Version {} is still served.", version.id),
         None => "There is no version to serve yet.".into(),
     }
@@ -126,14 +181,21 @@ fn served(history: &History) -> String {
 
 /// Appends a message if the value of the annotation is invalid. Such a value has no other effect.
 fn with_request(plan: &Plan, outcome: Outcome) -> Outcome {
-    let Some(value) = plan.request.as_ref().filter(|value| !due::is_request(value)) else {
+    let Some(value) = plan.request.as_ref().filter(|value| plan.requested(value).is_none()) else {
         return outcome;
     };
-    let problem = format!(
-        "The annotation {TRAIN_ANNOTATION} has the value {:?}, which asks for nothing: write full, or full and a text \
-         that was not used before, as in \"full 2026-11-21\".",
-        one_line(value, 48)
-    );
+    let value = one_line(value, 48);
+    let problem = match due::requested(&value) {
+        Some(_) => format!(
+            "The annotation {TRAIN_ANNOTATION} has the value {value:?}, but there is no partial training: set \
+             spec.training.partial, or write full."
+        ),
+        None => format!(
+            "The annotation {TRAIN_ANNOTATION} has the value {value:?}, which asks for nothing: write full, or full and a text \
+             that was not used before, as in \"full 2026-11-21\"{}.",
+            if plan.partial.is_some() { "; or partial in its place" } else { "" }
+        ),
+    };
     let reason = match outcome.status {
         Truth::True => reasons::INVALID_REQUEST,
         // The other problem is more urgent.

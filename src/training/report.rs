@@ -3,6 +3,7 @@
 //! ```json
 //! {"metrics": {"precision_at_10": "0.31"},
 //!  "artifact": {"uri": "s3://models/shop/full-20261121-0300/model.npz", "digest": "sha256:<64 hex>", "bytes": 123},
+//!  "samples": 4000, "standardErrors": {"precision_at_10": "0.004"},
 //!  "dataThrough": "2026-11-21T03:00:00Z"}
 //! ```
 //! Unknown fields are ignored, so that a trainer may report more than this operator reads.
@@ -36,6 +37,10 @@ const SHOWN: usize = 48;
 pub struct Report {
     /// The metrics, as decimal numbers.
     pub metrics: BTreeMap<String, String>,
+    /// Number of samples of the test set.
+    pub samples: Option<i64>,
+    /// Standard errors of metrics, as decimal numbers.
+    pub standard_errors: BTreeMap<String, String>,
     /// URI of the artifact.
     pub uri: String,
     /// SHA-256 of the artifact, as sha256:<hex>, in lower case.
@@ -132,7 +137,24 @@ pub fn parse(
         return Err(invalid("the report", &value, "write a JSON object with the fields metrics and artifact"));
     };
     let artifact = object(&report, "artifact", "an object with uri, digest and bytes")?;
-    let (metrics, mut invalid) = metrics(&report);
+    let (metrics, mut invalid) =
+        match object(&report, "metrics", "an object of names and decimal numbers; it may be empty") {
+            Ok(reported) => numbers("metrics", reported),
+            Err(error) => (BTreeMap::new(), vec![error]),
+        };
+    let (standard_errors, of_errors) = match report.get("standardErrors") {
+        None | Some(Value::Null) => (BTreeMap::new(), Vec::new()),
+        Some(Value::Object(reported)) => numbers("standardErrors", reported),
+        Some(other) => {
+            (BTreeMap::new(), vec![self::invalid("standardErrors", other, "write an object of names and numbers")])
+        }
+    };
+    invalid.extend(of_errors);
+    let reported = report.get("samples").filter(|value| !value.is_null());
+    let samples = reported.map(samples).transpose().unwrap_or_else(|error| {
+        invalid.push(error);
+        None
+    });
     let reported = report.get("dataThrough").filter(|value| !value.is_null());
     let data_through = reported.map(|value| data_through(value, finished_at)).transpose().unwrap_or_else(|error| {
         invalid.push(error);
@@ -140,6 +162,8 @@ pub fn parse(
     });
     Ok(Report {
         metrics,
+        samples,
+        standard_errors,
         uri: uri(artifact, expected_prefix.trim_end_matches('/'))?,
         digest: digest(artifact)?,
         bytes: bytes(artifact)?,
@@ -184,13 +208,9 @@ fn field<'a>(artifact: &'a Map<String, Value>, name: &str, expected: &'static st
     artifact.get(name).ok_or(ReportError::Missing { path: format!("artifact.{name}"), expected })
 }
 
-/// The valid metrics, the first of them in the order of their names, and what is wrong with the others.
-fn metrics(report: &Map<String, Value>) -> (BTreeMap<String, String>, Vec<ReportError>) {
-    let reported = match object(report, "metrics", "an object of names and decimal numbers; it may be empty") {
-        Ok(reported) => reported,
-        Err(error) => return (BTreeMap::new(), vec![error]),
-    };
-    let read = |(name, value): (&String, &Value)| Ok((metric_name(name)?, metric_value(name, value)?));
+/// The valid numbers of a field, by metric, the first of them in the order of their names, and what is wrong with the others.
+fn numbers(field: &str, reported: &Map<String, Value>) -> (BTreeMap<String, String>, Vec<ReportError>) {
+    let read = |(name, value): (&String, &Value)| Ok((metric_name(name)?, metric_value(field, name, value)?));
     let (valid, invalid): (Vec<_>, Vec<_>) = reported.iter().map(read).partition(Result::is_ok);
     let mut metrics: BTreeMap<_, _> = valid.into_iter().flatten().collect();
     let mut invalid: Vec<_> = invalid.into_iter().filter_map(Result::err).collect();
@@ -211,8 +231,8 @@ fn metric_name(name: &str) -> Result<String, ReportError> {
 }
 
 /// A decimal number without an exponent. A string without an exponent is kept unchanged.
-fn metric_value(name: &str, value: &Value) -> Result<String, ReportError> {
-    let path = format!("metrics.{name}");
+fn metric_value(field: &str, name: &str, value: &Value) -> Result<String, ReportError> {
+    let path = format!("{field}.{name}");
     let decimal = match value {
         Value::String(text) if is_plain_decimal(text) => Some(text.clone()),
         Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) => {
@@ -285,6 +305,11 @@ fn bytes(artifact: &Map<String, Value>) -> Result<i64, ReportError> {
         .as_i64()
         .filter(|bytes| *bytes >= 1)
         .ok_or_else(|| invalid("artifact.bytes", value, format!("write {EXPECTED}")))
+}
+
+fn samples(value: &Value) -> Result<i64, ReportError> {
+    let expected = "write the number of samples of the test set, a whole number of at least 1 without quotes";
+    value.as_i64().filter(|samples| *samples >= 1).ok_or_else(|| invalid("samples", value, expected))
 }
 
 /// In whole seconds, the precision of the status.

@@ -49,3 +49,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The files of the catalogue: a map of path to text. A file is given as text or as an object. */}}
+{{- define "recommender-operator.catalog" -}}
+{{- $files := dict -}}
+{{- range $name, $file := .Values.catalog.profiles -}}
+{{- $_ := set $files (printf "profiles/%s.yaml" $name) $file -}}
+{{- end -}}
+{{- range $kind, $exporters := .Values.catalog.dependencies -}}
+{{- range $name, $file := $exporters -}}
+{{- $_ := set $files (printf "dependencies/%s/%s.yaml" $kind $name) $file -}}
+{{- end -}}
+{{- end -}}
+{{- range $group, $file := .Values.catalog.alerts -}}
+{{- $_ := set $files (printf "alerts/%s.yaml" $group) $file -}}
+{{- end -}}
+{{- range $path, $file := $files }}
+{{ $path }}: {{ ternary $file (toYaml $file) (kindIs "string" $file) | toJson }}
+{{- end }}
+{{- end -}}

@@ -191,6 +191,7 @@ impl Bench {
         let settings = Settings {
             scopes: vec![Scope::Namespace(OPERATORS.into())],
             concurrency: self.concurrency,
+            trainings: Default::default(),
             fence: None,
             sources: Vec::new(),
             runbooks: RUNBOOKS.into(),

@@ -27,7 +27,9 @@ pub struct Prometheus {
 pub struct Totals {
     /// Evaluations that did not take place.
     pub missed: f64,
-    /// Evaluations of a rule that failed.
+    /// Evaluations of a rule.
+    pub evaluations: f64,
+    /// Those that failed.
     pub failed: f64,
     /// CPU seconds.
     pub cpu: f64,
@@ -43,9 +45,37 @@ pub struct Share {
     pub group: String,
 }
 
+/// What evaluations cost, by kind of group and by rule.
+#[derive(Default)]
+pub struct Loads {
+    /// By the last part of the name of a group and its interval.
+    pub groups: BTreeMap<String, Load>,
+    /// By the name of a rule and its dependency.
+    pub rules: BTreeMap<String, Load>,
+}
+
+/// What evaluations of the same kind cost.
+#[derive(Clone, Copy, Default)]
+pub struct Load {
+    /// Seconds of evaluation per second.
+    pub cores: f64,
+    /// Seconds of one evaluation of each.
+    pub seconds: f64,
+}
+
+impl Load {
+    /// Adds a group or a rule of the API.
+    fn add(&mut self, evaluated: &Value, interval: f64) {
+        let seconds = evaluated["evaluationTime"].as_f64().unwrap_or_default();
+        self.seconds += seconds;
+        self.cores += seconds / interval;
+    }
+}
+
 impl Prometheus {
-    /// Starts it with these rules, and the server of the series as its target. Waits until it is ready.
-    pub async fn start(rules: &str, series: SocketAddr) -> Result<Self> {
+    /// Starts it with these rules, and the server of the series as its target. Waits until it is ready. `gogc`: how much its heap grows
+    /// before a garbage collection, in percent.
+    pub async fn start(rules: &str, series: SocketAddr, gogc: u32) -> Result<Self> {
         let program = tokio::task::spawn_blocking(|| tools::program("prometheus")).await??;
         let port = free_port()?;
         let directory = std::env::temp_dir().join(format!("recommender-rules-{}", std::process::id()));
@@ -53,6 +83,7 @@ impl Prometheus {
         fs::write(directory.join("rules.yaml"), rules)?;
         let config = json!({
             "global": {"scrape_interval": "5s", "scrape_timeout": "5s"},
+            "runtime": {"gogc": gogc},
             "rule_files": ["rules.yaml"],
             "scrape_configs": [
                 {"job_name": "series", "honor_labels": true, "static_configs": [{"targets": [series.to_string()]}]},
@@ -80,10 +111,18 @@ impl Prometheus {
         Ok(started)
     }
 
+    /// Fails unless the series of the objects are scraped: rules without input cost next to nothing.
+    pub async fn check_scrapes(&self) -> Result<()> {
+        let up = self.value(r#"min_over_time(up{job="series"}[1m])"#).await?;
+        ensure!(up == 1.0, "the series are not scraped, or not within 5 s: see Status > Target health");
+        Ok(())
+    }
+
     /// What it has counted so far.
     pub async fn totals(&self) -> Result<Totals> {
         Ok(Totals {
             missed: self.value("sum(prometheus_rule_group_iterations_missed_total)").await?,
+            evaluations: self.value("sum(prometheus_rule_evaluations_total)").await?,
             failed: self.value("sum(prometheus_rule_evaluation_failures_total)").await?,
             cpu: self.value(r#"process_cpu_seconds_total{job="prometheus"}"#).await?,
             memory: self.value(r#"process_resident_memory_bytes{job="prometheus"}"#).await?,
@@ -115,21 +154,24 @@ impl Prometheus {
         self.value(r#"count({__name__=~"recommender:.*"})"#).await
     }
 
-    /// The rules by name, with the time that the last evaluations of all that have it took, in seconds. The longest first.
-    pub async fn by_name(&self) -> Result<Vec<(String, f64)>> {
+    /// What the last evaluations of all groups and of all rules took.
+    pub async fn loads(&self) -> Result<Loads> {
         let (status, body) = self.get("/api/v1/rules?exclude_alerts=true").await?;
         ensure!(status == 200, "Prometheus answered {status}: {body}");
         let answer: Value = serde_json::from_str(&body)?;
-        let groups = answer["data"]["groups"].as_array().context("the answer has groups")?;
-        let mut by_name: BTreeMap<String, f64> = BTreeMap::new();
-        for rule in groups.iter().filter_map(|group| group["rules"].as_array()).flatten() {
-            let seconds = rule["evaluationTime"].as_f64().unwrap_or_default();
-            let of = rule["labels"]["dependency"].as_str().map_or_else(String::new, |of| format!(" of {of}"));
-            *by_name.entry(format!("{}{of}", rule["name"].as_str().unwrap_or_default())).or_default() += seconds;
+        let mut loads = Loads::default();
+        for group in answer["data"]["groups"].as_array().context("the answer has groups")? {
+            let interval = group["interval"].as_f64().context("a group has an interval")?;
+            // recommender/NAMESPACE/OBJECT/KIND
+            let kind = group["name"].as_str().unwrap_or_default().split('/').nth(3).unwrap_or("(last)");
+            loads.groups.entry(format!("{kind} every {interval} s")).or_default().add(group, interval);
+            for rule in group["rules"].as_array().into_iter().flatten() {
+                let of = rule["labels"]["dependency"].as_str().map_or_else(String::new, |of| format!(" of {of}"));
+                let name = format!("{}{of}", rule["name"].as_str().unwrap_or_default());
+                loads.rules.entry(name).or_default().add(rule, interval);
+            }
         }
-        let mut by_time: Vec<(String, f64)> = by_name.into_iter().collect();
-        by_time.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        Ok(by_time)
+        Ok(loads)
     }
 
     async fn value(&self, query: &str) -> Result<f64> {

@@ -1,4 +1,4 @@
-//! Layers that are slow to build: a Debian root, Python libraries, the jars of Kafka. Each is cached in a file that is
+//! Layers that are slow to build: a Debian root, Python libraries, jars. Each is cached in a file that is
 //! named after a hash of its inputs, so that a change of a program costs seconds.
 
 use std::fs::{self, File};

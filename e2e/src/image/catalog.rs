@@ -58,6 +58,11 @@ pub fn example(progress: Option<&Progress>) -> Result<Recipe> {
     super::python::example(progress)
 }
 
+/// Flink with a job.
+pub fn flink(progress: Option<&Progress>) -> Result<Recipe> {
+    super::flink::recipe(progress)
+}
+
 /// A Kafka broker.
 pub fn kafka(progress: Option<&Progress>) -> Result<Recipe> {
     super::kafka::recipe(progress)
@@ -68,7 +73,7 @@ pub fn workers(progress: Option<&Progress>) -> Result<Recipe> {
     super::workers::recipe(progress)
 }
 
-/// PostgreSQL, Redis, NGINX, RabbitMQ and exporters.
+/// PostgreSQL, FerretDB, Redis, NGINX, RabbitMQ, an S3 server and exporters.
 pub fn services(progress: Option<&Progress>) -> Result<Recipe> {
     super::services::recipe(progress)
 }

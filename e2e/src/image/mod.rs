@@ -5,6 +5,8 @@ pub mod archive;
 mod cache;
 pub mod catalog;
 pub mod double;
+mod flink;
+mod jars;
 mod kafka;
 mod python;
 mod services;

@@ -23,6 +23,9 @@ const OWN: &str = "recommender.dev/";
 /// compiled once.
 const TAGS: &str = "no_btrfs,no_devmapper,no_rdt,no_tracing,no_zfs,remove_all_sd,enable_kubernetes_sd";
 
+/// Another build tag in the last of [`DIRECTORIES`]: FerretDB without SQLite, which takes as long to compile as all the rest of it.
+const LIVE_TAG: &str = "ferretdb_no_sqlite";
+
 /// `-gcflags`: no debug information. These programs are not debugged, and [`LINKER`] would strip it anyway.
 const COMPILER: &str = "all=-dwarf=false";
 
@@ -52,7 +55,7 @@ impl Component {
     pub fn hash(&self) -> Result<String> {
         let own = self.packages.iter().filter_map(|package| package.strip_prefix(OWN));
         let own = own.map(|directory| paths::repository().join(directory).join("main.go"));
-        let mut content = [flags()?.join("\n"), self.packages.join("\n")].join("\n").into_bytes();
+        let mut content = [flags(self.directory)?.join("\n"), self.packages.join("\n")].join("\n").into_bytes();
         for path in ["go.mod", "go.sum"].map(|file| self.sources().join(file)).into_iter().chain(own) {
             content.extend(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         }
@@ -71,8 +74,9 @@ impl Component {
 }
 
 /// The flags of `go build`. They are part of [`Component::hash`].
-fn flags() -> Result<Vec<String>> {
-    let mut flags = vec!["-trimpath", "-tags", TAGS, "-gcflags", COMPILER, "-ldflags", LINKER, "-ldflags"];
+fn flags(directory: &str) -> Result<Vec<String>> {
+    let tags = tags(directory);
+    let mut flags = vec!["-trimpath", "-tags", &tags, "-gcflags", COMPILER, "-ldflags", LINKER, "-ldflags"];
     let kubernetes = component("kubernetes")?.version()?;
     let mut numbers = kubernetes.trim_start_matches('v').split('.');
     let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
@@ -80,6 +84,10 @@ fn flags() -> Result<Vec<String>> {
     let stamped = versions.iter().fold(KUBERNETES.to_owned(), |flags, (name, value)| flags.replace(name, value));
     flags.push(&stamped);
     Ok(flags.into_iter().map(str::to_owned).collect())
+}
+
+fn tags(directory: &str) -> String {
+    if directory == DIRECTORIES[3] { format!("{TAGS},{LIVE_TAG}") } else { TAGS.to_owned() }
 }
 
 /// The name of a package's program in the build directory.
@@ -153,10 +161,11 @@ fn fresh(directory: &Path) -> Result<()> {
 
 fn go_build(components: &[&Component], into: &Path, progress: Option<&Progress>) -> Result<()> {
     let packages: Vec<&str> = components.iter().flat_map(|component| component.packages).copied().collect();
-    let sources = components.first().context("nothing to build")?.sources();
+    let first = components.first().context("nothing to build")?;
+    let sources = first.sources();
     let mut child = Command::new("go")
         .args(["build", "-v", "-o", &format!("{}/", into.display())])
-        .args(flags()?)
+        .args(flags(first.directory)?)
         .args(&packages)
         .env("CGO_ENABLED", "0")
         .env(GARBAGE.0, env::var(GARBAGE.0).unwrap_or_else(|_| GARBAGE.1.to_owned()))
@@ -176,7 +185,7 @@ fn go_build(components: &[&Component], into: &Path, progress: Option<&Progress>)
             let total = OnceLock::new();
             thread::scope(|scope| {
                 // In a thread: on a new machine it takes as long as the downloads.
-                scope.spawn(|| total.set(count_packages(&packages, &sources)));
+                scope.spawn(|| total.set(count_packages(&packages, first)));
                 show_progress(stderr, &total, progress)
             })
         }
@@ -208,9 +217,10 @@ fn show_progress(stderr: impl BufRead, total: &OnceLock<usize>, progress: &Progr
 }
 
 /// How many packages a build from nothing compiles. Only for the display: 0 when they cannot be counted.
-fn count_packages(packages: &[&str], sources: &Path) -> usize {
+fn count_packages(packages: &[&str], component: &Component) -> usize {
     let mut list = Command::new("go");
-    list.args(["list", "-deps", "-tags", TAGS]).args(packages).env("CGO_ENABLED", "0").current_dir(sources);
+    list.args(["list", "-deps", "-tags", &tags(component.directory)]).args(packages);
+    list.env("CGO_ENABLED", "0").current_dir(component.sources());
     command::output(&mut list).map_or(0, |text| text.lines().count())
 }
 
@@ -230,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_build_flags_contain_the_version_of_kubernetes() {
-        let flags = flags().expect("has a version").join(" ");
+        let flags = flags(DIRECTORIES[0]).expect("has a version").join(" ");
         assert!(flags.contains("gitVersion=v1.") && flags.contains("gitMajor=1 "), "{flags}");
     }
 }

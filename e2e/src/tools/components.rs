@@ -23,8 +23,9 @@ pub struct Component {
 }
 
 /// The Go modules, relative to the repository: one for all components, one for prometheus-operator, which does not compile with
-/// the versions of the others, and one with the oldest Kubernetes that is supported.
-pub(super) const DIRECTORIES: [&str; 3] = ["e2e/tools", "e2e/tools/prometheus-operator", "e2e/tools/validate-crd"];
+/// the versions of the others, one with the oldest Kubernetes that is supported, and one of programs that only live tests need.
+pub(super) const DIRECTORIES: [&str; 4] =
+    ["e2e/tools", "e2e/tools/prometheus-operator", "e2e/tools/validate-crd", "e2e/tools/live"];
 
 /// All components, in the order in which a cluster needs them.
 pub(super) const COMPONENTS: &[Component] = &[
@@ -120,6 +121,20 @@ pub(super) const COMPONENTS: &[Component] = &[
         always: false,
     },
     Component {
+        name: "ferretdb",
+        directory: DIRECTORIES[3],
+        module: "github.com/FerretDB/FerretDB",
+        packages: &["recommender.dev/e2e/tools/live/ferretdb"],
+        always: false,
+    },
+    Component {
+        name: "statsd_exporter",
+        directory: DIRECTORIES[3],
+        module: "github.com/prometheus/statsd_exporter",
+        packages: &["github.com/prometheus/statsd_exporter"],
+        always: false,
+    },
+    Component {
         name: "validate-crd",
         directory: DIRECTORIES[2],
         module: "k8s.io/apiextensions-apiserver",
@@ -199,16 +214,18 @@ mod tests {
     }
 
     #[test]
-    fn shared_requirements_of_prometheus_operator_have_the_same_version() {
-        let [all, own, _] = DIRECTORIES.map(go_mod);
+    fn shared_requirements_have_the_same_version() {
+        let [all, own, _, live] = DIRECTORIES.map(go_mod);
         let all: BTreeMap<&str, &str> = requirements(&all).collect();
-        let other = requirements(&own).filter(|(module, version)| all.get(module).is_some_and(|v| v != version));
-        assert_eq!(other.map(|(module, _)| module).collect::<Vec<_>>(), DIFFERENT_VERSIONS);
+        for (own, different) in [(&own, &DIFFERENT_VERSIONS[..]), (&live, &[])] {
+            let other = requirements(own).filter(|(module, version)| all.get(module).is_some_and(|v| v != version));
+            assert_eq!(other.map(|(module, _)| module).collect::<Vec<_>>(), different);
+        }
     }
 
     #[test]
     fn prometheus_operator_has_the_same_replacements() {
-        let [all, own, _] = DIRECTORIES.map(|directory| {
+        let [all, own, ..] = DIRECTORIES.map(|directory| {
             go_mod(directory).lines().filter(|line| line.contains(" => ")).map(str::to_owned).collect::<Vec<_>>()
         });
         assert_eq!(all, own);

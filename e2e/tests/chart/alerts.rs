@@ -14,7 +14,10 @@ use e2e::{
 use recommender_operator::{
     catalog,
     cli::{Cli, Command},
-    telemetry::{Metrics, OfModel},
+    telemetry::{
+        Metrics,
+        models::{Gauge, Samples},
+    },
 };
 use serde_json::Value;
 
@@ -100,7 +103,7 @@ fn every_alert_states_its_severity_and_what_to_do() -> Result<()> {
 fn the_alerts_read_metrics_that_the_operator_exposes() -> Result<()> {
     let metrics = Metrics::new();
     metrics.initialize_failures(["child"]);
-    metrics.set_model("shop", "packages", &OfModel { rules_loaded: Some(true), ..OfModel::default() });
+    metrics.models().set("shop", "packages", Samples::from([((Gauge::RulesLoaded, Vec::new()), 1.0)]));
     metrics.scaling().read("default", 0.1, true);
     metrics.scaling().observed(["shop", "packages", "serving"], true);
     let exposed = String::from_utf8(metrics.encode()?)?;

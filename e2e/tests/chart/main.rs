@@ -44,8 +44,7 @@ async fn the_example_for_artifact_hub_is_a_valid_object() -> Result<()> {
     let crd = recommender_operator::api::crd::yaml();
     let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=e2e", "-f", "-"];
     cluster.kubectl_with_input(&apply, &crd).await?;
-    let name = "crd/recommendermodels.recommender.dev";
-    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", name]).await?;
+    e2e::until_served(&cluster.client(), "recommendermodels.recommender.dev").await?;
     let chart: Value = yaml(&fs::read_to_string(chart().join("Chart.yaml"))?)?.remove(0);
     let examples = yaml(string(&chart["annotations"]["artifacthub.io/crdsExamples"]))?.remove(0);
     ensure!(!items(&examples).is_empty(), "Chart.yaml has no example");

@@ -34,6 +34,31 @@ fn the_operator_reads_the_metric_sources_of_the_config_map() -> Result<()> {
     Ok(())
 }
 
+/// Files of a ConfigMap become files of a directory as `items` of the volume name them.
+#[test]
+fn the_operator_accepts_the_files_of_its_catalogue() -> Result<()> {
+    use recommender_operator::catalog;
+    let everything = chart().join("ci/everything-values.yaml");
+    let objects = yaml(&rendered("ops", &["--values", text(&everything)])?)?;
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
+    let pod = &deployment["spec"]["template"];
+    let volumes = pod["spec"]["volumes"].as_array().context("no volumes")?;
+    let volume = volumes.iter().find(|volume| volume["name"] == "catalog").context("no volume of the catalogue")?;
+    let is_its_map = |object: &&Value| object["metadata"]["name"] == volume["configMap"]["name"];
+    let map = objects.iter().filter(|object| object["kind"] == "ConfigMap").find(is_its_map).context("no ConfigMap")?;
+    let items = volume["configMap"]["items"].as_array().context("no items")?;
+    let files = items.iter().map(|item| (string(&item["path"]), string(&map["data"][string(&item["key"])])));
+    let mut catalog = catalog::embedded().clone();
+    let problems = catalog::add(&mut catalog, files);
+    ensure!(problems.is_empty(), "{problems:?}");
+    ensure!(catalog.profiles.contains_key("Own") && catalog.exporter("exporter", "Own").is_some());
+    ensure!(catalog.alert("RecommenderSearchBusy").is_some());
+    ensure!(pod["metadata"]["annotations"]["recommender.dev/catalog"].is_string(), "a change restarts no pod");
+    let minimal = rendered("ops", &["--set", IMAGE])?;
+    ensure!(!minimal.contains("--catalog"), "there is a catalogue without files:\n{minimal}");
+    Ok(())
+}
+
 #[test]
 fn invalid_values_are_refused_with_a_helpful_message() -> Result<()> {
     for (set, hint) in [
@@ -48,6 +73,9 @@ fn invalid_values_are_refused_with_a_helpful_message() -> Result<()> {
         ("prometheusRule.runbookBaseURL=runbooks", "/prometheusRule/runbookBaseURL"),
         ("metricSources[0].name=default", "missing property 'url'"),
         ("metricSources[0].name=a,metricSources[0].url=prometheus:9090", "/metricSources/0/url"),
+        ("catalog.profiles.my-own.profile=x", "'my-own' does not match pattern"),
+        ("catalog.dependencies.nats.Own.exporter=x", "invalid propertyName 'nats'"),
+        ("catalog.panels.own=x", "additional properties 'panels' not allowed"),
         ("image.repository=", "image.repository is empty"),
         ("replicas=2,leaderElection.enabled=false", "Enable leaderElection, or set replicas to 1"),
     ] {

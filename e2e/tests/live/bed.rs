@@ -13,7 +13,7 @@ use kube::{
     Api,
     api::{ListParams, PostParams},
 };
-use recommender_operator::api::{RecommenderModel, ScalingStatus};
+use recommender_operator::api::{RecommenderModel, RecommenderModelStatus, ScalingStatus};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -60,39 +60,41 @@ impl Bed {
             "resources": resources,
             "autoscaling": autoscaling,
         });
-        self.create_with(serving, json!([]), json!([])).await
+        self.create_with(serving, json!([]), json!([]), json!({})).await
     }
 
     /// Creates the object: the example recommender without load, a worker and its dependency.
     pub async fn create_worker(&self, worker: Value, dependency: Value) -> Result<()> {
-        self.create_without_load(json!([worker]), json!([dependency])).await
+        self.create_without_load(json!([worker]), json!([dependency]), json!({})).await
     }
 
-    /// Creates the object: the example recommender without load, and what it stands on.
-    pub async fn create_dependencies(&self, dependencies: Value) -> Result<()> {
-        self.create_without_load(json!([]), dependencies).await
+    /// Creates the object: the example recommender without load, what it stands on, and alerts that differ.
+    pub async fn create_dependencies(&self, dependencies: Value, alerts: Value) -> Result<()> {
+        self.create_without_load(json!([]), dependencies, alerts).await
     }
 
-    async fn create_without_load(&self, workers: Value, dependencies: Value) -> Result<()> {
+    /// Creates the object: two servers of the example recommender whose new versions begin as a canary.
+    pub async fn create_canary(&self, canary: Value) -> Result<()> {
+        let image = self.cluster.example_image().await?;
+        let probes = json!({"path": "/health", "periodSeconds": 1});
+        let serving = json!({"image": image, "args": ["serve"], "probes": probes, "replicas": 2});
+        let mut object = object(serving, json!([]), json!([]), json!({}));
+        object["spec"]["promotion"] = json!({"canary": canary});
+        object["spec"]["monitoring"]["metrics"]["intervalSeconds"] = 5.into();
+        self.create_object(object).await
+    }
+
+    async fn create_without_load(&self, workers: Value, dependencies: Value, alerts: Value) -> Result<()> {
         let image = self.cluster.example_image().await?;
         let serving = json!({"image": image, "args": ["serve"], "probes": {"path": "/health"}, "replicas": 1});
-        self.create_with(serving, workers, dependencies).await
+        self.create_with(serving, workers, dependencies, alerts).await
     }
 
-    async fn create_with(&self, serving: Value, workers: Value, dependencies: Value) -> Result<()> {
-        let object = json!({
-            "apiVersion": "recommender.dev/v1alpha1",
-            "kind": "RecommenderModel",
-            "metadata": {"name": NAME},
-            "spec": {
-                "artifacts": {"persistentVolumeClaim": {"claimName": "models"}},
-                "training": {"image": serving["image"], "full": {"args": ["train", "--full"], "deadlineSeconds": 600}},
-                "serving": serving,
-                "workers": workers,
-                "dependencies": dependencies,
-                "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
-            },
-        });
+    async fn create_with(&self, serving: Value, workers: Value, dependencies: Value, alerts: Value) -> Result<()> {
+        self.create_object(object(serving, workers, dependencies, alerts)).await
+    }
+
+    async fn create_object(&self, object: Value) -> Result<()> {
         let object: RecommenderModel = serde_json::from_value(object)?;
         self.api().create(&PostParams::default(), &object).await.context("cannot create the object")?;
         Ok(())
@@ -135,9 +137,24 @@ impl Bed {
         eventually(&what, TIMEOUT, async || self.query(query).await?.context("no series")).await
     }
 
+    /// Waits until the single value of the query is as desired.
+    pub async fn reaches(&self, query: &str, desired: impl Fn(f64) -> bool) -> Result<f64> {
+        eventually(&format!("{query} is as desired in {}", self.namespace), TIMEOUT, async || {
+            let value = self.query(query).await?.context("no series")?;
+            ensure!(desired(value), "it is {value}");
+            Ok(value)
+        })
+        .await
+    }
+
+    /// The status of the object.
+    pub async fn status(&self) -> Result<RecommenderModelStatus> {
+        self.api::<RecommenderModel>().get(NAME).await?.status.context("there is a status")
+    }
+
     /// The scaling status of the servers, or of the worker with this name.
     pub async fn scaling(&self, worker: Option<&str>) -> Result<ScalingStatus> {
-        let status = self.api::<RecommenderModel>().get(NAME).await?.status.context("there is a status")?;
+        let status = self.status().await?;
         let found = match worker {
             Some(name) => status.workers.into_iter().find(|worker| worker.name == name).and_then(|own| own.scaling),
             None => status.serving.and_then(|serving| serving.scaling),
@@ -147,7 +164,7 @@ impl Bed {
 
     /// A condition of the object.
     pub async fn condition(&self, kind: &str) -> Result<Condition> {
-        let status = self.api::<RecommenderModel>().get(NAME).await?.status.context("there is a status")?;
+        let status = self.status().await?;
         let found = status.conditions.into_iter().find(|condition| condition.type_ == kind);
         found.with_context(|| format!("there is no condition {kind}"))
     }
@@ -177,4 +194,20 @@ impl Bed {
         }
         Ok(scaling)
     }
+}
+
+fn object(serving: Value, workers: Value, dependencies: Value, alerts: Value) -> Value {
+    json!({
+        "apiVersion": "recommender.dev/v1alpha1",
+        "kind": "RecommenderModel",
+        "metadata": {"name": NAME},
+        "spec": {
+            "artifacts": {"persistentVolumeClaim": {"claimName": "models"}},
+            "training": {"image": serving["image"], "full": {"args": ["train", "--full"], "deadlineSeconds": 600}},
+            "serving": serving,
+            "workers": workers,
+            "dependencies": dependencies,
+            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}, "alerts": alerts},
+        },
+    })
 }

@@ -2,6 +2,7 @@
 //! Prometheus. Each test prints a table.
 
 mod bed;
+mod canary;
 mod crowd;
 mod dependencies;
 mod kafka;
@@ -28,6 +29,10 @@ fn main() {
         trial(
             "dependencies::a_sick_dependency_is_named_and_alerted_on",
             dependencies::a_sick_dependency_is_named_and_alerted_on,
+        ),
+        trial(
+            "canary::a_version_takes_over_step_by_step_and_one_that_fails_is_taken_back",
+            canary::a_version_takes_over_step_by_step_and_one_that_fails_is_taken_back,
         ),
         trial("latency::servers_keep_their_latency_under_load", latency::servers_keep_their_latency_under_load),
         // Takes a quarter of an hour, which `cargo test --workspace` does not have. Run it alone on a quiet machine: its limit of

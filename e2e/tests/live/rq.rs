@@ -33,18 +33,28 @@ pub async fn workers_catch_up_with_a_queue() -> Result<()> {
     parts::redis(&bed.cluster, &bed.namespace.name).await?;
     let steady = ["enqueue", "--count", "150", "--per-second", "0.25", "--work-milliseconds", "500"];
     parts::start(&bed.cluster, &bed.namespace.name, "steady", &steady).await?;
-    catches_up(
-        &bed,
-        turn,
-        &Backlog {
-            // One worker alone would take four minutes.
-            program: &["enqueue", "--count", "400", "--work-milliseconds", "500"],
-            messages: 400.0,
-            gone: 5.0,
-            catch_up: Duration::from_secs(60),
-            // The number depends on the capacity that was learned, and on how many wait when it was.
-            replicas: 3..=5,
-        },
-    )
-    .await
+    let failing = ["enqueue", "--fail", "--count", "3", "--per-second", "0.2"];
+    parts::start(&bed.cluster, &bed.namespace.name, "failing", &failing).await?;
+    let backlog = Backlog {
+        // One worker alone would take four minutes.
+        program: &["enqueue", "--count", "400", "--work-milliseconds", "500"],
+        messages: 400.0,
+        gone: 5.0,
+        catch_up: Duration::from_secs(60),
+        // The number depends on the capacity that was learned, and on how many wait when it was.
+        replicas: 3..=5,
+    };
+    tokio::try_join!(catches_up(&bed, turn, &backlog), jobs_are_recorded(&bed)).map(drop)
+}
+
+/// Waits until what people and alerts read of the jobs is recorded.
+async fn jobs_are_recorded(bed: &Bed) -> Result<()> {
+    bed.reaches(r#"recommender:consumers{$labels,dependency="events"}"#, |workers| workers >= 1.0).await?;
+    bed.reaches(r#"recommender:jobs{$labels,queue="train_model",status="failed"}"#, |jobs| jobs == 3.0).await?;
+    bed.reaches(r#"recommender:jobs_done:rate5m{$labels,result="failed"}"#, |rate| rate > 0.0).await?;
+    bed.reaches(r#"recommender:jobs_done:rate5m{$labels,result="success"}"#, |rate| rate > 0.0).await?;
+    // Of half a second; those that fail take less.
+    bed.reaches(r#"recommender:job_seconds:mean{$labels,dependency="events"}"#, |mean| (0.2..1.0).contains(&mean))
+        .await?;
+    bed.reaches(r#"recommender:jobs{$labels,queue="train_model",status="queued"}"#, |jobs| jobs > 100.0).await.map(drop)
 }

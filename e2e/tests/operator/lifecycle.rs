@@ -72,6 +72,8 @@ pub fn rendered(object: &RecommenderModel) -> Result<Vec<Child>> {
         trigger: Trigger::Initial,
         due: version.due_at.0,
         request: None,
+        cause: None,
+        base: None,
     };
     Ok(render::children(&model, &Decided { serve: Some(version), train: Some(&run), ..Decided::default() }))
 }

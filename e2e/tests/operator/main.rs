@@ -7,10 +7,12 @@ mod children;
 mod conflicts;
 mod crashes;
 mod deletion;
+mod designs;
 mod feedback;
 mod lifecycle;
 mod names;
 mod pods;
+mod promotion;
 mod refused;
 mod retraining;
 mod s3;
@@ -72,6 +74,11 @@ fn main() {
         retraining {
             a_new_version_is_rolled_out_without_a_failed_request,
             an_invalid_training_request_is_reported_and_starts_nothing,
+            partial_runs_follow_a_full_one_by_schedule_and_by_request,
+        }
+        promotion {
+            a_version_that_no_server_can_load_is_taken_back_without_a_failed_request,
+            a_worse_version_is_rejected_and_a_rollback_is_not_undone,
         }
         children {
             a_deleted_child_is_created_again,
@@ -91,6 +98,8 @@ fn main() {
             deleting_the_object_removes_everything,
             a_deleted_namespace_terminates_cleanly,
         }
+        // Its many rules make prometheus-operator restart Prometheus, which disturbs what is scaled beside it.
+        designs { every_example_is_accepted_and_its_rules_are_loaded }
         crashes {
             a_restart_with_converged_objects_only_lists_and_watches,
             an_operator_killed_every_second_trains_each_object_exactly_once,

@@ -8,10 +8,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::ListParams;
+use recommender_operator::api::{RecommenderModel, TrainingKind, Version};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::bed::{Bed, has_message, is, serving, training};
+use crate::{
+    bed::{Bed, has_message, is, serving, training},
+    scripts::trainer,
+};
 
 /// Requests the version from a Service continuously.
 pub struct Poller {
@@ -106,4 +110,57 @@ pub async fn an_invalid_training_request_is_reported_and_starts_nothing() -> Res
     let jobs = bed.api::<Job>().list(&ListParams::default()).await?;
     ensure!(jobs.items.len() == 1, "{} Jobs", jobs.items.len());
     Ok(())
+}
+
+/// The newest version.
+fn newest(model: &RecommenderModel) -> Option<Version> {
+    model.status.as_ref()?.versions.first().cloned()
+}
+
+/// With a schedule of every minute, so that the test need not wait longer.
+pub async fn partial_runs_follow_a_full_one_by_schedule_and_by_request() -> Result<()> {
+    let bed = Bed::new("partial").await?;
+    let partial = json!({
+        "schedule": "* * * * *", "command": ["sh", "-c", trainer::PARTIAL], "env": [{"name": "SPEED", "value": "fast"}],
+        "maxBaseAgeHours": 1, "deadlineSeconds": 120, "backoffLimit": 0,
+    });
+    bed.create("shop", json!({"spec": {"training": {"partial": partial}}})).await?;
+    let is_second = |version: Version| version.base.is_some_and(|base| base.version != base.full);
+    let trained = bed
+        .until("shop", "has a partial version on top of another one", |model| newest(model).is_some_and(is_second))
+        .await?;
+    let versions = trained.status.as_ref().map(|status| status.versions.clone()).unwrap_or_default();
+    for pair in versions.windows(2).filter(|pair| pair[0].kind == TrainingKind::Partial) {
+        let base = pair[0].base.as_ref().context("a partial version has a base")?;
+        ensure!(base.version == pair[1].id, "{} is on top of {}, not {}", pair[0].id, base.version, pair[1].id);
+        let end = pair[1].data_through.as_ref().unwrap_or(&pair[1].due_at);
+        ensure!(base.data_from == *end, "{:?} leaves a gap or overlaps", pair[0]);
+    }
+    let full = versions.last().context("there is a full version")?;
+    ensure!(full.kind == TrainingKind::Full && full.base.is_none(), "{full:?}");
+
+    bed.edit("shop", json!({"spec": {"training": {"partial": {"schedule": null}}}})).await?;
+    bed.until("shop", "trains no more", |model| {
+        let status = training(model);
+        status.active.is_none() && status.next_schedule_time(TrainingKind::Partial).is_none()
+    })
+    .await?;
+    bed.request("shop", "partial: drift").await?;
+    let requested = bed
+        .until("shop", "has the requested version", |model| {
+            newest(model).is_some_and(|version| version.id.starts_with("partial-r"))
+        })
+        .await?;
+    ensure!(training(&requested).last_request.as_deref() == Some("partial: drift"), "{:?}", training(&requested));
+    let version = newest(&requested).context("it was just there")?;
+    let base = version.base.clone().context("it has a base")?;
+    let model = bed.until("shop", "serves it", |model| serving(model).version.as_ref() == Some(&version.id)).await?;
+    ensure!(is(&model, "TrainingReady", "True"), "{:#?}", model.status);
+    let given = format!("fast {} {} {}", base.version, base.data_from.0, version.due_at.0);
+    e2e::eventually("the new version answers", crate::bed::TIMEOUT, async || {
+        let answer = bed.answer("shop", "/model").await?;
+        ensure!(answer == given, "{answer} in place of {given}");
+        Ok(())
+    })
+    .await
 }

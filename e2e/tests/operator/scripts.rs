@@ -2,15 +2,30 @@
 
 /// Trainers.
 pub mod trainer {
-    /// Writes an artifact and reports it.
+    /// Writes an artifact and reports it, with the precision of the variable `PRECISION`, and with the digest of `DIGEST` if there is
+    /// one.
     pub const GOOD: &str = r#"
         set -e
         directory=${RECOMMENDER_OUTPUT_URI#file://}
         mkdir -p $directory
         echo "model of $RECOMMENDER_VERSION" > $directory/model
+        digest=${DIGEST:-$(sha256sum $directory/model | head -c 64)}
+        printf '{"metrics": {"precision_at_10": "%s"}, "artifact": {"uri": "%s/model", "digest": "sha256:%s", "bytes": 29}}' \
+            ${PRECISION:-0.31} $RECOMMENDER_OUTPUT_URI $digest > /dev/termination-log
+    "#;
+
+    /// A partial run: verifies the artifact of its base, and writes what it was given into its own.
+    pub const PARTIAL: &str = r#"
+        set -e
+        test $RECOMMENDER_KIND = Partial
+        base=${RECOMMENDER_BASE_URI#file://}
+        test "sha256:$(sha256sum $base | head -c 64)" = $RECOMMENDER_BASE_DIGEST
+        directory=${RECOMMENDER_OUTPUT_URI#file://}
+        mkdir -p $directory
+        echo "$SPEED $RECOMMENDER_BASE_VERSION $RECOMMENDER_DATA_FROM $RECOMMENDER_DATA_TO" > $directory/model
         digest=$(sha256sum $directory/model | head -c 64)
-        printf '{"metrics": {"precision_at_10": "0.31"}, "artifact": {"uri": "%s/model", "digest": "sha256:%s", "bytes": 29}}' \
-            $RECOMMENDER_OUTPUT_URI $digest > /dev/termination-log
+        printf '{"artifact": {"uri": "%s/model", "digest": "sha256:%s", "bytes": 1}, "dataThrough": "%s"}' \
+            $RECOMMENDER_OUTPUT_URI $digest $RECOMMENDER_DATA_TO > /dev/termination-log
     "#;
 
     /// Fails with an exit code and a message.

@@ -14,8 +14,9 @@ use crate::{
     bed::{Bed, TIMEOUT, has_message, is},
 };
 
-/// How long scaling to zero may take: the last replica is removed after five minutes without messages.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(480);
+/// How long scaling to zero may take: the last replica is removed after five minutes without messages. They begin anew when the
+/// test of feedback has changed what Prometheus selects, which runs at the same time and restarts it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// The Deployment of the worker.
 const DEPLOYMENT: &str = "shop-worker-events";

@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 REQUEST_ID = regex(rb"[A-Za-z0-9._:/+=-]{1,128}")
-QUIET = ("/health", "/metrics")  # asked every few seconds by machines: not logged, not measured, and never made to wait
+QUIET = ("/health", "/metrics", "/profile")  # asked by machines again and again: not logged, not measured, never made to wait
 
 
 def request_id(headers: dict[bytes, bytes]) -> bytes:

@@ -3,12 +3,13 @@
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from .errors import InputError
+from .settings import ALGORITHMS
 
 FORMAT = "packages-recommender/1"
 
@@ -41,6 +42,14 @@ class Model:
     package_sources: np.ndarray  # int32 per package
     dependency_starts: np.ndarray  # int32, one more than packages; package p depends on
     dependencies: np.ndarray  # int32: dependencies[dependency_starts[p]:dependency_starts[p + 1]]
+    # Of the algorithm `cosine` only: library a is similar by similarities[s] to neighbours[s] for s from neighbour_starts[a]
+    # to neighbour_starts[a + 1]. The other one, `als`, has none, and this one no factors.
+    neighbour_starts: np.ndarray
+    neighbours: np.ndarray
+    similarities: np.ndarray
+    algorithm: str = "als"
+    profile: dict[str, dict[str, int]] = field(default_factory=dict)  # histograms of the training data, see `drift`
+    fault: str = ""  # one of settings.FAULTS for a model that is bad on purpose
 
     @cached_property
     def library_rows(self) -> dict[str, int]:
@@ -69,6 +78,17 @@ class Model:
         left = self.gram + (factors.T * (confidence - 1)) @ factors
         return np.linalg.solve(left, factors.T @ confidence)
 
+    def scores(self, libraries: np.ndarray) -> np.ndarray:
+        """How much each library is expected beside `libraries`. With `cosine`: their mean similarity to it, weighted by what
+        depending on them says."""
+        if self.algorithm == "als":
+            return self.library_factors @ self.factors_of(libraries)
+        sums = np.zeros(len(self.libraries), np.float32)
+        for library in libraries:
+            near = slice(self.neighbour_starts[library], self.neighbour_starts[library + 1])
+            sums[self.neighbours[near]] += self.confidence[library] * self.similarities[near]
+        return sums / self.confidence[libraries].sum()
+
     def recommend_for_package(self, package: str, limit: int) -> list[Recommendation]:
         """Libraries for a package of the index that it does not depend on and that are not its own source's."""
         row = self.package_rows[package]
@@ -79,7 +99,7 @@ class Model:
     def recommend(self, libraries: np.ndarray, limit: int, exclude: np.ndarray | None = None) -> list[Recommendation]:
         """Libraries for what depends on `libraries`, best first; the most popular ones when that is nothing."""
         if len(libraries):
-            scores = self.library_factors @ self.factors_of(libraries)
+            scores = self.scores(libraries)
         else:
             scores = self.popularity / max(len(self.packages), 1)
         left_out = libraries if exclude is None else np.union1d(libraries, exclude)
@@ -90,10 +110,13 @@ class Model:
     def to_bytes(self) -> bytes:
         """The stored form, an uncompressed .npz without pickles; the same model and Python give the same bytes."""
         header = {
-            "format": FORMAT,
+            "format": f"{FORMAT}-unreadable" if self.fault == "unreadable" else FORMAT,
             "version": self.version,
             "dataThrough": self.data_through,
+            "algorithm": self.algorithm,
             "regularization": self.regularization,
+            "profile": self.profile,
+            "fault": self.fault,
         }
         buffer = io.BytesIO()
         np.savez(
@@ -123,6 +146,9 @@ ARRAYS = {
     "package_sources": (np.int32, 1),
     "dependency_starts": (np.int32, 1),
     "dependencies": (np.int32, 1),
+    "neighbour_starts": (np.int32, 1),
+    "neighbours": (np.int32, 1),
+    "similarities": (np.float32, 1),
 }
 
 
@@ -138,13 +164,17 @@ def from_bytes(data: bytes) -> Model:
             header = json.loads(stored["header"].tobytes())
             if header["format"] != FORMAT:
                 raise InputError(f"the artifact has the format {header['format']!r}; this server reads {FORMAT!r}")
+            arrays = {name: stored[name] for name in ARRAYS if name in stored}
             model = Model(
                 version=header["version"],
                 data_through=header["dataThrough"],
                 regularization=header["regularization"],
+                profile=header.get("profile", {}),
+                fault=header.get("fault", ""),
                 libraries=stored["libraries"].tobytes().decode().split("\n"),
                 packages=stored["packages"].tobytes().decode().split("\n"),
-                **{name: stored[name] for name in ARRAYS},
+                algorithm=header.get("algorithm", "als"),
+                **without_neighbours(len(stored["confidence"])) | arrays,
             )
     except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise InputError(
@@ -155,8 +185,19 @@ def from_bytes(data: bytes) -> Model:
     return model
 
 
+def without_neighbours(libraries: int) -> dict[str, np.ndarray]:
+    """What artifacts do not have that are older than the algorithm `cosine`."""
+    return {
+        "neighbour_starts": np.zeros(libraries + 1, np.int32),
+        "neighbours": np.empty(0, np.int32),
+        "similarities": np.empty(0, np.float32),
+    }
+
+
 def inconsistency(model: Model) -> str | None:
     """What does not fit together in a model, or nothing."""
+    if model.algorithm not in ALGORITHMS:
+        return f"its algorithm is {model.algorithm!r}, not one of {', '.join(ALGORITHMS)}"
     libraries, packages = len(model.libraries), len(model.packages)
     for name, (kind, dimensions) in ARRAYS.items():
         array = getattr(model, name)
@@ -165,13 +206,19 @@ def inconsistency(model: Model) -> str | None:
     for name in ("library_factors", "confidence", "popularity", "library_sources"):
         if len(getattr(model, name)) != libraries:
             return f"{name} has {len(getattr(model, name))} rows for {libraries} libraries"
-    starts, dependencies = model.dependency_starts, model.dependencies
-    if len(model.package_sources) != packages or len(starts) != packages + 1:
-        return f"the dependencies are those of {len(starts) - 1} packages, not of {packages}"
-    if starts[0] != 0 or starts[-1] != len(dependencies) or (np.diff(starts) < 0).any():
-        return "dependency_starts does not divide dependencies"
-    if len(dependencies) and not 0 <= dependencies.min() <= dependencies.max() < libraries:
-        return "a dependency is not one of the libraries"
-    if not (np.isfinite(model.library_factors).all() and np.isfinite(model.confidence).all()):
+    if len(model.package_sources) != packages:
+        return f"package_sources has {len(model.package_sources)} rows for {packages} packages"
+    lists = (
+        ("dependency", packages, model.dependency_starts, model.dependencies),
+        ("neighbour", libraries, model.neighbour_starts, model.neighbours),
+    )
+    for name, owners, starts, members in lists:
+        if len(starts) != owners + 1 or starts[0] != 0 or starts[-1] != len(members) or (np.diff(starts) < 0).any():
+            return f"{name}_starts does not divide {len(members)} libraries among {owners}"
+        if len(members) and not 0 <= members.min() <= members.max() < libraries:
+            return f"a {name} is not one of the libraries"
+    if len(model.similarities) != len(model.neighbours):
+        return f"there are {len(model.similarities)} similarities of {len(model.neighbours)} neighbours"
+    if not all(np.isfinite(values).all() for values in (model.library_factors, model.confidence, model.similarities)):
         return "a factor is not a finite number"
     return None

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 from prometheus_fastapi_instrumentator.routing import get_route_name
 
 from .answers import QUIET, problem, problem_body, request_id
+from .served import Served
 
 FIRST_GUESS = 0.01  # seconds for one request, until some were measured
 WEIGHT = 1 / 16  # of a new measurement in the average: with 150m of CPU 16 requests span some periods of throttling
@@ -80,7 +81,7 @@ class Refusal:
     quick refusals would make a slow server look good.
     """
 
-    def __init__(self, app, line: Line, requests: Counter, version: str) -> None:
+    def __init__(self, app, line: Line, requests: Counter, served: Served) -> None:
         self.app = app
         self.line = line
         self.requests = requests
@@ -88,8 +89,8 @@ class Refusal:
         self.headers = [
             (b"content-type", b"application/json"),
             (b"retry-after", str(RETRY_AFTER).encode()),
-            (b"x-model-version", version.encode()),
         ]
+        self.served = served
         self.handlers: dict[tuple[str, str], str] = {}
         self.untold = 0
         self.told = float("-inf")
@@ -107,7 +108,13 @@ class Refusal:
         self.tell()
         used = request_id(headers)
         body = self.body % used
-        answered = [*self.headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", used)]
+        version = self.served.loaded.model.version.encode()
+        answered = [
+            *self.headers,
+            (b"x-model-version", version),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", used),
+        ]
         if self.line.moves(method):
             answered.append(CLOSE)
         return answered, body

@@ -1,7 +1,6 @@
-"""HTTP: one model version, loaded and verified before the port is opened."""
+"""HTTP: answers with the model version served, which was loaded and verified before the port is opened."""
 
 import gc
-import hashlib
 import logging
 import sys
 import time
@@ -14,22 +13,23 @@ import uvicorn
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import REGISTRY, Counter, Gauge, disable_created_metrics
+from prometheus_client import REGISTRY, Counter, disable_created_metrics
 from prometheus_fastapi_instrumentator import Instrumentator, metrics
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from . import storage
 from .answers import QUIET, problem, request_id
-from .errors import InputError
-from .model import Model, Recommendation, from_bytes
+from .faults import Faulty
+from .model import Model, Recommendation
 from .overload import Line, Refusal, Turns
 from .protocol import refusing
+from .served import Served
 
 # Upper bounds in seconds. The instrumentator's own (0.1, 0.5, 1) can show neither a target of 75 ms nor a p99 above
 # one second: Prometheus interpolates between bounds and knows nothing beyond the last one.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+API_VERSION = "1"  # of the routes and bodies, in /docs
 MAXIMUM_BODY = 256 * 1024  # bytes: a thousand dependencies of 255 characters
 # Seconds, a tenth of Python's own: the thread that computes and the event loop take the interpreter from each other
 # several times a request, and neither should wait for the other longer than it computes.
@@ -37,47 +37,11 @@ SWITCH_INTERVAL = 0.0005
 log = logging.getLogger(__name__)
 
 
-def load(version: str, uri: str, digest: str) -> Model:
-    """Loads the artifact at `uri`, or raises an `InputError` unless it is exactly the one that was promised."""
-    started = time.monotonic()
-    data = storage.read(uri)
-    found = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    if found != digest:
-        raise InputError(
-            f"the artifact at {uri} has the digest {found}, not {digest} as told by RECOMMENDER_MODEL_DIGEST: "
-            "it was replaced or damaged after training; train a new version"
-        )
-    model = from_bytes(data)
-    if model.version != version:
-        raise InputError(
-            f"the artifact at {uri} holds version {model.version!r}, not {version!r} as RECOMMENDER_VERSION says"
-        )
-    if not model.recommend(
-        np.arange(min(3, len(model.libraries))), 1
-    ):  # also builds what the first request would wait for
-        raise InputError(f"version {version!r} at {uri} recommends nothing: it has {len(model.libraries)} libraries")
-    log.info(
-        "model loaded",
-        extra={
-            "fields": {
-                "version": version,
-                "uri": uri,
-                "digest": digest,
-                "bytes": len(data),
-                "libraries": len(model.libraries),
-                "packages": len(model.packages),
-                "seconds": round(time.monotonic() - started, 3),
-            }
-        },
-    )
-    return model
-
-
-def run(model: Model, digest: str, host: str, port: int, max_wait: float) -> None:
+def run(served: Served, host: str, port: int, max_wait: float) -> None:
     """Serves until SIGTERM, then lets open requests finish. uvicorn's own access log gives way to ours."""
     if max_wait:
         sys.setswitchinterval(SWITCH_INTERVAL)
-    app = create_app(model, digest, max_wait)
+    app = create_app(served, max_wait)
     gc.freeze()  # modules and model are no garbage
     gc.enable()
     uvicorn.run(
@@ -101,15 +65,15 @@ class Basket(BaseModel):
     limit: int = Field(default=10, ge=1, le=100)
 
 
-def create_app(model: Model, digest: str, max_wait: float) -> ASGIApp:
-    """The application for one model.
+def create_app(served: Served, max_wait: float) -> ASGIApp:
+    """The application for the model served.
 
     It refuses requests that would wait for more than `max_wait` seconds, and computes in a thread. With 0 it refuses none
     and computes in the event loop: nothing else is answered meanwhile.
     """
     line = Line(max_wait) if max_wait else None
     compute = line.compute if line else directly
-    app = FastAPI(title="Packages recommender", version=model.version, description="Libraries for a Debian package")
+    app = FastAPI(title="Packages recommender", version=API_VERSION, description="Libraries for a Debian package")
 
     @app.get("/recommendations/{package}")
     async def for_package(
@@ -118,6 +82,7 @@ def create_app(model: Model, digest: str, max_wait: float) -> ASGIApp:
         limit: Annotated[int, Query(ge=1, le=100)] = 10,
     ) -> JSONResponse:
         """What packages like this one depend on, but this one does not."""
+        model = request.scope["loaded"].model
         if package not in model.package_rows:
             return problem(
                 request,
@@ -132,17 +97,26 @@ def create_app(model: Model, digest: str, max_wait: float) -> ASGIApp:
         return answer(model, {"package": package}, known, found)
 
     @app.post("/recommendations")
-    async def for_basket(basket: Basket) -> JSONResponse:
+    async def for_basket(request: Request, basket: Basket) -> JSONResponse:
         """What packages that depend on these libraries depend on as well."""
+        model = request.scope["loaded"].model
         known = [model.library_rows[name] for name in dict.fromkeys(basket.dependencies) if name in model.library_rows]
         unknown = sorted({name for name in basket.dependencies if name not in model.library_rows})
         rows = np.array(known, np.int32)
         return answer(model, {"unknown": unknown}, rows, await compute(model.recommend, rows, basket.limit))
 
     @app.get("/health")
-    async def health() -> dict:
-        """200 exactly when the version this server was told to serve answers; before that nothing listens."""
-        return {"status": "ok", "version": model.version, "digest": digest, "dataThrough": model.data_through}
+    async def health(request: Request) -> dict:
+        """200 with the version that answers; before there is one nothing listens."""
+        loaded = request.scope["loaded"]
+        model = loaded.model
+        return {"status": "ok", "version": model.version, "digest": loaded.digest, "dataThrough": model.data_through}
+
+    @app.get("/profile")
+    async def profile(request: Request) -> dict:
+        """Histograms of the training data, with which `drift` compares those of today."""
+        model = request.scope["loaded"].model
+        return {"version": model.version, "profile": model.profile}
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -158,11 +132,12 @@ def create_app(model: Model, digest: str, max_wait: float) -> ASGIApp:
     # What is added later is further out.
     if line:
         app.add_middleware(Turns, line=line)
-    requests = instrument(app, model, digest)
+    app.add_middleware(Faulty)
+    requests = instrument(app, served)
     # Outside the instrumentator, which so sees the exception and counts a 5xx before we turn it into one.
-    app.add_middleware(RequestLog, version=model.version)
+    app.add_middleware(RequestLog, served=served)
     # Around the application and not within: what FastAPI does before its outermost middleware is a fifth of a refusal's CPU.
-    return Refusal(app, line, requests, model.version) if line else app
+    return Refusal(app, line, requests, served) if line else app
 
 
 async def directly(function: Callable, *arguments: object):
@@ -193,7 +168,7 @@ def similar_names(model: Model, name: str, count: int = 5) -> list[str]:
     return sorted((n for n in neighbours if shared(n) >= 3), key=lambda n: (-shared(n), n))[:count]
 
 
-def instrument(app: FastAPI, model: Model, digest: str) -> Counter:
+def instrument(app: FastAPI, served: Served) -> Counter:
     """The instrumentator's standard names with buckets that suit, requests in flight, and the version served.
 
     Returns the counter of requests, which the instrumentator keeps to itself: only the registry knows it by name.
@@ -206,17 +181,16 @@ def instrument(app: FastAPI, model: Model, digest: str) -> Counter:
     )
     instrumentator.add(metrics.default(latency_lowr_buckets=LATENCY_BUCKETS))
     instrumentator.instrument(app).expose(app, endpoint="/metrics", include_in_schema=False)
-    info = Gauge("recommender_model_info", "The model version served; always 1.", ["version", "digest"])
-    info.labels(model.version, digest).set(1)
+    REGISTRY.register(served)
     return REGISTRY._names_to_collectors["http_requests_total"]
 
 
 class RequestLog:
-    """Gives every request an id (the caller's X-Request-ID when it is one), logs it, and stamps the version on it."""
+    """Gives every request an id (the caller's X-Request-ID when it is one), logs it, and gives it one version."""
 
-    def __init__(self, app, version: str) -> None:
+    def __init__(self, app, served: Served) -> None:
         self.app = app
-        self.version = version.encode()
+        self.served = served
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
@@ -224,13 +198,14 @@ class RequestLog:
         headers = dict(scope["headers"])
         used = request_id(headers)
         scope["request_id"] = used.decode()
+        scope["loaded"] = loaded = self.served.loaded
         started, status = time.perf_counter(), 0
 
         async def stamped(message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] += [(b"x-request-id", used), (b"x-model-version", self.version)]
+                message["headers"] += [(b"x-request-id", used), (b"x-model-version", loaded.model.version.encode())]
             await send(message)
 
         request, crash = Request(scope), None

@@ -1,22 +1,25 @@
-"""Data -> model and metrics, with `implicit`'s alternating least squares. Same data, settings and seed: same bytes."""
+"""Data -> model and metrics, by `implicit`'s alternating least squares or `neighbours`. Same input, same bytes."""
 
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
-from . import dataset
+from . import dataset, drift, neighbours
 from .dataset import Dataset
 from .errors import InputError
 from .index import Index
 from .model import Model, inconsistency
+from .neighbours import Neighbours
+from .progress import Progress
 from .settings import Settings
 
 TOP = 10
+Learnt = AlternatingLeastSquares | Neighbours
 log = logging.getLogger(__name__)
 
 
@@ -28,8 +31,73 @@ class Result:
     metrics: dict[str, str]
 
 
-def train(index: Index, version: str, settings: Settings) -> Result:
+def train(index: Index, version: str, settings: Settings, progress: Progress | None = None) -> Result:
     """Evaluates on held-out dependencies first, then trains on everything; the second model is the one to serve."""
+    progress = progress or Progress()
+    progress.expect(2 * (settings.iterations if settings.algorithm == "als" else 1))
+    data = read(index)
+    metrics = evaluate(data, settings, lambda matrix: fit(matrix, settings, progress))
+    return finish(index, data, version, fit(data.matrix, settings, progress), settings, metrics)
+
+
+def train_partially(
+    index: Index, version: str, settings: Settings, base: Model, progress: Progress | None = None
+) -> Result:
+    """Adds what the base does not have: packages and libraries that are new, against its libraries' fixed factors.
+
+    The base has learnt from the dependencies that an evaluation hides. So what is evaluated is the same procedure on
+    what was not hidden: a full training on the packages and libraries of the base, and the others folded in.
+    """
+    for trained, algorithm in (("this training", settings.algorithm), (f"the base {base.version!r}", base.algorithm)):
+        if algorithm != "als":
+            raise InputError(f"{trained} has the algorithm {algorithm}, which cannot be trained partially: train in full")
+    settings = replace(settings, factors=base.library_factors.shape[1], regularization=base.regularization)
+    progress = progress or Progress()
+    progress.expect(settings.iterations + 1)  # the last step folds in
+    data = read(index)
+    known = np.array([name in base.library_rows for name in data.libraries])
+    old = np.array([name in base.package_rows for name in data.packages])
+    if not known.any():
+        raise InputError(f"the base {base.version!r} has none of the libraries of this index: train in full")
+
+    def learn(matrix: sparse.csr_matrix) -> AlternatingLeastSquares:
+        of_base = (sparse.diags(old.astype(np.float32)) @ matrix).tocsr()[:, known]
+        of_base.eliminate_zeros()
+        return fold_in(fit(of_base, settings, progress).item_factors, known, matrix, settings)
+
+    metrics = evaluate(data, settings, learn)
+    rows = [base.library_rows[name] for name in data.libraries if name in base.library_rows]
+    als = fold_in(base.library_factors[rows], known, data.matrix, settings)
+    progress.advance()
+    new = {"new_users": str(np.count_nonzero(~old)), "new_items": str(np.count_nonzero(~known))}
+    return finish(index, data, version, als, settings, metrics | new)
+
+
+def fold_in(
+    factors: np.ndarray, known: np.ndarray, matrix: sparse.csr_matrix, settings: Settings
+) -> AlternatingLeastSquares:
+    """An ALS with `factors` for the `known` libraries, which stay as they are, and those of the others folded in.
+
+    One half-step of ALS gives the factors of all packages from the known libraries, the next one those of the new
+    libraries from the packages. A serving package's factors follow from all of its libraries (`Model.factors_of`).
+    """
+    weighted = weigh(matrix, settings.alpha)
+    everyone = np.arange(matrix.shape[0])
+    half = als_of(settings)
+    half.item_factors = np.asarray(factors, np.float32)
+    half.user_factors = half.recalculate_user(everyone, weighted[:, known])
+    whole = als_of(settings)
+    whole.item_factors = np.zeros((matrix.shape[1], factors.shape[1]), np.float32)
+    whole.item_factors[known] = factors
+    if not known.all():
+        new = np.flatnonzero(~known)
+        whole.item_factors[new] = half.recalculate_item(new, weighted.T.tocsr()[new])
+    whole.user_factors = whole.recalculate_user(everyone, weighted)
+    return whole
+
+
+def read(index: Index) -> Dataset:
+    """The data of an index, with a line of its sizes in the log."""
     data = dataset.build(index)
     log.info(
         "data read",
@@ -42,12 +110,26 @@ def train(index: Index, version: str, settings: Settings) -> Result:
             }
         },
     )
-    metrics = evaluate(data, settings)
+    return data
+
+
+def finish(
+    index: Index,
+    data: Dataset,
+    version: str,
+    als: Learnt,
+    settings: Settings,
+    metrics: dict[str, str],
+) -> Result:
+    """The model to serve, checked, with its metrics and sizes."""
     log.info("evaluated on held-out dependencies", extra={"fields": metrics})
-    model = to_model(data, index.data_through, version, fit(data.matrix, settings), data.matrix, settings)
+    als = shuffled(als, weigh(data.matrix, settings.alpha), settings)
+    model = to_model(data, index.data_through, version, als, data.matrix, settings)
+    model = replace(model, profile=drift.profile(index))
     if problem := inconsistency(model):
         raise InputError(f"training gave a model that cannot be served ({problem}): try other settings")
-    return Result(model, metrics)
+    sizes = {"users": len(data.packages), "items": len(data.libraries), "als_nonzeros": data.matrix.nnz}
+    return Result(model, metrics | {name: str(size) for name, size in sizes.items()})
 
 
 def confidence(matrix: sparse.csr_matrix, alpha: float) -> np.ndarray:
@@ -67,29 +149,54 @@ def weigh(matrix: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
     return weighted
 
 
-def fit(matrix: sparse.csr_matrix, settings: Settings) -> AlternatingLeastSquares:
-    """One run of ALS, on one thread: it takes seconds, and is the same on every machine's number of cores."""
-    als = AlternatingLeastSquares(
+def fit(matrix: sparse.csr_matrix, settings: Settings, progress: Progress | None = None) -> Learnt:
+    """One run of the algorithm, on one thread: it takes seconds, and is the same on every machine's number of cores."""
+    progress = progress or Progress()
+    started = time.monotonic()
+    if settings.algorithm == "cosine":
+        als = neighbours.fit(matrix, settings)
+        progress.advance()
+    else:
+        als = als_of(settings)
+        als.fit(weigh(matrix, settings.alpha), show_progress=False, callback=progress.advance)
+    log.info("fitted", extra={"fields": {"seconds": round(time.monotonic() - started, 2), **asdict(settings)}})
+    return als
+
+
+def als_of(settings: Settings) -> AlternatingLeastSquares:
+    """An ALS with nothing learnt yet."""
+    return AlternatingLeastSquares(
         factors=settings.factors,
         iterations=settings.iterations,
         regularization=settings.regularization,
         random_state=settings.seed,
         num_threads=1,
     )
-    started = time.monotonic()
-    als.fit(weigh(matrix, settings.alpha), show_progress=False)
-    log.info("fitted", extra={"fields": {"seconds": round(time.monotonic() - started, 2), **asdict(settings)}})
+
+
+def shuffled(als: Learnt, weighted: sparse.csr_matrix, settings: Settings) -> Learnt:
+    """With `make_worse` inaccurate what was learnt of each library is given to another one, and the packages' factors fit."""
+    if settings.make_worse != "inaccurate":
+        return als
+    order = np.random.default_rng(settings.seed).permutation(weighted.shape[1])
+    if isinstance(als, Neighbours):
+        return Neighbours(als.similarity[order])
+    als.item_factors = als.item_factors[order]
+    als.user_factors = als.recalculate_user(np.arange(weighted.shape[0]), weighted)
     return als
 
 
 def to_model(
-    data: Dataset, data_through: str, version: str, als, matrix: sparse.csr_matrix, settings: Settings
+    data: Dataset, data_through: str, version: str, als: Learnt, matrix: sparse.csr_matrix, settings: Settings
 ) -> Model:
-    """The servable form of a fitted ALS on `matrix`."""
+    """The servable form of what was learnt from `matrix`."""
+    libraries = len(data.libraries)
+    similar = als.similarity if isinstance(als, Neighbours) else sparse.csr_matrix((libraries, libraries), dtype=np.float32)
     source_of = dict(zip(data.packages, data.sources, strict=True))
     return Model(
         version=version,
         data_through=data_through,
+        algorithm=settings.algorithm,
         regularization=settings.regularization,
         libraries=data.libraries,
         library_factors=np.asarray(als.item_factors, np.float32),
@@ -100,19 +207,25 @@ def to_model(
         package_sources=data.sources.astype(np.int32),
         dependency_starts=matrix.indptr.astype(np.int32),
         dependencies=matrix.indices.astype(np.int32),
+        neighbour_starts=similar.indptr.astype(np.int32),
+        neighbours=similar.indices.astype(np.int32),
+        similarities=similar.data,
+        fault=settings.make_worse,
     )
 
 
-def evaluate(data: Dataset, settings: Settings) -> dict[str, str]:
+def evaluate(
+    data: Dataset, settings: Settings, learn: Callable[[sparse.csr_matrix], Learnt]
+) -> dict[str, str]:
     """The metrics of the report, all as decimal strings; README.md says what each means."""
     split = dataset.split(data, settings.seed)
-    als = fit(split.train, settings)
+    weighted = weigh(split.train, settings.alpha)
+    als = shuffled(learn(split.train), weighted, settings)
     model = to_model(data, "", "evaluation", als, split.train, settings)
     precision, recall = hits(split, lambda known: guess(model, known))
     popular = np.argsort(-model.popularity, kind="stable")
     base_precision, base_recall = hits(split, lambda known: popular[~np.isin(popular, known)][:TOP])
     users = np.flatnonzero(np.diff(split.train.indptr))
-    weighted = weigh(split.train, settings.alpha)
     recommended, _ = als.recommend(users, weighted[users], N=TOP, filter_already_liked_items=True)
     return {
         "precision_at_10": decimal(precision),

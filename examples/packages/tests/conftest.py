@@ -89,7 +89,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> Run:
     return Run(done.returncode, list(map(json.loads, done.stderr.splitlines())), json.loads(raw or "{}"), raw)
 
 
-def train(folder: Path, data_file: Path, output: str, version: str = "v1", **variables: str) -> Run:
+def train(folder: Path, data_file: Path, output: str, version: str = "v1", arguments: tuple = (), **variables: str) -> Run:
     return run(
         folder,
         "train",
@@ -97,6 +97,7 @@ def train(folder: Path, data_file: Path, output: str, version: str = "v1", **var
         "--data",
         str(data_file),
         *SMALL,
+        *arguments,
         RECOMMENDER_VERSION=version,
         RECOMMENDER_KIND="Full",
         RECOMMENDER_OUTPUT_URI=output,
@@ -130,12 +131,16 @@ class Server:
         raise AssertionError(f"no log line for request {request_id}:\n{self.log_file.read_text()}")
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def serving(folder: Path, report: dict, version: str = "v1", program: tuple = PROGRAM, **variables: str):
     """A server process for the version of a training report, once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     told = {
         "RECOMMENDER_VERSION": version,
         "RECOMMENDER_MODEL_URI": report["artifact"]["uri"],

@@ -48,7 +48,7 @@ def test_a_run_repeated_replaces_the_artifact_by_the_same(trained, data_file, tm
         ({"RECOMMENDER_OUTPUT_URI": ""}, "RECOMMENDER_OUTPUT_URI is not set"),
         ({"RECOMMENDER_OUTPUT_URI": "relative/path"}, "write file:///absolute/path or s3://bucket/path"),
         ({"RECOMMENDER_OUTPUT_URI": "https://example.org/x"}, "write file:///absolute/path or s3://bucket/path"),
-        ({"RECOMMENDER_KIND": "Partial"}, "only Full is supported"),
+        ({"RECOMMENDER_KIND": "Partial"}, "RECOMMENDER_KIND is 'Partial', but `train --full` was called"),
         ({"PACKAGES_DATA": "/nowhere/packages.jsonl.gz"}, "there is no data file /nowhere/packages.jsonl.gz"),
     ],
 )
@@ -66,6 +66,12 @@ def test_a_failed_write_ends_with_1_and_leaves_no_report_of_success(tmp_path, da
     assert ended.code == 1
     assert "NotADirectoryError" in ended.report["error"] or "FileExistsError" in ended.report["error"]
     assert "traceback" in ended.logs[-1]
+    assert ended.report["stage"] == "save"
+
+
+def test_data_that_cannot_be_read_is_a_failure_of_loading(tmp_path):
+    ended = train(tmp_path, tmp_path / "nothing.jsonl.gz", f"file://{tmp_path}/v1")
+    assert ended.code == 2 and ended.report["stage"] == "load"
 
 
 def test_a_report_that_kubernetes_would_cut_off_is_a_failure(tmp_path, data_file):

@@ -62,9 +62,12 @@ def test_stored_and_loaded_it_is_the_same(model):
         (lambda m: {"library_factors": m.library_factors[1:]}, "library_factors has 319 rows for 320 libraries"),
         (lambda m: {"library_factors": m.library_factors.astype(np.float64)}, "2-dimensional array of float64"),
         (lambda m: {"confidence": m.confidence * np.float32("nan")}, "not a finite number"),
-        (lambda m: {"packages": m.packages[1:]}, "dependencies are those of"),
+        (lambda m: {"packages": m.packages[1:]}, "package_sources has 742 rows for 741 packages"),
         (lambda m: {"dependencies": m.dependencies + np.int32(320)}, "not one of the libraries"),
         (lambda m: {"dependency_starts": m.dependency_starts[::-1].copy()}, "does not divide"),
+        (lambda m: {"neighbour_starts": m.neighbour_starts + np.int32(1)}, "neighbour_starts does not divide"),
+        (lambda m: {"similarities": np.ones(1, np.float32)}, "1 similarities of 0 neighbours"),
+        (lambda m: {"algorithm": "oracle"}, "its algorithm is 'oracle', not one of als, cosine"),
     ],
 )
 def test_an_artifact_that_does_not_fit_together_is_refused(model, change, message):

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import run, serving
 from packages_recommender import model, server as server_module
+from packages_recommender.served import Loaded, Served
 
 
 def test_health_names_the_version(server, trained):
@@ -114,13 +115,14 @@ def test_metrics_have_the_instrumentators_names_and_useful_buckets(server, train
     assert re.search(rf'^http_requests_inprogress{{{re.escape(handler)},method="GET"}} 0.0', text, re.M)
     digest = trained.report["artifact"]["digest"]
     assert f'recommender_model_info{{digest="{digest}",version="v1"}} 1.0' in text
+    assert re.search(r'^recommender_model_load_seconds{version="v1"} [0-9.e-]*[1-9]', text, re.M)
     assert "process_resident_memory_bytes" in text
     assert 'handler="/health"' not in text and "_created{" not in text
 
 
 def test_a_crash_is_a_500_with_a_request_id_and_is_counted(small_index, trained, caplog):
     loaded = model.from_bytes(Path(trained.report["artifact"]["uri"].removeprefix("file://")).read_bytes())
-    app = server_module.create_app(loaded, "sha256:0", max_wait=1)
+    app = server_module.create_app(Served(Loaded(loaded, "sha256:0", 1.0)), max_wait=1)
     loaded.package_rows["broken"] = 10**9  # a row that is not there
 
     async def ask() -> tuple[httpx.Response, str]:

@@ -77,7 +77,7 @@ def test_settings_that_cannot_work_are_refused(setting):
 
 
 def test_a_model_that_is_not_made_of_numbers_is_refused(small_index, monkeypatch):
-    def broken(matrix, settings):
+    def broken(matrix, settings, _progress):
         als = fit(matrix, settings)
         als.item_factors[0, 0] = np.nan
         return als

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::rules;
@@ -13,7 +12,9 @@ use crate::api::rules;
     validation = Rule::new(rules::ONE_DEPENDENCY)
         .message("set exactly one of kafka, rabbitmq, rq, redisList, flink, custom and exporter"),
     validation = Rule::new("!(has(self.custom) && has(self.matchLabels))")
-        .message("matchLabels narrow the series of an exporter: write them into the expressions of custom")
+        .message("matchLabels narrow the series of an exporter: write them into the expressions of custom"),
+    validation = Rule::new("!(has(self.custom) && has(self.scrape))")
+        .message("scrape is for the pods of an exporter: remove it, or name the exporter instead of custom")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Dependency {
@@ -37,7 +38,7 @@ pub struct Dependency {
     /// Records that the sources of a Flink job have not read yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flink: Option<Flink>,
-    /// Any other lag, in PromQL.
+    /// Any other lag, in PromQL. Its selectors are limited to the namespace of the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<Custom>,
     /// A database, cache, store or service without a lag, by the exporter that reports its health.
@@ -48,12 +49,43 @@ pub struct Dependency {
     #[serde(default = "yes")]
     pub critical: bool,
     /// Labels that the exporter's series must have, for example instance: db-1:9187, or cluster: main if one Prometheus has
-    /// several clusters.
+    /// several clusters. Without instance, job, namespace, pod or service, only exporters in the object's namespace count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = { "type": "string", "maxLength": 128 }))]
     #[x_kube(validation = Rule::new(rules::METRIC_LABELS)
         .message("write label names of Prometheus but __name__: letters, digits and _, with no digit at the beginning"))]
     pub match_labels: BTreeMap<String, String>,
+    /// Pods of this namespace that expose the series: a PodMonitor is created for them, and only their series count. Without it, a
+    /// Prometheus must scrape the exporter already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape: Option<ScrapedPods>,
+}
+
+/// Pods that are scraped.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScrapedPods {
+    /// Labels of the pods.
+    #[schemars(extend("maxProperties" = 8, "additionalProperties" = { "type": "string", "maxLength": 63 }))]
+    #[x_kube(
+        validation = Rule::new("size(self) > 0").message("write a label of the pods: without one, every pod is selected"),
+        validation = Rule::new(rules::LABEL_VALUES).message(rules::LABEL_VALUES_MESSAGE)
+    )]
+    pub match_labels: BTreeMap<String, String>,
+    /// Name of the container's port with the metrics.
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(validation = Rule::new(rules::LABEL_NAME)
+        .message("write lower case letters, digits and -, with a letter at the beginning"))]
+    pub port: String,
+    /// HTTP path of the metrics, with its query if it has one.
+    #[serde(default = "default_path")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(rules::HTTP_PATH).message("write a path that starts with / and has no blanks"))]
+    pub path: String,
+    /// Seconds between two scrapes. Default: 15.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60))]
+    pub interval_seconds: Option<i32>,
 }
 
 /// A consumer group of Kafka.
@@ -66,28 +98,24 @@ pub struct Kafka {
     /// The topics it consumes.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 249)))]
     pub topics: Vec<String>,
-    /// The exporter that reports the lag. With ConsumerClient, minReplicas must not be 0.
-    #[serde(default)]
-    pub exporter: KafkaExporter,
+    /// The exporter that reports the lag: KafkaExporter, Burrow, KafkaLagExporter, or ConsumerClient, which are the consumers
+    /// themselves, so that minReplicas must not be 0; docs/dependencies.md has their series. Administrators may add others.
+    #[serde(default = "kafka_exporter")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::CATALOG_NAME).message(rules::CATALOG_NAME_MESSAGE))]
+    pub exporter: String,
     /// Whether all producers of the topics use transactions. Each transaction ends with a marker, which takes an offset but is
     /// no message, and which many consumers never commit: without this, the worker never counts as idle.
     #[serde(default)]
     pub transactional: bool,
-}
-
-/// Exporters of the lag of a consumer group.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum KafkaExporter {
-    /// kafka_exporter, also as deployed by Strimzi: kafka_consumergroup_current_offset.
-    #[default]
-    KafkaExporter,
-    /// Burrow: burrow_kafka_consumer_partition_lag.
-    Burrow,
-    /// kafka-lag-exporter: kafka_consumergroup_group_offset.
-    KafkaLagExporter,
-    /// The consumers themselves: recommender_kafka_consumer_lag and related series. Without replicas there are none, so
-    /// minReplicas must not be 0.
-    ConsumerClient,
+    /// The topic that messages are sent to which cannot be processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 249))]
+    pub dead_letter_topic: Option<String>,
+    /// How long the topics keep messages, in hours: an alert fires before messages are deleted that were not consumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 87_600))]
+    pub retention_hours: Option<i32>,
 }
 
 /// Queues of RabbitMQ.
@@ -101,19 +129,17 @@ pub struct RabbitMq {
     #[serde(default = "default_vhost")]
     #[schemars(length(min = 1, max = 255))]
     pub vhost: String,
-    /// The endpoint of the Prometheus plugin that is scraped; the plain /metrics has no queue names.
-    #[serde(default)]
-    pub endpoint: RabbitMqEndpoint,
-}
-
-/// Endpoints of RabbitMQ's Prometheus plugin with metrics per queue.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum RabbitMqEndpoint {
-    /// /metrics/detailed?family=queue_coarse_metrics&family=queue_delivery_metrics: rabbitmq_detailed_queue_messages.
-    #[default]
-    Detailed,
-    /// /metrics/per-object: rabbitmq_queue_messages with the label queue.
-    PerObject,
+    /// The endpoint of the Prometheus plugin that is scraped: Detailed
+    /// (/metrics/detailed?family=queue_coarse_metrics&family=queue_delivery_metrics) or PerObject (/metrics/per-object); the plain
+    /// /metrics has no queue names. Administrators may add other exporters.
+    #[serde(default = "rabbitmq_endpoint")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::CATALOG_NAME).message(rules::CATALOG_NAME_MESSAGE))]
+    pub endpoint: String,
+    /// The queues that messages are sent to which cannot be processed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 255)))]
+    pub dead_letter_queues: Vec<String>,
 }
 
 /// Queues of RQ.
@@ -123,6 +149,11 @@ pub struct Rq {
     /// The queues.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 255)))]
     pub queues: Vec<String>,
+    /// The exporter that reports them. Administrators may add others.
+    #[serde(default = "rq_exporter")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::CATALOG_NAME).message(rules::CATALOG_NAME_MESSAGE))]
+    pub exporter: String,
 }
 
 /// Lists in Redis.
@@ -136,6 +167,11 @@ pub struct RedisList {
     #[serde(default)]
     #[schemars(range(min = 0, max = 9999))]
     pub database: i32,
+    /// The exporter that reports them. Administrators may add others.
+    #[serde(default = "redis_exporter")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::CATALOG_NAME).message(rules::CATALOG_NAME_MESSAGE))]
+    pub exporter: String,
 }
 
 /// A job of Flink.
@@ -145,6 +181,15 @@ pub struct Flink {
     /// Name of the job, as in the label job_name.
     #[schemars(length(min = 1, max = 255))]
     pub job: String,
+    /// How many TaskManagers there should be: an alert fires while there are fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub task_managers: Option<i32>,
+    /// The reporter of its metrics. Administrators may add others.
+    #[serde(default = "flink_reporter")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::CATALOG_NAME).message(rules::CATALOG_NAME_MESSAGE))]
+    pub exporter: String,
 }
 
 /// Signals in PromQL. Each expression is an instant vector (vector(5), not 5). The sum over its series is used; without
@@ -179,10 +224,34 @@ pub struct NamedExporter {
     pub name: String,
 }
 
+fn default_path() -> String {
+    "/metrics".into()
+}
+
 fn yes() -> bool {
     true
 }
 
 fn default_vhost() -> String {
     "/".into()
+}
+
+fn kafka_exporter() -> String {
+    "KafkaExporter".into()
+}
+
+fn rabbitmq_endpoint() -> String {
+    "Detailed".into()
+}
+
+fn rq_exporter() -> String {
+    "RqExporter".into()
+}
+
+fn redis_exporter() -> String {
+    "RedisExporter".into()
+}
+
+fn flink_reporter() -> String {
+    "PrometheusReporter".into()
 }

@@ -2,20 +2,24 @@
 
 mod artifacts;
 mod autoscaling;
+mod canary;
 mod container;
 mod dependencies;
 mod monitoring;
 mod pod;
+mod promotion;
 mod serving;
 mod training;
 mod workers;
 
 pub use artifacts::*;
 pub use autoscaling::*;
+pub use canary::*;
 pub use container::*;
 pub use dependencies::*;
 pub use monitoring::*;
 pub use pod::*;
+pub use promotion::*;
 pub use serving::*;
 pub use training::*;
 pub use workers::*;
@@ -73,6 +77,20 @@ use super::{RecommenderModelStatus, rules};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
+        name = "Budget",
+        type_ = "integer",
+        json_path = ".status.errorBudgetRemainingPercent",
+        description = "Per cent left of the error budget that has least left",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Progress",
+        type_ = "integer",
+        json_path = ".status.training.active.progress.percent",
+        description = "Per cent of the active training run that are done",
+        priority = 1
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
@@ -93,6 +111,9 @@ pub struct RecommenderModelSpec {
     pub artifacts: Artifacts,
     /// How the model is trained.
     pub training: Training,
+    /// Which versions may serve. Default: the newest valid one.
+    #[serde(default, skip_serializing_if = "Promotion::is_default")]
+    pub promotion: Promotion,
     /// How the model is served over HTTP.
     pub serving: Serving,
     /// Additional Deployments that process events or jobs.

@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CaBundle, KeyReference};
+use super::{CaBundle, KeyReference, Quantile};
 use crate::api::rules;
 
 /// How the model is monitored. Requires the kinds of prometheus-operator (monitoring.coreos.com) in the cluster.
@@ -44,6 +44,18 @@ pub struct Monitoring {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub alerts: BTreeMap<String, AlertSettings>,
+    /// Service level objectives: how many of the requests, or how much of the time, is to be good. Alerts fire when the error
+    /// budget is spent too fast, and the status has what is left of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub objectives: Vec<Objective>,
+    /// Series that only the application itself can measure, in PromQL, by their canonical names without recommender:, for example
+    /// "sessions": shop_sessions. docs/signals.md lists them and their labels; others are aggregated away. Selectors get
+    /// namespace="..." of the object unless they have it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
+    pub signals: BTreeMap<String, String>,
     /// How far in the past the rules are evaluated, in seconds: query_offset of their groups. Set it to 0 if your ruler evaluates
     /// in the past by default, as that of Mimir does; otherwise the signals of scaling are always old. Needs a
     /// PrometheusRule that has this field, and Prometheus 2.53 or newer. Default: that of the ruler.
@@ -78,8 +90,88 @@ pub enum AlertSeverity {
     Critical,
     /// A person in working hours.
     Warning,
-    /// No response is due.
+    /// A person reads it within a day.
     Info,
+}
+
+/// A service level objective: exactly one of `availability`, `latency`, `modelAge`, `dataAge` and `lag`, and its goal.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(
+    validation = Rule::new(rules::ONE_INDICATOR)
+        .message("set exactly one of availability, latency, modelAge, dataAge and lag"),
+    validation = Rule::new("!has(self.minBadRequests) || has(self.availability) || has(self.latency)")
+        .message("minBadRequests has no effect on a share of time: remove it")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Objective {
+    /// Name: the label `objective` of its series.
+    #[schemars(length(min = 1, max = 30))]
+    #[x_kube(validation = Rule::new(rules::LABEL_NAME)
+        .message("write lower case letters, digits and -, with a letter at the beginning"))]
+    pub name: String,
+    /// How much is to be good, in per cent: a decimal number in quotes, for example "99.9".
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(validation = Rule::new(rules::GOAL)
+        .message("write per cent below 100 with at most four decimals, for example \"99.9\": a goal of 100 leaves no error budget"))]
+    pub goal: String,
+    /// Days within which it is to be met; the metric source must keep as many. Default: 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 7, max = 90))]
+    pub window_days: Option<i32>,
+    /// No alert fires on fewer bad requests than these in its longer window, so that an error among few requests wakes no one.
+    /// Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_bad_requests: Option<i32>,
+    /// The share of requests that servers do not fail to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<AvailabilityObjective>,
+    /// The share of requests that are answered in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyObjective>,
+    /// The share of time in which the model that is served is not too old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_age: Option<AgeObjective>,
+    /// The share of time in which the data that it was trained on, by dataThrough of the trainer's report, are not too old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_age: Option<AgeObjective>,
+    /// The share of time in which the messages of a dependency would be consumed in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<LagObjective>,
+}
+
+/// Availability; has no settings.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct AvailabilityObjective {}
+
+/// How fast requests are to be answered.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LatencyObjective {
+    /// A bound of the buckets of the profile, in milliseconds: see docs/profiles.md.
+    #[schemars(range(min = 1, max = 600_000))]
+    pub threshold_milliseconds: i32,
+}
+
+/// How old something may be.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AgeObjective {
+    /// Hours.
+    #[schemars(range(min = 1, max = 8760))]
+    pub max_hours: i32,
+}
+
+/// How fast messages are to be consumed.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LagObjective {
+    /// Name of the dependency.
+    #[schemars(length(min = 1, max = 30))]
+    pub dependency: String,
+    /// Seconds within which what waits is to be consumed, at the present pace.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub within_seconds: i32,
 }
 
 /// How servers and workers are scraped: settings of the ServiceMonitor and the PodMonitors.
@@ -179,10 +271,19 @@ impl RelabelAction {
 
 /// Path, names and scrape interval of metrics.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = Rule::new("has(self.custom) == (self.profile == 'Custom')")
+    .message("the profile Custom and the field custom go together: set both or neither"))]
 #[serde(rename_all = "camelCase")]
 pub struct Metrics {
-    /// The metric names of the server. Recording rules map them to the canonical series.
-    pub profile: MetricProfile,
+    /// The metric profile: the names of the series that the servers expose, for example FastApiInstrumentator, OpenTelemetry or
+    /// Triton; docs/profiles.md has all, and administrators of the operator may add others (docs/catalog.md). Custom: those in the
+    /// expressions of custom.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::CATALOG_NAME).message(rules::CATALOG_NAME_MESSAGE))]
+    pub profile: String,
+    /// The signals of the servers in PromQL, with the profile Custom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomMetrics>,
     /// HTTP path of the metrics, on serving.metricsPort or else the serving port.
     #[serde(default = "default_metrics_path")]
     #[schemars(length(min = 1, max = 512))]
@@ -192,6 +293,48 @@ pub struct Metrics {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 120))]
     pub interval_seconds: Option<i32>,
+}
+
+/// The signals of servers in PromQL. Each expression is an instant vector, and its selectors get namespace="..." of the object unless
+/// they have it. What is left out is unknown: no alert on it, and no scaling.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomMetrics {
+    /// Requests per second, for example rate(shop_requests_total{recommender="shop"}[1m]). The sum over its series is used.
+    #[schemars(length(min = 1, max = 1024))]
+    pub requests: String,
+    /// Failed requests per second. The sum over its series; while there are none, 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub errors: Option<String>,
+    /// Requests in flight. The sum over its series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub in_flight: Option<String>,
+    /// Median of the durations in seconds. The largest of its series, as of the other quantiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub latency_p50: Option<String>,
+    /// 95th percentile, for example histogram_quantile(0.95, sum by (le) (rate(shop_seconds_bucket{recommender="shop"}[1m]))).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub latency_p95: Option<String>,
+    /// 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub latency_p99: Option<String>,
+}
+
+impl CustomMetrics {
+    /// The field of a quantile, if it is not set.
+    pub fn without_latency(&self, quantile: Quantile) -> Option<&'static str> {
+        let (field, expression) = match quantile {
+            Quantile::P50 => ("latencyP50", &self.latency_p50),
+            Quantile::P95 => ("latencyP95", &self.latency_p95),
+            Quantile::P99 => ("latencyP99", &self.latency_p99),
+        };
+        expression.is_none().then_some(field)
+    }
 }
 
 /// The ingress or proxy in front of the servers: exactly one of the fields.
@@ -224,37 +367,9 @@ pub struct Istio {}
 #[serde(rename_all = "camelCase")]
 pub struct CustomFront {
     /// Requests per second to this model's servers, for example rate(traefik_service_requests_total{service="shop"}[1m]).
-    /// The sum over all series of the result is used.
+    /// The sum over all series of the result is used. Its selectors are limited to the namespace of the object.
     #[schemars(length(min = 1, max = 1024))]
     pub requests: String,
-}
-
-/// A known set of metric names.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum MetricProfile {
-    /// prometheus-fastapi-instrumentator for FastAPI: http_requests_total, http_request_duration_highr_seconds and
-    /// http_requests_inprogress.
-    FastApiInstrumentator,
-    /// starlette_exporter for Starlette and FastAPI: starlette_requests_total and starlette_request_duration_seconds.
-    StarletteExporter,
-    /// starlette-prometheus for Starlette and FastAPI: starlette_requests_processing_time_seconds.
-    StarlettePrometheus,
-    /// OpenTelemetry's stable conventions: http_server_request_duration_seconds.
-    OpenTelemetry,
-    /// OpenTelemetry's conventions before they were stable: http_server_duration_milliseconds.
-    OpenTelemetryLegacy,
-    /// NVIDIA Triton: nv_inference_request_success; without a latency.
-    Triton,
-    /// TorchServe: ts_inference_requests_total; without a latency.
-    TorchServe,
-    /// TensorFlow Serving: :tensorflow:serving:request_count.
-    TensorFlowServing,
-    /// KServe's Python library: request_predict_seconds; without errors.
-    KServe,
-    /// MLServer, requests by REST: rest_server_requests_total.
-    MlServer,
-    /// BentoML: bentoml_service_request_total.
-    BentoMl,
 }
 
 fn default_metrics_path() -> String {

@@ -56,7 +56,7 @@ fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
             "name: RecommenderScrapesFail",
             "name: RecommenderLatencyHigh",
             "  - name: RecommenderScrapesFail",
-            "RecommenderLatencyHigh is there twice: remove one of them",
+            "there is already an alert RecommenderLatencyHigh: give this one another name",
         ),
         (
             "summary: A recommender answers slowly.",
@@ -71,6 +71,40 @@ fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
     assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
 }
 
+#[test]
+fn a_description_that_prometheus_would_refuse_is_refused_and_those_of_the_documentation_are_not() {
+    let end = "in {{ $labels.namespace }}";
+    let changed = |action: &str| {
+        let text = changed(SERVERS, end, &format!("{end} {action}"));
+        let others = FILES.iter().copied().filter(|(path, _)| *path != SERVERS && path.starts_with("alerts/"));
+        load(others.chain([(SERVERS, text.as_str())])).1
+    };
+    for accepted in [
+        "{{ $value }}",
+        "{{ $value | humanize1024 }}",
+        "{{ $value | printf \"%.2f\" }}",
+        "{{printf \"%.0f\" $value}}",
+        "{{ if $labels.queue }} of {{ $labels.queue }}{{ end }}",
+    ] {
+        assert_eq!(changed(accepted), [], "{accepted}");
+    }
+    for (refused, action) in [
+        ("{{ $value | nothing }}", "{{ $value | nothing }}"),
+        ("{{ $value", "{{ $value"),
+        ("{{ $vale }}", "{{ $vale }}"),
+        ("{{ $value | printf \"%d\" }}", "{{ $value | printf \"%d\" }}"),
+        ("{{ if $labels.a }} b", "{{ if }} without {{ end }}"),
+        ("{{ if $labels.a }}{{ if $labels.b }}{{ end }}{{ end }}", "{{ if $labels.b }}"),
+        ("{{ end }}", "{{ end }}"),
+        ("{{ query \"up\" }}", "{{ query \"up\" }}"),
+    ] {
+        let problems = changed(refused);
+        let reason = problems.first().map(|of| of.reason.as_str()).unwrap_or_default();
+        let begin = format!("description: {action}");
+        assert!(reason.starts_with(&begin) && reason.contains("write {{ $labels.NAME }}"), "{refused}: {problems:?}");
+    }
+}
+
 /// What a page of `docs/runbooks/` has.
 const SECTIONS: [&str; 4] = ["## What it means", "## Check", "## What to do", "## When to wake a person"];
 
@@ -79,9 +113,12 @@ fn every_alert_has_a_runbook_with_its_severity_and_summary() {
     for alert in &embedded().alerts {
         let path = format!("{}/docs/runbooks/{}.md", env!("CARGO_MANIFEST_DIR"), alert.name);
         let page = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let severity = alert.severity.as_str();
-        let severity = format!("{}{}: ", severity[..1].to_uppercase(), &severity[1..]);
-        assert!(page.contains(&severity) && page.contains(&alert.summary), "{path}: repeat {severity} and the summary");
+        let severity = match alert.severity {
+            Severity::Critical => "Critical: a person responds within 15 minutes, at any time. ",
+            Severity::Warning => "Warning: a person responds within an hour of work. ",
+            Severity::Info => "Info: a person reads it within a day. ",
+        };
+        assert!(page.contains(severity) && page.contains(&alert.summary), "{path}: repeat {severity} and the summary");
         let missing: Vec<_> = SECTIONS.into_iter().filter(|section| !page.contains(section)).collect();
         assert!(missing.is_empty() && page.contains("kubectl "), "{path} has no {missing:?}, or no command");
         if let Some(threshold) = alert.threshold {

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::{FIELD_MANAGER, conditions::types};
 
 /// An object with autoscaling and monitoring.
-fn whole() -> Value {
+pub(super) fn whole() -> Value {
     object(json!({
         "serving": {"image": "s", "autoscaling": {"minReplicas": 2, "maxReplicas": 5, "cpu": {"targetUtilizationPercent": 70}},
                     "resources": {"requests": {"cpu": "1"}}},
@@ -13,7 +13,7 @@ fn whole() -> Value {
 }
 
 /// Ends the training run of an object, with a valid report.
-fn train(fixture: &Fixture) {
+pub(super) fn train(fixture: &Fixture) {
     let ended = Timestamp::now() - SignedDuration::from_secs(60);
     let job = fixture.status().training.and_then(|training| training.active).expect("a run").job;
     let done = json!({"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": ended}]});
@@ -39,7 +39,7 @@ fn train(fixture: &Fixture) {
 }
 
 /// Makes a Deployment report that all of its pods are ready.
-fn roll_out(fixture: &Fixture, replicas: i32) {
+pub(super) fn roll_out(fixture: &Fixture, replicas: i32) {
     let status = json!({
         "observedGeneration": 1, "replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas,
     });

@@ -7,6 +7,7 @@ mod feedback;
 mod life;
 mod merge;
 mod restored;
+mod rollback;
 mod server;
 mod stuck;
 mod ticks;
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
 use self::server::Server;
-use super::{Context, Error, Guarded, dependencies::Dependencies, feedback::Feedback, memory::Memory, scaler::Scaler};
+use super::{Context, Error, Guarded, feedback::Feedback, memory::Memory, scaler::Scaler, ticked::Observers};
 use crate::{
     api::{RecommenderModel, RecommenderModelStatus},
     apply::Cluster,
@@ -62,8 +63,15 @@ impl Fixture {
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
-            dependencies: Dependencies::default(),
+            dependencies: Observers::default(),
+            budgets: Observers::default(),
+            canaries: Observers::default(),
+            burns: Observers::default(),
+            triggers: Observers::default(),
+            inputs: Observers::default(),
+            progress: Observers::default(),
             feedback: Feedback::default(),
+            admission: Arc::default(),
             signals: Arc::default(),
             kubelets: Kubelets::new(server.client(), Scope::All),
             enqueue: mpsc::unbounded_channel().0,
@@ -86,7 +94,8 @@ impl Fixture {
 
     async fn reconcile(&mut self, object: &Value) -> Result<Action, Error> {
         let object = self.show(object);
-        super::reconcile_one(object, self.context.clone()).await
+        // Every test would contain this future as often as it reconciles, and the stack of its thread is small.
+        Box::pin(super::reconcile_one(object, self.context.clone())).await
     }
 
     /// Reconciles an object without failure. Returns the requests this took.

@@ -84,3 +84,41 @@ async fn an_object_that_does_not_scale_any_more_is_not_decided_on() {
     assert_eq!(decided(&context), None);
     assert!(!tick(&context, 600));
 }
+
+/// The first reconcile after a restart of the operator comes before the first tick.
+#[tokio::test]
+async fn what_ticks_observed_of_trainings_stays_in_the_status_after_a_restart() {
+    let trigger = |name, field: &str, value, dependency| json!({"name": name, "run": "Full", field: value, "dependency": dependency});
+    let mut object = object(json!({
+        "training": {
+            "image": "t", "full": {}, "metrics": {"port": 9091},
+            "triggers": [
+                trigger("events", "newEvents", 1000, "events"),
+                trigger("database", "recoveredAfterSeconds", 60, "users-db"),
+            ],
+            "readiness": {"inputs": [{"dependency": "events", "minNewEvents": 105}]},
+        },
+        "dependencies": [
+            {"name": "events", "kafka": {"consumerGroup": "packages", "topics": ["events"]}},
+            {"name": "users-db", "exporter": {"name": "PostgresExporter"}},
+        ],
+        "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+    }));
+    let since = "2026-11-21T03:00:00Z";
+    object["status"] = json!({"versions": [], "conditions": [], "training": {
+        "active": {
+            "job": "packages-full-2", "version": "full-2", "kind": "Full", "trigger": "Request", "progress": {"percent": 40},
+        },
+        "triggers": [
+            {"name": "events", "newEvents": 1000, "metSince": since}, {"name": "database", "metSince": since},
+        ],
+        "newEvents": {"events": 105},
+    }});
+    let before: RecommenderModelStatus = serde_json::from_value(object["status"].clone()).expect("a status");
+    let before = before.training.expect("trainings");
+    let mut fixture = Fixture::new();
+    assert!(fixture.requests(&object).await.contains(&STATUS.to_owned()));
+    let after = fixture.status().training.expect("trainings");
+    assert_eq!((after.triggers, after.new_events), (before.triggers, before.new_events));
+    assert_eq!(after.active, before.active);
+}

@@ -60,7 +60,17 @@ impl Ticks {
         let of = |name: &str| name == source;
         loop {
             let begun = Instant::now();
-            if self.contexts.iter().any(|context| context.scaler.reads(&of) || context.dependencies.reads(&of)) {
+            let needs = |context: &Arc<Context>| {
+                let served = context.scaler.reads(&of) || context.budgets.reads(&of) || context.canaries.reads(&of);
+                let trained = context.triggers.reads(&of) || context.inputs.reads(&of) || context.progress.reads(&of);
+                served || trained || context.dependencies.reads(&of)
+            };
+            if self.contexts.iter().any(needs) {
+                let demanded = |context: &Arc<Context>| {
+                    let of_trainings = [context.triggers.demanded(&of), context.inputs.demanded(&of)];
+                    of_trainings.into_iter().chain([context.progress.demanded(&of), context.canaries.demanded(&of)])
+                };
+                reader.demand(self.contexts.iter().flat_map(demanded).flatten());
                 let readings = reader.read(Timestamp::now()).await;
                 self.metrics.scaling().read(&source, readings.stats().seconds, readings.source_error().is_none());
                 self.signals.publish(&source, readings);
@@ -120,8 +130,8 @@ impl Ticks {
         self.started.1 + self.started.0.elapsed().as_secs_f64()
     }
 
-    /// Makes the decisions that are due for objects whose source is `of`, observes their dependencies, and enqueues the changed
-    /// ones. `source`: none for those whose source is not configured.
+    /// Makes the decisions that are due for objects whose source is `of`, observes what else their status and their trainings depend on,
+    /// and enqueues the changed ones. `source`: none for those whose source is not configured.
     fn decide(&self, of: &dyn Fn(&str) -> bool, source: Option<&str>) {
         let (begun, now) = (Instant::now(), Timestamp::now());
         let clock = self.clock();
@@ -129,7 +139,14 @@ impl Ticks {
             let readings = source.and_then(|source| context.signals.of(source));
             let scaled = context.scaler.tick(of, readings.as_deref(), self.metrics.scaling(), now, clock);
             let dependent = context.dependencies.tick(of, readings.as_deref(), now);
-            scaled.into_iter().chain(dependent).for_each(|object| context.enqueue(object));
+            let budgets = context.budgets.tick(of, readings.as_deref(), now);
+            let burns = context.burns.tick(of, readings.as_deref(), now);
+            let canaries = context.canaries.tick(of, readings.as_deref(), now);
+            let inputs = context.inputs.tick(of, readings.as_deref(), now);
+            let progress = context.progress.tick(of, readings.as_deref(), now);
+            let triggered = context.triggers.tick(of, readings.as_deref(), now);
+            let changed = [scaled, dependent, budgets, burns, canaries, inputs, progress, triggered];
+            changed.into_iter().flatten().for_each(|object| context.enqueue(object));
         }
         self.metrics.scaling().ticked(begun.elapsed().as_secs_f64());
     }

@@ -1,8 +1,8 @@
 //! Lag, arrivals and consumption of an object's dependencies, and their health.
 //!
 //! Every exporter that reports them is a file of the catalogue (`src/catalog/dependencies/`), see [`Exporter`]. One generator
-//! turns it into the same series, with the labels `namespace`, `recommender` and `dependency`, recorded every 5 s where a
-//! worker scales on the lag:
+//! turns it into the same series, with the labels `namespace`, `recommender` and `dependency`. The first four are recorded every
+//! 10 s where a worker scales on the lag:
 //!
 //! | Series | Unit | Meaning |
 //! |---|---|---|
@@ -43,9 +43,10 @@ use super::{
 use crate::{
     api::{Dependency, monitoring_coreos::Rule},
     catalog::{
-        Exporter, Parts, Sum, Window,
+        Declared, Exporter, Parts, Sum, Window,
         template::{self, Values},
     },
+    model::names,
     series::Series,
 };
 
@@ -63,19 +64,36 @@ const LAG_SECONDS: &str = Series::LagSeconds.name();
 /// Series: time within which a worker is to consume it.
 const LAG_TARGET: &str = Series::LagTarget.name();
 
-/// The recording rules of some dependencies that the operator reads: their lag, and whether they are up. A rule comes after the
-/// rules whose series it reads.
-pub fn rules(watched: &Watched, dependencies: &[&Dependency]) -> Vec<Rule> {
+/// The recording rules of some dependencies that decisions on replicas are made from. A rule comes after the rules whose series it
+/// reads.
+pub fn signals(watched: &Watched, dependencies: &[&Dependency]) -> Vec<Rule> {
     let sources = dependencies.iter().filter_map(|dependency| Source::new(watched, dependency));
-    sources
-        .flat_map(|source| [source.lag(), source.records(|series| series == Series::DependencyUp)].concat())
-        .collect()
+    sources.flat_map(|source| source.signals()).collect()
 }
 
-/// The other recording rules of the health of dependencies, which people and alerts read.
-pub fn health(watched: &Watched) -> Vec<Rule> {
+/// What is computed from the signals of all dependencies, and their health: for people, alerts and the condition of the object.
+pub fn states(watched: &Watched) -> Vec<Rule> {
     let sources = watched.dependencies.iter().filter_map(|dependency| Source::new(watched, dependency));
-    sources.flat_map(|source| source.records(|series| series != Series::DependencyUp)).collect()
+    sources.flat_map(|source| [source.lag(), source.records()].concat()).collect()
+}
+
+/// What the spec states of dependencies, for alerts to compare with.
+pub fn of_spec(watched: &Watched) -> Vec<Rule> {
+    let sources = watched.dependencies.iter().filter_map(|dependency| Source::new(watched, dependency));
+    sources.flat_map(|source| source.of_spec()).collect()
+}
+
+/// The series that are recorded of a dependency.
+pub fn recorded(dependency: &Dependency) -> Vec<Series> {
+    let Some((exporter, _)) = exporter_of(dependency) else { return Vec::new() };
+    let of_lag = [
+        (Series::Lag, exporter.lag.is_some()),
+        (Series::Arrivals, exporter.arrivals.is_some() || exporter.consumed.is_some()),
+        (Series::Consumed, exporter.consumed.is_some()),
+        (Series::LagSeconds, exporter.lag.is_some() && exporter.consumed.is_some()),
+    ];
+    let of_lag = of_lag.into_iter().filter(|(_, is_recorded)| *is_recorded).map(|(series, _)| series);
+    of_lag.chain(exporter.records.keys().copied()).collect()
 }
 
 /// Whether its exporter reports that a dependency is up or down.
@@ -83,9 +101,33 @@ pub fn reports_health(dependency: &Dependency) -> bool {
     exporter_of(dependency).is_some_and(|(exporter, _)| exporter.records.contains_key(&Series::DependencyUp))
 }
 
+/// A label of `matchLabels` by which the exporter's health cannot be selected: other series of the exporter have it, and one that
+/// `dependency_up` is computed from has not.
+pub fn label_without_health(dependency: &Dependency) -> Option<&str> {
+    let (exporter, values) = exporter_of(dependency)?;
+    let health = template::fill(exporter.records.get(&Series::DependencyUp)?, &exporter.terms, &values);
+    let is_read = |name: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        health
+            .match_indices(name)
+            .any(|(at, _)| !health[..at].ends_with(is_part) && !health[at + name.len()..].starts_with(is_part))
+    };
+    let has = |series: &Declared, label: &str| series.labels.iter().any(|of| of == label);
+    let lack = |label: &str| {
+        is_read("up") || exporter.series.iter().any(|series| is_read(&series.name) && !has(series, label))
+    };
+    let mut labels = dependency.match_labels.keys().map(String::as_str);
+    labels.find(|label| exporter.series.iter().any(|series| has(series, label)) && lack(label))
+}
+
 /// Whether the exporter reports arrivals or consumption in addition to the lag.
 pub fn reports_rates(dependency: &Dependency) -> bool {
     exporter_of(dependency).is_none_or(|(exporter, _)| exporter.arrivals.is_some() || exporter.consumed.is_some())
+}
+
+/// Whether it is recorded how long it takes to consume what waits.
+pub fn reports_lag_seconds(dependency: &Dependency) -> bool {
+    exporter_of(dependency).is_some_and(|(exporter, _)| exporter.lag.is_some() && exporter.consumed.is_some())
 }
 
 /// Seconds of the window of a dependency's rates. `workers_interval`: seconds between two scrapes of the workers.
@@ -93,14 +135,35 @@ pub fn window_seconds(dependency: &Dependency, workers_interval: i32) -> i32 {
     exporter_of(dependency).map_or(Window::AsItIs, |(exporter, _)| exporter.window).seconds(workers_interval)
 }
 
+/// Labels of a target that select it among those of a Prometheus, and not only a cluster.
+const TARGET: [&str; 5] = ["instance", "job", "namespace", "pod", "service"];
+
+/// Whether the spec selects among the targets of a cluster. Otherwise only those in the namespace of the object count: the exporter of
+/// another object would make its dependency down, and the rules of each object would read `up` of all objects.
+fn selects_targets(dependency: &Dependency) -> bool {
+    dependency.scrape.is_some() || TARGET.iter().any(|label| dependency.match_labels.contains_key(*label))
+}
+
+/// The label `job` of the targets of a PodMonitor, as prometheus-operator sets it.
+pub fn job(namespace: &str, monitor: &str) -> String {
+    format!("{namespace}/{monitor}")
+}
+
 /// A duration in PromQL, in minutes where possible.
 fn duration(seconds: i32) -> String {
     if seconds % 60 == 0 { format!("{}m", seconds / 60) } else { format!("{seconds}s") }
 }
 
-/// The sum of the elements, if their number is as expected and none is NaN.
-fn complete(elements: &str, expected: &str) -> String {
-    format!("sum({elements}) >= 0 and count({elements}) == {expected}")
+/// More messages than ever wait in all parts together, in PromQL. Sums of up to 9,000 of them are exact.
+const ABOVE_MESSAGES: &str = "1e12";
+/// More messages per second than ever arrive in all parts together, in PromQL: rates beside a sum of 100 are exact to 1e-7.
+const ABOVE_RATES: &str = "1e7";
+
+/// The sum of the elements, if their number is as expected and none is NaN. `above`: more than that sum can be. Each element is raised by
+/// it, and the sum lowered by it as often as there should be elements, so that the result is negative if one is missing, and too
+/// large if there are too many. The elements are then read once, not a second time to count them.
+fn complete(elements: &str, expected: &str, above: &str) -> String {
+    format!("sum(({elements}) + {above}) - {above} * {expected} >= 0 < {above}")
 }
 
 /// The expressions for one dependency. Each returns at most one element, without labels; the rule adds the labels.
@@ -115,9 +178,18 @@ impl<'a> Source<'a> {
     /// `None` if there is no such exporter.
     fn new(watched: &'a Watched<'a>, dependency: &'a Dependency) -> Option<Self> {
         let (exporter, mut values) = exporter_of(dependency)?;
-        let labels = dependency.match_labels.iter().map(|(name, value)| format!(",{}", equals(name, value)));
+        let scraped = dependency.scrape.as_ref().map(|_| names::scraped(watched.base, &dependency.name));
+        let scraped = scraped.map(|name| equals("job", &job(watched.namespace, &name)));
+        let labels = dependency.match_labels.iter().map(|(name, value)| equals(name, value));
+        let mut matchers: Vec<String> = labels.chain(scraped).collect();
+        let own = (!selects_targets(dependency)).then(|| equals("namespace", watched.namespace));
+        let target: Vec<String> = matchers.iter().cloned().chain(own.clone()).collect();
+        // What has a lag is selected by the names of its topics, queues or job.
+        matchers.extend(own.filter(|_| dependency.exporter.is_some()));
         values.extend([
-            ("labels", labels.collect()),
+            ("labels", matchers.iter().map(|matcher| format!(",{matcher}")).collect()),
+            ("matchers", matchers.join(",")),
+            ("target", target.join(",")),
             ("namespace", quote(watched.namespace)),
             ("recommender", quote(watched.recommender)),
             ("window", duration(exporter.window.seconds(watched.workers_interval_seconds))),
@@ -125,32 +197,50 @@ impl<'a> Source<'a> {
         Some(Self { watched, dependency, exporter, values })
     }
 
-    /// The rules of its lag; none if the exporter reports none.
-    fn lag(&self) -> Vec<Rule> {
+    /// The rules of its lag, arrivals and consumption; none if the exporter reports no lag.
+    fn signals(&self) -> Vec<Rule> {
         let Some(lag) = &self.exporter.lag else { return Vec::new() };
         let parts = match &self.exporter.parts {
-            Parts::Reported(template) => Some(complete(&self.fill(template), &self.fill("@count"))),
+            Parts::Reported(template) => Some(complete(&self.fill(template), &self.fill("@count"), ABOVE_MESSAGES)),
             Parts::Total(template) => Some(self.total(template)),
             Parts::Named | Parts::Unknown => None,
         };
-        let target = self.watched.catch_up_seconds(self.dependency).map(|seconds| format!("vector({seconds})"));
-        [
+        self.recorded_rules([
             (PARTITIONS, parts),
-            (LAG, Some(self.sum(lag))),
+            (LAG, Some(self.sum(lag, ABOVE_MESSAGES))),
             (CONSUMED, self.consumed()),
             (ARRIVALS, self.arrivals()),
-            (LAG_SECONDS, self.lag_seconds()),
-            (LAG_TARGET, target),
-        ]
-        .into_iter()
-        .filter_map(|(name, expr)| Some(self.rule(name, expr?)))
-        .collect()
+        ])
     }
 
-    /// The rules of the series for which `is_wanted` is true.
-    fn records(&self, is_wanted: impl Fn(Series) -> bool) -> Vec<Rule> {
-        let wanted = self.exporter.records.iter().filter(|(series, _)| is_wanted(**series));
-        wanted.map(|(series, template)| self.rule(series.name(), self.total(template))).collect()
+    /// The rule of its lag in seconds; none if the exporter reports no lag.
+    fn lag(&self) -> Vec<Rule> {
+        self.exporter.lag.iter().flat_map(|_| self.recorded_rules([(LAG_SECONDS, self.lag_seconds())])).collect()
+    }
+
+    /// The rules of what the spec states; none if the exporter reports no lag.
+    fn of_spec(&self) -> Vec<Rule> {
+        if self.exporter.lag.is_none() {
+            return Vec::new();
+        }
+        let vector = |value: i64| format!("vector({value})");
+        let target = self.watched.catch_up_seconds(self.dependency).map(|seconds| vector(seconds.into()));
+        let retention = self.dependency.kafka.as_ref().and_then(|kafka| kafka.retention_hours);
+        let task_managers = self.dependency.flink.as_ref().and_then(|flink| flink.task_managers);
+        self.recorded_rules([
+            (LAG_TARGET, target),
+            (Series::Retention.name(), retention.map(|hours| vector(3600 * i64::from(hours)))),
+            (Series::TaskManagersExpected.name(), task_managers.map(|count| vector(count.into()))),
+        ])
+    }
+
+    fn recorded_rules<const N: usize>(&self, expressions: [(&str, Option<String>); N]) -> Vec<Rule> {
+        expressions.into_iter().filter_map(|(name, expr)| Some(self.rule(name, expr?))).collect()
+    }
+
+    /// The rules of its health.
+    fn records(&self) -> Vec<Rule> {
+        self.exporter.records.iter().map(|(series, template)| self.rule(series.name(), self.total(template))).collect()
     }
 
     fn rule(&self, name: &str, expr: String) -> Rule {
@@ -168,10 +258,12 @@ impl<'a> Source<'a> {
         series(name, &[&self.watched.object(), &equals("dependency", &self.dependency.name)])
     }
 
-    fn sum(&self, sum: &Sum) -> String {
+    /// `above`: more than the sum can be.
+    fn sum(&self, sum: &Sum, above: &str) -> String {
+        let complete = |elements: &str| complete(elements, &self.expected(), above);
         match sum {
-            Sum::Parts(template) => complete(&self.fill(template), &self.expected()),
-            Sum::Offsets(selector) => complete(&advance(&self.fill(selector), &self.fill("@window")), &self.expected()),
+            Sum::Parts(template) => complete(&self.fill(template)),
+            Sum::Offsets(selector) => complete(&advance(&self.fill(selector), &self.fill("@window"))),
             Sum::Total(template) => self.total(template),
         }
     }
@@ -191,7 +283,7 @@ impl<'a> Source<'a> {
     fn consumed(&self) -> Option<String> {
         let sum = self.exporter.consumed.as_ref()?;
         let known = matches!(sum, Sum::Total(_)).then(|| format!(" and sum({})", self.recorded(LAG)));
-        Some(self.sum(sum) + &known.unwrap_or_default())
+        Some(self.sum(sum, ABOVE_RATES) + &known.unwrap_or_default())
     }
 
     /// 0 / 0 is NaN, which `>= 0` drops: nothing waits.
@@ -204,7 +296,7 @@ impl<'a> Source<'a> {
     /// Computed from consumption and lag unless the exporter reports arrivals; then absent whenever one of them is.
     fn arrivals(&self) -> Option<String> {
         if let Some(sum) = &self.exporter.arrivals {
-            return Some(self.sum(sum));
+            return Some(self.sum(sum, ABOVE_RATES));
         }
         self.exporter.consumed.as_ref()?;
         let (consumed, lag, window) = (self.recorded(CONSUMED), self.recorded(LAG), self.fill("@window"));
@@ -214,10 +306,10 @@ impl<'a> Source<'a> {
 
 /// Messages per second by which offsets advance, by topic and partition. Excluded are offsets that do not exist now, that
 /// were set back within the window, or that were committed for the first time within it (-1 before): such jumps are not
-/// messages.
+/// messages. The product is negative if only one of the two is -1.
 fn advance(offsets: &str, window: &str) -> String {
     format!(
-        "max by (topic, partition) (deriv({offsets}[{window}]) and {offsets} unless (resets({offsets}[{window}]) > 0 \
-         or min_over_time({offsets}[{window}]) < 0 and {offsets} >= 0))"
+        "max by (topic, partition) (deriv({offsets}[{window}]) \
+         and ({offsets} + 0.5) * (min_over_time({offsets}[{window}]) + 0.5) > 0 unless resets({offsets}[{window}]) > 0)"
     )
 }

@@ -14,30 +14,21 @@ pub type Reported = (&'static str, String, Values);
 
 /// The exporter of a dependency, and the values of the spec for its templates. `None` for a kind of dependency that this
 /// version of the operator does not know, and for an exporter that the catalogue does not have.
-///
-/// # Panics
-/// If the catalogue has no file for an exporter of the API; a test requires one for each.
 pub(super) fn exporter_of(dependency: &Dependency) -> Option<(Cow<'static, Exporter>, Values)> {
     if let Some(custom) = &dependency.custom {
         return Some((Cow::Owned(custom::exporter(custom)), custom::values(custom)));
     }
     let (kind, name, values) = reported(dependency)?;
-    let exporter = catalog::embedded().exporter(kind, &name);
-    if kind == NO_LAG {
-        return Some((Cow::Borrowed(exporter?), values));
-    }
-    let exporter = exporter.unwrap_or_else(|| panic!("write src/catalog/dependencies/{kind}/{name}.yaml"));
-    Some((Cow::Borrowed(exporter), values))
+    Some((Cow::Borrowed(catalog::current().exporter(kind, &name)?), values))
 }
 
 /// The exporter in the catalogue that reports a dependency.
 pub fn reported(dependency: &Dependency) -> Option<Reported> {
-    let kafka = dependency.kafka.as_ref().map(|of| ("kafka", format!("{:?}", of.exporter), kafka(of)));
-    let rabbitmq = dependency.rabbitmq.as_ref().map(|of| ("rabbitmq", format!("{:?}", of.endpoint), rabbitmq(of)));
-    let rq = dependency.rq.as_ref().map(|of| ("rq", "RqExporter".into(), rq(of)));
-    let list = dependency.redis_list.as_ref().map(|of| ("redisList", "RedisExporter".into(), redis_list(of)));
-    let job = |name: &str| vec![("job", quote(name))];
-    let flink = dependency.flink.as_ref().map(|of| ("flink", "PrometheusReporter".into(), job(&of.job)));
+    let kafka = dependency.kafka.as_ref().map(|of| ("kafka", of.exporter.clone(), kafka(of)));
+    let rabbitmq = dependency.rabbitmq.as_ref().map(|of| ("rabbitmq", of.endpoint.clone(), rabbitmq(of)));
+    let rq = dependency.rq.as_ref().map(|of| ("rq", of.exporter.clone(), rq(of)));
+    let list = dependency.redis_list.as_ref().map(|of| ("redisList", of.exporter.clone(), redis_list(of)));
+    let flink = dependency.flink.as_ref().map(|of| ("flink", of.exporter.clone(), vec![("job", quote(&of.job))]));
     let named = |name: &str| (NO_LAG, name.to_owned(), vec![("dependency", quote(&dependency.name))]);
     let named = dependency.exporter.as_ref().map(|of| named(&of.name));
     [kafka, rabbitmq, rq, list, flink, named].into_iter().flatten().next()
@@ -52,11 +43,18 @@ fn kafka(kafka: &Kafka) -> Values {
         ("topics", any_name(&kafka.topics)),
         ("count", count(&kafka.topics)),
         ("markers", markers.into()),
+        ("dead", quote(kafka.dead_letter_topic.as_deref().unwrap_or_default())),
     ]
 }
 
 fn rabbitmq(rabbitmq: &RabbitMq) -> Values {
-    vec![("vhost", quote(&rabbitmq.vhost)), ("queues", any_name(&rabbitmq.queues)), ("count", count(&rabbitmq.queues))]
+    vec![
+        ("vhost", quote(&rabbitmq.vhost)),
+        ("queues", any_name(&rabbitmq.queues)),
+        ("count", count(&rabbitmq.queues)),
+        // Every series of a queue has its name, so that the empty one matches none.
+        ("dead", any_name(&rabbitmq.dead_letter_queues)),
+    ]
 }
 
 fn rq(rq: &Rq) -> Values {

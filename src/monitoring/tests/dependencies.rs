@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{selectors::without_strings, *};
 use crate::{
-    api::{Custom, Flink, Kafka, KafkaExporter, NamedExporter, RabbitMq, RabbitMqEndpoint, RedisList, Rq},
+    api::{Custom, Flink, Kafka, NamedExporter, RabbitMq, RedisList, Rq},
     monitoring::{dependencies::reported, promql::quote_regex},
 };
 
@@ -39,28 +39,44 @@ impl Names {
 
     fn dependencies(&self) -> Vec<Dependency> {
         let several = || self.several.clone();
-        let kafka = |exporter| Dependency {
-            name: format!("{exporter:?}"),
-            kafka: Some(Kafka { consumer_group: self.one.clone(), topics: several(), exporter, transactional: false }),
+        let kafka = |exporter: &str| Dependency {
+            name: String::from(exporter),
+            kafka: Some(Kafka {
+                consumer_group: self.one.clone(),
+                topics: several(),
+                exporter: exporter.into(),
+                transactional: false,
+                dead_letter_topic: Some(self.one.clone()),
+                retention_hours: Some(24),
+            }),
             ..Dependency::default()
         };
-        let rabbitmq = |endpoint| Dependency {
-            name: format!("{endpoint:?}"),
-            rabbitmq: Some(RabbitMq { queues: several(), vhost: self.vhost.clone(), endpoint }),
+        let rabbitmq = |endpoint: &str| Dependency {
+            name: String::from(endpoint),
+            rabbitmq: Some(RabbitMq {
+                queues: several(),
+                vhost: self.vhost.clone(),
+                endpoint: endpoint.into(),
+                dead_letter_queues: several(),
+            }),
             ..Dependency::default()
         };
-        let rq = Dependency { name: "rq".into(), rq: Some(Rq { queues: several() }), ..Dependency::default() };
-        let list = RedisList { keys: several(), database: 3 };
+        let rq = Dependency {
+            name: "rq".into(),
+            rq: Some(Rq { queues: several(), exporter: "RqExporter".into() }),
+            ..Dependency::default()
+        };
+        let list = RedisList { keys: several(), database: 3, exporter: "RedisExporter".into() };
         let list = Dependency { name: "list".into(), redis_list: Some(list), ..Dependency::default() };
-        let flink = Flink { job: self.one.clone() };
+        let flink = Flink { job: self.one.clone(), exporter: "PrometheusReporter".into(), task_managers: Some(2) };
         let flink = Dependency { name: "flink".into(), flink: Some(flink), ..Dependency::default() };
         let mut all = vec![
-            kafka(KafkaExporter::KafkaExporter),
-            kafka(KafkaExporter::Burrow),
-            kafka(KafkaExporter::KafkaLagExporter),
-            kafka(KafkaExporter::ConsumerClient),
-            rabbitmq(RabbitMqEndpoint::Detailed),
-            rabbitmq(RabbitMqEndpoint::PerObject),
+            kafka("KafkaExporter"),
+            kafka("Burrow"),
+            kafka("KafkaLagExporter"),
+            kafka("ConsumerClient"),
+            rabbitmq("Detailed"),
+            rabbitmq("PerObject"),
             rq,
             list,
             flink,
@@ -83,11 +99,20 @@ impl Names {
             recommender: &self.recommender,
             dependencies: std::slice::from_ref(dependency),
             scaled_on_lag_of: &[(&dependency.name, 120)],
-            ..packages(MetricProfile::FastApiInstrumentator)
+            ..packages("FastApiInstrumentator")
         };
         let rules = rule_groups(&watched).into_iter().flat_map(|group| group.rules);
         rules.filter(|rule| rule.labels.contains_key("dependency")).collect()
     }
+}
+
+/// A dependency on each exporter of the catalogue, with these labels.
+pub fn everything(labels: &[(&str, &str)]) -> Vec<Dependency> {
+    let mut all = Names::usual().dependencies();
+    let labels: BTreeMap<String, String> =
+        labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    all.iter_mut().for_each(|dependency| dependency.match_labels = labels.clone());
+    all
 }
 
 /// Hostile names, all different.
@@ -129,7 +154,7 @@ fn named(exporter: &str, names: &[&str]) -> Vec<Dependency> {
 /// Matchers beside those of the object, and severity, of each rule of an alert.
 fn severities(dependencies: &[Dependency], alert: &str, change: alerts::Change) -> Vec<(String, String)> {
     let changes = BTreeMap::from([(alert.to_owned(), change)]);
-    let watched = Watched { dependencies, alerts: &changes, ..packages(MetricProfile::FastApiInstrumentator) };
+    let watched = Watched { dependencies, alerts: &changes, ..packages("FastApiInstrumentator") };
     let rules = rules(&watched).into_iter().filter(|rule| rule.alert.as_deref() == Some(alert));
     let beside = |rule: &Rule| {
         let (_, rest) = rule.expr.split_once(r#"recommender="packages""#).expect("matchers of the object");
@@ -161,7 +186,7 @@ fn critical_alerts_are_warnings_for_dependencies_that_are_not_critical() {
 fn an_alert_on_what_is_absent_names_each_dependency_that_could_report_it() {
     let mut dependencies = named("PostgresExporter", &["a", "unb"]);
     dependencies.extend(named("DriftMonitor", &["drift"]));
-    let watched = Watched { dependencies: &dependencies, ..packages(MetricProfile::FastApiInstrumentator) };
+    let watched = Watched { dependencies: &dependencies, ..packages("FastApiInstrumentator") };
     let all = rules(&watched);
     let expr = |name: &str| {
         let [rule] = &all.iter().filter(|rule| rule.alert.as_deref() == Some(name)).collect::<Vec<_>>()[..] else {
@@ -176,41 +201,68 @@ fn an_alert_on_what_is_absent_names_each_dependency_that_could_report_it() {
 }
 
 #[test]
+fn the_room_of_an_exporter_alone_has_the_alerts_that_its_series_allow() {
+    for (exporter, expected) in [
+        ("NodeExporter", &["RecommenderDependencyFullSoon"][..]),
+        ("MongoDbExporter", &["RecommenderDependencyFilling", "RecommenderDependencyFullSoon"]),
+        ("ElasticsearchExporter", &["RecommenderDependencyFilling", "RecommenderDependencyFullSoon"]),
+        ("MinIoV3", &["RecommenderDependencyFilling", "RecommenderDependencyFullSoon"]),
+        ("RedisExporter", &[]),
+    ] {
+        let all = named(exporter, &["x"]);
+        let watched = Watched { dependencies: &all, ..packages("FastApiInstrumentator") };
+        let alerts: Vec<String> = rules(&watched).into_iter().filter_map(|rule| rule.alert).collect();
+        let found: Vec<&String> = alerts.iter().filter(|name| name.starts_with("RecommenderDependencyF")).collect();
+        assert_eq!(found, expected, "{exporter}");
+    }
+}
+
+#[test]
+fn without_a_label_of_a_target_only_the_exporter_in_the_namespace_of_the_object_counts() {
+    let expr = |labels: &[(&str, &str)]| {
+        let mut all = named("PostgresExporter", &["db"]);
+        all[0].match_labels = labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let watched = Watched { dependencies: &all, ..packages("FastApiInstrumentator") };
+        let up = rules(&watched).into_iter().find(|rule| rule.record.as_deref() == Some(Series::DependencyUp.name()));
+        up.expect("it is recorded").expr
+    };
+    assert_eq!(expr(&[]), r#"(min(pg_up{namespace="shop"})) >= 0"#);
+    assert_eq!(expr(&[("cluster", "main")]), r#"(min(pg_up{cluster="main",namespace="shop"})) >= 0"#);
+    assert_eq!(expr(&[("namespace", "data")]), r#"(min(pg_up{namespace="data"})) >= 0"#);
+}
+
+#[test]
 fn the_rules_of_every_dependency() {
     let names = Names::usual();
     let mut all = names.dependencies();
     all.push(own());
     let scaled: Vec<(&str, i32)> = all.iter().map(|dependency| (dependency.name.as_str(), 120)).collect();
-    let watched =
-        Watched { dependencies: &all, scaled_on_lag_of: &scaled, ..packages(MetricProfile::FastApiInstrumentator) };
+    let watched = Watched { dependencies: &all, scaled_on_lag_of: &scaled, ..packages("FastApiInstrumentator") };
     let mut groups = rule_groups(&watched);
-    // Of the last group, only what it has of dependencies.
-    groups[2].rules.retain(|rule| rule.labels.contains_key("dependency"));
-    let others = groups.split_off(2);
+    let mut others = groups.split_off(2);
+    // Of the last groups, only what they have of dependencies.
+    others.iter_mut().for_each(|group| group.rules.retain(|rule| rule.labels.contains_key("dependency")));
     insta::assert_yaml_snapshot!("the_health_of_every_dependency", others);
     let names: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.interval.as_deref())).collect();
-    let every = Some("5s");
-    assert_eq!(names, [("recommender/shop/packages/scaling", every), ("recommender/shop/packages/custom", every)]);
+    let every = Some("10s");
+    assert_eq!(names, [("recommender/shop/packages/lags", every), ("recommender/shop/packages/custom", every)]);
     insta::assert_yaml_snapshot!(groups);
 }
 
 #[test]
-fn only_the_lags_that_workers_scale_on_are_recorded_every_5_s_and_the_others_before_the_alerts_on_them() {
+fn only_the_lags_that_workers_scale_on_are_recorded_every_15_s_and_the_others_before_the_alerts_on_them() {
     let names = Names::usual();
     let mut all = names.dependencies();
     all.push(own());
-    let watched = Watched {
-        dependencies: &all,
-        scaled_on_lag_of: &[("rq", 120)],
-        ..packages(MetricProfile::FastApiInstrumentator)
-    };
+    let watched = Watched { dependencies: &all, scaled_on_lag_of: &[("rq", 120)], ..packages("FastApiInstrumentator") };
     let groups = rule_groups(&watched);
     let intervals: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.interval.as_deref())).collect();
     let of = |name: &'static str, interval: &'static str| (name, Some(interval));
     let expected = [
-        of("recommender/shop/packages/scaling", "5s"),
-        of("recommender/shop/packages/custom", "30s"),
-        of("recommender/shop/packages", "30s"),
+        of("recommender/shop/packages/lags", "10s"),
+        of("recommender/shop/packages/custom", "60s"),
+        of("recommender/shop/packages", "60s"),
+        of("recommender/shop/packages/slow", "120s"),
     ];
     assert_eq!(intervals, expected);
     let recorded_of: BTreeSet<&str> = groups[0].rules.iter().map(|rule| rule.labels["dependency"].as_str()).collect();
@@ -227,18 +279,14 @@ fn only_the_lags_that_workers_scale_on_are_recorded_every_5_s_and_the_others_bef
 fn expressions_of_the_spec_are_in_a_group_of_their_own() {
     let front: Front = serde_json::from_value(json!({"custom": {"requests": "in_front"}})).expect("a front");
     let all = [own()];
-    let watched = Watched {
-        dependencies: &all,
-        front: Some(&front),
-        scaled_on: Some(&P95),
-        ..packages(MetricProfile::FastApiInstrumentator)
-    };
+    let watched =
+        Watched { dependencies: &all, front: Some(&front), scaled_on: Some(&P95), ..packages("FastApiInstrumentator") };
     // An object may have the name of the group.
     let watched = Watched { recommender: "custom", ..watched };
     let (custom, others): (Vec<_>, Vec<_>) = rule_groups(&watched).into_iter().partition(is_custom);
     let [custom] = &custom[..] else { panic!("{custom:?}") };
     let recorded: Vec<_> = custom.rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
-    assert_eq!(recorded.len(), 6, "{recorded:?}");
+    assert_eq!(recorded.len(), 5, "{recorded:?}");
     let of_the_spec =
         |rule: &&Rule| ["backlog", "done_total", "shards", "in_front"].iter().any(|of| rule.expr.contains(of));
     assert_eq!(custom.rules.iter().filter(of_the_spec).count(), 4, "arrivals are computed from recorded series");
@@ -253,7 +301,7 @@ fn the_rate_window_of_metrics_exposed_by_workers_spans_four_of_their_scrapes() {
         let watched = Watched {
             workers_interval_seconds: interval,
             dependencies: &by_workers,
-            ..packages(MetricProfile::FastApiInstrumentator)
+            ..packages("FastApiInstrumentator")
         };
         let expr =
             rules(&watched).into_iter().find(|rule| rule.record.as_deref() == Some("recommender:arrivals:rate1m"));
@@ -297,9 +345,11 @@ fn every_selector_matches_the_object_or_its_dependency() {
             }
             if name.starts_with("recommender:") {
                 assert_eq!(selector.value("dependency"), Some(dependency.name.as_str()), "{selector:?}");
-            } else if name != "up" {
+            } else {
                 assert_eq!(selector.value("cluster"), Some("main"), "{selector:?}");
-                let is_whole = ["redis_up", "kafka_brokers"].contains(&name) || dependency.exporter.is_some();
+                let of_a_cluster =
+                    ["redis_up", "kafka_brokers", "flink_jobmanager_num", "flink_taskmanager_Status_", "up"];
+                let is_whole = of_a_cluster.iter().any(|of| name.starts_with(of)) || dependency.exporter.is_some();
                 assert!(is_whole || SUBJECTS.iter().any(|label| about(label)), "{selector:?}");
             }
         }
@@ -333,7 +383,7 @@ fn a_duplicate_name_counts_once() {
     let mut names = Names::usual();
     names.several.push("events".into());
     let rules = names.rules(&names.dependencies()[4]);
-    assert!(rules[0].expr.ends_with("== 2"), "{}", rules[0].expr);
+    assert!(rules[0].expr.contains(" - 1e12 * 2 >= 0"), "{}", rules[0].expr);
 }
 
 #[test]

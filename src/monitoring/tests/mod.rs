@@ -1,4 +1,7 @@
+mod application;
+mod bounded;
 mod dependencies;
+mod objectives;
 mod scaling;
 mod selectors;
 
@@ -18,17 +21,28 @@ use crate::{
 /// Alerts as the catalogue has them.
 static UNCHANGED: BTreeMap<String, alerts::Change> = BTreeMap::new();
 
+/// An application without series of its own.
+static SILENT: Application = Application::new();
+
 /// A latency target.
 static P95: LatencyTarget = LatencyTarget { quantile: Quantile::P95, target_milliseconds: 75 };
 
-fn packages(profile: MetricProfile) -> Watched<'static> {
+fn packages(profile: &str) -> Watched<'_> {
     Watched {
         service: "packages",
         front: None,
         namespace: "shop",
         recommender: "packages",
         serving_deployment: "packages-serving",
+        canary_deployment: "packages-canary",
+        compared: None,
+        workers: &[],
+        base: "packages",
+        claim: Some("packages-models"),
+        cores: &[("serving", 0.5)],
         profile,
+        signals: None,
+        application: &SILENT,
         interval_seconds: 15,
         workers_interval_seconds: 15,
         metrics_path: "/metrics",
@@ -38,6 +52,11 @@ fn packages(profile: MetricProfile) -> Watched<'static> {
         dependencies: &[],
         scaled_on_lag_of: &[],
         training_period_seconds: Some(86_400),
+        waits_for_inputs: true,
+        reports_progress: true,
+        is_gated: true,
+        minimums: &[("precision_at_10", 0.2)],
+        objectives: &[],
         alerts: &UNCHANGED,
         runbooks: alerts::RUNBOOKS,
         query_offset_seconds: None,
@@ -49,43 +68,89 @@ fn rules(watched: &Watched) -> Vec<Rule> {
 }
 
 #[test]
-fn every_profile_of_the_api_is_a_file_of_the_catalogue_and_reverse() {
-    let named: BTreeSet<String> = profiles::all().iter().map(|profile| format!("{profile:?}")).collect();
-    let files: BTreeSet<String> = catalog::embedded().profiles.keys().cloned().collect();
-    assert_eq!(named, files, "each needs a file in src/catalog/profiles/ and a variant of MetricProfile");
+fn the_rules_of_every_profile() {
+    for profile in profiles::all() {
+        insta::assert_yaml_snapshot!(format!("the_rules_of_{profile}"), rule_groups(&packages(profile)));
+    }
 }
 
 #[test]
-fn the_rules_of_every_profile() {
-    for profile in profiles::all() {
-        insta::assert_yaml_snapshot!(format!("the_rules_of_{profile:?}"), rule_groups(&packages(profile)));
+fn a_canary_is_compared_by_the_counters_of_each_pod() {
+    for (profile, slow) in [("FastApiInstrumentator", Some(0.1)), ("Triton", None), ("StarletteExporter", Some(1.0))] {
+        let compared = Some(canary::Compared { errors: true, slow });
+        let rules = canary::rules(&Watched { compared, ..packages(profile) });
+        insta::assert_yaml_snapshot!(format!("the_rules_of_a_canary_of_{profile}"), rules);
+    }
+    assert_eq!(canary::rules(&packages("FastApiInstrumentator")), []);
+}
+
+#[test]
+fn expressions_of_the_spec_are_recorded_in_a_group_of_their_own_and_scaled_on() {
+    let custom = serde_json::from_value(json!({
+        "requests": "rate(a_total[1m])",
+        "errors": "rate(e_total[1m])",
+        "inFlight": "flying",
+        "latencyP95": "histogram_quantile(0.95, sum(rate(seconds[1m])))",
+    }));
+    let signals = Signals::new(&custom.expect("expressions"), "shop").expect("they are valid");
+    let resources = scaling::half_a_core();
+    let scaled = Watched { signals: Some(&signals), ..scaling::scaled(catalog::CUSTOM, &resources) };
+    let groups = rule_groups(&scaled);
+    let (custom, own): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_custom);
+    insta::assert_yaml_snapshot!("the_rules_of_Custom", custom);
+    let names = ["a_total", "e_total", "flying", "seconds["];
+    let read =
+        own.iter().flat_map(|group| &group.rules).filter(|rule| names.iter().any(|name| rule.expr.contains(name)));
+    assert_eq!(read.count(), 0);
+    let alerts: BTreeSet<_> =
+        own.iter().flat_map(|group| &group.rules).filter_map(|rule| rule.alert.as_deref()).collect();
+    for (alert, fires) in
+        [("RecommenderLatencyP95High", true), ("RecommenderLatencyHigh", false), ("RecommenderErrorRatioHigh", true)]
+    {
+        assert_eq!(alerts.contains(alert), fires, "{alert}: {alerts:?}");
     }
 }
 
 /// Everything that rules are rendered for.
-fn whole<'a>(dependencies: &'a [Dependency], front: &'a Front, resources: &'a Resources) -> Watched<'a> {
+fn whole<'a>(
+    dependencies: &'a [Dependency],
+    front: &'a Front,
+    resources: &'a Resources,
+    objectives: &'a [Objective],
+) -> Watched<'a> {
     Watched {
+        objectives,
         scaled_on: Some(&P95),
         scaled_on_lag_of: &[("events", 120)],
+        compared: Some(canary::Compared { errors: true, slow: Some(0.1) }),
         dependencies,
         front: Some(front),
         resources: Some(resources),
-        ..packages(MetricProfile::FastApiInstrumentator)
+        ..packages("FastApiInstrumentator")
     }
 }
 
 #[test]
 fn every_series_is_recorded_and_no_other_and_every_alert_reads_recorded_ones() {
-    let kafka = json!({"name": "events", "kafka": {"consumerGroup": "g", "topics": ["t"]}});
+    let queues = [
+        json!({"name": "events", "kafka": {"consumerGroup": "g", "topics": ["t"], "retentionHours": 24}}),
+        json!({"name": "stream", "flink": {"job": "j", "taskManagers": 2}}),
+        json!({"name": "mail", "rabbitmq": {"queues": ["q"]}}),
+        json!({"name": "jobs", "rq": {"queues": ["q"]}}),
+    ];
     let exporters = catalog::embedded().exporters.keys().filter(|(kind, _)| kind == catalog::NO_LAG);
     let others = exporters.map(|(_, name)| json!({"name": "other", "exporter": {"name": name}}));
-    let all = std::iter::once(kafka).chain(others);
+    let all = queues.into_iter().chain(others);
     let dependencies: Vec<Dependency> = all.map(|of| serde_json::from_value(of).expect("a dependency")).collect();
     let front: Front = serde_json::from_value(json!({"istio": {}})).expect("a front");
     let resources = scaling::half_a_core();
-    let rules = rules(&whole(&dependencies, &front, &resources));
+    let application = application::all();
+    let changes = BTreeMap::from([("RecommenderErrorRateHigh".to_owned(), alerts::Change::default())]);
+    let objectives = objectives::some();
+    let whole = whole(&dependencies, &front, &resources, &objectives[..2]);
+    let rules = rules(&Watched { application: &application, alerts: &changes, ..whole });
     let recorded: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
-    let declared: BTreeSet<&str> = Series::SCALING.into_iter().chain(Series::MONITORING).map(Series::name).collect();
+    let declared: BTreeSet<&str> = Series::all().map(Series::name).collect();
     assert_eq!(recorded, declared);
     let alerts: Vec<&Rule> = rules.iter().filter(|rule| rule.alert.is_some()).collect();
     assert_eq!(alerts.len(), catalog::embedded().alerts.len());
@@ -116,17 +181,20 @@ fn hostile() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn every_selector_matches_the_object_and_no_other(
-        namespace in hostile(), recommender in hostile(), serving_deployment in hostile(),
+        namespace in hostile(), recommender in hostile(), serving_deployment in hostile(), worker in hostile(),
         metrics_path in hostile(), health_path in hostile(), interval_seconds in 1..=300,
-        profile in prop::sample::select(profiles::all()),
+        profile in prop::sample::select(profiles::all().collect::<Vec<_>>()),
     ) {
         let resources = scaling::half_a_core();
+        let [availability, _, lag, age] = objectives::some();
+        let objectives = [availability, lag, age];
         let watched = Watched {
-            namespace: &namespace, recommender: &recommender, serving_deployment: &serving_deployment,
+            objectives: &objectives, namespace: &namespace, recommender: &recommender, serving_deployment: &serving_deployment,
+            base: &recommender, claim: Some(&worker), workers: &[(&worker, worker.clone())],
             metrics_path: &metrics_path, health_paths: &[&health_path], interval_seconds, profile,
             ..scaling::scaled(profile, &resources)
         };
-        let usual = rules(&scaling::scaled(profile, &resources));
+        let usual = rules(&Watched { objectives: &objectives, ..scaling::scaled(profile, &resources) });
         for (rule, usual) in rules(&watched).iter().zip(&usual) {
             let (found, expected) = (selectors(&rule.expr), selectors(&usual.expr));
             prop_assert_eq!(
@@ -137,7 +205,7 @@ proptest! {
                 let of_namespace = selector.value("namespace").or(selector.value("exported_namespace"));
                 prop_assert_eq!(of_namespace, Some(namespace.as_str()), "in {}", rule.expr);
                 // Series of kube-state-metrics and kubelets select by pod name, and by a join on the owner of Jobs.
-                if !selector.name.starts_with("kube_") && !selector.name.starts_with("container_") {
+                if !selector.name.starts_with("kube") && !selector.name.starts_with("container_") {
                     prop_assert_eq!(selector.value("recommender"), Some(recommender.as_str()), "in {}", rule.expr);
                 }
             }
@@ -164,32 +232,41 @@ fn the_documentation_of_a_profile_names_every_series_of_a_server_that_its_rules_
     let page = include_str!("../../../docs/profiles.md");
     let resources = scaling::half_a_core();
     for profile in profiles::all() {
-        let title = format!("\n## {profile:?}\n");
+        let title = format!("\n## {profile}\n");
         let section =
-            page.split_once(&title).unwrap_or_else(|| panic!("docs/profiles.md has no {profile:?}: generate it")).1;
+            page.split_once(&title).unwrap_or_else(|| panic!("docs/profiles.md has no {profile}: generate it")).1;
         let section = section.split("\n## ").next().expect("what precedes the next title");
         let rules = [rules(&packages(profile)), rules(&scaling::scaled(profile, &resources))].concat();
         let selectors = rules.iter().flat_map(|rule| selectors(&rule.expr));
-        // `up` is a series of Prometheus about a server.
+        // `up` is a series of Prometheus about a server, `recommender_model_info` of the contract of servers.
         let exposed = selectors.filter(|of| of.value("workload") == Some("serving") && of.name != "up");
         let exposed: BTreeSet<String> =
-            exposed.map(|of| of.name).filter(|name| !name.starts_with("recommender:")).collect();
+            exposed.map(|of| of.name).filter(|name| !name.starts_with("recommender")).collect();
         assert!(exposed.len() > 3, "{exposed:?}");
-        let unnamed =
-            exposed.iter().filter(|name| !section.contains(&format!("`{}", name.trim_end_matches("_bucket"))));
+        let unnamed = exposed.iter().filter(|name| !section.contains(&format!("`{}", without_suffix(name))));
         let unnamed: Vec<_> = unnamed.collect();
-        assert!(unnamed.is_empty(), "tests/generated.rs does not write {unnamed:?} of {profile:?}");
+        assert!(unnamed.is_empty(), "tests/generated.rs does not write {unnamed:?} of {profile}");
     }
+}
+
+/// The name of a histogram or a summary; other names as they are.
+fn without_suffix(name: &str) -> &str {
+    ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
 #[test]
 fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
-    for rule in rules(&scaling::scaled(MetricProfile::FastApiInstrumentator, &scaling::half_a_core())) {
+    for rule in rules(&scaling::scaled("FastApiInstrumentator", &scaling::half_a_core())) {
         let Some(record) = rule.record else { continue };
-        let workload = if record.starts_with("recommender:training_") { "training" } else { "serving" };
+        let of_training = ["training_", "model_", "data_", "artifact_", "version_", "versions_", "volume_"];
+        let is_of_training = of_training.iter().any(|start| record.starts_with(&format!("recommender:{start}")));
+        let workload = if is_of_training { "training" } else { "serving" };
         let mut expected = vec![("namespace", "shop"), ("recommender", "packages"), ("workload", workload)];
-        if rule.expr.starts_with("max by (workload) (") {
-            expected.pop(); // That of the operator's gauge.
+        if rule.expr.contains(" by (workload") {
+            expected.pop(); // That of the operator's gauge, or of the pods.
+        }
+        if record == Series::RouteRequests.name() && rule.labels.contains_key("route") {
+            expected.insert(2, ("route", "other")); // Of the other routes together.
         }
         let labels: Vec<(&str, &str)> = rule.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(labels, expected, "{record}");
@@ -207,6 +284,20 @@ fn an_alert_on_a_latency_that_the_buckets_cannot_show_is_left_out() {
 }
 
 #[test]
+fn an_alert_that_has_to_be_set_is_only_in_objects_that_set_it() {
+    let name = "RecommenderErrorRateHigh";
+    let of = |changes: &BTreeMap<String, alerts::Change>| {
+        let rules = rules(&Watched { alerts: changes, ..packages("FastApiInstrumentator") });
+        rules.into_iter().find(|rule| rule.alert.as_deref() == Some(name))
+    };
+    let changes = |change| BTreeMap::from([(name.to_owned(), change)]);
+    assert_eq!(of(&UNCHANGED), None);
+    assert_eq!(of(&changes(alerts::Change { is_disabled: true, ..alerts::Change::default() })), None);
+    let set = of(&changes(alerts::Change { threshold: Some(0.5), ..alerts::Change::default() })).expect("it is set");
+    assert!(set.expr.ends_with(" > 0.5"), "{}", set.expr);
+}
+
+#[test]
 fn an_object_changes_threshold_duration_and_severity_of_an_alert_or_leaves_it_out() {
     let change = alerts::Change::default;
     let changes = BTreeMap::from([
@@ -219,8 +310,8 @@ fn an_object_changes_threshold_duration_and_severity_of_an_alert_or_leaves_it_ou
         ),
         ("RecommenderScrapesFail".to_owned(), alerts::Change { is_disabled: true, ..change() }),
     ]);
-    let usual = rules(&packages(MetricProfile::FastApiInstrumentator));
-    let changed = rules(&Watched { alerts: &changes, ..packages(MetricProfile::FastApiInstrumentator) });
+    let usual = rules(&packages("FastApiInstrumentator"));
+    let changed = rules(&Watched { alerts: &changes, ..packages("FastApiInstrumentator") });
     let find = |rules: &[Rule], name: &str| rules.iter().find(|rule| rule.alert.as_deref() == Some(name)).cloned();
     let rule = |name: &str| find(&changed, name).unwrap_or_else(|| panic!("no {name}"));
     let ratio = rule("RecommenderErrorRatioHigh");
@@ -236,12 +327,10 @@ fn an_object_changes_threshold_duration_and_severity_of_an_alert_or_leaves_it_ou
 
 #[test]
 fn rate_windows_span_at_least_a_minute_and_four_scrapes() {
-    for (interval, window, evaluation) in
-        [(1, "[60s]", "30s"), (45, "[180s]", "45s"), (60, "[240s]", "60s"), (300, "[1200s]", "60s")]
-    {
-        let watched = Watched { interval_seconds: interval, ..packages(MetricProfile::FastApiInstrumentator) };
+    for (interval, window) in [(1, "[60s]"), (45, "[180s]"), (60, "[240s]"), (300, "[1200s]")] {
+        let watched = Watched { interval_seconds: interval, ..packages("FastApiInstrumentator") };
         let group = &rule_groups(&watched)[0];
-        assert_eq!(group.interval.as_deref(), Some(evaluation));
+        assert_eq!(group.interval.as_deref(), Some("60s"));
         for rule in group.rules.iter().filter(|rule| rule.expr.contains("rate(")) {
             assert!(rule.expr.contains(window), "every {interval} s: {}", rule.expr);
         }
@@ -250,6 +339,6 @@ fn rate_windows_span_at_least_a_minute_and_four_scrapes() {
 
 #[test]
 fn a_path_with_a_query_is_excluded_by_its_route() {
-    let watched = Watched { health_paths: &["/health?deep=1"], ..packages(MetricProfile::FastApiInstrumentator) };
+    let watched = Watched { health_paths: &["/health?deep=1"], ..packages("FastApiInstrumentator") };
     assert!(rules(&watched).iter().any(|rule| rule.expr.contains(r#"handler!~"/metrics|/health""#)));
 }

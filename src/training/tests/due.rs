@@ -450,3 +450,41 @@ fn the_share_of_the_jitter_is_constant_and_spread() {
     assert_eq!(ids::share_of(3600, "a"), ids::share_of(3600, "a"));
     assert_eq!(ids::share_of(0, "a"), 0);
 }
+
+#[test]
+fn a_run_that_waits_for_others_starts_once_it_may_and_counts_as_not_started_until_then() {
+    let mut simulation = Simulation::new();
+    let why = "at most 2 trainings run at the same time (--max-trainings)".to_owned();
+    simulation.held = Some((at("2026-11-20T12:00:00Z"), why));
+    let decision = simulation.reconcile();
+    assert_eq!((&decision.start, &decision.status.active), (&None, &None));
+    let message = "is due and waits since 2026-11-20T12:00:00Z, because at most 2 trainings run at the same time (--max-trainings).";
+    assert!(decision.condition.message.contains(message), "{}", decision.condition.message);
+    assert_eq!(simulation.reconcile().condition, decision.condition, "nothing changes while it waits");
+    simulation.held = None;
+    assert_eq!(simulation.reconcile().start.map(|run| run.trigger), Some(Trigger::Initial));
+}
+
+#[test]
+fn a_scheduled_run_that_waited_is_the_one_that_was_due() {
+    let mut simulation = Simulation::scheduled("0 3 * * *").trained();
+    simulation.go_to("2026-11-21T03:00:00Z");
+    simulation.held = Some((simulation.now, "others run".into()));
+    assert_eq!(simulation.reconcile().start, None);
+    simulation.go_to("2026-11-21T03:40:00Z");
+    assert_eq!(simulation.reconcile().start, None);
+    simulation.held = None;
+    assert_eq!(simulation.reconcile().start.map(|run| run.version), Some("full-20261121-0300".into()));
+}
+
+#[test]
+fn a_run_that_is_started_again_waits_as_well_and_is_not_lost() {
+    let mut simulation = Simulation::new();
+    let version = started(&simulation.reconcile()).version.clone();
+    simulation.jobs.clear();
+    simulation.held = Some((simulation.now, "others run".into()));
+    let decision = simulation.reconcile();
+    assert_eq!((&decision.start, decision.status.active.map(|run| run.version)), (&None, Some(version.clone())));
+    simulation.held = None;
+    assert_eq!(simulation.reconcile().start.map(|run| run.version), Some(version));
+}

@@ -2,10 +2,14 @@
 
 mod crashes;
 mod due;
+mod histories;
 mod outcomes;
+mod partial;
+mod readiness;
 mod report;
 mod schedule;
 mod simulation;
+mod triggers;
 
 use jiff::Timestamp;
 

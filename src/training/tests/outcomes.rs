@@ -264,7 +264,7 @@ fn an_invalid_annotation_value_is_reported_and_the_status_true_is_kept() {
     simulation.fail();
     let decision = simulation.reconcile();
     assert_eq!(decision.condition.reason, reasons::TRAINING_FAILED, "the failure is more urgent");
-    assert!(decision.condition.message.contains("\"partial\", which asks for nothing"));
+    assert!(decision.condition.message.contains("\"partial\", but there is no partial training"));
 }
 
 #[test]

@@ -5,8 +5,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::at;
 use crate::{
-    api::{TrainingStatus, Version},
-    training::{Decision, Inputs, JobsKept, NewRun, ObservedRun, Plan, RunState, Schedule, decide},
+    api::{TrainingKind, TrainingStatus, Version},
+    training::{
+        Condition, Decision, Inputs, JobsKept, Met, NewRun, ObservedRun, PartialPlan, Plan, Readiness, RunState,
+        Schedule, Signals, TriggerPlan, decide,
+    },
 };
 
 /// URI below which versions are stored.
@@ -21,7 +24,12 @@ pub struct Simulation {
     pub in_use: Vec<String>,
     pub jobs: Vec<ObservedRun>,
     pub now: Timestamp,
+    /// What ticks observe of the triggers.
+    pub signals: Signals,
+    /// Since when a run that is due waits for others, and why.
+    pub held: Option<(Timestamp, String)>,
     pub runs_complete: bool,
+    pub has_trainer: bool,
     /// Whether the status is written before the Job is created.
     pub status_first: bool,
 }
@@ -39,13 +47,18 @@ impl Simulation {
         let created_at = at("2026-11-20T12:00:00Z");
         Self {
             plan: Plan {
+                is_gated: false,
+                versions_kept: 5,
                 uid: "6f9c".into(),
                 namespace: "shop".into(),
                 base: "packages".into(),
                 created_at,
                 schedule: None,
                 template: "settings-1".into(),
+                partial: None,
                 request: None,
+                triggers: Vec::new(),
+                readiness: Readiness::default(),
                 output_base: OUTPUT.into(),
                 store: "s3://models".into(),
                 suspended: false,
@@ -58,7 +71,10 @@ impl Simulation {
             in_use: Vec::new(),
             jobs: Vec::new(),
             now: at("2026-11-20T12:00:00.7Z"),
+            signals: Signals::default(),
+            held: None,
             runs_complete: true,
+            has_trainer: false,
             status_first: false,
         }
     }
@@ -69,6 +85,13 @@ impl Simulation {
         simulation
     }
 
+    /// With partial training.
+    pub fn partial(mut self, cron: &str, max_base_age_hours: Option<i64>) -> Self {
+        let schedule = Some(Schedule::parse(cron, None).expect("a schedule"));
+        self.plan.partial = Some(PartialPlan { schedule, template: "partial-1".into(), max_base_age_hours });
+        self
+    }
+
     /// With a first version, trained at creation.
     pub fn trained(mut self) -> Self {
         self.reconcile();
@@ -76,6 +99,22 @@ impl Simulation {
         self.succeed();
         self.reconcile();
         self
+    }
+
+    /// With a trigger.
+    pub fn triggered(mut self, name: &str, kind: TrainingKind, cool_down: SignedDuration) -> Self {
+        let condition = Condition::Events { dependency: "clicks".into(), count: 100 };
+        self.plan.triggers.push(TriggerPlan { name: name.into(), kind, cool_down, condition });
+        self
+    }
+
+    /// The condition of a trigger is met, as a tick observes it with the status that was written last.
+    pub fn meet(&mut self, name: &str) {
+        let Some(trigger) = self.plan.triggers.iter().find(|of| of.name == name) else { return };
+        let newest = self.status.as_ref().and_then(|status| status.newest(trigger.kind));
+        let after = newest.map(|(version, _)| version.to_owned());
+        let met = Met { since: self.now, why: "100 messages arrived at clicks".into(), after };
+        self.signals.met.insert(name.into(), met);
     }
 
     pub fn request(&mut self, value: &str) {
@@ -103,7 +142,10 @@ impl Simulation {
             in_use: &self.in_use,
             runs: &self.observed(),
             now: self.now,
+            signals: &self.signals,
+            held: self.held.as_ref(),
             runs_complete: self.runs_complete,
+            has_trainer: self.has_trainer,
         })
     }
 
@@ -155,8 +197,11 @@ impl Simulation {
             kind: run.kind,
             trigger: run.trigger,
             due: run.due,
-            template: self.plan.template.clone(),
+            template: self.plan.template(run.kind).unwrap_or_default().into(),
             request: run.request.clone(),
+            cause: run.cause.clone(),
+            base: run.base.as_ref().map(|base| base.base.clone()),
+            started_at: Some(self.now),
             state: RunState::Pending { blocked: None },
         });
     }
@@ -191,6 +236,14 @@ impl Simulation {
     pub fn succeed(&mut self) {
         let version = self.active().map(|job| job.version.clone()).unwrap_or_default();
         self.end_with_report(Some(&report(&version)));
+    }
+
+    /// The active run succeeds, and reports until when it has data.
+    pub fn succeed_through(&mut self, data_through: &str) {
+        let version = self.active().map(|job| job.version.clone()).unwrap_or_default();
+        let through = format!(r#", "dataThrough": "{data_through}"}}"#);
+        let report = report(&version);
+        self.end_with_report(Some(&format!("{}{through}", report.strip_suffix('}').expect("an object"))));
     }
 
     pub fn end_with_report(&mut self, text: Option<&str>) {

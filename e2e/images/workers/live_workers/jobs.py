@@ -1,4 +1,4 @@
-"""Fills an RQ queue, and the job that its workers do."""
+"""Fills an RQ queue, and the jobs that its workers do."""
 
 import argparse
 import logging
@@ -13,8 +13,15 @@ from live_workers.pace import ticks
 def run(arguments: argparse.Namespace) -> None:
     queue = Queue(arguments.queue, connection=Redis.from_url(arguments.redis))
     for _ in ticks(arguments.count, arguments.per_second):
-        queue.enqueue(work, arguments.work_milliseconds, result_ttl=0)
+        if arguments.fail:
+            queue.enqueue(fail)
+        else:
+            queue.enqueue(work, arguments.work_milliseconds, result_ttl=0)
     logging.info("%d jobs", arguments.count)
+
+
+def fail() -> None:
+    raise RuntimeError("this job always fails")
 
 
 def work(milliseconds: float) -> None:

@@ -103,9 +103,11 @@ impl Site {
         let scaling = Scaling { decided, external: BTreeMap::new() };
         self.render(&scaling);
         self.order(&scaling);
-        let (identity, versions) = (&self.model.identity, &self.training.versions);
-        let store = self.model.artifacts.root_uri();
-        let rollout = Rollout::decide(&promotion::Inputs::new(identity, &store, versions, &self.status, &children));
+        let (model, versions) = (&self.model, &self.training.versions);
+        let store = model.artifacts.root_uri();
+        let servers = promotion::Servers::new(model, &self.status, &children, &Default::default(), at(now));
+        let inputs = promotion::Inputs::new(model, (&store, versions), &self.status, &servers, None, at(now));
+        let rollout = Rollout::decide(&inputs);
         let next = status::compute(&status::Inputs {
             model: &self.model,
             prior: &self.status,
@@ -115,6 +117,8 @@ impl Site {
             problems: &[],
             scaling: &scaling,
             health: &Default::default(),
+            budgets: &Default::default(),
+            canary: None,
             feedback: None,
             now: at(now),
         });
@@ -131,6 +135,7 @@ impl Site {
         let children = render::children(
             &self.model,
             &render::Decided {
+                canary: None,
                 serve: self.training.versions.first(),
                 train: None,
                 replicas: self.fleets.iter().map(replicas).collect(),
@@ -238,10 +243,17 @@ fn trained() -> Decision {
         digest: "sha256:0".into(),
         bytes: 1,
         metrics: Default::default(),
+        samples: None,
+        standard_errors: Default::default(),
+        gates: Vec::new(),
+        canary: None,
         data_through: None,
+        base: None,
         due_at: Time(at(0)),
         state: crate::api::VersionState::Candidate,
+        started_at: None,
         trained_at: Time(at(0)),
+        served_at: Some(Time(at(0))),
     };
     Decision {
         start: None,

@@ -1,0 +1,96 @@
+//! What a reconcile observes of an object, and what it hands over to the ticks.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::context::Context;
+use crate::{
+    api::RecommenderModelStatus,
+    budgets, burns, health,
+    model::Model,
+    observe::{Children, ExternalAutoscaler},
+    promotion::trial::{self, Plan, Progress},
+    replicas::{self, Observation},
+    status::ConditionValue,
+    training,
+};
+
+/// What is observed of an object at one time, without a request.
+pub struct Observed {
+    pub children: Children,
+    /// External autoscalers, by the Deployment they scale.
+    pub external: BTreeMap<String, ExternalAutoscaler>,
+    /// What the last tick decided on replicas.
+    pub ticked: replicas::ScalingStatuses,
+    /// What the last tick observed of its dependencies.
+    pub health: health::Observed,
+    /// What the last tick observed of its error budgets.
+    pub budgets: budgets::Observed,
+    /// How far the last tick found its canary.
+    pub canary: Option<Progress>,
+    /// What the last tick observed of alerts on its objectives.
+    pub burns: burns::Observed,
+    /// What the last tick observed of the triggers, inputs and progress of its trainings.
+    pub signals: training::Signals,
+    /// What its metric source has loaded of it; none when there is nothing to ask.
+    pub feedback: Option<ConditionValue>,
+    /// Deployments whose replicas could not be set in the last reconcile.
+    pub failed_orders: Vec<String>,
+}
+
+impl Observed {
+    /// From the caches of the watches, and what the last tick decided and observed. `prior`: what ticks observed of trainings before a
+    /// restart of the operator is taken over from it; the status would lose that until the next reconcile otherwise.
+    pub fn new(
+        context: &Context,
+        model: &Model,
+        uid: &str,
+        prior: &RecommenderModelStatus,
+        children: Children,
+    ) -> Self {
+        context.triggers.update(uid, model, prior);
+        context.inputs.update(uid, model, prior);
+        context.progress.update(uid, model, prior);
+        let namespace = &model.identity.namespace;
+        let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
+        let external = scaled.filter_map(|workload| {
+            let external = context.cache.external_autoscaler(namespace, &workload.deployment)?;
+            Some((workload.deployment, external))
+        });
+        Self {
+            children,
+            external: external.collect(),
+            ticked: context.scaler.decided(uid),
+            health: context.dependencies.observed(uid),
+            budgets: context.budgets.observed(uid),
+            canary: context.canaries.observed(uid),
+            burns: context.burns.observed(uid),
+            signals: training::Signals {
+                inputs: context.inputs.observed(uid),
+                progress: context.progress.observed(uid),
+                ..context.triggers.observed(uid)
+            },
+            feedback: None,
+            failed_orders: context.memory.failed_orders(uid),
+        }
+    }
+
+    /// Gives the ticks what was observed: they decide on it until the next reconcile. `canary`: what they need of the canary.
+    pub fn hand_over(
+        &self,
+        context: &Context,
+        model: &Model,
+        uid: &str,
+        prior: &RecommenderModelStatus,
+        canary: Option<Plan>,
+        now: Timestamp,
+    ) {
+        let observation = Observation::new(model, &self.children, prior, now);
+        context.scaler.observe(uid, observation, context.metrics.scaling(), now);
+        context.dependencies.update(uid, model, prior);
+        context.budgets.update(uid, model, prior);
+        context.burns.update(uid, model, prior);
+        context.canaries.update_with(uid, model, prior, |state| state.plan(canary, trial::status(prior), now));
+    }
+}

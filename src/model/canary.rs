@@ -1,0 +1,196 @@
+//! The canary of the spec: whether it can be judged.
+
+use super::{FieldPath, InvalidField};
+use crate::{
+    api::{self, CanaryStep, CanaryVersions, RecommenderModelSpec},
+    monitoring::{canary::Compared, profiles},
+    promotion::{
+        canary::{Policy, Step},
+        counts::{ERRORS, SLOW},
+        decimal,
+        judge::{Settings, Signal},
+    },
+};
+
+/// How a new version is tried before it is rolled out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Canary {
+    /// Its steps, and how it is judged.
+    pub policy: Policy,
+    /// Which versions are.
+    pub versions: CanaryVersions,
+    /// What is compared.
+    pub compared: Compared,
+}
+
+/// The canary of a spec.
+///
+/// # Errors
+/// What cannot be measured, and steps that give back what they gained.
+pub(super) fn canary(spec: &RecommenderModelSpec) -> Result<Option<Canary>, Vec<InvalidField>> {
+    let Some(desired) = &spec.promotion.canary else { return Ok(None) };
+    let path = FieldPath::spec().field("promotion").field("canary");
+    let compared = compared(spec, desired, &path);
+    let mut problems: Vec<InvalidField> = compared.as_ref().err().cloned().into_iter().collect();
+    let weights = desired.steps.windows(2).enumerate();
+    let falling = weights.filter(|(_, pair)| pair[1].weight_percent <= pair[0].weight_percent);
+    problems.extend(falling.map(|(index, pair)| {
+        let field = path.field(&format!("steps[{}].weightPercent", index + 1));
+        field.problem(format!("must be above that of the step before it: write more than {}", pair[0].weight_percent))
+    }));
+    let Ok(compared) = compared else { return Err(problems) };
+    let policy = policy(desired, &compared, &mut problems, &path);
+    if problems.is_empty() { Ok(Some(Canary { policy, versions: desired.versions, compared })) } else { Err(problems) }
+}
+
+/// What the profile lets a canary be compared by.
+fn compared(spec: &RecommenderModelSpec, desired: &api::Canary, path: &FieldPath) -> Result<Compared, InvalidField> {
+    let Some(monitoring) = &spec.monitoring else {
+        return Err(path.problem("it is compared by what is measured: set spec.monitoring, or remove it"));
+    };
+    // An unknown profile is refused by itself.
+    let Some(profile) = profiles::find(&monitoring.metrics.profile) else {
+        return Ok(Compared { errors: true, slow: None });
+    };
+    if profile.requests.is_empty() {
+        return Err(path.problem(format!(
+            "the profile {} counts no requests of each pod, which it is compared by: use a profile of the servers' library, or \
+             remove it",
+            monitoring.metrics.profile
+        )));
+    }
+    let target = spec.serving.autoscaling.as_ref().and_then(|of| Some(of.latency.as_ref()?.target_milliseconds));
+    let slow = match (desired.slow_milliseconds.or(target), &profile.latency) {
+        (Some(milliseconds), Some(latency)) => {
+            Some(super::objectives::bound(milliseconds, profile, latency).map_err(|why| {
+                let default =
+                    if desired.slow_milliseconds.is_none() { "the latency target, which is its default, " } else { "" };
+                path.field("slowMilliseconds").problem(format!("{default}{why}"))
+            })?)
+        }
+        (Some(_), None) if desired.slow_milliseconds.is_some() => {
+            return Err(path.field("slowMilliseconds").problem(format!(
+                "servers of the profile {} have no histogram of the latency: remove it",
+                monitoring.metrics.profile
+            )));
+        }
+        _ => None,
+    };
+    let errors = !profile.errors.is_empty();
+    if !errors && slow.is_none() {
+        return Err(path.problem(format!(
+            "servers of the profile {} count no errors: set slowMilliseconds, by which it is compared",
+            monitoring.metrics.profile
+        )));
+    }
+    Ok(Compared { errors, slow })
+}
+
+/// Requests that fail, as a share of all, below which they are no reason to keep a version from serving whatever the other one has: 1 %.
+const ERROR_FLOOR: f64 = 0.01;
+/// How many times as often requests may fail or be slow in a version that is taken for no worse: 1.5. A lower margin needs several times
+/// the requests for a verdict (`cargo simulate-canary`).
+const MARGIN: f64 = 1.5;
+
+fn policy(desired: &api::Canary, compared: &Compared, problems: &mut Vec<InvalidField>, path: &FieldPath) -> Policy {
+    let mut number = |field: &str, text: &str| {
+        let number = decimal(text);
+        if number.is_none() {
+            problems
+                .push(path.field(field).problem(format!("{text:?} is no decimal number: write for example \"0.05\"")));
+        }
+        number.unwrap_or_default()
+    };
+    let level = number("significanceLevel", &desired.significance_level);
+    let maximum = desired.max_error_percent.as_ref().map(|text| number("maxErrorPercent", text) / 100.0);
+    if maximum.is_some_and(|share| share <= 0.0 || share >= 1.0) {
+        let why = "must be above 0 and below 100: for hardly any errors write \"0.01\"";
+        problems.push(path.field("maxErrorPercent").problem(why));
+    }
+    let errors = compared.errors.then(|| Signal { name: ERRORS.into(), floor: Some(ERROR_FLOOR), maximum });
+    let slow = compared.slow.is_some().then(|| Signal { name: SLOW.into(), floor: None, maximum: None });
+    let step = |step: &CanaryStep| Step {
+        weight_percent: step.weight_percent,
+        minimum_seconds: step.seconds.into(),
+        minimum_requests: step.requests.into(),
+    };
+    Policy {
+        steps: desired.steps.iter().map(step).collect(),
+        warm_up_seconds: desired.warm_up_seconds.into(),
+        max_seconds: desired.max_step_seconds.into(),
+        judge: Settings { level, margin: MARGIN, signals: errors.into_iter().chain(slow).collect() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::tests::{model, problems};
+
+    fn spec(canary: Value, profile: &str) -> Value {
+        json!({"promotion": {"canary": canary}, "monitoring": {"metrics": {"profile": profile}}})
+    }
+
+    fn steps(weights: &[i32]) -> Value {
+        weights.iter().map(|weight| json!({"weightPercent": weight})).collect()
+    }
+
+    #[test]
+    fn a_canary_is_compared_by_errors_and_by_requests_that_are_slower_than_the_target() {
+        let canary = model(spec(json!({"steps": steps(&[10, 50])}), "FastApiInstrumentator")).canary.expect("one");
+        assert_eq!(canary.compared, Compared { errors: true, slow: None });
+        assert_eq!((canary.policy.judge.level, canary.policy.warm_up_seconds), (0.05, 30));
+        let step = |weight_percent| Step { weight_percent, minimum_seconds: 300, minimum_requests: 100 };
+        assert_eq!(canary.policy.steps, [step(10), step(50)]);
+        let mut scaled = spec(json!({"steps": steps(&[10]), "maxErrorPercent": "2.5"}), "FastApiInstrumentator");
+        scaled["serving"] =
+            json!({"image": "s", "autoscaling": {"maxReplicas": 2, "latency": {"targetMilliseconds": 500}}});
+        let canary = model(scaled).canary.expect("one");
+        assert_eq!(canary.compared, Compared { errors: true, slow: Some(0.5) });
+        let names: Vec<_> = canary.policy.judge.signals.iter().map(|of| (of.name.as_str(), of.maximum)).collect();
+        assert_eq!(names, [(ERRORS, Some(0.025)), (SLOW, None)]);
+    }
+
+    #[test]
+    fn a_canary_that_cannot_be_judged_is_refused_with_what_to_write_instead() {
+        let one = steps(&[10]);
+        let unmonitored = problems(json!({"promotion": {"canary": {"steps": one}}}));
+        assert_eq!(
+            unmonitored,
+            ["spec.promotion.canary: it is compared by what is measured: set spec.monitoring, or remove it"]
+        );
+        for (canary, profile, expected) in [
+            (
+                json!({"steps": steps(&[20, 20])}),
+                "FastApiInstrumentator",
+                "spec.promotion.canary.steps[1].weightPercent: must be above that of the step before it: write more than 20",
+            ),
+            (
+                json!({"steps": one, "slowMilliseconds": 77}),
+                "FastApiInstrumentator",
+                "spec.promotion.canary.slowMilliseconds: 77 is not a bound of the buckets of http_request_duration_highr_seconds, so that it \
+                 cannot be measured: write 75 or 100",
+            ),
+            (
+                json!({"steps": one, "maxErrorPercent": "0"}),
+                "FastApiInstrumentator",
+                "spec.promotion.canary.maxErrorPercent: must be above 0 and below 100: for hardly any errors write \"0.01\"",
+            ),
+            (
+                json!({"steps": one, "maxErrorPercent": "a"}),
+                "FastApiInstrumentator",
+                "spec.promotion.canary.maxErrorPercent: \"a\" is no decimal number: write for example \"0.05\"",
+            ),
+        ] {
+            let found = problems(spec(canary, profile));
+            assert!(found.iter().any(|problem| problem == expected), "{found:#?}");
+        }
+        let mut custom = spec(json!({"steps": one}), "Custom");
+        custom["monitoring"]["metrics"]["custom"] = json!({"requests": "sum(rate(a_total[1m]))"});
+        assert!(
+            problems(custom)[0].starts_with("spec.promotion.canary: the profile Custom counts no requests of each pod")
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! What the schema cannot check of `spec.training.readiness`: whether the inputs can be observed.
+
+use super::{FieldPath, InvalidField};
+use crate::{
+    api::{Dependency, RecommenderModelSpec, TrainingInput},
+    monitoring::dependencies::{recorded, reports_health},
+    series::Series,
+    training::Readiness,
+};
+
+/// What the trainings of a spec wait for.
+///
+/// # Errors
+/// Every input that would never be known to be there.
+pub(super) fn readiness(spec: &RecommenderModelSpec) -> Result<Readiness, Vec<InvalidField>> {
+    let Some(readiness) = &spec.training.readiness else { return Ok(Readiness::default()) };
+    let path = FieldPath::spec().field("training.readiness");
+    if spec.monitoring.is_none() {
+        return Err(vec![
+            path.problem("without spec.monitoring nothing is known of inputs: set that, or remove readiness"),
+        ]);
+    }
+    let problems: Vec<_> = path
+        .items("inputs", &readiness.inputs)
+        .flat_map(|(path, input)| problems(&path, input, &spec.dependencies))
+        .collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let has_health = |name: &str| spec.dependencies.iter().any(|of| of.name == name && reports_health(of));
+    Ok(Readiness::new(readiness, has_health))
+}
+
+fn problems(path: &FieldPath, input: &TrainingInput, dependencies: &[Dependency]) -> Vec<InvalidField> {
+    let name = &input.dependency;
+    let Some(dependency) = dependencies.iter().find(|of| of.name == *name) else {
+        let unknown = format!("there is no {name:?} among spec.dependencies: write the name of one");
+        return vec![path.field("dependency").problem(unknown)];
+    };
+    let bounds = [
+        ("maxLagMessages", input.max_lag_messages.is_some(), Series::Lag),
+        ("eventsUntilDue", input.events_until_due == Some(true), Series::EventLag),
+        ("minNewEvents", input.min_new_events.is_some(), Series::Arrivals),
+    ];
+    let is_recorded = |series| recorded(dependency).contains(&series);
+    let bounded = bounds.iter().filter(|(_, is_set, _)| *is_set);
+    let unknown = bounded.clone().filter(|(.., series)| !is_recorded(*series)).map(|(field, _, series)| {
+        path.field(field).problem(format!(
+            "the exporter of {name:?} does not report {}: remove it, or name another dependency",
+            series.name()
+        ))
+    });
+    let without_health = (bounded.clone().count() == 0 && !reports_health(dependency)).then(|| {
+        path.problem(format!(
+            "the exporter of {name:?} does not report whether it is up: set maxLagMessages, eventsUntilDue or minNewEvents, or name \
+             another dependency"
+        ))
+    });
+    unknown.chain(without_health).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(input: &str, monitoring: &str) -> Vec<String> {
+        let spec = format!(
+            "{{artifacts: {{persistentVolumeClaim: {{claimName: models}}}},
+               training: {{image: a, full: {{}}, readiness: {{inputs: [{input}]}}}},
+               serving: {{image: a}},
+               dependencies: [
+                 {{name: clicks, kafka: {{consumerGroup: g, topics: [t]}}}},
+                 {{name: stream, flink: {{job: a}}}},
+                 {{name: users-db, exporter: {{name: PostgresExporter}}}},
+                 {{name: drift, exporter: {{name: DriftMonitor}}}}]
+               {monitoring}}}"
+        );
+        let spec: RecommenderModelSpec = serde_saphyr::from_str(&spec).expect("a spec");
+        readiness(&spec).err().into_iter().flatten().map(|problem| problem.to_string()).collect()
+    }
+
+    #[test]
+    fn an_input_that_would_never_be_there_is_refused_with_the_field_and_what_to_write_instead() {
+        let cases = [
+            ("{dependency: users-db}", ""),
+            ("{dependency: clicks, maxLagMessages: 0, minNewEvents: 9}", ""),
+            ("{dependency: stream, eventsUntilDue: true}", ""),
+            (
+                "{dependency: orders}",
+                "[0].dependency: there is no \"orders\" among spec.dependencies: write the name of one",
+            ),
+            (
+                "{dependency: users-db, maxLagMessages: 9}",
+                "[0].maxLagMessages: the exporter of \"users-db\" does not report recommender:lag_messages: remove it, or name \
+                 another dependency",
+            ),
+            (
+                "{dependency: clicks, eventsUntilDue: true}",
+                "[0].eventsUntilDue: the exporter of \"clicks\" does not report recommender:event_lag_seconds: remove it, or name \
+                 another dependency",
+            ),
+            (
+                "{dependency: drift, eventsUntilDue: false}",
+                "[0]: the exporter of \"drift\" does not report whether it is up: set maxLagMessages, eventsUntilDue or \
+                 minNewEvents, or name another dependency",
+            ),
+        ];
+        let monitoring = ", monitoring: {metrics: {profile: FastApiInstrumentator}}";
+        for (input, expected) in cases {
+            let expected: Vec<_> = Some(expected)
+                .filter(|text| !text.is_empty())
+                .map(|of| format!("spec.training.readiness.inputs{of}"))
+                .into_iter()
+                .collect();
+            assert_eq!(messages(input, monitoring), expected, "{input}");
+        }
+        let unmonitored = "spec.training.readiness: without spec.monitoring nothing is known of inputs: set that, or remove readiness";
+        assert_eq!(messages("{dependency: users-db}", ""), [unmonitored]);
+    }
+}

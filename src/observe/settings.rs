@@ -1,0 +1,64 @@
+//! The settings of servers without their version: what tells whether a rollout changes anything else.
+
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
+
+use crate::{api::VERSION_LABEL, render};
+
+/// The variables of a server that differ with its version.
+const OF_VERSION: [&str; 3] = ["RECOMMENDER_VERSION", "RECOMMENDER_MODEL_URI", "RECOMMENDER_MODEL_DIGEST"];
+
+/// Hash of a pod template without its version: of what the API server has stored, so that what others change counts as well.
+pub fn settings(template: &PodTemplateSpec) -> String {
+    let mut template = template.clone();
+    if let Some(labels) = template.metadata.as_mut().and_then(|meta| meta.labels.as_mut()) {
+        labels.remove(VERSION_LABEL);
+    }
+    if let Some(spec) = &mut template.spec {
+        spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(strip);
+    }
+    render::hash(&template)
+}
+
+fn strip(container: &mut Container) {
+    let variables = container.env.iter_mut();
+    variables.for_each(|of| of.retain(|variable| !OF_VERSION.contains(&variable.name.as_str())));
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::api::apps::v1::Deployment;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::{RecommenderModel, Version},
+        model::Model,
+        render::Decided,
+        validate::tests::minimal,
+    };
+
+    /// The settings of the Deployment that serves a version with this image.
+    fn of(id: &str, image: &str) -> String {
+        let mut object = minimal();
+        (object["metadata"]["uid"], object["spec"]["serving"]["image"]) = ("uid".into(), image.into());
+        let object: RecommenderModel = serde_json::from_value(object).expect("an object");
+        let version: Version = serde_json::from_value(json!({
+            "id": id, "kind": "Full", "job": "", "uri": format!("file:///artifacts/{id}"), "digest": format!("sha256:{id}"), "bytes": 1,
+            "dueAt": "1970-01-01T00:00:00Z", "trainedAt": "1970-01-01T00:00:00Z",
+        }))
+        .expect("a version");
+        let model = Model::new(&object, Timestamp::UNIX_EPOCH).expect("valid");
+        let children = render::children(&model, &Decided { serve: Some(&version), ..Decided::default() });
+        let serving = children.into_iter().find(|child| child.name == "packages-serving").expect("a Deployment");
+        let deployment: Deployment = serde_json::from_value(serving.object).expect("a Deployment");
+        settings(&deployment.spec.expect("a spec").template)
+    }
+
+    #[test]
+    fn only_what_differs_beside_the_version_changes_them() {
+        let one = of("full-1", "example.org/server:1");
+        assert_eq!(of("full-2", "example.org/server:1"), one);
+        assert_ne!(of("full-1", "example.org/server:2"), one);
+    }
+}

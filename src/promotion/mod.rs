@@ -1,0 +1,430 @@
+//! What serves: decided once in a reconcile. Rendering, applying and the status read this value. Pure.
+//!
+//! ```text
+//! servers ─> watch (harm) ──┐
+//! versions ─> gates ────────┤
+//! annotations ─> requests ──┼─> choose (which version serves or is a canary, and why) ─> states ─> condition PromotionReady
+//! verdict on the canary ────┤
+//! prior status ─────────────┘
+//! ```
+
+pub mod canary;
+pub mod counts;
+mod gates;
+pub mod judge;
+mod outcome;
+mod requests;
+mod track;
+pub mod trial;
+mod watch;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+pub use gates::{Policy, decimal};
+pub use requests::Requests;
+pub use watch::{Servers, harm_of};
+
+use crate::{
+    api::{CanaryVersions, RecommenderModelStatus, TrainingKind, Verdict, Version, VersionState},
+    kinds::Kind,
+    model::{Identity, Model, names},
+    observe::Children,
+    training::{Outcome, whole_seconds},
+};
+
+/// The decision on what serves, and the state of every version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    /// The version to serve; none before the first one that may, and then the Deployment is left as it is.
+    pub serve: Option<Version>,
+    /// Why this one, as text to follow "because".
+    pub why: &'static str,
+    /// The version that gets a part of the requests beside that one.
+    pub canary: Option<Version>,
+    /// The version that answers requests: the last one whose rollout was completed.
+    pub serving: Option<String>,
+    /// The version that is being rolled out: the one to serve until it answers requests.
+    pub rolling_out: Option<String>,
+    /// The version to serve, if it is not in the artifact store of the spec: it is not rolled out, because its pods could not read
+    /// it, and what serves is left as it is until a version is trained in the new store.
+    pub elsewhere: Option<String>,
+    /// All versions with their states, newest first.
+    pub versions: Vec<Version>,
+    /// The value of the annotation that rolls back, once it was followed.
+    pub last_rollback: Option<String>,
+    /// Until when the version that answers requests is watched.
+    pub watched_until: Option<Timestamp>,
+    /// The objectives that were breached when its rollout began.
+    pub breached: Vec<String>,
+    /// Hash of the settings with which the last rollout was completed.
+    pub settings: Option<String>,
+    /// Whether a version is taken back now, or its canary has ended. That is recorded before another one is applied: afterwards its
+    /// servers are gone, and it would be tried again.
+    pub is_recorded_first: bool,
+    /// The condition `PromotionReady`.
+    pub condition: Outcome,
+}
+
+/// What a rollout is decided on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Which object it is, for advice.
+    pub identity: &'a Identity,
+    /// The gates.
+    pub policy: &'a Policy,
+    /// What is requested by annotations.
+    pub requests: &'a Requests,
+    /// The value of the annotation that rolls back that was followed last.
+    pub last_rollback: Option<&'a str>,
+    /// The valid versions with the states that were recorded last, newest first.
+    pub versions: &'a [Version],
+    /// URI of the artifact store.
+    pub store: &'a str,
+    /// The version that answered requests when the status was written last.
+    pub serving: Option<&'a str>,
+    /// The version that was being rolled out then.
+    pub rolling_out: Option<&'a str>,
+    /// The version of which all servers are ready and no other servers exist.
+    pub rolled_out: Option<&'a str>,
+    /// Which versions begin as a canary; none if no version does.
+    pub tried: Option<CanaryVersions>,
+    /// The version that was the canary then.
+    pub canary: Option<&'a str>,
+    /// The verdict on the canary of a version, when there is one.
+    pub verdict: Option<(&'a str, &'a Verdict)>,
+    /// What is observed of the servers.
+    pub servers: &'a Servers,
+    /// Hash of the settings with which the last rollout was completed.
+    pub settings: Option<&'a str>,
+    /// Until when the version that answers requests is watched.
+    pub watched_until: Option<Timestamp>,
+    /// The objectives that were breached when its rollout began.
+    pub breached: &'a [String],
+    /// The current time.
+    pub now: Timestamp,
+}
+
+impl<'a> Inputs<'a> {
+    /// From the object, the status that was written last, and the observed Deployment of the servers. `store`: URI of the artifact
+    /// store. `verdict`: on the canary of a version.
+    pub fn new(
+        model: &'a Model,
+        (store, versions): (&'a str, &'a [Version]),
+        prior: &'a RecommenderModelStatus,
+        servers: &'a Servers,
+        verdict: Option<(&'a str, &'a Verdict)>,
+        now: Timestamp,
+    ) -> Self {
+        let serving = prior.serving.as_ref();
+        Self {
+            identity: &model.identity,
+            policy: &model.promotion,
+            requests: &model.promotion_requests,
+            last_rollback: prior.last_rollback.as_deref(),
+            versions,
+            store,
+            serving: serving.and_then(|serving| serving.version.as_deref()),
+            rolling_out: serving.and_then(|serving| serving.rolling_out.as_deref()),
+            rolled_out: servers.rolled_out.as_deref(),
+            tried: model.canary.as_ref().map(|canary| canary.versions),
+            canary: trial::status(prior).map(|canary| canary.version.as_str()),
+            verdict,
+            servers,
+            settings: serving.and_then(|serving| serving.settings.as_deref()),
+            watched_until: serving.and_then(|serving| serving.watched_until.as_ref()).map(|until| until.0),
+            breached: serving.map_or(&[], |serving| &serving.breached),
+            now,
+        }
+    }
+
+    fn version(&self, id: &str) -> Option<&'a Version> {
+        self.versions.iter().find(|version| version.id == id)
+    }
+
+    /// The version that is to serve as long as no newer one is promoted: the one that answers requests. While that one is rolled
+    /// back, it is the one that it is rolled back to, or, when another one was pinned meanwhile, the newest one before it.
+    fn standing(&self) -> Option<&'a Version> {
+        let serving = self.version(self.serving?);
+        match serving {
+            Some(Version { state: VersionState::RolledBack, .. }) => {
+                let target =
+                    self.rolling_out.and_then(|id| self.version(id)).filter(|version| requests::may_return(version));
+                target.or_else(|| watch::older(self, self.serving?).next()).or(serving)
+            }
+            _ => serving,
+        }
+    }
+}
+
+/// A version to serve, and why.
+type Choice<'a> = (Option<&'a Version>, &'static str);
+
+/// Why a request is not followed.
+#[derive(Clone, Debug, PartialEq)]
+struct Refusal {
+    /// The annotation.
+    annotation: &'static str,
+    /// Its value.
+    value: String,
+    /// What is wrong with it, and what to write instead.
+    why: String,
+}
+
+impl Rollout {
+    /// The newest version that passes its gates serves, unless people request another one.
+    pub fn decide(inputs: &Inputs<'_>) -> Self {
+        let last = inputs;
+        let (serving, rolling_out) = match inputs.rolling_out {
+            Some(id) if inputs.rolled_out == Some(id) => (Some(id), None),
+            rolling_out => (inputs.serving, rolling_out),
+        };
+        let versions = track::recorded(inputs.versions, inputs.verdict);
+        let versions = states(&versions, serving, rolling_out.or(serving));
+        let inputs = &Inputs { versions: &versions, serving, rolling_out, ..*inputs };
+        let harm = watch::Harm::of(inputs);
+        let versions = harm.as_ref().map_or_else(|| versions.clone(), |harm| harm.applied(&versions));
+        let rolling_out = harm.as_ref().map_or(rolling_out, |harm| harm.rolling_out(inputs));
+        let inputs = &Inputs { versions: &versions, rolling_out, ..*inputs };
+        let rollback = requests::rollback(inputs);
+        let back = rollback.as_ref().ok().and_then(|of| *of);
+        let versions = judged(inputs, taken_back(inputs, back), back);
+        let inputs = &Inputs { versions: &versions, ..*inputs };
+        let pin = requests::pinned(inputs);
+        let (chosen, why) = choose(inputs, pin.as_ref().ok().and_then(|of| *of), back);
+        let has_to_be_tried = chosen.filter(|version| track::has_to_be_tried(inputs, version));
+        let (tried, chosen, why) = match (has_to_be_tried, back) {
+            (None, _) => (None, chosen, why),
+            // It is tried beside the version that it is rolled back to.
+            (Some(_), Some(back)) => (None, inputs.version(&back.id), "it is rolled back to"),
+            (tried, None) => (tried, inputs.standing(), "a newer version is a canary"),
+        };
+
+        let usable = chosen.filter(|version| version.is_in(inputs.store));
+        let desired = usable.map(|version| version.id.as_str());
+        let is_complete = desired.is_some() && inputs.rolled_out == desired;
+        let serving = if is_complete { desired } else { inputs.serving };
+        // One that is refused is tried again.
+        let is_followed = |value: &&String| back.is_some() || inputs.last_rollback == Some(value.as_str());
+        let refusals: Vec<Refusal> = pin.err().into_iter().chain(rollback.as_ref().err().cloned()).collect();
+        // Its objectives are those of all servers: they show the harm of another version that gets requests, too.
+        let is_alone = tried.is_none() && desired == serving;
+        let watched_until = watch::until(inputs, last.serving, serving).filter(|_| is_alone);
+        let mut versions = track::marked(states(inputs.versions, serving, desired), tried);
+        if let Some(version) = versions.iter_mut().find(|version| serving == Some(version.id.as_str())) {
+            watch::record_serving(version, serving != last.serving, inputs.now);
+        }
+        let settings = inputs.servers.settings.as_deref().filter(|_| inputs.rolled_out.is_some()).or(inputs.settings);
+        let rolling_out = desired.filter(|desired| serving != Some(desired));
+        // Its pods stay until the rollout is complete.
+        let is_kept = |version: &&Version| {
+            let id = Some(version.id.as_str());
+            rolling_out == id && inputs.canary == id && track::has_passed(version)
+        };
+        let kept = chosen.filter(is_kept);
+        Self {
+            canary: tried.or(kept).cloned(),
+            serve: versions.iter().find(|version| desired == Some(version.id.as_str())).cloned(),
+            why,
+            rolling_out: rolling_out.map(str::to_owned),
+            serving: serving.map(str::to_owned),
+            elsewhere: chosen.filter(|_| usable.is_none()).map(|version| version.id.clone()),
+            versions,
+            last_rollback: inputs.requests.rollback.as_ref().filter(is_followed).cloned(),
+            breached: watch::breached(last, rolling_out, watched_until),
+            watched_until,
+            settings: settings.map(str::to_owned),
+            is_recorded_first: harm.is_some_and(|harm| harm.to.is_some()) || track::is_news(last),
+            condition: outcome::condition(inputs, usable, tried, &refusals),
+        }
+    }
+}
+
+/// Ids of versions that are never dropped: those that serve, are being rolled out, are a canary or have served before, the full ones at the
+/// root of any version, and the one that is pinned. Without the roots, partial versions every quarter of an hour would soon leave no
+/// full one to roll back to, and nothing that shows that what they are based on was refused.
+pub fn in_use(prior: &RecommenderModelStatus, requests: &Requests) -> Vec<String> {
+    let serving = prior.serving.clone().unwrap_or_default();
+    let serving: Vec<String> = serving.version.into_iter().chain(serving.rolling_out).collect();
+    let is_used = |version: &&Version| version.state == VersionState::Previous || serving.contains(&version.id);
+    let used: Vec<&Version> = prior.versions.iter().filter(is_used).collect();
+    let roots = prior.versions.iter().filter_map(|version| Some(version.base.as_ref()?.full.clone()));
+    let used = used.iter().map(|version| version.id.clone());
+    let canary = trial::status(prior).map(|canary| canary.version.clone());
+    serving.iter().cloned().chain(canary).chain(used).chain(roots).chain(requests.pin.clone()).collect()
+}
+
+/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again.
+fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
+    let target =
+        inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
+    let has_served = |version: &Version| {
+        matches!(version.state, VersionState::Serving | VersionState::Previous)
+            || inputs.rolling_out == Some(version.id.as_str())
+    };
+    let state = |(index, version): (usize, &Version)| match version.state {
+        _ if index < target && has_served(version) => VersionState::RolledBack,
+        state => state,
+    };
+    let with_state = |of: (usize, &Version)| Version { state: state(of), ..of.1.clone() };
+    inputs.versions.iter().enumerate().map(with_state).collect()
+}
+
+/// The versions that have not served, and are newer than the one that does and the one before: only these are judged, and may be
+/// promoted.
+fn untried<'a>(versions: &'a [Version], serving: Option<&str>) -> impl Iterator<Item = &'a Version> {
+    let has_served = |version: &Version| {
+        matches!(version.state, VersionState::Serving | VersionState::Previous) || serving == Some(version.id.as_str())
+    };
+    let end = versions.iter().position(has_served).unwrap_or(versions.len());
+    versions[..end].iter().filter(|version| matches!(version.state, VersionState::Candidate | VersionState::Rejected))
+}
+
+/// The versions with the verdicts of the gates on those that may be promoted. They are judged again each time, so that a change of
+/// the gates counts. `back`: the version that is rolled back to now.
+fn judged(inputs: &Inputs<'_>, versions: Vec<Version>, back: Option<&Version>) -> Vec<Version> {
+    let inputs = &Inputs { versions: &versions, ..*inputs };
+    let is_earlier = |version: &&Version| {
+        matches!(version.state, VersionState::Serving | VersionState::Previous | VersionState::Superseded)
+    };
+    let earlier: Vec<&Version> = versions.iter().filter(is_earlier).collect();
+    let baselines = gates::Baselines { serving: back.or_else(|| inputs.standing()), earlier: &earlier };
+    let untried: Vec<&str> = untried(&versions, inputs.serving).map(|version| version.id.as_str()).collect();
+    let mut judged: Vec<Version> = Vec::new();
+    // The oldest first, so that a version is refused with its base.
+    for version in versions.iter().rev() {
+        let is_begun = inputs.rolling_out == Some(version.id.as_str());
+        // Where nothing else serves, a rollout that has begun goes on.
+        if !untried.contains(&version.id.as_str()) || (is_begun && baselines.serving.is_none()) {
+            judged.push(version.clone());
+            continue;
+        }
+        // The data of one that was promoted or tried in time do not become too old.
+        let is_tried = inputs.canary == Some(version.id.as_str()) || track::has_passed(version);
+        let now = if is_begun || is_tried { version.trained_at.0 } else { inputs.now };
+        // The versions in between may be dropped already.
+        let is_base = |known: &&Version| {
+            version.base.as_ref().is_some_and(|base| [&base.version, &base.full].contains(&&known.id))
+        };
+        let refused_base = judged.iter().filter(is_base).find_map(gates::of_base);
+        let mut gates: Vec<Verdict> =
+            refused_base.into_iter().chain(inputs.policy.judge(version, baselines, now)).collect();
+        let passed = gates.iter().all(|verdict| verdict.passed);
+        let state = if passed { VersionState::Candidate } else { VersionState::Rejected };
+        gates.extend(version.gates.iter().filter(|verdict| watch::is_harm(verdict)).cloned());
+        judged.push(Version { gates, state, ..version.clone() });
+    }
+    judged.reverse();
+    judged
+}
+
+/// Which version serves: one that is pinned, the newest one that may be promoted, one that is rolled back to, or the one that stands,
+/// in this order of precedence. What may be promoted is newer than all that is rolled back.
+fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Version>) -> Choice<'a> {
+    if pinned.is_some() {
+        return (pinned, "it is pinned");
+    }
+    if let Some(new) = promotable(inputs) {
+        let why = match inputs.policy.has_gates() {
+            true => "it is the newest version that passes its gates",
+            false => "it is the newest valid version",
+        };
+        return (Some(new), why);
+    }
+    let unreadable = || {
+        let mut untried = untried(inputs.versions, inputs.serving);
+        untried.find(|version| version.state == VersionState::Candidate && !version.is_in(inputs.store))
+    };
+    if let Some(back) = back {
+        return (inputs.version(&back.id), "it is rolled back to");
+    }
+    let standing = inputs.standing();
+    let is_back = standing.is_some_and(|version| inputs.serving != Some(version.id.as_str()));
+    let why = if is_back { "it is rolled back to" } else { "no newer version is promoted" };
+    (standing.or_else(unreadable), why)
+}
+
+/// The newest version that passes its gates and needs no approval that it does not have, or an older one that is the canary. One that is being rolled out goes on while
+/// promotion is paused.
+fn promotable<'a>(inputs: &Inputs<'a>) -> Option<&'a Version> {
+    let is_approved = |version: &&Version| {
+        !inputs.policy.is_manual || inputs.requests.approve.as_deref() == Some(version.id.as_str())
+    };
+    let may_begin = |version: &&Version| !inputs.requests.is_paused || inputs.rolling_out == Some(version.id.as_str());
+    let promotable: Vec<&Version> = untried(inputs.versions, inputs.serving)
+        .filter(|version| version.state == VersionState::Candidate && version.is_in(inputs.store))
+        .filter(|version| is_approved(version) && may_begin(version))
+        .filter(|version| !track::waits_for_base(inputs, version))
+        .collect();
+    let named = |id: Option<&str>| promotable.iter().copied().find(|version| id == Some(version.id.as_str()));
+    let newest = promotable.first().copied();
+    // What has begun comes to its end before a newer version is tried: with frequent trainings nothing would end otherwise.
+    let is_tried = newest.is_some_and(|version| track::has_to_be_tried(inputs, version));
+    let begun = named(inputs.canary).or_else(|| named(inputs.rolling_out).filter(|_| is_tried));
+    begun.or(newest)
+}
+
+/// The version that a Deployment serves although the status has no version: object and children were restored from a backup,
+/// without the status. None when one of the object's Jobs has trained it, because then its report is known.
+pub fn restored(
+    identity: &Identity,
+    store: &str,
+    prior: &RecommenderModelStatus,
+    children: &Children,
+) -> Option<Version> {
+    let uid = identity.uid.as_deref().filter(|_| prior.versions.is_empty())?;
+    let servers = children.deployment(&names::serving(&identity.base), uid)?;
+    let (id, (uri, digest)) = (servers.version.clone()?, servers.artifact.clone()?);
+    let job = names::job(&identity.base, &id);
+    let created_at = Time(whole_seconds(servers.created_at));
+    let version = Version {
+        state: VersionState::Serving,
+        kind: TrainingKind::of_version(&id),
+        id,
+        job,
+        uri,
+        digest,
+        bytes: 0,
+        metrics: BTreeMap::new(),
+        samples: None,
+        standard_errors: BTreeMap::new(),
+        gates: Vec::new(),
+        canary: None,
+        data_through: None,
+        base: None,
+        due_at: created_at.clone(),
+        started_at: None,
+        trained_at: created_at.clone(),
+        served_at: Some(created_at),
+    };
+    let has_job = children.owned(Kind::Job, uid).any(|(name, _)| name == version.job);
+    (!has_job && version.is_in(store)).then_some(version)
+}
+
+/// The versions with their states when `serving` answers requests and `desired` is to.
+fn states(versions: &[Version], serving: Option<&str>, desired: Option<&str>) -> Vec<Version> {
+    let mut versions = versions.to_vec();
+    let Some(now) = versions.iter().position(|version| serving == Some(version.id.as_str())) else { return versions };
+    // It still answers while another version is rolled back to.
+    if versions[now].state == VersionState::RolledBack && serving != desired {
+        return versions;
+    }
+    let changed = versions[now].state != VersionState::Serving;
+    for (index, version) in versions.iter_mut().enumerate() {
+        version.state = match version.state {
+            _ if index == now => VersionState::Serving,
+            // An older one was pinned: it may be promoted again.
+            VersionState::Serving | VersionState::Previous if index < now => VersionState::Candidate,
+            VersionState::Serving => VersionState::Previous,
+            VersionState::Previous if changed => VersionState::Superseded,
+            VersionState::Candidate if index > now => VersionState::Superseded,
+            state => state,
+        };
+    }
+    versions
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! The condition `PromotionReady`: whether the newest version serves, or why not.
+
+use super::{Inputs, Refusal, untried, watch::harm_of};
+use crate::{
+    api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
+    training::{Outcome, Truth},
+};
+
+/// The condition when `desired` is to serve, `canary` gets a part of the requests, and these requests are refused. The first row that applies counts:
+///
+/// | case | condition |
+/// |---|---|
+/// | a request is refused | False, InvalidRequest |
+/// | no version | Unknown, NoVersion |
+/// | a version is pinned | True, Pinned |
+/// | a version is the canary | True, Canary |
+/// | the newest version did not pass its gates | False, VersionRejected |
+/// | the newest version was rolled back | False, RolledBack |
+/// | the rollout of the newest version failed | False, RolloutFailed |
+/// | the newest version waits for an approval | False, AwaitingApproval |
+/// | the newest version waits because promotion is paused | True, Paused |
+/// | the newest version is to serve, does harm, and there is no other one | False, RolloutFailed |
+/// | the newest version is to serve | True, AsSpecified |
+pub fn condition(
+    inputs: &Inputs<'_>,
+    desired: Option<&Version>,
+    canary: Option<&Version>,
+    refusals: &[Refusal],
+) -> Outcome {
+    let outcome = |status, reason, message| Outcome { status, reason, message };
+    if !refusals.is_empty() {
+        let texts = refusals.iter().map(|of| format!("annotation {}: {:?} {}", of.annotation, of.value, of.why));
+        let message = format!("{}{}", texts.collect::<Vec<_>>().join("; "), kept(desired, None));
+        return outcome(Truth::False, reasons::INVALID_REQUEST, message);
+    }
+    let Some(newest) = inputs.versions.first() else {
+        return outcome(Truth::Unknown, reasons::NO_VERSION, "no version was trained yet".into());
+    };
+    let id = &newest.id;
+    let is_desired = desired.is_some_and(|desired| desired.id == *id);
+    let is_untried =
+        untried(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
+    let is_approved = inputs.requests.approve.as_ref() == Some(id);
+    if let Some(pin) = &inputs.requests.pin {
+        let newer = if is_desired { String::new() } else { format!("; {id} is newer and waits until it is removed") };
+        return outcome(
+            Truth::True,
+            reasons::PINNED,
+            format!("version {pin} is pinned by the annotation {PIN_ANNOTATION}{newer}"),
+        );
+    }
+    if let Some(canary) = canary {
+        let newer =
+            if canary.id == *id { String::new() } else { format!("; {id} is newer and waits until that has ended") };
+        let message = format!(
+            "version {} is a canary: {}it gets a part of the requests{newer}{}",
+            canary.id,
+            passed(canary),
+            kept(desired, None)
+        );
+        return outcome(Truth::True, reasons::CANARY, message);
+    }
+    match newest.state {
+        VersionState::Rejected => {
+            let message =
+                format!("version {id} does not pass its gates: {}{}", verdicts(newest, false), kept(desired, Some(id)));
+            outcome(Truth::False, reasons::VERSION_REJECTED, message)
+        }
+        VersionState::RolledBack if !is_desired => {
+            let message = format!(
+                "version {id} was rolled back, and is not promoted again{}{}",
+                why(newest),
+                kept(desired, Some(id))
+            );
+            outcome(Truth::False, reasons::ROLLED_BACK, message)
+        }
+        VersionState::Failed if !is_desired => {
+            let message = format!(
+                "the rollout of version {id} failed, and it is not promoted again{}{}",
+                why(newest),
+                kept(desired, Some(id))
+            );
+            outcome(Truth::False, reasons::ROLLOUT_FAILED, message)
+        }
+        VersionState::Candidate if !is_desired && is_untried && inputs.policy.is_manual && !is_approved => {
+            let approved = inputs.requests.approve.as_ref().filter(|value| *value != id);
+            let other = approved.map(|value| format!(" ({value:?} is approved)")).unwrap_or_default();
+            let message = format!(
+                "version {id} waits for an approval{other}: {}kubectl -n {} annotate recommendermodel {} {APPROVE_ANNOTATION}={id} \
+                 --overwrite{}",
+                passed(newest),
+                inputs.identity.namespace,
+                inputs.identity.name,
+                kept(desired, Some(id))
+            );
+            outcome(Truth::False, reasons::AWAITING_APPROVAL, message)
+        }
+        VersionState::Candidate if !is_desired && is_untried && inputs.requests.is_paused => {
+            let message = format!(
+                "version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}: {}remove it to promote{}",
+                passed(newest),
+                kept(desired, Some(id))
+            );
+            outcome(Truth::True, reasons::PAUSED, message)
+        }
+        _ if is_desired && harm_of(newest).is_some() => {
+            let message = format!("version {id} stays, because there is no other one to return to{}", why(newest));
+            outcome(Truth::False, reasons::ROLLOUT_FAILED, message)
+        }
+        _ if is_desired => outcome(
+            Truth::True,
+            reasons::AS_SPECIFIED,
+            match verdicts(newest, true) {
+                of if of.is_empty() => format!("version {id} is the newest valid version"),
+                of => format!("version {id} passes its gates: {of}"),
+            },
+        ),
+        _ => outcome(
+            Truth::False,
+            reasons::ARTIFACTS_MOVED,
+            format!(
+                "version {id} is not in the artifact store of the spec ({}){}",
+                inputs.store,
+                kept(desired, Some(id))
+            ),
+        ),
+    }
+}
+
+/// Why a version was taken back, to be appended to a message.
+fn why(version: &Version) -> String {
+    harm_of(version).map(|why| format!(": {why}")).unwrap_or_default()
+}
+
+/// What serves instead, to be appended to a message.
+fn kept(desired: Option<&Version>, instead_of: Option<&str>) -> String {
+    match desired.filter(|desired| instead_of != Some(desired.id.as_str())) {
+        Some(desired) => format!("; {} serves", desired.id),
+        None => String::new(),
+    }
+}
+
+fn passed(version: &Version) -> String {
+    match verdicts(version, true) {
+        of if of.is_empty() => String::new(),
+        of => format!("{of}; "),
+    }
+}
+
+/// The verdicts of the gates and the canary that were passed, or of those that were not.
+fn verdicts(version: &Version, passed: bool) -> String {
+    let messages = version.gates.iter().chain(&version.canary).filter(|verdict| verdict.passed == passed);
+    messages.map(|verdict| verdict.message.as_str()).collect::<Vec<_>>().join("; ")
+}

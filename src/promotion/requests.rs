@@ -1,0 +1,102 @@
+//! What people request by annotations.
+
+use std::collections::BTreeMap;
+
+use super::{Inputs, Refusal};
+use crate::api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, ROLLBACK_ANNOTATION, Version, VersionState};
+
+/// The values of the annotations of an object that concern its versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// The version that may serve.
+    pub approve: Option<String>,
+    /// The version to roll back to.
+    pub rollback: Option<String>,
+    /// The version that is to serve as long as the annotation is there.
+    pub pin: Option<String>,
+    /// Whether no new version is to be promoted.
+    pub is_paused: bool,
+}
+
+impl Requests {
+    /// Of an object with these annotations.
+    pub fn of(annotations: &BTreeMap<String, String>) -> Self {
+        let value =
+            |key: &str| annotations.get(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        Self {
+            approve: value(APPROVE_ANNOTATION),
+            rollback: value(ROLLBACK_ANNOTATION),
+            pin: value(PIN_ANNOTATION),
+            is_paused: value(PAUSE_ANNOTATION).is_some_and(|value| !value.eq_ignore_ascii_case("false")),
+        }
+    }
+}
+
+/// The version that a rollback requests, unless that was followed before.
+///
+/// # Errors
+/// Why it is not followed.
+pub(super) fn rollback<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, Refusal> {
+    let Some(value) = inputs.requests.rollback.as_ref().filter(|value| inputs.last_rollback != Some(value)) else {
+        return Ok(None);
+    };
+    let refusal = |why: String| Err(Refusal { annotation: ROLLBACK_ANNOTATION, value: value.clone(), why });
+    if let Some(pin) = &inputs.requests.pin {
+        return refusal(format!("waits as long as {PIN_ANNOTATION} keeps {pin} serving"));
+    }
+    let not_newer = || inputs.versions.iter().skip_while(|version| inputs.serving != Some(version.id.as_str()));
+    let may_be_named = |version: &Version| may_return(version) && not_newer().any(|of| of.id == version.id);
+    match inputs.version(value) {
+        Some(version) if may_be_named(version) => readable(inputs, version).map(Some).or_else(refusal),
+        Some(version) if !may_return(version) => refusal(format!(
+            "names a version that cannot be rolled back to, because it is {}; {}",
+            version.state.as_str(),
+            known(inputs, may_be_named)
+        )),
+        Some(_) => {
+            refusal(format!("names a version that is newer than the one that serves; {}", known(inputs, may_be_named)))
+        }
+        None => refusal(format!("names no version of this object; {}", known(inputs, may_be_named))),
+    }
+}
+
+/// The version that is pinned.
+///
+/// # Errors
+/// Why it does not serve.
+pub(super) fn pinned<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, Refusal> {
+    let Some(value) = &inputs.requests.pin else { return Ok(None) };
+    let refusal = |why: String| Err(Refusal { annotation: PIN_ANNOTATION, value: value.clone(), why });
+    match inputs.version(value) {
+        Some(version) if may_be_pinned(version) => readable(inputs, version).map(Some).or_else(refusal),
+        Some(_) => refusal(format!("names a version that did not pass its gates; {}", known(inputs, may_be_pinned))),
+        None => refusal(format!("names no version of this object; {}", known(inputs, may_be_pinned))),
+    }
+}
+
+/// Whether a version has served, and may do so again.
+pub(super) fn may_return(version: &Version) -> bool {
+    matches!(version.state, VersionState::Serving | VersionState::Previous | VersionState::Superseded)
+}
+
+fn may_be_pinned(version: &Version) -> bool {
+    version.state != VersionState::Rejected
+}
+
+fn readable<'a>(inputs: &Inputs<'_>, version: &'a Version) -> Result<&'a Version, String> {
+    match version.is_in(inputs.store) {
+        true => Ok(version),
+        false => Err(format!("names a version that is not in the artifact store of the spec ({})", inputs.store)),
+    }
+}
+
+/// The versions that can be written instead.
+fn known(inputs: &Inputs<'_>, may_be_named: impl Fn(&Version) -> bool) -> String {
+    let ids = inputs.versions.iter().filter(|version| may_be_named(version) && version.is_in(inputs.store));
+    let ids: Vec<&str> = ids.map(|version| version.id.as_str()).collect();
+    if ids.is_empty() {
+        "there is none yet: remove the annotation".into()
+    } else {
+        format!("write one of {}", ids.join(", "))
+    }
+}

@@ -1,0 +1,129 @@
+//! Versions that begin as a canary.
+
+use super::*;
+
+#[test]
+fn a_canary_that_is_no_worse_is_rolled_out_and_keeps_its_pods_until_that_is_complete() {
+    let mut story = Story::new(&Promotion::default());
+    story.tried = Some(CanaryVersions::All);
+    assert_eq!(
+        story.trained("v1", "0.5").completes().serve(),
+        Some("v1"),
+        "there is nothing to compare the first one with"
+    );
+    story.trained("v2", "0.5");
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Canary v1:Serving"));
+    assert_eq!(story.condition(), ("Canary", "version v2 is a canary: it gets a part of the requests; v1 serves"));
+    story.trained("v3", "0.5");
+    assert_eq!(story.states(), "v3:Candidate v2:Canary v1:Serving", "the one that is tried comes to its end");
+    assert!(story.condition().1.contains("v3 is newer and waits until that has ended"), "{:?}", story.condition());
+    story.judged(true);
+    assert_eq!((story.serve(), story.rollout.canary.as_ref().map(|of| of.id.as_str())), (Some("v2"), Some("v2")));
+    story.completes();
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v2"), "v3:Canary v2:Serving v1:Previous"));
+}
+
+#[test]
+fn a_canary_that_is_worse_is_not_promoted_again() {
+    let mut story = Story::new(&Promotion::default());
+    story.tried = Some(CanaryVersions::All);
+    story.trained("v1", "0.5").completes().trained("v2", "0.5").judged(false);
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:RolledBack v1:Serving"));
+    assert!(story.rollout.canary.is_none());
+    let message = "version v2 was rolled back, and is not promoted again: errors are worse; v1 serves";
+    assert_eq!(story.condition(), ("RolledBack", message));
+    story.verdict = None;
+    story.annotated(|_| {});
+    assert_eq!(story.states(), "v2:RolledBack v1:Serving");
+    story.annotated(|of| of.pin = Some("v2".into()));
+    assert_eq!(story.serve(), Some("v2"), "people may");
+}
+
+#[test]
+fn a_pause_a_pin_and_a_rollback_end_a_canary() {
+    let mut story = Story::new(&Promotion::default());
+    story.tried = Some(CanaryVersions::All);
+    story.trained("v0", "0.5").completes().trained("v1", "0.5").judged(true).completes().trained("v2", "0.5");
+    let canary = |story: &Story| story.rollout.canary.as_ref().map(|of| of.id.clone());
+    assert_eq!(canary(&story).as_deref(), Some("v2"));
+    let mut other = story.clone();
+    other.annotated(|of| of.is_paused = true);
+    assert_eq!((canary(&other), other.states().as_str()), (None, "v2:Candidate v1:Serving v0:Previous"));
+    other.annotated(|of| of.is_paused = false);
+    assert_eq!(canary(&other).as_deref(), Some("v2"), "it begins anew");
+    let mut other = story.clone();
+    other.annotated(|of| of.pin = Some("v1".into()));
+    assert_eq!((canary(&other), other.serve()), (None, Some("v1")));
+    story.annotated(|of| of.rollback = Some("v0".into()));
+    assert_eq!((canary(&story), story.serve()), (None, Some("v0")));
+    story.completes();
+    assert_eq!((canary(&story).as_deref(), story.serve()), (Some("v2"), Some("v0")), "it begins anew beside that one");
+}
+
+#[test]
+fn a_rollback_goes_to_the_version_that_it_names_also_while_there_is_a_canary() {
+    let mut story = Story::new(&Promotion::default());
+    for id in ["v0", "v1", "v2", "v3"] {
+        story.trained(id, "0.5").completes();
+    }
+    story.tried = Some(CanaryVersions::All);
+    story.trained("v4", "0.5").annotated(|of| of.rollback = Some("v0".into()));
+    assert_eq!(story.serve(), Some("v0"), "{}", story.states());
+}
+
+#[test]
+fn a_rollout_that_has_begun_is_completed_before_a_newer_version_is_tried() {
+    let mut story = Story::new(&Promotion::default());
+    story.trained("v0", "0.5").completes().trained("v1", "0.5");
+    story.tried = Some(CanaryVersions::Full);
+    story.trained("v2", "0.5");
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Candidate v1:Candidate v0:Serving"));
+    story.completes();
+    assert_eq!(story.states(), "v2:Canary v1:Serving v0:Previous");
+}
+
+#[test]
+fn a_partial_version_waits_for_the_canary_of_what_it_is_based_on_and_is_refused_with_it() {
+    let mut story = Story::new(&Promotion::default());
+    story.tried = Some(CanaryVersions::Full);
+    story.trained("v0", "0.5").completes().trained("v1", "0.5").add(based("p1", "v1", "v1"));
+    // The one in between is not kept.
+    story.add(based("p2", "p1", "v1")).rollout.versions.retain(|version| version.id != "p1");
+    story.annotated(|of| of.is_paused = true);
+    story.annotated(|of| of.is_paused = false);
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), "p2:Candidate v1:Canary v0:Serving"));
+    story.judged(false);
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), "p2:Rejected v1:RolledBack v0:Serving"));
+}
+
+#[test]
+fn a_version_is_rolled_out_at_once_where_no_server_answers() {
+    let mut story = Story::new(&Promotion::default());
+    story.tried = Some(CanaryVersions::All);
+    story.trained("v0", "0.5").completes();
+    story.servers.is_stopped = true;
+    assert_eq!(story.trained("v1", "0.5").serve(), Some("v1"));
+}
+
+#[test]
+fn the_data_of_a_canary_do_not_become_too_old() {
+    let mut story = Story::new(&Promotion { max_data_age_hours: Some(1), ..Promotion::default() });
+    story.tried = Some(CanaryVersions::All);
+    let fresh = |id| Version { data_through: Some(Time(Timestamp::UNIX_EPOCH)), ..version(id) };
+    story.add(fresh("v0")).completes().add(fresh("v1"));
+    story.now += SignedDuration::from_hours(2);
+    story.annotated(|_| {});
+    assert_eq!(story.states(), "v1:Canary v0:Serving");
+    assert_eq!(story.judged(true).serve(), Some("v1"));
+}
+
+#[test]
+fn versions_of_partial_trainings_are_rolled_out_at_once_unless_all_are_tried() {
+    let mut story = Story::new(&Promotion::default());
+    story.tried = Some(CanaryVersions::Full);
+    story.trained("v1", "0.5").completes();
+    let partial = |id| Version { kind: TrainingKind::Partial, ..version(id) };
+    assert_eq!(story.add(partial("p1")).serve(), Some("p1"));
+    story.completes().tried = Some(CanaryVersions::All);
+    assert_eq!(story.add(partial("p2")).serve(), Some("p1"));
+}

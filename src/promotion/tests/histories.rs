@@ -1,0 +1,190 @@
+//! Random histories of an object.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Something that happens to an object.
+#[derive(Clone, Debug)]
+enum Step {
+    Trained(u8),
+    Completes,
+    Nothing,
+    Approved(usize),
+    Pinned(Option<usize>),
+    RolledBack(Option<usize>),
+    Paused(bool),
+    Strict(bool),
+    TrainedPartially,
+    Tried(Option<bool>),
+    Judged(bool),
+    GetsStuck,
+    Crashes,
+    Breaches,
+    Waits,
+    NewSettings(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..40u8).prop_map(Step::Trained),
+        4 => Just(Step::Completes),
+        1 => Just(Step::Nothing),
+        1 => (0..6usize).prop_map(Step::Approved),
+        1 => proptest::option::of(0..6usize).prop_map(Step::Pinned),
+        2 => proptest::option::of(0..6usize).prop_map(Step::RolledBack),
+        1 => any::<bool>().prop_map(Step::Paused),
+        1 => any::<bool>().prop_map(Step::Strict),
+        2 => Just(Step::TrainedPartially),
+        1 => any::<Option<bool>>().prop_map(Step::Tried),
+        3 => any::<bool>().prop_map(Step::Judged),
+        2 => Just(Step::GetsStuck),
+        3 => Just(Step::Crashes),
+        2 => Just(Step::Breaches),
+        1 => Just(Step::Waits),
+        1 => (0..2u8).prop_map(Step::NewSettings),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    #[test]
+    fn nothing_that_was_refused_serves_something_always_does_and_a_rollback_ends(
+        steps in proptest::collection::vec(step(), 1..60),
+        is_manual in any::<bool>(),
+    ) {
+        let mode = if is_manual { PromotionMode::Manual } else { PromotionMode::Automatic };
+        let policy = |promotion: Promotion| Policy::new(&Promotion { mode, ..promotion }).expect("valid");
+        let mut story = Story::new(&Promotion { mode, ..gated() });
+        for (number, step) in steps.into_iter().enumerate() {
+            let before = story.rollout.clone();
+            let id = |index: usize| before.versions.get(index).map_or("none".into(), |version| version.id.clone());
+            let (is_judged, is_broken) = (matches!(step, Step::Judged(_)), matches!(step, Step::Crashes));
+            match step {
+                Step::Trained(value) => _ = story.trained(&format!("v{number}"), &format!("0.{value:02}")),
+                Step::Completes => _ = story.completes(),
+                Step::Nothing => _ = story.annotated(|_| {}),
+                Step::Approved(index) => _ = story.annotated(|of| of.approve = Some(id(index))),
+                Step::Pinned(index) => _ = story.annotated(|of| of.pin = index.map(id)),
+                Step::RolledBack(index) => _ = story.annotated(|of| of.rollback = index.map(id)),
+                Step::Paused(is_paused) => _ = story.annotated(|of| of.is_paused = is_paused),
+                Step::Strict(is_strict) => {
+                    story.policy = policy(if is_strict { gated() } else { Promotion::default() });
+                    story.annotated(|_| {});
+                }
+                Step::TrainedPartially => {
+                    // As trainings choose it: the newest version that is not refused.
+                    let refused = [VersionState::Rejected, VersionState::RolledBack, VersionState::Failed];
+                    let base = before.versions.iter().find(|version| !refused.contains(&version.state));
+                    if let Some(base) = base {
+                        let root = base.base.as_ref().map_or(&base.id, |base| &base.full);
+                        let metrics = base.metrics.clone();
+                        story.add(Version { metrics, ..based(&format!("p{number}"), &base.id, root) });
+                    }
+                }
+                Step::Tried(all) => {
+                    story.tried = all.map(|all| if all { CanaryVersions::All } else { CanaryVersions::Full });
+                    story.annotated(|_| {});
+                }
+                Step::Judged(passed) => _ = story.judged(passed),
+                Step::GetsStuck => _ = story.gets_stuck(),
+                Step::Crashes => _ = story.crashes(),
+                Step::Breaches => _ = story.breaches(),
+                Step::Waits => {
+                    story.now += SignedDuration::from_mins(40);
+                    story.annotated(|_| {});
+                }
+                Step::NewSettings(settings) => {
+                    story.servers.settings = Some(settings.to_string());
+                    story.reconcile(None);
+                }
+            }
+            let Rollout { serve, serving, versions, .. } = &story.rollout;
+            let desired = serve.as_ref().map(|version| version.id.clone());
+            let is_pinned = desired.is_some() && story.requests.pin == desired;
+            if let Some(serve) = serve {
+                prop_assert_ne!(serve.state, VersionState::Rejected);
+                let is_refused = |version: &Version| matches!(version.state, VersionState::RolledBack | VersionState::Failed);
+                prop_assert!(!is_refused(serve) || is_pinned, "{}", story.states());
+                // One that was taken back may go on answering when nothing else is left.
+                let was_refused = before.versions.iter().any(|of| of.id == serve.id && is_refused(of));
+                prop_assert!(!was_refused || is_pinned || before.serving == desired, "{}", story.states());
+                let serves_already = before.serve.as_ref().is_some_and(|of| of.id == serve.id);
+                prop_assert!(!(story.rollout.is_recorded_first && serves_already) || is_judged, "it is not taken back: {}", story.states());
+                let was_skipped = before.versions.iter().any(|of| {
+                    of.id == serve.id && of.state == VersionState::Superseded && of.served_at.is_none()
+                });
+                let is_requested = is_pinned || serves_already || story.requests.rollback == desired;
+                prop_assert!(!was_skipped || is_requested, "it has never served: {}", story.states());
+                let is_new = !before.versions.iter().any(|of| of.id == serve.id && of.state != VersionState::Candidate);
+                let is_approved = story.requests.approve.as_ref() == Some(&serve.id);
+                prop_assert!(!is_new || !is_manual || is_approved || is_pinned || serve.state != VersionState::Candidate);
+            }
+            let canary = story.rollout.canary.as_ref();
+            let begun = serve.as_ref().filter(|of| before.serve.as_ref().is_none_or(|before| before.id != of.id));
+            if let Some(begun) = begun.filter(|of| of.state == VersionState::Candidate && !is_pinned) {
+                let was_alone = before.serving.is_none() || before.serving.as_ref() == Some(&begun.id);
+                // The rollout of one that has begun goes on, also as part of a newer one.
+                let is_tried = |version: &Version| {
+                    let is_begun = before.rolling_out.as_ref() == Some(&version.id);
+                    track::has_passed(version) || version.served_at.is_some() || is_begun
+                };
+                let root = begun.base.as_ref().and_then(|base| versions.iter().find(|of| of.id == base.full));
+                let is_fine = match story.tried {
+                    None => true,
+                    Some(CanaryVersions::All) => is_tried(begun),
+                    Some(CanaryVersions::Full) if begun.kind == TrainingKind::Full => is_tried(begun),
+                    // What it is based on was tried, or was not to be when it was superseded.
+                    Some(CanaryVersions::Full) => root.is_none_or(|root| is_tried(root) || root.state == VersionState::Superseded),
+                };
+                prop_assert!(is_fine || was_alone || is_broken, "{} begins: {}", begun.id, story.states());
+            }
+            let tried = versions.iter().filter(|version| version.state == VersionState::Canary);
+            for version in tried {
+                prop_assert!(version.canary.is_none() && serve.is_some() && desired.as_ref() != Some(&version.id));
+                prop_assert_eq!(canary.map(|canary| &canary.id), Some(&version.id));
+            }
+            let judged = versions.iter().filter(|version| version.canary.as_ref().is_some_and(|of| !of.passed));
+            for version in judged {
+                // A person may have pinned it before.
+                let served = version.served_at.is_some();
+                prop_assert!(desired.as_ref() != Some(&version.id) || is_pinned || served, "{}", story.states());
+            }
+            prop_assert!(before.serving.is_none() || (serving.is_some() && serve.is_some()), "nothing serves");
+            let count = versions.iter().filter(|version| version.state == VersionState::Serving).count();
+            prop_assert!(count <= 1, "{}", story.states());
+            if let Some(id) = serving {
+                let state = versions.iter().find(|version| version.id == *id).map(|version| version.state);
+                let is_leaving = state == Some(VersionState::RolledBack) && desired.as_ref() != Some(id);
+                prop_assert!(state == Some(VersionState::Serving) || is_leaving, "{id} of {}", story.states());
+            }
+            // Another decision changes nothing. It may take one more when a rollback or a pin makes another version the baseline.
+            let serving = serving.clone();
+            let mut again = story.clone();
+            again.reconcile(serving.as_deref());
+            let decided = again.reconcile(serving.as_deref()).rollout.clone();
+            again.reconcile(serving.as_deref());
+            prop_assert_eq!(&again.rollout.versions, &decided.versions);
+            prop_assert_eq!(&again.rollout.serve, &decided.serve);
+            // A rollout ends.
+            let mut completed = story.clone();
+            completed.completes();
+            prop_assert_eq!(completed.rollout.serving.clone(), desired);
+            prop_assert!(completed.completes().rollout.rolling_out.is_none() || is_pinned || completed.serve().is_some());
+        }
+        // A series of rollbacks ends, whether what comes back completes its rollout or not.
+        for completes in [false, true] {
+            let mut failing = story.clone();
+            let step = |story: &mut Story| {
+                if completes {
+                    story.completes();
+                }
+                story.gets_stuck().crashes().breaches();
+            };
+            (0..=story.rollout.versions.len()).for_each(|_| step(&mut failing));
+            let ended = failing.rollout.clone();
+            step(&mut failing);
+            prop_assert_eq!((&failing.rollout.versions, failing.serve()), (&ended.versions, ended.serve.as_ref().map(|of| of.id.as_str())));
+        }
+    }
+}

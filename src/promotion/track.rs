@@ -1,0 +1,66 @@
+//! Which version is the canary. How it is judged is [`super::canary`].
+
+use super::Inputs;
+use crate::api::{CanaryVersions, TrainingKind, Verdict, Version, VersionState};
+
+/// The versions with the verdict on the canary of one of them. One that did not pass is not promoted again.
+pub(super) fn recorded(versions: &[Version], verdict: Option<(&str, &Verdict)>) -> Vec<Version> {
+    let record = |version: &Version| {
+        let mut version = version.clone();
+        if version.state == VersionState::Canary {
+            version.state = VersionState::Candidate;
+        }
+        if let Some((_, verdict)) = verdict.filter(|(id, _)| *id == version.id && version.canary.is_none()) {
+            version.canary = Some(verdict.clone());
+            if !verdict.passed && version.state == VersionState::Candidate {
+                version.state = VersionState::RolledBack;
+            }
+        }
+        version
+    };
+    versions.iter().map(record).collect()
+}
+
+/// Whether the verdict on a canary is not in the status yet.
+pub(super) fn is_news(inputs: &Inputs<'_>) -> bool {
+    let version = inputs.verdict.and_then(|(id, _)| inputs.version(id));
+    version.is_some_and(|version| version.canary.is_none())
+}
+
+/// Whether a version is based on one that has to be a canary first: what is in that one is in it as well.
+pub(super) fn waits_for_base(inputs: &Inputs<'_>, version: &Version) -> bool {
+    let base = |version: &Version| inputs.version(&version.base.as_ref()?.version);
+    let bases = std::iter::successors(base(version), |version| base(version));
+    let root = version.base.as_ref().and_then(|base| inputs.version(&base.full));
+    // A lineage is as long as the list of versions at most. Those between a version and its root may be dropped already.
+    bases.take(inputs.versions.len()).chain(root).any(|version| has_to_be_tried(inputs, version))
+}
+
+/// Whether a version that may be promoted is a canary first: the spec asks for it, another version serves that it is compared with, and
+/// there is no verdict yet. A rollout that has begun goes on.
+pub(super) fn has_to_be_tried(inputs: &Inputs<'_>, version: &Version) -> bool {
+    let is_pinned = inputs.requests.pin.as_deref() == Some(version.id.as_str());
+    let is_begun = inputs.rolling_out == Some(version.id.as_str());
+    let is_new = version.state == VersionState::Candidate && version.canary.is_none();
+    let other = inputs.standing().filter(|serving| serving.id != version.id && serving.is_in(inputs.store));
+    let is_tried = match inputs.tried {
+        Some(CanaryVersions::All) => true,
+        Some(CanaryVersions::Full) => version.kind == TrainingKind::Full,
+        None => false,
+    };
+    // Without servers that answer there is nothing to compare with, and nothing that could be harmed.
+    let is_served = !inputs.servers.is_stopped && inputs.servers.crashes.is_none();
+    is_tried && is_new && !is_pinned && !is_begun && is_served && other.is_some()
+}
+
+/// Whether a version has passed its canary.
+pub(super) fn has_passed(version: &Version) -> bool {
+    version.canary.as_ref().is_some_and(|verdict| verdict.passed)
+}
+
+/// The versions with the state of the one that is the canary.
+pub(super) fn marked(mut versions: Vec<Version>, canary: Option<&Version>) -> Vec<Version> {
+    let marked = versions.iter_mut().filter(|version| canary.is_some_and(|canary| canary.id == version.id));
+    marked.for_each(|version| version.state = VersionState::Canary);
+    versions
+}

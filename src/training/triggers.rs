@@ -1,0 +1,153 @@
+//! Runs that recorded series start: what the spec asks for, what ticks observe of it, and which run is due.
+//!
+//! What is observed counts since the newest run with the data of the kind ([`Met::after`]), so that a run that was started by anything
+//! else covers it as well.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Inputs, NewRun, Reading, due, due::Done, history, history::History, ids};
+use crate::{
+    api::{TrainingKind, TrainingProgress, TrainingStatus, Trigger, TriggerStatus},
+    series::Series,
+};
+
+/// A trigger of the spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TriggerPlan {
+    /// Its name.
+    pub name: String,
+    /// The kind of run that it starts.
+    pub kind: TrainingKind,
+    /// Least time between two runs that it starts.
+    pub cool_down: SignedDuration,
+    /// When it starts a run.
+    pub condition: Condition,
+}
+
+/// The condition of a trigger.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// A signal is above a value for a time.
+    Above {
+        /// The signal.
+        series: Series,
+        /// The dependency or workload that it is about.
+        about: String,
+        /// The value.
+        value: f64,
+        /// The time.
+        duration: SignedDuration,
+    },
+    /// Messages have arrived.
+    Events {
+        /// At this dependency.
+        dependency: String,
+        /// So many.
+        count: i64,
+    },
+    /// A dependency works again.
+    Recovered {
+        /// The dependency.
+        dependency: String,
+        /// Least time for which it was down.
+        down: SignedDuration,
+    },
+}
+
+/// A condition that is met.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Met {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was observed.
+    pub why: String,
+    /// The version of the newest run with the data of the kind: it is met since that run.
+    pub after: Option<String>,
+}
+
+/// What ticks observe of the triggers of an object, by their names, and of the inputs and the progress of its trainings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signals {
+    /// The conditions that are met.
+    pub met: BTreeMap<String, Met>,
+    /// Messages that arrived since the newest run, with its version, in tenths of what is waited for.
+    pub events: BTreeMap<String, (i64, Option<String>)>,
+    /// The inputs, by dependency.
+    pub inputs: BTreeMap<String, Reading>,
+    /// The progress of the active run, with its version.
+    pub progress: Option<(String, TrainingProgress)>,
+}
+
+/// The name of the trigger that started a run, from what is recorded of that.
+pub fn name(cause: &str) -> &str {
+    cause.split_once(':').map_or(cause, |(name, _)| name)
+}
+
+/// When each trigger last started a run, as recorded.
+pub fn recorded(inputs: &Inputs<'_>) -> BTreeMap<String, Timestamp> {
+    let statuses = inputs.prior.into_iter().flat_map(|status| &status.triggers);
+    statuses.filter_map(|of| Some((of.name.clone(), of.last_trigger_time.as_ref()?.0))).collect()
+}
+
+/// The run of a kind that a trigger starts now: of several, the one that is met for longest. A partial one without its base.
+pub fn due(inputs: &Inputs<'_>, done: &Done, history: &History, kind: TrainingKind) -> Option<NewRun> {
+    let plan = inputs.plan;
+    if !plan.may_start(kind, Trigger::Signal) {
+        return None;
+    }
+    let newest = newest(history, kind);
+    let of_kind = plan.triggers.iter().filter(|trigger| trigger.kind == kind);
+    let met = of_kind.filter_map(|trigger| Some((trigger, inputs.signals.met.get(&trigger.name)?)));
+    let current = met.filter(|(_, met)| met.after.as_deref() == newest);
+    let due = current.filter(|(trigger, _)| cool_from(trigger, done).is_none_or(|from| from <= inputs.now));
+    let (trigger, met) = due.min_by_key(|(_, met)| met.since)?;
+    let before = done.triggered.get(&trigger.name).map(ToString::to_string).unwrap_or_default();
+    let last = [&trigger.name, &before, due::last_id(history.last(kind)).unwrap_or_default()].join(" ");
+    let at = history::whole_seconds(inputs.now);
+    Some(NewRun {
+        version: ids::version(plan, kind, Trigger::Signal, at, Some(&last)),
+        kind,
+        trigger: Trigger::Signal,
+        due: due::after_all(inputs, at),
+        request: None,
+        cause: Some(format!("{}: {}", trigger.name, met.why)),
+        base: None,
+    })
+}
+
+/// The version of the newest run with the data of a kind, while none is active.
+pub fn newest(history: &History, kind: TrainingKind) -> Option<&str> {
+    kind.newest(|kind| history.last(kind)).map(|run| run.version.as_str())
+}
+
+/// From when on a trigger may start another run; `None` if it started none.
+fn cool_from(trigger: &TriggerPlan, done: &Done) -> Option<Timestamp> {
+    done.triggered.get(&trigger.name)?.checked_add(trigger.cool_down).ok()
+}
+
+/// When the cool-downs of conditions that are met end.
+pub fn wakes<'a>(inputs: &'a Inputs<'_>, done: &'a Done) -> impl Iterator<Item = Timestamp> + 'a {
+    let met = inputs.plan.triggers.iter().filter(|trigger| inputs.signals.met.contains_key(&trigger.name));
+    met.filter_map(|trigger| cool_from(trigger, done))
+}
+
+/// What the status reports of the triggers. `status`: the runs in it.
+pub fn status(inputs: &Inputs<'_>, done: &Done, status: &TrainingStatus) -> Vec<TriggerStatus> {
+    let of = |trigger: &TriggerPlan| {
+        let newest = status.newest(trigger.kind).map(|(version, _)| version);
+        let is_current = |after: &Option<String>| after.as_deref() == newest;
+        let met = inputs.signals.met.get(&trigger.name).filter(|met| is_current(&met.after));
+        let events = inputs.signals.events.get(&trigger.name).filter(|(count, after)| *count > 0 && is_current(after));
+        TriggerStatus {
+            name: trigger.name.clone(),
+            last_trigger_time: done.triggered.get(&trigger.name).copied().map(Time),
+            met_since: met.map(|met| Time(history::whole_seconds(met.since))),
+            new_events: events.map(|(count, _)| *count),
+        }
+    };
+    let is_empty = |of: &TriggerStatus| *of == TriggerStatus { name: of.name.clone(), ..TriggerStatus::default() };
+    inputs.plan.triggers.iter().map(of).filter(|of| !is_empty(of)).collect()
+}
