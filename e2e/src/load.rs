@@ -59,6 +59,8 @@ pub struct Report {
     pub requests: u64,
     /// Requests without a response or with an error response.
     pub failed: u64,
+    /// Those of them that were answered with 503, as servers do that are overloaded.
+    pub refused: u64,
     /// Requests that were not sent, because too many were in flight.
     pub dropped: u64,
     /// The 95th percentile of the duration of all requests, in milliseconds.
@@ -119,7 +121,11 @@ impl Load {
         let output = output.context("k6 does not end")??;
         let metrics = String::from_utf8_lossy(&output.stdout);
         let stderr = command::last_lines(&self.stderr.await?, 20);
-        report(&metrics).with_context(|| format!("k6 ended ({}): {metrics}\n{stderr}", output.status))
+        let report = report(&metrics).with_context(|| format!("k6 ended ({}): {metrics}\n{stderr}", output.status))?;
+        if report.failed > report.refused {
+            eprintln!("failed requests, the last ones:\n{stderr}");
+        }
+        Ok(report)
     }
 }
 
@@ -144,6 +150,7 @@ fn report(metrics: &str) -> Result<Report> {
         requests,
         // A rate metric: its "passes" are the requests that failed.
         failed: count("http_req_failed", "passes").unwrap_or(0),
+        refused: count("refused", "count").unwrap_or(0),
         dropped: count("dropped_iterations", "count").unwrap_or(0),
         p95_milliseconds: p95.context("no http_req_duration")?,
     })
@@ -166,8 +173,9 @@ mod tests {
     fn the_summary_of_k6_is_parsed() {
         let summary = r#"{"http_reqs": {"values": {"count": 119, "rate": 19.9}},
             "http_req_failed": {"values": {"rate": 0.1, "passes": 12, "fails": 107}},
+            "refused": {"values": {"count": 5, "rate": 0.5}},
             "http_req_duration": {"values": {"p(50)": 1.3, "p(95)": 4.8, "max": 8.0}}}"#;
-        let expected = Report { requests: 119, failed: 12, dropped: 0, p95_milliseconds: 4.8 };
+        let expected = Report { requests: 119, failed: 12, refused: 5, dropped: 0, p95_milliseconds: 4.8 };
         assert_eq!(report(summary).expect("is a summary"), expected);
         assert!(report("{}").is_err());
     }
