@@ -117,6 +117,8 @@ pub enum Series {
     ModelAge,
     /// Time since the end of the data of the version that is served.
     DataAge,
+    /// How long no newer version can take the place of the one that serves.
+    NotRefreshable,
     /// Training runs of the last day.
     TrainingRuns,
     /// Failed training runs of the last hour, by stage.
@@ -399,7 +401,7 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 134] = [
+    pub const MONITORING: [Self; 135] = [
         Self::PodRequests,
         Self::PodErrors,
         Self::PodSlow,
@@ -425,6 +427,7 @@ impl Series {
         Self::TrainingPeriod,
         Self::ModelAge,
         Self::DataAge,
+        Self::NotRefreshable,
         Self::TrainingRuns,
         Self::TrainingFailures,
         Self::TrainingFailuresInARow,
@@ -606,6 +609,7 @@ impl Series {
             Self::TrainingPeriod => Row("recommender:training_period_seconds", "seconds", Workload),
             Self::ModelAge => Row("recommender:model_age_seconds", "seconds", Workload),
             Self::DataAge => Row("recommender:data_age_seconds", "seconds", Workload),
+            Self::NotRefreshable => Row("recommender:not_refreshable_seconds", "seconds", Workload),
             Self::TrainingRuns => Row("recommender:training_runs:increase1d", "runs", Workload),
             Self::TrainingFailures => Row("recommender:training_failures:increase1h", "runs", Workload),
             Self::TrainingFailuresInARow => Row("recommender:training_failures_in_a_row", "runs", Workload),

@@ -9,6 +9,8 @@ pub mod types {
     pub const RECONCILING: &str = "Reconciling";
     /// No progress until a user fixes an error (kstatus: failed while true).
     pub const STALLED: &str = "Stalled";
+    /// A newer version can take the place of the one that serves.
+    pub const REFRESHABLE: &str = "Refreshable";
     /// The last training run produced a valid version.
     pub const TRAINING_READY: &str = "TrainingReady";
     /// The newest valid version is rolled out and its pods are ready.
@@ -26,7 +28,7 @@ pub mod types {
     pub const DEPENDENCIES_HEALTHY: &str = "DependenciesHealthy";
 
     /// Those that only summarize the others.
-    pub const SUMMARIES: [&str; 3] = [READY, RECONCILING, STALLED];
+    pub const SUMMARIES: [&str; 4] = [READY, RECONCILING, STALLED, REFRESHABLE];
     /// The others. Each emits an Event when it becomes False for a reason that is not [quiet](super::reasons::QUIET). Its
     /// last known value stays while the spec is invalid.
     pub const SUMMARIZED: [&str; 7] = [
@@ -69,6 +71,10 @@ pub mod reasons {
     pub const TRAINING: &str = "Training";
     /// The training pod cannot start.
     pub const TRAINING_BLOCKED: &str = "TrainingBlocked";
+    /// Training is suspended, so nothing newer is trained.
+    pub const TRAINING_SUSPENDED: &str = "TrainingSuspended";
+    /// A training run that is due waits for its inputs or for others to end.
+    pub const TRAINING_WAITS: &str = "TrainingWaits";
     /// The last training run produced a valid version.
     pub const TRAINED: &str = "Trained";
     /// The trainer ended with an error.

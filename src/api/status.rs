@@ -495,6 +495,12 @@ pub struct ServingStatus {
     /// The version that answers requests: the last one whose rollout was completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// When that version was trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_at: Option<Time>,
+    /// Time up to which its data reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_through: Option<Time>,
     /// The Service in front of the servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,

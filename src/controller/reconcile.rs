@@ -100,7 +100,7 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     reconcile.report(context, &model, &decisions, &observed, &children, &outcome).await?;
     let held_until = decisions.is_held.then(|| now + HELD);
     let next_read = explain::next_read(&explained).into_iter().chain(held_until).min();
-    reconcile.next(&model, &decisions.training, &children, next_read, outcome)
+    reconcile.next(&model, &decisions, &children, next_read, outcome)
 }
 
 impl Reconcile {
@@ -402,15 +402,15 @@ impl Reconcile {
     fn next(
         &self,
         model: &Model,
-        training: &Decision,
+        decisions: &Decisions,
         children: &Children,
         next_read: Option<Timestamp>,
         outcome: Outcome,
     ) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
-        let schedule = training.wake_at.map(until);
+        let decided = [decisions.training.wake_at, decisions.rollout.wake_at];
         let later = [wakes::next(model, children, self.now), next_read];
-        let due = later.into_iter().map(|due| due.map(until)).chain([schedule]).flatten().min();
+        let due = later.into_iter().chain(decided).flatten().map(until).min();
         // One second late, so that what is due then is due for certain.
         let due = due.map(|wake| wake + Duration::from_secs(1));
         match outcome.problems.into_iter().find(|problem| problem.reason != reasons::API_MISSING) {

@@ -67,6 +67,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let of_training = [
         (Series::ModelAge, age("recommender_operator_serving_trained_timestamp_seconds")),
         (Series::DataAge, age("recommender_operator_serving_data_through_timestamp_seconds")),
+        (Series::NotRefreshable, age("recommender_operator_not_refreshable_timestamp_seconds")),
         (Series::TrainingRuns, increase("kind, result", "recommender_operator_training_runs_total", "1d")),
         (Series::TrainingFailures, failures),
         (Series::TrainingFailuresInARow, source.operator_gauge("recommender_operator_training_failures_in_a_row")),

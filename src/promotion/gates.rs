@@ -115,6 +115,11 @@ impl Policy {
         doubtful.map(|(index, _)| (format!("gates[{index}].better"), why.to_owned())).collect()
     }
 
+    /// When the data of a version become too old for it to be promoted.
+    pub fn too_old_at(&self, version: &Version) -> Option<Timestamp> {
+        version.data_through.as_ref()?.0.checked_add(self.max_data_age?).ok()
+    }
+
     /// The verdict of each gate on a version.
     pub fn judge(&self, version: &Version, baselines: Baselines<'_>, now: Timestamp) -> Vec<Verdict> {
         let metrics = self.bounds.iter().map(|bounds| self.metric(bounds, version, baselines));

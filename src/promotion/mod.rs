@@ -66,6 +66,8 @@ pub struct Rollout {
     pub is_recorded_first: bool,
     /// The condition `PromotionReady`.
     pub condition: Outcome,
+    /// When to decide again even if nothing happens.
+    pub wake_at: Option<Timestamp>,
 }
 
 /// What a rollout is decided on.
@@ -238,6 +240,7 @@ impl Rollout {
             settings: settings.map(str::to_owned),
             is_recorded_first: harm.is_some_and(|harm| harm.to.is_some()) || track::is_news(last),
             condition: outcome::condition(inputs, usable, tried, &refusals),
+            wake_at: too_old_at(inputs, tried),
         }
     }
 }
@@ -318,6 +321,18 @@ fn judged(inputs: &Inputs<'_>, versions: Vec<Version>, back: Option<&Version>) -
     }
     judged.reverse();
     judged
+}
+
+/// When the data of the first version that waits becomes too old to be promoted: for an approval, or the end of a pause, a pin or a
+/// canary of another one. `tried`: the canary.
+fn too_old_at(inputs: &Inputs<'_>, tried: Option<&Version>) -> Option<Timestamp> {
+    let is_begun = |version: &Version| {
+        let id = Some(version.id.as_str());
+        id == inputs.rolling_out || id == tried.map(|version| version.id.as_str()) || track::has_passed(version)
+    };
+    let waiting = untried(inputs.versions, inputs.serving).filter(|version| version.state == VersionState::Candidate);
+    let ends = waiting.filter(|version| !is_begun(version)).filter_map(|version| inputs.policy.too_old_at(version));
+    ends.filter(|at| *at >= inputs.now).min()
 }
 
 /// Which version serves: one that is pinned, the newest one that may be promoted, one that is rolled back to, or the one that stands,

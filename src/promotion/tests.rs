@@ -50,6 +50,7 @@ impl Story {
             settings: None,
             is_recorded_first: false,
             condition: none,
+            wake_at: None,
         };
         let policy = Policy::new(promotion).expect("a valid policy");
         let now = Timestamp::UNIX_EPOCH;
@@ -431,6 +432,29 @@ fn the_data_of_a_version_that_is_being_rolled_out_do_not_become_too_old() {
     story.add(Version { data_through: Some(Time(Timestamp::UNIX_EPOCH)), ..version("b") });
     story.now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(99);
     assert_eq!(story.reconcile(Some("a")).serve(), Some("b"));
+}
+
+#[test]
+fn a_version_that_waits_is_judged_again_when_its_data_become_too_old() {
+    let promotion = Promotion { max_data_age_hours: Some(48), ..Promotion::default() };
+    for hold in [true, false] {
+        let mode = if hold { PromotionMode::Automatic } else { PromotionMode::Manual };
+        let mut story = serving_a(&promotion);
+        let mut first = Story::new(&Promotion::default());
+        first.trained("a", "0.30").completes();
+        story.rollout = first.rollout;
+        story.policy = Policy::new(&Promotion { mode, ..promotion.clone() }).expect("valid");
+        story.annotated(|requests| requests.is_paused = hold);
+        story.add(Version { data_through: Some(Time(Timestamp::UNIX_EPOCH)), ..version("b") });
+        let due = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(48);
+        assert_eq!(
+            (story.reconcile(None).states().as_str(), story.rollout.wake_at),
+            ("b:Candidate a:Serving", Some(due))
+        );
+        story.now = due + SignedDuration::from_secs(1);
+        assert_eq!(story.reconcile(None).states(), "b:Rejected a:Serving");
+        assert_eq!(story.rollout.wake_at, None, "nothing more happens by itself");
+    }
 }
 
 #[test]

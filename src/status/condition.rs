@@ -7,6 +7,7 @@ use super::{
     Inputs,
     dependencies::dependencies,
     monitoring::monitoring,
+    refresh::{Others, refreshable},
     workers::{broken_workers, not_ready, workers},
 };
 use crate::{
@@ -81,22 +82,23 @@ impl From<&Outcome> for ConditionValue {
 }
 
 /// All conditions, in the order of [`types::all`].
-pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, ConditionValue); 10] {
+pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, ConditionValue); 11] {
     let training = training(inputs);
     let serving = serving(inputs, status);
     let broken = broken_workers(inputs);
     let workers = workers(inputs, &broken);
     let ready = ready(&training, &serving, status, not_ready(&broken));
     let (stalled, reconciling) = summary(inputs, &ready, &training, &[&serving, &workers]);
+    let promotion = remarked(inputs, types::PROMOTION_READY, ConditionValue::from(&inputs.rollout.condition), []);
+    let others = Others { training: &training, promotion: &promotion, serving: &serving };
+    let refreshable = refreshable(inputs, status, &others);
     [
         (types::READY, ready),
         (types::RECONCILING, reconciling),
         (types::STALLED, stalled),
+        (types::REFRESHABLE, refreshable),
         (types::TRAINING_READY, training),
-        (
-            types::PROMOTION_READY,
-            remarked(inputs, types::PROMOTION_READY, ConditionValue::from(&inputs.rollout.condition), []),
-        ),
+        (types::PROMOTION_READY, promotion),
         (types::SERVING_READY, serving),
         (types::WORKERS_READY, workers),
         (types::SCALING_ACTIVE, scaling(inputs)),

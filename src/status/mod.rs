@@ -5,6 +5,7 @@ mod dependencies;
 mod events;
 mod monitoring;
 mod objectives;
+mod refresh;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,7 +123,10 @@ pub fn taken_back(prior: &RecommenderModelStatus, rollout: &Rollout, now: Timest
 fn of_rollout(prior: ServingStatus, rollout: &Rollout, now: Timestamp) -> ServingStatus {
     let since = prior.rolling_out_since.filter(|_| rollout.rolling_out == prior.rolling_out);
     let begun = rollout.rolling_out.is_some();
+    let version = rollout.versions.iter().find(|version| rollout.serving.as_ref() == Some(&version.id));
     ServingStatus {
+        trained_at: version.map(|version| version.trained_at.clone()),
+        data_through: version.and_then(|version| version.data_through.clone()),
         version: rollout.serving.clone(),
         rolling_out: rollout.rolling_out.clone(),
         rolling_out_since: begun.then(|| since.unwrap_or_else(|| Time(whole_seconds(now)))),
@@ -146,6 +150,7 @@ pub fn stalled(
         (types::READY, wrong()),
         (types::RECONCILING, ConditionValue::no(reason, "waits for the object to be changed")),
         (types::STALLED, ConditionValue::yes(reason, message)),
+        (types::REFRESHABLE, not_refreshable(prior, reason, message)),
     ];
     for type_ in types::SUMMARIZED {
         values.push((type_, known(prior, type_)));
@@ -175,6 +180,17 @@ pub fn interrupted(
         })
         .collect();
     RecommenderModelStatus { conditions: to_conditions(prior, generation, now, values), ..prior.clone() }
+}
+
+/// Nothing is trained for an object that is not reconciled, and what serves is left as it is.
+fn not_refreshable(prior: &RecommenderModelStatus, reason: &str, message: &str) -> ConditionValue {
+    let serving = prior.serving.as_ref().and_then(|serving| serving.version.as_ref());
+    match serving {
+        Some(version) => {
+            ConditionValue::no(reason, format!("version {version} serves, and cannot be refreshed: {message}"))
+        }
+        None => known(prior, types::REFRESHABLE),
+    }
 }
 
 /// The last known value of a condition.

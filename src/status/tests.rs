@@ -27,7 +27,7 @@ pub(super) fn rollout(
 }
 
 /// The time of every reconcile.
-const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+pub(super) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
 fn model(serving: serde_json::Value) -> Model {
     let mut object = json!({
@@ -69,7 +69,7 @@ fn version(id: &str) -> Version {
     }
 }
 
-fn training(status: Truth, reason: &'static str, versions: &[&str]) -> Decision {
+pub(super) fn training(status: Truth, reason: &'static str, versions: &[&str]) -> Decision {
     Decision {
         start: None,
         replace: Vec::new(),
@@ -81,7 +81,7 @@ fn training(status: Truth, reason: &'static str, versions: &[&str]) -> Decision 
     }
 }
 
-fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentState {
+pub(super) fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentState {
     DeploymentState {
         version: Some(version.into()),
         observed: true,
@@ -97,29 +97,29 @@ fn deployment(version: &str, ready: i32, desired: i32) -> DeploymentState {
     }
 }
 
-fn children(state: DeploymentState) -> Children {
+pub(super) fn children(state: DeploymentState) -> Children {
     Children::default().with(Watched::Child(Kind::Deployment), "packages-serving", ChildState::Deployment(state), None)
 }
 
-fn serving(version: &str) -> RecommenderModelStatus {
+pub(super) fn serving(version: &str) -> RecommenderModelStatus {
     let serving = ServingStatus { version: Some(version.into()), ..ServingStatus::default() };
     RecommenderModelStatus { serving: Some(serving), ..RecommenderModelStatus::default() }
 }
 
-struct Case {
-    model: Model,
-    prior: RecommenderModelStatus,
-    training: Decision,
-    children: Children,
-    problems: Vec<ChildProblem>,
-    scaling: Scaling,
-    health: health::Observed,
-    budgets: budgets::Observed,
-    feedback: Option<ConditionValue>,
+pub(super) struct Case {
+    pub(super) model: Model,
+    pub(super) prior: RecommenderModelStatus,
+    pub(super) training: Decision,
+    pub(super) children: Children,
+    pub(super) problems: Vec<ChildProblem>,
+    pub(super) scaling: Scaling,
+    pub(super) health: health::Observed,
+    pub(super) budgets: budgets::Observed,
+    pub(super) feedback: Option<ConditionValue>,
 }
 
 impl Case {
-    fn new(prior: RecommenderModelStatus, training: Decision, children: Children) -> Self {
+    pub(super) fn new(prior: RecommenderModelStatus, training: Decision, children: Children) -> Self {
         Self {
             model: model(json!({"replicas": 2})),
             prior,
@@ -145,7 +145,7 @@ impl Case {
         self
     }
 
-    fn compute(&self) -> RecommenderModelStatus {
+    pub(super) fn compute(&self) -> RecommenderModelStatus {
         compute(&Inputs {
             model: &self.model,
             prior: &self.prior,

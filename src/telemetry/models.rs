@@ -10,7 +10,7 @@ use prometheus::{GaugeVec, IntCounterVec, Registry};
 
 use super::register::{opts, register};
 use crate::{
-    api::{FinishedRun, RecommenderModelStatus, Stage, TrainingKind, Version, VersionState},
+    api::{FinishedRun, RecommenderModelStatus, Stage, TrainingKind, Version, VersionState, conditions::types},
     kinds::Kind,
     model::Workload,
     observe::{ChildState, Children, PodState},
@@ -44,6 +44,8 @@ pub enum Gauge {
     VersionsRefused,
     /// Versions that were taken back.
     VersionsRolledBack,
+    /// Since when it cannot be refreshed.
+    NotRefreshable,
     /// When the version that answers requests was trained.
     ServingTrained,
     /// The time up to which the data of that version reaches.
@@ -68,7 +70,7 @@ pub enum Gauge {
 
 impl Gauge {
     /// All gauges, in the order of declaration.
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::TrainingFailed,
         Self::TrainingFailedAt,
         Self::TrainingFailuresInARow,
@@ -79,6 +81,7 @@ impl Gauge {
         Self::VersionInfo,
         Self::VersionsRefused,
         Self::VersionsRolledBack,
+        Self::NotRefreshable,
         Self::ServingTrained,
         Self::ServingDataThrough,
         Self::ServingMetric,
@@ -105,6 +108,7 @@ impl Gauge {
             Self::VersionInfo => ("version_info", "Always 1, for each version in the status of the RecommenderModel.", &["version", "kind", "state"]),
             Self::VersionsRefused => ("versions_refused_in_a_row", "Versions of the RecommenderModel that did not pass their gates, since the last one that did.", &[]),
             Self::VersionsRolledBack => ("versions_rolled_back", "Versions of the RecommenderModel that were rolled back or failed their rollout, since the last one that was promoted.", &[]),
+            Self::NotRefreshable => ("not_refreshable_timestamp_seconds", "Since when no newer version can take the place of the one that the RecommenderModel serves, in seconds since 1970; absent while one can.", &[]),
             Self::ServingTrained => ("serving_trained_timestamp_seconds", "When the version that the RecommenderModel serves was trained, in seconds since 1970.", &[]),
             Self::ServingDataThrough => ("serving_data_through_timestamp_seconds", "Time up to which the training data of the served version reaches, in seconds since 1970; absent if its trainer did not report it.", &[]),
             Self::ServingMetric => ("serving_version_metric", "A metric that the trainer of the served version reported.", &["metric"]),
@@ -179,6 +183,7 @@ pub fn samples(of: &Observed<'_>) -> Samples {
     let rolled_back = later.take_while(taken_back).count();
     #[expect(clippy::cast_precision_loss, reason = "the status has at most some dozens")]
     samples.extend([one(Gauge::VersionsRefused, refused as f64), one(Gauge::VersionsRolledBack, rolled_back as f64)]);
+    samples.extend(not_refreshable(of.status).map(|since| one(Gauge::NotRefreshable, since)));
     let rollout = serving.and_then(|serving| serving.rolling_out_since.as_ref());
     samples.extend(rollout.map(|since| one(Gauge::RolloutStarted, seconds(since.0))));
     let served = serving.and_then(|serving| serving.version.as_ref());
@@ -208,6 +213,12 @@ fn started(of: &Observed<'_>) -> Option<(&'static str, f64)> {
         ChildState::Job(job) => Some((active.kind.as_str(), seconds(job.started_at?))),
         _ => None,
     }
+}
+
+/// Since when the condition Refreshable is False.
+fn not_refreshable(status: &RecommenderModelStatus) -> Option<f64> {
+    let condition = status.conditions.iter().find(|of| of.type_ == types::REFRESHABLE && of.status == "False")?;
+    Some(seconds(condition.last_transition_time.0))
 }
 
 fn of_version(samples: &mut Samples, version: &Version) {

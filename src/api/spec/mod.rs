@@ -70,12 +70,25 @@ use super::{RecommenderModelStatus, rules};
         description = "Since the last training run that gave a valid version"
     ),
     printcolumn(
+        name = "Refreshable",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Refreshable")].status"#,
+        description = "Whether a newer version can be trained and serve"
+    ),
+    printcolumn(
         name = "Reason",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
         description = "Why the model is ready, or is not"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Data",
+        type_ = "date",
+        json_path = ".status.serving.dataThrough",
+        description = "Age of the data of the version that serves",
+        priority = 1
+    ),
     printcolumn(
         name = "Budget",
         type_ = "integer",

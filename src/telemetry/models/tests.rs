@@ -1,6 +1,8 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use serde_json::json;
+
 use super::*;
 use crate::{
     api::{ActiveRun, Base, PartialTrainingStatus, ServingStatus, TrainingStatus, Trigger, VersionState},
@@ -146,6 +148,23 @@ fn the_served_version_and_not_the_newest_one_gives_the_age_of_the_model_and_its_
         ("versions_rolled_back", 0.0),
     ];
     assert_eq!(of(&status, &Children::default()), expected.map(|(name, value)| (name.to_owned(), value)));
+}
+
+#[test]
+fn the_time_since_when_it_cannot_be_refreshed_is_exposed_while_it_cannot() {
+    let status = |value: &str| {
+        let condition = json!({
+            "type": types::REFRESHABLE, "status": value, "reason": "Paused", "message": "", "lastTransitionTime": Time(NOW),
+        });
+        let conditions = vec![serde_json::from_value(condition).expect("a condition")];
+        RecommenderModelStatus { conditions, ..RecommenderModelStatus::default() }
+    };
+    let exposed = |value: &str| {
+        let found = of(&status(value), &Children::default());
+        found.into_iter().find(|(name, _)| name == "not_refreshable_timestamp_seconds").map(|(_, value)| value)
+    };
+    assert_eq!(exposed("False"), Some(1_795_000_061.0));
+    assert_eq!((exposed("True"), exposed("Unknown")), (None, None));
 }
 
 #[test]

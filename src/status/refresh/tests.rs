@@ -1,0 +1,165 @@
+use serde_json::json;
+
+use super::super::tests::{Case, NOW, children, deployment, serving, training};
+use crate::{
+    api::{
+        FinishedRun, Stage, TrainingKind, Trigger, VersionState,
+        conditions::{reasons, types},
+    },
+    training::Truth,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// An object that serves v1 and whose training works.
+fn case() -> Case {
+    Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), children(deployment("v1", 2, 2)))
+}
+
+/// Status, reason and message of Refreshable, and the status of Ready.
+fn refreshable(case: &Case) -> (String, String, String, String) {
+    let status = case.compute();
+    let of = |type_: &str| status.conditions.iter().find(|of| of.type_ == type_).expect("a condition");
+    let condition = of(types::REFRESHABLE);
+    (condition.status.clone(), condition.reason.clone(), condition.message.clone(), of(types::READY).status.clone())
+}
+
+/// That a condition is False for a reason, with a text, while the object serves.
+fn assert_held(case: &Case, reason: &str, text: &str) {
+    let (status, found, message, ready) = refreshable(case);
+    assert_eq!((status.as_str(), found.as_str(), ready.as_str()), ("False", reason, "True"), "{message}");
+    let serves = "version v1 serves, trained at 2027-01-15T08:00:00Z, and cannot be refreshed: ";
+    assert_eq!(message, format!("{serves}{text}"));
+}
+
+fn failed(kind: TrainingKind) -> FinishedRun {
+    FinishedRun {
+        job: "packages-full-2".into(),
+        version: "full-2".into(),
+        kind,
+        trigger: Trigger::Schedule,
+        cause: None,
+        template: "t".into(),
+        succeeded: false,
+        reason: reasons::TRAINING_FAILED.into(),
+        stage: Some(Stage::Fit),
+        message: "m".into(),
+        started_at: None,
+        finished_at: Time(NOW),
+    }
+}
+
+#[test]
+fn before_the_first_version_there_is_nothing_to_refresh() {
+    let case = Case::new(Default::default(), training(Truth::Unknown, reasons::TRAINING, &[]), Default::default());
+    let (status, reason, ..) = refreshable(&case);
+    assert_eq!((status.as_str(), reason.as_str()), ("Unknown", reasons::NO_VERSION));
+}
+
+#[test]
+fn what_works_is_refreshable_with_the_age_of_what_serves_and_when_it_is_refreshed() {
+    let mut case = case();
+    case.training.versions[0].data_through = Some(Time(NOW - jiff::SignedDuration::from_hours(2)));
+    let serves = "version v1 serves, trained at 2027-01-15T08:00:00Z with data until 2027-01-15T06:00:00Z; ";
+    let message = |case: &Case| {
+        let (status, reason, message, _) = refreshable(case);
+        assert_eq!((status.as_str(), reason.as_str()), ("True", reasons::AS_SPECIFIED), "{message}");
+        message.strip_prefix(serves).map(str::to_owned).unwrap_or(message)
+    };
+    assert_eq!(message(&case), "without a schedule only a request starts a run");
+    case.training.status.next_schedule_time = Some(Time(NOW));
+    assert_eq!(message(&case), "the next full run is due at 2027-01-15T08:00:00Z");
+    let status = case.compute().serving.unwrap_or_default();
+    assert_eq!(
+        (status.trained_at, status.data_through),
+        (Some(Time(NOW)), case.training.versions[0].data_through.clone())
+    );
+}
+
+#[test]
+fn trainings_that_are_suspended_fail_cannot_start_or_wait_are_reported_while_the_version_serves() {
+    let mut suspended = case();
+    suspended.model.training.suspend = true;
+    assert_held(&suspended, reasons::TRAINING_SUSPENDED, "training is suspended (spec.training.suspend)");
+
+    let mut failing = case();
+    failing.training.condition.status = Truth::False;
+    failing.training.condition.reason = reasons::TRAINING_FAILED;
+    (failing.training.status.last, failing.training.status.consecutive_failures) =
+        (Some(failed(TrainingKind::Full)), 3);
+    let text = "the last 3 full runs failed, full-2 at 2027-01-15T08:00:00Z (TrainingFailed) (TrainingReady)";
+    assert_held(&failing, reasons::TRAINING_FAILED, text);
+
+    let mut blocked = case();
+    blocked.training.condition.status = Truth::False;
+    blocked.training.condition.reason = reasons::TRAINING_BLOCKED;
+    assert_held(&blocked, reasons::TRAINING_BLOCKED, "training: Trained (TrainingReady)");
+
+    let mut old = case();
+    old.training.condition.reason = reasons::BASE_TOO_OLD;
+    let text = "the base of the partial training is too old, so it waits for a full run (TrainingReady)";
+    assert_held(&old, reasons::BASE_TOO_OLD, text);
+
+    let mut waits = case();
+    waits.training.status.waiting_since = Some(Time(NOW));
+    waits.training.status.waiting_kind = Some(TrainingKind::Partial);
+    let text = "a partial run is due and waits since 2027-01-15T08:00:00Z (TrainingReady)";
+    assert_held(&waits, reasons::TRAINING_WAITS, text);
+}
+
+#[test]
+fn versions_that_are_refused_or_held_back_are_reported_while_the_version_before_serves() {
+    let with = |ids: &[&str], annotation: &str, value: &str| {
+        let mut case = case();
+        case.training = training(Truth::True, reasons::TRAINED, ids);
+        let annotations = [(annotation.to_owned(), value.to_owned())].into();
+        case.model.promotion_requests = crate::promotion::Requests::of(&annotations);
+        // Of these the oldest serves.
+        case.training.versions.last_mut().expect("one").state = VersionState::Serving;
+        case
+    };
+    let gates = json!({"gates": [{"metric": "precision", "minimum": "0.2"}]});
+    let policy =
+        |value| crate::promotion::Policy::new(&serde_json::from_value(value).expect("settings")).expect("valid");
+    let mut refused = with(&["v3", "v2", "v1"], "none", "");
+    refused.model.promotion = policy(gates);
+    assert_held(&refused, reasons::VERSION_REJECTED, "the newest 2 versions did not pass the gates (PromotionReady)");
+
+    let paused = with(&["v2", "v1"], "recommender.dev/pause-promotion", "true");
+    let text = "version v2 waits because promotion is paused by the annotation recommender.dev/pause-promotion: remove it to \
+                promote; v1 serves (PromotionReady)";
+    assert_held(&paused, reasons::PAUSED, text);
+
+    let pinned = with(&["v2", "v1"], "recommender.dev/pin", "v1");
+    let text = "version v1 is pinned by the annotation recommender.dev/pin; v2 is newer and waits until it is removed \
+                (PromotionReady)";
+    assert_held(&pinned, reasons::PINNED, text);
+
+    let mut manual = with(&["v2", "v1"], "none", "");
+    manual.model.promotion = policy(json!({"mode": "Manual"}));
+    let (_, reason, message, _) = refreshable(&manual);
+    assert_eq!(reason, reasons::AWAITING_APPROVAL);
+    assert!(message.contains("recommender.dev/approve=v2"), "{message}");
+
+    let nonsense = with(&["v1"], "recommender.dev/pin", "v9");
+    let (status, ..) = refreshable(&nonsense);
+    assert_eq!(status, "True", "a request that is refused holds nothing back");
+}
+
+#[test]
+fn several_reasons_are_all_named_and_the_first_is_the_reason() {
+    let mut case = case();
+    case.model.training.suspend = true;
+    case.training.status.waiting_since = Some(Time(NOW));
+    let text = "training is suspended (spec.training.suspend); a full run is due and waits since 2027-01-15T08:00:00Z \
+                (TrainingReady)";
+    assert_held(&case, reasons::TRAINING_SUSPENDED, text);
+}
+
+#[test]
+fn an_object_that_is_invalid_cannot_be_refreshed() {
+    let status = super::super::stalled(&serving("v1"), 3, reasons::INVALID_SPEC, "spec.x: wrong", NOW);
+    let condition = status.conditions.iter().find(|of| of.type_ == types::REFRESHABLE).expect("a condition");
+    assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", reasons::INVALID_SPEC));
+    assert_eq!(condition.message, "version v1 serves, and cannot be refreshed: spec.x: wrong");
+}
