@@ -112,9 +112,7 @@ async fn all_due(bench: &Bench, objects: u32) -> Result<Timestamp> {
     let full = json!({"spec": {"training": {"full": {"schedule": schedule, "timeZone": "Etc/UTC"}}}});
     let api: &Api<RecommenderModel> = &bench.api();
     let patch = &Patch::Merge(full);
-    bench
-        .on_each(objects, async |name| Ok(api.patch(&name, &PatchParams::default(), patch).await.map(drop)?))
-        .await?;
+    bench.on_each(objects, async |name| Ok(api.patch(&name, &PatchParams::default(), patch).await.map(drop)?)).await?;
     Ok(due)
 }
 
