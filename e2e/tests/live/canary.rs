@@ -108,8 +108,10 @@ async fn is_taken_back(bed: &Bed, serving_before: &str) -> Result<()> {
     let verdict = judged.canary.context("the verdict is recorded")?;
     println!("verdict: {}", verdict.message);
     ensure!(!verdict.passed && verdict.message.contains("errors of the canary"), "{verdict:?}");
-    let status = bed.status().await?;
-    ensure!(serving(&status).as_deref() == Some(serving_before) && canary(&status).is_none(), "{:?}", status.serving);
+    // The decision is recorded first and applied then.
+    let serving_after =
+        until(bed, "its pods are gone", |status| canary(status).is_none().then(|| serving(status))).await?;
+    ensure!(serving_after.as_deref() == Some(serving_before), "{serving_after:?}");
     let condition = bed.condition("PromotionReady").await?;
     ensure!(condition.reason == "RolledBack" && condition.message.contains(&verdict.message), "{condition:?}");
     ensure!(generation().await? == before, "what serves was changed");
