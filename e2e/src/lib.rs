@@ -37,6 +37,7 @@ pub mod paths;
 mod pki;
 pub mod process;
 pub mod progress;
+pub mod prometheus;
 pub mod promtool;
 pub mod services;
 pub mod tools;

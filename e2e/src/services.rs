@@ -188,17 +188,28 @@ const SERVICES: &[Service] = &[
 /// # Errors
 /// When one does not become ready, with the end of its log.
 pub async fn start(cluster: &Cluster, namespace: &str) -> Result<()> {
-    let images = [cluster.services_image().await?, cluster.flink_image().await?, cluster.workers_image().await?];
-    for service in SERVICES {
-        let [services, flink, workers] = &images;
+    start_these(cluster, namespace, |_| true).await
+}
+
+/// As [`start`], but only those with these names.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_only(cluster: &Cluster, namespace: &str, names: &[&str]) -> Result<()> {
+    start_these(cluster, namespace, |service| names.contains(&service.name)).await
+}
+
+async fn start_these(cluster: &Cluster, namespace: &str, is_wanted: impl Fn(&Service) -> bool) -> Result<()> {
+    let services: Vec<&Service> = SERVICES.iter().filter(|service| is_wanted(service)).collect();
+    for service in &services {
         let image = match service.image {
-            Image::Services => services,
-            Image::Flink => flink,
-            Image::Workers => workers,
+            Image::Services => cluster.services_image().await?,
+            Image::Flink => cluster.flink_image().await?,
+            Image::Workers => cluster.workers_image().await?,
         };
-        parts::apply(cluster, namespace, &service.manifest(image)?).await?;
+        parts::apply(cluster, namespace, &service.manifest(&image)?).await?;
     }
-    for service in SERVICES {
+    for service in services {
         parts::rolled_out(cluster, namespace, &format!("deployment/{}", service.name)).await?;
     }
     Ok(())

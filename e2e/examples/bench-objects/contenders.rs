@@ -14,6 +14,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams, PostParams},
+    core::NamespaceResourceScope,
     runtime::{WatchStreamExt, watcher},
 };
 use recommender_operator::{
@@ -25,6 +26,7 @@ use recommender_operator::{
     observe::{Cache, Scope, watch, watch_children},
     render::{self, Child},
     telemetry::{Health, Metrics},
+    training::TrainingLimits,
     validate,
 };
 use serde_json::{Value, json};
@@ -41,7 +43,7 @@ use crate::{
 /// The file whose object is converged many times: with an autoscaler on CPU use and monitoring.
 const EXAMPLE: &str = include_str!("../../../examples/packages.yaml");
 /// Namespace of the operator's objects.
-const OPERATORS: &str = "operators";
+pub const OPERATORS: &str = "operators";
 /// Namespace of the bare client's objects, which the operator and the stand-in do not watch.
 const BARE_CLIENTS: &str = "bare-clients";
 /// Namespace of the client with the operator's requests.
@@ -160,7 +162,7 @@ impl Bench {
             .collect::<Result<Vec<_>>>()?;
         let converge = async |(object, children)| make_requests(cluster, models, &object, children, statuses).await;
         let client = of_stand_in.client(&self.bare, "stand-in")?;
-        tasks.spawn(stand_in::run(client, SAME_REQUESTS));
+        tasks.spawn(stand_in::run(client, SAME_REQUESTS, Duration::ZERO));
         eventually("everything is listed", START_TIMEOUT, async || {
             ensure!(of_stand_in.total() >= 2, "the stand-in lists Jobs and Deployments");
             ensure!(cache.is_loaded(), "the client lists the kinds of children");
@@ -185,13 +187,33 @@ impl Bench {
 
     /// The operator, from the first created object until all are settled, and its requests once nothing is left to do.
     pub async fn operator(&self, objects: u32) -> Result<Converged> {
+        self.with_operator(TrainingLimits::default(), Duration::ZERO, async |requests, stand_in| {
+            let work = async { tokio::try_join!(self.create(objects), self.all_settled(OPERATORS, objects)).map(drop) };
+            let phase = self.measure(objects, work).await?;
+            quiet(requests).await?;
+            let [requests_until_quiet, stand_in] = [requests, stand_in].map(Requests::take);
+            sleep(CONVERGED).await;
+            let phase = Phase { requests: requests_until_quiet, ..phase };
+            Ok(Converged { phase, stand_in, idle: requests.take() })
+        })
+        .await
+    }
+
+    /// Runs the operator with these limits, and a stand-in whose trainers take this time, while something is measured: from when
+    /// they have listed everything. It gets the requests of both.
+    pub async fn with_operator<T>(
+        &self,
+        trainings: TrainingLimits,
+        trainer: Duration,
+        measure: impl AsyncFnOnce(&Requests, &Requests) -> Result<T>,
+    ) -> Result<T> {
         let (requests, stand_in) = (Requests::default(), Requests::default());
         let health = Health::default();
         health.lead();
         let settings = Settings {
             scopes: vec![Scope::Namespace(OPERATORS.into())],
             concurrency: self.concurrency,
-            trainings: Default::default(),
+            trainings,
             fence: None,
             sources: Vec::new(),
             runbooks: RUNBOOKS.into(),
@@ -199,7 +221,7 @@ impl Bench {
         let client = requests.client(&self.bare, "recommender-operator")?;
         let mut tasks = JoinSet::new(); // they end with this function
         tasks.spawn(controller::run(client, settings, Metrics::new(), health.clone(), std::future::pending()));
-        tasks.spawn(stand_in::run(stand_in.client(&self.bare, "stand-in")?, OPERATORS));
+        tasks.spawn(stand_in::run(stand_in.client(&self.bare, "stand-in")?, OPERATORS, trainer));
         let measure = async {
             eventually("the operator has listed everything", START_TIMEOUT, async || {
                 let missing = health.readiness().missing;
@@ -208,16 +230,10 @@ impl Bench {
             })
             .await?;
             let _lists = [&requests, &stand_in].map(Requests::take);
-            let work = async { tokio::try_join!(self.create(objects), self.all_settled(OPERATORS, objects)).map(drop) };
-            let phase = self.measure(objects, work).await?;
-            quiet(&requests).await?;
-            let [requests_until_quiet, stand_in] = [&requests, &stand_in].map(Requests::take);
-            sleep(CONVERGED).await;
-            let phase = Phase { requests: requests_until_quiet, ..phase };
-            Ok(Converged { phase, stand_in, idle: requests.take() })
+            measure(&requests, &stand_in).await
         };
         tokio::select! {
-            converged = measure => converged,
+            measured = measure => measured,
             Some(ended) = tasks.join_next() => match ended? {
                 Ok(()) => bail!("the operator or the stand-in ended by itself"),
                 Err(error) => Err(error.context("the operator or the stand-in failed")),
@@ -245,6 +261,23 @@ impl Bench {
         Ok(serde_json::from_value(object)?)
     }
 
+    /// The API of the operator's objects, or of what belongs to them, with all rights.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.admin.clone(), OPERATORS)
+    }
+
+    /// Works on all objects, as many at a time as the operator.
+    pub async fn on_each<F>(&self, objects: u32, work: impl Fn(String) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let names = stream::iter(0..objects).map(|number| Ok(name(number)));
+        names.try_for_each_concurrent(usize::from(self.concurrency), work).await
+    }
+
     /// The children of an object, as if it were stored.
     fn children(&self, namespace: &str, number: u32) -> Result<Vec<Child>> {
         let mut object = self.object(namespace, number)?;
@@ -254,7 +287,8 @@ impl Bench {
         Ok(render::offline(&model, now))
     }
 
-    async fn create(&self, objects: u32) -> Result<()> {
+    /// Creates objects of the operator.
+    pub async fn create(&self, objects: u32) -> Result<()> {
         let api: &Api<RecommenderModel> = &Api::namespaced(self.admin.clone(), OPERATORS);
         let create = async |number| {
             api.create(&PostParams::default(), &self.object(OPERATORS, number)?).await?;
@@ -264,7 +298,7 @@ impl Bench {
     }
 
     /// Waits until that many objects are ready.
-    async fn all_settled(&self, namespace: &str, objects: u32) -> Result<()> {
+    pub async fn all_settled(&self, namespace: &str, objects: u32) -> Result<()> {
         let timeout = SETTLE_TIMEOUT + Duration::from_secs(objects.into());
         let deadline = Instant::now() + timeout;
         let api = Api::<RecommenderModel>::namespaced(self.admin.clone(), namespace);
@@ -336,7 +370,7 @@ fn event(object: &RecommenderModel, number: usize, reason: &str, message: &str) 
     Ok(serde_json::from_value(event)?)
 }
 
-fn is_settled(object: &RecommenderModel) -> bool {
+pub fn is_settled(object: &RecommenderModel) -> bool {
     object.status.as_ref().is_some_and(|status| {
         let is_ready =
             status.conditions.iter().any(|condition| condition.type_ == types::READY && condition.status == "True");
@@ -345,7 +379,7 @@ fn is_settled(object: &RecommenderModel) -> bool {
 }
 
 /// Waits until no request was made for [`QUIET`].
-async fn quiet(requests: &Requests) -> Result<()> {
+pub async fn quiet(requests: &Requests) -> Result<()> {
     let deadline = Instant::now() + QUIET_TIMEOUT;
     loop {
         let before = requests.total();

@@ -1,6 +1,7 @@
 //! Measures how fast the operator converges many objects: `cargo bench-objects --help`.
 
 mod contenders;
+mod due;
 mod requests;
 mod stand_in;
 
@@ -50,12 +51,20 @@ struct Arguments {
     /// any request after everything has converged
     #[arg(long)]
     check: bool,
+    /// Instead of all this: the trainings of all objects are due in the same minute, and at most so many may run at a time
+    #[arg(long, value_name = "TRAININGS", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    due: Option<u16>,
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    let Arguments { objects, concurrency, check } = Arguments::parse();
+    let Arguments { objects, concurrency, check, due } = Arguments::parse();
     let bench = Bench::start(concurrency).await?;
+    if let Some(limit) = due {
+        let due = due::measure(&bench, objects, limit.into()).await?;
+        println!("{due}");
+        return Ok(exit_code(check, &due.failures()));
+    }
     bench.bare_client(objects..objects + u32::from(concurrency)).await?; // a server that has just started is slow
     let before = bench.bare_client(0..objects / 2).await?;
     let operator = bench.operator(objects).await?;
@@ -69,10 +78,16 @@ async fn main() -> Result<ExitCode> {
     let idle = operator.idle.values().sum();
     show_operator(&operator, share, of_bare_client, idle);
     let failures = failures(operator.phase.requests_per_object(), share, idle);
-    if check {
-        failures.iter().for_each(|failure| eprintln!("{failure}"));
+    Ok(exit_code(check, &failures))
+}
+
+/// Of the command. What is worse than promised is printed if that is checked.
+fn exit_code(check: bool, failures: &[String]) -> ExitCode {
+    if !check {
+        return ExitCode::SUCCESS;
     }
-    Ok(if check && !failures.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    failures.iter().for_each(|failure| eprintln!("{failure}"));
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Objects per second of phases together.

@@ -1,5 +1,5 @@
-//! Stands in for what a bare API server lacks: a Job controller, a Deployment controller and a kubelet. Trainers take no
-//! time, servers start in [`SERVER_START`].
+//! Stands in for what a bare API server lacks: a Job controller, a Deployment controller and a kubelet. Servers start in
+//! [`SERVER_START`].
 
 use std::{fmt::Debug, time::Duration};
 
@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 /// created it; otherwise the same reconcile would report both, with one request less than for a real server.
 const SERVER_START: Duration = Duration::from_secs(1);
 
-/// Completes every Job and rolls out every Deployment of a namespace, until it is dropped.
-pub async fn run(client: Client, namespace: &str) -> Result<()> {
+/// Completes every Job after `trainer` and rolls out every Deployment of a namespace, until it is dropped.
+pub async fn run(client: Client, namespace: &str, trainer: Duration) -> Result<()> {
     let (jobs, deployments) = (Api::namespaced(client.clone(), namespace), Api::namespaced(client.clone(), namespace));
     let pods = Api::namespaced(client, namespace);
     tokio::try_join!(
-        each(&jobs, |job| complete(&jobs, &pods, job)),
+        each(&jobs, |job| complete(&jobs, &pods, job, trainer)),
         each(&deployments, |deployment| roll_out(&deployments, deployment)),
     )
     .map(drop)
@@ -41,10 +41,11 @@ where
 }
 
 /// Ends the run of a Job: its pod has ended with a valid report, then the Job is complete.
-async fn complete(jobs: &Api<Job>, pods: &Api<Pod>, job: Job) -> Result<()> {
+async fn complete(jobs: &Api<Job>, pods: &Api<Pod>, job: Job, trainer: Duration) -> Result<()> {
     if job.status.as_ref().is_some_and(|status| status.completion_time.is_some()) {
         return Ok(());
     }
+    tokio::time::sleep(trainer).await;
     let (name, now) = (job.name_any(), Timestamp::now().to_string());
     let template = job.spec.clone().context("a Job has a spec")?.template;
     let mut pod = Pod { metadata: template.metadata.unwrap_or_default(), spec: template.spec, status: None };

@@ -21,8 +21,9 @@ use recommender_operator::{
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use e2e::prometheus::{Prometheus, Settings};
 use exposition::{Exposition, NAMESPACE};
-use prometheus::{Load, Prometheus};
+use prometheus::Load;
 
 /// Text after the options in `--help`.
 const EXPLANATION: &str = "\
@@ -84,16 +85,23 @@ async fn main() -> Result<ExitCode> {
     let Arguments { objects, seconds, every_exporter, gogc, check } = Arguments::parse();
     let models = (0..objects as usize).map(|number| model(number, every_exporter)).collect::<Result<Vec<_>>>()?;
     let exposition = Exposition::serve(&models, &read(&models[0])?).await?;
-    let prometheus = Prometheus::start(&render::rule_file(&models)?, exposition.address(), gogc).await?;
+    let running = Prometheus::start(&Settings {
+        rules: &render::rule_file(&models)?,
+        series: exposition.address(),
+        labels: json!({}),
+        scrape_seconds: 5,
+        gogc,
+    })
+    .await?;
     sleep(WARM_UP).await;
-    let before = prometheus.totals().await?;
+    let before = prometheus::totals(&running).await?;
     sleep(Duration::from_secs(seconds)).await;
-    let after = prometheus.totals().await?;
-    prometheus.check_scrapes().await?;
+    let after = prometheus::totals(&running).await?;
+    prometheus::check_scrapes(&running).await?;
     let window = format!("{seconds}s");
-    let share = prometheus.worst_share(&window).await?;
-    let (groups, rules) = (prometheus.groups().await?, prometheus.rules().await?);
-    let recorded = prometheus.recorded().await?;
+    let share = prometheus::worst_share(&running, &window).await?;
+    let (groups, rules) = (prometheus::groups(&running).await?, prometheus::rules(&running).await?);
+    let recorded = prometheus::recorded(&running).await?;
     let of_object = |total: f64| total / f64::from(objects);
     println!("objects                       {objects}");
     println!("rule groups                   {groups:.0} ({:.1} per object)", of_object(groups));
@@ -110,7 +118,7 @@ async fn main() -> Result<ExitCode> {
     println!("CPU per object                {:.2} ms/s", of_object(cpu) * 1000.0 / seconds as f64);
     println!("CPU per evaluation            {:.2} ms", cpu * 1000.0 / evaluations);
     println!("memory                        {:.0} MiB", after.memory / f64::from(1 << 20));
-    let loads = prometheus.loads().await?;
+    let loads = prometheus::loads(&running).await?;
     print(&loads.groups, "group", objects);
     print(&loads.rules, "rule", objects);
     let is_good = share.of_interval <= MOST_SHARE && missed == 0.0 && failed == 0.0;

@@ -81,15 +81,35 @@ pub fn libraries(requirements: &Path) -> Result<PathBuf> {
     cached("libraries", &inputs, "tar", |path| make_libraries(requirements, path))
 }
 
-fn make_libraries(requirements: &Path, path: &Path) -> Result<()> {
-    let directory = path.with_extension("directory");
-    let _ = fs::remove_dir_all(&directory);
+/// The directory with the Python libraries of a file of pinned requirements, for a program that the Python of this host runs.
+///
+/// # Errors
+/// When pip cannot install them.
+pub fn host_libraries(requirements: &Path) -> Result<PathBuf> {
+    let listed = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let python = host_python()?;
+    let inputs = [&digest::hex(&listed), python.as_str(), std::env::consts::ARCH, REVISION];
+    cached("host-libraries", &inputs, "directory", |path| {
+        let _ = fs::remove_dir_all(path); // of a run that was interrupted
+        command::output(&mut install(requirements, path)).map(drop)
+    })
+}
+
+/// The command that installs libraries into a directory.
+fn install(requirements: &Path, directory: &Path) -> Command {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"])
         .args(["--only-binary=:all:", "--target"])
-        .arg(&directory)
+        .arg(directory)
         .arg("--requirement")
         .arg(requirements);
+    pip
+}
+
+fn make_libraries(requirements: &Path, path: &Path) -> Result<()> {
+    let directory = path.with_extension("directory");
+    let _ = fs::remove_dir_all(&directory);
+    let mut pip = install(requirements, &directory);
     if host_python()? != PYTHON {
         // Wheels for the Python of the root, not of the host. Bytecode that the host compiles would have the wrong
         // version.

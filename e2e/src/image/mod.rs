@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use crate::cluster::node;
 use crate::{command, digest};
 use archive::{Config, Layer};
+pub use cache::host_libraries;
 
 /// How to build an image that is not loaded yet.
 pub struct Recipe {

@@ -73,17 +73,6 @@ impl Bed {
         self.create_without_load(json!([]), dependencies, alerts).await
     }
 
-    /// Creates the object: two servers of the example recommender whose new versions begin as a canary.
-    pub async fn create_canary(&self, canary: Value) -> Result<()> {
-        let image = self.cluster.example_image().await?;
-        let probes = json!({"path": "/health", "periodSeconds": 1});
-        let serving = json!({"image": image, "args": ["serve"], "probes": probes, "replicas": 2});
-        let mut object = object(serving, json!([]), json!([]), json!({}));
-        object["spec"]["promotion"] = json!({"canary": canary});
-        object["spec"]["monitoring"]["metrics"]["intervalSeconds"] = 5.into();
-        self.create_object(object).await
-    }
-
     async fn create_without_load(&self, workers: Value, dependencies: Value, alerts: Value) -> Result<()> {
         let image = self.cluster.example_image().await?;
         let serving = json!({"image": image, "args": ["serve"], "probes": {"path": "/health"}, "replicas": 1});
@@ -91,10 +80,15 @@ impl Bed {
     }
 
     async fn create_with(&self, serving: Value, workers: Value, dependencies: Value, alerts: Value) -> Result<()> {
-        self.create_object(object(serving, workers, dependencies, alerts)).await
+        self.create_object(spec(serving, workers, dependencies, alerts)).await
     }
 
-    async fn create_object(&self, object: Value) -> Result<()> {
+    /// Creates the object with this specification; its versions are stored on the claim.
+    pub async fn create_object(&self, mut spec: Value) -> Result<()> {
+        spec["artifacts"] = json!({"persistentVolumeClaim": {"claimName": "models"}});
+        let object = json!({
+            "apiVersion": "recommender.dev/v1alpha1", "kind": "RecommenderModel", "metadata": {"name": NAME}, "spec": spec,
+        });
         let object: RecommenderModel = serde_json::from_value(object)?;
         self.api().create(&PostParams::default(), &object).await.context("cannot create the object")?;
         Ok(())
@@ -196,18 +190,12 @@ impl Bed {
     }
 }
 
-fn object(serving: Value, workers: Value, dependencies: Value, alerts: Value) -> Value {
+fn spec(serving: Value, workers: Value, dependencies: Value, alerts: Value) -> Value {
     json!({
-        "apiVersion": "recommender.dev/v1alpha1",
-        "kind": "RecommenderModel",
-        "metadata": {"name": NAME},
-        "spec": {
-            "artifacts": {"persistentVolumeClaim": {"claimName": "models"}},
-            "training": {"image": serving["image"], "full": {"args": ["train", "--full"], "deadlineSeconds": 600}},
-            "serving": serving,
-            "workers": workers,
-            "dependencies": dependencies,
-            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}, "alerts": alerts},
-        },
+        "training": {"image": serving["image"], "full": {"args": ["train", "--full"], "deadlineSeconds": 600}},
+        "serving": serving,
+        "workers": workers,
+        "dependencies": dependencies,
+        "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}, "alerts": alerts},
     })
 }

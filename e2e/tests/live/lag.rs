@@ -7,7 +7,7 @@ use e2e::parts;
 
 use crate::{
     bed::{Bed, NAME},
-    turn::Turn,
+    turn::{Turn, operator_runs},
     watch::{Row, Signal, Source, Watch, turns},
 };
 
@@ -50,6 +50,7 @@ pub async fn catches_up(bed: &Bed, mut turn: Turn, backlog: &Backlog<'_>) -> Res
     watch.during(Duration::from_secs(20)).await?;
     ensure!(watch.numbers() == [1], "one replica was enough:\n{}", watch.table());
 
+    let operator = operator_runs().await;
     watch.annotate(format!("{} messages at once", backlog.messages));
     parts::start(&bed.cluster, &bed.namespace.name, "backlog", backlog.program).await?;
     let waiting = backlog.messages * 0.5;
@@ -57,6 +58,7 @@ pub async fn catches_up(bed: &Bed, mut turn: Turn, backlog: &Backlog<'_>) -> Res
     let within = START + backlog.catch_up;
     let gone = backlog.gone;
     watch.until("they are gone", within, |rows| last(rows).is_some_and(|lag| lag <= gone)).await?;
+    drop(operator);
     turn.only_waits();
     watch.until("one replica is left", SCALE_DOWN, |rows| rows.last().is_some_and(|row| row.desired == 1)).await?;
     println!("\n{}", watch.table());

@@ -2,7 +2,6 @@
 //! Prometheus. Each test prints a table.
 
 mod bed;
-mod canary;
 mod crowd;
 mod dependencies;
 mod kafka;
@@ -11,6 +10,7 @@ mod latency;
 mod outage;
 mod rq;
 mod serving;
+mod story;
 mod turn;
 mod watch;
 
@@ -31,8 +31,8 @@ fn main() {
             dependencies::a_sick_dependency_is_named_and_alerted_on,
         ),
         trial(
-            "canary::a_version_takes_over_step_by_step_and_one_that_fails_is_taken_back",
-            canary::a_version_takes_over_step_by_step_and_one_that_fails_is_taken_back,
+            "story::a_recommender_is_retrained_all_day_by_an_operator_that_is_killed",
+            story::a_recommender_is_retrained_all_day_by_an_operator_that_is_killed,
         ),
         trial("latency::servers_keep_their_latency_under_load", latency::servers_keep_their_latency_under_load),
         // Takes a quarter of an hour, which `cargo test --workspace` does not have. Run it alone on a quiet machine: its limit of

@@ -10,6 +10,9 @@ static MACHINE: RwLock<()> = RwLock::const_new(());
 /// Shared by all tests, held alone by one that stops Prometheus.
 static PROMETHEUS: RwLock<()> = RwLock::const_new(());
 
+/// Held by a test that measures how soon the operator does something, alone by one that kills it.
+static OPERATOR: RwLock<()> = RwLock::const_new(());
+
 /// The turn of a test. Dropping it ends it.
 pub struct Turn {
     machine: Option<Guard>,
@@ -54,6 +57,16 @@ impl Turn {
         self.prometheus = Some(alone(&PROMETHEUS).await);
         self.machine = Some(alone(&MACHINE).await);
     }
+}
+
+/// Waits until the operator is not being killed. It is not, until what this returns is dropped.
+pub async fn operator_runs() -> RwLockReadGuard<'static, ()> {
+    OPERATOR.read().await
+}
+
+/// Waits until the operator may be killed. Others wait until what this returns is dropped.
+pub async fn operator_is_killed() -> RwLockWriteGuard<'static, ()> {
+    OPERATOR.write().await
 }
 
 async fn shared(lock: &'static RwLock<()>) -> Guard {
