@@ -31,6 +31,8 @@ pub async fn a_converged_object_causes_no_requests_for_60_seconds() -> Result<()
             "training": {"full": {"schedule": "0 0 1 1 *"}},
             "serving": {"autoscaling": {"minReplicas": 1, "maxReplicas": 4}},
             "monitoring": Bed::monitoring(),
+            // Each new version begins as a canary; there is none.
+            "promotion": {"canary": {"steps": [{"weightPercent": 50}]}},
         }}),
     )
     .await?;
