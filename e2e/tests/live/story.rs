@@ -76,7 +76,7 @@ async fn spec(bed: &Bed) -> Result<Value> {
             "full": {"args": GOOD, "deadlineSeconds": 600},
             "partial": {"args": ["train", "--partial"], "deadlineSeconds": 600},
             "triggers": [{
-                "name": "drift", "run": "Partial", "signal": "drift_score", "dependency": MONITOR, "above": "0.5", "forSeconds": 10,
+                "name": "drift", "run": "Partial", "signal": "drift_score", "dependency": MONITOR, "above": "0.5", "forSeconds": 60,
             }],
         },
         "serving": {
