@@ -51,9 +51,7 @@ impl Exposition {
     pub async fn serve(models: &[Model], read: &BTreeSet<String>) -> Result<Self> {
         let objects: Arc<Vec<Object>> = Arc::new(models.iter().map(Object::new).collect());
         let exporters = exporters(&models[0]);
-        let first = text(&objects[..1], &exporters, 1.0);
-        let exposed: BTreeSet<&str> = first.lines().filter_map(|line| Some(line.split_once('{')?.0)).collect();
-        let missing: Vec<_> = read.iter().filter(|name| !exposed.contains(name.as_str())).collect();
+        let missing = missing(&objects[..1], &exporters, read);
         ensure!(missing.is_empty(), "the rules read series that are not exposed: {missing:?}");
         let started = Instant::now();
         let metrics = get(async move || text(&objects, &exporters, started.elapsed().as_secs_f64()));
@@ -105,6 +103,13 @@ impl Object {
     fn labels(&self) -> String {
         format!("namespace=\"{NAMESPACE}\",recommender=\"{}\"", self.name)
     }
+}
+
+/// The series that the rules of these objects read, and that are not exposed.
+fn missing(objects: &[Object], exporters: &BTreeSet<Exporter>, read: &BTreeSet<String>) -> Vec<String> {
+    let text = text(objects, exporters, 1.0);
+    let exposed: BTreeSet<&str> = text.lines().filter_map(|line| Some(line.split_once('{')?.0)).collect();
+    read.iter().filter(|name| !exposed.contains(name.as_str())).cloned().collect()
 }
 
 /// All series, `seconds` after the start.
@@ -176,7 +181,7 @@ fn servers(text: &mut String, object: &Object, seconds: f64) {
 }
 
 /// Metrics of the operator about an object, without their prefix, and the labels of each of their series.
-const OF_OBJECT: [(&str, &[&str]); 18] = [
+const OF_OBJECT: [(&str, &[&str]); 19] = [
     ("training_failed", &[""]),
     ("serving_expected", &[""]),
     ("serving_ready", &[""]),
@@ -188,6 +193,7 @@ const OF_OBJECT: [(&str, &[&str]); 18] = [
     ("training_failures_in_a_row", &[""]),
     ("training_failed_timestamp_seconds", &[",stage=\"load\"", ",stage=\"save\""]),
     ("versions_rolled_back", &[""]),
+    ("not_refreshable_timestamp_seconds", &[""]),
     (
         "serving_version_metric",
         &[
@@ -277,5 +283,23 @@ fn write(text: &mut String, declared: &Declared, target: &str, others: &[&str], 
                 writeln!(text, "{name}_sum{{{labels}}} {seconds}\n{name}_count{{{labels}}} {count}")
             }
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model, read};
+
+    #[test]
+    fn every_series_that_the_rules_read_is_exposed() {
+        for every_exporter in [false, true] {
+            let model = model(0, every_exporter).expect("the object is valid");
+            let read = read(&model).expect("the rules are PromQL");
+            let (objects, exporters) = ([Object::new(&model)], exporters(&model));
+            assert_eq!(missing(&objects, &exporters, &read), [""; 0], "add it to this file");
+            let more = read.into_iter().chain(["made_up_total".to_owned()]).collect();
+            assert_eq!(missing(&objects, &exporters, &more), ["made_up_total"]);
+        }
     }
 }
