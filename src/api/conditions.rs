@@ -162,6 +162,10 @@ pub mod reasons {
     pub const SOURCE_FAILED: &str = "SourceFailed";
     /// The spec names a metric source that the operator does not have.
     pub const UNKNOWN_SOURCE: &str = "UnknownSource";
+    /// The artifacts of versions that left the status were deleted.
+    pub const PRUNED: &str = "Pruned";
+    /// The artifacts of versions that left the status could not be deleted.
+    pub const PRUNE_FAILED: &str = "PruneFailed";
     /// A kind is missing in the cluster.
     pub const API_MISSING: &str = "ApiMissing";
 

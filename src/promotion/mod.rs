@@ -28,7 +28,7 @@ pub use requests::Requests;
 pub use watch::{Servers, harm_of};
 
 use crate::{
-    api::{CanaryVersions, RecommenderModelStatus, TrainingKind, Verdict, Version, VersionState},
+    api::{CanaryVersions, PruningStatus, RecommenderModelStatus, TrainingKind, Verdict, Version, VersionState},
     kinds::Kind,
     model::{Identity, Model, names},
     observe::Children,
@@ -83,6 +83,8 @@ pub struct Inputs<'a> {
     pub last_rollback: Option<&'a str>,
     /// The valid versions with the states that were recorded last, newest first.
     pub versions: &'a [Version],
+    /// What was and is pruned.
+    pub pruning: Option<&'a PruningStatus>,
     /// URI of the artifact store.
     pub store: &'a str,
     /// The version that answered requests when the status was written last.
@@ -127,6 +129,7 @@ impl<'a> Inputs<'a> {
             requests: &model.promotion_requests,
             last_rollback: prior.last_rollback.as_deref(),
             versions,
+            pruning: prior.pruning.as_ref(),
             store,
             serving: serving.and_then(|serving| serving.version.as_deref()),
             rolling_out: serving.and_then(|serving| serving.rolling_out.as_deref()),

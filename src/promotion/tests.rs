@@ -24,6 +24,7 @@ struct Story {
     policy: Policy,
     requests: Requests,
     store: &'static str,
+    pruning: Option<PruningStatus>,
     rollout: Rollout,
     servers: Servers,
     now: Timestamp,
@@ -56,7 +57,7 @@ impl Story {
         let now = Timestamp::UNIX_EPOCH;
         let servers = Servers { settings: some("settings"), ..Servers::default() };
         let requests = Requests::default();
-        Self { policy, requests, store: STORE, rollout, servers, now, tried: None, verdict: None }
+        Self { policy, requests, store: STORE, pruning: None, rollout, servers, now, tried: None, verdict: None }
     }
 
     /// One reconcile. `rolled_out`: the version of which all servers are ready.
@@ -71,6 +72,7 @@ impl Story {
             requests: &self.requests,
             last_rollback: before.last_rollback.as_deref(),
             versions: &before.versions,
+            pruning: self.pruning.as_ref(),
             store: self.store,
             serving: before.serving.as_deref(),
             rolling_out: before.rolling_out.as_deref(),
@@ -492,6 +494,30 @@ fn requests_that_cannot_be_followed_are_reported_with_what_can() {
         story.annotated(change);
         assert_eq!((story.serve(), story.condition().0), (Some("b"), "InvalidRequest"), "{message}");
         assert_eq!(story.condition().1, format!("annotation recommender.dev/{message}"));
+    }
+}
+
+#[test]
+fn a_version_that_was_pruned_cannot_be_requested_and_the_reason_states_it() {
+    let mut story = serving_a(&gated());
+    story.trained("b", "0.31").completes();
+    let pending = [("old".to_owned(), "file:///artifacts/old".to_owned())].into();
+    story.pruning = Some(PruningStatus { pruned: vec!["gone".into()], pending, ..PruningStatus::default() });
+    for (id, what) in [("gone", "was deleted"), ("old", "is being deleted")] {
+        let why =
+            format!("{id:?} names a version whose artifact {what} (spec.training.prune); write one of b, a; b serves");
+        let mut pinned = story.clone();
+        pinned.annotated(|requests| requests.pin = some(id));
+        assert_eq!(
+            (pinned.serve(), pinned.condition().1),
+            (Some("b"), format!("annotation recommender.dev/pin: {why}").as_str())
+        );
+        let mut back = story.clone();
+        back.annotated(|requests| requests.rollback = some(id));
+        assert_eq!(
+            (back.serve(), back.condition().1),
+            (Some("b"), format!("annotation recommender.dev/rollback: {why}").as_str())
+        );
     }
 }
 
