@@ -87,6 +87,8 @@ pub mod reasons {
     pub const VERSION_REJECTED: &str = "VersionRejected";
     /// The newest version passed its gates and waits for an approval.
     pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
+    /// The newest version passed its gates and waits for the inputs of promotion.readiness.
+    pub const AWAITING_INPUTS: &str = "AwaitingInputs";
     /// The newest version was rolled back.
     pub const ROLLED_BACK: &str = "RolledBack";
     /// A version is a canary: it gets a part of the requests.

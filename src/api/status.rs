@@ -545,6 +545,9 @@ pub struct ServingStatus {
     /// Until when the version is watched, and taken back if it does harm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watched_until: Option<Time>,
+    /// Since when a version waits for promotion.readiness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Time>,
     /// Objectives that were breached when its rollout began, or of which nothing was known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breached: Vec<String>,

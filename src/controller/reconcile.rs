@@ -190,7 +190,8 @@ impl Reconcile {
         let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
         let versions = (store.as_str(), training.versions.as_slice());
         let servers = promotion::Servers::new(model, &self.prior, &observed.children, &observed.burns, self.now);
-        let inputs = promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, self.now);
+        let inputs =
+            promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, &observed.signals.inputs, self.now);
         let rollout = Rollout::decide(&inputs);
         let pruning = self.pruning(model, observed, &training, &rollout);
         let decided = replicas::decided(model, &self.prior, &observed.ticked);

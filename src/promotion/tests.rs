@@ -12,6 +12,7 @@ use crate::{
 mod canaries;
 mod gates;
 mod histories;
+mod readiness;
 mod servers;
 mod watch;
 
@@ -25,6 +26,8 @@ struct Story {
     requests: Requests,
     store: &'static str,
     pruning: Option<PruningStatus>,
+    readiness: Readiness,
+    readings: BTreeMap<String, Reading>,
     rollout: Rollout,
     servers: Servers,
     now: Timestamp,
@@ -51,13 +54,26 @@ impl Story {
             settings: None,
             is_recorded_first: false,
             condition: none,
+            waiting: None,
             wake_at: None,
         };
         let policy = Policy::new(promotion).expect("a valid policy");
         let now = Timestamp::UNIX_EPOCH;
         let servers = Servers { settings: some("settings"), ..Servers::default() };
         let requests = Requests::default();
-        Self { policy, requests, store: STORE, pruning: None, rollout, servers, now, tried: None, verdict: None }
+        Self {
+            policy,
+            requests,
+            store: STORE,
+            pruning: None,
+            readiness: Readiness::default(),
+            readings: BTreeMap::new(),
+            rollout,
+            servers,
+            now,
+            tried: None,
+            verdict: None,
+        }
     }
 
     /// One reconcile. `rolled_out`: the version of which all servers are ready.
@@ -84,6 +100,9 @@ impl Story {
             settings: before.settings.as_deref(),
             watched_until: before.watched_until,
             breached: &before.breached,
+            readiness: &self.readiness,
+            readings: &self.readings,
+            waiting_since: before.waiting.as_ref().map(|waiting| waiting.since),
             now: self.now,
         });
         self

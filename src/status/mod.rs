@@ -134,6 +134,7 @@ fn of_rollout(prior: ServingStatus, rollout: &Rollout, now: Timestamp) -> Servin
         rolling_out: rollout.rolling_out.clone(),
         rolling_out_since: begun.then(|| since.unwrap_or_else(|| Time(whole_seconds(now)))),
         watched_until: rollout.watched_until.map(Time),
+        waiting_since: rollout.waiting.as_ref().map(|waiting| Time(waiting.since)),
         breached: rollout.breached.clone(),
         settings: rollout.settings.clone(),
         ..prior

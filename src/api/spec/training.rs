@@ -32,7 +32,7 @@ pub struct Training {
     /// What has to be there before a run starts that is due and was not requested. It needs spec.monitoring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<TrainingReadiness>,
-    /// Deletes the artifacts of versions that left the status, by a Job of the trainer's pods.
+    /// Deletes the artifacts of versions that left the status, by a Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<Prune>,
     /// Environment variables of the trainer.
@@ -129,7 +129,7 @@ pub struct Prune {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 4096)))]
     pub command: Vec<String>,
-    /// Arguments of the entrypoint. It deletes all below each URI in RECOMMENDER_PRUNE_URIS.
+    /// Arguments. It deletes all below each URI in RECOMMENDER_PRUNE_URIS.
     #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     pub args: Vec<String>,
 }

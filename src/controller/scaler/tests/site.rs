@@ -106,7 +106,8 @@ impl Site {
         let (model, versions) = (&self.model, &self.training.versions);
         let store = model.artifacts.root_uri();
         let servers = promotion::Servers::new(model, &self.status, &children, &Default::default(), at(now));
-        let inputs = promotion::Inputs::new(model, (&store, versions), &self.status, &servers, None, at(now));
+        let none = BTreeMap::new();
+        let inputs = promotion::Inputs::new(model, (&store, versions), &self.status, &servers, None, &none, at(now));
         let rollout = Rollout::decide(&inputs);
         let next = status::compute(&status::Inputs {
             model: &self.model,
