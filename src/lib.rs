@@ -32,6 +32,7 @@ pub mod observe;
 pub mod observed;
 pub mod progress;
 pub mod promotion;
+pub mod pruning;
 pub mod readiness;
 pub mod render;
 mod replicas;

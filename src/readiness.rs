@@ -1,4 +1,4 @@
-//! What ticks observe of the inputs of an object's trainings. Pure.
+//! What ticks observe of the inputs of an object's trainings and promotions. Pure.
 //!
 //! A reconcile decides with it once a training is due. Only counts of messages enqueue the object, because the status keeps them.
 
@@ -33,7 +33,7 @@ impl Ticked for State {
 
     fn update(&mut self, model: &Model, prior: &RecommenderModelStatus) {
         self.object = OfSource::new(model);
-        self.inputs.clone_from(&model.readiness.inputs);
+        self.inputs = all(model);
         self.observed.retain(|name, _| self.inputs.iter().any(|input| input.dependency == *name));
         let none = TrainingStatus::default();
         let training = prior.training.as_ref().unwrap_or(&none);
@@ -97,6 +97,18 @@ impl Ticked for State {
     }
 }
 
+/// The inputs of trainings, and those of promotions alone. Of promotions no messages are counted.
+fn all(model: &Model) -> Vec<Input> {
+    let mut inputs = model.readiness.inputs.clone();
+    for of in &model.promotion_readiness.inputs {
+        match inputs.iter_mut().find(|input| input.dependency == of.dependency) {
+            Some(input) => input.events_until_due |= of.events_until_due,
+            None => inputs.push(Input { min_events: None, ..of.clone() }),
+        }
+    }
+    inputs
+}
+
 /// Until when a stream has processed its events: its lag before the sample was taken.
 fn events_until(lag: Signal, now: Timestamp) -> Option<Timestamp> {
     let behind = SignedDuration::try_from_secs_f64(lag.last()? + lag.age()).ok()?;
@@ -112,6 +124,26 @@ fn plan(dependency: &str, kind: TrainingKind, count: i64) -> TriggerPlan {
 mod tests {
     use super::*;
     use crate::signals::fake::{at, readings};
+
+    #[test]
+    fn the_inputs_of_promotions_are_observed_beside_those_of_trainings() {
+        let input = |inputs: &str| format!("readiness: {{inputs: [{inputs}]}}");
+        let training = input("{dependency: clicks, minNewEvents: 9}, {dependency: stream}");
+        let promotion = input("{dependency: stream, eventsUntilDue: true}, {dependency: users-db}");
+        let object = format!(
+            "{{apiVersion: recommender.dev/v1alpha1, kind: RecommenderModel, metadata: {{name: a, namespace: shop}}, spec: {{
+               artifacts: {{persistentVolumeClaim: {{claimName: models}}}}, training: {{image: a, full: {{}}, {training}}},
+               promotion: {{{promotion}}}, serving: {{image: a}}, monitoring: {{metrics: {{profile: FastApiInstrumentator}}}},
+               dependencies: [{{name: clicks, kafka: {{consumerGroup: g, topics: [t]}}}}, {{name: stream, flink: {{job: a}}}},
+                 {{name: users-db, exporter: {{name: PostgresExporter}}}}]}}}}"
+        );
+        let object = serde_saphyr::from_str(&object).expect("an object");
+        let model = Model::new(&object, at(0)).expect("a valid model");
+        let found: Vec<_> =
+            all(&model).into_iter().map(|of| (of.dependency, of.events_until_due, of.min_events)).collect();
+        let expected = [("clicks", false, Some(9)), ("stream", true, None), ("users-db", false, None)];
+        assert_eq!(found, expected.map(|(name, until, least)| (name.to_owned(), until, least)));
+    }
 
     #[test]
     fn what_is_recorded_of_an_input_is_observed_and_what_is_too_old_is_not_known() {

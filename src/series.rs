@@ -131,6 +131,8 @@ pub enum Series {
     TrainingRunning,
     /// How long a training run that is due has waited.
     TrainingWaiting,
+    /// How long a version that passes its gates has waited for its inputs.
+    PromotionWaiting,
     /// Which part of the active training run is done.
     TrainingProgress,
     /// Steps of that run that are done.
@@ -401,7 +403,7 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 135] = [
+    pub const MONITORING: [Self; 136] = [
         Self::PodRequests,
         Self::PodErrors,
         Self::PodSlow,
@@ -434,6 +436,7 @@ impl Series {
         Self::TrainingDuration,
         Self::TrainingRunning,
         Self::TrainingWaiting,
+        Self::PromotionWaiting,
         Self::TrainingProgress,
         Self::TrainingStep,
         Self::TrainingLoss,
@@ -616,6 +619,7 @@ impl Series {
             Self::TrainingDuration => Row("recommender:training_duration_seconds", "seconds", Workload),
             Self::TrainingRunning => Row("recommender:training_running_seconds", "seconds", Workload),
             Self::TrainingWaiting => Row("recommender:training_waiting_seconds", "seconds", Workload),
+            Self::PromotionWaiting => Row("recommender:promotion_waiting_seconds", "seconds", Workload),
             Self::TrainingProgress => Row("recommender:training_progress_ratio", "0 to 1", Run),
             Self::TrainingStep => Row("recommender:training_step", "steps", Run),
             Self::TrainingLoss => Row("recommender:training_loss", "as reported", Run),

@@ -12,6 +12,7 @@ use recommender_operator::{
     api::{Base, RecommenderModel, TrainingKind, Trigger, Version},
     kinds::Kind,
     model::Model,
+    pruning::NewPrune,
     render::{self, Decided},
     training::{NewBase, NewRun},
     validate,
@@ -445,6 +446,7 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
         canary: None,
         serve: None,
         train: None,
+        prune: None,
         replicas: decided.map(|replicas| (EVENTS.to_owned(), replicas)).into_iter().collect::<BTreeMap<_, _>>(),
         open: BTreeSet::new(),
         externally_scaled: externally_scaled.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
@@ -632,6 +634,58 @@ fn a_partial_run_has_settings_of_its_own_and_names_its_base_and_its_data() {
             .all(|name| !name.starts_with("RECOMMENDER_BASE") && !name.starts_with("RECOMMENDER_DATA"))
     );
     assert_eq!(full["metadata"]["annotations"].get("recommender.dev/base"), None);
+}
+
+#[test]
+fn what_deletes_artifacts_is_a_pod_like_that_of_a_trainer_with_arguments_of_its_own() {
+    let model = model("minimal.yaml", |object| {
+        let training = json!({
+            "env": [{"name": "A", "value": "1"}], "pod": {"nodeSelector": {"disk": "fast"}},
+            "resources": {"limits": {"nvidia.com/gpu": 1}}, "metrics": {"port": 9091},
+            "prune": {"command": ["python3"], "args": ["prune"]},
+        });
+        merge(&mut object["spec"]["training"], &training);
+    });
+    let uri = |id: &str| format!("s3://models/shop/minimal/{id}");
+    let versions = vec![("full-1".to_owned(), uri("full-1")), ("partial-2".to_owned(), uri("partial-2"))];
+    let prune = NewPrune { job: "minimal-prune-3".into(), versions };
+    let child = |model: &Model| {
+        let children = render::children(model, &Decided { prune: Some(&prune), ..Decided::default() });
+        children.into_iter().find(|child| child.kind == Kind::Job)
+    };
+    let found = child(&model).expect("a Job");
+    assert_eq!(found.name, "minimal-prune-3");
+    assert_eq!(found.object["metadata"]["annotations"]["recommender.dev/prune"], json!("full-1 partial-2"));
+    assert_eq!(found.object["metadata"]["annotations"]["recommender.dev/training-template"], Value::Null, "no run");
+    let (spec, of_run) = (&found.object["spec"], job_of(&model, TrainingKind::Full));
+    assert_eq!((&spec["backoffLimit"], &spec["activeDeadlineSeconds"]), (&json!(0), &json!(3600)));
+    let (pod, trainer) = (&spec["template"]["spec"], &of_run["spec"]["template"]["spec"]);
+    for field in ["serviceAccountName", "volumes", "nodeSelector", "securityContext", "restartPolicy"] {
+        assert_eq!(pod[field], trainer[field], "{field}");
+    }
+    let container = &pod["containers"][0];
+    for field in ["image", "volumeMounts", "securityContext"] {
+        assert_eq!(container[field], trainer["containers"][0][field], "{field}");
+    }
+    assert_eq!((&container["command"], &container["args"]), (&json!(["python3"]), &json!(["prune"])));
+    assert_eq!(container["resources"]["limits"], json!({"memory": "1Gi"}), "no GPU for a deletion");
+    assert_eq!(container["ports"], Value::Null);
+    let variable = |name: &str| {
+        let env = container["env"].as_array().expect("a list");
+        env.iter().find(|variable| variable["name"] == name).map(|variable| variable["value"].clone())
+    };
+    assert_eq!(variable("A"), Some(json!("1")));
+    assert_eq!(variable("RECOMMENDER_KIND"), Some(json!("Prune")));
+    assert_eq!(variable("RECOMMENDER_PRUNE_VERSIONS"), Some(json!("full-1 partial-2")));
+    assert_eq!(variable("RECOMMENDER_PRUNE_URIS"), Some(json!(format!("{} {}", uri("full-1"), uri("partial-2")))));
+    assert_eq!(
+        (variable("RECOMMENDER_VERSION"), variable("RECOMMENDER_OUTPUT_URI")),
+        (None, None),
+        "it trains nothing"
+    );
+    let mut without = model;
+    without.training.prune = None;
+    assert_eq!(child(&without), None);
 }
 
 #[test]

@@ -59,6 +59,7 @@ const PACKAGES: Watched = Watched {
     scaled_on_lag_of: &[],
     training_period_seconds: Some(86_400),
     waits_for_inputs: false,
+    promotions_wait: false,
     reports_progress: false,
     is_gated: false,
     minimums: &[],
@@ -440,6 +441,7 @@ fn the_rules_about_trainings_versions_and_pods_give_the_expected_results() -> Re
     let watched = Watched {
         workers: &workers,
         waits_for_inputs: true,
+        promotions_wait: true,
         reports_progress: true,
         is_gated: true,
         minimums: &[("precision_at_10", 0.2)],
@@ -465,6 +467,7 @@ fn the_alerts_fire_and_resolve_as_their_canonical_series_ask_for() -> Result<()>
         objectives: &objectives(&["availability", "quiet", "gone"]),
         application: &application("shop")?,
         waits_for_inputs: true,
+        promotions_wait: true,
         is_gated: true,
         minimums: &[("precision_at_10", 0.2)],
         alerts: &BTreeMap::from([("RecommenderErrorRateHigh".to_owned(), Change::default())]),

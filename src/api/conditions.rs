@@ -87,6 +87,8 @@ pub mod reasons {
     pub const VERSION_REJECTED: &str = "VersionRejected";
     /// The newest version passed its gates and waits for an approval.
     pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
+    /// The newest version passed its gates and waits for the inputs of promotion.readiness.
+    pub const AWAITING_INPUTS: &str = "AwaitingInputs";
     /// The newest version was rolled back.
     pub const ROLLED_BACK: &str = "RolledBack";
     /// A version is a canary: it gets a part of the requests.
@@ -162,6 +164,10 @@ pub mod reasons {
     pub const SOURCE_FAILED: &str = "SourceFailed";
     /// The spec names a metric source that the operator does not have.
     pub const UNKNOWN_SOURCE: &str = "UnknownSource";
+    /// The artifacts of versions that left the status were deleted.
+    pub const PRUNED: &str = "Pruned";
+    /// The artifacts of versions that left the status could not be deleted.
+    pub const PRUNE_FAILED: &str = "PruneFailed";
     /// A kind is missing in the cluster.
     pub const API_MISSING: &str = "ApiMissing";
 

@@ -50,6 +50,7 @@ fn finish(root: &mut JSONSchemaProps) {
         visit(spec, &mut key_in_message);
         visit(spec, &mut no_description_of_values);
         copies_of_pods(spec);
+        readiness_of_promotions(spec);
     }
     if let Some(status) = property(root, "status") {
         finish_status(status);
@@ -137,6 +138,21 @@ fn copies_of_pods(spec: &mut JSONSchemaProps) {
     shorten(worker);
 }
 
+/// Where the fields of a readiness are described.
+const READINESS: &str = "spec.training.readiness";
+
+/// A promotion waits for the same inputs as a training, but for new messages: these are counted between two trainings.
+fn readiness_of_promotions(spec: &mut JSONSchemaProps) {
+    let promotion = property(spec, "promotion");
+    let Some(readiness) = promotion.and_then(|promotion| property(promotion, "readiness")) else { return };
+    let description = readiness.description.take().unwrap_or_default();
+    visit(readiness, &mut |schema| schema.description = None);
+    if let Some(input) = property(readiness, "inputs").and_then(items) {
+        input.properties.iter_mut().for_each(|fields| drop(fields.remove("minNewEvents")));
+    }
+    readiness.description = Some(format!("{description} Its fields are those of {READINESS}."));
+}
+
 fn shorten(pod: Option<&mut JSONSchemaProps>) {
     let Some(pod) = pod else { return };
     let description = pod.description.take().unwrap_or_default();
@@ -203,8 +219,12 @@ fn no_default_in_lists(schema: &mut JSONSchemaProps) {
 const STATUS_ENTRIES: i64 = 64;
 
 fn finish_status(status: &mut JSONSchemaProps) {
-    // A default within the status would be read back as if it had been written.
-    visit(status, &mut |schema| schema.default = None);
+    // A default within the status would be read back as if it had been written. The operator alone writes its numbers, as integers of
+    // these sizes, and the CRD has to stay small.
+    visit(status, &mut |schema| {
+        schema.default = None;
+        schema.format.take_if(|format| format.starts_with("int"));
+    });
     visit(status, &mut |schema| {
         if schema.items.is_some() {
             schema.max_items.get_or_insert(STATUS_ENTRIES);
@@ -319,7 +339,8 @@ mod tests {
             let field = ["spec.training.pod.", "spec.workers[].pod."].iter().find_map(|pod| path.strip_prefix(pod));
             field.is_some_and(|field| field.contains('.'))
         };
-        let is_exempt = |path: &str| path.ends_with(']') || is_in_copy(path);
+        let is_exempt =
+            |path: &str| path.ends_with(']') || is_in_copy(path) || path.starts_with("spec.promotion.readiness.");
         let undescribed = spec_paths(|path, schema| !is_exempt(path) && schema["description"].is_null());
         assert_eq!(undescribed, NONE);
     }

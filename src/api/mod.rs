@@ -63,5 +63,7 @@ pub const REQUEST_ANNOTATION: &str = "recommender.dev/request";
 pub const CAUSE_ANNOTATION: &str = "recommender.dev/cause";
 /// Annotation of Jobs of partial runs: the base, as in the status of their version (JSON).
 pub const BASE_ANNOTATION: &str = "recommender.dev/base";
+/// Annotation of Jobs that delete artifacts: the versions, separated by blanks.
+pub const PRUNE_ANNOTATION: &str = "recommender.dev/prune";
 /// Annotation of Jobs and pods: the full name of the `RecommenderModel` (the label contains the base name).
 pub const MODEL_NAME_ANNOTATION: &str = "recommender.dev/model-name";

@@ -19,6 +19,9 @@ pub struct RecommenderModelStatus {
     /// Training runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingStatus>,
+    /// The artifacts that training.prune deletes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruning: Option<PruningStatus>,
     /// The servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<ServingStatus>,
@@ -175,6 +178,35 @@ impl TrainingStatus {
             TrainingKind::Partial => self.partial.as_ref()?.next_schedule_time.as_ref(),
         }
     }
+}
+
+/// The artifacts that are deleted.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PruningStatus {
+    /// URIs of versions that left the status and are to be deleted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pending: BTreeMap<String, String>,
+    /// The versions deleted last, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pruned: Vec<String>,
+    /// Number of the Job that ended last.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub jobs: i64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// How many in a row have failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures: i32,
+    /// What the last one did, or why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_none_yet(number: &i64) -> bool {
+    *number == 0
 }
 
 /// An active training run.
@@ -513,6 +545,9 @@ pub struct ServingStatus {
     /// Until when the version is watched, and taken back if it does harm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watched_until: Option<Time>,
+    /// Since when a version waits for promotion.readiness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Time>,
     /// Objectives that were breached when its rollout began, or of which nothing was known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breached: Vec<String>,

@@ -7,6 +7,7 @@ mod explain;
 mod feedback;
 mod memory;
 mod observed;
+mod prunes;
 mod queue;
 mod reconcile;
 mod report;

@@ -14,25 +14,26 @@ use super::{
     error::Error,
     explain::{self, Explained},
     observed::Observed,
-    report, runs, wakes,
+    prunes, report, runs, wakes,
 };
 use crate::{
     api::{
         FinishedRun, Guarded, RecommenderModel, RecommenderModelStatus, TrainingKind,
         conditions::{reasons, types},
     },
-    apply::{self, Desired, Outcome},
+    apply::{self, ChildProblem, Desired, Outcome},
     feedback::Expected,
     kinds::Kind,
     limits::Current,
     model::{Identity, Model, Workload, names},
-    observe::Children,
+    observe::{ChildState, Children},
     promotion::{self, Rollout, trial},
+    pruning,
     render::{self, Child, Decided},
     replicas,
     status::{self, ConditionValue, Event, Scaling},
     telemetry::models,
-    training::{self, Decision, Plan},
+    training::{self, Decision, ObservedRun, Plan},
 };
 
 /// Time after which a training that waits for others asks again: 60 s. It is woken when one ends, unless that is not observed.
@@ -53,6 +54,7 @@ struct Decisions {
     /// Whether a training is due and waits for others.
     is_held: bool,
     rollout: Rollout,
+    pruning: pruning::Decision,
     scaling: Scaling,
     /// Pods of the canary, while there is one.
     canary_pods: Option<i32>,
@@ -188,14 +190,51 @@ impl Reconcile {
         let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
         let versions = (store.as_str(), training.versions.as_slice());
         let servers = promotion::Servers::new(model, &self.prior, &observed.children, &observed.burns, self.now);
-        let inputs = promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, self.now);
+        let inputs =
+            promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, &observed.signals.inputs, self.now);
         let rollout = Rollout::decide(&inputs);
+        let pruning = self.pruning(model, observed, &training, &rollout);
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
         let orders = self.orders(model, &scaling, observed);
         let canary = self.canary(model, observed);
         let canary_pods = rollout.canary.as_ref().map(|version| trial::replicas_of(&canary, version, self.now));
-        Decisions { training, is_held, rollout, scaling, canary_pods, orders }
+        Decisions { training, is_held, rollout, pruning, scaling, canary_pods, orders }
+    }
+
+    /// What is deleted of the artifacts that left the status.
+    fn pruning(&self, model: &Model, observed: &Observed, training: &Decision, rollout: &Rollout) -> pruning::Decision {
+        let children = &observed.children;
+        let of_pods = children.pods().map(|pod| pod.version.clone());
+        let of_deployments = children.owned(Kind::Deployment, &self.uid).filter_map(|(_, of)| match &of.state {
+            ChildState::Deployment(state) => state.version.clone(),
+            _ => None,
+        });
+        let decided = [&rollout.serving, &rollout.rolling_out, &rollout.elsewhere].into_iter().flatten().cloned();
+        let chosen = [&rollout.serve, &rollout.canary].into_iter().flatten().map(|version| version.id.clone());
+        let requested = promotion::in_use(&self.prior, &model.promotion_requests);
+        let used: Vec<String> = of_pods.chain(of_deployments).chain(decided).chain(chosen).chain(requested).collect();
+        pruning::decide(&pruning::Inputs {
+            plan: pruning::Plan::new(model).as_ref(),
+            prior: &self.prior,
+            training,
+            used: &used,
+            runs: &self.runs(observed),
+            has_trainer: runs::has_trainer(children),
+            jobs: &prunes::observed(children, &self.uid, self.now),
+            now: self.now,
+        })
+    }
+
+    /// The training Jobs.
+    fn runs(&self, observed: &Observed) -> Vec<ObservedRun> {
+        runs::observed(&runs::Inputs {
+            children: &observed.children,
+            uid: &self.uid,
+            namespace: &self.identity.namespace,
+            active: self.prior.training.as_ref().and_then(|training| training.active.as_ref()),
+            now: self.now,
+        })
     }
 
     /// A run that is due starts only if others do not fill what may run at the same time. Returns whether it waits for them.
@@ -218,15 +257,9 @@ impl Reconcile {
         training::decide(&training::Inputs {
             plan: &plan,
             prior: self.prior.training.as_ref(),
-            versions: &self.prior.versions,
+            versions: &pruning::known(&self.prior),
             in_use: &in_use,
-            runs: &runs::observed(&runs::Inputs {
-                children,
-                uid: &self.uid,
-                namespace: &self.identity.namespace,
-                active: self.prior.training.as_ref().and_then(|training| training.active.as_ref()),
-                now: self.now,
-            }),
+            runs: &self.runs(observed),
             signals: &observed.signals,
             held,
             now: self.now,
@@ -259,6 +292,7 @@ impl Reconcile {
             serve: rollout.serve.as_ref(),
             canary: rollout.canary.as_ref().zip(decisions.canary_pods),
             train: training.start.as_ref(),
+            prune: decisions.pruning.start.as_ref(),
             replicas: model.workloads().into_iter().filter_map(replicas).map(|(count, name)| (name, count)).collect(),
             open: scaling.open(model),
             externally_scaled: scaling.external.keys().cloned().collect(),
@@ -303,12 +337,14 @@ impl Reconcile {
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));
         observed.hand_over(context, model, &self.uid, &self.prior, plan, self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
+        let ended = ended.map(|run| (run.job.as_str(), run.uid.as_str()));
+        let pruned = decisions.pruning.remove.iter().map(|(job, uid)| (job.as_str(), uid.as_str()));
         let desired = Desired {
             identity: &self.identity,
             uid: &self.uid,
             children: desired,
             serving_decided: decisions.rollout.serve.is_some(),
-            jobs_to_delete: &ended.map(|run| (run.job.as_str(), run.uid.as_str())).collect::<Vec<_>>(),
+            jobs_to_delete: &ended.chain(pruned).collect::<Vec<_>>(),
             replicas: &decisions.orders,
             corrections: &context.memory.corrections(&self.uid),
             now: self.now,
@@ -350,18 +386,24 @@ impl Reconcile {
         children: &Children,
         outcome: &Outcome,
     ) -> RecommenderModelStatus {
+        // A Job for pruning that is refused keeps nothing from being trained or served.
+        let is_of_prune = |of: &&ChildProblem| of.kind == Kind::Job && names::is_prune(&self.identity.base, &of.name);
+        let (of_prune, problems): (Vec<_>, Vec<_>) = outcome.problems.iter().partition(is_of_prune);
+        let problems: Vec<ChildProblem> = problems.into_iter().cloned().collect();
+        let pruning = decisions.pruning.reported(of_prune.first().map(|problem| problem.message.as_str()));
         status::compute(&status::Inputs {
             model,
             prior: &self.prior,
             training: &decisions.training,
             rollout: &decisions.rollout,
+            pruning: pruning.as_ref(),
             scaling: &decisions.scaling,
             health: &observed.health,
             budgets: &observed.budgets,
             canary: observed.canary.as_ref(),
             feedback: observed.feedback.as_ref(),
             children,
-            problems: &outcome.problems,
+            problems: &problems,
             now: self.now,
         })
     }
@@ -408,7 +450,7 @@ impl Reconcile {
         outcome: Outcome,
     ) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
-        let decided = [decisions.training.wake_at, decisions.rollout.wake_at];
+        let decided = [decisions.training.wake_at, decisions.rollout.wake_at, decisions.pruning.wake_at];
         let later = [wakes::next(model, children, self.now), next_read];
         let due = later.into_iter().chain(decided).flatten().map(until).min();
         // One second late, so that what is due then is due for certain.

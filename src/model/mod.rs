@@ -66,6 +66,8 @@ pub struct Model {
     pub triggers: Vec<TriggerPlan>,
     /// What a training waits for.
     pub readiness: Readiness,
+    /// What a promotion waits for.
+    pub promotion_readiness: Readiness,
     /// The value of the annotation `recommender.dev/train`, which requests a training run.
     pub request: Option<String>,
     /// Which versions may serve.
@@ -203,7 +205,7 @@ impl Model {
         match (artifacts, (schedules, triggers, readiness), (promotion, canary), alerts, objectives, promql) {
             (
                 Ok(artifacts),
-                (Ok([schedule, partial_schedule]), Ok(triggers), Ok(readiness)),
+                (Ok([schedule, partial_schedule]), Ok(triggers), Ok([readiness, promotion_readiness])),
                 (Ok(promotion), Ok(canary)),
                 Ok(alerts),
                 Ok(objectives),
@@ -216,6 +218,7 @@ impl Model {
                 partial_schedule,
                 triggers,
                 readiness,
+                promotion_readiness,
                 request: object.annotations().get(TRAIN_ANNOTATION).cloned(),
                 promotion,
                 canary,

@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 const BASE_MAX: usize = 40;
 /// Separator between the base name and the name of a worker; a dash follows.
 const WORKER: &str = "-worker";
+/// Separator between the base name and the number of a Job that deletes artifacts.
+const PRUNE: &str = "-prune-";
 /// Last part of the name of the Service of trainers.
 const TRAINERS: &str = "-trainers";
 /// Names of objects that exist already: the ServiceAccount `default` in every namespace and the Service `kubernetes` in
@@ -94,6 +96,17 @@ pub fn job(base: &str, version: &str) -> String {
     format!("{base}-{version}")
 }
 
+/// Name of a Job that deletes artifacts; Jobs are counted.
+pub fn prune(base: &str, number: i64) -> String {
+    format!("{base}{PRUNE}{number}")
+}
+
+/// Whether a Job deletes artifacts, by its name.
+pub fn is_prune(base: &str, job: &str) -> bool {
+    let number = job.strip_prefix(base).and_then(|rest| rest.strip_prefix(PRUNE));
+    number.is_some_and(|number| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()))
+}
+
 /// The first eight hex digits of SHA-256.
 pub fn short_hash(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
@@ -159,7 +172,7 @@ mod tests {
         #[test]
         fn every_child_name_is_a_dns_label_of_at_most_63_characters(name in object_name()) {
             let base = base(&name);
-            for child in [base.clone(), trainers(&base), serving(&base), worker(&base, LONGEST_WORKER), job(&base, LONGEST_VERSION)] {
+            for child in [base.clone(), trainers(&base), serving(&base), worker(&base, LONGEST_WORKER), job(&base, LONGEST_VERSION), prune(&base, i64::MAX / 1000)] {
                 prop_assert!(is_service_name(&child), "{name} gave {child}");
                 prop_assert!(bases(&child).any(|candidate| candidate == base), "{base} is not found in {child}");
             }

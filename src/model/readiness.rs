@@ -1,20 +1,33 @@
-//! What the schema cannot check of `spec.training.readiness`: whether the inputs can be observed.
+//! What the schema cannot check of `spec.training.readiness` and `spec.promotion.readiness`: whether the inputs can be observed.
 
 use super::{FieldPath, InvalidField};
 use crate::{
-    api::{Dependency, RecommenderModelSpec, TrainingInput},
+    api::{Dependency, RecommenderModelSpec, TrainingInput, TrainingReadiness},
     monitoring::dependencies::{recorded, reports_health},
     series::Series,
     training::Readiness,
 };
 
-/// What the trainings of a spec wait for.
+/// What the trainings and the promotions of a spec wait for.
 ///
 /// # Errors
 /// Every input that would never be known to be there.
-pub(super) fn readiness(spec: &RecommenderModelSpec) -> Result<Readiness, Vec<InvalidField>> {
-    let Some(readiness) = &spec.training.readiness else { return Ok(Readiness::default()) };
-    let path = FieldPath::spec().field("training.readiness");
+pub(super) fn readiness(spec: &RecommenderModelSpec) -> Result<[Readiness; 2], Vec<InvalidField>> {
+    let training = of(spec, "training.readiness", spec.training.readiness.as_ref());
+    let promotion = of(spec, "promotion.readiness", spec.promotion.readiness.as_ref());
+    match (training, promotion) {
+        (Ok(training), Ok(promotion)) => Ok([training, promotion]),
+        (training, promotion) => Err([training, promotion].into_iter().filter_map(Result::err).flatten().collect()),
+    }
+}
+
+fn of(
+    spec: &RecommenderModelSpec,
+    field: &str,
+    readiness: Option<&TrainingReadiness>,
+) -> Result<Readiness, Vec<InvalidField>> {
+    let Some(readiness) = readiness else { return Ok(Readiness::default()) };
+    let path = FieldPath::spec().field(field);
     if spec.monitoring.is_none() {
         return Err(vec![
             path.problem("without spec.monitoring nothing is known of inputs: set that, or remove readiness"),
@@ -62,6 +75,17 @@ fn problems(path: &FieldPath, input: &TrainingInput, dependencies: &[Dependency]
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_inputs_of_promotions_are_checked_as_those_of_trainings_and_named_by_their_field() {
+        let spec = "{artifacts: {persistentVolumeClaim: {claimName: models}}, training: {image: a, full: {}}, serving: {image: a},
+                     promotion: {readiness: {inputs: [{dependency: orders}]}}, monitoring: {metrics: {profile: FastApiInstrumentator}}}";
+        let spec: RecommenderModelSpec = serde_saphyr::from_str(spec).expect("a spec");
+        let problems = readiness(&spec).expect_err("there is no such dependency");
+        let expected = "spec.promotion.readiness.inputs[0].dependency: there is no \"orders\" among spec.dependencies: write the \
+                        name of one";
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    }
 
     fn messages(input: &str, monitoring: &str) -> Vec<String> {
         let spec = format!(

@@ -90,6 +90,8 @@ pub struct Watched<'a> {
     pub training_period_seconds: Option<i64>,
     /// Whether training runs wait for their inputs.
     pub waits_for_inputs: bool,
+    /// Whether a promotion waits for inputs.
+    pub promotions_wait: bool,
     /// Whether trainers expose metrics with their progress.
     pub reports_progress: bool,
     /// Whether versions have to pass gates.

@@ -64,6 +64,8 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let failures = format!("{counted} > 0 or time() - {last} < bool 3600 or {counted}");
     let waiting = age("recommender_operator_training_waiting_timestamp_seconds");
     let waiting = watched.waits_for_inputs.then_some((Series::TrainingWaiting, waiting));
+    let promotion = age("recommender_operator_promotion_waiting_timestamp_seconds");
+    let promotion = watched.promotions_wait.then_some((Series::PromotionWaiting, promotion));
     let of_training = [
         (Series::ModelAge, age("recommender_operator_serving_trained_timestamp_seconds")),
         (Series::DataAge, age("recommender_operator_serving_data_through_timestamp_seconds")),
@@ -98,6 +100,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let of = |workload: Workload, rules: Vec<(Series, String)>| {
         rules.into_iter().map(move |(series, expr)| rule_of(watched, workload, series.name(), expr))
     };
-    let of_training = of_training.into_iter().chain(waiting).chain(gates.into_iter().flatten()).collect();
+    let of_training =
+        of_training.into_iter().chain(waiting).chain(promotion).chain(gates.into_iter().flatten()).collect();
     of(Workload::Training, of_training).chain(of(Workload::Serving, of_servers.into())).collect()
 }

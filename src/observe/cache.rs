@@ -43,7 +43,11 @@ impl Cache {
         let jobs = models
             .iter()
             .flat_map(|((namespace, _), children)| children.of_kind(Kind::Job).map(move |(_, job)| (namespace, job)));
-        let is_active = |job: &ObservedChild| !matches!(&job.state, ChildState::Job(job) if job.end.is_some());
+        let is_active = |job: &ObservedChild| match &job.state {
+            ChildState::Job(job) => job.end.is_none(),
+            ChildState::Prune(_) => false,
+            _ => true,
+        };
         jobs.filter(|(_, job)| is_active(job))
             .filter_map(|(namespace, job)| Some((job.controller.clone()?, namespace.clone())))
             .collect()

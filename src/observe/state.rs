@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     api::{
-        BASE_ANNOTATION, Base, CAUSE_ANNOTATION, DUE_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION, TEMPLATE_ANNOTATION,
-        TEMPLATE_HASH_LABEL, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL,
+        BASE_ANNOTATION, Base, CAUSE_ANNOTATION, DUE_ANNOTATION, PRUNE_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION,
+        TEMPLATE_ANNOTATION, TEMPLATE_HASH_LABEL, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL,
     },
     causes::{self, Part, Source, Subject},
     kinds::Kind,
@@ -37,6 +37,8 @@ pub enum ChildState {
     Deployment(DeploymentState),
     /// Of a training Job.
     Job(JobState),
+    /// Of a Job that deletes artifacts.
+    Prune(PruneState),
     /// Of an autoscaler.
     Autoscaler(AutoscalerState),
 }
@@ -154,6 +156,15 @@ impl JobState {
     pub fn is_pod_due(&self, now: Timestamp) -> bool {
         self.pod_due.is_some_and(|due| due <= now)
     }
+}
+
+/// The state of a Job that deletes artifacts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PruneState {
+    /// The versions it deletes.
+    pub versions: Vec<String>,
+    /// How it ended.
+    pub end: Option<JobEnd>,
 }
 
 /// How a Job ended.
@@ -399,7 +410,7 @@ fn failures(deployment: &Deployment, component: &str) -> (Option<String>, Option
 /// Conditions of a Job that the Job controller ends: Failed and Complete follow once its pods are gone.
 const ENDING: [&str; 2] = ["FailureTarget", "SuccessCriteriaMet"];
 
-/// The state of a Job. A Job without our version label and template annotation is not a training run.
+/// The state of a Job. A Job without our version label and template annotation is not a training run; one with versions to delete is none either.
 pub fn job(job: &Job) -> ChildState {
     let meta = &job.metadata;
     let status = job.status.clone().unwrap_or_default();
@@ -414,6 +425,9 @@ pub fn job(job: &Job) -> ChildState {
             message: condition.message.clone().unwrap_or_default(),
         })
     });
+    if let Some(versions) = annotation(meta, PRUNE_ANNOTATION) {
+        return ChildState::Prune(PruneState { versions: versions.split_whitespace().map(Into::into).collect(), end });
+    }
     let (Some(version), Some(template)) = (label(meta, VERSION_LABEL), annotation(meta, TEMPLATE_ANNOTATION)) else {
         return ChildState::Nothing;
     };

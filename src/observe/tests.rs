@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{cache::lock, external::External, *};
 use crate::{
-    api::{FIELD_MANAGER, HASH_ANNOTATION, TEMPLATE_ANNOTATION, VERSION_LABEL},
+    api::{FIELD_MANAGER, HASH_ANNOTATION, PRUNE_ANNOTATION, TEMPLATE_ANNOTATION, VERSION_LABEL},
     render::Child,
 };
 
@@ -172,6 +172,18 @@ fn a_job_that_was_just_created_counts_as_running_before_the_watch_delivers_it() 
     cache.record_write(Kind::Job, &job);
     let state = cache.children("shop", "packages").child(Kind::Job, "packages").map(|observed| observed.state.clone());
     assert!(matches!(state, Some(ChildState::Job(job)) if job.end.is_none()));
+}
+
+#[test]
+fn a_job_that_deletes_artifacts_is_no_training() {
+    let cache = Cache::default();
+    let mut job = meta("job", 1);
+    job.annotations.get_or_insert_default().insert(PRUNE_ANNOTATION.into(), "full-1 partial-2".into());
+    cache.record_write(Kind::Job, &job);
+    let state = cache.children("shop", "packages").child(Kind::Job, "packages").map(|observed| observed.state.clone());
+    let Some(ChildState::Prune(state)) = state else { panic!("it deletes artifacts: {state:?}") };
+    assert_eq!((state.versions, state.end), (vec!["full-1".to_owned(), "partial-2".to_owned()], None));
+    assert_eq!(cache.active_trainings(), [], "it fills no limit of trainings");
 }
 
 #[test]

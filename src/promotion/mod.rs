@@ -13,6 +13,7 @@ pub mod counts;
 mod gates;
 pub mod judge;
 mod outcome;
+mod readiness;
 mod requests;
 mod track;
 pub mod trial;
@@ -24,15 +25,16 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use gates::{Policy, decimal};
+pub use readiness::Waiting;
 pub use requests::Requests;
 pub use watch::{Servers, harm_of};
 
 use crate::{
-    api::{CanaryVersions, RecommenderModelStatus, TrainingKind, Verdict, Version, VersionState},
+    api::{CanaryVersions, PruningStatus, RecommenderModelStatus, TrainingKind, Verdict, Version, VersionState},
     kinds::Kind,
     model::{Identity, Model, names},
     observe::Children,
-    training::{Outcome, whole_seconds},
+    training::{Outcome, Readiness, Reading, whole_seconds},
 };
 
 /// The decision on what serves, and the state of every version.
@@ -64,6 +66,8 @@ pub struct Rollout {
     /// Whether a version is taken back now, or its canary has ended. That is recorded before another one is applied: afterwards its
     /// servers are gone, and it would be tried again.
     pub is_recorded_first: bool,
+    /// The newest version that may be promoted, if it waits for inputs.
+    pub waiting: Option<Waiting>,
     /// The condition `PromotionReady`.
     pub condition: Outcome,
     /// When to decide again even if nothing happens.
@@ -83,6 +87,8 @@ pub struct Inputs<'a> {
     pub last_rollback: Option<&'a str>,
     /// The valid versions with the states that were recorded last, newest first.
     pub versions: &'a [Version],
+    /// What was and is pruned.
+    pub pruning: Option<&'a PruningStatus>,
     /// URI of the artifact store.
     pub store: &'a str,
     /// The version that answered requests when the status was written last.
@@ -105,19 +111,26 @@ pub struct Inputs<'a> {
     pub watched_until: Option<Timestamp>,
     /// The objectives that were breached when its rollout began.
     pub breached: &'a [String],
+    /// What a promotion waits for.
+    pub readiness: &'a Readiness,
+    /// What the last tick observed of that.
+    pub readings: &'a BTreeMap<String, Reading>,
+    /// Since when a version waits for it, if one did when the status was written last.
+    pub waiting_since: Option<Timestamp>,
     /// The current time.
     pub now: Timestamp,
 }
 
 impl<'a> Inputs<'a> {
     /// From the object, the status that was written last, and the observed Deployment of the servers. `store`: URI of the artifact
-    /// store. `verdict`: on the canary of a version.
+    /// store. `verdict`: on the canary of a version. `readings`: of its inputs.
     pub fn new(
         model: &'a Model,
         (store, versions): (&'a str, &'a [Version]),
         prior: &'a RecommenderModelStatus,
         servers: &'a Servers,
         verdict: Option<(&'a str, &'a Verdict)>,
+        readings: &'a BTreeMap<String, Reading>,
         now: Timestamp,
     ) -> Self {
         let serving = prior.serving.as_ref();
@@ -127,6 +140,7 @@ impl<'a> Inputs<'a> {
             requests: &model.promotion_requests,
             last_rollback: prior.last_rollback.as_deref(),
             versions,
+            pruning: prior.pruning.as_ref(),
             store,
             serving: serving.and_then(|serving| serving.version.as_deref()),
             rolling_out: serving.and_then(|serving| serving.rolling_out.as_deref()),
@@ -138,6 +152,9 @@ impl<'a> Inputs<'a> {
             settings: serving.and_then(|serving| serving.settings.as_deref()),
             watched_until: serving.and_then(|serving| serving.watched_until.as_ref()).map(|until| until.0),
             breached: serving.map_or(&[], |serving| &serving.breached),
+            readiness: &model.promotion_readiness,
+            readings,
+            waiting_since: serving.and_then(|serving| serving.waiting_since.as_ref()).map(|since| since.0),
             now,
         }
     }
@@ -204,6 +221,11 @@ impl Rollout {
             (tried, None) => (tried, inputs.standing(), "a newer version is a canary"),
         };
 
+        // A pin and a rollback do not wait.
+        let is_requested = pin.as_ref().is_ok_and(|pin| pin.is_some()) || back.is_some();
+        let waiting = waiting(inputs).filter(|_| !is_requested);
+        let rechecked = waiting.as_ref().map(|waiting| readiness::wake_at(inputs, waiting));
+
         let usable = chosen.filter(|version| version.is_in(inputs.store));
         let desired = usable.map(|version| version.id.as_str());
         let is_complete = desired.is_some() && inputs.rolled_out == desired;
@@ -239,8 +261,9 @@ impl Rollout {
             watched_until,
             settings: settings.map(str::to_owned),
             is_recorded_first: harm.is_some_and(|harm| harm.to.is_some()) || track::is_news(last),
-            condition: outcome::condition(inputs, usable, tried, &refusals),
-            wake_at: too_old_at(inputs, tried),
+            condition: outcome::condition(inputs, usable, tried, &refusals, waiting.as_ref()),
+            wake_at: too_old_at(inputs, tried).into_iter().chain(rechecked).min(),
+            waiting,
         }
     }
 }
@@ -364,21 +387,32 @@ fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Ve
 /// The newest version that passes its gates and needs no approval that it does not have, or an older one that is the canary. One that is being rolled out goes on while
 /// promotion is paused.
 fn promotable<'a>(inputs: &Inputs<'a>) -> Option<&'a Version> {
-    let is_approved = |version: &&Version| {
-        !inputs.policy.is_manual || inputs.requests.approve.as_deref() == Some(version.id.as_str())
-    };
-    let may_begin = |version: &&Version| !inputs.requests.is_paused || inputs.rolling_out == Some(version.id.as_str());
-    let promotable: Vec<&Version> = untried(inputs.versions, inputs.serving)
-        .filter(|version| version.state == VersionState::Candidate && version.is_in(inputs.store))
-        .filter(|version| is_approved(version) && may_begin(version))
-        .filter(|version| !track::waits_for_base(inputs, version))
-        .collect();
+    let promotable: Vec<&Version> =
+        permitted(inputs).into_iter().filter(|version| readiness::waits(inputs, version).is_none()).collect();
     let named = |id: Option<&str>| promotable.iter().copied().find(|version| id == Some(version.id.as_str()));
     let newest = promotable.first().copied();
     // What has begun comes to its end before a newer version is tried: with frequent trainings nothing would end otherwise.
     let is_tried = newest.is_some_and(|version| track::has_to_be_tried(inputs, version));
     let begun = named(inputs.canary).or_else(|| named(inputs.rolling_out).filter(|_| is_tried));
     begun.or(newest)
+}
+
+/// What the newest version that may be promoted waits for.
+fn waiting(inputs: &Inputs<'_>) -> Option<Waiting> {
+    readiness::waits(inputs, permitted(inputs).first()?)
+}
+
+/// The versions that may be promoted once their inputs are there, the newest first.
+fn permitted<'a>(inputs: &Inputs<'a>) -> Vec<&'a Version> {
+    let is_approved = |version: &&Version| {
+        !inputs.policy.is_manual || inputs.requests.approve.as_deref() == Some(version.id.as_str())
+    };
+    let may_begin = |version: &&Version| !inputs.requests.is_paused || inputs.rolling_out == Some(version.id.as_str());
+    untried(inputs.versions, inputs.serving)
+        .filter(|version| version.state == VersionState::Candidate && version.is_in(inputs.store))
+        .filter(|version| is_approved(version) && may_begin(version))
+        .filter(|version| !track::waits_for_base(inputs, version))
+        .collect()
 }
 
 /// The version that a Deployment serves although the status has no version: object and children were restored from a backup,

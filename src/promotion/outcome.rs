@@ -1,6 +1,6 @@
 //! The condition `PromotionReady`: whether the newest version serves, or why not.
 
-use super::{Inputs, Refusal, untried, watch::harm_of};
+use super::{Inputs, Refusal, Waiting, untried, watch::harm_of};
 use crate::{
     api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
     training::{Outcome, Truth},
@@ -19,6 +19,7 @@ use crate::{
 /// | the rollout of the newest version failed | False, RolloutFailed |
 /// | the newest version waits for an approval | False, AwaitingApproval |
 /// | the newest version waits because promotion is paused | True, Paused |
+/// | the newest version waits for its inputs | False, AwaitingInputs |
 /// | the newest version is to serve, does harm, and there is no other one | False, RolloutFailed |
 /// | the newest version is to serve | True, AsSpecified |
 pub fn condition(
@@ -26,6 +27,7 @@ pub fn condition(
     desired: Option<&Version>,
     canary: Option<&Version>,
     refusals: &[Refusal],
+    waiting: Option<&Waiting>,
 ) -> Outcome {
     let outcome = |status, reason, message| Outcome { status, reason, message };
     if !refusals.is_empty() {
@@ -102,6 +104,16 @@ pub fn condition(
                 kept(desired, Some(id))
             );
             outcome(Truth::True, reasons::PAUSED, message)
+        }
+        VersionState::Candidate if !is_desired && waiting.is_some_and(|waiting| waiting.version == *id) => {
+            let (since, why) = waiting.map(|waiting| (waiting.since, waiting.why.as_str())).unwrap_or_default();
+            let message = format!(
+                "version {id} waits since {since}, because {why} (promotion.readiness): {}the annotation {PIN_ANNOTATION}={id} does \
+                 not wait{}",
+                passed(newest),
+                kept(desired, Some(id))
+            );
+            outcome(Truth::False, reasons::AWAITING_INPUTS, message)
         }
         _ if is_desired && harm_of(newest).is_some() => {
             let message = format!("version {id} stays, because there is no other one to return to{}", why(newest));

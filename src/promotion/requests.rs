@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Inputs, Refusal};
-use crate::api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, ROLLBACK_ANNOTATION, Version, VersionState};
+use crate::{
+    api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, ROLLBACK_ANNOTATION, Version, VersionState},
+    pruning,
+};
 
 /// The values of the annotations of an object that concern its versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub(super) fn rollback<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, R
         Some(_) => {
             refusal(format!("names a version that is newer than the one that serves; {}", known(inputs, may_be_named)))
         }
-        None => refusal(format!("names no version of this object; {}", known(inputs, may_be_named))),
+        None => refusal(format!("{}; {}", unknown(inputs, value), known(inputs, may_be_named))),
     }
 }
 
@@ -70,7 +73,7 @@ pub(super) fn pinned<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, Ref
     match inputs.version(value) {
         Some(version) if may_be_pinned(version) => readable(inputs, version).map(Some).or_else(refusal),
         Some(_) => refusal(format!("names a version that did not pass its gates; {}", known(inputs, may_be_pinned))),
-        None => refusal(format!("names no version of this object; {}", known(inputs, may_be_pinned))),
+        None => refusal(format!("{}; {}", unknown(inputs, value), known(inputs, may_be_pinned))),
     }
 }
 
@@ -88,6 +91,11 @@ fn readable<'a>(inputs: &Inputs<'_>, version: &'a Version) -> Result<&'a Version
         true => Ok(version),
         false => Err(format!("names a version that is not in the artifact store of the spec ({})", inputs.store)),
     }
+}
+
+/// Why there is no version of this name.
+fn unknown(inputs: &Inputs<'_>, id: &str) -> &'static str {
+    pruning::why_gone(inputs.pruning, id).unwrap_or("names no version of this object")
 }
 
 /// The versions that can be written instead.

@@ -12,6 +12,7 @@ use crate::{
 mod canaries;
 mod gates;
 mod histories;
+mod readiness;
 mod servers;
 mod watch;
 
@@ -24,6 +25,9 @@ struct Story {
     policy: Policy,
     requests: Requests,
     store: &'static str,
+    pruning: Option<PruningStatus>,
+    readiness: Readiness,
+    readings: BTreeMap<String, Reading>,
     rollout: Rollout,
     servers: Servers,
     now: Timestamp,
@@ -50,13 +54,26 @@ impl Story {
             settings: None,
             is_recorded_first: false,
             condition: none,
+            waiting: None,
             wake_at: None,
         };
         let policy = Policy::new(promotion).expect("a valid policy");
         let now = Timestamp::UNIX_EPOCH;
         let servers = Servers { settings: some("settings"), ..Servers::default() };
         let requests = Requests::default();
-        Self { policy, requests, store: STORE, rollout, servers, now, tried: None, verdict: None }
+        Self {
+            policy,
+            requests,
+            store: STORE,
+            pruning: None,
+            readiness: Readiness::default(),
+            readings: BTreeMap::new(),
+            rollout,
+            servers,
+            now,
+            tried: None,
+            verdict: None,
+        }
     }
 
     /// One reconcile. `rolled_out`: the version of which all servers are ready.
@@ -71,6 +88,7 @@ impl Story {
             requests: &self.requests,
             last_rollback: before.last_rollback.as_deref(),
             versions: &before.versions,
+            pruning: self.pruning.as_ref(),
             store: self.store,
             serving: before.serving.as_deref(),
             rolling_out: before.rolling_out.as_deref(),
@@ -82,6 +100,9 @@ impl Story {
             settings: before.settings.as_deref(),
             watched_until: before.watched_until,
             breached: &before.breached,
+            readiness: &self.readiness,
+            readings: &self.readings,
+            waiting_since: before.waiting.as_ref().map(|waiting| waiting.since),
             now: self.now,
         });
         self
@@ -492,6 +513,30 @@ fn requests_that_cannot_be_followed_are_reported_with_what_can() {
         story.annotated(change);
         assert_eq!((story.serve(), story.condition().0), (Some("b"), "InvalidRequest"), "{message}");
         assert_eq!(story.condition().1, format!("annotation recommender.dev/{message}"));
+    }
+}
+
+#[test]
+fn a_version_that_was_pruned_cannot_be_requested_and_the_reason_states_it() {
+    let mut story = serving_a(&gated());
+    story.trained("b", "0.31").completes();
+    let pending = [("old".to_owned(), "file:///artifacts/old".to_owned())].into();
+    story.pruning = Some(PruningStatus { pruned: vec!["gone".into()], pending, ..PruningStatus::default() });
+    for (id, what) in [("gone", "was deleted"), ("old", "is being deleted")] {
+        let why =
+            format!("{id:?} names a version whose artifact {what} (spec.training.prune); write one of b, a; b serves");
+        let mut pinned = story.clone();
+        pinned.annotated(|requests| requests.pin = some(id));
+        assert_eq!(
+            (pinned.serve(), pinned.condition().1),
+            (Some("b"), format!("annotation recommender.dev/pin: {why}").as_str())
+        );
+        let mut back = story.clone();
+        back.annotated(|requests| requests.rollback = some(id));
+        assert_eq!(
+            (back.serve(), back.condition().1),
+            (Some("b"), format!("annotation recommender.dev/rollback: {why}").as_str())
+        );
     }
 }
 

@@ -53,7 +53,7 @@ fn settings(model: &Model) -> TrainingJob {
 }
 
 /// A pod that is evicted, preempted or drained is replaced without counting as a failed attempt.
-fn disruptions_are_no_failures() -> PodFailurePolicy {
+pub fn disruptions_are_no_failures() -> PodFailurePolicy {
     let disrupted = PodFailurePolicyOnPodConditionsPattern { type_: "DisruptionTarget".into(), status: "True".into() };
     let rule = PodFailurePolicyRule {
         action: "Ignore".into(),

@@ -9,6 +9,7 @@ mod job;
 mod monitoring;
 mod offline;
 mod pod;
+mod prune;
 mod rule_file;
 mod service;
 mod service_account;
@@ -27,6 +28,7 @@ use crate::{
     api::{TrainingKind, Version},
     limits,
     model::{Model, Workload},
+    pruning::NewPrune,
     training::NewRun,
 };
 
@@ -39,6 +41,8 @@ pub struct Decided<'a> {
     pub canary: Option<(&'a Version, i32)>,
     /// The training run to start.
     pub train: Option<&'a NewRun>,
+    /// The Job to start that deletes artifacts.
+    pub prune: Option<&'a NewPrune>,
     /// Replicas by Deployment, as decided on latency or lag; before the first decision, the current replicas.
     pub replicas: BTreeMap<String, i32>,
     /// Deployments whose signals are missing, also because of an overload. Their autoscaler may add replicas on CPU use.
@@ -56,6 +60,8 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     let mut children = vec![service_account::render(model)];
     children.extend(service::of_trainers(model));
     children.extend(decided.train.map(|run| job::render(model, run)));
+    let prune = model.training.prune.as_ref().zip(decided.prune);
+    children.extend(prune.map(|(prune, run)| prune::render(model, prune, run)));
     children.push(service::render(model));
     if let Some(version) = decided.serve {
         let workload = model.serving_workload();

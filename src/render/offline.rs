@@ -37,6 +37,8 @@ pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
         // It is there only while a newer version is compared with the one that serves.
         canary: None,
         train: run.as_ref(),
+        // Nothing has left the status.
+        prune: None,
         replicas: BTreeMap::new(),
         open: BTreeSet::new(),
         externally_scaled: BTreeSet::new(),

@@ -42,6 +42,7 @@ pub fn events(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> 
     events.extend(base_too_old(prior, next));
     events.extend(versions_refused(prior, next));
     events.extend(version_serves(prior, next));
+    events.extend(pruned(prior, next));
     events.extend(scaled(prior, next));
     events.extend(spec_refused(prior, next));
     events.extend(became_false(prior, next));
@@ -132,6 +133,17 @@ fn version_serves(prior: &RecommenderModelStatus, next: &RecommenderModelStatus)
     let now = version(next)?;
     (version(prior).as_ref() != Some(&now))
         .then(|| Event::normal(reasons::SERVING, format!("version {now} answers requests")))
+}
+
+/// A Job that deletes artifacts has ended.
+fn pruned(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
+    let number = |status: &RecommenderModelStatus| status.pruning.as_ref().map_or(0, |pruning| pruning.jobs);
+    let pruning = next.pruning.as_ref().filter(|_| number(next) > number(prior))?;
+    let message = pruning.message.clone()?;
+    Some(match pruning.failures {
+        0 => Event::normal(reasons::PRUNED, message),
+        _ => Event::warning(reasons::PRUNE_FAILED, message),
+    })
 }
 
 /// Decisions on replicas, and limiting reasons.

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::{
-        CanaryStatus, RecommenderModelStatus, ScalingStatus, ServingStatus, Worker, WorkerStatus,
+        CanaryStatus, PruningStatus, RecommenderModelStatus, ScalingStatus, ServingStatus, Worker, WorkerStatus,
         conditions::{reasons, types},
     },
     apply::ChildProblem,
@@ -47,6 +47,8 @@ pub struct Inputs<'a> {
     pub training: &'a Decision,
     /// What was decided on the served version.
     pub rollout: &'a Rollout,
+    /// What was decided on pruning; none where nothing is pruned.
+    pub pruning: Option<&'a PruningStatus>,
     /// The children as observed.
     pub children: &'a Children,
     /// Children that are not as desired.
@@ -104,6 +106,7 @@ pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
         observed_generation: Some(inputs.model.identity.generation),
         conditions: to_conditions(inputs.prior, inputs.model.identity.generation, inputs.now, values),
         training: Some(inputs.training.status.clone()),
+        pruning: inputs.pruning.cloned(),
         serving: Some(serving),
         workers: workers(inputs),
         versions: inputs.rollout.versions.clone(),
@@ -131,6 +134,7 @@ fn of_rollout(prior: ServingStatus, rollout: &Rollout, now: Timestamp) -> Servin
         rolling_out: rollout.rolling_out.clone(),
         rolling_out_since: begun.then(|| since.unwrap_or_else(|| Time(whole_seconds(now)))),
         watched_until: rollout.watched_until.map(Time),
+        waiting_since: rollout.waiting.as_ref().map(|waiting| Time(waiting.since)),
         breached: rollout.breached.clone(),
         settings: rollout.settings.clone(),
         ..prior

@@ -106,6 +106,7 @@ impl Case {
             prior: &self.prior,
             training: &trained(),
             rollout: &super::tests::rollout(&trained(), &self.prior, &self.model, &self.children),
+            pruning: None,
             children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,

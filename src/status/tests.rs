@@ -23,7 +23,7 @@ pub(super) fn rollout(
     let store = model.artifacts.root_uri();
     let servers = promotion::Servers::new(model, prior, children, &Default::default(), NOW);
     let versions = (store.as_str(), training.versions.as_slice());
-    Rollout::decide(&promotion::Inputs::new(model, versions, prior, &servers, None, NOW))
+    Rollout::decide(&promotion::Inputs::new(model, versions, prior, &servers, None, &Default::default(), NOW))
 }
 
 /// The time of every reconcile.
@@ -151,6 +151,7 @@ impl Case {
             prior: &self.prior,
             training: &self.training,
             rollout: &rollout(&self.training, &self.prior, &self.model, &self.children),
+            pruning: None,
             children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,
@@ -528,6 +529,22 @@ fn the_event_of_a_requested_run_repeats_its_reason() {
 }
 
 #[test]
+fn the_end_of_a_job_that_deletes_artifacts_is_an_event_once() {
+    let status = |jobs, failures| {
+        let message = Some(format!("Job {jobs}"));
+        let pruning = PruningStatus { jobs, failures, message, ..PruningStatus::default() };
+        RecommenderModelStatus { pruning: Some(pruning), ..RecommenderModelStatus::default() }
+    };
+    let of = |before: &RecommenderModelStatus, after: &RecommenderModelStatus| {
+        events(before, after).into_iter().map(|event| (event.warning, event.reason, event.message)).collect::<Vec<_>>()
+    };
+    let (none, pruned, failed) = (RecommenderModelStatus::default(), status(1, 0), status(2, 1));
+    assert_eq!(of(&none, &pruned), [(false, reasons::PRUNED.to_owned(), "Job 1".to_owned())]);
+    assert_eq!(of(&pruned, &failed), [(true, reasons::PRUNE_FAILED.to_owned(), "Job 2".to_owned())]);
+    assert_eq!((of(&pruned, &pruned), of(&pruned, &none)), (vec![], vec![]));
+}
+
+#[test]
 fn the_end_of_a_run_of_each_kind_and_a_base_that_is_too_old_are_events() {
     let run = |kind: TrainingKind| FinishedRun {
         job: "j".into(),
@@ -679,6 +696,7 @@ fn servers_and_workers_count_alike_in_the_summary() {
         prior: &case.prior,
         training: &case.training,
         rollout: &rollout(&case.training, &case.prior, &case.model, &case.children),
+        pruning: None,
         children: &case.children,
         problems: &case.problems,
         scaling: &case.scaling,

@@ -34,6 +34,8 @@ pub enum Gauge {
     TrainingStarted,
     /// Since when a training run that is due waits.
     TrainingWaiting,
+    /// Since when a version waits for its inputs.
+    PromotionWaiting,
     /// How long the last successful training run of a kind took.
     TrainingDuration,
     /// When the newest full version was trained.
@@ -70,12 +72,13 @@ pub enum Gauge {
 
 impl Gauge {
     /// All gauges, in the order of declaration.
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::TrainingFailed,
         Self::TrainingFailedAt,
         Self::TrainingFailuresInARow,
         Self::TrainingStarted,
         Self::TrainingWaiting,
+        Self::PromotionWaiting,
         Self::TrainingDuration,
         Self::Trained,
         Self::VersionInfo,
@@ -103,6 +106,7 @@ impl Gauge {
             Self::TrainingFailuresInARow => ("training_failures_in_a_row", "Training runs of the RecommenderModel that failed, since the last one of the same kind that succeeded; of the kind with more of them.", &[]),
             Self::TrainingStarted => ("training_started_timestamp_seconds", "When the active training run of the RecommenderModel was started, in seconds since 1970; absent while none is active.", &["kind"]),
             Self::TrainingWaiting => ("training_waiting_timestamp_seconds", "Since when a training run of the RecommenderModel that is due waits for its inputs or for other runs to end, in seconds since 1970; absent while none does.", &[]),
+            Self::PromotionWaiting => ("promotion_waiting_timestamp_seconds", "Since when a version of the RecommenderModel that passes its gates waits for its inputs, in seconds since 1970; absent while none does.", &[]),
             Self::TrainingDuration => ("training_duration_seconds", "How long the last successful training run of the RecommenderModel took, from the start of its Job to its end; absent while its version is not in the status and a later run failed.", &["kind"]),
             Self::Trained => ("trained_timestamp_seconds", "When the newest full version of the RecommenderModel was trained, in seconds since 1970; of partial versions the root of their lineage.", &[]),
             Self::VersionInfo => ("version_info", "Always 1, for each version in the status of the RecommenderModel.", &["version", "kind", "state"]),
@@ -183,6 +187,8 @@ pub fn samples(of: &Observed<'_>) -> Samples {
     let rolled_back = later.take_while(taken_back).count();
     #[expect(clippy::cast_precision_loss, reason = "the status has at most some dozens")]
     samples.extend([one(Gauge::VersionsRefused, refused as f64), one(Gauge::VersionsRolledBack, rolled_back as f64)]);
+    let waiting = serving.and_then(|serving| serving.waiting_since.as_ref());
+    samples.extend(waiting.map(|since| one(Gauge::PromotionWaiting, seconds(since.0))));
     samples.extend(not_refreshable(of.status).map(|since| one(Gauge::NotRefreshable, since)));
     let rollout = serving.and_then(|serving| serving.rolling_out_since.as_ref());
     samples.extend(rollout.map(|since| one(Gauge::RolloutStarted, seconds(since.0))));

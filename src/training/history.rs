@@ -111,7 +111,7 @@ pub fn is_recorded(inputs: &Inputs<'_>, run: &ObservedRun) -> bool {
 }
 
 /// At most `kept` versions, newest first; the newest and those in use always stay.
-fn bounded(versions: Vec<Version>, kept: usize, in_use: &[String]) -> Vec<Version> {
+pub fn bounded(versions: Vec<Version>, kept: usize, in_use: &[String]) -> Vec<Version> {
     let is_needed = |index: usize, version: &Version| index == 0 || in_use.contains(&version.id);
     let needed = versions.iter().enumerate().filter(|(index, version)| is_needed(*index, version)).count();
     let mut room = kept.saturating_sub(needed);

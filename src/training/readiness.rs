@@ -50,6 +50,23 @@ pub struct Reading {
 }
 
 impl Readiness {
+    /// What is missing of the inputs, each to follow "because". `newest`: the newest run of the kind. `until`: until when events have to
+    /// be processed.
+    pub fn missing(
+        &self,
+        readings: &BTreeMap<String, Reading>,
+        kind: TrainingKind,
+        newest: Option<&str>,
+        until: Timestamp,
+    ) -> Vec<String> {
+        let none = Reading::default();
+        let missing = self
+            .inputs
+            .iter()
+            .flat_map(|input| input.missing(readings.get(&input.dependency).unwrap_or(&none), kind, newest, until));
+        missing.collect()
+    }
+
     /// The inputs of a spec. `has_health`: whether the exporter of a dependency reports its health.
     pub fn new(readiness: &TrainingReadiness, has_health: impl Fn(&str) -> bool) -> Self {
         let input = |of: &crate::api::TrainingInput| Input {
@@ -113,12 +130,7 @@ pub fn waits(inputs: &Inputs<'_>, run: &NewRun, newest: Option<&str>) -> Option<
     }
     // Other triggers are due anew with every decision until they start.
     let until = if run.trigger == Trigger::Schedule { run.due } else { since };
-    let none = Reading::default();
-    let missing = readiness.inputs.iter().flat_map(|input| {
-        let reading = inputs.signals.inputs.get(&input.dependency).unwrap_or(&none);
-        input.missing(reading, run.kind, newest, until)
-    });
-    let missing = missing.collect::<Vec<_>>();
+    let missing = readiness.missing(&inputs.signals.inputs, run.kind, newest, until);
     (!missing.is_empty()).then(|| (since, missing.join(", and ")))
 }
 

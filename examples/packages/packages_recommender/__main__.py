@@ -3,6 +3,7 @@
     python3 -m packages_recommender index --output FILE [PACKAGES_FILE...]
     python3 -m packages_recommender train --full [--data FILE]
     python3 -m packages_recommender train --partial [--data FILE]
+    python3 -m packages_recommender prune
     python3 -m packages_recommender serve [--port 8000]
     python3 -m packages_recommender drift [--data FILE] [--once]
 
@@ -90,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
         option = f"--{knob.name.replace('_', '-')}"
         train.add_argument(option, type=knob.type, default=knob.default, **knob.metadata)
     train.set_defaults(run=run_train)
+
+    prune = command.add_parser("prune", help="delete the versions in RECOMMENDER_PRUNE_VERSIONS and _URIS")
+    prune.set_defaults(run=run_prune)
 
     serve = command.add_parser("serve", help="serve one model version over HTTP")
     serve.add_argument("--host", default="0.0.0.0", help="address to listen on (default %(default)s)")
@@ -216,6 +220,24 @@ def run_train(options: argparse.Namespace) -> None:
             }
         },
     )
+
+
+def run_prune(_options: argparse.Namespace) -> None:
+    """The contract of training.prune: deletes all below each URI; 0 only if nothing is left there, also if nothing was."""
+    versions = required("RECOMMENDER_PRUNE_VERSIONS", "the versions to delete, separated by blanks").split()
+    uris = required("RECOMMENDER_PRUNE_URIS", "the URI of each of them, separated by blanks").split()
+    if len(versions) != len(uris):
+        raise InputError(f"{len(versions)} versions in RECOMMENDER_PRUNE_VERSIONS, and {len(uris)} in _URIS: give one URI each")
+    for version, uri in zip(versions, uris, strict=True):
+        # Before anything is deleted: a URI that is cut short would be that of all versions.
+        if not version or uri.rstrip("/").rsplit("/", 1)[-1] != version:
+            raise InputError(f"the URI {uri!r} does not end with the version {version!r}: nothing is deleted")
+
+    from . import storage
+
+    for version, uri in zip(versions, uris, strict=True):
+        deleted = storage.delete_below(uri)
+        log.info("version deleted", extra={"fields": {"version": version, "uri": uri, "objects": deleted}})
 
 
 def base_model():

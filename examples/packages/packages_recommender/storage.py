@@ -4,6 +4,7 @@ Both writes are atomic: a reader sees the whole new artifact or none.
 """
 
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,35 @@ def read(uri: str) -> bytes:
             return client.get_object(Bucket=bucket, Key=path)["Body"].read()
     except client.exceptions.NoSuchKey as error:
         raise InputError(f"there is no artifact at {uri}: {error}") from error
+
+
+def delete_below(uri: str) -> int:
+    """Deletes all that is stored below `uri`, and returns how many objects there were. That there is nothing is no error."""
+    scheme, bucket, path = split(uri)
+    if scheme == "file":
+        return delete_directory(Path(path), uri)
+    client = s3_client()
+    deleted = 0
+    with refusals(f"delete {uri}"):
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{path.rstrip('/')}/")
+        for key in [found["Key"] for page in pages for found in page.get("Contents", [])]:
+            # One by one: a request that deletes several needs a checksum that some stores do not know.
+            client.delete_object(Bucket=bucket, Key=key)
+            deleted += 1
+    return deleted
+
+
+def delete_directory(directory: Path, uri: str) -> int:
+    if not directory.parent.is_dir():
+        # The other versions are there: without it, the volume is not the one of the versions.
+        raise InputError(f"cannot delete {uri}: there is no directory {directory.parent}; check the volume and its mount path")
+    if directory.is_symlink():
+        raise InputError(f"cannot delete {uri}: it is a symbolic link, and what it points to may belong to others")
+    if not directory.exists():
+        return 0
+    files = sum(1 for path in directory.rglob("*") if not path.is_dir())
+    shutil.rmtree(directory)
+    return files
 
 
 def split(uri: str) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -34,10 +35,25 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self.answer(404, NO_SUCH_BUCKET)
 
-    def do_GET(self) -> None:
+    def do_DELETE(self) -> None:
         if self.admit():
+            self.server.objects.pop(self.path, None)
+            self.answer(204, b"")
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        if "list-type=2" in query:
+            if self.admit():
+                self.list_keys(path, parse_qs(query)["prefix"][0])
+        elif self.admit():
             found = self.server.objects.get(self.path)
             self.answer(404, NO_SUCH_KEY) if found is None else self.answer(200, found)
+
+    def list_keys(self, bucket: str, prefix: str) -> None:
+        """One page of keys."""
+        keys = [path.removeprefix(f"{bucket}/") for path in self.server.objects]
+        found = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys if key.startswith(prefix))
+        self.answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode())
 
     def admit(self) -> bool:
         self.server.requests.append(f"{self.command} {self.path}")
@@ -120,3 +136,18 @@ def test_a_missing_bucket_is_told(store, data_file, tmp_path):
     ended = train(tmp_path, data_file, "s3://model/packages/v1", **access(store))
     assert ended.code == 2
     assert ended.report["error"].startswith("404 NoSuchBucket from the store: create the bucket, or correct the URI")
+
+
+def test_pruned_versions_are_deleted_from_the_bucket_and_others_stay(store, tmp_path):
+    for key in ("v1/model.npz", "v1/parts/a", "v10/model.npz", "v2/model.npz"):
+        store.objects[f"/models/packages/{key}"] = b"x"
+    told = {
+        "RECOMMENDER_PRUNE_VERSIONS": "v1 v3",
+        "RECOMMENDER_PRUNE_URIS": "s3://models/packages/v1 s3://models/packages/v3",
+    }
+    store.failures = 1
+    ended = run(tmp_path, "prune", **told, **access(store))
+    assert ended.code == 0
+    assert sorted(store.objects) == ["/models/packages/v10/model.npz", "/models/packages/v2/model.npz"]
+    refused = run(tmp_path, "prune", **told, **access(store, key="another"))
+    assert refused.code == 2 and refused.report["error"].startswith("403 AccessDenied from the store")

@@ -86,7 +86,7 @@ use super::{RecommenderModelStatus, rules};
         name = "Data",
         type_ = "date",
         json_path = ".status.serving.dataThrough",
-        description = "Age of the data of the version that serves",
+        description = "Age of the data of that version",
         priority = 1
     ),
     printcolumn(

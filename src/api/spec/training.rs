@@ -32,6 +32,9 @@ pub struct Training {
     /// What has to be there before a run starts that is due and was not requested. It needs spec.monitoring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<TrainingReadiness>,
+    /// Deletes the artifacts of versions that left the status, by a Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Prune>,
     /// Environment variables of the trainer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
@@ -110,6 +113,25 @@ pub struct TrainingJob {
     #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
         .message("write lower case letters, digits, - and ."))]
     pub queue_name: Option<String>,
+}
+
+/// Deletes artifacts. It gets the versions in RECOMMENDER_PRUNE_VERSIONS and their URIs in RECOMMENDER_PRUNE_URIS.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Prune {
+    /// Container image. Default: that of training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(rules::IMAGE)
+        .message("write an image without blanks, for example example.org/recommender:1.4"))]
+    pub image: Option<String>,
+    /// Replaces the image's entrypoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    pub command: Vec<String>,
+    /// Arguments. It deletes all below each URI in RECOMMENDER_PRUNE_URIS.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
+    pub args: Vec<String>,
 }
 
 /// The full training: when it runs and with which command.

@@ -53,6 +53,7 @@ fn packages(profile: &str) -> Watched<'_> {
         scaled_on_lag_of: &[],
         training_period_seconds: Some(86_400),
         waits_for_inputs: true,
+        promotions_wait: true,
         reports_progress: true,
         is_gated: true,
         minimums: &[("precision_at_10", 0.2)],
@@ -258,8 +259,17 @@ fn without_suffix(name: &str) -> &str {
 fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
     for rule in rules(&scaling::scaled("FastApiInstrumentator", &scaling::half_a_core())) {
         let Some(record) = rule.record else { continue };
-        let of_training =
-            ["training_", "not_refreshable_", "model_", "data_", "artifact_", "version_", "versions_", "volume_"];
+        let of_training = [
+            "training_",
+            "promotion_",
+            "not_refreshable_",
+            "model_",
+            "data_",
+            "artifact_",
+            "version_",
+            "versions_",
+            "volume_",
+        ];
         let is_of_training = of_training.iter().any(|start| record.starts_with(&format!("recommender:{start}")));
         let workload = if is_of_training { "training" } else { "serving" };
         let mut expected = vec![("namespace", "shop"), ("recommender", "packages"), ("workload", workload)];

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::training::Input;
 
 /// Something that happens to an object.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ enum Step {
     Breaches,
     Waits,
     NewSettings(u8),
+    /// Whether the inputs of promotions are there.
+    Inputs(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -43,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Breaches),
         1 => Just(Step::Waits),
         1 => (0..2u8).prop_map(Step::NewSettings),
+        2 => any::<bool>().prop_map(Step::Inputs),
     ]
 }
 
@@ -56,6 +60,8 @@ proptest! {
         let mode = if is_manual { PromotionMode::Manual } else { PromotionMode::Automatic };
         let policy = |promotion: Promotion| Policy::new(&Promotion { mode, ..promotion }).expect("valid");
         let mut story = Story::new(&Promotion { mode, ..gated() });
+        story.readiness.inputs = vec![Input { dependency: "users-db".into(), has_health: true, ..Input::default() }];
+        story.readings.insert("users-db".into(), Reading { up: Some(true), ..Reading::default() });
         for (number, step) in steps.into_iter().enumerate() {
             let before = story.rollout.clone();
             let id = |index: usize| before.versions.get(index).map_or("none".into(), |version| version.id.clone());
@@ -94,6 +100,10 @@ proptest! {
                     story.now += SignedDuration::from_mins(40);
                     story.annotated(|_| {});
                 }
+                Step::Inputs(are_there) => {
+                    story.readings.insert("users-db".into(), Reading { up: Some(are_there), ..Reading::default() });
+                    story.annotated(|_| {});
+                }
                 Step::NewSettings(settings) => {
                     story.servers.settings = Some(settings.to_string());
                     story.reconcile(None);
@@ -123,6 +133,11 @@ proptest! {
             let canary = story.rollout.canary.as_ref();
             let begun = serve.as_ref().filter(|of| before.serve.as_ref().is_none_or(|before| before.id != of.id));
             if let Some(begun) = begun.filter(|of| of.state == VersionState::Candidate && !is_pinned) {
+                let is_ready = story.readings["users-db"].up == Some(true);
+                let was_begun = [&before.rolling_out, &before.serving].contains(&&Some(begun.id.clone()));
+                let was_tried = track::has_passed(begun) || before.canary.as_ref().is_some_and(|of| of.id == begun.id);
+                let may_begin = is_ready || was_begun || was_tried || before.serving.is_none() || is_broken;
+                prop_assert!(may_begin, "{} begins without its inputs: {}", begun.id, story.states());
                 let was_alone = before.serving.is_none() || before.serving.as_ref() == Some(&begun.id);
                 // The rollout of one that has begun goes on, also as part of a newer one.
                 let is_tried = |version: &Version| {

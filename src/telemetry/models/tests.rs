@@ -151,6 +151,16 @@ fn the_served_version_and_not_the_newest_one_gives_the_age_of_the_model_and_its_
 }
 
 #[test]
+fn the_time_since_when_a_version_waits_for_its_inputs_is_exposed_while_it_does() {
+    let exposed = |waiting_since: Option<Time>| {
+        let serving = Some(ServingStatus { waiting_since, ..ServingStatus::default() });
+        let found = of(&RecommenderModelStatus { serving, ..Default::default() }, &Children::default());
+        found.into_iter().find(|(name, _)| name == "promotion_waiting_timestamp_seconds").map(|(_, value)| value)
+    };
+    assert_eq!((exposed(Some(Time(NOW))), exposed(None)), (Some(1_795_000_061.0), None));
+}
+
+#[test]
 fn the_time_since_when_it_cannot_be_refreshed_is_exposed_while_it_cannot() {
     let status = |value: &str| {
         let condition = json!({

@@ -106,13 +106,15 @@ impl Site {
         let (model, versions) = (&self.model, &self.training.versions);
         let store = model.artifacts.root_uri();
         let servers = promotion::Servers::new(model, &self.status, &children, &Default::default(), at(now));
-        let inputs = promotion::Inputs::new(model, (&store, versions), &self.status, &servers, None, at(now));
+        let none = BTreeMap::new();
+        let inputs = promotion::Inputs::new(model, (&store, versions), &self.status, &servers, None, &none, at(now));
         let rollout = Rollout::decide(&inputs);
         let next = status::compute(&status::Inputs {
             model: &self.model,
             prior: &self.status,
             training: &self.training,
             rollout: &rollout,
+            pruning: None,
             children: &children,
             problems: &[],
             scaling: &scaling,
@@ -138,6 +140,7 @@ impl Site {
                 canary: None,
                 serve: self.training.versions.first(),
                 train: None,
+                prune: None,
                 replicas: self.fleets.iter().map(replicas).collect(),
                 open: scaling.open(&self.model),
                 externally_scaled: Default::default(),
