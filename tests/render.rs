@@ -302,6 +302,8 @@ fn an_autoscaled_deployment_is_created_with_the_replicas_that_were_decided_last(
     let created_with = |decided: Option<i32>, is_external: bool| {
         let name = workload.deployment.clone();
         let decided = Decided {
+            placement: None,
+            keeps_servers: false,
             replicas: decided.map(|replicas| (name.clone(), replicas)).into_iter().collect(),
             externally_scaled: is_external.then_some(name).into_iter().collect(),
             ..Decided::default()
@@ -442,6 +444,8 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
         object["spec"]["workers"][0]["autoscaling"] = autoscaling;
     });
     let decided = Decided {
+        placement: None,
+        keeps_servers: false,
         canary: None,
         serve: None,
         train: None,

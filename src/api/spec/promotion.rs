@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Canary;
+use super::{Canary, HotReload};
 use crate::api::rules;
 
 /// Which versions may serve.
@@ -42,6 +42,10 @@ pub struct Promotion {
     /// How a version that passes its gates takes over: with a canary, a part of the requests first; without, by a rolling update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
+    /// Versions of partial trainings take over without a restart: servers read the version from the file in
+    /// RECOMMENDER_VERSION_FILE. The operator needs --hot-reload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hot_reload: Option<HotReload>,
     /// Seconds for which a new version is watched once it serves: it is taken back if its pods crash or an objective is breached.
     /// 0 turns it off.
     #[serde(default = "default_watch_seconds")]
@@ -64,6 +68,7 @@ impl Default for Promotion {
             min_artifact_bytes: None,
             max_artifact_bytes: None,
             canary: None,
+            hot_reload: None,
             watch_seconds: default_watch_seconds(),
             keep_versions: default_keep_versions(),
         }

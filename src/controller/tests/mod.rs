@@ -66,6 +66,7 @@ impl Fixture {
             dependencies: Observers::default(),
             budgets: Observers::default(),
             canaries: Observers::default(),
+            reloads: Observers::default(),
             burns: Observers::default(),
             triggers: Observers::default(),
             inputs: Observers::default(),
@@ -80,6 +81,7 @@ impl Fixture {
             metrics,
             fence,
             runbooks: RUNBOOKS_URL.into(),
+            hot_reload: true,
         };
         Self { server, context: Arc::new(context), objects }
     }

@@ -36,6 +36,7 @@ fn packages(profile: &str) -> Watched<'_> {
         serving_deployment: "packages-serving",
         canary_deployment: "packages-canary",
         compared: None,
+        reloads: false,
         workers: &[],
         base: "packages",
         claim: Some("packages-models"),
