@@ -65,6 +65,7 @@ impl Observed {
             Some((workload.deployment, external))
         });
         let reports = context.reloads.observed(uid);
+        let children = children.without_restarts(&context.memory.restarts(uid));
         Self {
             children: reload::effective(model, children, prior, reports.as_ref()),
             reports,

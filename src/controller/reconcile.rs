@@ -26,7 +26,7 @@ use crate::{
     kinds::Kind,
     limits::Current,
     model::{Identity, Model, Workload, names},
-    observe::Children,
+    observe::{Children, PodState},
     promotion::{
         self, Rollout,
         reload::{self, Reload},
@@ -100,7 +100,7 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed).await;
     context.admission.reconciled(&reconcile.uid, decisions.is_held);
     context.metrics.set_trainings_waiting(context.admission.waiting());
-    let children = reconcile.children(context);
+    let children = reconcile.children(context).without_restarts(&context.memory.restarts(&reconcile.uid));
     let mut children = reload::effective(&model, children, &reconcile.prior, observed.reports.as_ref());
     children.explain(&explain::found(&explained));
     observed.feedback = reconcile.feedback(context, &model, &desired, &children, &outcome);
@@ -327,7 +327,14 @@ impl Reconcile {
         observed: &Observed,
     ) -> Outcome {
         let children = &observed.children;
-        let Decisions { rollout, canary_pods, .. } = decisions;
+        let Decisions { rollout, canary_pods, reload, .. } = decisions;
+        if reload.is_recorded_first {
+            let before = context.memory.restarts(&self.uid);
+            let restarts = |pod: &PodState| pod.restarts + before.get(&pod.name).copied().unwrap_or_default();
+            let servers = children.pods().filter(|pod| pod.component == render::SERVING_COMPONENT);
+            let restarts = servers.map(|pod| (pod.name.clone(), restarts(pod))).collect();
+            context.memory.reloads(&self.uid, restarts);
+        }
         let tracks = rollout.canary.as_ref().zip(rollout.serve.as_ref());
         let canary = self.canary(model, observed);
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));

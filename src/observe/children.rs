@@ -75,11 +75,22 @@ impl Children {
         self
     }
 
-    /// The Deployment `name` while its pods change versions without a restart. `is_done`: whether all of them have.
+    /// The pods without restarts that were before, by name.
     #[must_use]
-    pub fn with_reload(mut self, (uid, name): (&str, &str), is_done: bool) -> Self {
+    pub fn without_restarts(mut self, before: &BTreeMap<String, i32>) -> Self {
+        let pods = self.members.values_mut().filter_map(|observed| observed.pod.as_mut());
+        for pod in pods {
+            pod.restarts -= before.get(&pod.name).copied().unwrap_or_default().min(pod.restarts);
+        }
+        self
+    }
+
+    /// The Deployment `name` while its pods change versions without a restart. `is_done`: whether all of them have; none where they
+    /// do not.
+    #[must_use]
+    pub fn with_reload(mut self, (uid, name): (&str, &str), is_done: Option<bool>) -> Self {
         if let Some(deployment) = self.deployment_mut(name, uid) {
-            deployment.reloaded = Some(is_done);
+            deployment.reloaded = is_done;
         }
         self
     }

@@ -35,7 +35,7 @@ pub struct Reload {
     pub keeps_servers: bool,
     /// The reload that goes on.
     pub status: Option<ReloadStatus>,
-    /// Whether the status has to have it before the file changes.
+    /// Whether the status has to have it before the file changes, or pods are restarted.
     pub is_recorded_first: bool,
     /// When it is over.
     pub until: Option<Timestamp>,
@@ -123,7 +123,8 @@ impl Reload {
                     inputs.timeout.as_secs(),
                     progress(inputs)
                 );
-                restarted(inputs, &target, ReloadStatus { restarts: true, message: why, ..prior.clone() })
+                let status = ReloadStatus { restarts: true, message: why, ..prior.clone() };
+                Self { is_recorded_first: true, ..restarted(inputs, &target, status) }
             }
             Some(prior) => by_start.with(ReloadStatus { message: progress(inputs), ..prior.clone() }, inputs.timeout),
             None if is_confirmed => by_start,
@@ -169,6 +170,18 @@ fn restarted(inputs: &Inputs<'_>, target: &Artifact, status: ReloadStatus) -> Re
     Reload { placement, status: Some(status).filter(|_| !is_over), ..Reload::default() }
 }
 
+/// Whether the version that the file names is rolled out; none where the Deployment tells. Pods that are to be restarted have to be of
+/// another template first.
+pub(super) fn is_rolled_out(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>) -> Option<bool> {
+    if !reload.restarts {
+        return Some(is_done(deployed, reload, reports));
+    }
+    let since = reload.since.0.to_string();
+    let is_replaced = |file: &Observed| file.started.version == reload.version && file.restarted.as_ref() == Some(&since);
+    let is_replaced = deployed.file.as_ref().is_some_and(is_replaced);
+    (!is_replaced).then_some(false)
+}
+
 /// Whether every ready pod reports the version of a reload.
 fn is_done(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>) -> bool {
     let named = deployed.file.as_ref().and_then(|file| file.named.as_ref());
@@ -182,6 +195,9 @@ fn is_done(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>
 fn progress(inputs: &Inputs<'_>) -> String {
     let ready = inputs.deployed.as_ref().map(|deployed| deployed.ready.clone()).unwrap_or_default();
     let reports = inputs.reports.cloned().unwrap_or_default();
+    if ready.is_empty() {
+        return "no pod is ready".into();
+    }
     let others: Vec<&String> = ready.difference(&reports.pods).collect();
     let count = ready.len() - others.len();
     let first = others.first().map(|pod| match reports.unknown.get(*pod) {
@@ -231,7 +247,7 @@ pub fn effective(
     let name = names::serving(&model.identity.base);
     let Some(mut file) = deployment(model, &children).and_then(|state| state.file.clone()) else { return children };
     let serving = prior.serving.as_ref();
-    let reload = serving.and_then(|serving| serving.reload.as_ref()).filter(|reload| !reload.restarts);
+    let reload = serving.and_then(|serving| serving.reload.as_ref());
     // A ConfigMap that was deleted is created again as it was: until then the mounted files stay.
     let last = || {
         let last = match (reload, serving?) {
@@ -242,7 +258,7 @@ pub fn effective(
     };
     file.named = children.version_file(&file.config_map, uid).cloned().or_else(last);
     let children = children.with_version_file((uid, &name), SERVING_COMPONENT, file);
-    let Some(reload) = reload else { return children };
-    let is_done = deployed(model, &children).is_some_and(|of| is_done(&of, reload, reports));
-    children.with_reload((uid, &name), is_done)
+    let deployed = deployed(model, &children);
+    let is_rolled_out = deployed.zip(reload).and_then(|(deployed, reload)| is_rolled_out(&deployed, reload, reports));
+    children.with_reload((uid, &name), is_rolled_out)
 }

@@ -12,6 +12,7 @@ use crate::{
 mod canaries;
 mod gates;
 mod histories;
+mod reloads;
 mod servers;
 mod watch;
 
