@@ -413,8 +413,10 @@ fn an_object_comes_after_those_that_it_refers_to() {
 fn permissions() -> Vec<Value> {
     let text = include_str!("../charts/recommender-operator/templates/_rules.tpl");
     let (_, rules) = text.split_once("\"recommender-operator.rules\" -}}").expect("the rules are defined");
-    let (rules, _) = rules.split_once("{{- end").expect("the definition ends");
-    serde_saphyr::from_str(rules).expect("rules are YAML")
+    let (rules, _) = rules.split_once("{{- end -}}").expect("the definition ends");
+    // Those that values ask for as well.
+    let rules: Vec<&str> = rules.lines().filter(|line| !line.starts_with("{{-")).collect();
+    serde_saphyr::from_str(&rules.join("\n")).expect("rules are YAML")
 }
 
 #[test]

@@ -36,3 +36,35 @@ impl Model {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::validate::tests::minimal;
+
+    #[test]
+    fn a_hot_reload_that_is_not_measured_or_never_happens_is_refused_with_what_to_write_instead() {
+        let problems = |fields: serde_json::Value| {
+            let mut object = minimal();
+            object["spec"]["promotion"] = json!({"hotReload": {}});
+            object["spec"].as_object_mut().expect("a spec").extend(fields.as_object().expect("fields").clone());
+            let object = serde_json::from_value(object).expect("an object");
+            Model::new(&object, Timestamp::UNIX_EPOCH)
+                .map_or_else(|of| of.iter().map(ToString::to_string).collect(), |_| Vec::new())
+        };
+        let monitoring = json!({"metrics": {"profile": "FastApiInstrumentator"}});
+        let training = json!({"image": "t", "full": {}, "partial": {}});
+        let whole = problems(json!({"monitoring": monitoring, "training": training}));
+        assert_eq!(whole, [""; 0]);
+        let unmeasured = problems(json!({"training": training}));
+        assert!(
+            unmeasured[0].ends_with("set spec.monitoring, or remove it") && unmeasured.len() == 1,
+            "{unmeasured:?}"
+        );
+        let unused = problems(json!({"monitoring": monitoring}));
+        assert!(unused[0].ends_with("set spec.training.partial, or remove it") && unused.len() == 1, "{unused:?}");
+    }
+}

@@ -144,7 +144,7 @@ impl Cache {
     }
 
     /// Removes an object. Returns (namespace, model) it belonged to; none when it is not cached.
-    pub(super) fn remove(&self, watched: Watched, meta: &ObjectMeta) -> Option<(String, String)> {
+    pub(crate) fn remove(&self, watched: Watched, meta: &ObjectMeta) -> Option<(String, String)> {
         let (key, name) = (key(meta)?, meta.name.clone()?);
         let mut models = lock(&self.models);
         let children = models.get_mut(&key)?;

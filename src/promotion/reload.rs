@@ -177,7 +177,8 @@ pub(super) fn is_rolled_out(deployed: &Deployed, reload: &ReloadStatus, reports:
         return Some(is_done(deployed, reload, reports));
     }
     let since = reload.since.0.to_string();
-    let is_replaced = |file: &Observed| file.started.version == reload.version && file.restarted.as_ref() == Some(&since);
+    let is_replaced =
+        |file: &Observed| file.started.version == reload.version && file.restarted.as_ref() == Some(&since);
     let is_replaced = deployed.file.as_ref().is_some_and(is_replaced);
     (!is_replaced).then_some(false)
 }

@@ -6,6 +6,7 @@ mod failures;
 mod feedback;
 mod life;
 mod merge;
+mod reloads;
 mod restored;
 mod rollback;
 mod server;
