@@ -124,6 +124,7 @@ fn whole<'a>(
         scaled_on: Some(&P95),
         scaled_on_lag_of: &[("events", 120)],
         compared: Some(canary::Compared { errors: true, slow: Some(0.1) }),
+        reloads: true,
         dependencies,
         front: Some(front),
         resources: Some(resources),
