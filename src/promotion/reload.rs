@@ -107,10 +107,12 @@ impl Reload {
             }
         };
         let by_start = Self { placement: Some(placement), ..Self::default() };
-        // Of pods that were started with another version, or whose file has named one, it has to be known.
+        // Of pods that were started with another version, or whose file has named one, it has to be known. That of a reload that has not
+        // ended is none that they are known to answer with.
+        let is_known = inputs.prior.is_none();
         let is_confirmed = match (&named, &kept) {
-            (Some(named), _) => *named == target,
-            (None, Some(of)) => of.started == target,
+            (Some(named), _) => *named == target && is_known,
+            (None, Some(of)) => of.started == target && is_known,
             (None, None) => true,
         };
         match prior {

@@ -352,6 +352,39 @@ fn another_full_version_and_other_settings_are_rolled_out() {
 }
 
 #[test]
+fn a_version_that_is_a_canary_first_is_reloaded_once_it_has_passed() {
+    let mut world = World::new();
+    world.story.tried = Some(CanaryVersions::All);
+    world.trains(partial(2, "full-1"));
+    assert_eq!(world.story.rollout.canary.as_ref().map(|canary| canary.id.as_str()), Some("partial-2"));
+    assert_eq!((world.reload.clone(), world.files.len()), (None, 1), "its pods are its own");
+    let verdict = Verdict { gate: "canary".into(), passed: true, message: "no worse".into() };
+    world.story.verdict = Some(("partial-2".into(), verdict));
+    world.reconcile(Crash::Never);
+    assert_eq!(world.reload.as_ref().map(|reload| reload.version.as_str()), Some("partial-2"));
+    assert!(world.story.rollout.canary.is_some(), "its pods stay until the others have changed");
+    world.ends();
+    assert_eq!((world.serving(), world.restarts, world.story.rollout.canary.is_some()), ("partial-2", 1, false));
+}
+
+#[test]
+fn a_version_that_was_reloaded_is_watched() {
+    let mut world = World::new();
+    world.trains(partial(2, "full-1"));
+    world.propagates(|_| true);
+    world.ticks();
+    world.reconcile(Crash::Never);
+    assert_eq!(world.serving(), "partial-2");
+    assert!(world.story.rollout.watched_until.is_some());
+    world.story.servers.crashes = some("3 of 3 pods were restarted 4 times or more");
+    world.reconcile(Crash::Never);
+    world.story.servers.crashes = None;
+    assert_eq!(world.reload.as_ref().map(|reload| reload.version.as_str()), Some("full-1"));
+    world.ends();
+    assert_eq!((world.serving(), world.runs(), world.restarts), ("full-1", vec!["full-1"; 3], 1));
+}
+
+#[test]
 fn a_deployment_that_was_written_since_it_was_observed_stays_as_it_is() {
     let target = version("full-1");
     let deployed = Deployed { is_stale: true, ..World::new().observed().expect("it is there") };
@@ -412,7 +445,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(8000))]
     #[test]
     fn what_the_status_calls_serving_is_what_every_server_answers_with(
         steps in proptest::collection::vec(step(), 1..80),
