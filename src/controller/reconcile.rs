@@ -208,17 +208,19 @@ impl Reconcile {
 
     /// How the version to serve gets to the servers.
     fn reload(&self, model: &Model, rollout: &Rollout, observed: &Observed) -> Reload {
-        let Some((settings, target)) = model.hot_reload.as_ref().zip(rollout.serve.as_ref()) else {
-            return Reload::default();
-        };
         let (base, children) = (&model.identity.base, &observed.children);
+        let prior = self.prior.serving.as_ref().and_then(|serving| serving.reload.as_ref());
+        let deployed = reload::deployed(model, children);
+        let Some((settings, target)) = model.hot_reload.as_ref().zip(rollout.serve.as_ref()) else {
+            return Reload::without_file(prior, deployed.as_ref());
+        };
         Reload::decide(&reload::Inputs {
             target,
             versions: &rollout.versions,
-            deployed: reload::deployed(model, children),
+            deployed,
             template: &|started, restarted| render::servers_template(model, started, restarted),
             named: &|template| children.version_file(&names::version_file(base, template), &self.uid).cloned(),
-            prior: self.prior.serving.as_ref().and_then(|serving| serving.reload.as_ref()),
+            prior,
             reports: observed.reports.as_ref(),
             timeout: SignedDuration::from_secs(settings.timeout_seconds.into()),
             now: self.now,

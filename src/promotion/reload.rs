@@ -26,6 +26,9 @@ use crate::{
     version_file::{Artifact, Observed, Placement},
 };
 
+/// Message of a reload during which the pods are replaced for another reason.
+pub const REPLACED: &str = "the pods change otherwise as well, so they are replaced";
+
 /// What is decided on how a version gets to the servers. By default they get it by their start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reload {
@@ -115,9 +118,14 @@ impl Reload {
             (None, Some(of)) => of.started == target && is_known,
             (None, None) => true,
         };
+        // Until the pods are replaced, it is not known what the ones before answer with.
+        let interrupted = inputs.prior.filter(|_| named.is_none() && kept.is_none());
+        if let Some(ReloadStatus { since, .. }) = interrupted.cloned() {
+            let status =
+                ReloadStatus { version: target.version.clone(), since, restarts: true, message: REPLACED.into() };
+            return restarted(inputs, &target, status);
+        }
         match prior {
-            // Its file is a new one: the pods start with the version.
-            Some(_) if named.is_none() && kept.is_none() => by_start,
             Some(prior) if inputs.deployed.as_ref().is_some_and(|of| is_done(of, prior, inputs.reports)) => by_start,
             Some(prior) if inputs.now.duration_since(prior.since.0) >= inputs.timeout => {
                 let why = format!(
@@ -137,6 +145,13 @@ impl Reload {
                 Self { is_recorded_first: true, ..by_start.with(begun, inputs.timeout) }
             }
         }
+    }
+
+    /// Of an object whose servers are to read no file any more. Until they are replaced, a reload that has not ended is not taken for
+    /// done.
+    pub fn without_file(prior: Option<&ReloadStatus>, deployed: Option<&Deployed>) -> Self {
+        let is_left = deployed.is_some_and(|deployed| deployed.file.is_some() || deployed.is_stale);
+        Self { status: prior.filter(|_| is_left).cloned(), ..Self::default() }
     }
 
     fn with(self, status: ReloadStatus, timeout: SignedDuration) -> Self {
@@ -262,6 +277,9 @@ pub fn effective(
     file.named = children.version_file(&file.config_map, uid).cloned().or_else(last);
     let children = children.with_version_file((uid, &name), SERVING_COMPONENT, file);
     let deployed = deployed(model, &children);
-    let is_rolled_out = deployed.zip(reload).and_then(|(deployed, reload)| is_rolled_out(&deployed, reload, reports));
+    let is_rolled_out = deployed.and_then(|deployed| match reload {
+        _ if deployed.is_stale => Some(false),
+        reload => is_rolled_out(&deployed, reload?, reports),
+    });
     children.with_reload((uid, &name), is_rolled_out)
 }

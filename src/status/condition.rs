@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{
-        Pod, ProbeType, ScalingStatus, ServingStatus,
+        Pod, ProbeType, ReloadStatus, ScalingStatus, ServingStatus,
         conditions::{reasons, types},
     },
     apply::ChildProblem,
@@ -225,7 +225,8 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
     let of_version = |pod: &&PodState| pod.job.is_none() && pod.version == desired.id;
     let (blocked, why) = missing_pods(inputs, of_version, deployment);
     let under_way = if blocked { reasons::ROLLOUT_BLOCKED } else { reasons::ROLLING_OUT };
-    if let Some(reload) = inputs.reload.filter(|reload| !reload.restarts) {
+    let is_reloaded = |reload: &&ReloadStatus| !reload.restarts && inputs.model.hot_reload.is_some();
+    if let Some(reload) = inputs.reload.filter(is_reloaded) {
         let meanwhile = serving.version.as_ref().filter(|old| **old != desired.id);
         let meanwhile = meanwhile.map(|old| format!("; the others answer with {old}")).unwrap_or_default();
         let message = format!(
@@ -234,7 +235,8 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
         );
         return ConditionValue::no(reasons::RELOADING, message);
     }
-    let restarted = inputs.reload.map(|reload| format!("; {}", reload.message)).unwrap_or_default();
+    let restarted = inputs.reload.filter(|reload| reload.restarts);
+    let restarted = restarted.map(|reload| format!("; {}", reload.message)).unwrap_or_default();
     // A change of the settings rolls out the same version again.
     if serving.rolling_out.is_some() || deployment.is_some_and(DeploymentState::is_rolling) {
         let meanwhile = match &serving.version {

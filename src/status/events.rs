@@ -6,7 +6,7 @@ use crate::{
         conditions::{reasons, types},
     },
     monitoring::Workload,
-    promotion::harm_of,
+    promotion::{harm_of, reload::REPLACED},
     training::one_line,
 };
 
@@ -133,7 +133,8 @@ fn reload_timed_out(prior: &RecommenderModelStatus, next: &RecommenderModelStatu
     let restarts =
         |status: &RecommenderModelStatus| status.serving.as_ref()?.reload.clone().filter(|reload| reload.restarts);
     let now = restarts(next)?;
-    let is_new = restarts(prior).is_none_or(|before| before.since != now.since);
+    // Those that change otherwise as well have reasons of their own.
+    let is_new = now.message != REPLACED && restarts(prior).is_none_or(|before| before.since != now.since);
     is_new.then(|| Event::warning(reasons::RELOAD_TIMED_OUT, format!("version {}: {}", now.version, now.message)))
 }
 

@@ -46,6 +46,8 @@ enum Crash {
     Written,
     /// All is applied, and the status is not written.
     Applied,
+    /// No crash: the API server refuses the Deployment.
+    Refused,
 }
 
 /// An object and its cluster.
@@ -159,7 +161,7 @@ impl World {
             self.deployed = next;
         }
         match crash {
-            Crash::Never => self.reload = decided.status,
+            Crash::Never | Crash::Refused => self.reload = decided.status,
             _ if !is_recorded => self.story.rollout = before,
             _ => {}
         }
@@ -426,6 +428,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Crash::Recorded),
         1 => Just(Crash::Written),
         1 => Just(Crash::Applied),
+        1 => Just(Crash::Refused),
     ];
     prop_oneof![
         4 => Just(Step::Partial),
@@ -445,7 +448,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8000))]
+    #![proptest_config(ProptestConfig::with_cases(10000))]
     #[test]
     fn what_the_status_calls_serving_is_what_every_server_answers_with(
         steps in proptest::collection::vec(step(), 1..80),
