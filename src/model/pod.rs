@@ -183,7 +183,9 @@ impl Part<'_> {
 
     /// `path`: that of the container.
     fn init_container(&self, path: &FieldPath, container: &InitContainer) -> Vec<InvalidField> {
-        let mut problems = self.mounts(path, &container.volume_mounts, &[TMP_PATH, CA_PATH]);
+        let ours = [TMP_PATH, CA_PATH, version_file::DIRECTORY];
+        let ours: Vec<&str> = ours.into_iter().filter(|path| self.mounted.contains(path)).collect();
+        let mut problems = self.mounts(path, &container.volume_mounts, &ours);
         if container.restart_policy.is_none() && !(container.probes.is_empty() && container.ports.is_empty()) {
             let why = "only sidecars have ports and probes: write restartPolicy: Always, or remove them";
             problems.push(path.problem(why));

@@ -179,8 +179,8 @@ fn read_version(template: &mut PodTemplateSpec, config_map: &str, restarted: Opt
     let source = ConfigMapVolumeSource { name: config_map.into(), ..ConfigMapVolumeSource::default() };
     let volume = Volume { name: version_file::VOLUME.into(), config_map: Some(source), ..Volume::default() };
     spec.volumes.get_or_insert_default().push(volume);
-    let mounts = spec.containers.iter_mut().filter(|container| container.name == CONTAINER);
-    mounts.for_each(|container| {
+    // All of them have the variable.
+    spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(|container| {
         container.volume_mounts.get_or_insert_default().push(VolumeMount {
             name: version_file::VOLUME.into(),
             mount_path: version_file::DIRECTORY.into(),
