@@ -125,6 +125,10 @@ pub struct Run {
     /// The same for the trainings of each namespace.
     #[arg(long, env = "MAX_TRAININGS_PER_NAMESPACE", value_name = "N")]
     pub max_trainings_per_namespace: Option<NonZeroU16>,
+    /// Change servers to versions of partial trainings without a restart, where spec.promotion.hotReload asks for it: the operator then
+    /// writes the version to a ConfigMap, and needs the right to do so. Without it such versions are rolled out by restarts.
+    #[arg(long, env = "HOT_RELOAD")]
+    pub hot_reload: bool,
     /// URL of the Prometheus that recorded series are read from to scale on latency and lag, for example
     /// http://prometheus.monitoring:9090. It is the metric source named default.
     #[arg(long, env = "PROMETHEUS_URL", value_name = "URL", conflicts_with = "metric_sources")]

@@ -20,6 +20,10 @@ struct Row {
 const INSTALL_PROMETHEUS_OPERATOR: Option<&str> =
     Some("install prometheus-operator, it is picked up without a restart, or remove spec.monitoring");
 
+/// What to do where the operator may not write ConfigMaps: it needs that only for the file that names the version to servers.
+const ALLOW_CONFIG_MAPS: Option<&str> =
+    Some("set hotReload.enabled in the values of its chart, or remove spec.promotion.hotReload");
+
 /// Declares [`Kind`] from the table, so that [`Kind::ALL`] and the rows cannot lack a kind.
 macro_rules! kinds {
     ($($(#[$doc:meta])+ $kind:ident: $api_version:literal, $plural:literal, $condition:expr, $when_missing:expr;)+) => {
@@ -51,6 +55,8 @@ macro_rules! kinds {
 kinds! {
     /// The account of the pods, without a token.
     ServiceAccount: "v1", "serviceaccounts", types::SERVING_READY, None;
+    /// The file that names the version to servers that change versions without a restart.
+    ConfigMap: "v1", "configmaps", types::SERVING_READY, ALLOW_CONFIG_MAPS;
     /// A training run.
     Job: "batch/v1", "jobs", types::TRAINING_READY, None;
     /// The Service of the servers.
@@ -88,6 +94,11 @@ impl Kind {
     /// Whether a cluster may lack the kind.
     pub const fn is_optional(self) -> bool {
         self.row().when_missing.is_some()
+    }
+
+    /// The kinds that are watched. `hot_reload`: whether the operator may write ConfigMaps.
+    pub fn watched(hot_reload: bool) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |kind| hot_reload || *kind != Self::ConfigMap)
     }
 
     /// The kind's API resource, for a dynamic client.

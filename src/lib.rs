@@ -44,3 +44,4 @@ pub mod telemetry;
 pub mod training;
 pub mod triggers;
 pub mod validate;
+pub mod version_file;

@@ -122,6 +122,7 @@ async fn serve(run: Run) -> anyhow::Result<ExitCode> {
         fence: held.as_ref().map(Held::fence),
         sources,
         runbooks: run.runbooks.base_url.as_str().into(),
+        hot_reload: run.hot_reload,
     };
     let client = kube::Client::try_from(config)?;
     let lost = async {

@@ -73,6 +73,8 @@ pub enum Series {
     PodErrors,
     /// Those that were slow.
     PodSlow,
+    /// When a server that answers with a version was scraped last.
+    PodVersion,
     /// Median latency.
     LatencyP50,
     /// 95th percentile of the latency.
@@ -403,10 +405,11 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 136] = [
+    pub const MONITORING: [Self; 137] = [
         Self::PodRequests,
         Self::PodErrors,
         Self::PodSlow,
+        Self::PodVersion,
         Self::LatencyP50,
         Self::LatencyP95,
         Self::LatencyP99,
@@ -590,6 +593,7 @@ impl Series {
             Self::PodRequests => Row("recommender:pod_requests", "requests", Pod),
             Self::PodErrors => Row("recommender:pod_request_errors", "requests", Pod),
             Self::PodSlow => Row("recommender:pod_requests_slow", "requests", Pod),
+            Self::PodVersion => Row("recommender:pod_version_timestamp_seconds", "seconds", Pod),
             Self::LatencyP50 => Row("recommender:request_latency_seconds:p50", "seconds", Workload),
             Self::LatencyP95 => Row("recommender:request_latency_seconds:p95", "seconds", Workload),
             Self::LatencyP99 => Row("recommender:request_latency_seconds:p99", "seconds", Workload),
@@ -763,7 +767,7 @@ impl Series {
             Self::ModelEntities => &["entity", "model"],
             Self::ArtifactBytes => &["artifact"],
             Self::VersionInfo => &["version", "kind", "state"],
-            Self::ServingVersion => &["version"],
+            Self::PodVersion | Self::ServingVersion => &["version"],
             Self::QueueMessages => &["queue", "state"],
             Self::Consumers | Self::DeadLetterMessages => &["queue"],
             Self::Jobs => &["queue", "status"],

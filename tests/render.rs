@@ -303,6 +303,8 @@ fn an_autoscaled_deployment_is_created_with_the_replicas_that_were_decided_last(
     let created_with = |decided: Option<i32>, is_external: bool| {
         let name = workload.deployment.clone();
         let decided = Decided {
+            placement: None,
+            keeps_servers: false,
             replicas: decided.map(|replicas| (name.clone(), replicas)).into_iter().collect(),
             externally_scaled: is_external.then_some(name).into_iter().collect(),
             ..Decided::default()
@@ -412,8 +414,10 @@ fn an_object_comes_after_those_that_it_refers_to() {
 fn permissions() -> Vec<Value> {
     let text = include_str!("../charts/recommender-operator/templates/_rules.tpl");
     let (_, rules) = text.split_once("\"recommender-operator.rules\" -}}").expect("the rules are defined");
-    let (rules, _) = rules.split_once("{{- end").expect("the definition ends");
-    serde_saphyr::from_str(rules).expect("rules are YAML")
+    let (rules, _) = rules.split_once("{{- end -}}").expect("the definition ends");
+    // Those that values ask for as well.
+    let rules: Vec<&str> = rules.lines().filter(|line| !line.starts_with("{{-")).collect();
+    serde_saphyr::from_str(&rules.join("\n")).expect("rules are YAML")
 }
 
 #[test]
@@ -443,6 +447,8 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
         object["spec"]["workers"][0]["autoscaling"] = autoscaling;
     });
     let decided = Decided {
+        placement: None,
+        keeps_servers: false,
         canary: None,
         serve: None,
         train: None,

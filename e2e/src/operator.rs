@@ -29,6 +29,7 @@ pub fn install(image: &str) -> Result<()> {
     arguments.extend(["--set-string", &repository, "--set-string", &tag]);
     arguments.extend(["--set", "serviceMonitor.enabled=true", "--set", "serviceMonitor.interval=5s"]);
     arguments.extend(["--set", "serviceMonitor.labels.release=kube-prometheus-stack"]);
+    arguments.extend(["--set", "hotReload.enabled=true"]);
     arguments.extend(["--set", "metricSources[0].name=default"]);
     arguments.extend(["--set", "metricSources[0].url=http://prometheus.monitoring:9090"]);
     // The CRD may have been applied without Helm, as tests without the operator do.

@@ -60,6 +60,7 @@ impl Operator {
             fence: None,
             sources: Vec::new(),
             runbooks: RUNBOOKS.into(),
+            hot_reload: false,
         };
         let task = tokio::spawn(controller::run(client, settings, metrics.clone(), health, stop));
         Self { metrics, _stop: sender, _task: task }

@@ -157,7 +157,7 @@ fn cluster_with(deployments: &[Value]) -> Client {
 /// What the operator observes of these Deployments.
 async fn observed(deployments: &[Value]) -> Result<Arc<Cache>> {
     let cache = Arc::new(Cache::default());
-    let mut changes = pin!(watch_children(&cluster_with(deployments), &Scope::All, &cache));
+    let mut changes = pin!(watch_children(&cluster_with(deployments), &Scope::All, &cache, false));
     while !cache.is_loaded() {
         changes.next().await.context("the watches end")?;
     }
@@ -212,6 +212,7 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
     let versions = (store.as_str(), training.versions.as_slice());
     let rollout = promotion::Inputs::new(&model, versions, &prior, &servers, None, NOW);
     Ok(status::compute(&Inputs {
+        reload: None,
         model: &model,
         prior: &prior,
         training: &training,

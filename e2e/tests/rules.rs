@@ -40,6 +40,7 @@ const PACKAGES: Watched = Watched {
     serving_deployment: "packages-serving",
     canary_deployment: "packages-canary",
     compared: None,
+    reloads: false,
     workers: &[],
     base: "packages",
     claim: Some("packages-models"),
@@ -334,7 +335,7 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
 }
 
 /// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, of alerts, of objectives, and a directory.
-const OTHER_SCENARIOS: [&str; 10] = [
+const OTHER_SCENARIOS: [&str; 11] = [
     "signals",
     "scaling",
     "dependencies",
@@ -345,6 +346,7 @@ const OTHER_SCENARIOS: [&str; 10] = [
     "budget",
     "custom_signals",
     "canary",
+    "reload",
 ];
 
 #[test]
@@ -433,6 +435,11 @@ fn the_rules_give_the_expected_results_for_servers_that_scale() -> Result<()> {
 fn the_counters_of_each_pod_are_recorded_while_there_is_a_canary() -> Result<()> {
     let compared = Some(Compared { errors: true, slow: Some(0.1) });
     run_scenarios("canary", &Watched { compared, ..PACKAGES }, include_str!("rules/canary.yaml"))
+}
+
+#[test]
+fn the_version_of_each_server_is_recorded_where_servers_change_versions_without_a_restart() -> Result<()> {
+    run_scenarios("reload", &Watched { reloads: true, ..PACKAGES }, include_str!("rules/reload.yaml"))
 }
 
 #[test]

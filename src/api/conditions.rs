@@ -109,6 +109,10 @@ pub mod reasons {
     pub const ARTIFACTS_MOVED: &str = "ArtifactsMoved";
     /// The pods of a version are being started.
     pub const ROLLING_OUT: &str = "RollingOut";
+    /// Servers change to another version without a restart.
+    pub const RELOADING: &str = "Reloading";
+    /// Servers have not changed to another version in time, so they are restarted.
+    pub const RELOAD_TIMED_OUT: &str = "ReloadTimedOut";
     /// The pods of a version or worker cannot start; the rollout goes on by itself once that is fixed.
     pub const ROLLOUT_BLOCKED: &str = "RolloutBlocked";
     /// The pods of a version do not become ready.
@@ -173,10 +177,11 @@ pub mod reasons {
 
     /// Reasons without an Event: intermediate states, and ends of training runs and refused versions, which have an Event of their
     /// own.
-    pub const QUIET: [&str; 11] = [
+    pub const QUIET: [&str; 12] = [
         NOT_REQUESTED,
         NO_VERSION,
         ROLLING_OUT,
+        RELOADING,
         TRAINING,
         TRAINING_FAILED,
         DEADLINE_EXCEEDED,

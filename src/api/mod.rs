@@ -53,6 +53,12 @@ pub const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 pub const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
 /// Annotation of training Jobs: hash of the training settings they were created from.
 pub const TEMPLATE_ANNOTATION: &str = "recommender.dev/training-template";
+/// Annotation of the ConfigMap with the version file of servers: its content.
+pub const VERSION_FILE_ANNOTATION: &str = "recommender.dev/version-file";
+/// Annotation of a Deployment whose servers read the version from a file: hash of their template.
+pub const SERVERS_ANNOTATION: &str = "recommender.dev/servers-template";
+/// Annotation of the pods of servers that were restarted because they did not change versions in time: when that began.
+pub const RESTARTED_ANNOTATION: &str = "recommender.dev/reload-timed-out";
 /// Annotation of training Jobs: time at which the run was due (RFC 3339), which orders versions.
 pub const DUE_ANNOTATION: &str = "recommender.dev/due";
 /// Annotation of training Jobs: why the run was started (`Initial`, `Schedule`, `Request`, `Signal`).

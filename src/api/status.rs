@@ -566,6 +566,24 @@ pub struct ServingStatus {
     /// The canary, while there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryStatus>,
+    /// The change to another version without a restart, while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<ReloadStatus>,
+}
+
+/// Servers that change to another version without a restart.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReloadStatus {
+    /// The version.
+    pub version: String,
+    /// Since when they are to answer with it.
+    pub since: Time,
+    /// Whether they are restarted, because they have not done so in time.
+    #[serde(default)]
+    pub restarts: bool,
+    /// How many do, and what is known of the others.
+    pub message: String,
 }
 
 /// A version that is tried on a part of the requests.

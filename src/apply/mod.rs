@@ -15,7 +15,7 @@ use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL, conditions::reasons},
     kinds::Kind,
     model::{Identity, names},
-    observe::{self, Cache, ChildState, Children, ObservedChild},
+    observe::{self, Cache, ChildState, Children, DeploymentState, ObservedChild},
     render::{self, Child},
 };
 
@@ -160,6 +160,7 @@ fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'
         // Trainers of an active run find each other by it.
         Kind::Service => name == trainers && is_training(),
         Kind::Deployment => name == serving,
+        Kind::ConfigMap => is_mounted(desired, children, name),
         Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => name == serving && !desired.serving_decided,
         _ => false,
     };
@@ -172,6 +173,18 @@ fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'
                 && !desired.children.iter().any(|child| child.kind == *kind && child.name == *name)
         })
         .collect()
+}
+
+/// Whether pods may mount a version file that is not desired any more: those of a template that is being replaced need it to start.
+fn is_mounted(desired: &Desired<'_>, children: &Children, name: &str) -> bool {
+    let serving = names::serving(&desired.identity.base);
+    let is_left = !desired.children.iter().any(|child| child.kind == Kind::Deployment && child.name == serving);
+    let deployed = children.deployment(&serving, desired.uid);
+    let is_used = |state: &DeploymentState| {
+        let current = state.file.as_ref().is_some_and(|file| file.config_map == name);
+        current || state.is_stale() || !state.observed || state.total != state.updated
+    };
+    is_left || deployed.is_some_and(is_used)
 }
 
 /// The state of a child that could be brought to its desired state.

@@ -12,6 +12,7 @@ use crate::{
     api::Guarded,
     apply::Cluster,
     budgets, burns, health,
+    kinds::Kind,
     leader::Fence,
     observe::{Cache, Scope},
     progress, promotion, readiness,
@@ -33,6 +34,8 @@ pub struct Context {
     pub(super) budgets: Observers<budgets::State>,
     /// What ticks count of canaries.
     pub(super) canaries: Observers<promotion::trial::State>,
+    /// What ticks observe of servers that change versions.
+    pub(super) reloads: Observers<promotion::reports::State>,
     /// What ticks observe of alerts on objectives.
     pub(super) burns: Observers<burns::State>,
     /// What ticks observe of the triggers of trainings.
@@ -57,6 +60,8 @@ pub struct Context {
     pub(super) fence: Option<Fence>,
     /// URL of the directory with the pages of alerts.
     pub(super) runbooks: Arc<str>,
+    /// Whether the operator is to write ConfigMaps.
+    pub(super) hot_reload: bool,
 }
 
 impl Context {
@@ -64,6 +69,11 @@ impl Context {
     pub fn enqueue(&self, object: ObjectRef<Guarded>) {
         // An error means that the queue is gone, and with it the controller.
         let _ = self.enqueue.send(object);
+    }
+
+    /// Whether the operator is to write ConfigMaps, and may.
+    pub fn may_reload(&self) -> bool {
+        self.hot_reload && self.cache.has_kind(Kind::ConfigMap)
     }
 
     /// Whether the lease, if there is one, is still ours.

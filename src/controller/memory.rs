@@ -1,7 +1,7 @@
 //! The state kept in memory of each object between two reconciles. It may be lost: a restart costs little.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -34,6 +34,8 @@ struct ObjectState {
     failed_orders: Vec<String>,
     /// What Events state of its objects that hang.
     explained: Explained,
+    /// How often its servers were restarted before they changed versions without a restart, by pod.
+    restarts: BTreeMap<String, i32>,
 }
 
 /// The state of all objects, by UID.
@@ -93,6 +95,17 @@ impl Memory {
     /// Records what Events state.
     pub fn explain(&self, uid: &str, explained: &Explained) {
         self.lock().entry(uid.to_owned()).or_default().explained = explained.clone();
+    }
+
+    /// How often the servers of an object were restarted before the last change to another version without a restart, by pod: that is
+    /// no fault of the version that they answer with now. Nothing is known of that after a restart of the operator.
+    pub fn restarts(&self, uid: &str) -> BTreeMap<String, i32> {
+        self.lock().get(uid).map(|object| object.restarts.clone()).unwrap_or_default()
+    }
+
+    /// Records that servers are to change versions, and how often they were restarted before, by pod.
+    pub fn reloads(&self, uid: &str, restarts: BTreeMap<String, i32>) {
+        self.lock().entry(uid.to_owned()).or_default().restarts = restarts;
     }
 
     /// The Deployments of an object whose replicas could not be set in its last reconcile.

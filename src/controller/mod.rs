@@ -75,6 +75,8 @@ pub struct Settings {
     pub sources: Vec<SourceConfig>,
     /// URL of the directory with the pages of alerts, without a slash at its end.
     pub runbooks: Arc<str>,
+    /// Whether the operator may write ConfigMaps, by which servers change versions without a restart.
+    pub hot_reload: bool,
 }
 
 /// Reconciles until `stop` resolves; then finishes the running reconciles, within [`DRAIN`].
@@ -109,6 +111,7 @@ pub async fn run(
             dependencies: Observers::default(),
             budgets: Observers::default(),
             canaries: Observers::default(),
+            reloads: Observers::default(),
             burns: Observers::default(),
             triggers: Observers::default(),
             inputs: Observers::default(),
@@ -123,6 +126,7 @@ pub async fn run(
             metrics: metrics.clone(),
             fence: settings.fence.clone(),
             runbooks: Arc::clone(&settings.runbooks),
+            hot_reload: settings.hot_reload,
         });
         contexts.push(context.clone());
         let enqueued = stream::poll_fn(move |poll| enqueued.poll_recv(poll));
@@ -153,8 +157,8 @@ async fn work_off(
     stop: impl Future<Output = ()> + Send,
 ) {
     let known = store.clone();
-    let children =
-        watch_children(client, scope, &context.cache).flat_map(move |enqueued| stream::iter(refs(&known, enqueued)));
+    let children = watch_children(client, scope, &context.cache, context.hot_reload)
+        .flat_map(move |enqueued| stream::iter(refs(&known, enqueued)));
     let enqueued = stream::select(objects, children).inspect({
         let context = context.clone();
         move |object| context.metrics.set_queue_length(context.waiting.enter(object))
@@ -245,6 +249,7 @@ fn forget(context: &Context, object: &Guarded) {
     context.dependencies.forget(uid);
     context.budgets.forget(uid);
     context.canaries.forget(uid);
+    context.reloads.forget(uid);
     context.burns.forget(uid);
     context.triggers.forget(uid);
     context.inputs.forget(uid);

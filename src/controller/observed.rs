@@ -10,7 +10,11 @@ use crate::{
     budgets, burns, health,
     model::Model,
     observe::{Children, ExternalAutoscaler},
-    promotion::trial::{self, Plan, Progress},
+    promotion::{
+        reload,
+        reports::{self, Reports},
+        trial::{self, Plan, Progress},
+    },
     replicas::{self, Observation},
     status::ConditionValue,
     training,
@@ -29,6 +33,8 @@ pub struct Observed {
     pub budgets: budgets::Observed,
     /// How far the last tick found its canary.
     pub canary: Option<Progress>,
+    /// Which servers the last tick found to report the version that they are to change to.
+    pub reports: Option<Reports>,
     /// What the last tick observed of alerts on its objectives.
     pub burns: burns::Observed,
     /// What the last tick observed of the triggers, inputs and progress of its trainings.
@@ -58,8 +64,11 @@ impl Observed {
             let external = context.cache.external_autoscaler(namespace, &workload.deployment)?;
             Some((workload.deployment, external))
         });
+        let reports = context.reloads.observed(uid);
+        let children = children.without_restarts(&context.memory.restarts(uid));
         Self {
-            children,
+            children: reload::effective(model, children, prior, reports.as_ref()),
+            reports,
             external: external.collect(),
             ticked: context.scaler.decided(uid),
             health: context.dependencies.observed(uid),
@@ -76,7 +85,8 @@ impl Observed {
         }
     }
 
-    /// Gives the ticks what was observed: they decide on it until the next reconcile. `canary`: what they need of the canary.
+    /// Gives the ticks what was observed: they decide on it until the next reconcile. `canary` and `reload`: what they
+    /// need of the canary, and of servers that change versions.
     pub fn hand_over(
         &self,
         context: &Context,
@@ -84,6 +94,7 @@ impl Observed {
         uid: &str,
         prior: &RecommenderModelStatus,
         canary: Option<Plan>,
+        reload: Option<reports::Plan>,
         now: Timestamp,
     ) {
         let observation = Observation::new(model, &self.children, prior, now);
@@ -91,6 +102,7 @@ impl Observed {
         context.dependencies.update(uid, model, prior);
         context.budgets.update(uid, model, prior);
         context.burns.update(uid, model, prior);
+        context.reloads.update_with(uid, model, prior, |state| state.plan(reload));
         context.canaries.update_with(uid, model, prior, |state| state.plan(canary, trial::status(prior), now));
     }
 }

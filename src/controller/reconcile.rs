@@ -26,8 +26,12 @@ use crate::{
     kinds::Kind,
     limits::Current,
     model::{Identity, Model, Workload, names},
-    observe::{ChildState, Children},
-    promotion::{self, Rollout, trial},
+    observe::{ChildState, Children, PodState},
+    promotion::{
+        self, Rollout,
+        reload::{self, Reload},
+        trial,
+    },
     pruning,
     render::{self, Child, Decided},
     replicas,
@@ -55,6 +59,8 @@ struct Decisions {
     is_held: bool,
     rollout: Rollout,
     pruning: pruning::Decision,
+    /// How the version to serve gets to the servers.
+    reload: Reload,
     scaling: Scaling,
     /// Pods of the canary, while there is one.
     canary_pods: Option<i32>,
@@ -82,7 +88,7 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
         context.admission.reconciled(kube::Resource::meta(object.as_ref()).uid.as_deref().unwrap_or_default(), false);
         return Ok(Action::await_change());
     };
-    let model = match reconcile.validate(&context.runbooks) {
+    let model = match reconcile.validate(context) {
         Ok(model) => model,
         Err(message) => return reconcile.refuse(context, &message).await,
     };
@@ -91,12 +97,13 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let explained = reconcile.explain(context, &observed.children).await;
     observed.children.explain(&explain::found(&explained));
     let decisions = reconcile.decide(context, &model, &observed);
-    reconcile.record(context, &decisions.rollout).await?;
+    reconcile.record(context, &decisions).await?;
     let desired = reconcile.render(&model, &decisions, &observed);
     let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed).await;
     context.admission.reconciled(&reconcile.uid, decisions.is_held);
     context.metrics.set_trainings_waiting(context.admission.waiting());
-    let mut children = reconcile.children(context);
+    let children = reconcile.children(context).without_restarts(&context.memory.restarts(&reconcile.uid));
+    let mut children = reload::effective(&model, children, &reconcile.prior, observed.reports.as_ref());
     children.explain(&explain::found(&explained));
     observed.feedback = reconcile.feedback(context, &model, &desired, &children, &outcome);
     reconcile.report(context, &model, &decisions, &observed, &children, &outcome).await?;
@@ -119,13 +126,13 @@ impl Reconcile {
         Some(Self { identity: Identity::of(meta, now), uid, prior, now, object })
     }
 
-    fn validate(&self, runbooks: &Arc<str>) -> Result<Model, String> {
+    fn validate(&self, context: &Context) -> Result<Model, String> {
         let object: &RecommenderModel =
             self.object.0.as_ref().map_err(|error| {
                 format!("the object cannot be read by this version of the operator: {}", error.error)
             })?;
         Model::new(object, self.now)
-            .map(|model| model.with_runbooks(runbooks))
+            .map(|model| model.with_runbooks(&context.runbooks).with_hot_reload(context.may_reload()))
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
@@ -194,12 +201,13 @@ impl Reconcile {
             promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, &observed.signals.inputs, self.now);
         let rollout = Rollout::decide(&inputs);
         let pruning = self.pruning(model, observed, &training, &rollout);
+        let reload = self.reload(model, &rollout, observed);
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
         let orders = self.orders(model, &scaling, observed);
         let canary = self.canary(model, observed);
         let canary_pods = rollout.canary.as_ref().map(|version| trial::replicas_of(&canary, version, self.now));
-        Decisions { training, is_held, rollout, pruning, scaling, canary_pods, orders }
+        Decisions { training, is_held, rollout, reload, pruning, scaling, canary_pods, orders }
     }
 
     /// What is deleted of the artifacts that left the status.
@@ -237,6 +245,27 @@ impl Reconcile {
         })
     }
 
+    /// How the version to serve gets to the servers.
+    fn reload(&self, model: &Model, rollout: &Rollout, observed: &Observed) -> Reload {
+        let (base, children) = (&model.identity.base, &observed.children);
+        let prior = self.prior.serving.as_ref().and_then(|serving| serving.reload.as_ref());
+        let deployed = reload::deployed(model, children);
+        let Some((settings, target)) = model.hot_reload.as_ref().zip(rollout.serve.as_ref()) else {
+            return Reload::without_file(prior, deployed.as_ref());
+        };
+        Reload::decide(&reload::Inputs {
+            target,
+            versions: &rollout.versions,
+            deployed,
+            template: &|started, restarted| render::servers_template(model, started, restarted),
+            named: &|template| children.version_file(&names::version_file(base, template), &self.uid).cloned(),
+            prior,
+            reports: observed.reports.as_ref(),
+            timeout: SignedDuration::from_secs(settings.timeout_seconds.into()),
+            now: self.now,
+        })
+    }
+
     /// A run that is due starts only if others do not fill what may run at the same time. Returns whether it waits for them.
     fn admitted_training(&self, context: &Context, model: &Model, observed: &Observed) -> (Decision, bool) {
         let decision = self.training(model, observed, None);
@@ -269,19 +298,20 @@ impl Reconcile {
         })
     }
 
-    /// Records that a version is taken back, before another one is applied.
-    async fn record(&mut self, context: &Context, rollout: &Rollout) -> Result<(), Error> {
-        if !rollout.is_recorded_first {
+    /// Records that a version is taken back, or that servers are to change versions, before that is applied.
+    async fn record(&mut self, context: &Context, decisions: &Decisions) -> Result<(), Error> {
+        let Decisions { rollout, reload, .. } = decisions;
+        if !(rollout.is_recorded_first || reload.is_recorded_first) {
             return Ok(());
         }
-        let next = status::taken_back(&self.prior, rollout, self.now);
+        let next = status::recorded(&self.prior, rollout, reload.status.as_ref(), self.now);
         report::report(context, &self.identity, &self.uid, &self.prior, &next, self.now).await?;
         self.prior = next;
         Ok(())
     }
 
     fn render(&self, model: &Model, decisions: &Decisions, observed: &Observed) -> Vec<Child> {
-        let Decisions { training, rollout, scaling, .. } = decisions;
+        let Decisions { training, rollout, reload, scaling, .. } = decisions;
         // Until something is decided, the current replicas stay.
         let replicas = |workload: Workload| {
             let decided = scaling.decided.get(&workload.name).map(|decided| decided.replicas);
@@ -290,6 +320,8 @@ impl Reconcile {
         };
         let decided = Decided {
             serve: rollout.serve.as_ref(),
+            placement: reload.placement.as_ref(),
+            keeps_servers: reload.keeps_servers,
             canary: rollout.canary.as_ref().zip(decisions.canary_pods),
             train: training.start.as_ref(),
             prune: decisions.pruning.start.as_ref(),
@@ -331,11 +363,20 @@ impl Reconcile {
         observed: &Observed,
     ) -> Outcome {
         let children = &observed.children;
-        let Decisions { rollout, canary_pods, .. } = decisions;
+        let Decisions { rollout, canary_pods, reload, .. } = decisions;
+        if reload.is_recorded_first {
+            let before = context.memory.restarts(&self.uid);
+            let restarts = |pod: &PodState| pod.restarts + before.get(&pod.name).copied().unwrap_or_default();
+            let servers = children.pods().filter(|pod| pod.component == render::SERVING_COMPONENT);
+            let restarts = servers.map(|pod| (pod.name.clone(), restarts(pod))).collect();
+            context.memory.reloads(&self.uid, restarts);
+        }
         let tracks = rollout.canary.as_ref().zip(rollout.serve.as_ref());
         let canary = self.canary(model, observed);
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));
-        observed.hand_over(context, model, &self.uid, &self.prior, plan, self.now);
+        let deployed = reload::deployed(model, children);
+        let reload = reload::plan(deployed.as_ref(), decisions.reload.status.as_ref());
+        observed.hand_over(context, model, &self.uid, &self.prior, plan, reload, self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let ended = ended.map(|run| (run.job.as_str(), run.uid.as_str()));
         let pruned = decisions.pruning.remove.iter().map(|(job, uid)| (job.as_str(), uid.as_str()));
@@ -401,6 +442,7 @@ impl Reconcile {
             health: &observed.health,
             budgets: &observed.budgets,
             canary: observed.canary.as_ref(),
+            reload: decisions.reload.status.as_ref(),
             feedback: observed.feedback.as_ref(),
             children,
             problems: &problems,
@@ -451,7 +493,7 @@ impl Reconcile {
     ) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
         let decided = [decisions.training.wake_at, decisions.rollout.wake_at, decisions.pruning.wake_at];
-        let later = [wakes::next(model, children, self.now), next_read];
+        let later = [wakes::next(model, children, self.now), next_read, decisions.reload.until];
         let due = later.into_iter().chain(decided).flatten().map(until).min();
         // One second late, so that what is due then is due for certain.
         let due = due.map(|wake| wake + Duration::from_secs(1));

@@ -9,6 +9,7 @@ mod alerts;
 mod canary;
 mod containers;
 mod dependencies;
+mod hot_reload;
 pub mod names;
 mod objectives;
 mod path;
@@ -33,7 +34,7 @@ pub use workload::{Scaling, Workload};
 
 use crate::{
     api::{
-        Artifacts, Dependency, LatencyTarget, Metrics, Monitoring, PvcArtifacts, RecommenderModel,
+        Artifacts, Dependency, HotReload, LatencyTarget, Metrics, Monitoring, PvcArtifacts, RecommenderModel,
         RecommenderModelSpec, Resources, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
     },
     catalog::{CUSTOM, Latency, most_similar},
@@ -74,6 +75,10 @@ pub struct Model {
     pub promotion: Policy,
     /// How a new version is tried before it is rolled out, if it is.
     pub canary: Option<Canary>,
+    /// How its servers change versions without a restart, if they do.
+    pub hot_reload: Option<HotReload>,
+    /// Whether the spec asks for that, and the operator cannot do it.
+    pub is_reload_refused: bool,
     /// What annotations request of its versions.
     pub promotion_requests: Requests,
     /// How it is served.
@@ -196,6 +201,7 @@ impl Model {
         problems.extend(pod::problems(spec));
         problems.extend(containers::problems(spec));
         problems.extend(accounts::problems(spec));
+        problems.extend(hot_reload::problems(spec));
         problems.extend(replicas(spec));
         problems.extend(signals(spec));
         problems.extend(utilization::problems(spec));
@@ -222,6 +228,8 @@ impl Model {
                 request: object.annotations().get(TRAIN_ANNOTATION).cloned(),
                 promotion,
                 canary,
+                hot_reload: spec.promotion.hot_reload.clone(),
+                is_reload_refused: false,
                 promotion_requests: Requests::of(object.annotations()),
                 serving: spec.serving.clone(),
                 workers: spec.workers.clone(),

@@ -56,6 +56,11 @@ pub fn canary(base: &str) -> String {
     format!("{base}-canary")
 }
 
+/// Name of the ConfigMap with the version file of the pods of a template, by its hash.
+pub fn version_file(base: &str, template: &str) -> String {
+    format!("{base}-version-{template}")
+}
+
 /// Name of the Deployment of a worker and its autoscaler.
 pub fn worker(base: &str, worker: &str) -> String {
     format!("{base}{WORKER}-{worker}")

@@ -4,9 +4,12 @@ use super::{
     FieldPath, InvalidField,
     pod_values::{self, is_label, is_port_name},
 };
-use crate::api::{
-    InitContainer, Pod, Probe, ProbeType, QUEUE_LABEL, RecommenderModelSpec, Serving, Volume, VolumeMount,
-    default_drain,
+use crate::{
+    api::{
+        InitContainer, Pod, Probe, ProbeType, QUEUE_LABEL, RecommenderModelSpec, Serving, Volume, VolumeMount,
+        default_drain,
+    },
+    version_file,
 };
 
 /// Name of the artifact volume.
@@ -28,7 +31,7 @@ const HTTP: &str = "http";
 /// Name of the port of the metrics.
 const METRICS: &str = "metrics";
 /// Paths of the operator below which nothing can be mounted, because what is there is read-only or the versions.
-const CLOSED: [&str; 2] = [super::ArtifactStore::MOUNT, CA_PATH];
+const CLOSED: [&str; 3] = [super::ArtifactStore::MOUNT, CA_PATH, version_file::DIRECTORY];
 
 /// The pods of a part of the spec.
 struct Part<'a> {
@@ -78,7 +81,8 @@ pub fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
         .chain(spec.serving.metrics_port.map(|port| (METRICS, port)))
         .chain(spec.serving.ports.iter().map(|port| (port.name.as_str(), port.port)));
     let ports = serving_ports.collect();
-    let serving = Part { ports, is_serving: true, ..part(&spec.serving.pod, &root.field("serving")) };
+    let mut serving = Part { ports, is_serving: true, ..part(&spec.serving.pod, &root.field("serving")) };
+    serving.mounted.extend(spec.promotion.hot_reload.iter().map(|_| version_file::DIRECTORY));
     let workers = root.items("workers", &spec.workers).map(|(path, of)| Part {
         ports: of.metrics.iter().map(|metrics| (METRICS, metrics.port)).collect(),
         grace: Some((of.termination_grace_seconds, Some(path.field("terminationGraceSeconds")))),
@@ -146,7 +150,9 @@ impl Part<'_> {
 
     fn volumes(&self) -> Vec<InvalidField> {
         let all = self.path.items("volumes", &self.pod.volumes);
-        let taken = all.filter(|(_, of)| [TMP_VOLUME, ARTIFACTS_VOLUME, CA_VOLUME].contains(&of.name.as_str()));
+        let taken = all.filter(|(_, of)| {
+            [TMP_VOLUME, ARTIFACTS_VOLUME, CA_VOLUME, version_file::VOLUME].contains(&of.name.as_str())
+        });
         let problem = |(path, of): (FieldPath, &Volume)| {
             let change = (of.name == TMP_VOLUME).then(|| format!("set {} to change /tmp, or ", self.path.field("tmp")));
             let change = change.unwrap_or_default();
@@ -177,7 +183,9 @@ impl Part<'_> {
 
     /// `path`: that of the container.
     fn init_container(&self, path: &FieldPath, container: &InitContainer) -> Vec<InvalidField> {
-        let mut problems = self.mounts(path, &container.volume_mounts, &[TMP_PATH, CA_PATH]);
+        let ours = [TMP_PATH, CA_PATH, version_file::DIRECTORY];
+        let ours: Vec<&str> = ours.into_iter().filter(|path| self.mounted.contains(path)).collect();
+        let mut problems = self.mounts(path, &container.volume_mounts, &ours);
         if container.restart_policy.is_none() && !(container.probes.is_empty() && container.ports.is_empty()) {
             let why = "only sidecars have ports and probes: write restartPolicy: Always, or remove them";
             problems.push(path.problem(why));

@@ -17,6 +17,7 @@ pub mod objectives;
 pub mod profiles;
 pub(crate) mod promql;
 pub mod recording;
+pub mod reload;
 mod resources;
 mod responses;
 pub mod scaling;
@@ -52,6 +53,8 @@ pub struct Watched<'a> {
     pub canary_deployment: &'a str,
     /// What a canary is compared by, if the spec has one.
     pub compared: Option<canary::Compared>,
+    /// Whether servers change versions without a restart.
+    pub reloads: bool,
     /// Names of the workers, and of their Deployments.
     pub workers: &'a [(&'a str, String)],
     /// Base name of its children: a training Job is named after it and the version.
@@ -239,7 +242,7 @@ pub fn is_custom(group: &RuleGroup) -> bool {
     group.name.split('/').nth(3) == Some(CUSTOM)
 }
 
-/// The rules of an object, in up to nine groups. The rules of a group are evaluated sequentially, so that alerts read what
+/// The rules of an object, in up to ten groups. The rules of a group are evaluated sequentially, so that alerts read what
 /// was just recorded. Groups are evaluated independently, so that the rules that servers scale on, and only those, are evaluated
 /// every 5 s, and others more rarely: evaluations are what many objects cost a Prometheus (`cargo bench-rules`).
 pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
@@ -271,6 +274,7 @@ pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
         [front::custom_rule(watched), dependencies::signals(watched, &custom), scaled_signals, signals].concat();
     let kubelet = scaling::kubelet_rules(watched);
     let canary = canary::rules(watched);
+    let reload = reload::rules(watched);
     let slow =
         [recording::slow(watched), dependencies::of_spec(watched), training::rules(watched), resources::rules(watched)];
     let slow = slow.concat();
@@ -280,8 +284,9 @@ pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
     let faster: HashSet<String> = faster.into_iter().filter_map(|rule| rule.record).collect();
     let split = urgency::split(recorded, alerts, &faster);
     let slow = [slow, split.slow, split.slow_alerts].concat();
-    let [of_scaling, of_lags, of_custom, of_kubelet, of_canary, of_slow, of_objectives] =
-        ["scaling", "lags", CUSTOM, "kubelet", "canary", "slow", "objectives"].map(|part| format!("{name}/{part}"));
+    let parts = ["scaling", "lags", CUSTOM, "kubelet", "canary", "reload", "slow", "objectives"];
+    let [of_scaling, of_lags, of_custom, of_kubelet, of_canary, of_reload, of_slow, of_objectives] =
+        parts.map(|part| format!("{name}/{part}"));
     let of_application = format!("{of_custom}/application");
     let others = [
         (of_scaling, SCALING_SECONDS, scaling),
@@ -290,6 +295,7 @@ pub fn rule_groups(watched: &Watched) -> Vec<RuleGroup> {
         (of_application, WATCHING_SECONDS, application),
         (of_kubelet, KUBELET_SECONDS, kubelet),
         (of_canary, canary::SECONDS, canary),
+        (of_reload, reload::SECONDS, reload),
         (of_objectives, SLOW_SECONDS, long),
     ];
     others

@@ -82,8 +82,11 @@ impl Cache {
         let before = models.get(&key(meta)?).and_then(|children| children.child(kind, meta.name.as_deref()?));
         let before = before.filter(|before| Some(&before.uid) == meta.uid.as_ref());
         let is_known = before.is_some();
-        // Only the watch delivers the state; our write does not change it.
-        observed.state = before.map_or_else(|| state::of_new(kind, meta), |before| before.state.clone());
+        // Only the watch delivers the state; our write does not change it, but for that of a ConfigMap, which is in its metadata.
+        observed.state = match before {
+            Some(before) if kind != Kind::ConfigMap => before.state.clone(),
+            _ => state::of_new(kind, meta),
+        };
         if let ChildState::Deployment(deployment) = &mut observed.state {
             deployment.applied_generation = meta.generation.unwrap_or_default();
         }
@@ -137,7 +140,7 @@ impl Cache {
             Watched::Child(Kind::Deployment) => (state::deployment(&parsed(object)), None),
             Watched::Child(Kind::Job) => (state::job(&parsed(object)), None),
             Watched::Child(Kind::HorizontalPodAutoscaler) => (state::autoscaler(&parsed(object)), None),
-            Watched::Child(_) => (ChildState::Nothing, None),
+            Watched::Child(kind) => (state::of_metadata(kind, &meta), None),
             Watched::Pod => (ChildState::Nothing, Some(state::pod(&parsed(object)))),
         };
         let observed = ObservedChild::new(&meta, state, pod).expect("it belongs to an object");
@@ -145,7 +148,7 @@ impl Cache {
     }
 
     /// Removes an object. Returns (namespace, model) it belonged to; none when it is not cached.
-    pub(super) fn remove(&self, watched: Watched, meta: &ObjectMeta) -> Option<(String, String)> {
+    pub(crate) fn remove(&self, watched: Watched, meta: &ObjectMeta) -> Option<(String, String)> {
         let (key, name) = (key(meta)?, meta.name.clone()?);
         let mut models = lock(&self.models);
         let children = models.get_mut(&key)?;

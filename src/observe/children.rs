@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{AutoscalerState, ChildState, DeploymentState, ObservedChild, PodState, Watched};
-use crate::kinds::Kind;
+use crate::{
+    kinds::Kind,
+    version_file::{self, Artifact},
+};
 
 /// The children of one `RecommenderModel`, and their pods.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,61 @@ impl Children {
     pub fn autoscaler(&self, name: &str, uid: &str) -> Option<&AutoscalerState> {
         match self.state(Kind::HorizontalPodAutoscaler, name, uid)? {
             ChildState::Autoscaler(state) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// The version that the version file `name` names, of the object with the UID `uid`. None when there is no such ConfigMap.
+    pub fn version_file(&self, name: &str, uid: &str) -> Option<&Artifact> {
+        match self.state(Kind::ConfigMap, name, uid)? {
+            ChildState::VersionFile(named) => Some(named),
+            _ => None,
+        }
+    }
+
+    /// The Deployment `name` and its pods with the version that their file names, in place of the one that they were started with.
+    #[must_use]
+    pub fn with_version_file(
+        mut self,
+        (uid, name): (&str, &str),
+        component: &str,
+        file: version_file::Observed,
+    ) -> Self {
+        let started = file.started.version.clone();
+        let named = file.named.as_ref().map_or_else(|| started.clone(), |named| named.version.clone());
+        let pods = self.members.values_mut().filter_map(|observed| observed.pod.as_mut());
+        let servers = pods.filter(|pod| pod.component == component && pod.version == started);
+        servers.for_each(|pod| pod.version.clone_from(&named));
+        if let Some(deployment) = self.deployment_mut(name, uid) {
+            (deployment.version, deployment.file) = (Some(named), Some(file));
+        }
+        self
+    }
+
+    /// The pods without restarts that were before, by name.
+    #[must_use]
+    pub fn without_restarts(mut self, before: &BTreeMap<String, i32>) -> Self {
+        let pods = self.members.values_mut().filter_map(|observed| observed.pod.as_mut());
+        for pod in pods {
+            pod.restarts -= before.get(&pod.name).copied().unwrap_or_default().min(pod.restarts);
+        }
+        self
+    }
+
+    /// The Deployment `name` while its pods change versions without a restart. `is_done`: whether all of them have; none where they
+    /// do not.
+    #[must_use]
+    pub fn with_reload(mut self, (uid, name): (&str, &str), is_done: Option<bool>) -> Self {
+        if let Some(deployment) = self.deployment_mut(name, uid) {
+            deployment.reloaded = is_done;
+        }
+        self
+    }
+
+    fn deployment_mut(&mut self, name: &str, uid: &str) -> Option<&mut DeploymentState> {
+        let observed = self.members.get_mut(&(Watched::Child(Kind::Deployment), name.to_owned()))?;
+        match &mut observed.state {
+            ChildState::Deployment(state) if observed.controller.as_deref() == Some(uid) => Some(state),
             _ => None,
         }
     }

@@ -2,7 +2,10 @@
 
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 
-use crate::{api::VERSION_LABEL, render};
+use crate::{
+    api::{RESTARTED_ANNOTATION, VERSION_LABEL},
+    render, version_file,
+};
 
 /// The variables of a server that differ with its version.
 const OF_VERSION: [&str; 3] = ["RECOMMENDER_VERSION", "RECOMMENDER_MODEL_URI", "RECOMMENDER_MODEL_DIGEST"];
@@ -10,10 +13,16 @@ const OF_VERSION: [&str; 3] = ["RECOMMENDER_VERSION", "RECOMMENDER_MODEL_URI", "
 /// Hash of a pod template without its version: of what the API server has stored, so that what others change counts as well.
 pub fn settings(template: &PodTemplateSpec) -> String {
     let mut template = template.clone();
-    if let Some(labels) = template.metadata.as_mut().and_then(|meta| meta.labels.as_mut()) {
+    let mut meta = template.metadata.as_mut();
+    if let Some(labels) = meta.as_mut().and_then(|meta| meta.labels.as_mut()) {
         labels.remove(VERSION_LABEL);
     }
+    if let Some(annotations) = meta.and_then(|meta| meta.annotations.as_mut()) {
+        annotations.remove(RESTARTED_ANNOTATION);
+    }
     if let Some(spec) = &mut template.spec {
+        let files = spec.volumes.iter_mut().flatten().filter(|volume| volume.name == version_file::VOLUME);
+        files.for_each(|volume| volume.config_map = None);
         spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(strip);
     }
     render::hash(&template)

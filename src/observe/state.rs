@@ -21,11 +21,13 @@ use super::{
 use crate::{
     api::{
         BASE_ANNOTATION, Base, CAUSE_ANNOTATION, DUE_ANNOTATION, PRUNE_ANNOTATION, QUEUE_LABEL, REQUEST_ANNOTATION,
-        TEMPLATE_ANNOTATION, TEMPLATE_HASH_LABEL, TRIGGER_ANNOTATION, Trigger, VERSION_LABEL,
+        RESTARTED_ANNOTATION, SERVERS_ANNOTATION, TEMPLATE_ANNOTATION, TEMPLATE_HASH_LABEL, TRIGGER_ANNOTATION,
+        Trigger, VERSION_FILE_ANNOTATION, VERSION_LABEL,
     },
     causes::{self, Part, Source, Subject},
     kinds::Kind,
     render::{SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
+    version_file::{self, Artifact},
 };
 
 /// The state of a child beyond its metadata.
@@ -41,6 +43,8 @@ pub enum ChildState {
     Prune(PruneState),
     /// Of an autoscaler.
     Autoscaler(AutoscalerState),
+    /// Of the ConfigMap with the version file of servers: the version that it names.
+    VersionFile(Artifact),
 }
 
 impl ChildState {
@@ -76,6 +80,8 @@ pub struct DeploymentState {
     pub observed: bool,
     /// The generation that the Deployment controller observed last.
     pub observed_generation: i64,
+    /// Its generation.
+    pub generation: i64,
     /// The generation that our last apply gave; 0 when it was not applied since the operator started.
     pub applied_generation: i64,
     /// Desired pods.
@@ -94,9 +100,19 @@ pub struct DeploymentState {
     pub refused: Option<String>,
     /// The Deployment controller's sentence when the progress deadline has passed.
     pub stuck: Option<String>,
+    /// The file in which its servers read their version, if they do. [`Self::version`] is the one that it names then, see
+    /// [`Children::with_reloaded`](super::Children::with_reloaded).
+    pub file: Option<version_file::Observed>,
+    /// Whether its servers change versions without a restart: whether all of them have, while that goes on.
+    pub reloaded: Option<bool>,
 }
 
 impl DeploymentState {
+    /// Whether it was written since it was observed.
+    pub fn is_stale(&self) -> bool {
+        self.generation < self.applied_generation
+    }
+
     /// Why pods are missing, as the Deployment controller reports it.
     pub fn failure(&self) -> Option<&str> {
         self.refused.as_deref().or(self.stuck.as_deref()).filter(|why| !why.is_empty())
@@ -104,6 +120,9 @@ impl DeploymentState {
 
     /// Whether all pods are of the newest template and ready.
     pub fn rolled_out(&self) -> bool {
+        if let Some(is_done) = self.reloaded {
+            return is_done;
+        }
         self.observed && self.updated >= self.desired && self.total == self.updated && self.ready >= self.desired
     }
 
@@ -350,6 +369,12 @@ fn label<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
     meta.labels.as_ref()?.get(name).map(String::as_str)
 }
 
+/// The state of a child of which only the metadata is watched.
+pub fn of_metadata(kind: Kind, meta: &ObjectMeta) -> ChildState {
+    let named = (kind == Kind::ConfigMap).then(|| annotation(meta, VERSION_FILE_ANNOTATION)).flatten();
+    named.and_then(|content| serde_json::from_str(content).ok()).map_or(ChildState::Nothing, ChildState::VersionFile)
+}
+
 /// The state of a Deployment.
 pub fn deployment(deployment: &Deployment) -> ChildState {
     let spec = deployment.spec.as_ref();
@@ -361,6 +386,7 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
         version: template.and_then(|meta| label(meta, VERSION_LABEL)).map(Into::into),
         observed: status.observed_generation >= deployment.metadata.generation,
         observed_generation: status.observed_generation.unwrap_or_default(),
+        generation: deployment.metadata.generation.unwrap_or_default(),
         applied_generation: 0,
         desired: spec.and_then(|spec| spec.replicas).unwrap_or(1),
         is_ordered: are_replicas_ordered(deployment.metadata.managed_fields.as_deref()),
@@ -374,6 +400,24 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
         component,
         refused,
         stuck,
+        file: file(deployment),
+        reloaded: None,
+    })
+}
+
+/// The file in which the servers of a Deployment read their version.
+fn file(deployment: &Deployment) -> Option<version_file::Observed> {
+    let template = &deployment.spec.as_ref()?.template;
+    let meta = template.metadata.as_ref()?;
+    let mut volumes = template.spec.as_ref()?.volumes.iter().flatten();
+    let volume = volumes.find(|volume| volume.name == version_file::VOLUME)?;
+    let (uri, digest) = artifact(deployment)?;
+    Some(version_file::Observed {
+        config_map: volume.config_map.as_ref()?.name.clone(),
+        template: annotation(&deployment.metadata, SERVERS_ANNOTATION)?.into(),
+        started: Artifact { version: label(meta, VERSION_LABEL)?.into(), uri, digest },
+        restarted: annotation(meta, RESTARTED_ANNOTATION).map(Into::into),
+        named: None,
     })
 }
 
@@ -460,7 +504,7 @@ pub fn job(job: &Job) -> ChildState {
 pub fn of_new(kind: Kind, meta: &ObjectMeta) -> ChildState {
     match kind {
         Kind::Job => job(&Job { metadata: meta.clone(), ..Job::default() }),
-        _ => ChildState::Nothing,
+        _ => of_metadata(kind, meta),
     }
 }
 

@@ -74,16 +74,23 @@ pub enum Enqueue {
     Everything,
 }
 
-/// Watches all kinds in a scope, fills `cache`, and yields the objects to enqueue. The stream never ends.
-pub fn watch_children(client: &Client, scope: &Scope, cache: &Arc<Cache>) -> impl Stream<Item = Enqueue> + use<> {
+/// Watches all kinds in a scope, fills `cache`, and yields the objects to enqueue. The stream never ends. `hot_reload`: whether
+/// ConfigMaps are watched, too.
+pub fn watch_children(
+    client: &Client,
+    scope: &Scope,
+    cache: &Arc<Cache>,
+    hot_reload: bool,
+) -> impl Stream<Item = Enqueue> + use<> {
     let one = One { client: client.clone(), scope: scope.clone(), cache: cache.clone() };
-    let children = Kind::ALL.map(|kind| match kind {
+    let children = Kind::watched(hot_reload).map(|kind| match kind {
         Kind::Deployment => one.full::<Deployment>(kind, state::deployment),
         Kind::Job => one.full::<Job>(kind, state::job),
         Kind::HorizontalPodAutoscaler => one.full::<HorizontalPodAutoscaler>(kind, state::autoscaler),
         // Of the others only the metadata is needed, unless a decision depends on their state.
         _ => one.metadata(kind),
     });
+    let children: Vec<_> = children.collect();
     let state = |pod: &Pod| (ChildState::Nothing, Some(state::pod(pod)));
     let pods = one.watch(Watched::Pod, scope.api(client.clone()), state);
     stream::select_all(children.into_iter().chain([pods]))
@@ -135,7 +142,8 @@ impl One {
 
     fn metadata(&self, kind: Kind) -> BoxStream<'static, Enqueue> {
         let api = self.scope.metadata_api(self.client.clone(), kind);
-        self.watch(Watched::Child(kind), api, |_| (ChildState::Nothing, None))
+        let state = move |object: &PartialObjectMeta| (state::of_metadata(kind, &object.metadata), None);
+        self.watch(Watched::Child(kind), api, state)
     }
 
     fn watch<K>(
@@ -351,7 +359,7 @@ mod tests {
             asked.lock().expect("no panic").push(request.uri().to_string());
             async { Ok::<_, Infallible>(Response::builder().status(403).body(Body::empty()).expect("a response")) }
         });
-        let enqueued = watch_children(&Client::new(service, "default"), &Scope::All, &Arc::default());
+        let enqueued = watch_children(&Client::new(service, "default"), &Scope::All, &Arc::default(), true);
         let watched = tokio::time::timeout(Duration::from_millis(100), enqueued.for_each(|_| std::future::ready(())));
         watched.await.expect_err("watches never end");
 

@@ -14,6 +14,8 @@ mod gates;
 pub mod judge;
 mod outcome;
 mod readiness;
+pub mod reload;
+pub mod reports;
 mod requests;
 mod track;
 pub mod trial;
@@ -425,7 +427,11 @@ pub fn restored(
 ) -> Option<Version> {
     let uid = identity.uid.as_deref().filter(|_| prior.versions.is_empty())?;
     let servers = children.deployment(&names::serving(&identity.base), uid)?;
-    let (id, (uri, digest)) = (servers.version.clone()?, servers.artifact.clone()?);
+    let started = || Some((servers.version.clone()?, servers.artifact.clone()?));
+    // They may have changed versions since they were started.
+    let named = servers.file.as_ref().and_then(|file| children.version_file(&file.config_map, uid));
+    let named = named.map(|of| (of.version.clone(), (of.uri.clone(), of.digest.clone())));
+    let (id, (uri, digest)) = named.or_else(started)?;
     let job = names::job(&identity.base, &id);
     let created_at = Time(whole_seconds(servers.created_at));
     let version = Version {

@@ -13,6 +13,7 @@ mod canaries;
 mod gates;
 mod histories;
 mod readiness;
+mod reloads;
 mod servers;
 mod watch;
 

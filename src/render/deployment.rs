@@ -3,7 +3,9 @@
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
-        core::v1::{HTTPGetAction, PodTemplateSpec, Probe, TCPSocketAction},
+        core::v1::{
+            ConfigMapVolumeSource, HTTPGetAction, PodTemplateSpec, Probe, TCPSocketAction, Volume, VolumeMount,
+        },
     },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
@@ -11,11 +13,16 @@ use k8s_openapi::{
 use super::{
     child::{self, Child},
     pod::{self, Access, Main, Probes, Spread},
+    version_file as file,
 };
 use crate::{
-    api::{CANARY_TRACK, ProbeType, RolloutStrategy, STABLE_TRACK, Serving, VERSION_LABEL, Version},
+    api::{
+        CANARY_TRACK, ProbeType, RESTARTED_ANNOTATION, RolloutStrategy, SERVERS_ANNOTATION, STABLE_TRACK, Serving,
+        VERSION_LABEL, Version,
+    },
     kinds::Kind,
     model::{Model, names},
+    version_file::{self, Artifact, Placement},
 };
 
 /// Component label of the servers.
@@ -49,33 +56,59 @@ struct Track<'a> {
     name: String,
     component: &'a str,
     track: &'a str,
-    version: &'a Version,
+    artifact: &'a Artifact,
+    /// The ConfigMap of the file that names the version, and when the reload began for which they are restarted.
+    file: Option<(&'a str, Option<&'a str>)>,
     /// Number of pods; `None` where an autoscaler writes it.
     replicas: Option<i32>,
 }
 
-/// The Deployment of the version that serves.
-pub fn render(model: &Model, version: &Version) -> Child {
+/// The Deployment of the version that serves. `placement`: of servers that read their version from a file; with the ConfigMap of
+/// that.
+pub fn render(model: &Model, version: &Version, placement: Option<&Placement>) -> (Option<Child>, Child) {
+    let Some(Placement { started, restarted, file: named }) = placement else {
+        return (None, deployment(model, &stable(model, &version.into())));
+    };
+    let hash = servers_template(model, started, restarted.as_deref());
+    let name = names::version_file(&model.identity.base, &hash);
+    let track = Track { file: Some((&name, restarted.as_deref())), ..stable(model, started) };
+    let mut servers = deployment_of(model, &track);
+    servers.metadata.annotations.get_or_insert_default().insert(SERVERS_ANNOTATION.into(), hash.clone());
+    (Some(file::render(model, &hash, named)), Child::new(Kind::Deployment, servers))
+}
+
+/// Hash of the pod template of servers that are started with a version, and read theirs from a file. `restarted`: see
+/// [`Placement::restarted`].
+pub fn servers_template(model: &Model, started: &Artifact, restarted: Option<&str>) -> String {
+    let of_file = Track { file: Some(("", restarted)), ..stable(model, started) };
+    names::short_hash(&serde_json::to_vec(&template(model, &of_file)).unwrap_or_default())
+}
+
+/// The track of the version that serves.
+fn stable<'a>(model: &Model, artifact: &'a Artifact) -> Track<'a> {
     let workload = model.serving_workload();
-    deployment(
-        model,
-        &Track {
-            name: workload.deployment,
-            component: COMPONENT,
-            track: STABLE_TRACK,
-            version,
-            replicas: workload.scaling.is_none().then_some(workload.replicas),
-        },
-    )
+    Track {
+        name: workload.deployment,
+        component: COMPONENT,
+        track: STABLE_TRACK,
+        artifact,
+        file: None,
+        replicas: workload.scaling.is_none().then_some(workload.replicas),
+    }
 }
 
 /// The Deployment of a canary with so many pods. They get requests like the others, because the Service selects them as well.
 pub fn canary(model: &Model, version: &Version, replicas: i32) -> Child {
     let name = names::canary(&model.identity.base);
-    deployment(model, &Track { name, component: CANARY, track: CANARY_TRACK, version, replicas: Some(replicas) })
+    let (artifact, replicas) = (&version.into(), Some(replicas));
+    deployment(model, &Track { name, component: CANARY, track: CANARY_TRACK, artifact, file: None, replicas })
 }
 
 fn deployment(model: &Model, track: &Track) -> Child {
+    Child::new(Kind::Deployment, deployment_of(model, track))
+}
+
+fn deployment_of(model: &Model, track: &Track) -> Deployment {
     let identity = &model.identity;
     let serving = &model.serving;
     let ready = serving.min_ready_seconds.unwrap_or_default();
@@ -95,7 +128,7 @@ fn deployment(model: &Model, track: &Track) -> Child {
     };
     let mut metadata = child::meta(identity, track.name.clone(), track.component);
     pod::describe(&mut metadata, &model.serving.pod);
-    Child::new(Kind::Deployment, Deployment { metadata, spec: Some(spec), status: None })
+    Deployment { metadata, spec: Some(spec), status: None }
 }
 
 /// Seconds a server may take until its startup probe succeeds.
@@ -127,12 +160,34 @@ fn template(model: &Model, track: &Track) -> PodTemplateSpec {
     let mut labels = child::labels(identity, track.component);
     labels.extend(child::on_track(identity, track.component, track.track));
     labels.extend(child::traffic_selector(identity));
-    labels.insert(VERSION_LABEL.into(), track.version.id.clone());
+    labels.insert(VERSION_LABEL.into(), track.artifact.version.clone());
     let spread = Spread::Replicas(child::traffic_selector(identity));
-    let mut template = pod::template(model, &main(model, track.version), labels, &spread);
+    let mut template = pod::template(model, &main(model, track), labels, &spread);
     let seconds = drain_seconds(model) + model.serving.termination_grace_seconds;
     template.spec.get_or_insert_default().termination_grace_period_seconds = Some(seconds);
+    if let Some((config_map, restarted)) = track.file {
+        read_version(&mut template, config_map, restarted);
+    }
     template
+}
+
+/// Mounts the file that names the version.
+fn read_version(template: &mut PodTemplateSpec, config_map: &str, restarted: Option<&str>) {
+    let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
+    annotations.extend(restarted.map(|since| (RESTARTED_ANNOTATION.to_owned(), since.to_owned())));
+    let spec = template.spec.get_or_insert_default();
+    let source = ConfigMapVolumeSource { name: config_map.into(), ..ConfigMapVolumeSource::default() };
+    let volume = Volume { name: version_file::VOLUME.into(), config_map: Some(source), ..Volume::default() };
+    spec.volumes.get_or_insert_default().push(volume);
+    // All of them have the variable.
+    spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(|container| {
+        container.volume_mounts.get_or_insert_default().push(VolumeMount {
+            name: version_file::VOLUME.into(),
+            mount_path: version_file::DIRECTORY.into(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        });
+    });
 }
 
 /// Seconds until a server gets its SIGTERM. What another hook than a pause takes is not known.
@@ -140,13 +195,16 @@ fn drain_seconds(model: &Model) -> i64 {
     model.serving.pod.pre_stop.as_ref().and_then(|hook| hook.sleep_seconds).unwrap_or(model.serving.drain_seconds)
 }
 
-fn main<'a>(model: &'a Model, version: &Version) -> Main<'a> {
+fn main<'a>(model: &'a Model, track: &Track) -> Main<'a> {
     let serving = &model.serving;
-    let contract = vec![
-        ("RECOMMENDER_VERSION", version.id.clone()),
-        ("RECOMMENDER_MODEL_URI", version.uri.clone()),
-        ("RECOMMENDER_MODEL_DIGEST", version.digest.clone()),
+    let Artifact { version, uri, digest } = track.artifact;
+    let mut contract = vec![
+        ("RECOMMENDER_VERSION", version.clone()),
+        ("RECOMMENDER_MODEL_URI", uri.clone()),
+        ("RECOMMENDER_MODEL_DIGEST", digest.clone()),
     ];
+    let path = || format!("{}/{}", version_file::DIRECTORY, version_file::FILE);
+    contract.extend(track.file.map(|_| (version_file::VARIABLE, path())));
     Main {
         name: CONTAINER,
         image: &serving.image,

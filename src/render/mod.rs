@@ -14,6 +14,7 @@ mod rule_file;
 mod service;
 mod service_account;
 mod stats;
+mod version_file;
 mod worker;
 
 pub use child::{Child, hash, owner};
@@ -30,6 +31,7 @@ use crate::{
     model::{Model, Workload},
     pruning::NewPrune,
     training::NewRun,
+    version_file::Placement,
 };
 
 /// The decisions that the children are rendered from. By default nothing is decided.
@@ -37,6 +39,10 @@ use crate::{
 pub struct Decided<'a> {
     /// The version to serve; `None` before the first successful training.
     pub serve: Option<&'a Version>,
+    /// How the version to serve gets to servers that change versions without a restart; `None`: by their start.
+    pub placement: Option<&'a Placement>,
+    /// Whether the Deployment of the servers stays as it is for now.
+    pub keeps_servers: bool,
     /// The version of the canary and its number of pods, while there is one.
     pub canary: Option<(&'a Version, i32)>,
     /// The training run to start.
@@ -65,7 +71,13 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     children.push(service::render(model));
     if let Some(version) = decided.serve {
         let workload = model.serving_workload();
-        children.push(seeded(deployment::render(model, version), &workload, decided));
+        if !decided.keeps_servers {
+            let started = || Placement::started(version);
+            let placement = model.hot_reload.as_ref().map(|_| decided.placement.cloned().unwrap_or_else(started));
+            let (file, servers) = deployment::render(model, version, placement.as_ref());
+            children.extend(file);
+            children.push(seeded(servers, &workload, decided));
+        }
         children.extend(autoscaler(model, &workload, decided));
         children.extend(disruption_budget::render(model));
     }
@@ -107,6 +119,8 @@ pub fn training_template(model: &Model, kind: TrainingKind) -> String {
     job::template_hash(model, kind)
 }
 
-pub use deployment::{CANARY as CANARY_COMPONENT, COMPONENT as SERVING_COMPONENT, CONTAINER as SERVER_CONTAINER};
+pub use deployment::{
+    CANARY as CANARY_COMPONENT, COMPONENT as SERVING_COMPONENT, CONTAINER as SERVER_CONTAINER, servers_template,
+};
 pub use job::{COMPONENT as TRAINING_COMPONENT, CONTAINER as TRAINER_CONTAINER};
 pub use worker::CONTAINER as WORKER_CONTAINER;

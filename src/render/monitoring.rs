@@ -227,6 +227,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         serving_deployment: &names::serving(&identity.base),
         canary_deployment: &names::canary(&identity.base),
         compared: model.canary.as_ref().map(|canary| canary.compared),
+        reloads: model.hot_reload.is_some(),
         workers: &workers,
         base: &identity.base,
         claim: model.artifacts.claim(),

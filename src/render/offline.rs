@@ -33,6 +33,8 @@ pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
     let run = training::decide(&inputs).start;
     let version = run.as_ref().map(|run| trained(model, run, now));
     let decided = Decided {
+        placement: None,
+        keeps_servers: false,
         serve: version.as_ref(),
         // It is there only while a newer version is compared with the one that serves.
         canary: None,

@@ -124,6 +124,27 @@ impl Readings {
         self.sampled(Series::BudgetSpent, namespace, recommender, &about, now).map(|sampled| sampled.age)
     }
 
+    /// When a server that answers with a version was scraped last, or why that is not known.
+    ///
+    /// # Errors
+    /// Why there is no such sample that was recorded within the last `recent` seconds.
+    pub fn scraped(
+        &self,
+        (namespace, recommender): (&str, &str),
+        (pod, version): (&str, &str),
+        recent: f64,
+        now: Timestamp,
+    ) -> Result<f64, &'static str> {
+        let about = pod_with_version(pod, version);
+        let scraped = match self.get(Series::PodVersion, namespace, recommender, &about, now) {
+            Signal::Fresh { value, .. } | Signal::Stale { value, .. } => value,
+            Signal::Missing(why) => return Err(why),
+        };
+        let sampled = self.sampled(Series::PodVersion, namespace, recommender, &about, now);
+        let sampled = sampled.filter(|sampled| sampled.age <= recent).ok_or(reason::OLD)?;
+        Ok(seconds(now) - sampled.age - (sampled.at - scraped).max(0.0))
+    }
+
     /// One sentence with the source, the failure, and what to check. None when all queries were answered completely.
     pub fn source_error(&self) -> Option<&str> {
         self.error.as_deref()
@@ -222,7 +243,8 @@ impl Known {
                 Subject::Dependency => &labels.dependency,
                 Subject::Objective if labels.alertstate.is_empty() => &labels.objective,
                 Subject::Objective => &Cow::Owned(alert(&labels.objective, &labels.alertstate)),
-                Subject::Pod => &labels.pod,
+                Subject::Pod if labels.version.is_empty() => &labels.pod,
+                Subject::Pod => &Cow::Owned(pod_with_version(&labels.pod, &labels.version)),
                 Subject::Run => &labels.version,
             };
             let Some(key) = key(&mut buffer, &labels.namespace, &labels.recommender, about) else { continue };
@@ -298,6 +320,11 @@ impl Sample {
 /// What a sample of an alert on an objective is about; no objective has such a name.
 fn alert(objective: &str, state: &str) -> String {
     format!("{objective}:{state}")
+}
+
+/// What a sample of a version of a pod is about; no pod has such a name.
+pub fn pod_with_version(pod: &str, version: &str) -> String {
+    format!("{pod}:{version}")
 }
 
 /// One string for three labels. None when they cannot be names in Kubernetes, which are not empty and contain no slash.

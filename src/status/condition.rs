@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{
-        Pod, ProbeType, ScalingStatus, ServingStatus,
+        Pod, ProbeType, ReloadStatus, ScalingStatus, ServingStatus,
         conditions::{reasons, types},
     },
     apply::ChildProblem,
@@ -195,6 +195,7 @@ pub(super) fn problem<'a>(inputs: &'a Inputs<'_>, condition: &str) -> Option<&'a
 /// | yes | any | any | False, the problem's reason |
 /// | no | none | any | False, NoVersion |
 /// | no | none, the newest is in an earlier artifact store | any | False, ArtifactsMoved |
+/// | no | new, with the same full version at its root as the one before, with hot reload | not every ready pod reports it | False, Reloading |
 /// | no | new, or with new settings | stuck | False, RolloutStuck |
 /// | no | new, or with new settings | pods are refused or cannot start, within the progress deadline | False, RolloutBlocked |
 /// | no | new, or with new settings | older pods exist | False, RollingOut |
@@ -226,6 +227,18 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
     let of_version = |pod: &&PodState| pod.job.is_none() && pod.version == desired.id;
     let (blocked, why) = missing_pods(inputs, of_version, deployment);
     let under_way = if blocked { reasons::ROLLOUT_BLOCKED } else { reasons::ROLLING_OUT };
+    let is_reloaded = |reload: &&ReloadStatus| !reload.restarts && inputs.model.hot_reload.is_some();
+    if let Some(reload) = inputs.reload.filter(is_reloaded) {
+        let meanwhile = serving.version.as_ref().filter(|old| **old != desired.id);
+        let meanwhile = meanwhile.map(|old| format!("; the others answer with {old}")).unwrap_or_default();
+        let message = format!(
+            "the servers change to version {} without a restart because {}: {}{why}{meanwhile}",
+            desired.id, inputs.rollout.why, reload.message
+        );
+        return ConditionValue::no(reasons::RELOADING, message);
+    }
+    let restarted = inputs.reload.filter(|reload| reload.restarts);
+    let restarted = restarted.map(|reload| format!("; {}", reload.message)).unwrap_or_default();
     // A change of the settings rolls out the same version again.
     if serving.rolling_out.is_some() || deployment.is_some_and(DeploymentState::is_rolling) {
         let meanwhile = match &serving.version {
@@ -240,7 +253,7 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
             }
             None => (under_way, "is being rolled out".to_owned()),
         };
-        return ConditionValue::no(reason, format!("version {} {what}{why}{meanwhile}", desired.id));
+        return ConditionValue::no(reason, format!("version {} {what}{why}{restarted}{meanwhile}", desired.id));
     }
     let least = inputs.model.serving_workload().replicas;
     if serving.replicas < least {
@@ -320,8 +333,9 @@ pub fn missing_pods(
 /// Reasons of conditions that last until a person changes something.
 const WAIT_FOR_A_PERSON: [&str; 1] = [reasons::ROLLOUT_STUCK];
 /// Reasons of conditions that pass by themselves: the operator or the cluster is still working on it.
-const UNDER_WAY: [&str; 5] = [
+const UNDER_WAY: [&str; 6] = [
     reasons::ROLLING_OUT,
+    reasons::RELOADING,
     reasons::ROLLOUT_BLOCKED,
     reasons::ARTIFACTS_MOVED,
     reasons::REPLICAS_MISSING,

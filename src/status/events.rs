@@ -6,7 +6,7 @@ use crate::{
         conditions::{reasons, types},
     },
     monitoring::Workload,
-    promotion::harm_of,
+    promotion::{harm_of, reload::REPLACED},
     training::one_line,
 };
 
@@ -41,6 +41,7 @@ pub fn events(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> 
     events.extend(TrainingKind::ALL.into_iter().filter_map(|kind| run_ended(prior, next, kind)));
     events.extend(base_too_old(prior, next));
     events.extend(versions_refused(prior, next));
+    events.extend(reload_timed_out(prior, next));
     events.extend(version_serves(prior, next));
     events.extend(pruned(prior, next));
     events.extend(scaled(prior, next));
@@ -126,6 +127,16 @@ fn base_too_old(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -
     };
     let message = waits(next)?;
     waits(prior).is_none().then(|| Event::warning(reasons::BASE_TOO_OLD, message))
+}
+
+/// Servers have not changed versions in time.
+fn reload_timed_out(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
+    let restarts =
+        |status: &RecommenderModelStatus| status.serving.as_ref()?.reload.clone().filter(|reload| reload.restarts);
+    let now = restarts(next)?;
+    // Those that change otherwise as well have reasons of their own.
+    let is_new = now.message != REPLACED && restarts(prior).is_none_or(|before| before.since != now.since);
+    is_new.then(|| Event::warning(reasons::RELOAD_TIMED_OUT, format!("version {}: {}", now.version, now.message)))
 }
 
 fn version_serves(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {

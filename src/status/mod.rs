@@ -18,7 +18,8 @@ use jiff::Timestamp;
 
 use crate::{
     api::{
-        CanaryStatus, PruningStatus, RecommenderModelStatus, ScalingStatus, ServingStatus, Worker, WorkerStatus,
+        CanaryStatus, PruningStatus, RecommenderModelStatus, ReloadStatus, ScalingStatus, ServingStatus, Worker,
+        WorkerStatus,
         conditions::{reasons, types},
     },
     apply::ChildProblem,
@@ -49,6 +50,8 @@ pub struct Inputs<'a> {
     pub rollout: &'a Rollout,
     /// What was decided on pruning; none where nothing is pruned.
     pub pruning: Option<&'a PruningStatus>,
+    /// The change to another version without a restart, while it goes on.
+    pub reload: Option<&'a ReloadStatus>,
     /// The children as observed.
     pub children: &'a Children,
     /// Children that are not as desired.
@@ -116,14 +119,19 @@ pub fn compute(inputs: &Inputs<'_>) -> RecommenderModelStatus {
     }
 }
 
-/// The status as it was, with the versions and what serves after a version was taken back.
-pub fn taken_back(prior: &RecommenderModelStatus, rollout: &Rollout, now: Timestamp) -> RecommenderModelStatus {
-    let serving = of_rollout(prior.serving.clone().unwrap_or_default(), rollout, now);
+/// The status as it was, with the versions and what is to serve: what is recorded before it is carried out.
+pub fn recorded(
+    prior: &RecommenderModelStatus,
+    rollout: &Rollout,
+    reload: Option<&ReloadStatus>,
+    now: Timestamp,
+) -> RecommenderModelStatus {
+    let serving = of_rollout(prior.serving.clone().unwrap_or_default(), rollout, reload, now);
     RecommenderModelStatus { versions: rollout.versions.clone(), serving: Some(serving), ..prior.clone() }
 }
 
 /// What a decision changes in the status of the servers.
-fn of_rollout(prior: ServingStatus, rollout: &Rollout, now: Timestamp) -> ServingStatus {
+fn of_rollout(prior: ServingStatus, rollout: &Rollout, reload: Option<&ReloadStatus>, now: Timestamp) -> ServingStatus {
     let since = prior.rolling_out_since.filter(|_| rollout.rolling_out == prior.rolling_out);
     let begun = rollout.rolling_out.is_some();
     let version = rollout.versions.iter().find(|version| rollout.serving.as_ref() == Some(&version.id));
@@ -137,6 +145,7 @@ fn of_rollout(prior: ServingStatus, rollout: &Rollout, now: Timestamp) -> Servin
         waiting_since: rollout.waiting.as_ref().map(|waiting| Time(waiting.since)),
         breached: rollout.breached.clone(),
         settings: rollout.settings.clone(),
+        reload: reload.cloned(),
         ..prior
     }
 }
@@ -234,7 +243,7 @@ fn serving_status(inputs: &Inputs<'_>) -> ServingStatus {
         desired_replicas,
         scaling: inputs.scaling.decided.get(crate::monitoring::Workload::Serving.label()).cloned(),
         canary: canary(inputs, prior.canary.as_ref()),
-        ..of_rollout(prior, inputs.rollout, inputs.now)
+        ..of_rollout(prior, inputs.rollout, inputs.reload, inputs.now)
     }
 }
 

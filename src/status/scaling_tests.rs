@@ -102,6 +102,7 @@ impl Case {
 
     fn compute(&self) -> RecommenderModelStatus {
         compute(&Inputs {
+            reload: None,
             model: &self.model,
             prior: &self.prior,
             training: &trained(),

@@ -147,6 +147,7 @@ impl Case {
 
     pub(super) fn compute(&self) -> RecommenderModelStatus {
         compute(&Inputs {
+            reload: None,
             model: &self.model,
             prior: &self.prior,
             training: &self.training,
@@ -692,6 +693,7 @@ fn of_pods() -> Vec<(ConditionValue, bool, bool)> {
 fn servers_and_workers_count_alike_in_the_summary() {
     let case = Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), Children::default());
     let inputs = Inputs {
+        reload: None,
         model: &case.model,
         prior: &case.prior,
         training: &case.training,

@@ -31,6 +31,13 @@ mode, so that both modes grant the same. Never here: secrets, wildcards, escalat
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [patch]
+{{- if .Values.hotReload.enabled }}
+# The file that names the version to servers that change versions without a restart. Only the metadata of ConfigMaps with the label of
+# the operator is read; Kubernetes cannot limit a right to them.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 # The Service in front of the serving pods, and a service account without rights or token for the pods of a model.
 # Delete, here and below: children that are no longer desired.
 - apiGroups: [""]

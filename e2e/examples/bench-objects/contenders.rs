@@ -148,7 +148,7 @@ impl Bench {
         let cluster = &Cluster::new(client.clone(), Metrics::new(), None);
         let mut tasks = JoinSet::new(); // they end with this function
         let cache = Arc::<Cache>::default();
-        let children = watch_children(&client, &Scope::Namespace(SAME_REQUESTS.into()), &cache);
+        let children = watch_children(&client, &Scope::Namespace(SAME_REQUESTS.into()), &cache, false);
         tasks.spawn(children.map(|_| Ok(())).try_collect::<()>());
         let changed =
             watch(Api::<RecommenderModel>::namespaced(client.clone(), SAME_REQUESTS), watcher::Config::default());
@@ -217,6 +217,7 @@ impl Bench {
             fence: None,
             sources: Vec::new(),
             runbooks: RUNBOOKS.into(),
+            hot_reload: false,
         };
         let client = requests.client(&self.bare, "recommender-operator")?;
         let mut tasks = JoinSet::new(); // they end with this function

@@ -80,7 +80,6 @@ fn no_rule_grants_too_much() -> Result<()> {
 fn check_rule(rule: &Value) -> Result<()> {
     const FORBIDDEN_RESOURCES: &[&str] = &[
         "secrets",
-        "configmaps",
         "nodes",
         "namespaces",
         "roles",
@@ -107,6 +106,23 @@ fn check_rule(rule: &Value) -> Result<()> {
     ensure!(verbs.iter().all(|verb| KNOWN_VERBS.contains(verb)), "an unusual verb: {rule}");
     let reads = verbs.iter().all(|verb| ["get", "list", "watch"].contains(verb));
     ensure!(reads || !resources.contains(&"pods"), "pods are only read: {rule}");
+    Ok(())
+}
+
+#[test]
+fn rights_on_config_maps_are_granted_only_for_hot_reload() -> Result<()> {
+    let of = |arguments: &[&str]| -> Result<(bool, bool)> {
+        let objects = yaml(&rendered("ops", &[&["--set", IMAGE], arguments].concat())?)?;
+        let rules = objects.iter().filter(|object| object["rules"].is_array());
+        let is_granted = rules
+            .flat_map(|role| items(&role["rules"]))
+            .any(|rule| strings(&rule["resources"]).contains(&"configmaps"));
+        let deployment = objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
+        let arguments = strings(&deployment["spec"]["template"]["spec"]["containers"][0]["args"]);
+        Ok((is_granted, arguments.contains(&"--hot-reload")))
+    };
+    assert_eq!(of(&[])?, (false, false));
+    assert_eq!(of(&["--set", "hotReload.enabled=true"])?, (true, true));
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod names;
 mod pods;
 mod promotion;
 mod refused;
+mod reloads;
 mod retraining;
 mod s3;
 mod scaling;
@@ -46,6 +47,10 @@ fn main() {
         workers {
             a_worker_without_work_scales_to_zero_and_back_up_with_work,
             a_worker_follows_its_lag_and_yields_to_another_autoscaler,
+        }
+        reloads {
+            a_partial_version_takes_over_without_a_restart_and_is_taken_back_so,
+            a_server_that_does_not_change_versions_is_restarted_after_the_timeout,
         }
         silence { a_converged_object_causes_no_requests_for_60_seconds }
         feedback { what_prometheus_has_not_loaded_is_reported_with_the_remedy_which_helps }

@@ -67,6 +67,30 @@ pub mod server {
         wait
     "#;
 
+    /// Like [`GOOD`], and with the version that its file names: at its start, and whenever that changes, unless `FOLLOWS` is `no`.
+    pub const RELOADS: &str = r#"
+        mkdir -p /tmp/www
+        field() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/" $RECOMMENDER_VERSION_FILE; }
+        load() {
+            version=$(field version) uri=$(field uri) digest=$(field digest)
+            test "sha256:$(sha256sum ${uri#file://} | head -c 64)" = $digest || return 1
+            printf 'http_request_duration_highr_seconds_count 1\nrecommender_model_info{version="%s",digest="%s"} 1\n' \
+                $version $digest > /tmp/metrics
+            echo $version > /tmp/version
+            mv /tmp/metrics /tmp/www/metrics.txt
+            mv /tmp/version /tmp/www/version
+        }
+        load || exit 1
+        echo ok > /tmp/www/health
+        trap 'exit 0' TERM
+        httpd -f -p 8000 -h /tmp/www &
+        while [ "$FOLLOWS" != no ]; do
+            sleep 1
+            test "$(field version)" = "$(cat /tmp/www/version)" || load
+        done &
+        wait
+    "#;
+
     /// Runs without ever responding.
     pub const NEVER_READY: &str = "trap 'exit 0' TERM; sleep 3600 & wait";
 }

@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Canary, TrainingReadiness};
+use super::{Canary, HotReload, TrainingReadiness};
 use crate::api::rules;
 
 /// Which versions may serve.
@@ -45,6 +45,10 @@ pub struct Promotion {
     /// What has to be there before a version that passes its gates takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<TrainingReadiness>,
+    /// Versions of partial trainings take over without a restart: servers read the version from the file in
+    /// RECOMMENDER_VERSION_FILE. The operator needs --hot-reload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hot_reload: Option<HotReload>,
     /// Seconds for which a new version is watched once it serves: it is taken back if its pods crash or an objective is breached.
     /// 0 turns it off.
     #[serde(default = "default_watch_seconds")]
@@ -68,6 +72,7 @@ impl Default for Promotion {
             max_artifact_bytes: None,
             canary: None,
             readiness: None,
+            hot_reload: None,
             watch_seconds: default_watch_seconds(),
             keep_versions: default_keep_versions(),
         }

@@ -9,7 +9,8 @@ use super::{Autoscaling, EnvVar, Pod, Resources};
 use crate::api::rules;
 
 /// How the model is served. Pods get the version to load in the environment variables RECOMMENDER_VERSION,
-/// RECOMMENDER_MODEL_URI and RECOMMENDER_MODEL_DIGEST. They must be ready only when exactly that version answers requests.
+/// RECOMMENDER_MODEL_URI and RECOMMENDER_MODEL_DIGEST, or with promotion.hotReload in a file. They must be ready only when exactly
+/// that version answers requests.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")

@@ -6,6 +6,7 @@ mod failures;
 mod feedback;
 mod life;
 mod merge;
+mod reloads;
 mod restored;
 mod rollback;
 mod server;
@@ -66,6 +67,7 @@ impl Fixture {
             dependencies: Observers::default(),
             budgets: Observers::default(),
             canaries: Observers::default(),
+            reloads: Observers::default(),
             burns: Observers::default(),
             triggers: Observers::default(),
             inputs: Observers::default(),
@@ -80,6 +82,7 @@ impl Fixture {
             metrics,
             fence,
             runbooks: RUNBOOKS_URL.into(),
+            hot_reload: true,
         };
         Self { server, context: Arc::new(context), objects }
     }

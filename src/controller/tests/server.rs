@@ -66,6 +66,11 @@ impl Server {
         state.objects.insert(key.into(), object);
     }
 
+    /// Deletes an object as another client does.
+    pub(in crate::controller) fn delete(&self, key: &str) {
+        self.state().objects.remove(key);
+    }
+
     pub(in crate::controller) fn object(&self, key: &str) -> Option<Value> {
         self.state().objects.get(key).cloned()
     }

@@ -61,14 +61,18 @@ impl Ticks {
         loop {
             let begun = Instant::now();
             let needs = |context: &Arc<Context>| {
-                let served = context.scaler.reads(&of) || context.budgets.reads(&of) || context.canaries.reads(&of);
+                let served = context.scaler.reads(&of)
+                    || context.budgets.reads(&of)
+                    || context.canaries.reads(&of)
+                    || context.reloads.reads(&of);
                 let trained = context.triggers.reads(&of) || context.inputs.reads(&of) || context.progress.reads(&of);
                 served || trained || context.dependencies.reads(&of)
             };
             if self.contexts.iter().any(needs) {
                 let demanded = |context: &Arc<Context>| {
                     let of_trainings = [context.triggers.demanded(&of), context.inputs.demanded(&of)];
-                    of_trainings.into_iter().chain([context.progress.demanded(&of), context.canaries.demanded(&of)])
+                    let of_versions = [context.canaries.demanded(&of), context.reloads.demanded(&of)];
+                    of_trainings.into_iter().chain([context.progress.demanded(&of)]).chain(of_versions)
                 };
                 reader.demand(self.contexts.iter().flat_map(demanded).flatten());
                 let readings = reader.read(Timestamp::now()).await;
@@ -142,10 +146,11 @@ impl Ticks {
             let budgets = context.budgets.tick(of, readings.as_deref(), now);
             let burns = context.burns.tick(of, readings.as_deref(), now);
             let canaries = context.canaries.tick(of, readings.as_deref(), now);
+            let reloads = context.reloads.tick(of, readings.as_deref(), now);
             let inputs = context.inputs.tick(of, readings.as_deref(), now);
             let progress = context.progress.tick(of, readings.as_deref(), now);
             let triggered = context.triggers.tick(of, readings.as_deref(), now);
-            let changed = [scaled, dependent, budgets, burns, canaries, inputs, progress, triggered];
+            let changed = [scaled, dependent, budgets, burns, canaries, reloads, inputs, progress, triggered];
             changed.into_iter().flatten().for_each(|object| context.enqueue(object));
         }
         self.metrics.scaling().ticked(begun.elapsed().as_secs_f64());

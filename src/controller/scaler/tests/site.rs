@@ -110,6 +110,7 @@ impl Site {
         let inputs = promotion::Inputs::new(model, (&store, versions), &self.status, &servers, None, &none, at(now));
         let rollout = Rollout::decide(&inputs);
         let next = status::compute(&status::Inputs {
+            reload: None,
             model: &self.model,
             prior: &self.status,
             training: &self.training,
@@ -137,6 +138,8 @@ impl Site {
         let children = render::children(
             &self.model,
             &render::Decided {
+                placement: None,
+                keeps_servers: false,
                 canary: None,
                 serve: self.training.versions.first(),
                 train: None,
