@@ -210,13 +210,15 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
     let store = model.artifacts.root_uri();
     let servers = promotion::Servers::new(&model, &prior, children, &Default::default(), NOW);
     let versions = (store.as_str(), training.versions.as_slice());
-    let rollout = promotion::Inputs::new(&model, versions, &prior, &servers, None, NOW);
+    let none = BTreeMap::new();
+    let rollout = promotion::Inputs::new(&model, versions, &prior, &servers, None, &none, NOW);
     Ok(status::compute(&Inputs {
         reload: None,
         model: &model,
         prior: &prior,
         training: &training,
         rollout: &Rollout::decide(&rollout),
+        pruning: None,
         children,
         problems: problem.as_slice(),
         scaling: &Scaling::default(),
