@@ -93,8 +93,7 @@ impl Observed {
         model: &Model,
         uid: &str,
         prior: &RecommenderModelStatus,
-        canary: Option<Plan>,
-        reload: Option<reports::Plan>,
+        (canary, reload): (Option<Plan>, Option<reports::Plan>),
         now: Timestamp,
     ) {
         let observation = Observation::new(model, &self.children, prior, now);

@@ -376,7 +376,7 @@ impl Reconcile {
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));
         let deployed = reload::deployed(model, children);
         let reload = reload::plan(deployed.as_ref(), decisions.reload.status.as_ref());
-        observed.hand_over(context, model, &self.uid, &self.prior, plan, reload, self.now);
+        observed.hand_over(context, model, &self.uid, &self.prior, (plan, reload), self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let ended = ended.map(|run| (run.job.as_str(), run.uid.as_str()));
         let pruned = decisions.pruning.remove.iter().map(|(job, uid)| (job.as_str(), uid.as_str()));
