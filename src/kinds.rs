@@ -20,6 +20,12 @@ struct Row {
 const INSTALL_PROMETHEUS_OPERATOR: Option<&str> =
     Some("install prometheus-operator, it is picked up without a restart, or remove spec.monitoring");
 
+/// What to do where HTTPRoutes are missing.
+const INSTALL_GATEWAY_API: Option<&str> = Some(
+    "install the Gateway API, it is picked up without a restart, or remove spec.promotion.canary.httpRoute: a canary then gets its share of \
+     the requests by its number of pods",
+);
+
 /// Declares [`Kind`] from the table, so that [`Kind::ALL`] and the rows cannot lack a kind.
 macro_rules! kinds {
     ($($(#[$doc:meta])+ $kind:ident: $api_version:literal, $plural:literal, $condition:expr, $when_missing:expr;)+) => {
@@ -61,6 +67,8 @@ kinds! {
     HorizontalPodAutoscaler: "autoscaling/v2", "horizontalpodautoscalers", types::SCALING_ACTIVE, None;
     /// Limits how many servers are evicted at once.
     PodDisruptionBudget: "policy/v1", "poddisruptionbudgets", types::SERVING_READY, None;
+    /// Divides the requests of Gateways between the servers and a canary.
+    HTTPRoute: "gateway.networking.k8s.io/v1", "httproutes", types::PROMOTION_READY, INSTALL_GATEWAY_API;
     /// Scrape configuration of the servers.
     ServiceMonitor: "monitoring.coreos.com/v1", "servicemonitors", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
     /// Scrape configuration of a worker.
@@ -88,6 +96,16 @@ impl Kind {
     /// Whether a cluster may lack the kind.
     pub const fn is_optional(self) -> bool {
         self.row().when_missing.is_some()
+    }
+
+    /// That a cluster does not have the kind, and what to do.
+    pub fn absence(self) -> String {
+        format!(
+            "the cluster has no {}s ({}), or the operator may not list them: {}",
+            self.as_str(),
+            self.resource().group,
+            self.when_missing().unwrap_or("it has to have them")
+        )
     }
 
     /// The kind's API resource, for a dynamic client.

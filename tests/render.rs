@@ -12,6 +12,7 @@ use recommender_operator::{
     api::{Base, RecommenderModel, TrainingKind, Trigger, Version},
     kinds::Kind,
     model::Model,
+    promotion::route::Shares,
     render::{self, Decided},
     training::{NewBase, NewRun},
     validate,
@@ -443,6 +444,8 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
     });
     let decided = Decided {
         canary: None,
+        shares: Shares::default(),
+        is_canary_held: false,
         serve: None,
         train: None,
         replicas: decided.map(|replicas| (EVENTS.to_owned(), replicas)).into_iter().collect::<BTreeMap<_, _>>(),

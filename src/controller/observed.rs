@@ -8,9 +8,13 @@ use super::context::Context;
 use crate::{
     api::RecommenderModelStatus,
     budgets, burns, health,
+    kinds::Kind,
     model::Model,
     observe::{Children, ExternalAutoscaler},
-    promotion::trial::{self, Plan, Progress},
+    promotion::{
+        route::Routed,
+        trial::{self, Plan, Progress},
+    },
     replicas::{self, Observation},
     status::ConditionValue,
     training,
@@ -29,6 +33,8 @@ pub struct Observed {
     pub budgets: budgets::Observed,
     /// How far the last tick found its canary.
     pub canary: Option<Progress>,
+    /// The HTTPRoute that divides its requests, if one does.
+    pub route: Option<Routed>,
     /// What the last tick observed of alerts on its objectives.
     pub burns: burns::Observed,
     /// What the last tick observed of the triggers, inputs and progress of its trainings.
@@ -58,8 +64,10 @@ impl Observed {
             let external = context.cache.external_autoscaler(namespace, &workload.deployment)?;
             Some((workload.deployment, external))
         });
+        let route = Routed::new(model, &children, context.cache.has_kind(Kind::HTTPRoute));
         Self {
             children,
+            route,
             external: external.collect(),
             ticked: context.scaler.decided(uid),
             health: context.dependencies.observed(uid),

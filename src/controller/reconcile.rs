@@ -26,8 +26,12 @@ use crate::{
     kinds::Kind,
     limits::Current,
     model::{Identity, Model, Workload, names},
-    observe::Children,
-    promotion::{self, Rollout, trial},
+    observe::{Children, RouteState},
+    promotion::{
+        self, Rollout,
+        route::{self, Directed},
+        trial,
+    },
     render::{self, Child, Decided},
     replicas,
     status::{self, ConditionValue, Event, Scaling},
@@ -56,6 +60,8 @@ struct Decisions {
     scaling: Scaling,
     /// Pods of the canary, while there is one.
     canary_pods: Option<i32>,
+    /// What the canary gets by an HTTPRoute, and whether its pods are left as they are.
+    directed: Directed,
     /// Replicas to set at once, by Deployment.
     orders: Vec<(String, i32)>,
 }
@@ -147,6 +153,15 @@ impl Reconcile {
         let (children, name) = (self.children(context), names::canary(&self.identity.base));
         let canary = children.owned(Kind::Deployment, &self.uid).find(|(child, of)| *child == name && !of.deleting);
         let Some((_, canary)) = canary else { return Ok(()) };
+        let gives = children.route(&self.identity.base, &self.uid).is_some_and(RouteState::gives);
+        let route = children.owned(Kind::HTTPRoute, &self.uid).find(|(child, _)| gives && *child == self.identity.base);
+        if let Some((name, route)) = route {
+            // Its pods go once the Gateways have observed that, which enqueues the object.
+            let rules = render::closed_route(&self.identity.base);
+            let closed = context.cluster.set_rules(&self.identity.namespace, name, &route.uid, &rules).await;
+            return closed
+                .map_err(|error| Error::Child { problem: apply::failed(Kind::HTTPRoute, name, &error), due: None });
+        }
         let deleted = context.cluster.delete(Kind::Deployment, &self.identity.namespace, &name, &canary.uid).await;
         deleted.map_err(|error| Error::Child { problem: apply::failed(Kind::Deployment, &name, &error), due: None })
     }
@@ -195,7 +210,9 @@ impl Reconcile {
         let orders = self.orders(model, &scaling, observed);
         let canary = self.canary(model, observed);
         let canary_pods = rollout.canary.as_ref().map(|version| trial::replicas_of(&canary, version, self.now));
-        Decisions { training, is_held, rollout, scaling, canary_pods, orders }
+        let shares = rollout.canary.as_ref().map(|version| (version, canary.memory(&version.id, self.now).shares()));
+        let directed = route::directed(model, &observed.children, shares);
+        Decisions { training, is_held, rollout, scaling, canary_pods, directed, orders }
     }
 
     /// A run that is due starts only if others do not fill what may run at the same time. Returns whether it waits for them.
@@ -258,6 +275,8 @@ impl Reconcile {
         let decided = Decided {
             serve: rollout.serve.as_ref(),
             canary: rollout.canary.as_ref().zip(decisions.canary_pods),
+            shares: decisions.directed.shares,
+            is_canary_held: decisions.directed.is_held,
             train: training.start.as_ref(),
             replicas: model.workloads().into_iter().filter_map(replicas).map(|(count, name)| (name, count)).collect(),
             open: scaling.open(model),
@@ -269,7 +288,7 @@ impl Reconcile {
     /// What is known of a canary.
     fn canary<'a>(&'a self, model: &'a Model, observed: &'a Observed) -> trial::Known<'a> {
         let (children, progress) = (&observed.children, observed.canary.as_ref());
-        trial::Known { model, children, progress, prior: &self.prior }
+        trial::Known { model, children, progress, route: observed.route.as_ref(), prior: &self.prior }
     }
 
     /// Replicas to set, by Deployment: those that were newly decided, see [`replicas::to_order`]. An external autoscaler takes
@@ -308,6 +327,7 @@ impl Reconcile {
             uid: &self.uid,
             children: desired,
             serving_decided: decisions.rollout.serve.is_some(),
+            is_canary_held: decisions.directed.is_held,
             jobs_to_delete: &ended.map(|run| (run.job.as_str(), run.uid.as_str())).collect::<Vec<_>>(),
             replicas: &decisions.orders,
             corrections: &context.memory.corrections(&self.uid),
@@ -359,6 +379,7 @@ impl Reconcile {
             health: &observed.health,
             budgets: &observed.budgets,
             canary: observed.canary.as_ref(),
+            route: observed.route.as_ref(),
             feedback: observed.feedback.as_ref(),
             children,
             problems: &outcome.problems,

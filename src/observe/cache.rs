@@ -133,6 +133,7 @@ impl Cache {
             Watched::Child(Kind::Deployment) => (state::deployment(&parsed(object)), None),
             Watched::Child(Kind::Job) => (state::job(&parsed(object)), None),
             Watched::Child(Kind::HorizontalPodAutoscaler) => (state::autoscaler(&parsed(object)), None),
+            Watched::Child(Kind::HTTPRoute) => (super::route::route(&parsed(object)), None),
             Watched::Child(_) => (ChildState::Nothing, None),
             Watched::Pod => (ChildState::Nothing, Some(state::pod(&parsed(object)))),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AutoscalerState, ChildState, DeploymentState, ObservedChild, PodState, Watched};
+use super::{AutoscalerState, ChildState, DeploymentState, ObservedChild, PodState, RouteState, Watched};
 use crate::kinds::Kind;
 
 /// The children of one `RecommenderModel`, and their pods.
@@ -41,6 +41,15 @@ impl Children {
     pub fn autoscaler(&self, name: &str, uid: &str) -> Option<&AutoscalerState> {
         match self.state(Kind::HorizontalPodAutoscaler, name, uid)? {
             ChildState::Autoscaler(state) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// The state of the HTTPRoute `name` whose controller has the UID `uid`. None when there is no such route, or the watch has not
+    /// delivered its state yet.
+    pub fn route(&self, name: &str, uid: &str) -> Option<&RouteState> {
+        match self.state(Kind::HTTPRoute, name, uid)? {
+            ChildState::Route(state) => Some(state),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ use k8s_openapi::{
 use super::{
     blocked::{self, SCHEDULING},
     fields::are_replicas_ordered,
+    route::RouteState,
     settings::settings,
 };
 use crate::{
@@ -39,6 +40,8 @@ pub enum ChildState {
     Job(JobState),
     /// Of an autoscaler.
     Autoscaler(AutoscalerState),
+    /// Of an HTTPRoute.
+    Route(RouteState),
 }
 
 impl ChildState {

@@ -6,7 +6,7 @@
 //! advance(&policy, memory, &readings, now)     one tick: what to remember, the weight of the canary, and what follows
 //! ```
 //!
-//! Per step: replicas for its weight are ordered and awaited; then the weight moves; the canary warms up; then it is judged. The step ends
+//! Per step: replicas for its share are ordered and awaited; then the weight moves; the canary warms up; then it is judged. The step ends
 //! when the canary is found no worse, for the least time and the least number of requests. After the last step the version is promoted.
 //! It goes back at once when it is found worse or a bound is broken, and as inconclusive when a step takes too long. While it waits for
 //! replicas or warms up, only [`Readings::broken`] counts, because replicas that are new are slow.
@@ -25,7 +25,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::judge::{Comparison, Evidence, Finding, Settings, Verdict};
+use super::{
+    judge::{Comparison, Evidence, Finding, Settings, Verdict},
+    route::Shares,
+};
 use crate::training::whole_seconds;
 
 /// Seconds between two calls that count at most. Ticks come more often; a clock that steps, or an operator that was down, counts no more.
@@ -54,8 +57,10 @@ pub struct Policy {
 /// A step of a canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The share of the requests that the canary gets, 1 to 99.
+    /// The share of the requests that the canary gets, 1 to 99; 0 in a step with copies.
     pub weight_percent: i32,
+    /// The share of the requests that it gets copies of, 1 to 100; 0 in the other steps, which come after those with copies.
+    pub mirror_percent: i32,
     /// Seconds that it has to be judged at least.
     pub minimum_seconds: i64,
     /// Requests of the canary that have to be judged at least.
@@ -79,9 +84,13 @@ pub struct Memory {
     /// The share of the requests that the canary gets now: less than that of the step until replicas for it are ready.
     #[schemars(range(min = 0, max = 100))]
     pub weight_percent: i32,
+    /// The share of the requests that it gets copies of now.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 100))]
+    pub mirror_percent: i32,
     /// When it was advanced last.
     pub advanced_at: Time,
-    /// Seconds waited for the replicas of this step.
+    /// Seconds waited for the replicas of this step, and for its share of the requests.
     pub waited_seconds: i64,
     /// Seconds since the weight moved to that of this step.
     pub weighted_seconds: i64,
@@ -121,6 +130,8 @@ pub struct Readings {
     pub counts: Option<Tick>,
     /// A bound beside the statistics that the canary has broken (a crash loop, a plain reading above its bound), in words.
     pub broken: Option<String>,
+    /// Why the requests are not divided as the memory has it; none where they are, and where the pods alone divide them.
+    pub undivided: Option<String>,
 }
 
 /// The counts of both tracks.
@@ -177,6 +188,8 @@ pub enum Outcome {
 pub enum Wait {
     /// Replicas for the weight of its step.
     Replicas,
+    /// That it gets its share of the requests.
+    Share,
     /// The end of its warm-up.
     WarmUp,
     /// Counts.
@@ -204,6 +217,7 @@ impl Memory {
             baseline: String::new(),
             step: 0,
             weight_percent: 0,
+            mirror_percent: 0,
             advanced_at: Time(whole_seconds(now)),
             waited_seconds: 0,
             weighted_seconds: 0,
@@ -219,7 +233,25 @@ impl Memory {
         match &self.end {
             Some(end) if !end.is_promoted => 0,
             Some(_) => self.weight_percent,
-            None => self.step_of(policy).map_or(0, |(_, step)| step.weight_percent),
+            // What it gets meanwhile needs replicas, too.
+            None => self.step_of(policy).map_or(0, |(_, step)| load(step.shares()).max(load(self.shares()))),
+        }
+    }
+
+    /// What it gets of the requests now.
+    pub fn shares(&self) -> Shares {
+        Shares { canary: self.weight_percent, mirrored: self.mirror_percent }
+    }
+
+    fn give(&mut self, Shares { canary, mirrored }: Shares) {
+        (self.weight_percent, self.mirror_percent) = (canary, mirrored);
+    }
+
+    /// The policy may have lower weights than when the step began.
+    fn limit(&mut self, step: &Step) {
+        self.weight_percent = self.weight_percent.min(step.weight_percent);
+        if step.mirror_percent > 0 {
+            self.mirror_percent = self.mirror_percent.min(step.mirror_percent);
         }
     }
 
@@ -261,6 +293,22 @@ impl Memory {
     }
 }
 
+impl Step {
+    /// What the canary is to get of the requests.
+    pub fn shares(&self) -> Shares {
+        Shares { canary: self.weight_percent, mirrored: self.mirror_percent }
+    }
+}
+
+/// The requests that arrive at a canary with these shares, in per cent of all.
+fn load(shares: Shares) -> i32 {
+    shares.canary.max(shares.mirrored)
+}
+
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
 fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
     to.duration_since(from).as_secs()
 }
@@ -274,24 +322,24 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     let Some((index, step)) = memory.step_of(policy) else {
         return back(memory, Finding::Inconclusive, "the canary has no step".into());
     };
-    let here = format!("step {} of {} ({} % of the requests)", index + 1, policy.judged().len(), step.weight_percent);
+    let here = format!("step {} of {} ({})", index + 1, policy.judged().len(), step.shares());
     if let Some(broken) = &readings.broken {
         return back(memory, Finding::Worse, format!("{here}: {broken}"));
     }
     let lacking = replicas_lacking(readings);
-    // The policy may have lower weights than when the step began.
-    memory.weight_percent = memory.weight_percent.min(step.weight_percent);
-    if memory.weight_percent < step.weight_percent {
-        // Meanwhile it answers at least the share of the step before: that shows what is worse, but not what the step is to show.
-        if memory.weight_percent > 0 {
-            memory.observe(policy, readings.counts.as_ref());
-            let verdict = memory.evidence.verdict(&policy.judge, memory.judged_seconds);
-            if verdict.finding == Finding::Worse {
-                return back(memory, Finding::Worse, format!("{here}: {}", verdict.why));
-            }
+    memory.limit(step);
+    if let Some(why) = &readings.undivided {
+        if let Some(verdict) = memory.worse_meanwhile(policy, readings) {
+            return back(memory, Finding::Worse, format!("{here}: {verdict}"));
+        }
+        return undivided(policy, memory, elapsed, format!("{here}: {why}"));
+    }
+    if memory.shares() != step.shares() {
+        if let Some(verdict) = memory.worse_meanwhile(policy, readings) {
+            return back(memory, Finding::Worse, format!("{here}: {verdict}"));
         }
         let Some(lacking) = lacking else {
-            memory.weight_percent = step.weight_percent;
+            memory.give(step.shares());
             memory.weighted_seconds = 0;
             memory.evidence.begin_step();
             readings.counts.iter().for_each(|tick| _ = memory.take(tick));
@@ -322,6 +370,18 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     match memory.weighted_seconds >= most {
         true => back(memory, Finding::Inconclusive, format!("{here}: {why}; it may take {most} s at most")),
         false => stay(memory, wait, format!("{here}: {why}")),
+    }
+}
+
+/// The requests are not divided as they are to be. A canary that gets none waits without an end: that is no fault of its version.
+fn undivided(policy: &Policy, mut memory: Memory, elapsed: i64, why: String) -> Next {
+    if !memory.shares().is_some() {
+        return stay(memory, Wait::Share, why);
+    }
+    memory.waited_seconds = memory.waited_seconds.saturating_add(elapsed);
+    match memory.waited_seconds >= policy.max_seconds {
+        true => back(memory, Finding::Inconclusive, format!("{why}; it may wait for {} s at most", policy.max_seconds)),
+        false => stay(memory, Wait::Share, why),
     }
 }
 
@@ -375,6 +435,17 @@ fn replicas_lacking(readings: &Readings) -> Option<String> {
 }
 
 impl Memory {
+    /// Why it is found worse while it waits. Meanwhile it answers the share of the step before: that shows what is worse, but not what
+    /// the step is to show.
+    fn worse_meanwhile(&mut self, policy: &Policy, readings: &Readings) -> Option<String> {
+        if !self.shares().is_some() {
+            return None;
+        }
+        self.observe(policy, readings.counts.as_ref());
+        let verdict = self.evidence.verdict(&policy.judge, self.judged_seconds);
+        (verdict.finding == Finding::Worse).then_some(verdict.why)
+    }
+
     /// Adds counts, once it has warmed up: of windows that begin after that.
     fn count(&mut self, policy: &Policy, tick: Option<&Tick>) {
         let window = tick.map_or(0, |tick| tick.window_seconds);
@@ -428,6 +499,7 @@ fn back(memory: Memory, finding: Finding, why: String) -> Next {
 }
 
 fn ended(mut memory: Memory, end: End) -> Next {
+    memory.mirror_percent = 0;
     if !end.is_promoted {
         memory.weight_percent = 0;
     }

@@ -14,6 +14,7 @@ mod gates;
 pub mod judge;
 mod outcome;
 mod requests;
+pub mod route;
 mod track;
 pub mod trial;
 mod watch;

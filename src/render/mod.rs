@@ -9,6 +9,7 @@ mod job;
 mod monitoring;
 mod offline;
 mod pod;
+mod route;
 mod rule_file;
 mod service;
 mod service_account;
@@ -24,9 +25,10 @@ pub use stats::{Stats, stats, stats_table, total};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    api::{TrainingKind, Version},
+    api::{TrainingKind, Version, gateway::RouteRule},
     limits,
     model::{Model, Workload},
+    promotion::route::Shares,
     training::NewRun,
 };
 
@@ -37,6 +39,10 @@ pub struct Decided<'a> {
     pub serve: Option<&'a Version>,
     /// The version of the canary and its number of pods, while there is one.
     pub canary: Option<(&'a Version, i32)>,
+    /// What the canary gets of the requests by an HTTPRoute, if the spec has one.
+    pub shares: Shares,
+    /// Whether the Deployment of the canary is left as it is.
+    pub is_canary_held: bool,
     /// The training run to start.
     pub train: Option<&'a NewRun>,
     /// Replicas by Deployment, as decided on latency or lag; before the first decision, the current replicas.
@@ -57,13 +63,17 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     children.extend(service::of_trainers(model));
     children.extend(decided.train.map(|run| job::render(model, run)));
     children.push(service::render(model));
+    // Weight goes to the canary once its pods are ready, and away from it before they are changed.
+    children.extend(service::of_canary(model));
+    children.extend(route::render(model, decided.shares));
     if let Some(version) = decided.serve {
         let workload = model.serving_workload();
         children.push(seeded(deployment::render(model, version), &workload, decided));
         children.extend(autoscaler(model, &workload, decided));
         children.extend(disruption_budget::render(model));
     }
-    children.extend(decided.canary.map(|(version, replicas)| deployment::canary(model, version, replicas)));
+    let canary = decided.canary.filter(|(_, replicas)| *replicas > 0 && !decided.is_canary_held);
+    children.extend(canary.map(|(version, replicas)| deployment::canary(model, version, replicas)));
     for worker in &model.workers {
         let workload = Workload::worker(worker, &model.identity.base);
         children.push(seeded(worker::render(model, worker), &workload, decided));
@@ -102,5 +112,10 @@ pub fn training_template(model: &Model, kind: TrainingKind) -> String {
 }
 
 pub use deployment::{CANARY as CANARY_COMPONENT, COMPONENT as SERVING_COMPONENT, CONTAINER as SERVER_CONTAINER};
+/// Rules of an HTTPRoute that gives a canary nothing.
+pub fn closed_route(base: &str) -> Vec<RouteRule> {
+    route::rules(base, Shares::default())
+}
+
 pub use job::{COMPONENT as TRAINING_COMPONENT, CONTAINER as TRAINER_CONTAINER};
 pub use worker::CONTAINER as WORKER_CONTAINER;

@@ -18,6 +18,7 @@ use crate::{
     kinds::Kind,
     model::{Scaling, Workload, names},
     observe::{DeploymentState, PodState},
+    promotion::route::Acceptance,
     training::Outcome,
 };
 
@@ -93,16 +94,40 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
         (types::RECONCILING, reconciling),
         (types::STALLED, stalled),
         (types::TRAINING_READY, training),
-        (
-            types::PROMOTION_READY,
-            remarked(inputs, types::PROMOTION_READY, ConditionValue::from(&inputs.rollout.condition), []),
-        ),
+        (types::PROMOTION_READY, promotion(inputs)),
         (types::SERVING_READY, serving),
         (types::WORKERS_READY, workers),
         (types::SCALING_ACTIVE, scaling(inputs)),
         (types::MONITORING_READY, monitoring(inputs)),
         (types::DEPENDENCIES_HEALTHY, remarked(inputs, types::DEPENDENCIES_HEALTHY, dependencies(inputs), [])),
     ]
+}
+
+/// PromotionReady: as decided, unless the requests cannot be divided as specified. What was decided is in the message then. The first row
+/// that applies counts:
+///
+/// | HTTPRoute | canary | condition |
+/// |---|---|---|
+/// | missing in the cluster, or it cannot be applied | any | False, the problem's reason |
+/// | a Gateway does not accept it, or does not find the Services | any | False, RouteNotAccepted |
+/// | a Gateway has not reported on it | yes | Unknown, RouteNotAccepted |
+/// | as desired, or not in the spec | any | as decided |
+fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
+    let decided = ConditionValue::from(&inputs.rollout.condition);
+    let also = |value: ConditionValue| ConditionValue {
+        message: format!("{}; {}", value.message.trim_end_matches('.'), decided.message),
+        ..value
+    };
+    if let Some(problem) = problem(inputs, types::PROMOTION_READY) {
+        return also(of_problem(inputs, problem, ConditionValue::no));
+    }
+    match inputs.route.map(|route| &route.state) {
+        Some(Acceptance::Refused(why)) => also(ConditionValue::no(reasons::ROUTE_NOT_ACCEPTED, why)),
+        Some(Acceptance::Unreported(why)) if inputs.rollout.canary.is_some() => {
+            also(ConditionValue::unknown(reasons::ROUTE_NOT_ACCEPTED, why))
+        }
+        _ => remarked(inputs, types::PROMOTION_READY, decided, []),
+    }
 }
 
 /// TrainingReady: as decided, unless a Job was refused.

@@ -119,6 +119,7 @@ impl Site {
             health: &Default::default(),
             budgets: &Default::default(),
             canary: None,
+            route: None,
             feedback: None,
             now: at(now),
         });
@@ -136,6 +137,8 @@ impl Site {
             &self.model,
             &render::Decided {
                 canary: None,
+                shares: Default::default(),
+                is_canary_held: false,
                 serve: self.training.versions.first(),
                 train: None,
                 replicas: self.fleets.iter().map(replicas).collect(),
