@@ -95,7 +95,7 @@ impl Routed {
         })
     }
 
-    fn of(name: &str, route: &RouteState) -> Self {
+    pub(super) fn of(name: &str, route: &RouteState) -> Self {
         let is_ours = route.stable + route.canary == WHOLE && (0..=WHOLE).contains(&route.canary);
         let shares = Shares { canary: route.canary, mirrored: route.mirrored };
         let state = match route {
@@ -126,8 +126,12 @@ impl Routed {
         }
     }
 
-    /// Why a canary does not get these shares; none if it does.
-    pub fn lacks(&self, shares: Shares) -> Option<String> {
+    /// Why a canary with so many ready pods does not get these shares; none if it does. Without ready pods it is to get nothing: it waits
+    /// for its pods then, unless nothing is divided at all.
+    pub fn undivided(&self, ready: i32, shares: Shares) -> Option<String> {
+        if ready < 1 && self.is_usable() {
+            return None;
+        }
         let waits = self.waits().map(str::to_owned);
         waits.or_else(|| match self.shares {
             Some(given) if given == shares => None,

@@ -12,6 +12,7 @@ use crate::{
 mod canaries;
 mod gates;
 mod histories;
+mod routes;
 mod servers;
 mod watch;
 

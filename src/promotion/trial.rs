@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     canary::{self, Memory, Outcome, Policy, Readings as Observation, Tick, Wait},
     counts::{self, Counters, Track},
-    route::{Routed, Shares},
+    route::Routed,
     watch,
 };
 use crate::{
@@ -242,13 +242,13 @@ impl Trial {
         }
         let is_current = |read: Timestamp| now.duration_since(read).as_secs().abs() <= CURRENT_SECONDS;
         let counts = self.counts.as_ref().filter(|(_, read)| is_current(*read)).map(|(tick, _)| tick.clone());
-        let Plan { ready, expected, broken, policy, .. } = &self.plan;
+        let Plan { ready, expected, broken, policy, route, .. } = &self.plan;
         let observed = Observation {
             ready: *ready,
             expected: Some(*expected),
             counts,
             broken: broken.clone(),
-            undivided: self.undivided(),
+            undivided: route.as_ref().and_then(|route| route.undivided(*ready, self.memory.shares())),
         };
         let next = canary::advance(policy, self.memory.clone(), &observed, now);
         let (wait, why) = match next.outcome {
@@ -264,19 +264,6 @@ impl Trial {
             self.reported_at = now;
         }
         is_news || is_due
-    }
-}
-
-impl Trial {
-    /// Why the requests are not divided as the memory has it. Without ready pods, the canary gets none, and the time that it waits for them
-    /// counts.
-    fn undivided(&self) -> Option<String> {
-        let route = self.plan.route.as_ref()?;
-        let shares = if self.plan.ready > 0 { self.memory.shares() } else { Shares::default() };
-        match self.plan.ready > 0 || !route.is_usable() {
-            true => route.lacks(shares),
-            false => None,
-        }
     }
 }
 

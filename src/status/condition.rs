@@ -114,16 +114,20 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
 /// | as desired, or not in the spec | any | as decided |
 fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
     let decided = ConditionValue::from(&inputs.rollout.condition);
-    let also = |value: ConditionValue| ConditionValue {
-        message: format!("{}; {}", value.message.trim_end_matches('.'), decided.message),
-        ..value
+    let tried = inputs.rollout.canary.as_ref().filter(|version| version.canary.is_none());
+    let also = |value: ConditionValue| {
+        let rest = match tried {
+            Some(version) => format!("version {}, the canary, waits for that", version.id),
+            None => decided.message.clone(),
+        };
+        ConditionValue { message: format!("{}; {rest}", value.message.trim_end_matches('.')), ..value }
     };
     if let Some(problem) = problem(inputs, types::PROMOTION_READY) {
         return also(of_problem(inputs, problem, ConditionValue::no));
     }
     match inputs.route.map(|route| &route.state) {
         Some(Acceptance::Refused(why)) => also(ConditionValue::no(reasons::ROUTE_NOT_ACCEPTED, why)),
-        Some(Acceptance::Unreported(why)) if inputs.rollout.canary.is_some() => {
+        Some(Acceptance::Unreported(why)) if tried.is_some() => {
             also(ConditionValue::unknown(reasons::ROUTE_NOT_ACCEPTED, why))
         }
         _ => remarked(inputs, types::PROMOTION_READY, decided, []),

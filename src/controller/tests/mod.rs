@@ -8,6 +8,7 @@ mod life;
 mod merge;
 mod restored;
 mod rollback;
+mod routed;
 mod server;
 mod stuck;
 mod ticks;
