@@ -35,6 +35,7 @@ fn packages(profile: &str) -> Watched<'_> {
         recommender: "packages",
         serving_deployment: "packages-serving",
         canary_deployment: "packages-canary",
+        is_routed: false,
         compared: None,
         workers: &[],
         base: "packages",

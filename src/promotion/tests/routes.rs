@@ -150,7 +150,7 @@ fn checked(before: &World, world: &World, directed: Option<Directed>) -> Result<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn weights_add_up_pods_come_before_weight_and_go_after_it_and_a_step_is_judged_only_with_its_share(
         events in proptest::collection::vec(event(), 1..80),
