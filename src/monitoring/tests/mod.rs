@@ -27,7 +27,7 @@ static SILENT: Application = Application::new();
 /// A latency target.
 static P95: LatencyTarget = LatencyTarget { quantile: Quantile::P95, target_milliseconds: 75 };
 
-fn packages(profile: &str) -> Watched<'_> {
+pub(super) fn packages(profile: &str) -> Watched<'_> {
     Watched {
         service: "packages",
         front: None,

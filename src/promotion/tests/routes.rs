@@ -97,7 +97,7 @@ impl World {
         let readings = Readings {
             ready,
             expected: Some(1),
-            counts: (ready > 0).then(|| Tick { at: self.now, window_seconds: TICK, signals }),
+            counts: (ready > 0).then_some(Tick { at: self.now, window_seconds: TICK, signals }),
             broken: None,
             undivided: routed.undivided(ready, memory.shares()),
         };
