@@ -207,6 +207,27 @@ mod tests {
             let found = problems(spec(canary, profile));
             assert!(found.iter().any(|problem| problem == expected), "{found:#?}");
         }
+        let route = json!({"parentRefs": [{"name": "public"}]});
+        for (steps, expected) in [
+            (
+                json!([{"weightPercent": 1}, {"mirrorPercent": 10}]),
+                "spec.promotion.canary.steps[1].mirrorPercent: a step with copies comes before those in which the canary answers requests: \
+                 move it to the beginning",
+            ),
+            (
+                json!([{"mirrorPercent": 10}, {"mirrorPercent": 10}]),
+                "spec.promotion.canary.steps[1].mirrorPercent: must be above that of the step before it: write more than 10",
+            ),
+        ] {
+            let canary = json!({"httpRoute": route, "steps": steps});
+            assert_eq!(problems(spec(canary, "FastApiInstrumentator")), [expected]);
+        }
+        let steps = json!([{"mirrorPercent": 10}, {"mirrorPercent": 100}, {"weightPercent": 1}]);
+        let routed = model(spec(json!({"httpRoute": route, "steps": steps}), "FastApiInstrumentator"));
+        let canary = routed.canary.as_ref().expect("one");
+        let shares: Vec<_> =
+            canary.policy.steps.iter().map(|step| (step.weight_percent, step.mirror_percent)).collect();
+        assert_eq!((shares, routed.http_route().is_some()), (vec![(0, 10), (0, 100), (1, 0)], true));
         let mut custom = spec(json!({"steps": one}), "Custom");
         custom["monitoring"]["metrics"]["custom"] = json!({"requests": "sum(rate(a_total[1m]))"});
         assert!(

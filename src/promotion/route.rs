@@ -91,6 +91,13 @@ impl Routed {
                 let why = format!("HTTPRoute {} does not exist yet", identity.base);
                 Self { shares: None, state: Acceptance::Unreported(why) }
             }
+            Some(_) if !has_service(model, children) => {
+                let why = format!(
+                    "Service {} does not exist yet, or belongs to another owner",
+                    names::canary(&identity.base)
+                );
+                Self { shares: None, state: Acceptance::Unreported(why) }
+            }
             Some(route) => Self::of(&identity.base, route),
         })
     }
@@ -158,11 +165,19 @@ pub fn direct(canary: Option<(&str, Shares)>, pods: Option<(&str, i32)>, route: 
     Directed { shares, is_held: is_another && route.is_some_and(RouteState::gives) }
 }
 
+/// Whether there is the Service of the canary.
+fn has_service(model: &Model, children: &Children) -> bool {
+    let (name, uid) = (names::canary(&model.identity.base), model.identity.uid.as_deref().unwrap_or_default());
+    children.owned(Kind::Service, uid).any(|(of, _)| of == name)
+}
+
 /// The same of an object.
 pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Shares)>) -> Directed {
     let identity = &model.identity;
     let uid = identity.uid.as_deref().unwrap_or_default();
     let state = children.deployment(&names::canary(&identity.base), uid);
+    // Requests to a Service of somebody else would leave the object.
+    let canary = canary.filter(|_| has_service(model, children));
     let pods = state.and_then(|state| Some((state.version.as_deref()?, state.ready.min(state.updated))));
     direct(canary.map(|(version, shares)| (version.id.as_str(), shares)), pods, children.route(&identity.base, uid))
 }

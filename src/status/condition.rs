@@ -7,6 +7,7 @@ use super::{
     Inputs,
     dependencies::dependencies,
     monitoring::monitoring,
+    promotion::promotion,
     workers::{broken_workers, not_ready, workers},
 };
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     kinds::Kind,
     model::{Scaling, Workload, names},
     observe::{DeploymentState, PodState},
-    promotion::route::Acceptance,
     training::Outcome,
 };
 
@@ -103,37 +103,6 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
     ]
 }
 
-/// PromotionReady: as decided, unless the requests cannot be divided as specified. What was decided is in the message then. The first row
-/// that applies counts:
-///
-/// | HTTPRoute | canary | condition |
-/// |---|---|---|
-/// | missing in the cluster, or it cannot be applied | any | False, the problem's reason |
-/// | a Gateway does not accept it, or does not find the Services | any | False, RouteNotAccepted |
-/// | a Gateway has not reported on it | yes | Unknown, RouteNotAccepted |
-/// | as desired, or not in the spec | any | as decided |
-fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
-    let decided = ConditionValue::from(&inputs.rollout.condition);
-    let tried = inputs.rollout.canary.as_ref().filter(|version| version.canary.is_none());
-    let also = |value: ConditionValue| {
-        let rest = match tried {
-            Some(version) => format!("version {}, the canary, waits for that", version.id),
-            None => decided.message.clone(),
-        };
-        ConditionValue { message: format!("{}; {rest}", value.message.trim_end_matches('.')), ..value }
-    };
-    if let Some(problem) = problem(inputs, types::PROMOTION_READY) {
-        return also(of_problem(inputs, problem, ConditionValue::no));
-    }
-    match inputs.route.map(|route| &route.state) {
-        Some(Acceptance::Refused(why)) => also(ConditionValue::no(reasons::ROUTE_NOT_ACCEPTED, why)),
-        Some(Acceptance::Unreported(why)) if tried.is_some() => {
-            also(ConditionValue::unknown(reasons::ROUTE_NOT_ACCEPTED, why))
-        }
-        _ => remarked(inputs, types::PROMOTION_READY, decided, []),
-    }
-}
-
 /// TrainingReady: as decided, unless a Job was refused.
 fn training(inputs: &Inputs<'_>) -> ConditionValue {
     match training_problem(inputs) {
@@ -200,7 +169,11 @@ fn training_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
 }
 
 /// A condition that reports a problem. All conflicts of names are reported together, because one remedy ends them.
-fn of_problem(inputs: &Inputs<'_>, problem: &ChildProblem, make: fn(&str, String) -> ConditionValue) -> ConditionValue {
+pub(super) fn of_problem(
+    inputs: &Inputs<'_>,
+    problem: &ChildProblem,
+    make: fn(&str, String) -> ConditionValue,
+) -> ConditionValue {
     let is_other = |of: &&ChildProblem| {
         of.reason == reasons::NAME_CONFLICT && (of.kind, &of.name) != (problem.kind, &problem.name)
     };

@@ -5,6 +5,7 @@ mod dependencies;
 mod events;
 mod monitoring;
 mod objectives;
+mod promotion;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -225,3 +225,23 @@ async fn a_route_that_is_no_longer_specified_is_deleted_before_the_pods_of_its_c
     let deleted: Vec<_> = requests.iter().filter(|request| request.starts_with("DELETE")).collect();
     assert_eq!(deleted, ["DELETE services/packages-canary", &format!("DELETE {ROUTE}")], "{requests:?}");
 }
+
+#[tokio::test]
+async fn a_service_of_somebody_else_with_the_name_of_the_canarys_gets_no_requests() {
+    let mut fixture = Fixture::new();
+    let meta = json!({"name": "packages-canary", "namespace": "shop", "uid": "theirs", "resourceVersion": "1"});
+    fixture.server.store("services/packages-canary", json!({"kind": "Service", "metadata": meta, "spec": {}}));
+    let mut object = routed();
+    let _ = fixture.reconcile(&object).await; // a conflict of names is an error
+    train(&fixture);
+    let _ = fixture.reconcile(&object).await;
+    roll_out(&fixture, 1);
+    object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
+    let _ = fixture.reconcile(&object).await;
+    train(&fixture);
+    report(&fixture, true);
+    let _ = fixture.reconcile(&object).await;
+    let (reason, message) = fixture.condition(types::PROMOTION_READY);
+    assert!(reason == "RouteNotAccepted" && message.contains("belongs to another owner"), "{reason}: {message}");
+    assert_eq!((fixture.server.object(CANARY), weights(&fixture)), (None, (100, 0)));
+}

@@ -1,8 +1,8 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::*;
-use crate::promotion::judge::{Counts, Signal};
+use super::{memory::ELAPSED_MAX, *};
+use crate::promotion::judge::{Counts, Settings, Signal};
 
 /// Seconds between two ticks.
 const TICK: i64 = 5;
