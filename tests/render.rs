@@ -995,6 +995,7 @@ fn a_canary_is_a_deployment_of_its_own_behind_the_same_service() {
         find(children, Kind::HorizontalPodAutoscaler, &format!("{base}-serving"))["spec"]["behavior"]["scaleDown"]["selectPolicy"].clone()
     };
     assert_eq!((down(&children), down(&without)), (json!("Disabled"), Value::Null), "no server is removed meanwhile");
+    assert_eq!(render::children(&model, &decided(Some((&versions[1], 0)))), without, "it waits without pods");
 }
 
 #[test]

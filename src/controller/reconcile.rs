@@ -26,7 +26,7 @@ use crate::{
     kinds::Kind,
     limits::Current,
     model::{Identity, Model, Workload, names},
-    observe::{Children, RouteState},
+    observe::Children,
     promotion::{
         self, Rollout,
         route::{self, Directed},
@@ -153,10 +153,13 @@ impl Reconcile {
         let (children, name) = (self.children(context), names::canary(&self.identity.base));
         let canary = children.owned(Kind::Deployment, &self.uid).find(|(child, of)| *child == name && !of.deleting);
         let Some((_, canary)) = canary else { return Ok(()) };
-        let gives = children.route(&self.identity.base, &self.uid).is_some_and(RouteState::gives);
-        let route = children.owned(Kind::HTTPRoute, &self.uid).find(|(child, _)| gives && *child == self.identity.base);
-        if let Some((name, route)) = route {
+        let state = children.route(&self.identity.base, &self.uid).filter(|route| route.gives());
+        let route = children.owned(Kind::HTTPRoute, &self.uid).find(|(child, _)| *child == self.identity.base);
+        if let Some((state, (name, route))) = state.zip(route) {
             // Its pods go once the Gateways have observed that, which enqueues the object.
+            if state.canary == 0 && state.mirrored == 0 {
+                return Ok(());
+            }
             let rules = render::closed_route(&self.identity.base);
             let closed = context.cluster.set_rules(&self.identity.namespace, name, &route.uid, &rules).await;
             return closed

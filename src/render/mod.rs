@@ -102,7 +102,8 @@ fn autoscaler(model: &Model, workload: &Workload, decided: &Decided<'_>) -> Opti
     let scaling = workload.scaling.as_ref()?;
     let replicas = decided.replicas.get(&workload.deployment).copied();
     let limits = limits::limits(scaling, replicas, decided.open.contains(&workload.deployment))?;
-    let is_frozen = workload.is_serving() && decided.canary.is_some();
+    // One that has no pods yet, because it waits for its Gateways, takes no load off the servers.
+    let is_frozen = workload.is_serving() && decided.canary.is_some_and(|(_, replicas)| replicas > 0);
     Some(autoscaler::render(&model.identity, workload, scaling, limits, is_frozen))
 }
 

@@ -4,7 +4,11 @@ use super::{
     life::{roll_out, train},
     *,
 };
-use crate::api::conditions::types;
+use crate::{
+    api::{VersionState, conditions::types},
+    series::Series,
+    signals::fake::{at, readings},
+};
 
 const ROUTE: &str = "httproutes/packages";
 const CANARY: &str = "deployments/packages-canary";
@@ -15,7 +19,7 @@ fn routed() -> Value {
         "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
         "promotion": {"canary": {
             "httpRoute": {"parentRefs": [{"name": "public", "namespace": "infra"}]},
-            "steps": [{"weightPercent": 1}, {"weightPercent": 10}],
+            "steps": [{"weightPercent": 1, "seconds": 20}, {"weightPercent": 10, "seconds": 20}],
         }},
     }))
 }
@@ -23,6 +27,11 @@ fn routed() -> Value {
 /// Shows the HTTPRoute as it is stored, with what a controller reports of it.
 fn report(fixture: &Fixture, accepted: bool) {
     let generation = fixture.server.object(ROUTE).expect("was created")["metadata"]["generation"].clone();
+    report_of(fixture, accepted, generation.as_i64().expect("a generation"));
+}
+
+/// The same, with what it reports of this generation.
+fn report_of(fixture: &Fixture, accepted: bool, generation: i64) {
     let condition = |type_: &str, status: bool, reason: &str| {
         json!({"type": type_, "status": if status { "True" } else { "False" }, "reason": reason, "message": "",
                "observedGeneration": generation, "lastTransitionTime": "2026-11-21T12:00:00Z"})
@@ -176,6 +185,8 @@ async fn weight_goes_before_the_pods_also_of_an_object_that_became_invalid_and_i
     report(&fixture, true);
     fixture.requests(&invalid).await;
     assert_eq!(weights(&fixture), (100, 0));
+    report_of(&fixture, true, 1);
+    assert_eq!(fixture.requests(&invalid).await, [""; 0], "the Gateway has not observed that");
     report(&fixture, true);
     assert!(fixture.requests(&invalid).await.contains(&delete));
 }
@@ -244,4 +255,80 @@ async fn a_service_of_somebody_else_with_the_name_of_the_canarys_gets_no_request
     let (reason, message) = fixture.condition(types::PROMOTION_READY);
     assert!(reason == "RouteNotAccepted" && message.contains("belongs to another owner"), "{reason}: {message}");
     assert_eq!((fixture.server.object(CANARY), weights(&fixture)), (None, (100, 0)));
+}
+
+/// Shows a ready pod of a Deployment, which has been warm for long.
+fn show_pod(fixture: &Fixture, key: &str, name: &str) {
+    let deployment = fixture.server.object(key).expect("was created");
+    let mut meta = deployment["spec"]["template"]["metadata"].clone();
+    for (field, value) in [("name", name), ("namespace", "shop"), ("uid", name), ("resourceVersion", "100")] {
+        meta[field] = value.into();
+    }
+    let since = Timestamp::now() - SignedDuration::from_hours(1);
+    meta["creationTimestamp"] = json!(since);
+    let status = json!({
+        "phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}],
+        "containerStatuses": [{
+            "name": "server", "image": "i", "imageID": "i", "ready": true, "started": true, "restartCount": 0,
+            "state": {"running": {"startedAt": since}},
+        }],
+    });
+    fixture.context.cache.show(Watched::Pod, json!({"metadata": meta, "spec": {"containers": []}, "status": status}));
+}
+
+/// Ticks, each with a reconcile and a Gateway that observes its route, until the version of the servers changes or the canary has ended.
+/// A part of the canary's requests fails. Returns the weights over time.
+async fn play(fixture: &mut Fixture, object: &Value, failing: f64) -> Vec<(i64, i64)> {
+    let version = |fixture: &Fixture| {
+        let servers = fixture.server.object("deployments/packages-serving").expect("was created");
+        servers["spec"]["template"]["metadata"]["labels"]["recommender.dev/version"].clone()
+    };
+    show_pod(fixture, "deployments/packages-serving", "stable");
+    show_pod(fixture, CANARY, "canary");
+    let (before, mut given) = (version(fixture), vec![weights(fixture)]);
+    for round in 1..100 {
+        let requests = 1000.0 * f64::from(round);
+        let of =
+            |series, pod: &'static str, value: f64| ("shop", "packages", series, pod, value.floor().to_string(), 0);
+        let [canary, stable] = [("canary", failing), ("stable", 0.0)].map(|(pod, failing)| {
+            [of(Series::PodRequests, pod, requests), of(Series::PodErrors, pod, requests * failing)]
+        });
+        let second = i64::from(round) * 10;
+        let samples = readings(&[canary, stable].concat(), second);
+        fixture.context.canaries.tick(&|_| true, Some(&samples), at(second));
+        fixture.requests(object).await;
+        given.push(weights(fixture));
+        report(fixture, true);
+        if version(fixture) != before || fixture.status().serving.is_some_and(|serving| serving.canary.is_none()) {
+            given.dedup();
+            return given;
+        }
+    }
+    panic!("it never ends: {given:?}, {:?}", fixture.context.canaries.observed("uid"));
+}
+
+#[tokio::test]
+async fn a_version_that_takes_over_keeps_its_weight_until_the_servers_are_rolled_out() {
+    let (mut fixture, object) = with_canary().await;
+    assert_eq!(play(&mut fixture, &object, 0.0).await, [(99, 1), (90, 10)]);
+    fixture.requests(&object).await;
+    assert_eq!(weights(&fixture), (90, 10), "pods of the version before still serve");
+    let generation =
+        fixture.server.object("deployments/packages-serving").expect("exists")["metadata"]["generation"].clone();
+    let status = json!({"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1});
+    fixture.show_child(Watched::Child(Kind::Deployment), "deployments/packages-serving", &status);
+    let requests = fixture.requests(&object).await;
+    assert!(requests.contains(&PATCH_ROUTE.into()) && !requests.contains(&format!("DELETE {CANARY}")), "{requests:?}");
+    assert_eq!((weights(&fixture), fixture.status().versions[0].state), ((100, 0), VersionState::Serving));
+    report(&fixture, true);
+    assert_eq!(fixture.requests(&object).await, [format!("DELETE {CANARY}")]);
+}
+
+#[tokio::test]
+async fn a_version_that_is_worse_with_one_per_cent_of_the_requests_is_taken_back() {
+    let (mut fixture, object) = with_canary().await;
+    assert_eq!(play(&mut fixture, &object, 0.2).await, [(99, 1), (100, 0)]);
+    assert_eq!(fixture.status().versions[0].state, VersionState::RolledBack);
+    assert!(fixture.server.object(CANARY).is_some(), "its pods go after its weight");
+    assert_eq!(fixture.requests(&object).await, [format!("DELETE {CANARY}")]);
 }
