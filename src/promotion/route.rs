@@ -15,7 +15,8 @@ use crate::{
     api::Version,
     kinds::Kind,
     model::{Model, names},
-    observe::{Children, RouteState},
+    observe::{Children, PodState, RouteState},
+    render::CANARY_COMPONENT,
 };
 
 /// All requests, in per cent.
@@ -142,6 +143,11 @@ impl Routed {
         let waits = self.waits().map(str::to_owned);
         waits.or_else(|| match self.shares {
             Some(given) if given == shares => None,
+            Some(Shares { mirrored: WHOLE, .. }) if (1..WHOLE).contains(&shares.mirrored) => Some(format!(
+                "the HTTPRoute copies all requests in place of {} %: unless that was just changed, the Gateway API of the cluster is \
+                 older than 1.3 and has no percentage, so write mirrorPercent: 100",
+                shares.mirrored
+            )),
             Some(given) => Some(format!("the HTTPRoute gives it {given} in place of {shares}")),
             None => Some(format!("the weights of the HTTPRoute were changed; it is to give {shares}")),
         })
@@ -158,7 +164,7 @@ pub struct Directed {
 }
 
 /// `canary`: the version of the canary and the share of its step. `pods`: the version of its Deployment, and its pods that are ready.
-pub fn direct(canary: Option<(&str, Shares)>, pods: Option<(&str, i32)>, route: Option<&RouteState>) -> Directed {
+pub fn direct(canary: Option<(&str, Shares)>, pods: Option<(&str, usize)>, route: Option<&RouteState>) -> Directed {
     let is_of = |(version, _): &(&str, Shares)| pods.is_some_and(|(of, ready)| of == *version && ready > 0);
     let shares = canary.filter(is_of).map(|(_, shares)| shares).unwrap_or_default();
     let is_another = pods.is_some_and(|(of, _)| canary.is_none_or(|(version, _)| version != of));
@@ -175,9 +181,12 @@ fn has_service(model: &Model, children: &Children) -> bool {
 pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Shares)>) -> Directed {
     let identity = &model.identity;
     let uid = identity.uid.as_deref().unwrap_or_default();
-    let state = children.deployment(&names::canary(&identity.base), uid);
+    let version = children.deployment(&names::canary(&identity.base), uid).and_then(|state| state.version.as_deref());
     // Requests to a Service of somebody else would leave the object.
     let canary = canary.filter(|_| has_service(model, children));
-    let pods = state.and_then(|state| Some((state.version.as_deref()?, state.ready.min(state.updated))));
+    // Its pods and not its status, which is of the version before for a moment.
+    let is_ready =
+        |pod: &&PodState, id: &str| pod.component == CANARY_COMPONENT && pod.version == id && pod.ready_since.is_some();
+    let pods = version.map(|id| (id, children.pods().filter(|pod| is_ready(pod, id)).count()));
     direct(canary.map(|(version, shares)| (version.id.as_str(), shares)), pods, children.route(&identity.base, uid))
 }

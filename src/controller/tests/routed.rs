@@ -49,6 +49,7 @@ fn ready(fixture: &Fixture, ready: i32) {
     let generation = fixture.server.object(CANARY).expect("was created")["metadata"]["generation"].clone();
     let status = json!({"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "readyReplicas": ready});
     fixture.show_child(Watched::Child(Kind::Deployment), CANARY, &status);
+    show_pod(fixture, CANARY, "canary", ready > 0);
 }
 
 /// The weights of the HTTPRoute: of the version that serves, and of the canary.
@@ -257,19 +258,20 @@ async fn a_service_of_somebody_else_with_the_name_of_the_canarys_gets_no_request
     assert_eq!((fixture.server.object(CANARY), weights(&fixture)), (None, (100, 0)));
 }
 
-/// Shows a ready pod of a Deployment, which has been warm for long.
-fn show_pod(fixture: &Fixture, key: &str, name: &str) {
+/// Shows a pod of a Deployment, which has been warm for long if it is ready.
+fn show_pod(fixture: &Fixture, key: &str, name: &str, is_ready: bool) {
     let deployment = fixture.server.object(key).expect("was created");
     let mut meta = deployment["spec"]["template"]["metadata"].clone();
     for (field, value) in [("name", name), ("namespace", "shop"), ("uid", name), ("resourceVersion", "100")] {
         meta[field] = value.into();
     }
     let since = Timestamp::now() - SignedDuration::from_hours(1);
+    let is = if is_ready { "True" } else { "False" };
     meta["creationTimestamp"] = json!(since);
     let status = json!({
-        "phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}],
+        "phase": "Running", "conditions": [{"type": "Ready", "status": is, "lastTransitionTime": since}],
         "containerStatuses": [{
-            "name": "server", "image": "i", "imageID": "i", "ready": true, "started": true, "restartCount": 0,
+            "name": "server", "image": "i", "imageID": "i", "ready": is_ready, "started": true, "restartCount": 0,
             "state": {"running": {"startedAt": since}},
         }],
     });
@@ -283,8 +285,8 @@ async fn play(fixture: &mut Fixture, object: &Value, failing: f64) -> Vec<(i64, 
         let servers = fixture.server.object("deployments/packages-serving").expect("was created");
         servers["spec"]["template"]["metadata"]["labels"]["recommender.dev/version"].clone()
     };
-    show_pod(fixture, "deployments/packages-serving", "stable");
-    show_pod(fixture, CANARY, "canary");
+    show_pod(fixture, "deployments/packages-serving", "stable", true);
+    show_pod(fixture, CANARY, "canary", true);
     let (before, mut given) = (version(fixture), vec![weights(fixture)]);
     for round in 1..100 {
         let requests = 1000.0 * f64::from(round);

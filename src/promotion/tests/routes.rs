@@ -40,7 +40,7 @@ struct World {
     now: Timestamp,
     canary: Option<(&'static str, Memory)>,
     /// The Deployment of the canary: its version, and its pods that are ready.
-    pods: Option<(&'static str, i32)>,
+    pods: Option<(&'static str, usize)>,
     route: RouteState,
     /// What the Gateway gives a canary.
     gateway: Shares,
@@ -86,7 +86,7 @@ impl World {
         let ready = self.pods.map_or(0, |(_, ready)| ready);
         let routed = Routed::of("packages", &self.route);
         let (id, memory) = self.canary.as_mut()?;
-        let ready = if self.pods.is_some_and(|(of, _)| of == *id) { ready } else { 0 };
+        let ready = if self.pods.is_some_and(|(of, _)| of == *id) { i32::try_from(ready).unwrap_or(0) } else { 0 };
         let count = |share: i32, rate: f64| {
             let requests = 1000.0 * f64::from(share);
             Counts { requests, events: requests * rate }
@@ -112,7 +112,7 @@ impl World {
 enum Event {
     Begins(&'static str),
     Ends,
-    PodsAre(i32),
+    PodsAre(usize),
     Reconcile,
     GatewayObserves,
     Ticks(u8, bool),
@@ -124,7 +124,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => prop_oneof![Just("v2"), Just("v3")].prop_map(Event::Begins),
         1 => Just(Event::Ends),
-        4 => (0..3).prop_map(Event::PodsAre),
+        4 => (0..3_usize).prop_map(Event::PodsAre),
         8 => Just(Event::Reconcile),
         6 => Just(Event::GatewayObserves),
         6 => ((1..40u8), prop::bool::weighted(0.9)).prop_map(|(ticks, is_good)| Event::Ticks(ticks, is_good)),
@@ -247,6 +247,8 @@ fn what_keeps_a_route_from_dividing_requests_is_stated() {
     let other = Shares { canary: 0, mirrored: 20 };
     let text = "the HTTPRoute gives it 10 % of the requests in place of copies of 20 % of the requests";
     assert_eq!(lacks(ours.clone(), other).as_deref(), Some(text));
+    let all = RouteState { stable: 100, canary: 0, mirrored: 100, ..ours.clone() };
+    assert!(lacks(all, other).is_some_and(|why| why.contains("older than 1.3")));
     let edited = RouteState { stable: 50, ..ours.clone() };
     assert!(lacks(edited, shares).is_some_and(|why| why.contains("were changed")));
     let refused =
