@@ -23,6 +23,11 @@ const INSTALL_PROMETHEUS_OPERATOR: Option<&str> =
 /// What to do where the operator may not write ConfigMaps: it needs that only for the file that names the version to servers.
 const ALLOW_CONFIG_MAPS: Option<&str> =
     Some("set hotReload.enabled in the values of its chart, or remove spec.promotion.hotReload");
+/// What to do where HTTPRoutes are missing.
+const INSTALL_GATEWAY_API: Option<&str> = Some(
+    "install the Gateway API, it is picked up without a restart, or remove spec.promotion.canary.httpRoute: a canary then gets its share of \
+     the requests by its number of pods",
+);
 
 /// Declares [`Kind`] from the table, so that [`Kind::ALL`] and the rows cannot lack a kind.
 macro_rules! kinds {
@@ -67,6 +72,8 @@ kinds! {
     HorizontalPodAutoscaler: "autoscaling/v2", "horizontalpodautoscalers", types::SCALING_ACTIVE, None;
     /// Limits how many servers are evicted at once.
     PodDisruptionBudget: "policy/v1", "poddisruptionbudgets", types::SERVING_READY, None;
+    /// Divides the requests of Gateways between the servers and a canary.
+    HTTPRoute: "gateway.networking.k8s.io/v1", "httproutes", types::PROMOTION_READY, INSTALL_GATEWAY_API;
     /// Scrape configuration of the servers.
     ServiceMonitor: "monitoring.coreos.com/v1", "servicemonitors", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
     /// Scrape configuration of a worker.
@@ -99,6 +106,16 @@ impl Kind {
     /// The kinds that are watched. `hot_reload`: whether the operator may write ConfigMaps.
     pub fn watched(hot_reload: bool) -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(move |kind| hot_reload || *kind != Self::ConfigMap)
+    }
+
+    /// That a cluster does not have the kind, and what to do.
+    pub fn absence(self) -> String {
+        format!(
+            "the cluster has no {}s ({}), or the operator may not list them: {}",
+            self.as_str(),
+            self.resource().group,
+            self.when_missing().unwrap_or("it has to have them")
+        )
     }
 
     /// The kind's API resource, for a dynamic client.

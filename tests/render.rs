@@ -12,6 +12,7 @@ use recommender_operator::{
     api::{Base, RecommenderModel, TrainingKind, Trigger, Version},
     kinds::Kind,
     model::Model,
+    promotion::route::Shares,
     pruning::NewPrune,
     render::{self, Decided},
     training::{NewBase, NewRun},
@@ -399,6 +400,8 @@ fn an_object_comes_after_those_that_it_refers_to() {
             for (path, kind) in [
                 ("/spec/template/spec/serviceAccountName", Kind::ServiceAccount),
                 ("/spec/scaleTargetRef/name", Kind::Deployment),
+                ("/spec/rules/0/backendRefs/0/name", Kind::Service),
+                ("/spec/rules/0/backendRefs/1/name", Kind::Service),
             ] {
                 let Some(name) = child.object.pointer(path) else { continue };
                 let place = children.iter().position(|other| other.kind == kind && *name == *other.name);
@@ -450,6 +453,8 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
         placement: None,
         keeps_servers: false,
         canary: None,
+        shares: Shares::default(),
+        is_canary_held: false,
         serve: None,
         train: None,
         prune: None,
@@ -1050,6 +1055,53 @@ fn a_canary_is_a_deployment_of_its_own_behind_the_same_service() {
         find(children, Kind::HorizontalPodAutoscaler, &format!("{base}-serving"))["spec"]["behavior"]["scaleDown"]["selectPolicy"].clone()
     };
     assert_eq!((down(&children), down(&without)), (json!("Disabled"), Value::Null), "no server is removed meanwhile");
+    assert_eq!(render::children(&model, &decided(Some((&versions[1], 0)))), without, "it waits without pods");
+}
+
+#[test]
+fn an_http_route_divides_requests_between_two_services_that_select_a_track_each() {
+    let model = model("production.yaml", |_| {});
+    let (base, versions) = (&model.identity.base, ["full-1", "full-2"].map(version));
+    let rendered = |canary, mirrored, is_canary_held| {
+        let canary_pods = (&versions[1], 1);
+        let shares = Shares { canary, mirrored };
+        let (serve, canary) = (Some(&versions[0]), Some(canary_pods));
+        render::children(&model, &Decided { serve, canary, shares, is_canary_held, ..Decided::default() })
+    };
+    let find = |children: &[render::Child], kind: Kind, name: &str| -> Option<Value> {
+        children.iter().find(|child| child.kind == kind && child.name == name).map(|child| child.object.clone())
+    };
+    let canary_name = format!("{base}-canary");
+    for (canary, mirrored) in [(0, 0), (1, 0), (50, 0), (0, 20), (0, 100)] {
+        let route = find(&rendered(canary, mirrored, false), Kind::HTTPRoute, base).expect("a route");
+        let backends = json!([
+            {"name": base, "port": 80, "weight": 100 - canary}, {"name": canary_name, "port": 80, "weight": canary},
+        ]);
+        let rule = &route["spec"]["rules"][0];
+        assert_eq!((&rule["backendRefs"], &route["spec"]["rules"][1]), (&backends, &Value::Null));
+        let mirror = &rule["filters"][0]["requestMirror"];
+        let percent = if mirrored % 100 == 0 { Value::Null } else { mirrored.into() };
+        assert_eq!((mirror.is_object(), &mirror["percent"]), (mirrored > 0, &percent));
+        assert!(mirrored == 0 || mirror["backendRef"]["name"] == *canary_name, "{mirror}");
+    }
+    let children = rendered(1, 0, false);
+    let selects = |service: &str, deployment: &str| {
+        let selector = find(&children, Kind::Service, service).expect("a Service")["spec"]["selector"].clone();
+        let labels = find(&children, Kind::Deployment, deployment).expect("a Deployment");
+        let labels = labels["spec"]["template"]["metadata"]["labels"].clone();
+        selector.as_object().expect("a selector").iter().all(|(key, value)| labels[key] == *value)
+    };
+    let serving = format!("{base}-serving");
+    let selected = [(base, &serving), (base, &canary_name), (&canary_name, &serving), (&canary_name, &canary_name)];
+    assert_eq!(selected.map(|(service, deployment)| selects(service, deployment)), [true, false, false, true]);
+    // One ServiceMonitor scrapes both.
+    let monitor = find(&children, Kind::ServiceMonitor, base).expect("a ServiceMonitor")["spec"]["selector"].clone();
+    for service in [base, &canary_name] {
+        let labels = find(&children, Kind::Service, service).expect("a Service")["metadata"]["labels"].clone();
+        let wanted = monitor["matchLabels"].as_object().expect("labels");
+        assert!(wanted.iter().all(|(key, value)| labels[key] == *value), "{service}: {labels}");
+    }
+    assert_eq!(find(&rendered(1, 0, true), Kind::Deployment, &canary_name), None, "its pods are left as they are");
 }
 
 fn version(id: &str) -> Version {

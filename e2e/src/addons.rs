@@ -12,7 +12,7 @@ use crate::cluster::network::DNS_SERVICE;
 use crate::image::catalog;
 use crate::kubectl::{kubectl, kubectl_apply};
 use crate::progress::Progress;
-use crate::{digest, paths, tools, volumes};
+use crate::{digest, gateway, paths, tools, volumes};
 
 /// How long a rollout may take, and how long an object may take to appear.
 const TIMEOUT: Duration = Duration::from_secs(180);
@@ -39,6 +39,18 @@ pub fn base(progress: &Progress) -> Result<()> {
     volumes::replenish()?;
     progress.detail("waiting for CoreDNS");
     rolled_out("kube-system", "deployment/coredns")
+}
+
+/// Applies the definition of HTTPRoutes, which the operator is to find in the cluster.
+pub fn gateway_api(progress: &Progress) -> Result<()> {
+    progress.detail("the definition of HTTPRoutes");
+    let definition = gateway::http_routes()?;
+    once("gateway-api", &definition, || {
+        kubectl_apply(&definition)?;
+        let name = "crd/httproutes.gateway.networking.k8s.io";
+        until_it_succeeds(&["wait", "--for=condition=Established", "--timeout=60s", name])
+    })
+    .map(drop)
 }
 
 /// Applies prometheus-operator from the bundle of its module, and one Prometheus for the whole cluster.

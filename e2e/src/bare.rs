@@ -174,10 +174,15 @@ pub async fn until_served(client: &Client, definition: &str) -> Result<()> {
 
 /// A minimal definition of a kind of prometheus-operator.
 pub fn monitoring_definition(kind: &str, plural: &str) -> Result<CustomResourceDefinition> {
+    definition("monitoring.coreos.com", kind, plural)
+}
+
+/// A minimal definition of a kind of a group.
+pub fn definition(group: &str, kind: &str, plural: &str) -> Result<CustomResourceDefinition> {
     let definition = json!({
-        "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+        "metadata": {"name": format!("{plural}.{group}")},
         "spec": {
-            "group": "monitoring.coreos.com", "scope": "Namespaced",
+            "group": group, "scope": "Namespaced",
             "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
             "versions": [{
                 "name": "v1", "served": true, "storage": true,

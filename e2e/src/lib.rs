@@ -12,8 +12,8 @@
 //! ```
 //!
 //! With `KUBECONFIG` set, the tests use that cluster instead (kind, k3d, a cloud). It must be a conformant Kubernetes
-//! 1.33 or newer with a default StorageClass, metrics-server, and prometheus-operator with a Prometheus in the
-//! namespace `monitoring` behind the Service `prometheus`. The images must be pullable from there. Their names are read
+//! 1.33 or newer with a default StorageClass, metrics-server, the HTTPRoutes of the Gateway API, and prometheus-operator with
+//! a Prometheus in the namespace `monitoring` behind the Service `prometheus`. The images must be pullable from there. Their names are read
 //! from `E2E_OPERATOR_IMAGE`, `E2E_EXAMPLE_IMAGE`, `E2E_DOUBLE_IMAGE`, `E2E_S3_IMAGE`, `E2E_KAFKA_IMAGE`,
 //! `E2E_FLINK_IMAGE`, `E2E_SERVICES_IMAGE` and `E2E_WORKERS_IMAGE`.
 
@@ -25,6 +25,7 @@ pub mod command;
 mod debian;
 pub mod demo;
 mod digest;
+mod gateway;
 pub mod image;
 pub mod kstatus;
 mod kubectl;
@@ -45,7 +46,7 @@ pub mod validate_crd;
 mod volumes;
 mod wait;
 
-pub use bare::{Bare, define, free_port, monitoring_definition, until_served};
+pub use bare::{Bare, define, definition, free_port, monitoring_definition, until_served};
 pub use client::{
     Cluster, DOUBLE_IMAGE_VARIABLE, EXAMPLE_IMAGE_VARIABLE, FLINK_IMAGE_VARIABLE, KAFKA_IMAGE_VARIABLE,
     OPERATOR_IMAGE_VARIABLE, S3_IMAGE_VARIABLE, SERVICES_IMAGE_VARIABLE, WORKERS_IMAGE_VARIABLE, cluster, http_get,

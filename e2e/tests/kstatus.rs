@@ -225,6 +225,7 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
         health: &BTreeMap::new(),
         budgets: &Default::default(),
         canary: None,
+        route: None,
         feedback: None,
         now: NOW,
     }))

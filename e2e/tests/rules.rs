@@ -39,6 +39,7 @@ const PACKAGES: Watched = Watched {
     recommender: "packages",
     serving_deployment: "packages-serving",
     canary_deployment: "packages-canary",
+    is_routed: false,
     compared: None,
     reloads: false,
     workers: &[],

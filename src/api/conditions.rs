@@ -93,6 +93,8 @@ pub mod reasons {
     pub const ROLLED_BACK: &str = "RolledBack";
     /// A version is a canary: it gets a part of the requests.
     pub const CANARY: &str = "Canary";
+    /// A Gateway does not accept the HTTPRoute that divides the requests, or none has reported on it yet.
+    pub const ROUTE_NOT_ACCEPTED: &str = "RouteNotAccepted";
     /// The rollout of the newest version failed, or it does harm and there is no other one.
     pub const ROLLOUT_FAILED: &str = "RolloutFailed";
     /// A version is pinned by an annotation.

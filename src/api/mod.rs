@@ -2,6 +2,7 @@
 
 pub mod conditions;
 pub mod crd;
+pub mod gateway;
 pub mod monitoring_coreos;
 mod rules;
 mod spec;

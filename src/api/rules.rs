@@ -103,6 +103,13 @@ pub const DECIMAL_MESSAGE: &str = "write a decimal number, for example \"0.20\""
 pub const PER_CENT: &str = "self.matches('^[0-9]{1,3}([.][0-9]{1,4})?$')";
 /// What to write instead.
 pub const PER_CENT_MESSAGE: &str = "write per cent, for example \"2\"";
+/// A step of a canary gives it requests or copies of them.
+pub const ONE_SHARE: &str = "has(self.weightPercent) != has(self.mirrorPercent)";
+/// Copies of requests need a Gateway.
+pub const MIRROR_ROUTED: &str = "has(self.httpRoute) || self.steps.all(s, !has(s.mirrorPercent))";
+/// Host names, the first label of which may be a wildcard.
+pub const HOSTNAMES: &str =
+    "self.all(h, h.matches('^([*][.])?[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'))";
 /// A significance level: above 0 and below 0.5.
 pub const LEVEL: &str = "self.matches('^0[.][0-4][0-9]*$') && self.matches('[1-9]')";
 /// The name of a metric in a trainer's report.

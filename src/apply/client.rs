@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::ownership;
 use crate::{
     api::{
-        FIELD_MANAGER, HANDOFF_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus,
+        FIELD_MANAGER, HANDOFF_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus, gateway::RouteRule,
         monitoring_coreos::Prometheus,
     },
     kinds::Kind,
@@ -178,6 +178,24 @@ impl Cluster {
         let params = merge_by(FIELD_MANAGER);
         let api = self.api(kind, namespace);
         self.call("patch", kind.as_str(), api.patch_metadata(name, &params, &patch)).await.map(drop)
+    }
+
+    /// Sets the rules of an HTTPRoute, the object with the UID `uid`, and leaves the rest of it unchanged.
+    ///
+    /// # Errors
+    /// When the call failed, or the object with that UID is gone.
+    pub async fn set_rules(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        rules: &[RouteRule],
+    ) -> Result<(), CallError> {
+        let (kind, params) = (Kind::HTTPRoute, merge_by(FIELD_MANAGER));
+        let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "spec": {"rules": rules}}));
+        self.call("patch", kind.as_str(), self.api(kind, namespace).patch_metadata(name, &params, &patch))
+            .await
+            .map(drop)
     }
 
     /// Deletes the object with the UID `uid` and its dependents. That the object is already gone is no error.

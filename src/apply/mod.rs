@@ -55,6 +55,8 @@ pub struct Desired<'a> {
     pub children: &'a [Child],
     /// Whether serving is decided; if not, the autoscaler and the PodDisruptionBudget of the servers are not deleted.
     pub serving_decided: bool,
+    /// Whether the Deployment of a canary is left as it is.
+    pub is_canary_held: bool,
     /// Names and UIDs of the training Jobs to delete.
     pub jobs_to_delete: &'a [(&'a str, &'a str)],
     /// Replicas to set at once, by Deployment, because its autoscaler would take its time.
@@ -150,6 +152,7 @@ fn is_undone(
 /// with its owner: an unknown version must not take down the servers.
 fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'a str, &'a ObservedChild)> {
     let serving = names::serving(&desired.identity.base);
+    let canary = names::canary(&desired.identity.base);
     let trainers = names::trainers(&desired.identity.base);
     let is_training = || {
         let mut jobs = children.owned(Kind::Job, desired.uid);
@@ -159,7 +162,7 @@ fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'
         Kind::Job => true,
         // Trainers of an active run find each other by it.
         Kind::Service => name == trainers && is_training(),
-        Kind::Deployment => name == serving,
+        Kind::Deployment => name == serving || (name == canary && desired.is_canary_held),
         Kind::ConfigMap => is_mounted(desired, children, name),
         Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => name == serving && !desired.serving_decided,
         _ => false,
@@ -379,14 +382,7 @@ fn field_conflict(child: &Child) -> ChildProblem {
 }
 
 fn api_missing(child: &Child) -> ChildProblem {
-    let kind = child.kind;
-    let message = format!(
-        "the cluster has no {}s ({}), or the operator may not list them: {}",
-        kind.as_str(),
-        kind.resource().group,
-        kind.when_missing().unwrap_or("it has to have them")
-    );
-    permanent(child, reasons::API_MISSING, message)
+    permanent(child, reasons::API_MISSING, child.kind.absence())
 }
 
 #[cfg(test)]

@@ -146,6 +146,7 @@ async fn apply_in(
         identity: &identity,
         uid: "uid",
         children: &[child],
+        is_canary_held: false,
         serving_decided: false,
         jobs_to_delete: &[],
         replicas,

@@ -8,11 +8,13 @@ use super::context::Context;
 use crate::{
     api::RecommenderModelStatus,
     budgets, burns, health,
+    kinds::Kind,
     model::Model,
     observe::{Children, ExternalAutoscaler},
     promotion::{
         reload,
         reports::{self, Reports},
+        route::Routed,
         trial::{self, Plan, Progress},
     },
     replicas::{self, Observation},
@@ -35,6 +37,8 @@ pub struct Observed {
     pub canary: Option<Progress>,
     /// Which servers the last tick found to report the version that they are to change to.
     pub reports: Option<Reports>,
+    /// The HTTPRoute that divides its requests, if one does.
+    pub route: Option<Routed>,
     /// What the last tick observed of alerts on its objectives.
     pub burns: burns::Observed,
     /// What the last tick observed of the triggers, inputs and progress of its trainings.
@@ -66,9 +70,11 @@ impl Observed {
         });
         let reports = context.reloads.observed(uid);
         let children = children.without_restarts(&context.memory.restarts(uid));
+        let route = Routed::new(model, &children, context.cache.has_kind(Kind::HTTPRoute));
         Self {
             children: reload::effective(model, children, prior, reports.as_ref()),
             reports,
+            route,
             external: external.collect(),
             ticked: context.scaler.decided(uid),
             health: context.dependencies.observed(uid),

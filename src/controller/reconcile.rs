@@ -30,6 +30,7 @@ use crate::{
     promotion::{
         self, Rollout,
         reload::{self, Reload},
+        route::{self, Directed},
         trial,
     },
     pruning,
@@ -64,6 +65,8 @@ struct Decisions {
     scaling: Scaling,
     /// Pods of the canary, while there is one.
     canary_pods: Option<i32>,
+    /// What the canary gets by an HTTPRoute, and whether its pods are left as they are.
+    directed: Directed,
     /// Replicas to set at once, by Deployment.
     orders: Vec<(String, i32)>,
 }
@@ -156,6 +159,18 @@ impl Reconcile {
         let (children, name) = (self.children(context), names::canary(&self.identity.base));
         let canary = children.owned(Kind::Deployment, &self.uid).find(|(child, of)| *child == name && !of.deleting);
         let Some((_, canary)) = canary else { return Ok(()) };
+        let state = children.route(&self.identity.base, &self.uid).filter(|route| route.gives());
+        let route = children.owned(Kind::HTTPRoute, &self.uid).find(|(child, _)| *child == self.identity.base);
+        if let Some((state, (name, route))) = state.zip(route) {
+            // Its pods go once the Gateways have observed that, which enqueues the object.
+            if state.canary == 0 && state.mirrored == 0 {
+                return Ok(());
+            }
+            let rules = render::closed_route(&self.identity.base);
+            let closed = context.cluster.set_rules(&self.identity.namespace, name, &route.uid, &rules).await;
+            return closed
+                .map_err(|error| Error::Child { problem: apply::failed(Kind::HTTPRoute, name, &error), due: None });
+        }
         let deleted = context.cluster.delete(Kind::Deployment, &self.identity.namespace, &name, &canary.uid).await;
         deleted.map_err(|error| Error::Child { problem: apply::failed(Kind::Deployment, &name, &error), due: None })
     }
@@ -207,7 +222,9 @@ impl Reconcile {
         let orders = self.orders(model, &scaling, observed);
         let canary = self.canary(model, observed);
         let canary_pods = rollout.canary.as_ref().map(|version| trial::replicas_of(&canary, version, self.now));
-        Decisions { training, is_held, rollout, reload, pruning, scaling, canary_pods, orders }
+        let shares = rollout.canary.as_ref().map(|version| (version, canary.memory(&version.id, self.now).shares()));
+        let directed = route::directed(model, &observed.children, shares);
+        Decisions { training, is_held, rollout, reload, pruning, scaling, canary_pods, directed, orders }
     }
 
     /// What is deleted of the artifacts that left the status.
@@ -323,6 +340,8 @@ impl Reconcile {
             placement: reload.placement.as_ref(),
             keeps_servers: reload.keeps_servers,
             canary: rollout.canary.as_ref().zip(decisions.canary_pods),
+            shares: decisions.directed.shares,
+            is_canary_held: decisions.directed.is_held,
             train: training.start.as_ref(),
             prune: decisions.pruning.start.as_ref(),
             replicas: model.workloads().into_iter().filter_map(replicas).map(|(count, name)| (name, count)).collect(),
@@ -335,7 +354,7 @@ impl Reconcile {
     /// What is known of a canary.
     fn canary<'a>(&'a self, model: &'a Model, observed: &'a Observed) -> trial::Known<'a> {
         let (children, progress) = (&observed.children, observed.canary.as_ref());
-        trial::Known { model, children, progress, prior: &self.prior }
+        trial::Known { model, children, progress, route: observed.route.as_ref(), prior: &self.prior }
     }
 
     /// Replicas to set, by Deployment: those that were newly decided, see [`replicas::to_order`]. An external autoscaler takes
@@ -385,6 +404,7 @@ impl Reconcile {
             uid: &self.uid,
             children: desired,
             serving_decided: decisions.rollout.serve.is_some(),
+            is_canary_held: decisions.directed.is_held,
             jobs_to_delete: &ended.chain(pruned).collect::<Vec<_>>(),
             replicas: &decisions.orders,
             corrections: &context.memory.corrections(&self.uid),
@@ -443,6 +463,7 @@ impl Reconcile {
             budgets: &observed.budgets,
             canary: observed.canary.as_ref(),
             reload: decisions.reload.status.as_ref(),
+            route: observed.route.as_ref(),
             feedback: observed.feedback.as_ref(),
             children,
             problems: &problems,

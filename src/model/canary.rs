@@ -2,7 +2,7 @@
 
 use super::{FieldPath, InvalidField};
 use crate::{
-    api::{self, CanaryStep, CanaryVersions, RecommenderModelSpec},
+    api::{self, CanaryStep, CanaryVersions, HttpRoute, RecommenderModelSpec},
     monitoring::{canary::Compared, profiles},
     promotion::{
         canary::{Policy, Step},
@@ -21,6 +21,8 @@ pub struct Canary {
     pub versions: CanaryVersions,
     /// What is compared.
     pub compared: Compared,
+    /// The HTTPRoute that divides the requests; none if the Service does.
+    pub http_route: Option<HttpRoute>,
 }
 
 /// The canary of a spec.
@@ -32,15 +34,31 @@ pub(super) fn canary(spec: &RecommenderModelSpec) -> Result<Option<Canary>, Vec<
     let path = FieldPath::spec().field("promotion").field("canary");
     let compared = compared(spec, desired, &path);
     let mut problems: Vec<InvalidField> = compared.as_ref().err().cloned().into_iter().collect();
-    let weights = desired.steps.windows(2).enumerate();
-    let falling = weights.filter(|(_, pair)| pair[1].weight_percent <= pair[0].weight_percent);
-    problems.extend(falling.map(|(index, pair)| {
-        let field = path.field(&format!("steps[{}].weightPercent", index + 1));
-        field.problem(format!("must be above that of the step before it: write more than {}", pair[0].weight_percent))
-    }));
+    let pairs = desired.steps.windows(2).enumerate();
+    problems.extend(pairs.filter_map(|(index, pair)| out_of_order(&path, index + 1, &pair[0], &pair[1])));
     let Ok(compared) = compared else { return Err(problems) };
     let policy = policy(desired, &compared, &mut problems, &path);
-    if problems.is_empty() { Ok(Some(Canary { policy, versions: desired.versions, compared })) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Some(Canary { policy, versions: desired.versions, compared, http_route: desired.http_route.clone() }))
+}
+
+/// What is wrong with the order of two steps, the second of which has this number.
+fn out_of_order(path: &FieldPath, number: usize, before: &CanaryStep, step: &CanaryStep) -> Option<InvalidField> {
+    let field = |name: &str| path.field(&format!("steps[{number}].{name}"));
+    let rises = |name: &str, before: i32, percent: i32| {
+        let why = || format!("must be above that of the step before it: write more than {before}");
+        (percent <= before).then(|| field(name).problem(why()))
+    };
+    match (before.weight_percent, step.weight_percent, before.mirror_percent, step.mirror_percent) {
+        (Some(before), Some(percent), ..) => rises("weightPercent", before, percent),
+        (.., Some(before), Some(percent)) => rises("mirrorPercent", before, percent),
+        (Some(_), _, _, Some(_)) => Some(field("mirrorPercent").problem(
+            "a step with copies comes before those in which the canary answers requests: move it to the beginning",
+        )),
+        _ => None,
+    }
 }
 
 /// What the profile lets a canary be compared by.
@@ -110,7 +128,8 @@ fn policy(desired: &api::Canary, compared: &Compared, problems: &mut Vec<Invalid
     let errors = compared.errors.then(|| Signal { name: ERRORS.into(), floor: Some(ERROR_FLOOR), maximum });
     let slow = compared.slow.is_some().then(|| Signal { name: SLOW.into(), floor: None, maximum: None });
     let step = |step: &CanaryStep| Step {
-        weight_percent: step.weight_percent,
+        weight_percent: step.weight_percent.unwrap_or_default(),
+        mirror_percent: step.mirror_percent.unwrap_or_default(),
         minimum_seconds: step.seconds.into(),
         minimum_requests: step.requests.into(),
     };
@@ -142,7 +161,8 @@ mod tests {
         let canary = model(spec(json!({"steps": steps(&[10, 50])}), "FastApiInstrumentator")).canary.expect("one");
         assert_eq!(canary.compared, Compared { errors: true, slow: None });
         assert_eq!((canary.policy.judge.level, canary.policy.warm_up_seconds), (0.05, 30));
-        let step = |weight_percent| Step { weight_percent, minimum_seconds: 300, minimum_requests: 100 };
+        let step =
+            |weight_percent| Step { weight_percent, mirror_percent: 0, minimum_seconds: 300, minimum_requests: 100 };
         assert_eq!(canary.policy.steps, [step(10), step(50)]);
         let mut scaled = spec(json!({"steps": steps(&[10]), "maxErrorPercent": "2.5"}), "FastApiInstrumentator");
         scaled["serving"] =
@@ -187,6 +207,27 @@ mod tests {
             let found = problems(spec(canary, profile));
             assert!(found.iter().any(|problem| problem == expected), "{found:#?}");
         }
+        let route = json!({"parentRefs": [{"name": "public"}]});
+        for (steps, expected) in [
+            (
+                json!([{"weightPercent": 1}, {"mirrorPercent": 10}]),
+                "spec.promotion.canary.steps[1].mirrorPercent: a step with copies comes before those in which the canary answers requests: \
+                 move it to the beginning",
+            ),
+            (
+                json!([{"mirrorPercent": 10}, {"mirrorPercent": 10}]),
+                "spec.promotion.canary.steps[1].mirrorPercent: must be above that of the step before it: write more than 10",
+            ),
+        ] {
+            let canary = json!({"httpRoute": route, "steps": steps});
+            assert_eq!(problems(spec(canary, "FastApiInstrumentator")), [expected]);
+        }
+        let steps = json!([{"mirrorPercent": 10}, {"mirrorPercent": 100}, {"weightPercent": 1}]);
+        let routed = model(spec(json!({"httpRoute": route, "steps": steps}), "FastApiInstrumentator"));
+        let canary = routed.canary.as_ref().expect("one");
+        let shares: Vec<_> =
+            canary.policy.steps.iter().map(|step| (step.weight_percent, step.mirror_percent)).collect();
+        assert_eq!((shares, routed.http_route().is_some()), (vec![(0, 10), (0, 100), (1, 0)], true));
         let mut custom = spec(json!({"steps": one}), "Custom");
         custom["monitoring"]["metrics"]["custom"] = json!({"requests": "sum(rate(a_total[1m]))"});
         assert!(

@@ -34,8 +34,9 @@ pub use workload::{Scaling, Workload};
 
 use crate::{
     api::{
-        Artifacts, Dependency, HotReload, LatencyTarget, Metrics, Monitoring, PvcArtifacts, RecommenderModel,
-        RecommenderModelSpec, Resources, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION, Training, Worker,
+        Artifacts, Dependency, HotReload, HttpRoute, LatencyTarget, Metrics, Monitoring, PvcArtifacts,
+        RecommenderModel, RecommenderModelSpec, Resources, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION,
+        Training, Worker,
     },
     catalog::{CUSTOM, Latency, most_similar},
     monitoring::{
@@ -250,6 +251,11 @@ impl Model {
     /// The model with the pages of its alerts below another URL.
     pub fn with_runbooks(self, runbooks: &Arc<str>) -> Self {
         Self { runbooks: Arc::clone(runbooks), ..self }
+    }
+
+    /// The HTTPRoute that divides the requests between the servers and a canary; none if the Service does.
+    pub fn http_route(&self) -> Option<&HttpRoute> {
+        self.canary.as_ref()?.http_route.as_ref()
     }
 
     /// The servers, as a workload with replicas.

@@ -11,6 +11,8 @@ const WORKER: &str = "-worker";
 const PRUNE: &str = "-prune-";
 /// Last part of the name of the Service of trainers.
 const TRAINERS: &str = "-trainers";
+/// Last part of the names of the Deployment and the Service of a canary.
+const CANARY: &str = "-canary";
 /// Names of objects that exist already: the ServiceAccount `default` in every namespace and the Service `kubernetes` in
 /// the namespace `default`.
 const TAKEN: [&str; 2] = ["default", "kubernetes"];
@@ -28,6 +30,7 @@ const HASH_LENGTH: usize = 8;
 /// | 253 times `a` | 31 times `a` + `-` + hash |
 /// | `a-0123abcd` | `a-0123abcd-` + hash (it has the form of a hashed name) |
 /// | `a-trainers` | `a-trainers-` + hash (the Service of the trainers of `a`) |
+/// | `a-canary` | `a-canary-` + hash (the Service of a canary of `a`) |
 /// | `a-worker`, `a-worker-b` | `a-`, `a-b-` + hash (its workers could have the same names as those of `a`) |
 /// | `default`, `kubernetes` | itself, `-` and hash (a ServiceAccount of each namespace, a Service in `default`) |
 pub fn base(object_name: &str) -> String {
@@ -51,9 +54,9 @@ pub fn serving(base: &str) -> String {
     format!("{base}-serving")
 }
 
-/// Name of the Deployment of the canary.
+/// Name of the Deployment of the canary, and of its Service.
 pub fn canary(base: &str) -> String {
-    format!("{base}-canary")
+    format!("{base}{CANARY}")
 }
 
 /// Name of the ConfigMap with the version file of the pods of a template, by its hash.
@@ -83,7 +86,7 @@ pub fn trainers(base: &str) -> String {
 
 /// Whether a Deployment of servers or of a worker can have this name.
 pub fn is_deployment(name: &str) -> bool {
-    name.ends_with("-serving") || name.ends_with("-canary") || name.contains("-worker-")
+    name.ends_with("-serving") || name.ends_with(CANARY) || name.contains("-worker-")
 }
 
 /// Position of `-worker` in a base name that could be confused with a worker's name, such as `a-worker` or `a-worker-b`.
@@ -123,7 +126,7 @@ fn is_plain(name: &str) -> bool {
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    let of_another = workers_name(name).is_some() || name.ends_with(TRAINERS);
+    let of_another = workers_name(name).is_some() || name.ends_with(TRAINERS) || name.ends_with(CANARY);
     label && !looks_hashed(name) && !of_another && !TAKEN.contains(&name)
 }
 
@@ -163,7 +166,7 @@ mod tests {
 
     /// Names composed of the parts of which names of children are composed.
     fn worker_name() -> impl Strategy<Value = String> {
-        "[ab](-(a|b|worker|serving|full|trainers)){0,4}"
+        "[ab](-(a|b|worker|serving|full|trainers|canary)){0,4}"
     }
 
     fn is_service_name(name: &str) -> bool {
@@ -177,7 +180,7 @@ mod tests {
         #[test]
         fn every_child_name_is_a_dns_label_of_at_most_63_characters(name in object_name()) {
             let base = base(&name);
-            for child in [base.clone(), trainers(&base), serving(&base), worker(&base, LONGEST_WORKER), job(&base, LONGEST_VERSION), prune(&base, i64::MAX / 1000)] {
+            for child in [base.clone(), trainers(&base), canary(&base), serving(&base), worker(&base, LONGEST_WORKER), job(&base, LONGEST_VERSION), prune(&base, i64::MAX / 1000)] {
                 prop_assert!(is_service_name(&child), "{name} gave {child}");
                 prop_assert!(bases(&child).any(|candidate| candidate == base), "{base} is not found in {child}");
             }
@@ -191,8 +194,8 @@ mod tests {
             let mut owners = HashMap::new();
             for (object, workers) in &objects {
                 let base = base(object);
-                let deployments = workers.iter().map(|name| worker(&base, name)).chain([serving(&base)]);
-                let services = [base.clone(), trainers(&base)];
+                let deployments = workers.iter().map(|name| worker(&base, name)).chain([serving(&base), canary(&base)]);
+                let services = [base.clone(), trainers(&base), canary(&base)];
                 for child in deployments.map(|name| ("Deployment", name)).chain(services.map(|name| ("Service", name))) {
                     if let Some(other) = owners.insert(child.clone(), object) {
                         prop_assert!(false, "{object} and {other} share {child:?}");
@@ -228,6 +231,7 @@ mod tests {
         assert_eq!(base(&"a".repeat(253)).len(), BASE_MAX);
         assert_eq!(base("a-worker-b"), format!("a-b-{}", short_hash(b"a-worker-b")));
         assert_eq!(base("a-trainers"), format!("a-trainers-{}", short_hash(b"a-trainers")));
+        assert_eq!(base("a-canary"), format!("a-canary-{}", short_hash(b"a-canary")));
         assert_eq!(base("a-worker-worker"), format!("a-{}", short_hash(b"a-worker-worker")));
         assert_eq!(base("default"), format!("default-{}", short_hash(b"default")));
     }

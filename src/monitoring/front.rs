@@ -3,7 +3,7 @@
 
 use super::{
     Watched,
-    promql::{equals, series},
+    promql::{any_of, equals, series},
     recording::Source,
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
@@ -19,6 +19,14 @@ pub(super) fn custom_rule(watched: &Watched) -> Vec<Rule> {
     expr.map(|expr| Source::new(watched).rule(Series::Front.name(), expr)).into_iter().collect()
 }
 
+/// The matcher of the Services that requests go to.
+fn of_service(label: &str, watched: &Watched) -> String {
+    match watched.is_routed {
+        true => format!("{label}=~{}", any_of([watched.service, watched.canary_deployment])),
+        false => equals(label, watched.service),
+    }
+}
+
 /// Requests per second to the object's Service; `None` if the spec has no front, or an expression for it.
 pub(super) fn requests(watched: &Watched) -> Option<String> {
     let front = watched.front.filter(|front| front.custom.is_none())?;
@@ -29,14 +37,14 @@ pub(super) fn requests(watched: &Watched) -> Option<String> {
             &[
                 r#"reporter="source""#,
                 &equals("destination_service_namespace", watched.namespace),
-                &equals("destination_service_name", watched.service),
+                &of_service("destination_service_name", watched),
             ],
         )],
         // Without `honorLabels`, `namespace` and `service` are those of the controller, and the Service's are in
         // `exported_namespace` and `exported_service`.
         None => [("namespace", "service", r#"exported_service="""#), ("exported_namespace", "exported_service", "")]
             .map(|(namespace, service, honoured)| {
-                let (namespace, service) = (equals(namespace, watched.namespace), equals(service, watched.service));
+                let (namespace, service) = (equals(namespace, watched.namespace), of_service(service, watched));
                 let matchers = [namespace.as_str(), &service, honoured];
                 let matchers: Vec<&str> = matchers.into_iter().filter(|matcher| !matcher.is_empty()).collect();
                 series("nginx_ingress_controller_requests", &matchers)
@@ -45,4 +53,25 @@ pub(super) fn requests(watched: &Watched) -> Option<String> {
     };
     let rates: Vec<String> = counters.iter().map(|counter| format!("rate({counter}[{WINDOW}])")).collect();
     Some(format!("sum({})", rates.join(" or ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{api::Front, monitoring::tests::packages};
+
+    #[test]
+    fn requests_that_an_http_route_gives_to_a_canary_are_requests_as_well() {
+        for of in ["istio", "ingressNginx"] {
+            let front: Front = serde_json::from_value(json!({ of: {} })).expect("a front");
+            let expr = |is_routed| {
+                let watched = Watched { front: Some(&front), is_routed, ..packages("FastApiInstrumentator") };
+                requests(&watched).expect("a front has an expression")
+            };
+            assert!(expr(true).contains(r#"=~"packages|packages-canary""#), "{}", expr(true));
+            assert!(!expr(false).contains("canary"), "{}", expr(false));
+        }
+    }
 }

@@ -51,6 +51,8 @@ pub struct Watched<'a> {
     pub serving_deployment: &'a str,
     /// Name of the Deployment of a canary.
     pub canary_deployment: &'a str,
+    /// Whether a canary has a Service of its own, with the name of its Deployment, because an HTTPRoute divides the requests.
+    pub is_routed: bool,
     /// What a canary is compared by, if the spec has one.
     pub compared: Option<canary::Compared>,
     /// Whether servers change versions without a restart.

@@ -140,6 +140,7 @@ impl Cache {
             Watched::Child(Kind::Deployment) => (state::deployment(&parsed(object)), None),
             Watched::Child(Kind::Job) => (state::job(&parsed(object)), None),
             Watched::Child(Kind::HorizontalPodAutoscaler) => (state::autoscaler(&parsed(object)), None),
+            Watched::Child(Kind::HTTPRoute) => (super::route::route(&parsed(object)), None),
             Watched::Child(kind) => (state::of_metadata(kind, &meta), None),
             Watched::Pod => (ChildState::Nothing, Some(state::pod(&parsed(object)))),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AutoscalerState, ChildState, DeploymentState, ObservedChild, PodState, Watched};
+use super::{AutoscalerState, ChildState, DeploymentState, ObservedChild, PodState, RouteState, Watched};
 use crate::{
     kinds::Kind,
     version_file::{self, Artifact},
@@ -99,6 +99,15 @@ impl Children {
         let observed = self.members.get_mut(&(Watched::Child(Kind::Deployment), name.to_owned()))?;
         match &mut observed.state {
             ChildState::Deployment(state) if observed.controller.as_deref() == Some(uid) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// The state of the HTTPRoute `name` whose controller has the UID `uid`. None when there is no such route, or the watch has not
+    /// delivered its state yet.
+    pub fn route(&self, name: &str, uid: &str) -> Option<&RouteState> {
+        match self.state(Kind::HTTPRoute, name, uid)? {
+            ChildState::Route(state) => Some(state),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ mod child;
 mod children;
 mod external;
 mod fields;
+mod route;
 mod settings;
 mod state;
 mod watch;
@@ -17,6 +18,7 @@ pub use external::ExternalAutoscaler;
 #[cfg(test)]
 pub(crate) use fields::tests::entry as owned_entry;
 pub(crate) use fields::{APPLY, UPDATE, is_key_of, is_ours};
+pub use route::RouteState;
 pub use state::*;
 pub use watch::{Enqueue, Scope, WATCH_SECONDS, watch, watch_children};
 

@@ -16,6 +16,7 @@ use k8s_openapi::{
 use super::{
     blocked::{self, SCHEDULING},
     fields::are_replicas_ordered,
+    route::RouteState,
     settings::settings,
 };
 use crate::{
@@ -45,6 +46,8 @@ pub enum ChildState {
     Autoscaler(AutoscalerState),
     /// Of the ConfigMap with the version file of servers: the version that it names.
     VersionFile(Artifact),
+    /// Of an HTTPRoute.
+    Route(RouteState),
 }
 
 impl ChildState {

@@ -16,9 +16,9 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Cache, ChildState, ObservedChild, PodState, Watched, state};
+use super::{Cache, ChildState, ObservedChild, PodState, Watched, route::route, state};
 use crate::{
-    api::{FIELD_MANAGER, MANAGED_BY_LABEL},
+    api::{FIELD_MANAGER, MANAGED_BY_LABEL, gateway::HTTPRoute},
     kinds::Kind,
 };
 
@@ -87,6 +87,7 @@ pub fn watch_children(
         Kind::Deployment => one.full::<Deployment>(kind, state::deployment),
         Kind::Job => one.full::<Job>(kind, state::job),
         Kind::HorizontalPodAutoscaler => one.full::<HorizontalPodAutoscaler>(kind, state::autoscaler),
+        Kind::HTTPRoute => one.full::<HTTPRoute>(kind, route),
         // Of the others only the metadata is needed, unless a decision depends on their state.
         _ => one.metadata(kind),
     });

@@ -6,7 +6,7 @@
 //! advance(&policy, memory, &readings, now)     one tick: what to remember, the weight of the canary, and what follows
 //! ```
 //!
-//! Per step: replicas for its weight are ordered and awaited; then the weight moves; the canary warms up; then it is judged. The step ends
+//! Per step: replicas for its share are ordered and awaited; then the weight moves; the canary warms up; then it is judged. The step ends
 //! when the canary is found no worse, for the least time and the least number of requests. After the last step the version is promoted.
 //! It goes back at once when it is found worse or a bound is broken, and as inconclusive when a step takes too long. While it waits for
 //! replicas or warms up, only [`Readings::broken`] counts, because replicas that are new are slow.
@@ -18,97 +18,15 @@
 //! The memory has to be written before anything but [`Outcome::Stay`] is followed. Otherwise it may be written less often than it
 //! changes: after a restart, the counts since then are missing, which is less evidence, never other evidence.
 
+mod memory;
+
+pub use memory::{End, Memory, Policy, Step};
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::judge::{Comparison, Evidence, Finding, Settings, Verdict};
-use crate::training::whole_seconds;
-
-/// Seconds between two calls that count at most. Ticks come more often; a clock that steps, or an operator that was down, counts no more.
-const ELAPSED_MAX: i64 = 60;
-/// Seconds from the end of the last window that was counted to that of another one, from which on the clock was set back. Above it, and below 0,
-/// all of the window was counted already.
-const SET_BACK: i64 = -300;
-
-/// All requests, in per cent.
-const WHOLE: i32 = 100;
-
-/// How a canary is rolled out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// The steps, at least one; the weights rise. A step of 100 % and those after it are the promotion: nothing would be left to
-    /// compare with.
-    pub steps: Vec<Step>,
-    /// Seconds after a weight has moved in which counts are no evidence, because caches are cold.
-    pub warm_up_seconds: i64,
-    /// Seconds after which a step that is not decided goes back: of waiting for replicas, and again of being judged.
-    pub max_seconds: i64,
-    /// What is judged, and how strictly.
-    pub judge: Settings,
-}
-
-/// A step of a canary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The share of the requests that the canary gets, 1 to 99.
-    pub weight_percent: i32,
-    /// Seconds that it has to be judged at least.
-    pub minimum_seconds: i64,
-    /// Requests of the canary that have to be judged at least.
-    pub minimum_requests: i64,
-}
-
-/// What is remembered of a canary between two ticks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Memory {
-    /// The version of the canary.
-    #[schemars(length(max = 63))]
-    pub version: String,
-    /// The version that it is compared with.
-    #[serde(default)]
-    #[schemars(length(max = 63))]
-    pub baseline: String,
-    /// Number of the step, from 0.
-    #[schemars(range(min = 0))]
-    pub step: i32,
-    /// The share of the requests that the canary gets now: less than that of the step until replicas for it are ready.
-    #[schemars(range(min = 0, max = 100))]
-    pub weight_percent: i32,
-    /// When it was advanced last.
-    pub advanced_at: Time,
-    /// Seconds waited for the replicas of this step.
-    pub waited_seconds: i64,
-    /// Seconds since the weight moved to that of this step.
-    pub weighted_seconds: i64,
-    /// Seconds that the counts of all signals cover, since it has warmed up in this step.
-    pub judged_seconds: i64,
-    /// Until when counts were added.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counted_until: Option<Time>,
-    /// What was counted.
-    pub evidence: Evidence,
-    /// What the canary ended with; nothing changes any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<End>,
-}
-
-/// What a canary ended with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct End {
-    /// Whether the version is promoted; else it goes back.
-    pub is_promoted: bool,
-    /// What was found.
-    pub finding: Finding,
-    /// Why, in one sentence.
-    #[schemars(length(max = 4096))]
-    pub why: String,
-}
+use super::judge::{Comparison, Finding, Verdict};
 
 /// What is observed in a tick.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,6 +39,8 @@ pub struct Readings {
     pub counts: Option<Tick>,
     /// A bound beside the statistics that the canary has broken (a crash loop, a plain reading above its bound), in words.
     pub broken: Option<String>,
+    /// Why the requests are not divided as the memory has it; none where they are, and where the pods alone divide them.
+    pub undivided: Option<String>,
 }
 
 /// The counts of both tracks.
@@ -177,6 +97,8 @@ pub enum Outcome {
 pub enum Wait {
     /// Replicas for the weight of its step.
     Replicas,
+    /// That it gets its share of the requests.
+    Share,
     /// The end of its warm-up.
     WarmUp,
     /// Counts.
@@ -189,82 +111,6 @@ pub enum Wait {
     Requests,
 }
 
-impl Policy {
-    /// The steps in which there is something to compare with.
-    fn judged(&self) -> &[Step] {
-        self.steps.split(|step| step.weight_percent >= WHOLE).next().unwrap_or_default()
-    }
-}
-
-impl Memory {
-    /// A canary that begins.
-    pub fn new(version: impl Into<String>, now: Timestamp) -> Self {
-        Self {
-            version: version.into(),
-            baseline: String::new(),
-            step: 0,
-            weight_percent: 0,
-            advanced_at: Time(whole_seconds(now)),
-            waited_seconds: 0,
-            weighted_seconds: 0,
-            judged_seconds: 0,
-            counted_until: None,
-            evidence: Evidence::default(),
-            end: None,
-        }
-    }
-
-    /// The share of the traffic for which replicas of the canary are to be there. `Readings::expected` is the number for it.
-    pub fn capacity_percent(&self, policy: &Policy) -> i32 {
-        match &self.end {
-            Some(end) if !end.is_promoted => 0,
-            Some(_) => self.weight_percent,
-            None => self.step_of(policy).map_or(0, |(_, step)| step.weight_percent),
-        }
-    }
-
-    /// The current step, and its number; the last one when the policy has fewer than when it began.
-    fn step_of<'a>(&self, policy: &'a Policy) -> Option<(usize, &'a Step)> {
-        let steps = policy.judged();
-        let index = usize::try_from(self.step).unwrap_or_default().min(steps.len().checked_sub(1)?);
-        Some((index, steps.get(index)?))
-    }
-
-    /// Seconds since the last call, as far as they count.
-    fn elapse(&mut self, now: Timestamp) -> i64 {
-        let now = Time(whole_seconds(now));
-        let elapsed = seconds_between(self.advanced_at.0, now.0).clamp(0, ELAPSED_MAX);
-        self.advanced_at = now;
-        elapsed
-    }
-
-    /// The seconds of a window that were not counted before, and are now.
-    fn take(&mut self, tick: &Tick) -> i64 {
-        let at = Time(whole_seconds(tick.at));
-        let new = match &self.counted_until {
-            None => tick.window_seconds,
-            Some(until) => match seconds_between(until.0, at.0) {
-                ..=SET_BACK => tick.window_seconds,
-                between => between.clamp(0, tick.window_seconds.max(0)),
-            },
-        };
-        if new > 0 {
-            self.counted_until = Some(at);
-        }
-        new
-    }
-
-    fn begin_step(&mut self, index: usize) {
-        self.step = i32::try_from(index).unwrap_or(i32::MAX);
-        (self.waited_seconds, self.weighted_seconds, self.judged_seconds) = (0, 0, 0);
-        self.evidence.begin_step();
-    }
-}
-
-fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
-    to.duration_since(from).as_secs()
-}
-
 /// What follows from a tick.
 pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Timestamp) -> Next {
     if let Some(end) = memory.end.clone() {
@@ -274,24 +120,24 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     let Some((index, step)) = memory.step_of(policy) else {
         return back(memory, Finding::Inconclusive, "the canary has no step".into());
     };
-    let here = format!("step {} of {} ({} % of the requests)", index + 1, policy.judged().len(), step.weight_percent);
+    let here = format!("step {} of {} ({})", index + 1, policy.judged().len(), step.shares());
     if let Some(broken) = &readings.broken {
         return back(memory, Finding::Worse, format!("{here}: {broken}"));
     }
     let lacking = replicas_lacking(readings);
-    // The policy may have lower weights than when the step began.
-    memory.weight_percent = memory.weight_percent.min(step.weight_percent);
-    if memory.weight_percent < step.weight_percent {
-        // Meanwhile it answers at least the share of the step before: that shows what is worse, but not what the step is to show.
-        if memory.weight_percent > 0 {
-            memory.observe(policy, readings.counts.as_ref());
-            let verdict = memory.evidence.verdict(&policy.judge, memory.judged_seconds);
-            if verdict.finding == Finding::Worse {
-                return back(memory, Finding::Worse, format!("{here}: {}", verdict.why));
-            }
+    memory.limit(step);
+    if let Some(why) = &readings.undivided {
+        if let Some(verdict) = memory.worse_meanwhile(policy, readings) {
+            return back(memory, Finding::Worse, format!("{here}: {verdict}"));
+        }
+        return undivided(policy, memory, elapsed, format!("{here}: {why}"));
+    }
+    if memory.shares() != step.shares() {
+        if let Some(verdict) = memory.worse_meanwhile(policy, readings) {
+            return back(memory, Finding::Worse, format!("{here}: {verdict}"));
         }
         let Some(lacking) = lacking else {
-            memory.weight_percent = step.weight_percent;
+            memory.give(step.shares());
             memory.weighted_seconds = 0;
             memory.evidence.begin_step();
             readings.counts.iter().for_each(|tick| _ = memory.take(tick));
@@ -322,6 +168,18 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     match memory.weighted_seconds >= most {
         true => back(memory, Finding::Inconclusive, format!("{here}: {why}; it may take {most} s at most")),
         false => stay(memory, wait, format!("{here}: {why}")),
+    }
+}
+
+/// The requests are not divided as they are to be. A canary that gets none waits without an end: that is no fault of its version.
+fn undivided(policy: &Policy, mut memory: Memory, elapsed: i64, why: String) -> Next {
+    if !memory.shares().is_some() {
+        return stay(memory, Wait::Share, why);
+    }
+    memory.waited_seconds = memory.waited_seconds.saturating_add(elapsed);
+    match memory.waited_seconds >= policy.max_seconds {
+        true => back(memory, Finding::Inconclusive, format!("{why}; it may wait for {} s at most", policy.max_seconds)),
+        false => stay(memory, Wait::Share, why),
     }
 }
 
@@ -375,6 +233,17 @@ fn replicas_lacking(readings: &Readings) -> Option<String> {
 }
 
 impl Memory {
+    /// Why it is found worse while it waits. Meanwhile it answers the share of the step before: that shows what is worse, but not what
+    /// the step is to show.
+    fn worse_meanwhile(&mut self, policy: &Policy, readings: &Readings) -> Option<String> {
+        if !self.shares().is_some() {
+            return None;
+        }
+        self.observe(policy, readings.counts.as_ref());
+        let verdict = self.evidence.verdict(&policy.judge, self.judged_seconds);
+        (verdict.finding == Finding::Worse).then_some(verdict.why)
+    }
+
     /// Adds counts, once it has warmed up: of windows that begin after that.
     fn count(&mut self, policy: &Policy, tick: Option<&Tick>) {
         let window = tick.map_or(0, |tick| tick.window_seconds);
@@ -428,6 +297,7 @@ fn back(memory: Memory, finding: Finding, why: String) -> Next {
 }
 
 fn ended(mut memory: Memory, end: End) -> Next {
+    memory.mirror_percent = 0;
     if !end.is_promoted {
         memory.weight_percent = 0;
     }

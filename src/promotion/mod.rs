@@ -17,6 +17,7 @@ mod readiness;
 pub mod reload;
 pub mod reports;
 mod requests;
+pub mod route;
 mod track;
 pub mod trial;
 mod watch;

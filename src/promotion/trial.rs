@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     canary::{self, Memory, Outcome, Policy, Readings as Observation, Tick, Wait},
     counts::{self, Counters, Track},
+    route::Routed,
     watch,
 };
 use crate::{
@@ -51,6 +52,8 @@ pub struct Plan {
     pub expected: i32,
     /// Why its pods do not get ready, once that lasts too long.
     pub broken: Option<String>,
+    /// The HTTPRoute that divides the requests, if one does.
+    pub route: Option<Routed>,
 }
 
 /// How far a canary is.
@@ -100,6 +103,7 @@ impl Plan {
             ready: state.map_or(0, |state| state.ready.min(state.updated)),
             expected,
             broken: watch::crashes(&own).filter(|_| is_its_own),
+            route: known.route.cloned(),
         })
     }
 }
@@ -113,6 +117,8 @@ pub struct Known<'a> {
     pub children: &'a Children,
     /// How far the last tick found its canary.
     pub progress: Option<&'a Progress>,
+    /// The HTTPRoute that divides the requests, if one does.
+    pub route: Option<&'a Routed>,
     /// The status that was written last.
     pub prior: &'a RecommenderModelStatus,
 }
@@ -131,16 +137,20 @@ pub fn status(prior: &RecommenderModelStatus) -> Option<&CanaryStatus> {
     prior.serving.as_ref()?.canary.as_ref()
 }
 
-/// Pods of the canary of a version, by the weight of its step, or of the last one while the version is rolled out.
+/// Pods of the canary of a version, by the share of its step, or of the last one while the version is rolled out. None as long as it gets no
+/// requests and could not get any, because Gateways do not divide them.
 pub fn replicas_of(known: &Known<'_>, version: &Version, now: Timestamp) -> i32 {
     let identity = &known.model.identity;
     let memory = known.memory(&version.id, now);
     let policy = known.model.canary.as_ref().map(|canary| &canary.policy);
     let percent = policy.map_or(memory.weight_percent, |policy| memory.capacity_percent(policy));
+    if !memory.shares().is_some() && known.route.is_some_and(|route| !route.is_usable()) {
+        return 0;
+    }
     let uid = identity.uid.as_deref().unwrap_or_default();
     let servers = known.children.deployment(&names::serving(&identity.base), uid);
     let serving = servers.map_or_else(|| known.model.serving_workload().replicas, |state| state.desired);
-    replicas(percent, serving)
+    replicas(percent, serving, known.model.http_route().is_some())
 }
 
 /// What was written of a canary to the status, if it is of this version.
@@ -149,11 +159,13 @@ fn resumed(status: Option<&CanaryStatus>, version: &str) -> Option<Memory> {
     (memory.version == version).then_some(memory)
 }
 
-/// Pods of a canary that get so many per cent of the requests beside `serving` other ones: at least one, rounded up.
-fn replicas(percent: i32, serving: i32) -> i32 {
-    let percent = percent.clamp(0, 99);
+/// Pods of a canary that get so many per cent of the requests beside `serving` other ones, which can answer all of them: at least one,
+/// rounded up. Behind the same Service as these, they have to be that share of all pods; with weights, they only need to bear the load.
+fn replicas(percent: i32, serving: i32, is_weighted: bool) -> i32 {
+    let percent = if is_weighted { percent.clamp(0, 100) } else { percent.clamp(0, 99) };
     let share = i64::from(percent) * i64::from(serving.max(0));
-    let rounded = (share + i64::from(99 - percent)) / i64::from(100 - percent);
+    let of = if is_weighted { 100 } else { 100 - i64::from(percent) };
+    let rounded = (share + of - 1) / of;
     i32::try_from(rounded).unwrap_or(i32::MAX).max(1)
 }
 
@@ -230,14 +242,20 @@ impl Trial {
         }
         let is_current = |read: Timestamp| now.duration_since(read).as_secs().abs() <= CURRENT_SECONDS;
         let counts = self.counts.as_ref().filter(|(_, read)| is_current(*read)).map(|(tick, _)| tick.clone());
-        let Plan { ready, expected, broken, policy, .. } = &self.plan;
-        let observed = Observation { ready: *ready, expected: Some(*expected), counts, broken: broken.clone() };
+        let Plan { ready, expected, broken, policy, route, .. } = &self.plan;
+        let observed = Observation {
+            ready: *ready,
+            expected: Some(*expected),
+            counts,
+            broken: broken.clone(),
+            undivided: route.as_ref().and_then(|route| route.undivided(*ready, self.memory.shares())),
+        };
         let next = canary::advance(policy, self.memory.clone(), &observed, now);
         let (wait, why) = match next.outcome {
             Outcome::Stay { wait, why } => (Some(wait), why),
             Outcome::NextStep { why } | Outcome::Promote { why } | Outcome::Back { why } => (None, why),
         };
-        let position = |memory: &Memory| (memory.step, memory.weight_percent, memory.end.is_some());
+        let position = |memory: &Memory| (memory.step, memory.shares(), memory.end.is_some());
         let is_news = wait != self.wait || position(&next.memory) != position(&self.memory);
         let is_due = now.duration_since(self.reported_at).abs() >= SignedDuration::from_secs(REPORT_SECONDS);
         (self.wait, self.memory) = (wait, next.memory);
@@ -306,7 +324,8 @@ mod tests {
 
     fn plan() -> Plan {
         let signal = |name: &str| Signal { name: name.into(), floor: Some(0.01), maximum: None };
-        let step = |weight_percent| Step { weight_percent, minimum_seconds: 60, minimum_requests: 100 };
+        let step =
+            |weight_percent| Step { weight_percent, mirror_percent: 0, minimum_seconds: 60, minimum_requests: 100 };
         let pods = [("s1", Track::Serving), ("s2", Track::Serving), ("s3", Track::Serving), ("s4", Track::Serving)];
         let pods = pods.into_iter().chain([("c1", Track::Canary)]);
         Plan {
@@ -323,6 +342,7 @@ mod tests {
             ready: 1,
             expected: 1,
             broken: None,
+            route: None,
         }
     }
 
@@ -368,9 +388,12 @@ mod tests {
 
     #[test]
     fn a_canary_gets_so_many_pods_that_its_share_is_at_least_the_desired_one() {
-        let of = |percent, serving| replicas(percent, serving);
+        let of = |percent, serving| replicas(percent, serving, false);
         assert_eq!([of(10, 9), of(10, 10), of(50, 3), of(1, 2), of(25, 0), of(33, 4)], [1, 2, 3, 1, 1, 2]);
-        assert_eq!(replicas(i32::MAX, i32::MAX), i32::MAX);
+        assert_eq!(replicas(i32::MAX, i32::MAX, false), i32::MAX);
+        let of = |percent, serving| replicas(percent, serving, true);
+        assert_eq!([of(1, 2), of(1, 101), of(10, 20), of(50, 3), of(100, 4), of(25, 0)], [1, 2, 2, 2, 4, 1], "by load");
+        assert_eq!(replicas(i32::MAX, i32::MAX, true), i32::MAX);
     }
 
     #[test]

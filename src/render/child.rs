@@ -85,6 +85,13 @@ pub fn traffic_selector(identity: &Identity) -> BTreeMap<String, String> {
     BTreeMap::from([(MODEL_LABEL.into(), identity.base.clone()), (TRAFFIC_LABEL.into(), "true".into())])
 }
 
+/// Labels that select the pods of a track that get requests.
+pub fn traffic_of(identity: &Identity, track: &str) -> BTreeMap<String, String> {
+    let mut labels = traffic_selector(identity);
+    labels.insert(TRACK_LABEL.into(), track.into());
+    labels
+}
+
 /// Metadata of a child: its name, labels and owner.
 pub fn meta(identity: &Identity, name: String, component: &str) -> ObjectMeta {
     ObjectMeta {

@@ -10,6 +10,7 @@ mod monitoring;
 mod offline;
 mod pod;
 mod prune;
+mod route;
 mod rule_file;
 mod service;
 mod service_account;
@@ -26,9 +27,10 @@ pub use stats::{Stats, stats, stats_table, total};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    api::{TrainingKind, Version},
+    api::{TrainingKind, Version, gateway::RouteRule},
     limits,
     model::{Model, Workload},
+    promotion::route::Shares,
     pruning::NewPrune,
     training::NewRun,
     version_file::Placement,
@@ -45,6 +47,10 @@ pub struct Decided<'a> {
     pub keeps_servers: bool,
     /// The version of the canary and its number of pods, while there is one.
     pub canary: Option<(&'a Version, i32)>,
+    /// What the canary gets of the requests by an HTTPRoute, if the spec has one.
+    pub shares: Shares,
+    /// Whether the Deployment of the canary is left as it is.
+    pub is_canary_held: bool,
     /// The training run to start.
     pub train: Option<&'a NewRun>,
     /// The Job to start that deletes artifacts.
@@ -69,6 +75,9 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     let prune = model.training.prune.as_ref().zip(decided.prune);
     children.extend(prune.map(|(prune, run)| prune::render(model, prune, run)));
     children.push(service::render(model));
+    // Weight goes to the canary once its pods are ready, and away from it before they are changed.
+    children.extend(service::of_canary(model));
+    children.extend(route::render(model, decided.shares));
     if let Some(version) = decided.serve {
         let workload = model.serving_workload();
         if !decided.keeps_servers {
@@ -81,7 +90,8 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
         children.extend(autoscaler(model, &workload, decided));
         children.extend(disruption_budget::render(model));
     }
-    children.extend(decided.canary.map(|(version, replicas)| deployment::canary(model, version, replicas)));
+    let canary = decided.canary.filter(|(_, replicas)| *replicas > 0 && !decided.is_canary_held);
+    children.extend(canary.map(|(version, replicas)| deployment::canary(model, version, replicas)));
     for worker in &model.workers {
         let workload = Workload::worker(worker, &model.identity.base);
         children.push(seeded(worker::render(model, worker), &workload, decided));
@@ -110,7 +120,8 @@ fn autoscaler(model: &Model, workload: &Workload, decided: &Decided<'_>) -> Opti
     let scaling = workload.scaling.as_ref()?;
     let replicas = decided.replicas.get(&workload.deployment).copied();
     let limits = limits::limits(scaling, replicas, decided.open.contains(&workload.deployment))?;
-    let is_frozen = workload.is_serving() && decided.canary.is_some();
+    // One that has no pods yet, because it waits for its Gateways, takes no load off the servers.
+    let is_frozen = workload.is_serving() && decided.canary.is_some_and(|(_, replicas)| replicas > 0);
     Some(autoscaler::render(&model.identity, workload, scaling, limits, is_frozen))
 }
 
@@ -122,5 +133,10 @@ pub fn training_template(model: &Model, kind: TrainingKind) -> String {
 pub use deployment::{
     CANARY as CANARY_COMPONENT, COMPONENT as SERVING_COMPONENT, CONTAINER as SERVER_CONTAINER, servers_template,
 };
+/// Rules of an HTTPRoute that gives a canary nothing.
+pub fn closed_route(base: &str) -> Vec<RouteRule> {
+    route::rules(base, Shares::default())
+}
+
 pub use job::{COMPONENT as TRAINING_COMPONENT, CONTAINER as TRAINER_CONTAINER};
 pub use worker::CONTAINER as WORKER_CONTAINER;

@@ -226,6 +226,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         recommender: &identity.name,
         serving_deployment: &names::serving(&identity.base),
         canary_deployment: &names::canary(&identity.base),
+        is_routed: model.http_route().is_some(),
         compared: model.canary.as_ref().map(|canary| canary.compared),
         reloads: model.hot_reload.is_some(),
         workers: &workers,

@@ -9,6 +9,7 @@ use crate::{
     api::{Version, VersionState},
     kinds::Kind,
     model::Model,
+    promotion::route::Shares,
     training::{self, Inputs, NewRun, Plan, Signals},
 };
 
@@ -38,6 +39,8 @@ pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
         serve: version.as_ref(),
         // It is there only while a newer version is compared with the one that serves.
         canary: None,
+        shares: Shares::default(),
+        is_canary_held: false,
         train: run.as_ref(),
         // Nothing has left the status.
         prune: None,

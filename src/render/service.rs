@@ -1,4 +1,4 @@
-//! The Service in front of the serving pods.
+//! The Services in front of the serving pods.
 
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
@@ -11,13 +11,39 @@ use super::{
     job,
 };
 use crate::{
-    api::ServiceType,
+    api::{CANARY_TRACK, STABLE_TRACK, ServiceType},
     kinds::Kind,
     model::{Model, names},
 };
 
 /// Port of the Service.
-const PORT: i32 = 80;
+pub const PORT: i32 = 80;
+
+/// The Service of a canary that gets its requests by an HTTPRoute; `None` without one. It has the labels of the servers' Service, so that
+/// the same ServiceMonitor selects it, and it exists without a canary as well, so that the HTTPRoute always has both.
+pub fn of_canary(model: &Model) -> Option<Child> {
+    model.http_route()?;
+    let identity = &model.identity;
+    let spec = ServiceSpec {
+        selector: Some(child::traffic_of(identity, CANARY_TRACK)),
+        ports: Some(ports(model)),
+        ..ServiceSpec::default()
+    };
+    let metadata = child::meta(identity, names::canary(&identity.base), COMPONENT);
+    Some(Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None }))
+}
+
+fn ports(model: &Model) -> Vec<ServicePort> {
+    let further = deployment::further_ports(&model.serving);
+    let ports = std::iter::once((PORT_NAME, PORT)).chain(further).map(|(name, port)| ServicePort {
+        name: Some(name.into()),
+        port,
+        target_port: Some(IntOrString::String(name.into())),
+        protocol: Some("TCP".into()),
+        ..ServicePort::default()
+    });
+    ports.collect()
+}
 
 /// The Service that gives the trainers of a distributed run their host names; `None` with one trainer.
 pub fn of_trainers(model: &Model) -> Option<Child> {
@@ -33,20 +59,18 @@ pub fn of_trainers(model: &Model) -> Option<Child> {
     model.training.trainers().map(|_| Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None }))
 }
 
+/// The Service of the servers. Where an HTTPRoute divides the requests, a canary gets none of this Service's: they would be in addition
+/// to its weight.
 pub fn render(model: &Model) -> Child {
     let identity = &model.identity;
     let settings = model.serving.service.clone().unwrap_or_default();
-    let further = deployment::further_ports(&model.serving);
-    let ports = std::iter::once((PORT_NAME, PORT)).chain(further).map(|(name, port)| ServicePort {
-        name: Some(name.into()),
-        port,
-        target_port: Some(IntOrString::String(name.into())),
-        protocol: Some("TCP".into()),
-        ..ServicePort::default()
-    });
+    let selector = match model.http_route() {
+        Some(_) => child::traffic_of(identity, STABLE_TRACK),
+        None => child::traffic_selector(identity),
+    };
     let spec = ServiceSpec {
-        selector: Some(child::traffic_selector(identity)),
-        ports: Some(ports.collect()),
+        selector: Some(selector),
+        ports: Some(ports(model)),
         cluster_ip: settings.headless.then(|| "None".into()),
         // ClusterIP is the default.
         type_: (settings.type_ != ServiceType::ClusterIP).then(|| settings.type_.as_str().into()),

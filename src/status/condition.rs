@@ -7,6 +7,7 @@ use super::{
     Inputs,
     dependencies::dependencies,
     monitoring::monitoring,
+    promotion::promotion,
     refresh::{Others, refreshable},
     workers::{broken_workers, not_ready, workers},
 };
@@ -89,7 +90,7 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
     let workers = workers(inputs, &broken);
     let ready = ready(&training, &serving, status, not_ready(&broken));
     let (stalled, reconciling) = summary(inputs, &ready, &training, &[&serving, &workers]);
-    let promotion = remarked(inputs, types::PROMOTION_READY, ConditionValue::from(&inputs.rollout.condition), []);
+    let promotion = promotion(inputs);
     let others = Others { training: &training, promotion: &promotion, serving: &serving };
     let refreshable = refreshable(inputs, status, &others);
     [
@@ -173,7 +174,11 @@ fn training_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
 }
 
 /// A condition that reports a problem. All conflicts of names are reported together, because one remedy ends them.
-fn of_problem(inputs: &Inputs<'_>, problem: &ChildProblem, make: fn(&str, String) -> ConditionValue) -> ConditionValue {
+pub(super) fn of_problem(
+    inputs: &Inputs<'_>,
+    problem: &ChildProblem,
+    make: fn(&str, String) -> ConditionValue,
+) -> ConditionValue {
     let is_other = |of: &&ChildProblem| {
         of.reason == reasons::NAME_CONFLICT && (of.kind, &of.name) != (problem.kind, &problem.name)
     };

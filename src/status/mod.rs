@@ -5,6 +5,7 @@ mod dependencies;
 mod events;
 mod monitoring;
 mod objectives;
+mod promotion;
 mod refresh;
 mod workers;
 
@@ -30,6 +31,7 @@ use crate::{
     observe::{Children, DeploymentState, ExternalAutoscaler},
     promotion::{
         Rollout,
+        route::Routed,
         trial::{self, Progress},
     },
     training::{Decision, whole_seconds},
@@ -64,6 +66,8 @@ pub struct Inputs<'a> {
     pub budgets: &'a budgets::Observed,
     /// How far the last tick found its canary.
     pub canary: Option<&'a Progress>,
+    /// The HTTPRoute that divides its requests, if one does.
+    pub route: Option<&'a Routed>,
     /// What its metric source has loaded of it; none when there is nothing to ask.
     pub feedback: Option<&'a ConditionValue>,
     /// The time of this reconcile.
@@ -252,7 +256,8 @@ fn canary(inputs: &Inputs<'_>, prior: Option<&CanaryStatus>) -> Option<CanarySta
     let version = inputs.rollout.canary.as_ref()?;
     let prior = prior.filter(|of| of.version == version.id);
     let progress = inputs.canary.filter(|progress| progress.memory.version == version.id);
-    let known = trial::Known { model: inputs.model, children: inputs.children, progress, prior: inputs.prior };
+    let Inputs { model, children, route, prior: written, .. } = *inputs;
+    let known = trial::Known { model, children, progress, route, prior: written };
     let memory = known.memory(&version.id, inputs.now);
     let name = names::canary(&inputs.model.identity.base);
     let state = inputs.children.deployment(&name, inputs.uid());

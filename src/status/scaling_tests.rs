@@ -114,6 +114,7 @@ impl Case {
             health: &Default::default(),
             budgets: &Default::default(),
             canary: None,
+            route: None,
             feedback: None,
             now: NOW,
         })

@@ -159,6 +159,7 @@ impl Case {
             health: &self.health,
             budgets: &self.budgets,
             canary: None,
+            route: None,
             feedback: self.feedback.as_ref(),
             now: NOW,
         })
@@ -705,6 +706,7 @@ fn servers_and_workers_count_alike_in_the_summary() {
         health: &case.health,
         budgets: &case.budgets,
         canary: None,
+        route: None,
         feedback: None,
         now: NOW,
     };

@@ -51,6 +51,10 @@ mode, so that both modes grant the same. Never here: secrets, wildcards, escalat
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
+# The HTTPRoute that divides the requests of Gateways between the servers and a canary; unused where the Gateway API is not installed.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
 # Scraping, recording rules and alerts of a model; unused where prometheus-operator is not installed.
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors, podmonitors, prometheusrules]

@@ -4,7 +4,7 @@
 use std::{array, collections::HashSet, ops::Range, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use e2e::{Bare, define, eventually, monitoring_definition, process};
+use e2e::{Bare, define, definition, eventually, monitoring_definition, process};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -119,6 +119,7 @@ impl Bench {
         for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
             define(&admin, &monitoring_definition(kind, &format!("{}s", kind.to_lowercase()))?).await?;
         }
+        define(&admin, &definition("gateway.networking.k8s.io", "HTTPRoute", "httproutes")?).await?;
         for name in [OPERATORS, BARE_CLIENTS, SAME_REQUESTS] {
             let namespace = serde_json::from_value::<Namespace>(json!({"metadata": {"name": name}}))?;
             Api::all(admin.clone()).create(&PostParams::default(), &namespace).await?;

@@ -58,7 +58,7 @@ pub fn print(arguments: &Arguments) {
 
 fn simulate(traffic: &Traffic, arguments: &Arguments) -> Ends {
     let [minimum_seconds, max_seconds, warm_up_seconds] = SECONDS;
-    let step = |weight_percent| Step { weight_percent, minimum_seconds, minimum_requests: REQUESTS };
+    let step = |weight_percent| Step { weight_percent, mirror_percent: 0, minimum_seconds, minimum_requests: REQUESTS };
     let signals = traffic.counted.iter().map(|(counted, _)| counted.signal()).collect();
     let policy = Policy {
         steps: WEIGHTS.map(step).into(),
@@ -94,7 +94,7 @@ fn one(policy: &Policy, run: &mut Run<'_>, tick: f64) -> (Memory, f64) {
         run.set_share(f64::from(memory.weight_percent) / 100.0);
         run.tick(window_seconds as f64, &mut counts);
         let counts = Tick { at: now, window_seconds, signals: counts.clone() };
-        let readings = Readings { ready: 1, expected: Some(1), counts: Some(counts), broken: None };
+        let readings = Readings { ready: 1, expected: Some(1), counts: Some(counts), ..Readings::default() };
         let next = advance(policy, memory, &readings, now);
         memory = next.memory;
         if matches!(next.outcome, Outcome::Promote { .. } | Outcome::Back { .. }) {

@@ -71,7 +71,7 @@ pub fn up(progress: &Progress) -> Result<Lock> {
         }
         start(progress, &fingerprint)
     })?;
-    progress.step(base, || addons::base(progress))?;
+    progress.step(base, || addons::base(progress).and_then(|()| addons::gateway_api(progress)))?;
     progress.step(monitoring, || addons::monitoring(progress))?;
     in_use()
 }

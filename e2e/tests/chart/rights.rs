@@ -36,6 +36,7 @@ async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()>
         "patch deployments.apps --subresource=scale",
         "watch horizontalpodautoscalers.autoscaling",
         "patch podmonitors.monitoring.coreos.com",
+        "patch httproutes.gateway.networking.k8s.io",
         "list prometheuses.monitoring.coreos.com",
         "list pods",
         "create events",

@@ -16,6 +16,7 @@ mod promotion;
 mod refused;
 mod reloads;
 mod retraining;
+mod routes;
 mod s3;
 mod scaling;
 mod scripts;
@@ -84,6 +85,10 @@ fn main() {
         promotion {
             a_version_that_no_server_can_load_is_taken_back_without_a_failed_request,
             a_worse_version_is_rejected_and_a_rollback_is_not_undone,
+        }
+        routes {
+            weights_follow_the_steps_of_a_canary_and_never_its_missing_pods,
+            weights_that_someone_edits_are_restored,
         }
         children {
             a_deleted_child_is_created_again,

@@ -6,8 +6,15 @@ use crate::api::rules;
 
 /// A new version gets a part of the requests first, in pods of its own, and is compared with the version that serves.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(
+    validation = Rule::new(rules::MIRROR_ROUTED)
+        .message("only a Gateway copies requests: set httpRoute, or use weightPercent in place of mirrorPercent")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Canary {
+    /// Requests from Gateways are divided by the weights of an HTTPRoute. By default the Service divides them by numbers of pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<HttpRoute>,
     /// The steps, one after the other, with rising weights; after the last one the version is rolled out.
     #[schemars(length(min = 1, max = 8))]
     pub steps: Vec<CanaryStep>,
@@ -39,13 +46,57 @@ pub struct Canary {
     pub significance_level: String,
 }
 
+/// The HTTPRoute of the servers (gateway.networking.k8s.io/v1), with the name of the object.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRoute {
+    /// The Gateways.
+    #[schemars(length(min = 1, max = 4))]
+    pub parent_refs: Vec<ParentRef>,
+    /// Host names of the requests; all of the Gateways by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    #[x_kube(validation = Rule::new(rules::HOSTNAMES).message("write lower case names such as shop.example.org or *.example.org"))]
+    pub hostnames: Vec<String>,
+}
+
+/// A Gateway, or a listener of it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
+    pub name: String,
+    /// Its namespace; that of the object by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
+    pub namespace: Option<String>,
+    /// Name of the listener; all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME).message(rules::OBJECT_NAME_MESSAGE))]
+    pub section_name: Option<String>,
+    /// Port of the listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: Option<i32>,
+}
+
 /// A step of a canary.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[x_kube(validation = Rule::new(rules::ONE_SHARE).message("set either weightPercent or mirrorPercent"))]
 #[serde(rename_all = "camelCase")]
 pub struct CanaryStep {
-    /// Per cent of the pods that are canaries, which get that part of the requests. Rounded up to whole pods.
+    /// Per cent of the requests that the canary gets. Without httpRoute, by its share of the pods, rounded up to whole pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 50))]
-    pub weight_percent: i32,
+    pub weight_percent: Option<i32>,
+    /// Per cent of the requests that the canary gets copies of. Its answers are thrown away. Needs httpRoute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub mirror_percent: Option<i32>,
     /// Least seconds.
     #[serde(default = "default_step_seconds")]
     #[schemars(range(min = 0, max = 604_800))]

@@ -9,6 +9,7 @@ mod merge;
 mod reloads;
 mod restored;
 mod rollback;
+mod routed;
 mod server;
 mod stuck;
 mod ticks;

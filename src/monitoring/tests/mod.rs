@@ -27,7 +27,7 @@ static SILENT: Application = Application::new();
 /// A latency target.
 static P95: LatencyTarget = LatencyTarget { quantile: Quantile::P95, target_milliseconds: 75 };
 
-fn packages(profile: &str) -> Watched<'_> {
+pub(super) fn packages(profile: &str) -> Watched<'_> {
     Watched {
         service: "packages",
         front: None,
@@ -35,6 +35,7 @@ fn packages(profile: &str) -> Watched<'_> {
         recommender: "packages",
         serving_deployment: "packages-serving",
         canary_deployment: "packages-canary",
+        is_routed: false,
         compared: None,
         reloads: false,
         workers: &[],

@@ -1,14 +1,14 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::*;
-use crate::promotion::judge::{Counts, Signal};
+use super::{memory::ELAPSED_MAX, *};
+use crate::promotion::judge::{Counts, Settings, Signal};
 
 /// Seconds between two ticks.
 const TICK: i64 = 5;
 
 fn policy() -> Policy {
-    let step = |weight_percent| Step { weight_percent, minimum_seconds: 60, minimum_requests: 500 };
+    let step = |weight_percent| Step { weight_percent, mirror_percent: 0, minimum_seconds: 60, minimum_requests: 500 };
     let signal = |name: &str| Signal { name: name.into(), floor: None, maximum: None };
     Policy {
         steps: vec![step(10), step(50)],
@@ -42,7 +42,7 @@ struct Story {
 impl Story {
     fn new() -> Self {
         let now = Timestamp::from_second(1_800_000_000).expect("a time");
-        let readings = Readings { ready: 3, expected: Some(3), counts: None, broken: None };
+        let readings = Readings { ready: 3, expected: Some(3), ..Readings::default() };
         Self { policy: policy(), memory: Memory::new("full-20261121-0300", now), now, readings }
     }
 

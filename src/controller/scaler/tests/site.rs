@@ -122,6 +122,7 @@ impl Site {
             health: &Default::default(),
             budgets: &Default::default(),
             canary: None,
+            route: None,
             feedback: None,
             now: at(now),
         });
@@ -141,6 +142,8 @@ impl Site {
                 placement: None,
                 keeps_servers: false,
                 canary: None,
+                shares: Default::default(),
+                is_canary_held: false,
                 serve: self.training.versions.first(),
                 train: None,
                 prune: None,

@@ -1,0 +1,214 @@
+//! What is remembered of a canary between two ticks, and its steps.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{
+        judge::{Evidence, Finding, Settings},
+        route::Shares,
+    },
+    Tick,
+};
+use crate::training::whole_seconds;
+
+/// Seconds between two calls that count at most. Ticks come more often; a clock that steps, or an operator that was down, counts no more.
+pub(super) const ELAPSED_MAX: i64 = 60;
+/// Seconds from the end of the last window that was counted to that of another one, from which on the clock was set back. Above it, and below 0,
+/// all of the window was counted already.
+const SET_BACK: i64 = -300;
+
+/// All requests, in per cent.
+const WHOLE: i32 = 100;
+
+/// How a canary is rolled out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The steps, at least one; the weights rise. A step of 100 % and those after it are the promotion: nothing would be left to
+    /// compare with.
+    pub steps: Vec<Step>,
+    /// Seconds after a weight has moved in which counts are no evidence, because caches are cold.
+    pub warm_up_seconds: i64,
+    /// Seconds after which a step that is not decided goes back: of waiting for replicas, and again of being judged.
+    pub max_seconds: i64,
+    /// What is judged, and how strictly.
+    pub judge: Settings,
+}
+
+/// A step of a canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The share of the requests that the canary gets, 1 to 99; 0 in a step with copies.
+    pub weight_percent: i32,
+    /// The share of the requests that it gets copies of, 1 to 100; 0 in the other steps, which come after those with copies.
+    pub mirror_percent: i32,
+    /// Seconds that it has to be judged at least.
+    pub minimum_seconds: i64,
+    /// Requests of the canary that have to be judged at least.
+    pub minimum_requests: i64,
+}
+
+/// What is remembered of a canary between two ticks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    /// The version of the canary.
+    #[schemars(length(max = 63))]
+    pub version: String,
+    /// The version that it is compared with.
+    #[serde(default)]
+    #[schemars(length(max = 63))]
+    pub baseline: String,
+    /// Number of the step, from 0.
+    #[schemars(range(min = 0))]
+    pub step: i32,
+    /// The share of the requests that the canary gets now: less than that of the step until replicas for it are ready.
+    #[schemars(range(min = 0, max = 100))]
+    pub weight_percent: i32,
+    /// The share of the requests that it gets copies of now.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 100))]
+    pub mirror_percent: i32,
+    /// When it was advanced last.
+    pub advanced_at: Time,
+    /// Seconds waited for the replicas of this step, and for its share of the requests.
+    pub waited_seconds: i64,
+    /// Seconds since the weight moved to that of this step.
+    pub weighted_seconds: i64,
+    /// Seconds that the counts of all signals cover, since it has warmed up in this step.
+    pub judged_seconds: i64,
+    /// Until when counts were added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_until: Option<Time>,
+    /// What was counted.
+    pub evidence: Evidence,
+    /// What the canary ended with; nothing changes any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+}
+
+/// What a canary ended with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct End {
+    /// Whether the version is promoted; else it goes back.
+    pub is_promoted: bool,
+    /// What was found.
+    pub finding: Finding,
+    /// Why, in one sentence.
+    #[schemars(length(max = 4096))]
+    pub why: String,
+}
+
+impl Policy {
+    /// The steps in which there is something to compare with.
+    pub(super) fn judged(&self) -> &[Step] {
+        self.steps.split(|step| step.weight_percent >= WHOLE).next().unwrap_or_default()
+    }
+}
+
+impl Memory {
+    /// A canary that begins.
+    pub fn new(version: impl Into<String>, now: Timestamp) -> Self {
+        Self {
+            version: version.into(),
+            baseline: String::new(),
+            step: 0,
+            weight_percent: 0,
+            mirror_percent: 0,
+            advanced_at: Time(whole_seconds(now)),
+            waited_seconds: 0,
+            weighted_seconds: 0,
+            judged_seconds: 0,
+            counted_until: None,
+            evidence: Evidence::default(),
+            end: None,
+        }
+    }
+
+    /// The share of the traffic for which replicas of the canary are to be there. `Readings::expected` is the number for it.
+    pub fn capacity_percent(&self, policy: &Policy) -> i32 {
+        match &self.end {
+            Some(end) if !end.is_promoted => 0,
+            Some(_) => self.weight_percent,
+            // What it gets meanwhile needs replicas, too.
+            None => self.step_of(policy).map_or(0, |(_, step)| load(step.shares()).max(load(self.shares()))),
+        }
+    }
+
+    /// What it gets of the requests now.
+    pub fn shares(&self) -> Shares {
+        Shares { canary: self.weight_percent, mirrored: self.mirror_percent }
+    }
+
+    pub(super) fn give(&mut self, Shares { canary, mirrored }: Shares) {
+        (self.weight_percent, self.mirror_percent) = (canary, mirrored);
+    }
+
+    /// The policy may have lower weights than when the step began.
+    pub(super) fn limit(&mut self, step: &Step) {
+        self.weight_percent = self.weight_percent.min(step.weight_percent);
+        if step.mirror_percent > 0 {
+            self.mirror_percent = self.mirror_percent.min(step.mirror_percent);
+        }
+    }
+
+    /// The current step, and its number; the last one when the policy has fewer than when it began.
+    pub(super) fn step_of<'a>(&self, policy: &'a Policy) -> Option<(usize, &'a Step)> {
+        let steps = policy.judged();
+        let index = usize::try_from(self.step).unwrap_or_default().min(steps.len().checked_sub(1)?);
+        Some((index, steps.get(index)?))
+    }
+
+    /// Seconds since the last call, as far as they count.
+    pub(super) fn elapse(&mut self, now: Timestamp) -> i64 {
+        let now = Time(whole_seconds(now));
+        let elapsed = seconds_between(self.advanced_at.0, now.0).clamp(0, ELAPSED_MAX);
+        self.advanced_at = now;
+        elapsed
+    }
+
+    /// The seconds of a window that were not counted before, and are now.
+    pub(super) fn take(&mut self, tick: &Tick) -> i64 {
+        let at = Time(whole_seconds(tick.at));
+        let new = match &self.counted_until {
+            None => tick.window_seconds,
+            Some(until) => match seconds_between(until.0, at.0) {
+                ..=SET_BACK => tick.window_seconds,
+                between => between.clamp(0, tick.window_seconds.max(0)),
+            },
+        };
+        if new > 0 {
+            self.counted_until = Some(at);
+        }
+        new
+    }
+
+    pub(super) fn begin_step(&mut self, index: usize) {
+        self.step = i32::try_from(index).unwrap_or(i32::MAX);
+        (self.waited_seconds, self.weighted_seconds, self.judged_seconds) = (0, 0, 0);
+        self.evidence.begin_step();
+    }
+}
+
+impl Step {
+    /// What the canary is to get of the requests.
+    pub fn shares(&self) -> Shares {
+        Shares { canary: self.weight_percent, mirrored: self.mirror_percent }
+    }
+}
+
+/// The requests that arrive at a canary with these shares, in per cent of all.
+fn load(shares: Shares) -> i32 {
+    shares.canary.max(shares.mirrored)
+}
+
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
+    to.duration_since(from).as_secs()
+}
