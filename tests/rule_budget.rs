@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 /// Object, the most recording rules, alerts, series and samples per second.
 const BUDGETS: [(&str, usize, usize, usize, f64); 6] = [
-    ("everything.yaml", 249, 76, 364, 14.7),
-    ("latency.yaml", 60, 33, 74, 3.3),
+    ("everything.yaml", 252, 78, 397, 14.7),
+    ("latency.yaml", 62, 34, 79, 3.3),
     ("minimal.yaml", 0, 0, 0, 0.0),
-    ("packages.yaml", 52, 28, 63, 1.3),
-    ("production.yaml", 75, 34, 146, 3.3),
-    ("workers.yaml", 73, 43, 120, 3.9),
+    ("packages.yaml", 55, 29, 69, 1.3),
+    ("production.yaml", 78, 36, 146, 3.3),
+    ("workers.yaml", 75, 44, 134, 3.9),
 ];
 
 /// An object that is none of the examples: one with a dependency on each exporter, and workers that scale on all with a lag. These

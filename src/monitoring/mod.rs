@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, HashSet};
 use alerts::Change;
 use application::Application;
 use objectives::Objective;
+pub use resources::Requested;
 pub use signals::{Signals, limited};
 
 use crate::{
@@ -60,6 +61,8 @@ pub struct Watched<'a> {
     pub claim: Option<&'a str>,
     /// Workloads whose CPU is limited or requested, and the cores that each of their pods may use.
     pub cores: &'a [(&'a str, f64)],
+    /// Workloads that request both CPU and memory.
+    pub requested: &'a [Requested<'a>],
     /// Name of the Service of the servers.
     pub service: &'a str,
     /// The proxy in front of the Service that counts requests, if the spec names one.

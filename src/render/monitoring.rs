@@ -13,16 +13,16 @@ use super::{
 };
 use crate::{
     api::{
-        Dependency, MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
+        Dependency, MetricRelabeling, Monitoring, RelabelAction, Resources, ScrapeScheme, ScrapeTls, Worker,
         monitoring_coreos::{
             Endpoint, PodMonitor, PodMonitorSpec, PrometheusRule, PrometheusRuleSpec, Relabeling, Rule, RuleGroup,
             ServiceMonitor, ServiceMonitorSpec,
         },
     },
-    catalog,
+    catalog, cores,
     kinds::Kind,
     model::{Identity, Model, Workload, names, scrapes},
-    monitoring::{self, Watched},
+    monitoring::{self, Requested, Watched},
     series::{Series, Subject},
     training::Schedule,
 };
@@ -219,8 +219,9 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         (monitoring::Workload::Serving.label(), model.serving.resources.as_ref()),
         (monitoring::Workload::Training.label(), model.training.resources.as_ref()),
     ];
-    let limited = own.into_iter().chain(of_workers);
-    let cores: Vec<_> = limited.filter_map(|(name, of)| Some((name, crate::cores::allowed(of)?))).collect();
+    let all = own.into_iter().chain(of_workers);
+    let cores: Vec<_> = all.clone().filter_map(|(name, of)| Some((name, cores::allowed(of)?))).collect();
+    let requested: Vec<_> = all.filter_map(|(name, of)| requested(name, of)).collect();
     let watched = Watched {
         namespace: &identity.namespace,
         recommender: &identity.name,
@@ -231,6 +232,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         base: &identity.base,
         claim: model.artifacts.claim(),
         cores: &cores,
+        requested: &requested,
         service: &identity.base,
         front: monitoring.front.as_ref(),
         profile: &monitoring.metrics.profile,
@@ -260,6 +262,12 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         query_offset_seconds: monitoring.query_offset_seconds,
     };
     Some(monitoring::rule_groups(&watched))
+}
+
+/// What a workload requests; `None` unless it is both CPU and memory.
+fn requested<'a>(workload: &'a str, resources: Option<&Resources>) -> Option<Requested<'a>> {
+    let of_allowed = cores::requested(resources)? / cores::allowed(resources)?;
+    Some(Requested { workload, of_allowed, memory: cores::memory_requested(resources)? })
 }
 
 /// Changes of alerts that an object does not have, each with the reason.

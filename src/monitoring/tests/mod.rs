@@ -40,6 +40,7 @@ fn packages(profile: &str) -> Watched<'_> {
         base: "packages",
         claim: Some("packages-models"),
         cores: &[("serving", 0.5)],
+        requested: &[Requested { workload: "serving", of_allowed: 0.5, memory: 1_073_741_824.0 }],
         profile,
         signals: None,
         application: &SILENT,
@@ -262,8 +263,8 @@ fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
         let is_of_training = of_training.iter().any(|start| record.starts_with(&format!("recommender:{start}")));
         let workload = if is_of_training { "training" } else { "serving" };
         let mut expected = vec![("namespace", "shop"), ("recommender", "packages"), ("workload", workload)];
-        if rule.expr.contains(" by (workload") {
-            expected.pop(); // That of the operator's gauge, or of the pods.
+        if rule.expr.contains(" by (workload") || record.ends_with("_1w") {
+            expected.pop(); // That of the operator's gauge, of the pods, or of what is recorded of them.
         }
         if record == Series::RouteRequests.name() && rule.labels.contains_key("route") {
             expected.insert(2, ("route", "other")); // Of the other routes together.
