@@ -87,6 +87,8 @@ pub enum Series {
     Targets,
     /// Scrape targets that answered their last scrape.
     TargetsUp,
+    /// Whether the servers answer the requests of a blackbox exporter.
+    ProbeUp,
     /// Restarts of servers.
     Restarts,
     /// The latency target of the servers.
@@ -407,7 +409,7 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 138] = [
+    pub const MONITORING: [Self; 139] = [
         Self::PodRequests,
         Self::PodErrors,
         Self::PodSlow,
@@ -418,6 +420,7 @@ impl Series {
         Self::RequestErrors,
         Self::Targets,
         Self::TargetsUp,
+        Self::ProbeUp,
         Self::Restarts,
         Self::LatencyTarget,
         Self::MemoryUse,
@@ -603,6 +606,7 @@ impl Series {
             Self::RequestErrors => Row("recommender:request_errors:rate1m", "requests/s", Workload),
             Self::Targets => Row("recommender:targets", "targets", Workload),
             Self::TargetsUp => Row("recommender:targets_up", "targets", Workload),
+            Self::ProbeUp => Row("recommender:probe_up", "0 or 1", Workload),
             Self::Restarts => Row("recommender:restarts:increase1h", "restarts", Workload),
             Self::LatencyTarget => Row("recommender:latency_target_seconds", "seconds", Workload),
             Self::MemoryUse => Row("recommender:memory_use", "bytes used over the limit", Workload),

@@ -11,7 +11,7 @@ const BUDGETS: [(&str, usize, usize, usize, f64); 6] = [
     ("latency.yaml", 62, 34, 79, 3.3),
     ("minimal.yaml", 0, 0, 0, 0.0),
     ("packages.yaml", 55, 29, 69, 1.3),
-    ("production.yaml", 78, 36, 146, 3.3),
+    ("production.yaml", 79, 37, 146, 3.3),
     ("workers.yaml", 75, 44, 134, 3.9),
 ];
 

@@ -65,6 +65,7 @@ const PACKAGES: Watched = Watched {
     minimums: &[],
     objectives: &[],
     alerts: &UNCHANGED,
+    is_probed: true,
     runbooks: RUNBOOKS,
     query_offset_seconds: None,
 };
@@ -236,6 +237,9 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
         for (field, value) in spec.as_object().into_iter().flatten() {
             object["spec"][field] = value.clone();
         }
+        if name == "packages" {
+            object["spec"]["monitoring"]["probe"] = json!({"prober": "blackbox:9115"});
+        }
         let object: RecommenderModel = serde_json::from_value(validate::stored(&object))?;
         models.push(Model::new(&object, Timestamp::now()).map_err(|problems| anyhow!("{problems:?}"))?);
     }
@@ -255,7 +259,7 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     let commented =
         text.lines().skip_while(|line| *line != "# scrape_configs:").take_while(|line| line.starts_with('#'));
     let scraping: Vec<&str> = commented.map(|line| &line[2..]).collect();
-    ensure!(scraping.iter().filter(|line| line.starts_with("- job_name:")).count() == 3, "{text}");
+    ensure!(scraping.iter().filter(|line| line.starts_with("- job_name:")).count() == 4, "{text}");
     let configuration = directory.join("prometheus.yaml");
     fs::write(&configuration, scraping.join("\n"))?;
     promtool(&["check", "config"], &configuration).map(drop)

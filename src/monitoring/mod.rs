@@ -105,6 +105,8 @@ pub struct Watched<'a> {
     pub alerts: &'a BTreeMap<String, Change>,
     /// URL of the directory with the pages of alerts, without a slash at its end.
     pub runbooks: &'a str,
+    /// Whether a blackbox exporter probes the servers.
+    pub is_probed: bool,
     /// How far in the past the rules are evaluated, in seconds; None: as the ruler does by default.
     pub query_offset_seconds: Option<i32>,
 }

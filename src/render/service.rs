@@ -16,7 +16,7 @@ use crate::{
     model::{Model, names},
 };
 
-/// Port of the Service.
+/// Port of the Service: that of HTTP, which URLs leave out.
 const PORT: i32 = 80;
 
 /// The Service that gives the trainers of a distributed run their host names; `None` with one trainer.

@@ -59,6 +59,7 @@ fn packages(profile: &str) -> Watched<'_> {
         minimums: &[("precision_at_10", 0.2)],
         objectives: &[],
         alerts: &UNCHANGED,
+        is_probed: true,
         runbooks: alerts::RUNBOOKS,
         query_offset_seconds: None,
     }
