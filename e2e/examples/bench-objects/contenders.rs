@@ -114,7 +114,7 @@ impl Bench {
         let bare = Bare::start().await?;
         let admin = bare.client()?;
         define(&admin, &crd::crd()).await?;
-        for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
+        for kind in ["ServiceMonitor", "PodMonitor", "Probe", "PrometheusRule"] {
             define(&admin, &monitoring_definition(kind, &format!("{}s", kind.to_lowercase()))?).await?;
         }
         for name in [OPERATORS, BARE_CLIENTS, SAME_REQUESTS] {
