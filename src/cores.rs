@@ -12,6 +12,16 @@ pub fn limit(resources: Option<&Resources>) -> Option<f64> {
     parse(&resources?.limits.get("cpu")?.0)
 }
 
+/// The CPU request, in cores. Kubernetes sets one that is missing to the limit. None when neither is set to a valid quantity above zero.
+pub fn requested(resources: Option<&Resources>) -> Option<f64> {
+    resources?.requests.get("cpu").and_then(|cpu| parse(&cpu.0)).or_else(|| limit(resources))
+}
+
+/// The memory request, in bytes, as that of CPU.
+pub fn memory_requested(resources: Option<&Resources>) -> Option<f64> {
+    resources?.requests.get("memory").and_then(|memory| parse(&memory.0)).or_else(|| memory_limit(resources))
+}
+
 /// The memory limit, in bytes. None when it is not set to a valid quantity above zero.
 pub fn memory_limit(resources: Option<&Resources>) -> Option<f64> {
     parse(&resources?.limits.get("memory")?.0)
@@ -96,5 +106,18 @@ mod tests {
         assert_eq!(limit(Some(&Resources { requests: cpu("1"), limits: cpu("2") })), Some(2.0));
         assert_eq!(limit(Some(&Resources { requests: cpu("1"), limits: BTreeMap::new() })), None);
         assert_eq!(allowed(None), None);
+    }
+
+    #[test]
+    fn a_request_that_is_missing_is_the_limit() {
+        let of = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), Quantity(value.into()))]);
+        let cpu = |requests, limits| requested(Some(&Resources { requests, limits }));
+        assert_eq!(cpu(of("cpu", "500m"), of("cpu", "2")), Some(0.5));
+        assert_eq!(cpu(of("memory", "1Gi"), of("cpu", "2")), Some(2.0));
+        assert_eq!(cpu(BTreeMap::new(), BTreeMap::new()), None);
+        let memory = |requests, limits| memory_requested(Some(&Resources { requests, limits }));
+        assert_eq!(memory(of("memory", "1Ki"), of("memory", "2Ki")), Some(1024.0));
+        assert_eq!(memory(BTreeMap::new(), of("memory", "2Ki")), Some(2048.0));
+        assert_eq!([requested(None), memory_requested(None)], [None, None]);
     }
 }

@@ -78,6 +78,8 @@ kinds! {
     ServiceMonitor: "monitoring.coreos.com/v1", "servicemonitors", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
     /// Scrape configuration of a worker.
     PodMonitor: "monitoring.coreos.com/v1", "podmonitors", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
+    /// What a blackbox exporter probes.
+    Probe: "monitoring.coreos.com/v1", "probes", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
     /// Recording rules and alerts.
     PrometheusRule: "monitoring.coreos.com/v1", "prometheusrules", types::MONITORING_READY, INSTALL_PROMETHEUS_OPERATOR;
 }

@@ -89,6 +89,8 @@ pub enum Series {
     Targets,
     /// Scrape targets that answered their last scrape.
     TargetsUp,
+    /// Whether the servers answer the requests of a blackbox exporter.
+    ProbeUp,
     /// Restarts of servers.
     Restarts,
     /// The latency target of the servers.
@@ -171,6 +173,12 @@ pub enum Series {
     CpuThrottled,
     /// Memory in use that cannot be given back.
     MemoryBytes,
+    /// CPU in use by the CPU that is requested, mean per pod: what it exceeded in a twentieth of a week.
+    CpuRequestedWeek,
+    /// Memory in use by the memory that is requested, of the pod that uses most.
+    MemoryRequested,
+    /// The most of that within a week.
+    MemoryRequestedWeek,
     /// Bytes that pods receive.
     NetworkReceived,
     /// Bytes that pods send.
@@ -323,6 +331,8 @@ pub enum Series {
     BadRequestsFloor,
     /// How much of the error budget of an objective is left, as a part of all; negative when the goal is missed.
     BudgetLeft,
+    /// Bad requests within the window of the error budget; of an objective that is a share of time, seconds.
+    BudgetBad,
     /// Mean latency.
     LatencyMean,
     /// A lower bound of the shortest request: the lower bound of the first bucket that has one.
@@ -405,7 +415,7 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 137] = [
+    pub const MONITORING: [Self; 142] = [
         Self::PodRequests,
         Self::PodErrors,
         Self::PodSlow,
@@ -417,6 +427,7 @@ impl Series {
         Self::RequestErrors,
         Self::Targets,
         Self::TargetsUp,
+        Self::ProbeUp,
         Self::Restarts,
         Self::LatencyTarget,
         Self::MemoryUse,
@@ -458,6 +469,9 @@ impl Series {
         Self::CpuCores,
         Self::CpuThrottled,
         Self::MemoryBytes,
+        Self::CpuRequestedWeek,
+        Self::MemoryRequested,
+        Self::MemoryRequestedWeek,
         Self::NetworkReceived,
         Self::NetworkTransmitted,
         Self::VolumeFree,
@@ -534,6 +548,7 @@ impl Series {
         Self::ErrorBudget,
         Self::BadRequestsFloor,
         Self::BudgetLeft,
+        Self::BudgetBad,
         Self::LatencyMean,
         Self::LatencyMin,
         Self::LatencyMax,
@@ -601,6 +616,7 @@ impl Series {
             Self::RequestErrors => Row("recommender:request_errors:rate1m", "requests/s", Workload),
             Self::Targets => Row("recommender:targets", "targets", Workload),
             Self::TargetsUp => Row("recommender:targets_up", "targets", Workload),
+            Self::ProbeUp => Row("recommender:probe_up", "0 or 1", Workload),
             Self::Restarts => Row("recommender:restarts:increase1h", "restarts", Workload),
             Self::LatencyTarget => Row("recommender:latency_target_seconds", "seconds", Workload),
             Self::MemoryUse => Row("recommender:memory_use", "bytes used over the limit", Workload),
@@ -642,6 +658,9 @@ impl Series {
             Self::CpuCores => Row("recommender:cpu_cores:rate5m", "cores", Workload),
             Self::CpuThrottled => Row("recommender:cpu_throttled_ratio", "periods over all", Workload),
             Self::MemoryBytes => Row("recommender:memory_bytes", "bytes", Workload),
+            Self::CpuRequestedWeek => Row("recommender:cpu_requested_use:p95_1w", "cores used over the request", Workload),
+            Self::MemoryRequested => Row("recommender:memory_requested_use", "bytes used over the request", Workload),
+            Self::MemoryRequestedWeek => Row("recommender:memory_requested_use:max_1w", "bytes used over the request", Workload),
             Self::NetworkReceived => Row("recommender:network_receive_bytes:rate5m", "bytes/s", Workload),
             Self::NetworkTransmitted => Row("recommender:network_transmit_bytes:rate5m", "bytes/s", Workload),
             Self::VolumeFree => Row("recommender:volume_free_ratio", "bytes free over all", Workload),
@@ -718,6 +737,7 @@ impl Series {
             Self::ErrorBudget => Row("recommender:objective_error_budget", "bad over all, as allowed", Objective),
             Self::BadRequestsFloor => Row("recommender:objective_min_bad_requests", "requests", Objective),
             Self::BudgetLeft => Row("recommender:error_budget_left", "budget left over all of it", Objective),
+            Self::BudgetBad => Row("recommender:error_budget_bad", "requests, or seconds", Objective),
             Self::LatencyMean => Row("recommender:request_latency_seconds:mean", "seconds", Workload),
             Self::LatencyMin => Row("recommender:request_latency_seconds:min", "seconds", Workload),
             Self::LatencyMax => Row("recommender:request_latency_seconds:max", "seconds", Workload),

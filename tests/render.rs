@@ -352,14 +352,43 @@ fn a_second_deployment_of_servers_fits_behind_the_same_service_without_relabelli
 }
 
 #[test]
+fn a_blackbox_exporter_probes_the_health_check_through_the_service_or_another_url() {
+    let probe = |probe: Value| {
+        let model = model("packages.yaml", |object| {
+            object["spec"]["monitoring"]["probe"] = probe.clone();
+            object["spec"]["monitoring"]["labels"] = json!({"release": "x"});
+        });
+        let mut children = children(&model);
+        let at = children.iter().position(|child| child.kind == Kind::Probe).expect("a Probe");
+        children.remove(at).object
+    };
+    let object = probe(json!({"prober": "blackbox.monitoring:9115"}));
+    assert_eq!(object["metadata"]["labels"]["release"], "x");
+    assert_eq!(
+        object["spec"],
+        json!({
+            "jobName": "shop/packages-probe", "interval": "15s", "scrapeTimeout": "10s", "module": "http_2xx",
+            "prober": {"url": "blackbox.monitoring:9115", "path": "/probe"},
+            "targets": {"staticConfig": {
+                "static": ["http://packages.shop.svc/health"], "labels": {"recommender": "packages"},
+            }},
+        })
+    );
+    let url = "https://shop.example.org/health";
+    let other = json!({"prober": "blackbox:9115", "module": "http_post", "url": url, "intervalSeconds": 5});
+    let spec = &probe(other)["spec"];
+    assert_eq!(spec["targets"]["staticConfig"]["static"], json!([url]));
+    assert_eq!([&spec["module"], &spec["interval"], &spec["scrapeTimeout"]], ["http_post", "5s", "5s"]);
+    assert!(children(&model("packages.yaml", |_| {})).iter().all(|child| child.kind != Kind::Probe));
+}
+
+#[test]
 fn the_same_object_gives_the_same_hashes_and_another_one_does_not() {
     let hashes = |model: &Model| -> Vec<String> { children(model).into_iter().map(|child| child.hash).collect() };
     let packages = || model("packages.yaml", |_| {});
     assert_eq!(hashes(&packages()), hashes(&packages()));
-    let more_memory = model("packages.yaml", |object| {
-        object["spec"]["serving"]["resources"]["requests"]["memory"] = "192Mi".into();
-    });
-    let differing = hashes(&packages()).iter().zip(hashes(&more_memory)).filter(|(a, b)| *a != b).count();
+    let more_time = model("packages.yaml", |object| object["spec"]["serving"]["terminationGraceSeconds"] = 45.into());
+    let differing = hashes(&packages()).iter().zip(hashes(&more_time)).filter(|(a, b)| *a != b).count();
     assert_eq!(differing, 1, "only the Deployment changes");
 }
 

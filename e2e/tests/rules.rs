@@ -18,7 +18,7 @@ use recommender_operator::{
     catalog,
     model::Model,
     monitoring::{
-        Signals, Watched,
+        Requested, Signals, Watched,
         alerts::{Change, RUNBOOKS},
         application::{self, Application},
         canary::Compared,
@@ -46,6 +46,7 @@ const PACKAGES: Watched = Watched {
     base: "packages",
     claim: Some("packages-models"),
     cores: &[("serving", 3.0)],
+    requested: &[SERVERS],
     service: "packages",
     front: None,
     profile: "FastApiInstrumentator",
@@ -67,9 +68,13 @@ const PACKAGES: Watched = Watched {
     minimums: &[],
     objectives: &[],
     alerts: &UNCHANGED,
+    is_probed: true,
     runbooks: RUNBOOKS,
     query_offset_seconds: None,
 };
+
+/// What its servers request.
+const SERVERS: Requested = Requested { workload: "serving", of_allowed: 0.5, memory: 1000.0 };
 
 /// An application without series of its own.
 static SILENT: Application = Application::new();
@@ -235,6 +240,9 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
         for (field, value) in spec.as_object().into_iter().flatten() {
             object["spec"][field] = value.clone();
         }
+        if name == "packages" {
+            object["spec"]["monitoring"]["probe"] = json!({"prober": "blackbox:9115"});
+        }
         let object: RecommenderModel = serde_json::from_value(validate::stored(&object))?;
         models.push(Model::new(&object, Timestamp::now()).map_err(|problems| anyhow!("{problems:?}"))?);
     }
@@ -254,7 +262,7 @@ fn the_rule_file_and_its_scrape_configuration_are_valid() -> Result<()> {
     let commented =
         text.lines().skip_while(|line| *line != "# scrape_configs:").take_while(|line| line.starts_with('#'));
     let scraping: Vec<&str> = commented.map(|line| &line[2..]).collect();
-    ensure!(scraping.iter().filter(|line| line.starts_with("- job_name:")).count() == 3, "{text}");
+    ensure!(scraping.iter().filter(|line| line.starts_with("- job_name:")).count() == 4, "{text}");
     let configuration = directory.join("prometheus.yaml");
     fs::write(&configuration, scraping.join("\n"))?;
     promtool(&["check", "config"], &configuration).map(drop)
@@ -338,6 +346,7 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
 /// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, of alerts, of objectives, and a directory.
 const OTHER_SCENARIOS: [&str; 11] = [
     "signals",
+    "requested",
     "scaling",
     "dependencies",
     "alerts",
@@ -575,6 +584,28 @@ fn the_error_budget_is_that_of_the_days_of_an_objective() -> Result<()> {
     let mut groups = rule_groups(&Watched { objectives: &objectives, ..PACKAGES });
     groups.retain(|group| group.name.ends_with("/objectives"));
     run_groups("budget", &groups, include_str!("rules/budget.yaml"))
+}
+
+/// Without the other rules, which a week of samples would make slow.
+#[test]
+fn what_pods_used_within_a_week_is_compared_with_what_they_request() -> Result<()> {
+    let worker = Requested { workload: "events", of_allowed: 1.0, memory: 2000.0 };
+    let watched = Watched {
+        workers: &[("events", "packages-worker-events".to_owned())],
+        cores: &[("serving", 3.0), ("events", 1.0)],
+        requested: &[SERVERS, worker],
+        ..PACKAGES
+    };
+    let read = [Series::CpuUse, Series::MemoryRequested, Series::CpuRequestedWeek, Series::MemoryRequestedWeek]
+        .map(Series::name);
+    let mut groups = rule_groups(&watched);
+    let is_of_week = |rule: &Rule| match (&rule.record, &rule.alert) {
+        (Some(record), _) => read.contains(&record.as_str()),
+        (None, alert) => alert.as_deref() == Some("RecommenderOversized"),
+    };
+    groups.iter_mut().for_each(|group| group.rules.retain(is_of_week));
+    groups.retain(|group| !group.rules.is_empty());
+    run_groups("requested", &groups, include_str!("rules/requested.yaml"))
 }
 
 /// Names of files of a directory of the repository, without their extension.

@@ -49,7 +49,7 @@ fn finish(root: &mut JSONSchemaProps) {
         visit(spec, &mut implied);
         visit(spec, &mut key_in_message);
         visit(spec, &mut no_description_of_values);
-        copies_of_pods(spec);
+        copies_of_servers(spec);
         readiness_of_promotions(spec);
     }
     if let Some(status) = property(root, "status") {
@@ -126,16 +126,17 @@ fn key_in_message(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Where the fields of a pod are described in full, because the CRD has to stay small.
-const FULL_DESCRIPTIONS: &str = "spec.serving.pod";
+/// Where the fields of a pod, and those of the behavior of an autoscaler, are described in full, because the CRD has to stay small.
+const FULL_DESCRIPTIONS: [&str; 2] = ["spec.serving.pod", "spec.serving.autoscaling.behavior"];
 
-/// Shortens the descriptions of the same fields in other pods than those of servers: those of the pod itself to a sentence, and those
-/// below them to their defaults.
-fn copies_of_pods(spec: &mut JSONSchemaProps) {
-    let training = property(spec, "training").and_then(|training| property(training, "pod"));
-    shorten(training);
-    let worker = property(spec, "workers").and_then(items).and_then(|worker| property(worker, "pod"));
-    shorten(worker);
+/// Shortens the descriptions of fields that servers have as well: those of a pod or a behavior to a sentence, and those below them to
+/// their defaults.
+fn copies_of_servers(spec: &mut JSONSchemaProps) {
+    let [pod, behavior] = FULL_DESCRIPTIONS;
+    shorten(property(spec, "training").and_then(|training| property(training, "pod")), pod);
+    let Some(worker) = property(spec, "workers").and_then(items) else { return };
+    shorten(property(worker, "pod"), pod);
+    shorten(property(worker, "autoscaling").and_then(|of| property(of, "behavior")), behavior);
 }
 
 /// Where the fields of a readiness are described.
@@ -153,15 +154,15 @@ fn readiness_of_promotions(spec: &mut JSONSchemaProps) {
     readiness.description = Some(format!("{description} Its fields are those of {READINESS}."));
 }
 
-fn shorten(pod: Option<&mut JSONSchemaProps>) {
-    let Some(pod) = pod else { return };
-    let description = pod.description.take().unwrap_or_default();
-    for field in pod.properties.iter_mut().flat_map(BTreeMap::values_mut) {
+fn shorten(copy: Option<&mut JSONSchemaProps>, full: &str) {
+    let Some(copy) = copy else { return };
+    let description = copy.description.take().unwrap_or_default();
+    for field in copy.properties.iter_mut().flat_map(BTreeMap::values_mut) {
         let of_field = field.description.take();
         visit(field, &mut |schema| schema.description = schema.description.as_deref().and_then(default_of));
         field.description = of_field.as_deref().map(brief);
     }
-    pod.description = Some(format!("{description} Its fields are described in full at {FULL_DESCRIPTIONS}."));
+    copy.description = Some(format!("{description} Its fields are described in full at {full}."));
 }
 
 /// The first sentence of a description without examples, and its default.
@@ -334,9 +335,10 @@ mod tests {
 
     #[test]
     fn every_field_of_the_spec_is_described() {
-        // Those of a pod are described once.
+        // Those of a pod and of a behavior are described once.
         let is_in_copy = |path: &str| {
-            let field = ["spec.training.pod.", "spec.workers[].pod."].iter().find_map(|pod| path.strip_prefix(pod));
+            let copies = ["spec.training.pod.", "spec.workers[].pod.", "spec.workers[].autoscaling.behavior."];
+            let field = copies.iter().find_map(|copy| path.strip_prefix(copy));
             field.is_some_and(|field| field.contains('.'))
         };
         let is_exempt =

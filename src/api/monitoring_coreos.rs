@@ -52,6 +52,59 @@ pub struct PodMonitorSpec {
     pub sample_limit: Option<i64>,
 }
 
+/// Spec of a Probe.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "monitoring.coreos.com",
+    version = "v1",
+    kind = "Probe",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeSpec {
+    /// The label `job` of the series.
+    pub job_name: String,
+    /// Time between probes, as in "15s".
+    pub interval: String,
+    /// Timeout of a probe, as in "10s".
+    pub scrape_timeout: String,
+    /// Module of the exporter's configuration.
+    pub module: String,
+    /// The blackbox exporter.
+    pub prober: Prober,
+    /// What is probed.
+    pub targets: ProbeTargets,
+}
+
+/// A blackbox exporter.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Prober {
+    /// Host and port.
+    pub url: String,
+    /// HTTP path of its probes, `/probe`.
+    pub path: String,
+}
+
+/// What a Probe probes.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeTargets {
+    /// Addresses.
+    pub static_config: StaticTargets,
+}
+
+/// Addresses to probe.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct StaticTargets {
+    /// URLs.
+    #[serde(rename = "static")]
+    pub urls: Vec<String>,
+    /// Labels of the series.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// One port to scrape.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -183,4 +236,8 @@ pub struct PrometheusSpec {
     pub pod_monitor_selector: Option<LabelSelector>,
     /// Namespaces of PodMonitors.
     pub pod_monitor_namespace_selector: Option<LabelSelector>,
+    /// Probes, by label.
+    pub probe_selector: Option<LabelSelector>,
+    /// Namespaces of Probes.
+    pub probe_namespace_selector: Option<LabelSelector>,
 }

@@ -61,7 +61,7 @@ fn not_loaded(expected: &Expected, unloaded: &[(Unloaded<'_>, &str)], details: &
     let source = &expected.source;
     let why = selectors::explain(&details.servers, &objects, &expected.namespace, source).unwrap_or_else(|| {
         format!(
-            "check that a Prometheus selects them (its ruleSelector, serviceMonitorSelector and podMonitorSelector often ask for a \
+            "check that a Prometheus selects them (its ruleSelector, serviceMonitorSelector and alike often ask for a \
              label release, which spec.monitoring.labels sets), and that metric source {source:?} of the operator reads it"
         )
     });
@@ -104,6 +104,13 @@ fn text<'a>(expected: &Expected, problem: &'a Problem, details: &Details) -> Tex
 fn no_target(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {
     let (kind, name, namespace) = (monitor.kind.as_str(), &monitor.name, &expected.namespace);
     match pool {
+        Pool::Targets(error) if monitor.kind == Kind::Probe => {
+            let why = error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+            format!(
+                "{kind} {name} is loaded, and its blackbox exporter reports no probe{why}: check spec.monitoring.probe.prober and module, \
+                 and that Prometheus may reach the exporter"
+            )
+        }
         Pool::Targets(error) => {
             let why = error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
             format!(

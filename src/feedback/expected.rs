@@ -9,6 +9,7 @@ use crate::{
     api::conditions::types,
     kinds::Kind,
     model::Model,
+    monitoring,
     render::Child,
     signals::{Asked, LoadedRule, config::DEFAULT},
 };
@@ -28,6 +29,8 @@ pub struct Expected {
     pub rules: Vec<Rules>,
     /// Its ServiceMonitor and PodMonitors.
     pub monitors: Vec<Monitor>,
+    /// Its Probe. Its targets are no pods: what is recorded of it shows that it is loaded.
+    pub probe: Option<Monitor>,
     /// Hashes of all of these children: another value is another version of one of them.
     pub version: String,
 }
@@ -54,7 +57,7 @@ pub struct ExpectedGroup {
     pub rules: Vec<LoadedRule>,
 }
 
-/// A ServiceMonitor or PodMonitor.
+/// A ServiceMonitor, PodMonitor or Probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Monitor {
     /// Its kind.
@@ -70,8 +73,12 @@ pub struct Monitor {
 impl Monitor {
     /// Name of the scrape pool that prometheus-operator makes of it.
     pub fn pool(&self, namespace: &str) -> String {
-        let kind = if self.kind == Kind::PodMonitor { "podMonitor" } else { "serviceMonitor" };
-        format!("{kind}/{namespace}/{}/0", self.name)
+        let name = &self.name;
+        match self.kind {
+            Kind::Probe => format!("probe/{namespace}/{name}"),
+            Kind::PodMonitor => format!("podMonitor/{namespace}/{name}/0"),
+            _ => format!("serviceMonitor/{namespace}/{name}/0"),
+        }
     }
 }
 
@@ -88,6 +95,7 @@ impl Expected {
             name: model.identity.name.clone(),
             profile: monitoring.metrics.profile.clone(),
             rules: rules.into_iter().map(rules_of).collect(),
+            probe: monitors.iter().copied().find(|child| child.kind == Kind::Probe).map(probe_of),
             monitors: monitors.into_iter().filter_map(monitor_of).collect(),
             version: [source.as_str()].into_iter().chain(hashes).collect::<Vec<_>>().join(" "),
             source,
@@ -103,7 +111,7 @@ impl Expected {
     /// Its kinds and names, as text.
     pub fn children(&self) -> String {
         let rules = self.rules.iter().map(|of| format!("{} {}", Kind::PrometheusRule.as_str(), of.name));
-        let monitors = self.monitors.iter().map(|of| format!("{} {}", of.kind.as_str(), of.name));
+        let monitors = self.monitors.iter().chain(&self.probe).map(|of| format!("{} {}", of.kind.as_str(), of.name));
         rules.chain(monitors).collect::<Vec<_>>().join(", ")
     }
 }
@@ -125,6 +133,12 @@ fn rule_of(rule: &Value) -> LoadedRule {
         annotations: Some(texts(&rule["annotations"])),
         for_seconds: rule["alert"].is_string().then(|| seconds(&rule["for"]).unwrap_or_default()),
     }
+}
+
+/// The Probe, which is of the servers.
+fn probe_of(child: &Child) -> Monitor {
+    let workload = monitoring::Workload::Serving.label().into();
+    Monitor { kind: child.kind, name: child.name.clone(), labels: labels(child), workload }
 }
 
 /// None of the exporter of a dependency, whose state is in another condition.

@@ -54,7 +54,7 @@ pub enum Problem {
         /// Time within which it was not evaluated, in seconds.
         limit: f64,
     },
-    /// A workload with ready pods has no target.
+    /// A workload with ready pods has no target, or nothing is known of its probes.
     NoTarget(Monitor),
     /// None of its targets is up.
     Down(Monitor),
@@ -110,8 +110,17 @@ pub fn judge(expected: &Expected, ready: &BTreeSet<String>, loaded: &Loaded) -> 
         let mismatch = is_judged.then(|| profile::mismatch(&expected.profile, &scraped.names)).flatten();
         problems.extend(mismatch.map(Problem::Profile));
     }
+    problems.extend(probe(expected, ready, loaded).cloned().map(Problem::NoTarget));
     problems.sort_by_key(|problem| Problem::REASONS.iter().position(|reason| *reason == problem.reason()));
     if problems.is_empty() { Ok(remarks) } else { Err(problems) }
+}
+
+/// The Probe of ready servers of which nothing is recorded, although their targets are.
+fn probe<'a>(expected: &'a Expected, ready: &BTreeSet<String>, loaded: &Loaded) -> Option<&'a Monitor> {
+    let probe = expected.probe.as_ref().filter(|probe| ready.contains(&probe.workload))?;
+    let names = &scraped(expected, loaded, &probe.workload)?.names;
+    let is_missing = names.contains(Series::Targets.name()) && !names.contains(Series::ProbeUp.name());
+    is_missing.then_some(probe)
 }
 
 fn scraped<'a>(expected: &Expected, loaded: &'a Loaded, workload: &str) -> Option<&'a Scraped> {

@@ -16,7 +16,8 @@ pub fn probed() -> Vec<String> {
     let of_profiles = profiles::all()
         .map(profiles::of)
         .flat_map(|profile| measured(profile).into_iter().chain([profile.presence.clone()]));
-    let names: BTreeSet<String> = of_profiles.chain([Series::Targets.name().to_owned()]).collect();
+    let names: BTreeSet<String> =
+        of_profiles.chain([Series::Targets, Series::ProbeUp].map(|of| of.name().to_owned())).collect();
     names.into_iter().collect()
 }
 

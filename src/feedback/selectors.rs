@@ -77,6 +77,7 @@ fn selectors(spec: &PrometheusSpec, kind: Kind) -> (Option<&LabelSelector>, Opti
         Kind::PodMonitor => {
             (spec.pod_monitor_selector.as_ref(), spec.pod_monitor_namespace_selector.as_ref(), "podMonitor")
         }
+        Kind::Probe => (spec.probe_selector.as_ref(), spec.probe_namespace_selector.as_ref(), "probe"),
         _ => (spec.rule_selector.as_ref(), spec.rule_namespace_selector.as_ref(), "rule"),
     }
 }

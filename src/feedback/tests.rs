@@ -29,6 +29,11 @@ const SERVING_POOL: &str = "serviceMonitor/shop/packages/0";
 
 /// An object with a worker that is scraped, and PromQL of its own, so that it has two PrometheusRules.
 fn expected(labels: Value) -> Expected {
+    changed(labels, |_| {})
+}
+
+/// The same after a change of `spec.monitoring`.
+fn changed(labels: Value, change: impl FnOnce(&mut Value)) -> Expected {
     let mut object = minimal();
     object["metadata"]["namespace"] = "shop".into();
     object["metadata"]["name"] = "packages".into();
@@ -36,6 +41,7 @@ fn expected(labels: Value) -> Expected {
         "metrics": {"profile": "FastApiInstrumentator"}, "labels": labels,
         "front": {"custom": {"requests": "rate(r_total[1m])"}},
     });
+    change(&mut object["spec"]["monitoring"]);
     object["spec"]["workers"] = json!([{"name": "events", "image": "w", "metrics": {"port": 9100}}]);
     let object: RecommenderModel = serde_json::from_value(stored(&object)).expect("a RecommenderModel");
     let model = Model::new(&object, Timestamp::UNIX_EPOCH).expect("valid");
@@ -282,6 +288,41 @@ fn each_problem_has_a_reason_and_a_remedy() {
         assert_eq!(found, reason, "{message}");
         assert!(message.contains(part), "{message}");
     }
+}
+
+#[test]
+fn a_probe_of_which_nothing_is_recorded_is_reported_with_the_cause() {
+    let expected = changed(json!({}), |monitoring| monitoring["probe"] = json!({"prober": "blackbox:9115"}));
+    let ready = ready(&["serving"]);
+    let recorded = but(&expected, |of| _ = workload(of, "serving").names.insert(Series::ProbeUp.name().into()));
+    assert_eq!(judge(&expected, &ready, &recorded), Ok(Vec::new()));
+    let loaded = all(&expected);
+    assert_eq!(judge(&expected, &BTreeSet::new(), &loaded), Ok(Vec::new()), "no server is ready");
+    let problems = judge(&expected, &ready, &loaded).expect_err("nothing is recorded");
+    let pool = |pool: Pool| Details { pools: [("probe/shop/packages".into(), pool)].into(), servers: prometheus() };
+    for (pool, part) in [
+        (
+            pool(Pool::Absent),
+            "not loaded: Probe packages; Prometheus monitoring/k8s selects Probes by no label, which is none of them: set its \
+             spec.probeSelector to {}",
+        ),
+        (
+            pool(Pool::Targets(Some("connection refused".into()))),
+            "Probe packages is loaded, and its blackbox exporter reports no probe (connection refused): check \
+             spec.monitoring.probe.prober and module",
+        ),
+    ] {
+        let (reason, message) = describe(&expected, &problems, &pool);
+        assert!(reason == reasons::NOT_SCRAPED && message.starts_with(part), "{reason}: {message}");
+    }
+    // Nothing is recorded at all: the rules are the problem.
+    let unrecorded = but(&expected, |of| _ = workload(of, "serving").names.remove(Series::Targets.name()));
+    assert_eq!(judge(&expected, &ready, &unrecorded), Ok(Vec::new()));
+    assert!(
+        expected.children().ends_with("PodMonitor packages-worker-events, Probe packages"),
+        "{}",
+        expected.children()
+    );
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -30,10 +30,11 @@ fn scraped(path: &FieldPath, dependency: &Dependency) -> Option<InvalidField> {
                 .problem(format!("no pod has the label {key:?}: write keys like team or example.org/team")),
         );
     }
-    if exporter == "BlackboxExporter" {
-        return Some(path.problem(
-            "its own metrics do not contain the probes, which are scraped at /probe for each target: remove scrape, create a Probe of \
-             prometheus-operator, and write its target into matchLabels, as in instance: \"https://ads.example.org/health\"",
+    let is_probe = || scrape.path.starts_with("/probe?") && scrape.path.contains("target=");
+    if exporter == "BlackboxExporter" && !is_probe() {
+        return Some(path.field("path").problem(
+            "its own metrics do not contain the probes, which are made by scrapes of /probe: write the target and the module, as in \
+             /probe?target=https://ads.example.org/health&module=http_2xx",
         ));
     }
     if dependency.rabbitmq.is_some() && exporter == "Detailed" && !scrape.path.starts_with("/metrics/detailed?") {

@@ -355,7 +355,8 @@ fn scrapes_that_could_not_give_the_series_that_are_read_are_refused() {
     let queues = || json!({"rabbitmq": {"queues": ["q"]}});
     let named = |name: &str| json!({"exporter": {"name": name}});
     for (dependency, path, labels, problem) in [
-        (named("BlackboxExporter"), "/metrics", json!({}), "scrape: its own metrics do not contain the probes"),
+        (named("BlackboxExporter"), "/metrics", json!({}), "scrape.path: its own metrics do not contain the probes"),
+        (named("BlackboxExporter"), "/probe?module=http_2xx", json!({}), "scrape.path: its own metrics"),
         (queues(), "/metrics", json!({}), "scrape.path: the endpoint Detailed has only the families"),
         (named("RedisExporter"), "/metrics", json!({"job": "x"}), "scrape: the series have the job of the PodMonitor"),
     ] {
@@ -370,6 +371,8 @@ fn scrapes_that_could_not_give_the_series_that_are_read_are_refused() {
         assert_eq!(of(scrape, "/metrics", json!({})).is_empty(), is_valid, "{key}");
     }
     assert_eq!(of(named("RedisExporter"), "/metrics", json!({"cluster": "x"})), [""; 0]);
+    let probe = "/probe?target=https://ads.example.org/health&module=http_2xx";
+    assert_eq!(of(named("BlackboxExporter"), probe, json!({})), [""; 0]);
 }
 
 #[test]

@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, HashSet};
 use alerts::Change;
 use application::Application;
 use objectives::Objective;
+pub use resources::Requested;
 pub use signals::{Signals, limited};
 
 use crate::{
@@ -65,6 +66,8 @@ pub struct Watched<'a> {
     pub claim: Option<&'a str>,
     /// Workloads whose CPU is limited or requested, and the cores that each of their pods may use.
     pub cores: &'a [(&'a str, f64)],
+    /// Workloads that request both CPU and memory.
+    pub requested: &'a [Requested<'a>],
     /// Name of the Service of the servers.
     pub service: &'a str,
     /// The proxy in front of the Service that counts requests, if the spec names one.
@@ -109,6 +112,8 @@ pub struct Watched<'a> {
     pub alerts: &'a BTreeMap<String, Change>,
     /// URL of the directory with the pages of alerts, without a slash at its end.
     pub runbooks: &'a str,
+    /// Whether a blackbox exporter probes the servers.
+    pub is_probed: bool,
     /// How far in the past the rules are evaluated, in seconds; None: as the ruler does by default.
     pub query_offset_seconds: Option<i32>,
 }
@@ -207,7 +212,7 @@ impl Watched<'_> {
 
 /// A regular expression for the rest of the names of trainers' pods: the version, the number of the trainer if there are several,
 /// and what Kubernetes generates.
-const RUNS: &str = "(full|partial)-([0-9]{8}-[0-9]{4}|[ir][0-9a-f]{8})(-[0-9]+)?-[a-z0-9]{5}";
+const RUNS: &str = "(full|partial)-([0-9]{8}-[0-9]{4}|[irs][0-9a-f]{8})(-[0-9]+)?-[a-z0-9]{5}";
 
 /// A regular expression for the names of the pods of a Deployment. The second dash is optional: it is missing where Kubernetes
 /// truncates the name of a ReplicaSet to generate the name of a pod.

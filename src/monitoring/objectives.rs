@@ -122,12 +122,22 @@ pub fn slow(watched: &Watched) -> Vec<Rule> {
     let requests = REQUESTS
         .into_iter()
         .filter_map(|(series, window)| Some(rule(watched, series, requests(watched, all, window, SLOW_SECONDS)?)));
-    let days: BTreeSet<i32> = watched.objectives.iter().map(|objective| objective.window_days).collect();
-    let spent: Vec<String> = days.into_iter().map(|days| spent(watched, days)).collect();
-    let spent = rule(watched, Series::BudgetSpent, spent.join(" or "));
+    let spent = [
+        (Series::BudgetBad, of_windows(watched, bad)),
+        (
+            Series::BudgetSpent,
+            format!(
+                "{} / ({}) / {} >= 0",
+                series(Series::BudgetBad.name(), &[&watched.object()]),
+                of_windows(watched, all),
+                series(Series::ErrorBudget.name(), &[&watched.object()])
+            ),
+        ),
+    ];
+    let spent = spent.map(|(series, expr)| rule(watched, series, expr));
     let left = format!("1 - {}", series(Series::BudgetSpent.name(), &[&watched.object()]));
     let left = rule(watched, Series::BudgetLeft, left);
-    of_spec.chain(means).chain(ratios).chain(requests).chain([spent, left]).collect()
+    of_spec.chain(means).chain(ratios).chain(requests).chain(spent).chain([left]).collect()
 }
 
 /// A rule for all objectives, which have their names as a label already.
@@ -142,11 +152,7 @@ fn named<'a>(objectives: impl IntoIterator<Item = &'a Objective>) -> String {
 
 /// What is bad in a window, as a part of all.
 fn ratio(watched: &Watched, bad: Series, all: Series, window: &str) -> String {
-    quotient(bad, all, &[&watched.object()], window)
-}
-
-fn quotient(bad: Series, all: Series, matchers: &[&str], window: &str) -> String {
-    let mean = |of: Series| format!("avg_over_time({}[{window}])", series(of.name(), matchers));
+    let mean = |of: Series| format!("avg_over_time({}[{window}])", series(of.name(), &[&watched.object()]));
     format!("{} / {} >= 0", mean(bad), mean(all))
 }
 
@@ -160,16 +166,15 @@ fn requests(watched: &Watched, all: Series, window: &str, seconds: i32) -> Optio
     (!of_requests.is_empty()).then(|| format!("sum_over_time({all}[{window}]) * {seconds}"))
 }
 
-/// The part of the error budget that is spent, of the objectives with a window of so many days.
-fn spent(watched: &Watched, days: i32) -> String {
-    let matchers = [watched.object(), named(watched.objectives.iter().filter(|of| of.window_days == days))];
-    let ratio = quotient(
-        Series::ObjectiveBadMean,
-        Series::ObjectiveAllMean,
-        &matchers.each_ref().map(String::as_str),
-        &format!("{days}d"),
-    );
-    format!("({ratio}) / {}", series(Series::ErrorBudget.name(), &[&watched.object()]))
+/// How much was counted within the window of each objective: requests, or seconds. One range for all objectives with the same window.
+fn of_windows(watched: &Watched, of: Series) -> String {
+    let days: BTreeSet<i32> = watched.objectives.iter().map(|objective| objective.window_days).collect();
+    let sum = |days: i32| {
+        let matchers = [watched.object(), named(watched.objectives.iter().filter(|of| of.window_days == days))];
+        let of = series(of.name(), &matchers.each_ref().map(String::as_str));
+        format!("sum_over_time({of}[{days}d]) * {SLOW_SECONDS}")
+    };
+    days.into_iter().map(sum).collect::<Vec<_>>().join(" or ")
 }
 
 /// The rules of one objective.

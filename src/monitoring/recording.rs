@@ -70,6 +70,9 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         source.rule(Series::ServingExpected.name(), source.serving_expected()),
         source.rule(Series::ServingReady.name(), source.serving_ready()),
     ]);
+    if watched.is_probed {
+        rules.push(source.rule(Series::ProbeUp.name(), source.probe_up()));
+    }
     if watched.is_decided() {
         rules.extend(
             [
@@ -316,6 +319,12 @@ impl<'a> Source<'a> {
         format!("{} or vector(1)", self.operator_gauge(OPERATOR_SERVING_EXPECTED))
     }
 
+    /// By the labels of our Probe, whose base name is that of the Service.
+    fn probe_up(&self) -> String {
+        let job = equals("job", &probe_job(self.watched.namespace, self.watched.service));
+        format!("min(last_over_time({}[{LAST}]))", series("probe_success", &[&self.watched.object(), &job]))
+    }
+
     /// The operator's gauge, else what kube-state-metrics reports of the Deployment. Absent where neither is scraped.
     fn serving_ready(&self) -> String {
         let namespace = equals("namespace", self.watched.namespace);
@@ -367,6 +376,11 @@ impl<'a> Source<'a> {
         let honoured = [namespace.as_str(), r#"exported_namespace="""#, &object];
         [&honoured[..], &[&exported, &object]].map(|of| series(name, &[of, matchers].concat()))
     }
+}
+
+/// The label `job` of the series of a Probe, which is that of no Service: it has a slash.
+pub fn probe_job(namespace: &str, base: &str) -> String {
+    format!("{namespace}/{base}-probe")
 }
 
 fn in_promql(quantile: Quantile) -> &'static str {

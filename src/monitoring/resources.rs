@@ -3,7 +3,7 @@
 
 use super::{
     Watched, Workload,
-    promql::{equals, quote, series},
+    promql::{any_of, equals, quote, series},
     recording::{LAST, Source, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
@@ -12,6 +12,17 @@ use crate::{api::monitoring_coreos::Rule, series::Series};
 const WINDOW: &str = "5m";
 /// Matcher for the containers of our pods, without sidecars.
 const CONTAINERS: &str = r#"container=~"server|trainer|worker""#;
+
+/// What a workload requests for each of its pods.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Requested<'a> {
+    /// Servers, training or the name of a worker.
+    pub workload: &'a str,
+    /// CPU, as a part of what its CPU use is a part of: of the limit, or else of the request itself.
+    pub of_allowed: f64,
+    /// Memory, in bytes.
+    pub memory: f64,
+}
 
 /// The recording rules. The label `workload` comes from the pods.
 pub fn rules(watched: &Watched) -> Vec<Rule> {
@@ -55,17 +66,52 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         labels: watched.labels(),
         ..Rule::default()
     };
-    let allowed = watched.cores.iter().map(|(workload, cores)| {
-        format!("label_replace(vector({cores}), \"workload\", {}, \"\", \"\")", quote(workload))
-    });
-    let allowed: Vec<String> = allowed.collect();
-    let use_of_cores = (!allowed.is_empty()).then(|| {
+    let use_of_cores = values(watched.cores.iter().copied()).map(|allowed| {
         let mean = rated("avg", "container_cpu_usage_seconds_total", &[CONTAINERS]);
-        (Series::CpuUse, format!("{mean} / on (workload) ({})", allowed.join(" or ")))
+        (Series::CpuUse, format!("{mean} / on (workload) ({allowed})"))
+    });
+    let requested = values(watched.requested.iter().map(|of| (of.workload, of.memory))).map(|requested| {
+        let largest = by_workload("max", format!("last_over_time({memory}[{LAST}])"));
+        [(Series::MemoryRequested, format!("{largest} / on (workload) ({requested})"))].into_iter().chain(week(watched))
     });
     let of_volume = watched.claim.map(|claim| volume(watched, claim));
     let of_volume = of_volume.map(|free| rule_of(watched, Workload::Training, Series::VolumeFree.name(), free));
-    all.into_iter().chain(use_of_cores).map(|(series, expr)| rule(series, expr)).chain(of_volume).collect()
+    let requested = requested.into_iter().flatten();
+    all.into_iter()
+        .chain(use_of_cores)
+        .chain(requested)
+        .map(|(series, expr)| rule(series, expr))
+        .chain(of_volume)
+        .collect()
+}
+
+/// A value for each workload; `None` for none.
+fn values<'a>(of: impl Iterator<Item = (&'a str, f64)>) -> Option<String> {
+    let each = of.map(|(workload, value)| {
+        format!("label_replace(vector({value}), \"workload\", {}, \"\", \"\")", quote(workload))
+    });
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| each.join(" or "))
+}
+
+/// What workloads used within a week of what they request, once something is known of its first day. What is recorded every two minutes
+/// is read, 5,040 samples of each workload: some milliseconds per object, of the two minutes until the next evaluation.
+fn week(watched: &Watched) -> [(Series, String); 2] {
+    let workloads = format!("workload=~{}", any_of(watched.requested.iter().map(|of| of.workload)));
+    let of_week = |function: &str, of: Series| {
+        let of = series(of.name(), &[&watched.object(), &workloads]);
+        format!("{function}{of}[1w]) and present_over_time({of}[1d] offset 6d)")
+    };
+    // The mean of the pods, as replicas share the load; the largest of the pods, as each may fill its memory.
+    let cpu = of_week("quantile_over_time(0.95, ", Series::CpuUse);
+    let cpu = match values(watched.requested.iter().map(|of| (of.workload, of.of_allowed))) {
+        Some(parts) if watched.requested.iter().any(|of| of.of_allowed != 1.0) => {
+            format!("({cpu}) / on (workload) ({parts})")
+        }
+        _ => cpu,
+    };
+    let memory = of_week("max_over_time(", Series::MemoryRequested);
+    [(Series::CpuRequestedWeek, cpu), (Series::MemoryRequestedWeek, memory)]
 }
 
 /// The free part of the volume of the artifacts. It is mounted by pods on several nodes, each of which reports it.

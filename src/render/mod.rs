@@ -101,6 +101,7 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     children.extend(model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker)));
     children.extend(monitoring::trainer_monitor(model));
     children.extend(model.dependencies.iter().filter_map(|of| monitoring::exporter_monitor(model, of)));
+    children.extend(monitoring::probe(model));
     children.extend(monitoring::prometheus_rules(model));
     children
 }

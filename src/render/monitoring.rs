@@ -13,16 +13,16 @@ use super::{
 };
 use crate::{
     api::{
-        Dependency, MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
+        Dependency, MetricRelabeling, Monitoring, RelabelAction, Resources, ScrapeScheme, ScrapeTls, Worker,
         monitoring_coreos::{
-            Endpoint, PodMonitor, PodMonitorSpec, PrometheusRule, PrometheusRuleSpec, Relabeling, Rule, RuleGroup,
-            ServiceMonitor, ServiceMonitorSpec,
+            Endpoint, PodMonitor, PodMonitorSpec, Probe, ProbeSpec, ProbeTargets, Prober, PrometheusRule,
+            PrometheusRuleSpec, Relabeling, Rule, RuleGroup, ServiceMonitor, ServiceMonitorSpec, StaticTargets,
         },
     },
-    catalog,
+    catalog, cores,
     kinds::Kind,
     model::{Identity, Model, Workload, names, scrapes},
-    monitoring::{self, Watched},
+    monitoring::{self, Requested, Watched},
     series::{Series, Subject},
     training::Schedule,
 };
@@ -38,6 +38,10 @@ const METRICS_PATH: &str = "/metrics";
 const POD_VERSION: &str = "__meta_kubernetes_pod_label_recommender_dev_version";
 /// Seconds between two scrapes of an exporter unless the spec states them: a rate over two minutes has eight samples.
 const EXPORTER_SECONDS: i32 = 15;
+/// Seconds between two probes of the servers unless the spec states them: eight within the two minutes that their alert holds.
+const PROBE_SECONDS: i32 = 15;
+/// HTTP path of the probes of a blackbox exporter.
+const PROBE_PATH: &str = "/probe";
 /// The component of what belongs to dependencies.
 const EXPORTERS: &str = "dependencies";
 
@@ -119,6 +123,31 @@ pub fn exporter_monitor(model: &Model, dependency: &Dependency) -> Option<Child>
     let selector = LabelSelector { match_labels: Some(pods.match_labels.clone()), ..LabelSelector::default() };
     let spec = PodMonitorSpec { selector, pod_metrics_endpoints: vec![endpoint], sample_limit: None };
     Some(Child::new(Kind::PodMonitor, PodMonitor { metadata: meta(identity, monitoring, name, EXPORTERS), spec }))
+}
+
+/// The Probe of the servers; `None` without `spec.monitoring.probe`. Its series have no label `workload`, by which targets of servers
+/// are counted.
+pub fn probe(model: &Model) -> Option<Child> {
+    let settings = model.monitoring.as_ref()?;
+    let probing = settings.probe.as_ref()?;
+    let identity = &model.identity;
+    let seconds = probing.interval_seconds.unwrap_or(PROBE_SECONDS);
+    let health = || format!("http://{}.{}.svc{}", identity.base, identity.namespace, model.serving.probes.path);
+    let spec = ProbeSpec {
+        job_name: monitoring::recording::probe_job(&identity.namespace, &identity.base),
+        interval: format!("{seconds}s"),
+        scrape_timeout: format!("{}s", seconds.min(SCRAPE_TIMEOUT_SECONDS)),
+        module: probing.module.clone(),
+        prober: Prober { url: probing.prober.clone(), path: PROBE_PATH.into() },
+        targets: ProbeTargets {
+            static_config: StaticTargets {
+                urls: vec![probing.url.clone().unwrap_or_else(health)],
+                labels: BTreeMap::from([("recommender".into(), identity.name.clone())]),
+            },
+        },
+    };
+    let metadata = meta(identity, settings, identity.base.clone(), COMPONENT);
+    Some(Child::new(Kind::Probe, Probe { metadata, spec }))
 }
 
 fn sample_limit(monitoring: &Monitoring) -> Option<i64> {
@@ -219,8 +248,9 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         (monitoring::Workload::Serving.label(), model.serving.resources.as_ref()),
         (monitoring::Workload::Training.label(), model.training.resources.as_ref()),
     ];
-    let limited = own.into_iter().chain(of_workers);
-    let cores: Vec<_> = limited.filter_map(|(name, of)| Some((name, crate::cores::allowed(of)?))).collect();
+    let all = own.into_iter().chain(of_workers);
+    let cores: Vec<_> = all.clone().filter_map(|(name, of)| Some((name, cores::allowed(of)?))).collect();
+    let requested: Vec<_> = all.filter_map(|(name, of)| requested(name, of)).collect();
     let watched = Watched {
         namespace: &identity.namespace,
         recommender: &identity.name,
@@ -233,6 +263,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         base: &identity.base,
         claim: model.artifacts.claim(),
         cores: &cores,
+        requested: &requested,
         service: &identity.base,
         front: monitoring.front.as_ref(),
         profile: &monitoring.metrics.profile,
@@ -260,9 +291,16 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         objectives: &model.objectives,
         alerts: &model.alerts,
         runbooks: &model.runbooks,
+        is_probed: monitoring.probe.is_some(),
         query_offset_seconds: monitoring.query_offset_seconds,
     };
     Some(monitoring::rule_groups(&watched))
+}
+
+/// What a workload requests; `None` unless it is both CPU and memory.
+fn requested<'a>(workload: &'a str, resources: Option<&Resources>) -> Option<Requested<'a>> {
+    let of_allowed = cores::requested(resources)? / cores::allowed(resources)?;
+    Some(Requested { workload, of_allowed, memory: cores::memory_requested(resources)? })
 }
 
 /// Changes of alerts that an object does not have, each with the reason.

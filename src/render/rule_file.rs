@@ -32,6 +32,7 @@ pub fn rule_file(models: &[Model]) -> anyhow::Result<String> {
         let exporters = model.dependencies.iter().filter_map(|of| monitoring::exporter_monitor(model, of));
         let monitors = monitoring::service_monitor(model).into_iter().chain(workers).chain(exporters);
         jobs.extend(monitors.map(|monitor| job(&name, &monitor)));
+        jobs.extend(monitoring::probe(model).map(|child| probe(&child)));
     }
     anyhow::ensure!(!groups.is_empty(), "none of these objects has spec.monitoring: there is nothing to record");
     let scraping = serde_saphyr::to_string(&json!({ "scrape_configs": jobs }))?;
@@ -71,4 +72,24 @@ fn job(object: &str, monitor: &Child) -> Value {
         job["params"] = params.clone();
     }
     job
+}
+
+/// Our Probe as a scrape configuration of Prometheus: the exporter is scraped, with the URL as a parameter.
+fn probe(child: &Child) -> Value {
+    let spec = &child.object["spec"];
+    let mut targets = spec["targets"]["staticConfig"]["labels"].clone();
+    targets["namespace"] = child.object["metadata"]["namespace"].clone();
+    json!({
+        "job_name": spec["jobName"],
+        "scrape_interval": spec["interval"],
+        "scrape_timeout": spec["scrapeTimeout"],
+        "metrics_path": spec["prober"]["path"],
+        "params": { "module": [spec["module"]] },
+        "static_configs": [{ "targets": spec["targets"]["staticConfig"]["static"], "labels": targets }],
+        "relabel_configs": [
+            { "target_label": "__param_target", "source_labels": ["__address__"] },
+            { "target_label": "instance", "source_labels": ["__param_target"] },
+            { "target_label": "__address__", "replacement": spec["prober"]["url"] },
+        ],
+    })
 }

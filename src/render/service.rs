@@ -16,7 +16,7 @@ use crate::{
     model::{Model, names},
 };
 
-/// Port of the Service.
+/// Port of the Service: that of HTTP, which URLs leave out.
 pub const PORT: i32 = 80;
 
 /// The Service of a canary that gets its requests by an HTTPRoute; `None` without one. It has the labels of the servers' Service, so that

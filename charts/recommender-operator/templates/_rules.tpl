@@ -57,7 +57,7 @@ mode, so that both modes grant the same. Never here: secrets, wildcards, escalat
   verbs: [get, list, watch, create, patch, delete]
 # Scraping, recording rules and alerts of a model; unused where prometheus-operator is not installed.
 - apiGroups: [monitoring.coreos.com]
-  resources: [servicemonitors, podmonitors, prometheusrules]
+  resources: [servicemonitors, podmonitors, probes, prometheusrules]
   verbs: [get, list, watch, create, patch, delete]
 # Why a Prometheus has not loaded these: its selectors. Listed only while one of them is not loaded for minutes; namespaces are not
 # read.

@@ -116,7 +116,7 @@ impl Bench {
         let bare = Bare::start().await?;
         let admin = bare.client()?;
         define(&admin, &crd::crd()).await?;
-        for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
+        for kind in ["ServiceMonitor", "PodMonitor", "Probe", "PrometheusRule"] {
             define(&admin, &monitoring_definition(kind, &format!("{}s", kind.to_lowercase()))?).await?;
         }
         define(&admin, &definition("gateway.networking.k8s.io", "HTTPRoute", "httproutes")?).await?;

@@ -40,6 +40,9 @@ pub struct Monitoring {
     /// How servers and workers are scraped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape: Option<ScrapeSettings>,
+    /// A blackbox exporter that sends requests to the servers as their clients do, by a Probe of prometheus-operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probing>,
     /// Alerts that are changed, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
@@ -56,12 +59,40 @@ pub struct Monitoring {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
     pub signals: BTreeMap<String, String>,
-    /// How far in the past the rules are evaluated, in seconds: query_offset of their groups. Set it to 0 if your ruler evaluates
-    /// in the past by default, as that of Mimir does; otherwise the signals of scaling are always old. Needs a
-    /// PrometheusRule that has this field, and Prometheus 2.53 or newer. Default: that of the ruler.
+    /// How far in the past the rules are evaluated, in seconds (query_offset). Set it to 0 if your ruler evaluates in the past
+    /// by default, as that of Mimir does. Needs Prometheus 2.53 or newer. Default: that of the ruler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 15))]
     pub query_offset_seconds: Option<i32>,
+}
+
+/// Requests of a blackbox exporter.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Probing {
+    /// Its host and port as Prometheus reaches them.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::ADDRESS).message("write host:port, for example blackbox-exporter.monitoring:9115"))]
+    pub prober: String,
+    /// Module of its configuration.
+    #[serde(default = "http_2xx")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::MODULE).message("write letters, digits, -, _ and ."))]
+    pub module: String,
+    /// What is probed, for example the URL of the ingress. Default: the health check, through the Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(rules::ANY_URL).message("write a URL such as https://shop.example.org/health"))]
+    pub url: Option<String>,
+    /// Seconds between two requests. Default: 15.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5, max = 60))]
+    pub interval_seconds: Option<i32>,
+}
+
+/// The module that every example of a configuration of the blackbox exporter has.
+fn http_2xx() -> String {
+    "http_2xx".into()
 }
 
 /// Changes of an alert.

@@ -228,9 +228,8 @@ pub struct Probes {
     #[serde(default = "default_probe_period")]
     #[schemars(range(min = 1, max = 300))]
     pub period_seconds: i32,
-    /// Seconds after which an unanswered probe counts as failed. A server leaves the Service after three consecutive failures.
-    /// The default is longer than a healthy server needs: a server under load answers late, and removing it would add its load
-    /// to the others. A server that is down refuses the connection at once.
+    /// Seconds after which an unanswered probe counts as failed. A server leaves the Service after three consecutive failures,
+    /// and adds its load to the others: servers under load answer late.
     #[serde(default = "default_probe_timeout")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: i32,

@@ -18,10 +18,9 @@ pub struct Training {
     /// The full training, on all data. It runs when the object is created, on its schedule, and when the annotation
     /// recommender.dev/train gets a new value that starts with "full".
     pub full: FullTraining,
-    /// The partial training, on new data only, on top of the newest version. The trainer gets that version in
-    /// RECOMMENDER_BASE_VERSION, RECOMMENDER_BASE_URI and RECOMMENDER_BASE_DIGEST, and the interval of the data in
-    /// RECOMMENDER_DATA_FROM and RECOMMENDER_DATA_TO. Runs exclude each other; a full run that is due replaces a partial one
-    /// that has not started. It also runs when the annotation recommender.dev/train gets a new value that starts with "partial".
+    /// The partial training, on new data only, on top of the newest version: RECOMMENDER_BASE_* name it, and
+    /// RECOMMENDER_DATA_FROM and _TO the interval of the data. It also runs when the annotation recommender.dev/train gets a
+    /// new value that starts with "partial".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<PartialTraining>,
     /// What else starts a run, from recorded series: it needs spec.monitoring.
@@ -46,10 +45,8 @@ pub struct Training {
     /// Settings of the pods of the trainer: metadata, scheduling, identity, security.
     #[serde(default, skip_serializing_if = "Pod::is_empty")]
     pub pod: Pod,
-    /// Starts no run at creation, on schedule or after a change of the settings, for example during maintenance of the data
-    /// source. As with a CronJob, a run that is active continues, a requested run is started, and a scheduled run that was
-    /// missed is caught up once when training is resumed; an interrupted run is started again then. To end a run, suspend
-    /// training and delete its Job; a requested run would be started again.
+    /// Starts no run at creation, on schedule or after a change of the settings. As with a CronJob, an active run continues and
+    /// one missed run is caught up later; a requested run is started. To end a run, suspend training and delete its Job.
     #[serde(default)]
     pub suspend: bool,
     /// Seconds after its scheduled time within which a run must start; later it is skipped, as with a CronJob. Set it if a
@@ -91,9 +88,9 @@ impl Training {
     .message("parallelism must not be above completions: set completions to the number of trainers of a run"))]
 #[serde(rename_all = "camelCase")]
 pub struct TrainingJob {
-    /// Number of trainers of a full run, for distributed training; a partial run has one. Each gets its number in JOB_COMPLETION_INDEX, their number in
-    /// RECOMMENDER_COMPLETIONS, and the host name of number 0 in RECOMMENDER_LEADER_HOST. The run succeeds when all have
-    /// succeeded; the report of number 0 counts. Default: 1.
+    /// Number of trainers of a full run; a partial run has one. Each gets its number in JOB_COMPLETION_INDEX, their number in
+    /// RECOMMENDER_COMPLETIONS, and the host name of number 0 in RECOMMENDER_LEADER_HOST. The report of number 0 counts.
+    /// Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub completions: Option<i32>,

@@ -42,6 +42,7 @@ pub(super) fn packages(profile: &str) -> Watched<'_> {
         base: "packages",
         claim: Some("packages-models"),
         cores: &[("serving", 0.5)],
+        requested: &[Requested { workload: "serving", of_allowed: 0.5, memory: 1_073_741_824.0 }],
         profile,
         signals: None,
         application: &SILENT,
@@ -61,6 +62,7 @@ pub(super) fn packages(profile: &str) -> Watched<'_> {
         minimums: &[("precision_at_10", 0.2)],
         objectives: &[],
         alerts: &UNCHANGED,
+        is_probed: true,
         runbooks: alerts::RUNBOOKS,
         query_offset_seconds: None,
     }
@@ -276,8 +278,8 @@ fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
         let is_of_training = of_training.iter().any(|start| record.starts_with(&format!("recommender:{start}")));
         let workload = if is_of_training { "training" } else { "serving" };
         let mut expected = vec![("namespace", "shop"), ("recommender", "packages"), ("workload", workload)];
-        if rule.expr.contains(" by (workload") {
-            expected.pop(); // That of the operator's gauge, or of the pods.
+        if rule.expr.contains(" by (workload") || record.ends_with("_1w") {
+            expected.pop(); // That of the operator's gauge, of the pods, or of what is recorded of them.
         }
         if record == Series::RouteRequests.name() && rule.labels.contains_key("route") {
             expected.insert(2, ("route", "other")); // Of the other routes together.

@@ -56,6 +56,8 @@ const WORDS: &[&str] = &[
     "partition",
     "pod",
     "predict_linear",
+    "present_over_time",
+    "quantile_over_time",
     "queue",
     "rate",
     "reason",
