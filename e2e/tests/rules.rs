@@ -344,7 +344,7 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
 }
 
 /// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, of alerts, of objectives, and a directory.
-const OTHER_SCENARIOS: [&str; 11] = [
+const OTHER_SCENARIOS: [&str; 12] = [
     "signals",
     "requested",
     "scaling",
