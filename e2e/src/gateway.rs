@@ -59,3 +59,16 @@ fn list(format: &str) -> Result<String> {
 fn sources() -> PathBuf {
     paths::repository().join(DIRECTORY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_http_routes_has_the_fields_that_the_operator_writes() {
+        let definition = http_routes().expect("the module has it");
+        for field in ["name: httproutes.gateway.networking.k8s.io", "requestMirror:", "percent:", "sectionName:"] {
+            assert!(definition.contains(field), "{field}");
+        }
+    }
+}
