@@ -45,10 +45,16 @@ mod tests {
         model::Model,
         render::Decided,
         validate::tests::minimal,
+        version_file::Placement,
     };
 
     /// The settings of the Deployment that serves a version with this image.
     fn of(id: &str, image: &str) -> String {
+        placed(id, image, None)
+    }
+
+    /// The same of servers that read the version from a file, and were restarted for it at this time.
+    fn placed(id: &str, image: &str, restarted: Option<&str>) -> String {
         let mut object = minimal();
         (object["metadata"]["uid"], object["spec"]["serving"]["image"]) = ("uid".into(), image.into());
         let object: RecommenderModel = serde_json::from_value(object).expect("an object");
@@ -58,7 +64,13 @@ mod tests {
         }))
         .expect("a version");
         let model = Model::new(&object, Timestamp::UNIX_EPOCH).expect("valid");
-        let children = render::children(&model, &Decided { serve: Some(&version), ..Decided::default() });
+        let model = match restarted {
+            Some(_) => Model { hot_reload: serde_json::from_value(json!({})).ok(), ..model },
+            None => model,
+        };
+        let placement = Placement { restarted: restarted.map(Into::into), ..Placement::started(&version) };
+        let decided = Decided { serve: Some(&version), placement: Some(&placement), ..Decided::default() };
+        let children = render::children(&model, &decided);
         let serving = children.into_iter().find(|child| child.name == "packages-serving").expect("a Deployment");
         let deployment: Deployment = serde_json::from_value(serving.object).expect("a Deployment");
         settings(&deployment.spec.expect("a spec").template)
@@ -69,5 +81,8 @@ mod tests {
         let one = of("full-1", "example.org/server:1");
         assert_eq!(of("full-2", "example.org/server:1"), one);
         assert_ne!(of("full-1", "example.org/server:2"), one);
+        let with_file = placed("full-1", "example.org/server:1", Some("1970-01-01T00:00:00Z"));
+        assert_eq!(placed("partial-2", "example.org/server:1", Some("1970-01-01T00:05:00Z")), with_file);
+        assert_ne!(with_file, one);
     }
 }
