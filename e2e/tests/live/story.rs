@@ -2,7 +2,7 @@
 //! is worse by its own metrics and is rejected, one that takes over as a canary, one that fails requests and is taken back, and data that
 //! drift and start a training.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::{
@@ -11,8 +11,11 @@ use e2e::{
     operator::{RELEASE, SELECTOR},
     services,
 };
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
 use recommender_operator::api::{CanaryStatus, RecommenderModel, RecommenderModelStatus, TrainingKind, VersionState};
 use serde_json::{Value, json};
 
@@ -84,6 +87,7 @@ async fn spec(bed: &Bed) -> Result<Value> {
         },
         "dependencies": [{"name": MONITOR, "exporter": {"name": "DriftMonitor"}}],
         "promotion": {
+            "hotReload": {"timeoutSeconds": 300},
             "gates": [{"metric": "precision_at_10", "maxRegressionPercent": "20"}],
             "canary": {
                 "steps": [
@@ -101,8 +105,9 @@ async fn spec(bed: &Bed) -> Result<Value> {
 /// Arguments of a trainer whose versions are good.
 const GOOD: [&str; 2] = ["train", "--full"];
 
-/// A partial version takes over without a canary.
+/// A partial version takes over without a canary and without a restart.
 async fn takes_a_partial_version(bed: &Bed, first: &str) -> Result<String> {
+    let before = bed.servers().await?;
     bed.train("partial of today").await?;
     let partial =
         until(bed, "a partial version serves", |status| serving(status).filter(|version| version != first)).await?;
@@ -110,6 +115,10 @@ async fn takes_a_partial_version(bed: &Bed, first: &str) -> Result<String> {
     let version = status.versions.iter().find(|version| version.id == partial).context("it is recorded")?;
     let base = version.base.as_ref().map(|base| base.version.as_str());
     ensure!(version.kind == TrainingKind::Partial && base == Some(first), "{version:?}");
+    let after = bed.servers().await?;
+    ensure!(before == after && before.len() == 2, "the servers were replaced or restarted: {before:?}, {after:?}");
+    let events = bed.event_messages().await?;
+    ensure!(!events.iter().any(|event| event.contains("restarted")), "it had to fall back: {events:#?}");
     Ok(partial)
 }
 
@@ -234,6 +243,20 @@ async fn until<T>(bed: &Bed, what: &str, of: impl Fn(&RecommenderModelStatus) ->
 }
 
 impl Bed {
+    /// The UIDs of the servers' pods, and how often their containers were restarted.
+    async fn servers(&self) -> Result<BTreeMap<String, i32>> {
+        let selector = ListParams::default().labels("app.kubernetes.io/component=serving");
+        let pods = self.api::<Pod>().list(&selector).await?.items;
+        let restarts = |pod: &Pod| {
+            pod.status
+                .iter()
+                .flat_map(|status| status.container_statuses.iter().flatten())
+                .map(|of| of.restart_count)
+                .sum()
+        };
+        Ok(pods.iter().filter_map(|pod| Some((pod.uid()?, restarts(pod)))).collect())
+    }
+
     /// Kills the operator without a warning, and waits until its successor runs. That gets the lease once it has expired.
     async fn kill_operator(&self) -> Result<()> {
         let _alone = operator_is_killed().await;
