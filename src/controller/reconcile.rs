@@ -3,18 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use kube::{
-    ResourceExt,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
+use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    admission::Waker,
     context::Context,
     error::Error,
     explain::{self, Explained},
     observed::Observed,
-    prunes, report, runs, wakes,
+    report, wakes,
 };
 use crate::{
     api::{
@@ -24,22 +20,17 @@ use crate::{
     apply::{self, ChildProblem, Desired, Outcome},
     feedback::Expected,
     kinds::Kind,
-    limits::Current,
     model::{Identity, Model, Workload, names},
-    observe::{ChildState, Children, PodState},
-    promotion::{
-        self, Rollout,
-        reload::{self, Reload},
-        route::{self, Directed},
-        trial,
-    },
-    pruning,
+    observe::{Children, PodState},
+    promotion::{self, reload, trial},
     render::{self, Child, Decided},
-    replicas,
-    status::{self, ConditionValue, Event, Scaling},
+    status::{self, ConditionValue, Event},
     telemetry::models,
-    training::{self, Decision, ObservedRun, Plan},
 };
+
+mod decisions;
+
+use decisions::Decisions;
 
 /// Time after which a training that waits for others asks again: 60 s. It is woken when one ends, unless that is not observed.
 const HELD: SignedDuration = SignedDuration::from_secs(60);
@@ -51,24 +42,6 @@ struct Reconcile {
     uid: String,
     prior: RecommenderModelStatus,
     now: Timestamp,
-}
-
-/// What is decided in a reconcile.
-struct Decisions {
-    training: Decision,
-    /// Whether a training is due and waits for others.
-    is_held: bool,
-    rollout: Rollout,
-    pruning: pruning::Decision,
-    /// How the version to serve gets to the servers.
-    reload: Reload,
-    scaling: Scaling,
-    /// Pods of the canary, while there is one.
-    canary_pods: Option<i32>,
-    /// What the canary gets by an HTTPRoute, and whether its pods are left as they are.
-    directed: Directed,
-    /// Replicas to set at once, by Deployment.
-    orders: Vec<(String, i32)>,
 }
 
 /// Brings the cluster in line with an object:
@@ -205,116 +178,6 @@ impl Reconcile {
         explained
     }
 
-    fn decide(&self, context: &Context, model: &Model, observed: &Observed) -> Decisions {
-        let (training, is_held) = self.admitted_training(context, model, observed);
-        let store = model.artifacts.root_uri();
-        let verdict = observed.canary.as_ref().and_then(|of| Some((of.memory.version.as_str(), of.verdict()?)));
-        let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
-        let versions = (store.as_str(), training.versions.as_slice());
-        let servers = promotion::Servers::new(model, &self.prior, &observed.children, &observed.burns, self.now);
-        let inputs =
-            promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, &observed.signals.inputs, self.now);
-        let rollout = Rollout::decide(&inputs);
-        let pruning = self.pruning(model, observed, &training, &rollout);
-        let reload = self.reload(model, &rollout, observed);
-        let decided = replicas::decided(model, &self.prior, &observed.ticked);
-        let scaling = Scaling { decided, external: observed.external.clone() };
-        let orders = self.orders(model, &scaling, observed);
-        let canary = self.canary(model, observed);
-        let canary_pods = rollout.canary.as_ref().map(|version| trial::replicas_of(&canary, version, self.now));
-        let shares = rollout.canary.as_ref().map(|version| (version, canary.memory(&version.id, self.now).shares()));
-        let directed = route::directed(model, &observed.children, shares);
-        Decisions { training, is_held, rollout, reload, pruning, scaling, canary_pods, directed, orders }
-    }
-
-    /// What is deleted of the artifacts that left the status.
-    fn pruning(&self, model: &Model, observed: &Observed, training: &Decision, rollout: &Rollout) -> pruning::Decision {
-        let children = &observed.children;
-        let of_pods = children.pods().map(|pod| pod.version.clone());
-        let of_deployments = children.owned(Kind::Deployment, &self.uid).filter_map(|(_, of)| match &of.state {
-            ChildState::Deployment(state) => state.version.clone(),
-            _ => None,
-        });
-        let decided = [&rollout.serving, &rollout.rolling_out, &rollout.elsewhere].into_iter().flatten().cloned();
-        let chosen = [&rollout.serve, &rollout.canary].into_iter().flatten().map(|version| version.id.clone());
-        let requested = promotion::in_use(&self.prior, &model.promotion_requests);
-        let used: Vec<String> = of_pods.chain(of_deployments).chain(decided).chain(chosen).chain(requested).collect();
-        pruning::decide(&pruning::Inputs {
-            plan: pruning::Plan::new(model).as_ref(),
-            prior: &self.prior,
-            training,
-            used: &used,
-            runs: &self.runs(observed),
-            has_trainer: runs::has_trainer(children),
-            jobs: &prunes::observed(children, &self.uid, self.now),
-            now: self.now,
-        })
-    }
-
-    /// The training Jobs.
-    fn runs(&self, observed: &Observed) -> Vec<ObservedRun> {
-        runs::observed(&runs::Inputs {
-            children: &observed.children,
-            uid: &self.uid,
-            namespace: &self.identity.namespace,
-            active: self.prior.training.as_ref().and_then(|training| training.active.as_ref()),
-            now: self.now,
-        })
-    }
-
-    /// How the version to serve gets to the servers.
-    fn reload(&self, model: &Model, rollout: &Rollout, observed: &Observed) -> Reload {
-        let (base, children) = (&model.identity.base, &observed.children);
-        let prior = self.prior.serving.as_ref().and_then(|serving| serving.reload.as_ref());
-        let deployed = reload::deployed(model, children);
-        let Some((settings, target)) = model.hot_reload.as_ref().zip(rollout.serve.as_ref()) else {
-            return Reload::without_file(prior, deployed.as_ref());
-        };
-        Reload::decide(&reload::Inputs {
-            target,
-            versions: &rollout.versions,
-            deployed,
-            template: &|started, restarted| render::servers_template(model, started, restarted),
-            named: &|template| children.version_file(&names::version_file(base, template), &self.uid).cloned(),
-            prior,
-            reports: observed.reports.as_ref(),
-            timeout: SignedDuration::from_secs(settings.timeout_seconds.into()),
-            now: self.now,
-        })
-    }
-
-    /// A run that is due starts only if others do not fill what may run at the same time. Returns whether it waits for them.
-    fn admitted_training(&self, context: &Context, model: &Model, observed: &Observed) -> (Decision, bool) {
-        let decision = self.training(model, observed, None);
-        if decision.start.is_none() {
-            return (decision, false);
-        }
-        let waker = Waker { enqueue: context.enqueue.clone(), object: ObjectRef::from_obj(self.object.as_ref()) };
-        match context.admission.ask(&self.uid, &self.identity.namespace, &waker, self.now) {
-            Ok(()) => (decision, false),
-            Err(held) => (self.training(model, observed, Some(&held)), true),
-        }
-    }
-
-    fn training(&self, model: &Model, observed: &Observed, held: Option<&(Timestamp, String)>) -> Decision {
-        let children = &observed.children;
-        let in_use = promotion::in_use(&self.prior, &model.promotion_requests);
-        let plan = Plan::new(model, |kind| render::training_template(model, kind));
-        training::decide(&training::Inputs {
-            plan: &plan,
-            prior: self.prior.training.as_ref(),
-            versions: &pruning::known(&self.prior),
-            in_use: &in_use,
-            runs: &self.runs(observed),
-            signals: &observed.signals,
-            held,
-            now: self.now,
-            // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
-            runs_complete: true,
-            has_trainer: runs::has_trainer(children),
-        })
-    }
-
     /// Records that a version is taken back, or that servers are to change versions, before that is applied.
     async fn record(&mut self, context: &Context, decisions: &Decisions) -> Result<(), Error> {
         let Decisions { rollout, reload, .. } = decisions;
@@ -349,27 +212,6 @@ impl Reconcile {
             externally_scaled: scaling.external.keys().cloned().collect(),
         };
         render::children(model, &decided)
-    }
-
-    /// What is known of a canary.
-    fn canary<'a>(&'a self, model: &'a Model, observed: &'a Observed) -> trial::Known<'a> {
-        let (children, progress) = (&observed.children, observed.canary.as_ref());
-        trial::Known { model, children, progress, route: observed.route.as_ref(), prior: &self.prior }
-    }
-
-    /// Replicas to set, by Deployment: those that were newly decided, see [`replicas::to_order`]. An external autoscaler takes
-    /// precedence.
-    fn orders(&self, model: &Model, scaling: &Scaling, observed: &Observed) -> Vec<(String, i32)> {
-        let Observed { children, failed_orders: failed, .. } = observed;
-        let ours = model.workloads().into_iter().filter(|of| !scaling.external.contains_key(&of.deployment));
-        let order = |workload: Workload| {
-            let state = children.deployment(&workload.deployment, &self.uid)?;
-            let current = Current { replicas: state.desired, is_ordered: state.is_ordered };
-            let has_failed = failed.contains(&workload.deployment);
-            let replicas = replicas::to_order(&self.prior, &workload, &scaling.decided, current, has_failed)?;
-            Some((workload.deployment, replicas))
-        };
-        ours.filter_map(order).collect()
     }
 
     /// Before the first request, the ticks get what was observed: they decide on it until the next reconcile.
