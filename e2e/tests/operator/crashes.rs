@@ -11,7 +11,7 @@ use kube::{
     api::ListParams,
     runtime::{WatchStreamExt, watcher},
 };
-use recommender_operator::api::RecommenderModel;
+use recommender_operator::{api::RecommenderModel, kinds::Kind};
 use serde_json::json;
 
 use crate::{
@@ -75,7 +75,7 @@ pub async fn a_restart_with_converged_objects_only_lists_and_watches() -> Result
     let here: Vec<_> = requests.iter().filter(|request| request.namespace == bed.namespace.name).collect();
     ensure!(here.is_empty(), "requests about converged objects: {here:#?}");
     let listed: HashSet<_> = requests.iter().filter(|request| request.verb == "list").map(|r| &r.resource).collect();
-    ensure!(listed.len() == 11, "an object, nine kinds of children and pods are listed: {listed:?}");
+    ensure!(listed.len() == 2 + Kind::ALL.len(), "objects, each kind of children and pods are listed: {listed:?}");
     let own = |request: &&Request| request.namespace == RELEASE && request.resource == "leases";
     let of_all = requests.iter().filter(|request| request.namespace.is_empty() || own(request));
     let other: Vec<_> = of_all.filter(|r| !own(r) && !matches!(r.verb.as_str(), "list" | "watch")).collect();

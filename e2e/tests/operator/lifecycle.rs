@@ -149,11 +149,12 @@ async fn kubectl_shows_it(bed: &Bed, model: &RecommenderModel) -> Result<()> {
     let table = bed.cluster.kubectl(&["-n", &bed.namespace.name, "get", "recmodel", "shop"]).await?;
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     let [header, row] = &rows[..] else { anyhow::bail!("a header and a row, not:\n{table}") };
-    ensure!(header[..] == ["NAME", "READY", "VERSION", "REPLICAS", "TRAINED", "REASON", "AGE"], "{header:?}");
+    let expected = ["NAME", "READY", "VERSION", "REPLICAS", "TRAINED", "REFRESHABLE", "REASON", "AGE"];
+    ensure!(header[..] == expected, "{header:?}");
     let version = serving(model).version.unwrap_or_default();
-    ensure!(row[..4] == ["shop", "True", &version, "2"] && row[5] == "Serving", "{row:?}");
+    ensure!(row[..4] == ["shop", "True", &version, "2"] && row[5..7] == ["True", "Serving"], "{row:?}");
     let is_age = |text: &str| text.ends_with('s') && text.starts_with(|c: char| c.is_ascii_digit());
-    ensure!(is_age(row[4]) && is_age(row[6]), "{row:?}");
+    ensure!(is_age(row[4]) && is_age(row[7]), "{row:?}");
     Ok(())
 }
 

@@ -113,8 +113,12 @@ pub async fn a_server_that_does_not_change_versions_is_restarted_after_the_timeo
     bed.request("shop", "partial 1").await?;
     let model = until_served(&bed, "serves the partial version", |version| version.starts_with("partial-")).await?;
     let second = serving(&model).version.context("a version is served")?;
-    let after = servers(&bed).await?;
-    ensure!(after.keys().all(|uid| !before.contains_key(uid)), "a pod of before is left: {after:?}");
+    e2e::eventually("the pods of before have ended", TIMEOUT, async || {
+        let after = servers(&bed).await?;
+        ensure!(after.keys().all(|uid| !before.contains_key(uid)), "a pod of before is left: {after:?}");
+        Ok(())
+    })
+    .await?;
     let events = bed.events(&model).await?;
     let timed_out = events.iter().find(|event| event.reason.as_deref() == Some("ReloadTimedOut"));
     let note = timed_out.and_then(|event| event.note.clone()).context("no Event of the time-out")?;
