@@ -23,6 +23,8 @@ pub struct RouteState {
     pub canary: i32,
     /// Per cent of the requests that the canary gets copies of.
     pub mirrored: i32,
+    /// Whether it names the Service of the canary, with whatever weight.
+    pub refers: bool,
     /// The Gateways that do not route by it, with the reasons.
     pub refused: Option<String>,
     /// The Gateways that have not reported on it.
@@ -41,14 +43,16 @@ impl RouteState {
 /// The state of an HTTPRoute.
 pub fn route(route: &HTTPRoute) -> ChildState {
     let canary = names::canary(route.metadata.name.as_deref().unwrap_or_default());
-    let (mut stable, mut weight, mut mirrored) = (0, 0, 0);
+    let (mut stable, mut weight, mut mirrored, mut refers) = (0, 0, 0, false);
     for RouteRule { filters, backend_refs } in &route.spec.rules {
         for backend in backend_refs {
             let of = if backend.name == canary { &mut weight } else { &mut stable };
             *of += backend.weight.unwrap_or(1);
+            refers |= backend.name == canary;
         }
-        let mirrors = filters.iter().filter_map(|filter| filter.request_mirror.as_ref());
-        mirrored += mirrors.map(|mirror| mirror.percent.unwrap_or(100)).sum::<i32>();
+        let mirrors = || filters.iter().filter_map(|filter| filter.request_mirror.as_ref());
+        refers |= mirrors().any(|mirror| mirror.backend_ref.name == canary);
+        mirrored += mirrors().map(|mirror| mirror.percent.unwrap_or(100)).sum::<i32>();
     }
     let (mut refused, mut unreported, mut is_current) = (Vec::new(), Vec::new(), true);
     for parent in &route.spec.parent_refs {
@@ -64,6 +68,7 @@ pub fn route(route: &HTTPRoute) -> ChildState {
         stable,
         canary: weight,
         mirrored,
+        refers,
         refused: list(refused),
         unreported: list(unreported),
         is_current,
@@ -146,9 +151,10 @@ mod tests {
     fn weights_and_copies_are_read_from_the_rules() {
         let accepted = report(&[("Accepted", "True", "Accepted", 3), ("ResolvedRefs", "True", "ResolvedRefs", 3)]);
         let weighted = state(json!([{"backendRefs": backends(99, 1)}]), accepted.clone());
-        let expected = RouteState { stable: 99, canary: 1, is_current: true, ..RouteState::default() };
+        let expected = RouteState { stable: 99, canary: 1, refers: true, is_current: true, ..RouteState::default() };
         assert_eq!(weighted, expected);
         assert!(weighted.gives());
+        assert!(!state(json!([{"backendRefs": [{"name": "packages", "port": 80}]}]), accepted.clone()).refers);
         let mirror = |percent: Value| {
             let to = json!({"name": "packages-canary", "port": 80});
             json!([{"type": "RequestMirror", "requestMirror": {"backendRef": to, "percent": percent}}])

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     api::conditions::{reasons, types},
+    model::Identity,
     promotion::route::Acceptance,
 };
 
@@ -17,9 +18,10 @@ use crate::{
 /// | missing in the cluster, or it cannot be applied | any | False, the problem's reason |
 /// | a Gateway does not accept it, or does not find the Services | any | False, RouteNotAccepted |
 /// | a Gateway has not reported on it | yes | Unknown, RouteNotAccepted |
-/// | as desired, or not in the spec | any | as decided |
+/// | as desired | any | as decided |
+/// | not in the spec any more | any | as decided, with how to remove it |
 pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
-    let decided = ConditionValue::from(&inputs.rollout.condition);
+    let decided = left(inputs, ConditionValue::from(&inputs.rollout.condition));
     let tried = inputs.rollout.canary.as_ref().filter(|version| version.canary.is_none());
     let also = |value: ConditionValue| {
         let rest = match tried {
@@ -38,4 +40,20 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
         }
         _ => remarked(inputs, types::PROMOTION_READY, decided, []),
     }
+}
+
+/// The same, with what to do about an HTTPRoute that is no longer in the spec: it is left, because requests may still come by it.
+fn left(inputs: &Inputs<'_>, decided: ConditionValue) -> ConditionValue {
+    let Identity { base, uid, namespace, .. } = &inputs.model.identity;
+    let is_left = inputs.model.http_route().is_none()
+        && inputs.children.route(base, uid.as_deref().unwrap_or_default()).is_some();
+    if !is_left {
+        return decided;
+    }
+    let message = format!(
+        "{}; HTTPRoute {base} is not in the spec and gives all requests to Service {base}: once none come by it, kubectl -n {namespace} \
+         delete httproute {base}",
+        decided.message.trim_end_matches('.')
+    );
+    ConditionValue { message, ..decided }
 }

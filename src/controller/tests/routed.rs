@@ -227,15 +227,68 @@ async fn without_the_gateway_api_no_canary_begins_and_the_condition_says_so() {
     assert_eq!(fixture.condition(types::STALLED).0, "AsSpecified");
 }
 
+/// The backends of the HTTPRoute with their weights.
+fn backends(fixture: &Fixture) -> Value {
+    let route = fixture.server.object(ROUTE).expect("it stays");
+    assert_eq!(route["spec"]["parentRefs"][0]["name"], "public", "the rest of it is unchanged");
+    route["spec"]["rules"].clone()
+}
+
+/// Which pods the Service selects.
+fn selected(fixture: &Fixture) -> Value {
+    let service = fixture.server.object("services/packages").expect("was created");
+    service["spec"]["selector"].clone()
+}
+
+fn released() -> Value {
+    json!([{"backendRefs": [{"name": "packages", "port": 80, "weight": 100}]}])
+}
+
 #[tokio::test]
-async fn a_route_that_is_no_longer_specified_is_deleted_before_the_pods_of_its_canary() {
+async fn a_route_that_is_no_longer_specified_stays_and_gives_all_requests_to_the_service_that_serves() {
     let (mut fixture, mut object) = with_canary().await;
     object["spec"]["promotion"].as_object_mut().expect("a promotion").remove("canary");
     object["metadata"]["generation"] = 2.into();
     object["metadata"]["annotations"]["recommender.dev/pause-promotion"] = "true".into();
     let requests = fixture.requests(&object).await;
-    let deleted: Vec<_> = requests.iter().filter(|request| request.starts_with("DELETE")).collect();
-    assert_eq!(deleted, ["DELETE services/packages-canary", &format!("DELETE {ROUTE}")], "{requests:?}");
+    assert_eq!(backends(&fixture), released(), "{requests:?}");
+    assert!(!requests.iter().any(|request| request.starts_with("DELETE")), "{requests:?}");
+    assert_eq!(selected(&fixture)["recommender.dev/track"], "stable", "its pods go, and get nothing meanwhile");
+
+    report_of(&fixture, true, 1);
+    let requests = fixture.requests(&object).await;
+    let deleted = |requests: &[String]| requests.iter().any(|request| request.starts_with("DELETE"));
+    assert!(!deleted(&requests), "the Gateway still sends it requests: {requests:?}");
+
+    report(&fixture, true);
+    let requests = fixture.requests(&object).await;
+    let gone = ["DELETE services/packages-canary", "DELETE deployments/packages-canary"];
+    assert!(gone.iter().all(|gone| requests.iter().any(|request| request == gone)), "{requests:?}");
+    assert_eq!(backends(&fixture), released());
+    assert_eq!(selected(&fixture)["recommender.dev/track"], Value::Null);
+    let message = fixture.condition(types::PROMOTION_READY).1;
+    assert!(message.contains("kubectl -n shop delete httproute packages"), "{message}");
+
+    // It divides the requests again once it is in the spec again.
+    let routed = routed();
+    object["spec"] = routed["spec"].clone();
+    fixture.requests(&object).await;
+    assert_eq!(weights(&fixture), (100, 0));
+}
+
+#[tokio::test]
+async fn a_canary_whose_route_is_no_longer_specified_gets_its_share_by_pods_before_the_route_gives_it_none() {
+    let (mut fixture, mut object) = with_canary().await;
+    object["spec"]["promotion"]["canary"].as_object_mut().expect("a canary").remove("httpRoute");
+    object["metadata"]["generation"] = 2.into();
+    let requests = fixture.requests(&object).await;
+    let at = |wanted: &str| requests.iter().position(|request| request == wanted).expect("was requested");
+    assert!(at("PATCH services/packages") < at(PATCH_ROUTE), "{requests:?}");
+    assert_eq!((backends(&fixture), &selected(&fixture)["recommender.dev/track"]), (released(), &Value::Null));
+    report(&fixture, true);
+    let requests = fixture.requests(&object).await;
+    assert!(requests.contains(&"DELETE services/packages-canary".into()), "{requests:?}");
+    assert!(fixture.server.object(CANARY).is_some() && fixture.server.object(ROUTE).is_some());
 }
 
 #[tokio::test]
