@@ -67,8 +67,8 @@ pub struct Routed {
 pub enum Acceptance {
     /// All do.
     Accepted,
-    /// They have not observed its last change yet.
-    Late,
+    /// Some have not observed its last change yet.
+    Late(String),
     /// It does not exist yet, or some Gateways have not reported on it.
     Unreported(String),
     /// Some do not.
@@ -114,7 +114,9 @@ impl Routed {
                 "no controller has reported on HTTPRoute {name} at Gateway {gateways}: check that this Gateway exists, and that its \
                  GatewayClass has a controller"
             )),
-            RouteState { is_current: false, .. } => Acceptance::Late,
+            RouteState { late: Some(gateways), .. } => {
+                Acceptance::Late(format!("Gateway {gateways} has not observed the last change of HTTPRoute {name} yet"))
+            }
             _ => Acceptance::Accepted,
         };
         Self { shares: is_ours.then_some(shares), state }
@@ -122,22 +124,29 @@ impl Routed {
 
     /// Whether Gateways divide requests by it, or will once they have observed its last change.
     pub fn is_usable(&self) -> bool {
-        matches!(self.state, Acceptance::Accepted | Acceptance::Late)
+        matches!(self.state, Acceptance::Accepted | Acceptance::Late(_))
     }
 
     /// Why requests are not divided by it; none if they are.
     pub fn waits(&self) -> Option<&str> {
         match &self.state {
             Acceptance::Accepted => None,
-            Acceptance::Late => Some("the Gateways have not observed the last change of the HTTPRoute yet"),
-            Acceptance::Unreported(why) | Acceptance::Refused(why) | Acceptance::Missing(why) => Some(why),
+            Acceptance::Late(why)
+            | Acceptance::Unreported(why)
+            | Acceptance::Refused(why)
+            | Acceptance::Missing(why) => Some(why),
         }
     }
 
+    /// Whether Gateways have not observed its last change yet.
+    pub fn is_late(&self) -> bool {
+        matches!(self.state, Acceptance::Late(_))
+    }
+
     /// Why a canary with so many ready pods does not get these shares; none if it does. Without ready pods it is to get nothing: it waits
-    /// for its pods then, unless nothing is divided at all.
+    /// for its pods then. Not while the HTTPRoute gives anything, or may: pods of the version before stay as long, and it has none.
     pub fn undivided(&self, ready: i32, shares: Shares) -> Option<String> {
-        if ready < 1 && self.is_usable() {
+        if ready < 1 && self.state == Acceptance::Accepted && self.shares == Some(Shares::default()) {
             return None;
         }
         let waits = self.waits().map(str::to_owned);

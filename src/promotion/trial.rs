@@ -248,6 +248,7 @@ impl Trial {
             expected: Some(*expected),
             counts,
             broken: broken.clone(),
+            is_late: route.as_ref().is_some_and(Routed::is_late),
             undivided: route.as_ref().and_then(|route| route.undivided(*ready, self.memory.shares())),
         };
         let next = canary::advance(policy, self.memory.clone(), &observed, now);

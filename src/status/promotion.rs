@@ -18,6 +18,7 @@ use crate::{
 /// | missing in the cluster, or it cannot be applied | any | False, the problem's reason |
 /// | a Gateway does not accept it, or does not find the Services | any | False, RouteNotAccepted |
 /// | a Gateway has not reported on it | yes | Unknown, RouteNotAccepted |
+/// | a Gateway has not observed its last change | yes | as decided, and that |
 /// | as desired | any | as decided |
 /// | not in the spec any more | any | as decided, with how to remove it |
 pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
@@ -37,6 +38,10 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
         Some(Acceptance::Refused(why)) => also(ConditionValue::no(reasons::ROUTE_NOT_ACCEPTED, why)),
         Some(Acceptance::Unreported(why)) if tried.is_some() => {
             also(ConditionValue::unknown(reasons::ROUTE_NOT_ACCEPTED, why))
+        }
+        Some(Acceptance::Late(why)) if tried.is_some() => {
+            let message = format!("{}; {why}", decided.message.trim_end_matches('.'));
+            also(ConditionValue { message, ..decided.clone() })
         }
         _ => remarked(inputs, types::PROMOTION_READY, decided, []),
     }

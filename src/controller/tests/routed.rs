@@ -387,3 +387,21 @@ async fn a_version_that_is_worse_with_one_per_cent_of_the_requests_is_taken_back
     assert!(fixture.server.object(CANARY).is_some(), "its pods go after its weight");
     assert_eq!(fixture.requests(&object).await, [format!("DELETE {CANARY}")]);
 }
+
+#[tokio::test]
+async fn a_canary_whose_gateway_has_not_observed_its_route_waits_and_the_condition_says_so() {
+    let (mut fixture, object) = with_canary().await;
+    report_of(&fixture, true, 1);
+    fixture.requests(&object).await;
+    for round in 0..200 {
+        fixture.context.canaries.tick(&|_| true, None, Timestamp::now() + SignedDuration::from_mins(round));
+    }
+    fixture.requests(&object).await;
+    assert_eq!(weights(&fixture), (99, 1));
+    let (reason, message) = fixture.condition(types::PROMOTION_READY);
+    let late = "Gateway infra/public has not observed the last change of HTTPRoute packages yet";
+    assert!(reason == "Canary" && message.contains(late), "{reason}: {message}");
+    report(&fixture, true);
+    fixture.requests(&object).await;
+    assert!(!fixture.condition(types::PROMOTION_READY).1.contains(late));
+}
