@@ -167,16 +167,22 @@ async fn weight_goes_before_the_pods_of_a_canary_that_has_ended() {
 }
 
 #[tokio::test]
-async fn weight_goes_before_the_pods_also_of_an_object_that_became_invalid_and_is_given_again_once_it_is_valid() {
+async fn weight_goes_before_the_pods_also_of_an_object_that_became_invalid_and_a_canary_begins_anew_once_it_is_valid() {
     let (mut fixture, object) = with_canary().await;
     let mut invalid = object.clone();
     invalid["spec"]["promotion"]["canary"]["steps"] = json!([{"weightPercent": 10}, {"weightPercent": 1}]);
     let delete = format!("DELETE {CANARY}");
+    let canary = |fixture: &Fixture| fixture.status().serving.and_then(|serving| serving.canary);
     let requests = fixture.requests(&invalid).await;
     assert!(requests.contains(&PATCH_ROUTE.into()) && !requests.contains(&delete), "{requests:?}");
     assert_eq!(weights(&fixture), (100, 0));
 
+    assert_eq!((canary(&fixture), fixture.context.canaries.observed("uid")), (None, None), "nothing counts on");
+
     report(&fixture, true);
+    fixture.requests(&object).await;
+    assert_eq!((weights(&fixture), canary(&fixture).map(|canary| canary.weight_percent)), ((100, 0), Some(0)));
+    tick(&fixture);
     fixture.requests(&object).await;
     assert_eq!(weights(&fixture), (99, 1), "its pod is still there");
     let route = fixture.server.object(ROUTE).expect("it stays");
