@@ -2,7 +2,7 @@
 
 use super::{
     ConditionValue, Inputs,
-    condition::{of_problem, problem, remarked},
+    condition::{canary_problem, of_problem, remarked},
 };
 use crate::{
     api::conditions::{reasons, types},
@@ -15,7 +15,7 @@ use crate::{
 ///
 /// | HTTPRoute | canary | condition |
 /// |---|---|---|
-/// | missing in the cluster, or it cannot be applied | any | False, the problem's reason |
+/// | missing in the cluster, or it, the Service or the Deployment of the canary cannot be applied | any | False, the problem's reason |
 /// | a Gateway does not accept it, or does not find the Services | any | False, RouteNotAccepted |
 /// | a Gateway has not reported on it | yes | Unknown, RouteNotAccepted |
 /// | a Gateway has not observed its last change | yes | as decided, and that |
@@ -31,7 +31,7 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
         };
         ConditionValue { message: format!("{}; {rest}", value.message.trim_end_matches('.')), ..value }
     };
-    if let Some(problem) = problem(inputs, types::PROMOTION_READY) {
+    if let Some(problem) = canary_problem(inputs) {
         return also(of_problem(inputs, problem, ConditionValue::no));
     }
     match inputs.route.map(|route| &route.state) {

@@ -313,7 +313,9 @@ async fn a_service_of_somebody_else_with_the_name_of_the_canarys_gets_no_request
     report(&fixture, true);
     let _ = fixture.reconcile(&object).await;
     let (reason, message) = fixture.condition(types::PROMOTION_READY);
-    assert!(reason == "RouteNotAccepted" && message.contains("belongs to another owner"), "{reason}: {message}");
+    assert!(reason == "NameConflict" && message.contains("Service packages-canary"), "{reason}: {message}");
+    let others = [types::SERVING_READY, types::STALLED].map(|type_| fixture.condition(type_).0);
+    assert!(!others.contains(&reason), "what serves does not need it: {others:?}");
     assert_eq!((fixture.server.object(CANARY), weights(&fixture)), (None, (100, 0)));
 }
 
