@@ -172,12 +172,17 @@ pub struct Directed {
     pub is_held: bool,
 }
 
-/// `canary`: the version of the canary and the share of its step. `pods`: the version of its Deployment, and its pods that are ready.
-pub fn direct(canary: Option<(&str, Shares)>, pods: Option<(&str, usize)>, route: Option<&RouteState>) -> Directed {
+/// `canary`: the version of the canary and the share of its step. `is_desired`: whether its Deployment would stay. `pods`: the version of
+/// that Deployment, and its pods that are ready.
+pub fn direct(
+    (canary, is_desired): (Option<(&str, Shares)>, bool),
+    pods: Option<(&str, usize)>,
+    route: Option<&RouteState>,
+) -> Directed {
     let is_of = |(version, _): &(&str, Shares)| pods.is_some_and(|(of, ready)| of == *version && ready > 0);
     let shares = canary.filter(is_of).map(|(_, shares)| shares).unwrap_or_default();
-    let is_another = pods.is_some_and(|(of, _)| canary.is_none_or(|(version, _)| version != of));
-    Directed { shares, is_held: is_another && route.is_some_and(RouteState::gives) }
+    let would_go = pods.is_some_and(|(of, _)| !is_desired || canary.is_none_or(|(version, _)| version != of));
+    Directed { shares, is_held: would_go && route.is_some_and(RouteState::gives) }
 }
 
 /// Whether there is the Service of the canary.
@@ -186,8 +191,8 @@ fn has_service(model: &Model, children: &Children) -> bool {
     children.owned(Kind::Service, uid).any(|(of, _)| of == name)
 }
 
-/// The same of an object.
-pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Shares)>) -> Directed {
+/// The same of an object. `canary`: with the pods that it is to have.
+pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Shares, i32)>) -> Directed {
     let identity = &model.identity;
     let uid = identity.uid.as_deref().unwrap_or_default();
     let version = children.deployment(&names::canary(&identity.base), uid).and_then(|state| state.version.as_deref());
@@ -197,5 +202,7 @@ pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Sh
     let is_ready =
         |pod: &&PodState, id: &str| pod.component == CANARY_COMPONENT && pod.version == id && pod.ready_since.is_some();
     let pods = version.map(|id| (id, children.pods().filter(|pod| is_ready(pod, id)).count()));
-    direct(canary.map(|(version, shares)| (version.id.as_str(), shares)), pods, children.route(&identity.base, uid))
+    let is_desired = canary.is_some_and(|(.., pods)| pods > 0);
+    let canary = canary.map(|(version, shares, _)| (version.id.as_str(), shares));
+    direct((canary, is_desired), pods, children.route(&identity.base, uid))
 }

@@ -413,3 +413,17 @@ async fn a_canary_whose_gateway_has_not_observed_its_route_waits_and_the_conditi
     fixture.requests(&object).await;
     assert!(!fixture.condition(types::PROMOTION_READY).1.contains(late));
 }
+
+#[tokio::test]
+async fn pods_of_the_same_version_stay_while_a_gateway_sends_them_requests_though_they_would_get_none() {
+    let (mut fixture, object) = with_canary().await;
+    let mut invalid = object.clone();
+    invalid["spec"]["promotion"]["canary"]["steps"] = json!([{"weightPercent": 10}, {"weightPercent": 1}]);
+    // It begins anew, and its route is not accepted: it is to have no pods.
+    fixture.requests(&invalid).await;
+    report_of(&fixture, false, 1);
+    let requests = fixture.requests(&object).await;
+    assert!(!requests.contains(&format!("DELETE {CANARY}")), "the Gateway may still give it 1 %: {requests:?}");
+    report(&fixture, false);
+    assert!(fixture.requests(&object).await.contains(&format!("DELETE {CANARY}")));
+}

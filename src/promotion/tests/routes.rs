@@ -58,7 +58,7 @@ impl World {
     /// What a reconcile applies, in its order: the route, then the pods.
     fn reconcile(&mut self) -> Directed {
         let wanted = self.canary.as_ref().filter(|(_, memory)| memory.end.as_ref().is_none_or(|end| end.is_promoted));
-        let directed = direct(wanted.map(|(id, memory)| (*id, memory.shares())), self.pods, Some(&self.route));
+        let directed = direct((wanted.map(|(id, memory)| (*id, memory.shares())), true), self.pods, Some(&self.route));
         let Shares { canary, mirrored } = directed.shares;
         if (canary, mirrored, directed.shares.stable()) != (self.route.canary, self.route.mirrored, self.route.stable) {
             let stable = directed.shares.stable();
