@@ -5,9 +5,15 @@ use super::{
     condition::{canary_problem, of_problem, remarked},
 };
 use crate::{
-    api::conditions::{reasons, types},
+    api::{
+        Version,
+        conditions::{reasons, types},
+    },
     model::Identity,
-    promotion::route::Acceptance,
+    promotion::{
+        route::{Acceptance, Shares},
+        trial,
+    },
 };
 
 /// PromotionReady: as decided, unless the requests cannot be divided as specified. What was decided is in the message then. The first row
@@ -24,9 +30,15 @@ use crate::{
 pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
     let decided = left(inputs, ConditionValue::from(&inputs.rollout.condition));
     let tried = inputs.rollout.canary.as_ref().filter(|version| version.canary.is_none());
+    let decided = match tried.filter(|_| decided.reason == reasons::CANARY) {
+        Some(version) => more(decided, &format!("it gets {}", shares(inputs, version))),
+        None => decided,
+    };
     let also = |value: ConditionValue| {
         let rest = match tried {
-            Some(version) => format!("version {}, the canary, waits for that", version.id),
+            Some(version) => {
+                format!("version {}, the canary, waits for that and gets {}", version.id, shares(inputs, version))
+            }
             None => decided.message.clone(),
         };
         ConditionValue { message: format!("{}; {rest}", value.message.trim_end_matches('.')), ..value }
@@ -40,8 +52,7 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
             also(ConditionValue::unknown(reasons::ROUTE_NOT_ACCEPTED, why))
         }
         Some(Acceptance::Late(why)) if tried.is_some() => {
-            let message = format!("{}; {why}", decided.message.trim_end_matches('.'));
-            also(ConditionValue { message, ..decided.clone() })
+            remarked(inputs, types::PROMOTION_READY, more(decided, why), [])
         }
         _ => remarked(inputs, types::PROMOTION_READY, decided, []),
     }
@@ -55,10 +66,21 @@ fn left(inputs: &Inputs<'_>, decided: ConditionValue) -> ConditionValue {
     if !is_left {
         return decided;
     }
-    let message = format!(
-        "{}; HTTPRoute {base} is not in the spec and gives all requests to Service {base}: once none come by it, kubectl -n {namespace} \
-         delete httproute {base}",
-        decided.message.trim_end_matches('.')
+    let text = format!(
+        "HTTPRoute {base} is not in the spec and gives all requests to Service {base}: once none come by it, kubectl -n {namespace} \
+         delete httproute {base}"
     );
-    ConditionValue { message, ..decided }
+    more(decided, &text)
+}
+
+fn more(value: ConditionValue, text: &str) -> ConditionValue {
+    ConditionValue { message: format!("{}; {text}", value.message.trim_end_matches('.')), ..value }
+}
+
+/// What the canary gets now: by the HTTPRoute as it is, or by its pods.
+fn shares(inputs: &Inputs<'_>, version: &Version) -> Shares {
+    let Inputs { model, children, route, prior, .. } = *inputs;
+    let known = trial::Known { model, children, progress: inputs.canary, route, prior };
+    let given = route.and_then(|route| route.shares);
+    given.unwrap_or_else(|| known.memory(&version.id, inputs.now).shares())
 }

@@ -103,7 +103,7 @@ async fn a_canary_has_pods_once_its_route_is_accepted_and_weight_once_they_are_r
     fixture.show_child(Watched::Child(Kind::HTTPRoute), ROUTE, &json!({}));
     fixture.requests(&object).await;
     let (reason, message) = fixture.condition(types::PROMOTION_READY);
-    assert!(message.contains("the canary, waits for that"), "{message}");
+    assert!(message.contains("the canary, waits for that and gets no requests"), "{message}");
     assert!(reason == "RouteNotAccepted" && message.contains("no controller has reported"), "{reason}: {message}");
     let canary = fixture.status().serving.and_then(|serving| serving.canary).expect("it waits");
     tick(&fixture);
@@ -129,6 +129,10 @@ async fn a_canary_has_pods_once_its_route_is_accepted_and_weight_once_they_are_r
     let requests = fixture.requests(&object).await;
     assert!(requests.contains(&PATCH_ROUTE.into()), "{requests:?}");
     assert_eq!(weights(&fixture), (99, 1));
+    assert!(
+        fixture.condition(types::PROMOTION_READY).1.ends_with("; it gets no requests"),
+        "the Gateway has not got it yet"
+    );
     let context = fixture.context.clone();
     let message = || context.canaries.observed("uid").expect("there is one").why;
     tick(&fixture);
@@ -137,6 +141,8 @@ async fn a_canary_has_pods_once_its_route_is_accepted_and_weight_once_they_are_r
     fixture.requests(&object).await;
     tick(&fixture);
     assert!(message().contains("it warms up"), "{}", message());
+    let condition = fixture.condition(types::PROMOTION_READY).1;
+    assert!(condition.ends_with("serves; it gets 1 % of the requests"), "{condition}");
     fixture.requests(&object).await;
     assert_eq!(fixture.requests(&object).await, [""; 0], "it waits without requests");
 }

@@ -16,7 +16,8 @@ fn a_canary_that_is_no_worse_is_rolled_out_and_keeps_its_pods_until_that_is_comp
     );
     story.trained("v2", "0.5");
     assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Canary v1:Serving"));
-    assert_eq!(story.condition(), ("Canary", "version v2 is a canary: it gets a part of the requests; v1 serves"));
+    let message = "version v2 is a canary: it is compared with the version that serves; v1 serves";
+    assert_eq!(story.condition(), ("Canary", message));
     story.trained("v3", "0.5");
     assert_eq!(story.states(), "v3:Candidate v2:Canary v1:Serving", "the one that is tried comes to its end");
     assert!(story.condition().1.contains("v3 is newer and waits until that has ended"), "{:?}", story.condition());
