@@ -26,7 +26,7 @@ const ALLOW_CONFIG_MAPS: Option<&str> =
 /// What to do where HTTPRoutes are missing.
 const INSTALL_GATEWAY_API: Option<&str> = Some(
     "install the Gateway API, it is picked up without a restart, or remove spec.promotion.canary.httpRoute: a canary then gets its share of \
-     the requests by its number of pods",
+     the requests by its number of pods, and an HTTPRoute that exists stays, with all requests for the Service of the servers",
 );
 
 /// Declares [`Kind`] from the table, so that [`Kind::ALL`] and the rows cannot lack a kind.

@@ -89,6 +89,8 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
             Err(problem) => outcome.problems.push(problem),
         }
     }
+    let unreleased = release(cluster, cache, desired, children, &outcome.problems).await;
+    outcome.problems.extend(unreleased);
     for (job, uid) in desired.jobs_to_delete {
         let deleted = cluster.delete(Kind::Job, &desired.identity.namespace, job, uid).await;
         outcome.problems.extend(deleted.err().map(|error| failed(Kind::Job, job, &error)));
@@ -102,6 +104,32 @@ pub async fn apply(cluster: &Cluster, cache: &Cache, desired: &Desired<'_>, chil
         }
     }
     outcome
+}
+
+/// Gives all requests of an HTTPRoute that is no longer desired to the Service of the servers. It is not deleted, because requests come by
+/// it. That Service comes first: it has to select what is to answer them.
+async fn release(
+    cluster: &Cluster,
+    cache: &Cache,
+    desired: &Desired<'_>,
+    children: &Children,
+    problems: &[ChildProblem],
+) -> Option<ChildProblem> {
+    let Identity { base, namespace, .. } = desired.identity;
+    let is_desired = desired.children.iter().any(|child| child.kind == Kind::HTTPRoute);
+    let is_service_wrong = problems.iter().any(|problem| problem.kind == Kind::Service && problem.name == *base);
+    let is_there = cache.has_kind(Kind::HTTPRoute);
+    if !is_there
+        || is_desired
+        || is_service_wrong
+        || !children.route(base, desired.uid).is_some_and(|route| route.refers)
+    {
+        return None;
+    }
+    let mut routes = children.owned(Kind::HTTPRoute, desired.uid);
+    let (_, route) = routes.find(|(name, of)| *name == base && !of.deleting)?;
+    let released = cluster.set_rules(namespace, base, &route.uid, &render::released_route(base)).await;
+    released.err().map(|error| failed(Kind::HTTPRoute, base, &error))
 }
 
 /// Makes the object the owner of children that we have written and that have no owner, as after the restore of a backup. They are
@@ -148,8 +176,8 @@ fn is_undone(
         && problems.iter().any(|problem| problem.kind == autoscaler && problem.name == deployment)
 }
 
-/// Children that are ours and not desired. Jobs are left to the training, and the Deployment of the servers is deleted only
-/// with its owner: an unknown version must not take down the servers.
+/// Children that are ours and not desired. Jobs are left to the training. The Deployment of the servers is deleted only with its owner: an
+/// unknown version must not take down the servers. So is an HTTPRoute, by which all requests of its Gateways come, see [`release`].
 fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'a str, &'a ObservedChild)> {
     let serving = names::serving(&desired.identity.base);
     let canary = names::canary(&desired.identity.base);
@@ -158,10 +186,16 @@ fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'
         let mut jobs = children.owned(Kind::Job, desired.uid);
         jobs.any(|(_, observed)| matches!(&observed.state, ChildState::Job(job) if job.end.is_none()))
     };
+    let is_routed_to = || {
+        let mut routes = children.owned(Kind::HTTPRoute, desired.uid);
+        let state = children.route(&desired.identity.base, desired.uid);
+        routes.next().is_some() && state.is_none_or(|route| route.refers || route.gives())
+    };
     let kept = |kind, name: &str| match kind {
         Kind::Job => true,
-        // Trainers of an active run find each other by it.
-        Kind::Service => name == trainers && is_training(),
+        // Trainers of an active run find each other by it. Gateways send requests to a canary by its own.
+        Kind::Service => (name == trainers && is_training()) || (name == canary && is_routed_to()),
+        Kind::HTTPRoute => true,
         Kind::Deployment => name == serving || (name == canary && desired.is_canary_held),
         Kind::ConfigMap => is_mounted(desired, children, name),
         Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => name == serving && !desired.serving_decided,

@@ -115,6 +115,8 @@ impl Reconcile {
     /// Reports an object that is invalid or unreadable. Its children stay, and there is nothing to do until it is changed.
     async fn refuse(&self, context: &Context, message: &str) -> Result<Action, Error> {
         context.admission.reconciled(&self.uid, false);
+        // Ticks would count on: the time that it waits for pods, and that it is judged.
+        context.canaries.forget(&self.uid);
         let ended = self.end_canary(context).await;
         let generation = self.identity.generation;
         let next = status::stalled(&self.prior, generation, reasons::INVALID_SPEC, message, self.now);

@@ -2,7 +2,7 @@
 
 use super::{FieldPath, InvalidField};
 use crate::{
-    api::{self, CanaryStep, CanaryVersions, HttpRoute, RecommenderModelSpec},
+    api::{self, CanaryStep, CanaryVersions, HttpRoute, ParentRef, RecommenderModelSpec},
     monitoring::{canary::Compared, profiles},
     promotion::{
         canary::{Policy, Step},
@@ -28,7 +28,7 @@ pub struct Canary {
 /// The canary of a spec.
 ///
 /// # Errors
-/// What cannot be measured, and steps that give back what they gained.
+/// What cannot be measured, steps that give back what they gained, and what the Gateway API would refuse.
 pub(super) fn canary(spec: &RecommenderModelSpec) -> Result<Option<Canary>, Vec<InvalidField>> {
     let Some(desired) = &spec.promotion.canary else { return Ok(None) };
     let path = FieldPath::spec().field("promotion").field("canary");
@@ -36,6 +36,7 @@ pub(super) fn canary(spec: &RecommenderModelSpec) -> Result<Option<Canary>, Vec<
     let mut problems: Vec<InvalidField> = compared.as_ref().err().cloned().into_iter().collect();
     let pairs = desired.steps.windows(2).enumerate();
     problems.extend(pairs.filter_map(|(index, pair)| out_of_order(&path, index + 1, &pair[0], &pair[1])));
+    problems.extend(desired.http_route.iter().flat_map(|route| unroutable(&path.field("httpRoute"), route)));
     let Ok(compared) = compared else { return Err(problems) };
     let policy = policy(desired, &compared, &mut problems, &path);
     if !problems.is_empty() {
@@ -59,6 +60,44 @@ fn out_of_order(path: &FieldPath, number: usize, before: &CanaryStep, step: &Can
         )),
         _ => None,
     }
+}
+
+/// What the Gateway API would refuse of an HTTPRoute.
+fn unroutable(path: &FieldPath, route: &HttpRoute) -> Vec<InvalidField> {
+    let is_address = |host: &String| host.parse::<std::net::IpAddr>().is_ok();
+    let addresses = route.hostnames.iter().enumerate().filter(|(_, host)| is_address(host)).map(|(index, host)| {
+        let why = format!("{host} is an IP address: write a host name, or remove it for all host names of the Gateway");
+        path.field(&format!("hostnames[{index}]")).problem(why)
+    });
+    let dotted = route.parent_refs.iter().enumerate().filter_map(|(index, parent)| {
+        let namespace = parent.namespace.as_ref().filter(|namespace| namespace.contains('.'))?;
+        let why = format!("no namespace has the name {namespace}: write lower case letters, digits and -");
+        Some(path.field(&format!("parentRefs[{index}].namespace")).problem(why))
+    });
+    let twice = route.parent_refs.iter().enumerate().filter_map(|(index, parent)| {
+        let before = route.parent_refs.iter().take(index).enumerate();
+        let why = before.into_iter().find_map(|(of, before)| ambiguous(parent, before, of))?;
+        Some(path.field(&format!("parentRefs[{index}]")).problem(why))
+    });
+    addresses.chain(dotted).chain(twice).collect()
+}
+
+/// Why a Gateway may not be named in this way as well as by an earlier reference, the one with this number.
+fn ambiguous(parent: &ParentRef, before: &ParentRef, number: usize) -> Option<String> {
+    if (&parent.name, &parent.namespace) != (&before.name, &before.namespace) {
+        return None;
+    }
+    let listener = |of: &ParentRef| (of.section_name.clone(), of.port);
+    if listener(parent) == listener(before) {
+        return Some(format!(
+            "it is the same as parentRefs[{number}]: remove it, or set sectionName to another listener"
+        ));
+    }
+    let lacks = |has: fn(&ParentRef) -> bool, field: &str| {
+        let why = || format!("parentRefs[{number}] names the same Gateway: set {field} in both of them or in none");
+        (has(parent) != has(before)).then(why)
+    };
+    lacks(|of| of.section_name.is_some(), "sectionName").or_else(|| lacks(|of| of.port.is_some(), "port"))
 }
 
 /// What the profile lets a canary be compared by.
@@ -233,5 +272,31 @@ mod tests {
         assert!(
             problems(custom)[0].starts_with("spec.promotion.canary: the profile Custom counts no requests of each pod")
         );
+    }
+
+    #[test]
+    fn a_route_that_the_gateway_api_would_refuse_is_refused_with_what_to_write_instead() {
+        let found =
+            |route: Value| problems(spec(json!({"httpRoute": route, "steps": steps(&[10])}), "FastApiInstrumentator"));
+        let of = |parents: Value| found(json!({"parentRefs": parents}));
+        let at = |field: &str, why: &str| vec![format!("spec.promotion.canary.httpRoute.{field}: {why}")];
+        let same = "it is the same as parentRefs[0]: remove it, or set sectionName to another listener";
+        let public = json!({"name": "public", "namespace": "infra", "sectionName": "https"});
+        assert_eq!(of(json!([public, public])), at("parentRefs[1]", same));
+        let both =
+            |field: &str| format!("parentRefs[0] names the same Gateway: set {field} in both of them or in none");
+        let whole = json!({"name": "public", "namespace": "infra"});
+        assert_eq!(of(json!([public, whole])), at("parentRefs[1]", &both("sectionName")));
+        let port = json!({"name": "public", "namespace": "infra", "port": 80});
+        assert_eq!(of(json!([whole, port])), at("parentRefs[1]", &both("port")));
+        let (http, other) =
+            (json!({"name": "public", "namespace": "infra", "sectionName": "http"}), json!({"name": "public"}));
+        assert_eq!(of(json!([public, http, other])), [""; 0]);
+        let dotted = of(json!([{"name": "public", "namespace": "infra.example"}]));
+        let why = "no namespace has the name infra.example: write lower case letters, digits and -";
+        assert_eq!(dotted, at("parentRefs[0].namespace", why));
+        let hosts = found(json!({"parentRefs": [whole], "hostnames": ["shop.example.org", "192.0.2.1"]}));
+        let why = "192.0.2.1 is an IP address: write a host name, or remove it for all host names of the Gateway";
+        assert_eq!(hosts, at("hostnames[1]", why));
     }
 }

@@ -472,4 +472,4 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Stri
 #[cfg(test)]
 mod pod_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -23,62 +23,72 @@ pub struct RouteState {
     pub canary: i32,
     /// Per cent of the requests that the canary gets copies of.
     pub mirrored: i32,
+    /// Whether it names the Service of the canary, with whatever weight.
+    pub refers: bool,
     /// The Gateways that do not route by it, with the reasons.
     pub refused: Option<String>,
     /// The Gateways that have not reported on it.
     pub unreported: Option<String>,
-    /// Whether all that have reported know its newest generation. Until then they may divide the requests as it was before.
-    pub is_current: bool,
+    /// The Gateways that have reported, but not on its newest generation. Until then they may divide the requests as it was before.
+    pub late: Option<String>,
 }
 
 impl RouteState {
     /// Whether a canary may get requests, or copies of them, by it.
     pub fn gives(&self) -> bool {
-        self.canary > 0 || self.mirrored > 0 || !self.is_current
+        self.canary > 0 || self.mirrored > 0 || self.late.is_some()
     }
 }
 
 /// The state of an HTTPRoute.
 pub fn route(route: &HTTPRoute) -> ChildState {
     let canary = names::canary(route.metadata.name.as_deref().unwrap_or_default());
-    let (mut stable, mut weight, mut mirrored) = (0, 0, 0);
+    let (mut stable, mut weight, mut mirrored, mut refers) = (0, 0, 0, false);
     for RouteRule { filters, backend_refs } in &route.spec.rules {
         for backend in backend_refs {
             let of = if backend.name == canary { &mut weight } else { &mut stable };
             *of += backend.weight.unwrap_or(1);
+            refers |= backend.name == canary;
         }
-        let mirrors = filters.iter().filter_map(|filter| filter.request_mirror.as_ref());
-        mirrored += mirrors.map(|mirror| mirror.percent.unwrap_or(100)).sum::<i32>();
+        let mirrors = || filters.iter().filter_map(|filter| filter.request_mirror.as_ref());
+        refers |= mirrors().any(|mirror| mirror.backend_ref.name == canary);
+        mirrored += mirrors().map(|mirror| mirror.percent.unwrap_or(100)).sum::<i32>();
     }
-    let (mut refused, mut unreported, mut is_current) = (Vec::new(), Vec::new(), true);
+    let (mut refused, mut unreported, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for parent in &route.spec.parent_refs {
-        let reports: Vec<_> = reports(route, parent).collect();
+        let reports = reports(route, parent);
         if reports.is_empty() {
             unreported.push(name(parent));
         }
         refused.extend(reports.iter().flat_map(|report| refusals(parent, report)));
-        is_current &= reports.iter().all(|report| is_of_newest(report, &route.metadata));
+        if !reports.iter().all(|report| is_of_newest(report, &route.metadata)) {
+            late.push(name(parent));
+        }
     }
     let list = |of: Vec<String>| (!of.is_empty()).then(|| of.join("; "));
     ChildState::Route(RouteState {
         stable,
         canary: weight,
         mirrored,
+        refers,
         refused: list(refused),
         unreported: list(unreported),
-        is_current,
+        late: list(late),
     })
 }
 
-/// What controllers report of a Gateway.
-fn reports<'a>(route: &'a HTTPRoute, parent: &'a ParentReference) -> impl Iterator<Item = &'a RouteParentStatus> {
+/// What controllers report of a Gateway. What one left that no longer has this Gateway is not of the newest generation, while the report of
+/// its successor is.
+fn reports<'a>(route: &'a HTTPRoute, parent: &'a ParentReference) -> Vec<&'a RouteParentStatus> {
     let own = &route.metadata.namespace;
     let is_it = move |of: &&RouteParentStatus| {
         let of = &of.parent_ref;
         let is_near = of.namespace.as_ref().or(own.as_ref()) == parent.namespace.as_ref().or(own.as_ref());
         is_near && (&of.name, &of.section_name, of.port) == (&parent.name, &parent.section_name, parent.port)
     };
-    route.status.iter().flat_map(|status| &status.parents).filter(is_it)
+    let all: Vec<_> = route.status.iter().flat_map(|status| &status.parents).filter(is_it).collect();
+    let newest: Vec<_> = all.iter().copied().filter(|report| is_of_newest(report, &route.metadata)).collect();
+    if newest.is_empty() { all } else { newest }
 }
 
 /// What a controller objects to. That it has not accepted it yet is an objection, too.
@@ -146,9 +156,10 @@ mod tests {
     fn weights_and_copies_are_read_from_the_rules() {
         let accepted = report(&[("Accepted", "True", "Accepted", 3), ("ResolvedRefs", "True", "ResolvedRefs", 3)]);
         let weighted = state(json!([{"backendRefs": backends(99, 1)}]), accepted.clone());
-        let expected = RouteState { stable: 99, canary: 1, is_current: true, ..RouteState::default() };
+        let expected = RouteState { stable: 99, canary: 1, refers: true, ..RouteState::default() };
         assert_eq!(weighted, expected);
         assert!(weighted.gives());
+        assert!(!state(json!([{"backendRefs": [{"name": "packages", "port": 80}]}]), accepted.clone()).refers);
         let mirror = |percent: Value| {
             let to = json!({"name": "packages-canary", "port": 80});
             json!([{"type": "RequestMirror", "requestMirror": {"backendRef": to, "percent": percent}}])
@@ -164,7 +175,7 @@ mod tests {
     fn what_gateways_object_to_and_have_not_reported_is_stated() {
         let of = |parents: Value| state(json!([{"backendRefs": backends(100, 0)}]), parents);
         let none = of(json!([]));
-        assert_eq!((none.unreported.as_deref(), none.is_current), (Some("infra/public, listener https"), true));
+        assert_eq!((none.unreported.as_deref(), none.late), (Some("infra/public, listener https"), None));
         let refused = of(report(&[
             ("Accepted", "False", "NoMatchingListenerHostname", 3),
             ("ResolvedRefs", "True", "ResolvedRefs", 3),
@@ -175,6 +186,18 @@ mod tests {
             of(report(&[("Accepted", "True", "Accepted", 3), ("ResolvedRefs", "False", "BackendNotFound", 3)]));
         assert!(unresolved.refused.is_some_and(|why| why.contains("ResolvedRefs is False, BackendNotFound")));
         let late = of(report(&[("Accepted", "True", "Accepted", 2), ("ResolvedRefs", "True", "ResolvedRefs", 2)]));
-        assert!(late.refused.is_none() && !late.is_current && late.gives(), "it may still divide them as before");
+        assert!(late.refused.is_none() && late.late.is_some() && late.gives(), "it may still divide them as before");
+    }
+
+    #[test]
+    fn what_a_controller_left_that_has_a_successor_does_not_count() {
+        let of = |generations: &[i64]| {
+            let report = |generation: &i64| report(&[("Accepted", "True", "Accepted", *generation)])[0].clone();
+            let parents = generations.iter().map(report).collect();
+            let state = state(json!([{"backendRefs": backends(100, 0)}]), parents);
+            (state.late, state.unreported)
+        };
+        assert_eq!((of(&[1, 3]), of(&[3, 1])), ((None, None), (None, None)));
+        assert_eq!(of(&[1, 2]), (Some("infra/public, listener https".into()), None));
     }
 }

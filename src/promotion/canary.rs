@@ -41,6 +41,8 @@ pub struct Readings {
     pub broken: Option<String>,
     /// Why the requests are not divided as the memory has it; none where they are, and where the pods alone divide them.
     pub undivided: Option<String>,
+    /// Whether Gateways have not observed how they are to be divided.
+    pub is_late: bool,
 }
 
 /// The counts of both tracks.
@@ -130,7 +132,7 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
         if let Some(verdict) = memory.worse_meanwhile(policy, readings) {
             return back(memory, Finding::Worse, format!("{here}: {verdict}"));
         }
-        return undivided(policy, memory, elapsed, format!("{here}: {why}"));
+        return undivided(policy, memory, readings.is_late, elapsed, format!("{here}: {why}"));
     }
     if memory.shares() != step.shares() {
         if let Some(verdict) = memory.worse_meanwhile(policy, readings) {
@@ -171,9 +173,10 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     }
 }
 
-/// The requests are not divided as they are to be. A canary that gets none waits without an end: that is no fault of its version.
-fn undivided(policy: &Policy, mut memory: Memory, elapsed: i64, why: String) -> Next {
-    if !memory.shares().is_some() {
+/// The requests are not divided as they are to be. A canary that gets none waits without an end: that is no fault of its version. So does one
+/// whose Gateways have not observed the last change: to take it back would change nothing of what they do.
+fn undivided(policy: &Policy, mut memory: Memory, is_late: bool, elapsed: i64, why: String) -> Next {
+    if is_late || !memory.shares().is_some() {
         return stay(memory, Wait::Share, why);
     }
     memory.waited_seconds = memory.waited_seconds.saturating_add(elapsed);

@@ -55,7 +55,7 @@ pub fn condition(
         let newer =
             if canary.id == *id { String::new() } else { format!("; {id} is newer and waits until that has ended") };
         let message = format!(
-            "version {} is a canary: {}it gets a part of the requests{newer}{}",
+            "version {} is a canary: {}it is compared with the version that serves{newer}{}",
             canary.id,
             passed(canary),
             kept(desired, None)

@@ -67,8 +67,8 @@ pub struct Routed {
 pub enum Acceptance {
     /// All do.
     Accepted,
-    /// They have not observed its last change yet.
-    Late,
+    /// Some have not observed its last change yet.
+    Late(String),
     /// It does not exist yet, or some Gateways have not reported on it.
     Unreported(String),
     /// Some do not.
@@ -114,7 +114,9 @@ impl Routed {
                 "no controller has reported on HTTPRoute {name} at Gateway {gateways}: check that this Gateway exists, and that its \
                  GatewayClass has a controller"
             )),
-            RouteState { is_current: false, .. } => Acceptance::Late,
+            RouteState { late: Some(gateways), .. } => {
+                Acceptance::Late(format!("Gateway {gateways} has not observed the last change of HTTPRoute {name} yet"))
+            }
             _ => Acceptance::Accepted,
         };
         Self { shares: is_ours.then_some(shares), state }
@@ -122,22 +124,29 @@ impl Routed {
 
     /// Whether Gateways divide requests by it, or will once they have observed its last change.
     pub fn is_usable(&self) -> bool {
-        matches!(self.state, Acceptance::Accepted | Acceptance::Late)
+        matches!(self.state, Acceptance::Accepted | Acceptance::Late(_))
     }
 
     /// Why requests are not divided by it; none if they are.
     pub fn waits(&self) -> Option<&str> {
         match &self.state {
             Acceptance::Accepted => None,
-            Acceptance::Late => Some("the Gateways have not observed the last change of the HTTPRoute yet"),
-            Acceptance::Unreported(why) | Acceptance::Refused(why) | Acceptance::Missing(why) => Some(why),
+            Acceptance::Late(why)
+            | Acceptance::Unreported(why)
+            | Acceptance::Refused(why)
+            | Acceptance::Missing(why) => Some(why),
         }
     }
 
+    /// Whether Gateways have not observed its last change yet.
+    pub fn is_late(&self) -> bool {
+        matches!(self.state, Acceptance::Late(_))
+    }
+
     /// Why a canary with so many ready pods does not get these shares; none if it does. Without ready pods it is to get nothing: it waits
-    /// for its pods then, unless nothing is divided at all.
+    /// for its pods then. Not while the HTTPRoute gives anything, or may: pods of the version before stay as long, and it has none.
     pub fn undivided(&self, ready: i32, shares: Shares) -> Option<String> {
-        if ready < 1 && self.is_usable() {
+        if ready < 1 && self.state == Acceptance::Accepted && self.shares == Some(Shares::default()) {
             return None;
         }
         let waits = self.waits().map(str::to_owned);
@@ -163,12 +172,17 @@ pub struct Directed {
     pub is_held: bool,
 }
 
-/// `canary`: the version of the canary and the share of its step. `pods`: the version of its Deployment, and its pods that are ready.
-pub fn direct(canary: Option<(&str, Shares)>, pods: Option<(&str, usize)>, route: Option<&RouteState>) -> Directed {
+/// `canary`: the version of the canary and the share of its step. `is_desired`: whether its Deployment would stay. `pods`: the version of
+/// that Deployment, and its pods that are ready.
+pub fn direct(
+    (canary, is_desired): (Option<(&str, Shares)>, bool),
+    pods: Option<(&str, usize)>,
+    route: Option<&RouteState>,
+) -> Directed {
     let is_of = |(version, _): &(&str, Shares)| pods.is_some_and(|(of, ready)| of == *version && ready > 0);
     let shares = canary.filter(is_of).map(|(_, shares)| shares).unwrap_or_default();
-    let is_another = pods.is_some_and(|(of, _)| canary.is_none_or(|(version, _)| version != of));
-    Directed { shares, is_held: is_another && route.is_some_and(RouteState::gives) }
+    let would_go = pods.is_some_and(|(of, _)| !is_desired || canary.is_none_or(|(version, _)| version != of));
+    Directed { shares, is_held: would_go && route.is_some_and(RouteState::gives) }
 }
 
 /// Whether there is the Service of the canary.
@@ -177,8 +191,8 @@ fn has_service(model: &Model, children: &Children) -> bool {
     children.owned(Kind::Service, uid).any(|(of, _)| of == name)
 }
 
-/// The same of an object.
-pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Shares)>) -> Directed {
+/// The same of an object. `canary`: with the pods that it is to have.
+pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Shares, i32)>) -> Directed {
     let identity = &model.identity;
     let uid = identity.uid.as_deref().unwrap_or_default();
     let version = children.deployment(&names::canary(&identity.base), uid).and_then(|state| state.version.as_deref());
@@ -188,5 +202,7 @@ pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Sh
     let is_ready =
         |pod: &&PodState, id: &str| pod.component == CANARY_COMPONENT && pod.version == id && pod.ready_since.is_some();
     let pods = version.map(|id| (id, children.pods().filter(|pod| is_ready(pod, id)).count()));
-    direct(canary.map(|(version, shares)| (version.id.as_str(), shares)), pods, children.route(&identity.base, uid))
+    let is_desired = canary.is_some_and(|(.., pods)| pods > 0);
+    let canary = canary.map(|(version, shares, _)| (version.id.as_str(), shares));
+    direct((canary, is_desired), pods, children.route(&identity.base, uid))
 }

@@ -86,11 +86,14 @@ impl Plan {
             children.pods().filter(|pod| pod.component == component && pod.version == version.id).collect()
         };
         let (own, others) = (of(CANARY_COMPONENT, version), of(SERVING_COMPONENT, baseline));
-        let counted = |pods: &[&PodState], track| -> Vec<_> {
-            let ready = pods.iter().filter_map(|pod| Some((pod.name.clone(), pod.ready_since? + warm_up)));
+        // Servers that changed versions without a restart are ready for longer than they have had the version.
+        let counted = |pods: &[&PodState], track, version: &Version| -> Vec<_> {
+            let served_at = version.served_at.as_ref().map(|at| at.0);
+            let since = |pod: &PodState| Some(pod.ready_since?.max(served_at.unwrap_or(Timestamp::MIN)));
+            let ready = pods.iter().filter_map(|pod| Some((pod.name.clone(), since(pod)? + warm_up)));
             ready.map(|(name, from)| (name, (track, from))).collect()
         };
-        let pods = [counted(&own, Track::Canary), counted(&others, Track::Serving)];
+        let pods = [counted(&own, Track::Canary, version), counted(&others, Track::Serving, baseline)];
         // What the spec or a dependency breaks, breaks the other servers as well. Pods that never ran only wait for their time to end.
         let servers = children.deployment(&names::serving(&model.identity.base), uid);
         let is_its_own = servers.is_some_and(DeploymentState::rolled_out) && !watch::is_dependency_down(known.prior);
@@ -248,6 +251,7 @@ impl Trial {
             expected: Some(*expected),
             counts,
             broken: broken.clone(),
+            is_late: route.as_ref().is_some_and(Routed::is_late),
             undivided: route.as_ref().and_then(|route| route.undivided(*ready, self.memory.shares())),
         };
         let next = canary::advance(policy, self.memory.clone(), &observed, now);

@@ -97,7 +97,8 @@ fn stable<'a>(model: &Model, artifact: &'a Artifact) -> Track<'a> {
     }
 }
 
-/// The Deployment of a canary with so many pods. They get requests like the others, because the Service selects them as well.
+/// The Deployment of a canary with so many pods. They get requests like the others: the Service selects them as well, or an HTTPRoute
+/// gives them some.
 pub fn canary(model: &Model, version: &Version, replicas: i32) -> Child {
     let name = names::canary(&model.identity.base);
     let (artifact, replicas) = (&version.into(), Some(replicas));

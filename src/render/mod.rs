@@ -74,7 +74,7 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     children.extend(decided.train.map(|run| job::render(model, run)));
     let prune = model.training.prune.as_ref().zip(decided.prune);
     children.extend(prune.map(|(prune, run)| prune::render(model, prune, run)));
-    children.push(service::render(model));
+    children.push(service::render(model, decided.is_canary_held));
     // Weight goes to the canary once its pods are ready, and away from it before they are changed.
     children.extend(service::of_canary(model));
     children.extend(route::render(model, decided.shares));
@@ -134,10 +134,11 @@ pub fn training_template(model: &Model, kind: TrainingKind) -> String {
 pub use deployment::{
     CANARY as CANARY_COMPONENT, COMPONENT as SERVING_COMPONENT, CONTAINER as SERVER_CONTAINER, servers_template,
 };
+pub use job::{COMPONENT as TRAINING_COMPONENT, CONTAINER as TRAINER_CONTAINER};
+pub use route::released as released_route;
+pub use worker::CONTAINER as WORKER_CONTAINER;
+
 /// Rules of an HTTPRoute that gives a canary nothing.
 pub fn closed_route(base: &str) -> Vec<RouteRule> {
     route::rules(base, Shares::default())
 }
-
-pub use job::{COMPONENT as TRAINING_COMPONENT, CONTAINER as TRAINER_CONTAINER};
-pub use worker::CONTAINER as WORKER_CONTAINER;

@@ -31,6 +31,12 @@ pub fn render(model: &Model, shares: Shares) -> Option<Child> {
     Some(Child::new(Kind::HTTPRoute, HTTPRoute { metadata, spec, status: None }))
 }
 
+/// The rule of one that is no longer in the spec: all requests go to the Service of the servers.
+pub fn released(base: &str) -> Vec<RouteRule> {
+    let stable = BackendRef { name: base.into(), port: Some(PORT), weight: Some(Shares::default().stable()) };
+    vec![RouteRule { filters: Vec::new(), backend_refs: vec![stable] }]
+}
+
 /// Its only rule. Weights add up to 100, and both Services are always in it, so that a change of a weight is no change of backends.
 pub fn rules(base: &str, shares: Shares) -> Vec<RouteRule> {
     let canary = || BackendRef { name: names::canary(base), port: Some(PORT), weight: None };

@@ -60,13 +60,14 @@ pub fn of_trainers(model: &Model) -> Option<Child> {
 }
 
 /// The Service of the servers. Where an HTTPRoute divides the requests, a canary gets none of this Service's: they would be in addition
-/// to its weight.
-pub fn render(model: &Model) -> Child {
+/// to its weight. `is_canary_held`: neither does one that has ended, and only still has pods because an HTTPRoute has given it requests.
+pub fn render(model: &Model, is_canary_held: bool) -> Child {
     let identity = &model.identity;
     let settings = model.serving.service.clone().unwrap_or_default();
-    let selector = match model.http_route() {
-        Some(_) => child::traffic_of(identity, STABLE_TRACK),
-        None => child::traffic_selector(identity),
+    let selector = if model.http_route().is_some() || is_canary_held {
+        child::traffic_of(identity, STABLE_TRACK)
+    } else {
+        child::traffic_selector(identity)
     };
     let spec = ServiceSpec {
         selector: Some(selector),

@@ -151,13 +151,14 @@ fn as_root<'a>(pods: impl IntoIterator<Item = (&'a str, &'a Pod)>) -> Option<Str
         .then(|| format!("with runAsNonRoot: false the pods{of} do not meet the Pod Security level restricted"))
 }
 
-/// A problem with a child that serving needs; workers have Deployments of their own, and trainers a Service.
+/// A problem with a child that serving needs; workers have Deployments of their own, trainers a Service, and a canary both.
 fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
     let serving = names::serving(&inputs.model.identity.base);
     let concerns = |problem: &&ChildProblem| {
         problem.kind.condition() == types::SERVING_READY
             && (problem.kind != Kind::Deployment || problem.name == serving)
             && !is_of_trainers(inputs, problem)
+            && !is_of_canary(inputs, problem)
     };
     inputs.problems.iter().find(concerns)
 }
@@ -165,6 +166,18 @@ fn serving_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
 /// Whether a problem is one of the Service of distributed trainers.
 fn is_of_trainers(inputs: &Inputs<'_>, problem: &ChildProblem) -> bool {
     problem.kind == Kind::Service && problem.name == names::trainers(&inputs.model.identity.base)
+}
+
+/// Whether a problem is one of the Service or the Deployment of a canary: what serves does not need them.
+fn is_of_canary(inputs: &Inputs<'_>, problem: &ChildProblem) -> bool {
+    matches!(problem.kind, Kind::Service | Kind::Deployment)
+        && problem.name == names::canary(&inputs.model.identity.base)
+}
+
+/// A problem with a child that a canary needs.
+pub(super) fn canary_problem<'a>(inputs: &'a Inputs<'_>) -> Option<&'a ChildProblem> {
+    let of_canary = || inputs.problems.iter().find(|problem| is_of_canary(inputs, problem));
+    problem(inputs, types::PROMOTION_READY).or_else(of_canary)
 }
 
 /// A problem with a child that training needs.
@@ -357,7 +370,7 @@ fn because<'a>(pods: &[&'a ConditionValue], reasons: &[&str]) -> Option<&'a Cond
 ///
 /// | case | Stalled | Reconciling |
 /// |---|---|---|
-/// | a child that is not optional is refused permanently | True | False |
+/// | a child that is neither optional nor a canary's is refused permanently | True | False |
 /// | one of `pods` is False for a reason of [`WAIT_FOR_A_PERSON`] | True | False |
 /// | there is no version in the artifact store, and no run that could make one | True | False |
 /// | a child could not be applied this time | False | True |
@@ -370,7 +383,8 @@ pub fn summary(
     training: &ConditionValue,
     pods: &[&ConditionValue],
 ) -> (ConditionValue, ConditionValue) {
-    let refused = inputs.problems.iter().find(|problem| problem.permanent && !problem.kind.is_optional());
+    let is_needed = |problem: &ChildProblem| !problem.kind.is_optional() && !is_of_canary(inputs, problem);
+    let refused = inputs.problems.iter().find(|problem| problem.permanent && is_needed(problem));
     let ended_badly = training.status == "False" && inputs.training.status.active.is_none();
     let no_run = (!ready.is_yes() || inputs.rollout.elsewhere.is_some())
         && ended_badly

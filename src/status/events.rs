@@ -102,7 +102,7 @@ fn versions_refused(prior: &RecommenderModelStatus, next: &RecommenderModelStatu
             Some(Event::warning(reasons::ROLLOUT_FAILED, format!("version {} is taken back: {why}", version.id)))
         }
         VersionState::Canary => {
-            let message = format!("version {} is a canary: it gets a part of the requests", version.id);
+            let message = format!("version {} is a canary: it is compared with the version that serves", version.id);
             Some(Event::normal(reasons::CANARY, message))
         }
         VersionState::Candidate if passed(version) && is_new_verdict(version) && harm_of(version).is_none() => {

@@ -154,7 +154,8 @@ fn of_rollout(prior: ServingStatus, rollout: &Rollout, reload: Option<&ReloadSta
     }
 }
 
-/// The status of an object that is invalid or unreadable: everything known stays, and the summary reports what is wrong.
+/// The status of an object that is invalid or unreadable: the summary reports what is wrong, and everything known stays. A canary without a
+/// verdict does not: its pods are deleted, and it begins anew.
 pub fn stalled(
     prior: &RecommenderModelStatus,
     generation: i64,
@@ -175,8 +176,17 @@ pub fn stalled(
     RecommenderModelStatus {
         observed_generation: Some(generation),
         conditions: to_conditions(prior, generation, now, values),
+        serving: prior.serving.clone().map(|serving| ServingStatus {
+            canary: serving.canary.filter(|canary| is_judged(prior, &canary.version)),
+            ..serving
+        }),
         ..prior.clone()
     }
+}
+
+/// Whether there is a verdict on the canary of a version.
+fn is_judged(status: &RecommenderModelStatus, version: &str) -> bool {
+    status.versions.iter().any(|of| of.id == version && of.canary.is_some())
 }
 
 /// The status after a reconcile that was interrupted; it is retried.

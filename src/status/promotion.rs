@@ -2,11 +2,18 @@
 
 use super::{
     ConditionValue, Inputs,
-    condition::{of_problem, problem, remarked},
+    condition::{canary_problem, of_problem, remarked},
 };
 use crate::{
-    api::conditions::{reasons, types},
-    promotion::route::Acceptance,
+    api::{
+        Version,
+        conditions::{reasons, types},
+    },
+    model::Identity,
+    promotion::{
+        route::{Acceptance, Shares},
+        trial,
+    },
 };
 
 /// PromotionReady: as decided, unless the requests cannot be divided as specified. What was decided is in the message then. The first row
@@ -14,21 +21,29 @@ use crate::{
 ///
 /// | HTTPRoute | canary | condition |
 /// |---|---|---|
-/// | missing in the cluster, or it cannot be applied | any | False, the problem's reason |
+/// | missing in the cluster, or it, the Service or the Deployment of the canary cannot be applied | any | False, the problem's reason |
 /// | a Gateway does not accept it, or does not find the Services | any | False, RouteNotAccepted |
 /// | a Gateway has not reported on it | yes | Unknown, RouteNotAccepted |
-/// | as desired, or not in the spec | any | as decided |
+/// | a Gateway has not observed its last change | yes | as decided, and that |
+/// | as desired | any | as decided |
+/// | not in the spec any more | any | as decided, with how to remove it |
 pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
-    let decided = ConditionValue::from(&inputs.rollout.condition);
+    let decided = left(inputs, ConditionValue::from(&inputs.rollout.condition));
     let tried = inputs.rollout.canary.as_ref().filter(|version| version.canary.is_none());
+    let decided = match tried.filter(|_| decided.reason == reasons::CANARY) {
+        Some(version) => more(decided, &format!("it gets {}", shares(inputs, version))),
+        None => decided,
+    };
     let also = |value: ConditionValue| {
         let rest = match tried {
-            Some(version) => format!("version {}, the canary, waits for that", version.id),
+            Some(version) => {
+                format!("version {}, the canary, waits for that and gets {}", version.id, shares(inputs, version))
+            }
             None => decided.message.clone(),
         };
         ConditionValue { message: format!("{}; {rest}", value.message.trim_end_matches('.')), ..value }
     };
-    if let Some(problem) = problem(inputs, types::PROMOTION_READY) {
+    if let Some(problem) = canary_problem(inputs) {
         return also(of_problem(inputs, problem, ConditionValue::no));
     }
     match inputs.route.map(|route| &route.state) {
@@ -36,6 +51,36 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
         Some(Acceptance::Unreported(why)) if tried.is_some() => {
             also(ConditionValue::unknown(reasons::ROUTE_NOT_ACCEPTED, why))
         }
+        Some(Acceptance::Late(why)) if tried.is_some() => {
+            remarked(inputs, types::PROMOTION_READY, more(decided, why), [])
+        }
         _ => remarked(inputs, types::PROMOTION_READY, decided, []),
     }
+}
+
+/// The same, with what to do about an HTTPRoute that is no longer in the spec: it is left, because requests may still come by it.
+fn left(inputs: &Inputs<'_>, decided: ConditionValue) -> ConditionValue {
+    let Identity { base, uid, namespace, .. } = &inputs.model.identity;
+    let is_left = inputs.model.http_route().is_none()
+        && inputs.children.route(base, uid.as_deref().unwrap_or_default()).is_some();
+    if !is_left {
+        return decided;
+    }
+    let text = format!(
+        "HTTPRoute {base} is not in the spec and gives all requests to Service {base}: once none come by it, kubectl -n {namespace} \
+         delete httproute {base}"
+    );
+    more(decided, &text)
+}
+
+fn more(value: ConditionValue, text: &str) -> ConditionValue {
+    ConditionValue { message: format!("{}; {text}", value.message.trim_end_matches('.')), ..value }
+}
+
+/// What the canary gets now: by the HTTPRoute as it is, or by its pods.
+fn shares(inputs: &Inputs<'_>, version: &Version) -> Shares {
+    let Inputs { model, children, route, prior, .. } = *inputs;
+    let known = trial::Known { model, children, progress: inputs.canary, route, prior };
+    let given = route.and_then(|route| route.shares);
+    given.unwrap_or_else(|| known.memory(&version.id, inputs.now).shares())
 }

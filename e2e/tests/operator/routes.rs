@@ -242,10 +242,15 @@ pub async fn weights_that_someone_edits_are_restored() -> Result<()> {
     .await?;
     bed.edit(NAME, json!({"spec": {"promotion": {"canary": {"httpRoute": null, "steps": [{"weightPercent": 10}]}}}}))
         .await?;
-    e2e::eventually("the route and its Service are removed", TIMEOUT, async || {
-        ensure!(routes.get_opt(NAME).await?.is_none(), "the HTTPRoute is there");
-        ensure!(bed.api::<Service>().get_opt(CANARY).await?.is_none(), "the Service of the canary is there");
-        Ok(())
-    })
+    e2e::eventually(
+        "the route gives all requests to the servers, and the Service of the canary is removed",
+        TIMEOUT,
+        async || {
+            let rules = serde_json::to_value(routes.get(NAME).await?.spec.rules)?;
+            ensure!(rules == json!([{"backendRefs": [{"name": NAME, "port": 80, "weight": 100}]}]), "{rules}");
+            ensure!(bed.api::<Service>().get_opt(CANARY).await?.is_none(), "the Service of the canary is there");
+            Ok(())
+        },
+    )
     .await
 }

@@ -5,6 +5,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Reconcile;
 use crate::{
+    api::Version,
     controller::{admission::Waker, context::Context, observed::Observed, prunes, runs},
     kinds::Kind,
     limits::Current,
@@ -58,7 +59,8 @@ impl Reconcile {
         let orders = self.orders(model, &scaling, observed);
         let canary = self.canary(model, observed);
         let canary_pods = rollout.canary.as_ref().map(|version| trial::replicas_of(&canary, version, self.now));
-        let shares = rollout.canary.as_ref().map(|version| (version, canary.memory(&version.id, self.now).shares()));
+        let shares = |version: &Version| canary.memory(&version.id, self.now).shares();
+        let shares = rollout.canary.as_ref().zip(canary_pods).map(|(version, pods)| (version, shares(version), pods));
         let directed = route::directed(model, &observed.children, shares);
         Decisions { training, is_held, rollout, reload, pruning, scaling, canary_pods, directed, orders }
     }

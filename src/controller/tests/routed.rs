@@ -103,7 +103,7 @@ async fn a_canary_has_pods_once_its_route_is_accepted_and_weight_once_they_are_r
     fixture.show_child(Watched::Child(Kind::HTTPRoute), ROUTE, &json!({}));
     fixture.requests(&object).await;
     let (reason, message) = fixture.condition(types::PROMOTION_READY);
-    assert!(message.contains("the canary, waits for that"), "{message}");
+    assert!(message.contains("the canary, waits for that and gets no requests"), "{message}");
     assert!(reason == "RouteNotAccepted" && message.contains("no controller has reported"), "{reason}: {message}");
     let canary = fixture.status().serving.and_then(|serving| serving.canary).expect("it waits");
     tick(&fixture);
@@ -129,6 +129,10 @@ async fn a_canary_has_pods_once_its_route_is_accepted_and_weight_once_they_are_r
     let requests = fixture.requests(&object).await;
     assert!(requests.contains(&PATCH_ROUTE.into()), "{requests:?}");
     assert_eq!(weights(&fixture), (99, 1));
+    assert!(
+        fixture.condition(types::PROMOTION_READY).1.ends_with("; it gets no requests"),
+        "the Gateway has not got it yet"
+    );
     let context = fixture.context.clone();
     let message = || context.canaries.observed("uid").expect("there is one").why;
     tick(&fixture);
@@ -137,6 +141,8 @@ async fn a_canary_has_pods_once_its_route_is_accepted_and_weight_once_they_are_r
     fixture.requests(&object).await;
     tick(&fixture);
     assert!(message().contains("it warms up"), "{}", message());
+    let condition = fixture.condition(types::PROMOTION_READY).1;
+    assert!(condition.ends_with("serves; it gets 1 % of the requests"), "{condition}");
     fixture.requests(&object).await;
     assert_eq!(fixture.requests(&object).await, [""; 0], "it waits without requests");
 }
@@ -167,16 +173,22 @@ async fn weight_goes_before_the_pods_of_a_canary_that_has_ended() {
 }
 
 #[tokio::test]
-async fn weight_goes_before_the_pods_also_of_an_object_that_became_invalid_and_is_given_again_once_it_is_valid() {
+async fn weight_goes_before_the_pods_also_of_an_object_that_became_invalid_and_a_canary_begins_anew_once_it_is_valid() {
     let (mut fixture, object) = with_canary().await;
     let mut invalid = object.clone();
     invalid["spec"]["promotion"]["canary"]["steps"] = json!([{"weightPercent": 10}, {"weightPercent": 1}]);
     let delete = format!("DELETE {CANARY}");
+    let canary = |fixture: &Fixture| fixture.status().serving.and_then(|serving| serving.canary);
     let requests = fixture.requests(&invalid).await;
     assert!(requests.contains(&PATCH_ROUTE.into()) && !requests.contains(&delete), "{requests:?}");
     assert_eq!(weights(&fixture), (100, 0));
 
+    assert_eq!((canary(&fixture), fixture.context.canaries.observed("uid")), (None, None), "nothing counts on");
+
     report(&fixture, true);
+    fixture.requests(&object).await;
+    assert_eq!((weights(&fixture), canary(&fixture).map(|canary| canary.weight_percent)), ((100, 0), Some(0)));
+    tick(&fixture);
     fixture.requests(&object).await;
     assert_eq!(weights(&fixture), (99, 1), "its pod is still there");
     let route = fixture.server.object(ROUTE).expect("it stays");
@@ -227,15 +239,68 @@ async fn without_the_gateway_api_no_canary_begins_and_the_condition_says_so() {
     assert_eq!(fixture.condition(types::STALLED).0, "AsSpecified");
 }
 
+/// The backends of the HTTPRoute with their weights.
+fn backends(fixture: &Fixture) -> Value {
+    let route = fixture.server.object(ROUTE).expect("it stays");
+    assert_eq!(route["spec"]["parentRefs"][0]["name"], "public", "the rest of it is unchanged");
+    route["spec"]["rules"].clone()
+}
+
+/// Which pods the Service selects.
+fn selected(fixture: &Fixture) -> Value {
+    let service = fixture.server.object("services/packages").expect("was created");
+    service["spec"]["selector"].clone()
+}
+
+fn released() -> Value {
+    json!([{"backendRefs": [{"name": "packages", "port": 80, "weight": 100}]}])
+}
+
 #[tokio::test]
-async fn a_route_that_is_no_longer_specified_is_deleted_before_the_pods_of_its_canary() {
+async fn a_route_that_is_no_longer_specified_stays_and_gives_all_requests_to_the_service_that_serves() {
     let (mut fixture, mut object) = with_canary().await;
     object["spec"]["promotion"].as_object_mut().expect("a promotion").remove("canary");
     object["metadata"]["generation"] = 2.into();
     object["metadata"]["annotations"]["recommender.dev/pause-promotion"] = "true".into();
     let requests = fixture.requests(&object).await;
-    let deleted: Vec<_> = requests.iter().filter(|request| request.starts_with("DELETE")).collect();
-    assert_eq!(deleted, ["DELETE services/packages-canary", &format!("DELETE {ROUTE}")], "{requests:?}");
+    assert_eq!(backends(&fixture), released(), "{requests:?}");
+    assert!(!requests.iter().any(|request| request.starts_with("DELETE")), "{requests:?}");
+    assert_eq!(selected(&fixture)["recommender.dev/track"], "stable", "its pods go, and get nothing meanwhile");
+
+    report_of(&fixture, true, 1);
+    let requests = fixture.requests(&object).await;
+    let deleted = |requests: &[String]| requests.iter().any(|request| request.starts_with("DELETE"));
+    assert!(!deleted(&requests), "the Gateway still sends it requests: {requests:?}");
+
+    report(&fixture, true);
+    let requests = fixture.requests(&object).await;
+    let gone = ["DELETE services/packages-canary", "DELETE deployments/packages-canary"];
+    assert!(gone.iter().all(|gone| requests.iter().any(|request| request == gone)), "{requests:?}");
+    assert_eq!(backends(&fixture), released());
+    assert_eq!(selected(&fixture)["recommender.dev/track"], Value::Null);
+    let message = fixture.condition(types::PROMOTION_READY).1;
+    assert!(message.contains("kubectl -n shop delete httproute packages"), "{message}");
+
+    // It divides the requests again once it is in the spec again.
+    let routed = routed();
+    object["spec"] = routed["spec"].clone();
+    fixture.requests(&object).await;
+    assert_eq!(weights(&fixture), (100, 0));
+}
+
+#[tokio::test]
+async fn a_canary_whose_route_is_no_longer_specified_gets_its_share_by_pods_before_the_route_gives_it_none() {
+    let (mut fixture, mut object) = with_canary().await;
+    object["spec"]["promotion"]["canary"].as_object_mut().expect("a canary").remove("httpRoute");
+    object["metadata"]["generation"] = 2.into();
+    let requests = fixture.requests(&object).await;
+    let at = |wanted: &str| requests.iter().position(|request| request == wanted).expect("was requested");
+    assert!(at("PATCH services/packages") < at(PATCH_ROUTE), "{requests:?}");
+    assert_eq!((backends(&fixture), &selected(&fixture)["recommender.dev/track"]), (released(), &Value::Null));
+    report(&fixture, true);
+    let requests = fixture.requests(&object).await;
+    assert!(requests.contains(&"DELETE services/packages-canary".into()), "{requests:?}");
+    assert!(fixture.server.object(CANARY).is_some() && fixture.server.object(ROUTE).is_some());
 }
 
 #[tokio::test]
@@ -254,7 +319,9 @@ async fn a_service_of_somebody_else_with_the_name_of_the_canarys_gets_no_request
     report(&fixture, true);
     let _ = fixture.reconcile(&object).await;
     let (reason, message) = fixture.condition(types::PROMOTION_READY);
-    assert!(reason == "RouteNotAccepted" && message.contains("belongs to another owner"), "{reason}: {message}");
+    assert!(reason == "NameConflict" && message.contains("Service packages-canary"), "{reason}: {message}");
+    let others = [types::SERVING_READY, types::STALLED].map(|type_| fixture.condition(type_).0);
+    assert!(!others.contains(&reason), "what serves does not need it: {others:?}");
     assert_eq!((fixture.server.object(CANARY), weights(&fixture)), (None, (100, 0)));
 }
 
@@ -333,4 +400,36 @@ async fn a_version_that_is_worse_with_one_per_cent_of_the_requests_is_taken_back
     assert_eq!(fixture.status().versions[0].state, VersionState::RolledBack);
     assert!(fixture.server.object(CANARY).is_some(), "its pods go after its weight");
     assert_eq!(fixture.requests(&object).await, [format!("DELETE {CANARY}")]);
+}
+
+#[tokio::test]
+async fn a_canary_whose_gateway_has_not_observed_its_route_waits_and_the_condition_says_so() {
+    let (mut fixture, object) = with_canary().await;
+    report_of(&fixture, true, 1);
+    fixture.requests(&object).await;
+    for round in 0..200 {
+        fixture.context.canaries.tick(&|_| true, None, Timestamp::now() + SignedDuration::from_mins(round));
+    }
+    fixture.requests(&object).await;
+    assert_eq!(weights(&fixture), (99, 1));
+    let (reason, message) = fixture.condition(types::PROMOTION_READY);
+    let late = "Gateway infra/public has not observed the last change of HTTPRoute packages yet";
+    assert!(reason == "Canary" && message.contains(late), "{reason}: {message}");
+    report(&fixture, true);
+    fixture.requests(&object).await;
+    assert!(!fixture.condition(types::PROMOTION_READY).1.contains(late));
+}
+
+#[tokio::test]
+async fn pods_of_the_same_version_stay_while_a_gateway_sends_them_requests_though_they_would_get_none() {
+    let (mut fixture, object) = with_canary().await;
+    let mut invalid = object.clone();
+    invalid["spec"]["promotion"]["canary"]["steps"] = json!([{"weightPercent": 10}, {"weightPercent": 1}]);
+    // It begins anew, and its route is not accepted: it is to have no pods.
+    fixture.requests(&invalid).await;
+    report_of(&fixture, false, 1);
+    let requests = fixture.requests(&object).await;
+    assert!(!requests.contains(&format!("DELETE {CANARY}")), "the Gateway may still give it 1 %: {requests:?}");
+    report(&fixture, false);
+    assert!(fixture.requests(&object).await.contains(&format!("DELETE {CANARY}")));
 }

@@ -1,6 +1,9 @@
 //! Versions that begin as a canary.
 
+use serde_json::json;
+
 use super::*;
+use crate::observe::{ChildState, PodState, Watched};
 
 #[test]
 fn a_canary_that_is_no_worse_is_rolled_out_and_keeps_its_pods_until_that_is_complete() {
@@ -13,7 +16,8 @@ fn a_canary_that_is_no_worse_is_rolled_out_and_keeps_its_pods_until_that_is_comp
     );
     story.trained("v2", "0.5");
     assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Canary v1:Serving"));
-    assert_eq!(story.condition(), ("Canary", "version v2 is a canary: it gets a part of the requests; v1 serves"));
+    let message = "version v2 is a canary: it is compared with the version that serves; v1 serves";
+    assert_eq!(story.condition(), ("Canary", message));
     story.trained("v3", "0.5");
     assert_eq!(story.states(), "v3:Candidate v2:Canary v1:Serving", "the one that is tried comes to its end");
     assert!(story.condition().1.contains("v3 is newer and waits until that has ended"), "{:?}", story.condition());
@@ -126,4 +130,32 @@ fn versions_of_partial_trainings_are_rolled_out_at_once_unless_all_are_tried() {
     assert_eq!(story.add(partial("p1")).serve(), Some("p1"));
     story.completes().tried = Some(CanaryVersions::All);
     assert_eq!(story.add(partial("p2")).serve(), Some("p1"));
+}
+
+#[test]
+fn requests_of_servers_that_changed_versions_without_a_restart_count_once_these_have_warmed_up() {
+    let object = json!({
+        "promotion": {"canary": {"steps": [{"weightPercent": 10}], "warmUpSeconds": 30}},
+        "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+    });
+    let model = crate::model::tests::model(object);
+    let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).expect("a time");
+    let ready = |name: &str, seconds| PodState {
+        name: name.into(),
+        component: crate::render::SERVING_COMPONENT.into(),
+        version: "v1".into(),
+        ready_since: Some(at(seconds)),
+        ..PodState::default()
+    };
+    let with = |children: Children, pod: PodState| {
+        let name = pod.name.clone();
+        children.with(Watched::Pod, &name, ChildState::Nothing, Some(pod))
+    };
+    let children = [ready("old", -9000), ready("new", 500)].into_iter().fold(Children::default(), with);
+    let prior = RecommenderModelStatus::default();
+    let known = trial::Known { model: &model, children: &children, progress: None, route: None, prior: &prior };
+    let baseline = Version { served_at: Some(Time(at(0))), ..version("v1") };
+    let plan = trial::Plan::new(&known, (&version("v2"), &baseline), 1).expect("a plan");
+    let from: Vec<_> = plan.pods.iter().map(|(name, (_, from))| (name.as_str(), *from)).collect();
+    assert_eq!(from, [("new", at(530)), ("old", at(30))]);
 }

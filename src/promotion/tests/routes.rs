@@ -50,7 +50,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let route = RouteState { stable: 100, is_current: true, ..RouteState::default() };
+        let route = RouteState { stable: 100, ..RouteState::default() };
         let now = Timestamp::from_second(1_800_000_000).expect("a time");
         Self { now, canary: None, pods: None, route, gateway: Shares::default(), given_to: None }
     }
@@ -58,11 +58,11 @@ impl World {
     /// What a reconcile applies, in its order: the route, then the pods.
     fn reconcile(&mut self) -> Directed {
         let wanted = self.canary.as_ref().filter(|(_, memory)| memory.end.as_ref().is_none_or(|end| end.is_promoted));
-        let directed = direct(wanted.map(|(id, memory)| (*id, memory.shares())), self.pods, Some(&self.route));
+        let directed = direct((wanted.map(|(id, memory)| (*id, memory.shares())), true), self.pods, Some(&self.route));
         let Shares { canary, mirrored } = directed.shares;
         if (canary, mirrored, directed.shares.stable()) != (self.route.canary, self.route.mirrored, self.route.stable) {
             let stable = directed.shares.stable();
-            self.route = RouteState { stable, canary, mirrored, is_current: false, ..self.route.clone() };
+            self.route = RouteState { stable, canary, mirrored, late: Some("public".into()), ..self.route.clone() };
         }
         if !directed.is_held {
             match (wanted, self.pods) {
@@ -78,7 +78,7 @@ impl World {
     fn observe(&mut self) {
         self.gateway = Shares { canary: self.route.canary, mirrored: self.route.mirrored };
         self.given_to = self.pods.filter(|_| self.gateway.is_some()).map(|(id, _)| id);
-        self.route.is_current = true;
+        self.route.late = None;
     }
 
     fn tick(&mut self, errors: f64) -> Option<Outcome> {
@@ -99,6 +99,7 @@ impl World {
             expected: Some(1),
             counts: (ready > 0).then_some(Tick { at: self.now, window_seconds: TICK, signals }),
             broken: None,
+            is_late: routed.is_late(),
             undivided: routed.undivided(ready, memory.shares()),
         };
         let next = canary::advance(&policy(), memory.clone(), &readings, self.now);
@@ -166,7 +167,7 @@ proptest! {
                 Event::Reconcile => directed = Some(world.reconcile()),
                 Event::GatewayObserves => world.observe(),
                 Event::Edited(canary, stable) => {
-                    world.route = RouteState { stable, canary, is_current: false, ..world.route.clone() };
+                    world.route = RouteState { stable, canary, late: Some("public".into()), ..world.route.clone() };
                 }
                 Event::Refused(is_refused) => world.route.refused = is_refused.then(|| "no listener".into()),
                 Event::Ticks(ticks, is_good) => {
@@ -240,7 +241,7 @@ fn a_bad_version_is_found_with_copies_of_requests_alone() {
 
 #[test]
 fn what_keeps_a_route_from_dividing_requests_is_stated() {
-    let ours = RouteState { stable: 90, canary: 10, is_current: true, ..RouteState::default() };
+    let ours = RouteState { stable: 90, canary: 10, ..RouteState::default() };
     let shares = Shares { canary: 10, mirrored: 0 };
     let lacks = |route: RouteState, shares| Routed::of("packages", &route).undivided(1, shares);
     assert_eq!(lacks(ours.clone(), shares), None);
@@ -255,7 +256,35 @@ fn what_keeps_a_route_from_dividing_requests_is_stated() {
         RouteState { refused: Some("Gateway public: Accepted is False, NotAllowedByListeners".into()), ..ours.clone() };
     let text = "HTTPRoute packages is not accepted: Gateway public: Accepted is False, NotAllowedByListeners";
     assert_eq!(lacks(refused, shares).as_deref(), Some(text));
-    let late = RouteState { is_current: false, ..ours.clone() };
-    assert_eq!(Routed::of("packages", &late).state, Acceptance::Late);
-    assert_eq!(Routed::of("packages", &ours).undivided(0, other), None, "it waits for its pods, for a limited time");
+    let late = RouteState { late: Some("public".into()), ..ours.clone() };
+    let late = Routed::of("packages", &late);
+    let text = "Gateway public has not observed the last change of HTTPRoute packages yet";
+    assert_eq!(late.state, Acceptance::Late(text.into()));
+    assert_eq!(
+        late.undivided(0, Shares::default()).as_deref(),
+        Some(text),
+        "its pods may be those of the version before"
+    );
+    let closed = RouteState { stable: 100, canary: 0, ..ours };
+    let closed = Routed::of("packages", &closed);
+    assert_eq!(closed.undivided(0, other), None, "it waits for its pods, for a limited time");
+}
+
+#[test]
+fn a_version_whose_gateway_does_not_observe_the_route_waits_without_an_end() {
+    // A canary of the version before has got requests, and the controller of the Gateway stands still.
+    let mut world = World::new();
+    world.pods = Some(("v1", 1));
+    world.route = RouteState { stable: 99, canary: 1, ..world.route };
+    world.gateway = Shares { canary: 1, mirrored: 0 };
+    world.canary = Some(("v2", Memory::new("v2", world.now)));
+    for _ in 0..2000 {
+        world.reconcile();
+        let outcome = world.tick(0.01);
+        assert!(matches!(outcome, Some(Outcome::Stay { .. })), "{outcome:?}");
+    }
+    assert_eq!(world.pods, Some(("v1", 1)), "it may still get requests");
+    world.observe();
+    world.reconcile();
+    assert_eq!(world.pods, Some(("v2", 0)));
 }
