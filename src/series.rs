@@ -161,7 +161,7 @@ pub enum Series {
     VersionInfo,
     /// How long a rollout has been under way.
     Rollout,
-    /// Servers by the version that they answer with.
+    /// Servers by the version that they answer with, without those of a canary.
     ServingVersion,
     /// Pods by state: ready, running, or why they wait.
     Pods,

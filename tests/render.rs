@@ -379,6 +379,14 @@ fn a_blackbox_exporter_probes_the_health_check_through_the_service_or_another_ur
     let spec = &probe(other)["spec"];
     assert_eq!(spec["targets"]["staticConfig"]["static"], json!([url]));
     assert_eq!([&spec["module"], &spec["interval"], &spec["scrapeTimeout"]], ["http_post", "5s", "5s"]);
+    let headless = children(&model("packages.yaml", |object| {
+        object["spec"]["monitoring"]["probe"] = json!({"prober": "blackbox:9115"});
+        object["spec"]["serving"]["service"] = json!({"headless": true});
+        object["spec"]["serving"]["port"] = json!(8000);
+    }));
+    let probe = headless.iter().find(|child| child.kind == Kind::Probe).expect("a Probe");
+    let urls = &probe.object["spec"]["targets"]["staticConfig"]["static"];
+    assert_eq!(*urls, json!(["http://packages.shop.svc:8000/health"]), "its name resolves to the servers");
     assert!(children(&model("packages.yaml", |_| {})).iter().all(|child| child.kind != Kind::Probe));
 }
 
@@ -696,6 +704,9 @@ fn what_deletes_artifacts_is_a_pod_like_that_of_a_trainer_with_arguments_of_its_
     let found = child(&model).expect("a Job");
     assert_eq!(found.name, "minimal-prune-3");
     assert_eq!(found.object["metadata"]["annotations"]["recommender.dev/prune"], json!("full-1 partial-2"));
+    for of in [&found.object["metadata"], &found.object["spec"]["template"]["metadata"]] {
+        assert_eq!(of["labels"]["app.kubernetes.io/component"], "prune", "it is no trainer");
+    }
     assert_eq!(found.object["metadata"]["annotations"]["recommender.dev/training-template"], Value::Null, "no run");
     let (spec, of_run) = (&found.object["spec"], job_of(&model, TrainingKind::Full));
     assert_eq!((&spec["backoffLimit"], &spec["activeDeadlineSeconds"]), (&json!(0), &json!(3600)));

@@ -7,7 +7,7 @@ pub use yaml::yaml;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
@@ -142,14 +142,20 @@ fn copies_of_servers(spec: &mut JSONSchemaProps) {
 /// Where the fields of a readiness are described.
 const READINESS: &str = "spec.training.readiness";
 
-/// A promotion waits for the same inputs as a training, but for new messages: these are counted between two trainings.
+/// A promotion waits for the same inputs as a training, but for new messages: these are counted between two trainings. The field remains,
+/// so that the API server says so.
 fn readiness_of_promotions(spec: &mut JSONSchemaProps) {
     let promotion = property(spec, "promotion");
     let Some(readiness) = promotion.and_then(|promotion| property(promotion, "readiness")) else { return };
     let description = readiness.description.take().unwrap_or_default();
     visit(readiness, &mut |schema| schema.description = None);
-    if let Some(input) = property(readiness, "inputs").and_then(items) {
-        input.properties.iter_mut().for_each(|fields| drop(fields.remove("minNewEvents")));
+    let counted = property(readiness, "inputs").and_then(items).and_then(|input| property(input, "minNewEvents"));
+    if let Some(field) = counted {
+        field.x_kubernetes_validations = Some(vec![ValidationRule {
+            rule: "false".into(),
+            message: Some(format!("counted between trainings: write it in {READINESS}")),
+            ..ValidationRule::default()
+        }]);
     }
     readiness.description = Some(format!("{description} Its fields are those of {READINESS}."));
 }
@@ -234,10 +240,16 @@ fn finish_status(status: &mut JSONSchemaProps) {
             schema.max_properties.get_or_insert(STATUS_ENTRIES);
         }
     });
-    // Its fields are described at the last full run.
-    let partial = property(status, "training").and_then(|training| property(training, "partial"));
-    if let Some(last) = partial.and_then(|partial| property(partial, "last")) {
-        last.properties.iter_mut().flatten().for_each(|(_, field)| field.description = None);
+    // Its fields are described at those of the full runs.
+    if let Some(partial) = property(status, "training").and_then(|training| property(training, "partial")) {
+        let description = partial.description.take();
+        visit(partial, &mut |schema| schema.description = None);
+        partial.description = description;
+    }
+    // Those of servers are described.
+    let worker = property(status, "workers").and_then(items);
+    if let Some(scaling) = worker.and_then(|worker| property(worker, "scaling")) {
+        scaling.properties.iter_mut().flatten().for_each(|(_, field)| field.description = None);
     }
     if let Some(condition) = property(status, "conditions").and_then(items) {
         bound_condition(condition);

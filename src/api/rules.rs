@@ -16,10 +16,10 @@ pub const GCS_URI: &str = r"self.uri.matches('^gs://[a-z0-9][a-z0-9._-]{1,220}[a
 pub const AZURE_URI: &str = r"self.uri.matches('^(abfss?://[a-z0-9-]{3,63}@[a-z0-9]{3,24}[.][a-z0-9.-]+|az://[a-z0-9-]{3,63})(/[A-Za-z0-9!_.*()-]+)*/?$')";
 /// A URL without a path.
 pub const URL: &str = "self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$')";
-/// A URL.
-pub const ANY_URL: &str = "self.matches('^https?://[!-~]+$')";
+/// A URL without a user and a password, which would end in clear text in labels of series.
+pub const ANY_URL: &str = "self.matches('^https?://[^@/?# ]+([/?#][!-~]*)?$')";
 /// A host and a port.
-pub const ADDRESS: &str = "self.matches('^[A-Za-z0-9.-]+:[0-9]{1,5}$')";
+pub const ADDRESS: &str = "self.matches('^[A-Za-z0-9.-]+:[1-9][0-9]{0,4}$')";
 /// The name of a module of a blackbox exporter.
 pub const MODULE: &str = "self.matches('^[A-Za-z0-9_.-]+$')";
 /// The name of a Kubernetes object.

@@ -184,6 +184,12 @@ impl TrainingStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PruningStatus {
+    /// The PersistentVolumeClaim of the artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// Since when, if there was another one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_since: Option<Time>,
     /// URIs of versions that left the status and are to be deleted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pending: BTreeMap<String, String>,
@@ -192,7 +198,7 @@ pub struct PruningStatus {
     pub pruned: Vec<String>,
     /// Number of the Job that ended last.
     #[serde(default, skip_serializing_if = "is_none_yet")]
-    pub jobs: i64,
+    pub last_job: i64,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
@@ -364,6 +370,11 @@ impl TrainingKind {
 }
 
 impl Version {
+    /// Whether it was taken over with its servers because the status was lost: nothing is known of its training.
+    pub fn is_taken_over(&self) -> bool {
+        self.bytes == 0 && self.started_at.is_none() && self.metrics.is_empty()
+    }
+
     /// Whether its artifact is in the store with this URI.
     pub fn is_in(&self, store: &str) -> bool {
         self.uri.strip_prefix(store).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -19,7 +19,7 @@ impl Part {
     /// Of a pod's component label.
     pub fn of(component: &str) -> Self {
         match component {
-            "training" => Self::Training,
+            "training" | "prune" => Self::Training,
             "serving" | "canary" => Self::Serving,
             _ => Self::Worker,
         }

@@ -82,7 +82,7 @@ mod tests {
 
     fn pod(exit_code: i32, message: &str) -> PodState {
         let end = ContainerEnd { at: after(5), exit_code, reason: "Error".into(), message: Some(message.to_owned()) };
-        PodState { job: Some(JOB.into()), component: "training".into(), end: Some(end), ..PodState::default() }
+        PodState { job: Some(JOB.into()), component: "prune".into(), end: Some(end), ..PodState::default() }
     }
 
     fn end(succeeded: bool) -> Option<JobEnd> {

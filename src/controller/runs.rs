@@ -287,7 +287,9 @@ mod tests {
         assert!(has_trainer(&without_job(pod(self::pod()))));
         assert!(!has_trainer(&children(job(after(0), None), Some(pod(self::pod())))), "its Job is there");
         assert!(!has_trainer(&without_job(pod(PodState { end: Some(ContainerEnd::default()), ..self::pod() }))));
-        assert!(!has_trainer(&without_job(pod(PodState { component: "serving".into(), ..self::pod() }))));
+        for component in ["serving", "prune"] {
+            assert!(!has_trainer(&without_job(pod(PodState { component: component.into(), ..self::pod() }))));
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod objectives;
 mod path;
 mod pod;
 mod pod_values;
+mod probing;
 mod readiness;
 pub mod scrapes;
 mod triggers;
@@ -208,6 +209,7 @@ impl Model {
         problems.extend(utilization::problems(spec));
         problems.extend(dependencies::problems(&spec.dependencies, spec.monitoring.is_some()));
         problems.extend(spec.monitoring.as_ref().and_then(profile));
+        problems.extend(probing::problems(spec.monitoring.as_ref()));
         let promql = (expressions, application, dependencies, monitoring);
         match (artifacts, (schedules, triggers, readiness), (promotion, canary), alerts, objectives, promql) {
             (

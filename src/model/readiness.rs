@@ -8,13 +8,16 @@ use crate::{
     training::Readiness,
 };
 
+/// The readiness of promotions, which has no minNewEvents.
+const PROMOTION: &str = "promotion.readiness";
+
 /// What the trainings and the promotions of a spec wait for.
 ///
 /// # Errors
 /// Every input that would never be known to be there.
 pub(super) fn readiness(spec: &RecommenderModelSpec) -> Result<[Readiness; 2], Vec<InvalidField>> {
     let training = of(spec, "training.readiness", spec.training.readiness.as_ref());
-    let promotion = of(spec, "promotion.readiness", spec.promotion.readiness.as_ref());
+    let promotion = of(spec, PROMOTION, spec.promotion.readiness.as_ref());
     match (training, promotion) {
         (Ok(training), Ok(promotion)) => Ok([training, promotion]),
         (training, promotion) => Err([training, promotion].into_iter().filter_map(Result::err).flatten().collect()),
@@ -35,7 +38,7 @@ fn of(
     }
     let problems: Vec<_> = path
         .items("inputs", &readiness.inputs)
-        .flat_map(|(path, input)| problems(&path, input, &spec.dependencies))
+        .flat_map(|(path, input)| problems(&path, input, &spec.dependencies, field == PROMOTION))
         .collect();
     if !problems.is_empty() {
         return Err(problems);
@@ -44,7 +47,12 @@ fn of(
     Ok(Readiness::new(readiness, has_health))
 }
 
-fn problems(path: &FieldPath, input: &TrainingInput, dependencies: &[Dependency]) -> Vec<InvalidField> {
+fn problems(
+    path: &FieldPath,
+    input: &TrainingInput,
+    dependencies: &[Dependency],
+    of_promotion: bool,
+) -> Vec<InvalidField> {
     let name = &input.dependency;
     let Some(dependency) = dependencies.iter().find(|of| of.name == *name) else {
         let unknown = format!("there is no {name:?} among spec.dependencies: write the name of one");
@@ -64,9 +72,13 @@ fn problems(path: &FieldPath, input: &TrainingInput, dependencies: &[Dependency]
         ))
     });
     let without_health = (bounded.clone().count() == 0 && !reports_health(dependency)).then(|| {
+        let bounds = if of_promotion {
+            "maxLagMessages or eventsUntilDue"
+        } else {
+            "maxLagMessages, eventsUntilDue or minNewEvents"
+        };
         path.problem(format!(
-            "the exporter of {name:?} does not report whether it is up: set maxLagMessages, eventsUntilDue or minNewEvents, or name \
-             another dependency"
+            "the exporter of {name:?} does not report whether it is up: set {bounds}, or name another dependency"
         ))
     });
     unknown.chain(without_health).collect()
@@ -80,10 +92,17 @@ mod tests {
     fn the_inputs_of_promotions_are_checked_as_those_of_trainings_and_named_by_their_field() {
         let spec = "{artifacts: {persistentVolumeClaim: {claimName: models}}, training: {image: a, full: {}}, serving: {image: a},
                      promotion: {readiness: {inputs: [{dependency: orders}]}}, monitoring: {metrics: {profile: FastApiInstrumentator}}}";
-        let spec: RecommenderModelSpec = serde_saphyr::from_str(spec).expect("a spec");
-        let problems = readiness(&spec).expect_err("there is no such dependency");
+        let orders: RecommenderModelSpec = serde_saphyr::from_str(spec).expect("a spec");
+        let problems = readiness(&orders).expect_err("there is no such dependency");
         let expected = "spec.promotion.readiness.inputs[0].dependency: there is no \"orders\" among spec.dependencies: write the \
                         name of one";
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+        let drift =
+            spec.replace("promotion:", "dependencies: [{name: orders, exporter: {name: DriftMonitor}}], promotion:");
+        let drift: RecommenderModelSpec = serde_saphyr::from_str(&drift).expect("a spec");
+        let problems = readiness(&drift).expect_err("it reports neither its health nor a bound");
+        let expected = "spec.promotion.readiness.inputs[0]: the exporter of \"orders\" does not report whether it is up: set \
+                        maxLagMessages or eventsUntilDue, or name another dependency";
         assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
     }
 

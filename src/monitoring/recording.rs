@@ -355,8 +355,9 @@ impl<'a> Source<'a> {
         let namespace = equals("namespace", self.watched.namespace);
         let owner = equals("owner_name", self.watched.recommender);
         let owned = series("kube_job_owner", &[&namespace, r#"owner_kind="RecommenderModel""#, &owner]);
-        // A Job is named after the object, like the Service. The join remains: another object's name may begin so, too.
-        let job = format!("job_name=~{}", quote(&format!("{}-.+", quote_regex(self.watched.service))));
+        // A training is named after the object, like the Service, and its kind; a Job that deletes artifacts is no training. The join
+        // remains: another object's name may begin so, too.
+        let job = format!("job_name=~{}", quote(&format!("{}-(full|partial)-.+", quote_regex(self.watched.service))));
         let time = series(time, &[&namespace, &job]);
         let outcome = series(outcome, &[&namespace, &job, r#"condition="true""#]);
         format!("max({time} and on (job_name) {outcome} == 1 and on (job_name) {owned})")

@@ -1,8 +1,8 @@
 //! Canonical series of trainings and versions, from the operator's own metrics.
 
 use super::{
-    Watched, Workload,
-    promql::series,
+    Watched, Workload, pods_of,
+    promql::{quote, series},
     recording::{Source, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
@@ -87,15 +87,13 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::ArtifactBytes, sizes),
         (Series::VersionInfo, source.of_operator_by("version, kind, state", "recommender_operator_version_info", "")),
     ];
+    // A canary has another version for as long as it is judged.
+    let canary = watched.compared.map(|_| format!("pod!~{}", quote(&pods_of(watched.canary_deployment))));
+    let servers: Vec<String> = [watched.matchers(Workload::Serving)].into_iter().chain(canary).collect();
+    let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
     let of_servers = [
         (Series::Rollout, age("recommender_operator_rollout_started_timestamp_seconds")),
-        (
-            Series::ServingVersion,
-            format!(
-                "count by (version) ({})",
-                series("recommender_model_info", &[&watched.matchers(Workload::Serving)])
-            ),
-        ),
+        (Series::ServingVersion, format!("count by (version) ({})", series("recommender_model_info", &servers))),
     ];
     let of = |workload: Workload, rules: Vec<(Series, String)>| {
         rules.into_iter().map(move |(series, expr)| rule_of(watched, workload, series.name(), expr))

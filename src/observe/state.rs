@@ -104,7 +104,7 @@ pub struct DeploymentState {
     /// The Deployment controller's sentence when the progress deadline has passed.
     pub stuck: Option<String>,
     /// The file in which its servers read their version, if they do. [`Self::version`] is the one that it names then, see
-    /// [`Children::with_reloaded`](super::Children::with_reloaded).
+    /// [`Children::with_reload`](super::Children::with_reload).
     pub file: Option<version_file::Observed>,
     /// Whether its servers change versions without a restart: whether all of them have, while that goes on.
     pub reloaded: Option<bool>,

@@ -71,6 +71,10 @@ pub struct Rollout {
     pub is_recorded_first: bool,
     /// The newest version that may be promoted, if it waits for inputs.
     pub waiting: Option<Waiting>,
+    /// Since when one waits, also while another one is a canary or is rolled out: the longest wait does not begin anew behind it.
+    pub waiting_since: Option<Timestamp>,
+    /// The version that is pinned, if the pin is followed.
+    pub pinned: Option<String>,
     /// The condition `PromotionReady`.
     pub condition: Outcome,
     /// When to decide again even if nothing happens.
@@ -215,7 +219,8 @@ impl Rollout {
         let versions = judged(inputs, taken_back(inputs, back), back);
         let inputs = &Inputs { versions: &versions, ..*inputs };
         let pin = requests::pinned(inputs);
-        let (chosen, why) = choose(inputs, pin.as_ref().ok().and_then(|of| *of), back);
+        let pinned = pin.as_ref().ok().and_then(|of| *of);
+        let (chosen, why) = choose(inputs, pinned, back);
         let has_to_be_tried = chosen.filter(|version| track::has_to_be_tried(inputs, version));
         let (tried, chosen, why) = match (has_to_be_tried, back) {
             (None, _) => (None, chosen, why),
@@ -225,9 +230,14 @@ impl Rollout {
         };
 
         // A pin and a rollback do not wait.
-        let is_requested = pin.as_ref().is_ok_and(|pin| pin.is_some()) || back.is_some();
+        let is_requested = pinned.is_some() || back.is_some();
         let waiting = waiting(inputs).filter(|_| !is_requested);
         let rechecked = waiting.as_ref().map(|waiting| readiness::wake_at(inputs, waiting));
+        let begins = |version: &Version| [tried, chosen].into_iter().flatten().any(|begun| begun.id == version.id);
+        let waiting_since = permitted(inputs)
+            .first()
+            .filter(|version| !is_requested && !begins(version))
+            .and_then(|version| readiness::pending(inputs, version).map(|(since, _)| since));
 
         let usable = chosen.filter(|version| version.is_in(inputs.store));
         let desired = usable.map(|version| version.id.as_str());
@@ -266,7 +276,9 @@ impl Rollout {
             is_recorded_first: harm.is_some_and(|harm| harm.to.is_some()) || track::is_news(last),
             condition: outcome::condition(inputs, usable, tried, &refusals, waiting.as_ref()),
             wake_at: too_old_at(inputs, tried).into_iter().chain(rechecked).min(),
+            waiting_since,
             waiting,
+            pinned: pinned.map(|version| version.id.clone()),
         }
     }
 }

@@ -19,21 +19,25 @@ pub struct Waiting {
     pub why: String,
 }
 
-/// What a version that may be promoted waits for; none if it is promoted. What has begun goes on, and nothing waits while nothing
-/// serves, or after the longest wait.
+/// What a version that may be promoted waits for; none if it is promoted: with its inputs, or after the longest wait.
 pub fn waits(inputs: &Inputs<'_>, version: &Version) -> Option<Waiting> {
+    let (since, missing) = pending(inputs, version)?;
+    let is_over = inputs.readiness.max_wait.is_some_and(|most| inputs.now.duration_since(since) >= most);
+    (!is_over).then(|| Waiting { version: version.id.clone(), since, why: missing.join(", and ") })
+}
+
+/// What is missing of the inputs of a version that has not begun, and since when; also after the longest wait, when it may begin once
+/// the canary before it has ended. What has begun goes on, and nothing waits while nothing serves.
+pub fn pending(inputs: &Inputs<'_>, version: &Version) -> Option<(Timestamp, Vec<String>)> {
     let id = Some(version.id.as_str());
     let has_begun =
         id == inputs.rolling_out || id == inputs.canary || id == inputs.serving || track::has_passed(version);
     if has_begun || inputs.standing().is_none() {
         return None;
     }
-    let since = inputs.waiting_since.unwrap_or_else(|| whole_seconds(inputs.now));
-    if inputs.readiness.max_wait.is_some_and(|most| inputs.now.duration_since(since) >= most) {
-        return None;
-    }
     let missing = inputs.readiness.missing(inputs.readings, version.kind, None, version.due_at.0);
-    (!missing.is_empty()).then(|| Waiting { version: version.id.clone(), since, why: missing.join(", and ") })
+    let since = inputs.waiting_since.unwrap_or_else(|| whole_seconds(inputs.now));
+    (!missing.is_empty()).then_some((since, missing))
 }
 
 /// When to decide again on a version that waits.

@@ -57,6 +57,8 @@ impl Story {
             is_recorded_first: false,
             condition: none,
             waiting: None,
+            waiting_since: None,
+            pinned: None,
             wake_at: None,
         };
         let policy = Policy::new(promotion).expect("a valid policy");
@@ -104,7 +106,7 @@ impl Story {
             breached: &before.breached,
             readiness: &self.readiness,
             readings: &self.readings,
-            waiting_since: before.waiting.as_ref().map(|waiting| waiting.since),
+            waiting_since: before.waiting_since,
             now: self.now,
         });
         self

@@ -37,6 +37,8 @@ pub struct Plan {
     pub base: String,
     /// URI below which its versions are stored.
     pub output_base: String,
+    /// The PersistentVolumeClaim on which they are, if they are on one: URIs on a volume do not name it.
+    pub claim: Option<String>,
     /// Whether no Job is started: training is suspended.
     pub suspended: bool,
 }
@@ -48,15 +50,31 @@ impl Plan {
         Some(Self {
             base: model.identity.base.clone(),
             output_base: model.artifacts.base_uri(&model.identity),
+            claim: model.artifacts.claim().map(str::to_owned),
             suspended: model.training.suspend,
         })
     }
 
     /// The URI of all that a version consists of: RECOMMENDER_OUTPUT_URI of its trainer. None if it is in an earlier store, which
-    /// pods cannot reach.
-    fn uri(&self, version: &Version) -> Option<String> {
+    /// pods cannot reach, on an earlier claim, or was taken over: another object may have trained and serve it. `since`: since when
+    /// the claim is used, if there was another one before.
+    fn uri(&self, version: &Version, since: Option<Timestamp>) -> Option<String> {
         let uri = format!("{}/{}", self.output_base, version.id);
-        version.is_in(&uri).then_some(uri)
+        let begun = version.started_at.as_ref().unwrap_or(&version.trained_at).0;
+        let is_earlier = self.claim.is_some() && since.is_some_and(|since| begun < since);
+        (version.is_in(&uri) && !version.is_taken_over() && !is_earlier).then_some(uri)
+    }
+
+    /// Records which claim is used. What is pending on an earlier one is not there: a Job would find nothing, as if it had deleted it.
+    fn record_claim(&self, status: &mut PruningStatus, now: Timestamp) {
+        if self.claim.is_none() || self.claim == status.claim {
+            return;
+        }
+        if status.claim.is_some() {
+            status.claim_since = Some(Time(whole_seconds(now)));
+            status.pending.clear();
+        }
+        status.claim.clone_from(&self.claim);
     }
 }
 
@@ -163,10 +181,12 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         status = PruningStatus { pending: Default::default(), message: None, ..status };
         return Decision { remove: removable(inputs, &prior), status: reported(status), ..Decision::default() };
     };
+    plan.record_claim(&mut status, inputs.now);
+    let since = status.claim_since.as_ref().map(|since| since.0);
     let is_kept = |id: &String| inputs.training.versions.iter().any(|version| version.id == *id);
     let dropped = inputs.prior.versions.iter().filter(|version| !is_kept(&version.id));
     for version in dropped.filter(|version| !prior.pruned.contains(&version.id)) {
-        let uri = plan.uri(version).filter(|_| status.pending.len() < PENDING_MAX);
+        let uri = plan.uri(version, since).filter(|_| status.pending.len() < PENDING_MAX);
         status.pending.extend(uri.map(|uri| (version.id.clone(), uri)));
     }
     // The store has moved, or it is kept again because the status was restored from a backup.
@@ -190,7 +210,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     // What is not in the status yet is deleted once it is.
     let recorded = ready.filter(|(id, _)| prior.pending.contains_key(*id));
     let versions: Vec<(String, String)> = recorded.map(|(id, uri)| (id.clone(), uri.clone())).collect();
-    let job = names::prune(&plan.base, status.jobs.saturating_add(1));
+    let job = names::prune(&plan.base, status.last_job.saturating_add(1));
     let starts = due <= inputs.now && !versions.is_empty();
     Decision {
         start: starts.then_some(NewPrune { job, versions }),
@@ -206,11 +226,12 @@ fn reported(status: PruningStatus) -> Option<PruningStatus> {
 
 /// Records how Jobs ended that are not in the status yet.
 fn record(inputs: &Inputs<'_>, prior: &PruningStatus, status: &mut PruningStatus) {
-    let mut news: Vec<_> = inputs.jobs.iter().filter(|job| job.end.is_some() && job.number() > prior.jobs).collect();
+    let mut news: Vec<_> =
+        inputs.jobs.iter().filter(|job| job.end.is_some() && job.number() > prior.last_job).collect();
     news.sort_by_key(|job| job.number());
     for job in news {
         let Some((at, result)) = &job.end else { continue };
-        status.jobs = job.number();
+        status.last_job = job.number();
         status.finished_at = Some(Time(whole_seconds(*at)));
         let named = named(&job.versions);
         let message = match result {
@@ -239,7 +260,7 @@ fn named(versions: &[String]) -> String {
 
 /// Ended Jobs whose end is in the status that was written last, but for the last one.
 fn removable(inputs: &Inputs<'_>, prior: &PruningStatus) -> Vec<(String, String)> {
-    let ended = inputs.jobs.iter().filter(|job| job.end.is_some() && job.number() < prior.jobs);
+    let ended = inputs.jobs.iter().filter(|job| job.end.is_some() && job.number() < prior.last_job);
     ended.map(|job| (job.job.clone(), job.uid.clone())).collect()
 }
 

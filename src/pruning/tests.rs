@@ -60,7 +60,7 @@ fn training(versions: Vec<Version>) -> Training {
 }
 
 fn plan() -> Plan {
-    Plan { base: "packages".into(), output_base: STORE.into(), suspended: false }
+    Plan { base: "packages".into(), output_base: STORE.into(), claim: None, suspended: false }
 }
 
 fn run(id: &str, base: Option<(&str, &str)>) -> ObservedRun {
@@ -183,7 +183,7 @@ fn a_version_that_leaves_the_status_is_deleted_once_that_is_written() {
     assert_eq!(story.started(), Some(("packages-prune-1", vec!["full-1"])));
     story.ends(Ok(()));
     let status = story.pruning();
-    assert_eq!((status.pending.len(), status.pruned, status.jobs), (0, vec!["full-1".to_owned()], 1));
+    assert_eq!((status.pending.len(), status.pruned, status.last_job), (0, vec!["full-1".to_owned()], 1));
     assert_eq!(status.message.as_deref(), Some("Job packages-prune-1 deleted the artifacts of full-1"));
     assert_eq!(story.reconcile().started(), None);
     assert_eq!(story.jobs.len(), 1, "its log can be read");
@@ -273,6 +273,10 @@ fn nothing_is_deleted_without_the_field_nor_in_an_earlier_store() {
     moved.plan = Some(Plan { output_base: "s3://other/shop/packages".into(), ..plan() });
     moved.reconcile();
     assert_eq!((moved.started(), moved.status.pruning.clone()), (None, None));
+    let mut taken_over = Story::new(&["full-2", "full-1"]);
+    taken_over.status.versions[1].bytes = 0;
+    taken_over.keeps(&["full-2"]).reconcile().reconcile();
+    assert_eq!(taken_over.started(), None, "another object may have trained and serve it");
     let mut elsewhere = Story::new(&["full-2", "full-1"]);
     elsewhere.status.versions[1].uri = format!("{STORE}/full-10/model.npz");
     elsewhere.keeps(&["full-2"]).reconcile();
@@ -462,4 +466,34 @@ proptest! {
         let pending: Vec<_> = history.story.pruning().pending.into_keys().collect();
         prop_assert!(pending.iter().all(|id| needed.contains(id)), "{pending:?} is never deleted");
     }
+}
+
+#[test]
+fn what_is_on_an_earlier_claim_is_not_reported_as_deleted() {
+    let on = |claim: &str| Some(Plan { claim: Some(claim.into()), ..plan() });
+    let mut story = Story::new(&["full-3", "full-2", "full-1"]);
+    story.plan = on("models");
+    story.keeps(&["full-3", "full-2"]);
+    let pending = |story: &Story| {
+        let status = story.status.pruning.clone().unwrap_or_default();
+        (status.pending.into_keys().collect::<Vec<_>>(), status.claim, status.claim_since.map(|since| since.0))
+    };
+    assert_eq!(pending(&story), (vec!["full-1".into()], Some("models".into()), None));
+    // The Job would find nothing below file:///artifacts of the new claim.
+    story.plan = on("models-2");
+    story.reconcile();
+    let since = Some(at(story.now));
+    assert_eq!((story.started(), pending(&story)), (None, (vec![], Some("models-2".into()), since)));
+    story.keeps(&["full-3"]).reconcile().reconcile();
+    assert_eq!((story.started(), pending(&story).0), (None, vec![]), "full-2 is on the earlier one as well");
+    // What was trained since is deleted.
+    let mut new = version("full-4", None);
+    new.started_at = Some(Time(at(story.now)));
+    story.status.versions.insert(0, new.clone());
+    story.training.versions.insert(0, new);
+    story.reconcile();
+    story.keeps(&["full-3"]);
+    assert_eq!(pending(&story).0, ["full-4"]);
+    story.reconcile();
+    assert!(story.started().is_some());
 }

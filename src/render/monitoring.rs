@@ -132,7 +132,10 @@ pub fn probe(model: &Model) -> Option<Child> {
     let probing = settings.probe.as_ref()?;
     let identity = &model.identity;
     let seconds = probing.interval_seconds.unwrap_or(PROBE_SECONDS);
-    let health = || format!("http://{}.{}.svc{}", identity.base, identity.namespace, model.serving.probes.path);
+    // The name of a headless Service resolves to the servers themselves, which do not listen on the Service's port 80.
+    let is_headless = model.serving.service.as_ref().is_some_and(|service| service.headless);
+    let port = if is_headless { format!(":{}", model.serving.port) } else { String::new() };
+    let health = || format!("http://{}.{}.svc{port}{}", identity.base, identity.namespace, model.serving.probes.path);
     let spec = ProbeSpec {
         job_name: monitoring::recording::probe_job(&identity.namespace, &identity.base),
         interval: format!("{seconds}s"),

@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use super::{
     child::{self, Child},
-    job::{COMPONENT, CONTAINER, disruptions_are_no_failures},
+    job::{CONTAINER, disruptions_are_no_failures},
     pod::{self, Access, Main, Probes, Spread},
 };
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
     pruning::NewPrune,
 };
 
+/// Component label of its pods. They are no trainers: no training waits for them, and they are in no count and no log of trainings.
+pub const COMPONENT: &str = "prune";
 /// Seconds after which it is ended: an hour, for the deletion of some dozens of artifacts. The next one goes on.
 const DEADLINE_SECONDS: i64 = 3600;
 /// What it requests of CPU and memory, and its limit of memory. A deletion needs neither the memory nor the GPU of a training.
@@ -28,7 +30,6 @@ const LIMITS: [(&str, &str); 1] = [("memory", "1Gi")];
 
 pub fn render(model: &Model, prune: &Prune, run: &NewPrune) -> Child {
     let ids = joined(run, |(id, _)| id);
-    // The pods are those of the training, so that what is permitted to trainers, as by a NetworkPolicy, is permitted to it.
     let mut meta = child::meta(&model.identity, run.job.clone(), COMPONENT);
     meta.annotations = Some(BTreeMap::from([
         (MODEL_NAME_ANNOTATION.into(), model.identity.name.clone()),

@@ -91,7 +91,7 @@ pub fn all(inputs: &Inputs<'_>, status: &ServingStatus) -> [(&'static str, Condi
     let ready = ready(&training, &serving, status, not_ready(&broken));
     let (stalled, reconciling) = summary(inputs, &ready, &training, &[&serving, &workers]);
     let promotion = promotion(inputs);
-    let others = Others { training: &training, promotion: &promotion, serving: &serving };
+    let others = Others { training: &training, serving: &serving };
     let refreshable = refreshable(inputs, status, &others);
     [
         (types::READY, ready),

@@ -148,7 +148,7 @@ fn version_serves(prior: &RecommenderModelStatus, next: &RecommenderModelStatus)
 
 /// A Job that deletes artifacts has ended.
 fn pruned(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Option<Event> {
-    let number = |status: &RecommenderModelStatus| status.pruning.as_ref().map_or(0, |pruning| pruning.jobs);
+    let number = |status: &RecommenderModelStatus| status.pruning.as_ref().map_or(0, |pruning| pruning.last_job);
     let pruning = next.pruning.as_ref().filter(|_| number(next) > number(prior))?;
     let message = pruning.message.clone()?;
     Some(match pruning.failures {

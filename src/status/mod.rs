@@ -146,7 +146,7 @@ fn of_rollout(prior: ServingStatus, rollout: &Rollout, reload: Option<&ReloadSta
         rolling_out: rollout.rolling_out.clone(),
         rolling_out_since: begun.then(|| since.unwrap_or_else(|| Time(whole_seconds(now)))),
         watched_until: rollout.watched_until.map(Time),
-        waiting_since: rollout.waiting.as_ref().map(|waiting| Time(waiting.since)),
+        waiting_since: rollout.waiting_since.map(Time),
         breached: rollout.breached.clone(),
         settings: rollout.settings.clone(),
         reload: reload.cloned(),

@@ -1,12 +1,17 @@
 //! The condition Refreshable: whether a newer version can take the place of the one that serves. It is the other axis beside Ready:
 //! a model that cannot be refreshed still serves, and its data get older.
 
-use super::{Inputs, condition::ConditionValue};
+use super::{
+    Inputs,
+    condition::{ConditionValue, problem},
+};
 use crate::{
     api::{
-        FinishedRun, ServingStatus, TrainingKind, Version, VersionState,
+        APPROVE_ANNOTATION, CanaryVersions, FinishedRun, PAUSE_ANNOTATION, PIN_ANNOTATION, ServingStatus, TrainingKind,
+        Version, VersionState,
         conditions::{reasons, types},
     },
+    promotion::route::Acceptance,
     training::one_line,
 };
 
@@ -25,7 +30,8 @@ type Problem = (String, String);
 /// | TrainingReady is False: the last run failed or cannot start | False, its reason |
 /// | the partial training has no base that is new enough | False, BaseTooOld |
 /// | a run that is due waits for its inputs or for others | False, TrainingWaits |
-/// | the newest version is held back: refused, taken back, not approved, paused, behind a pin | False, the reason of PromotionReady |
+/// | the newest version is held back: refused, taken back, not approved, paused, without its inputs, behind a pin | False, which of these |
+/// | the requests of canaries cannot be divided, and the next version has to be one | False, the reason of the HTTPRoute |
 /// | the newest version cannot be rolled out | False, the reason of ServingReady |
 /// | none of these | True, AsSpecified |
 pub fn refreshable(inputs: &Inputs<'_>, serving: &ServingStatus, others: &Others<'_>) -> ConditionValue {
@@ -37,7 +43,8 @@ pub fn refreshable(inputs: &Inputs<'_>, serving: &ServingStatus, others: &Others
         suspended(inputs),
         training(inputs, others.training),
         waits(inputs),
-        promotion(inputs, others.promotion),
+        held(inputs),
+        route(inputs),
         rollout(others.serving),
     ]
     .into_iter()
@@ -55,8 +62,6 @@ pub fn refreshable(inputs: &Inputs<'_>, serving: &ServingStatus, others: &Others
 pub struct Others<'a> {
     /// TrainingReady.
     pub training: &'a ConditionValue,
-    /// PromotionReady.
-    pub promotion: &'a ConditionValue,
     /// ServingReady.
     pub serving: &'a ConditionValue,
 }
@@ -106,34 +111,74 @@ fn waits(inputs: &Inputs<'_>) -> Option<Problem> {
     Some((reasons::TRAINING_WAITS.into(), text))
 }
 
-fn promotion(inputs: &Inputs<'_>, condition: &ConditionValue) -> Option<Problem> {
-    let newest = inputs.rollout.versions.first()?;
-    let reason = match (condition.reason.as_str(), newest.state) {
-        (reasons::AS_SPECIFIED | reasons::CANARY | reasons::NO_VERSION, _) => return None,
-        // A request that is refused holds nothing back.
-        (reasons::INVALID_REQUEST, VersionState::Rejected) => reasons::VERSION_REJECTED,
-        (reasons::INVALID_REQUEST, VersionState::RolledBack) => reasons::ROLLED_BACK,
-        (reasons::INVALID_REQUEST, VersionState::Failed) => reasons::ROLLOUT_FAILED,
-        (reasons::INVALID_REQUEST, _) => return None,
-        // It serves, although it does harm.
-        (reasons::ROLLOUT_FAILED, VersionState::Serving) => return None,
-        (reason, _) => reason,
+/// What holds the newest version back. It is decided from the rollout, because PromotionReady names one thing only: a refused request
+/// or a problem of the HTTPRoute hides a pin, a pause or an approval that is missing there.
+fn held(inputs: &Inputs<'_>) -> Option<Problem> {
+    let rollout = inputs.rollout;
+    let newest = rollout.versions.first()?;
+    let requests = &inputs.model.promotion_requests;
+    let id = newest.id.as_str();
+    let is_to_serve = rollout.serve.as_ref().is_some_and(|version| version.id == id);
+    let waits = rollout.waiting.as_ref().filter(|waiting| waiting.version == id);
+    let (reason, otherwise) = match newest.state {
+        _ if rollout.pinned.is_some() => {
+            let pin = rollout.pinned.as_deref().unwrap_or_default();
+            (reasons::PINNED, format!("version {pin} is pinned by the annotation {PIN_ANNOTATION}"))
+        }
+        // It serves, although it may do harm, or is rolled out; behind a canary others wait for its end, whatever else they wait for.
+        _ if is_to_serve || rollout.canary.is_some() => return None,
+        VersionState::Rejected => (reasons::VERSION_REJECTED, refused(&rollout.versions)),
+        VersionState::RolledBack => (reasons::ROLLED_BACK, format!("the newest version, {id}, was rolled back")),
+        VersionState::Failed => (reasons::ROLLOUT_FAILED, format!("the rollout of the newest version, {id}, failed")),
+        _ if !newest.is_in(&inputs.model.artifacts.root_uri()) => {
+            (reasons::ARTIFACTS_MOVED, format!("version {id} is not in the artifact store of the spec"))
+        }
+        VersionState::Candidate if inputs.model.promotion.is_manual && requests.approve.as_deref() != Some(id) => (
+            reasons::AWAITING_APPROVAL,
+            format!("version {id} waits for an approval by the annotation {APPROVE_ANNOTATION}"),
+        ),
+        VersionState::Candidate if requests.is_paused => (
+            reasons::PAUSED,
+            format!("version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}"),
+        ),
+        _ => (reasons::AWAITING_INPUTS, waits.map(|of| format!("version {id} waits, because {}", of.why))?),
     };
-    let in_a_row = |state| inputs.rollout.versions.iter().take_while(|version| version.state == state).count();
-    let several =
-        |count: usize| if count == 1 { "the newest version".into() } else { format!("the newest {count} versions") };
-    let text = match reason {
-        reasons::VERSION_REJECTED => format!("{} did not pass the gates", several(in_a_row(VersionState::Rejected))),
-        reasons::ROLLED_BACK => format!("{}, {}, was rolled back", several(1), newest.id),
-        reasons::ROLLOUT_FAILED => format!("the rollout of {}, {}, failed", several(1), newest.id),
-        _ => one_line(&condition.message, QUOTE),
+    let decided = &rollout.condition;
+    let is_counted = [reasons::VERSION_REJECTED, reasons::ROLLED_BACK, reasons::ROLLOUT_FAILED].contains(&reason);
+    let text = if decided.reason == reason && !is_counted { &decided.message } else { &otherwise };
+    Some((reason.into(), format!("{} ({})", one_line(text, QUOTE), types::PROMOTION_READY)))
+}
+
+/// How many of the newest versions did not pass.
+fn refused(versions: &[Version]) -> String {
+    let count = versions.iter().take_while(|version| version.state == VersionState::Rejected).count();
+    let several = if count == 1 { "the newest version".into() } else { format!("the newest {count} versions") };
+    format!("{several} did not pass the gates")
+}
+
+/// That no canary can get requests. It holds back the versions that have to be one: with `canary.versions: Full` those of partial
+/// trainings are rolled out meanwhile, unless one is a canary, which has to end first.
+fn route(inputs: &Inputs<'_>) -> Option<Problem> {
+    let is_tried = inputs.rollout.canary.as_ref().is_some_and(|version| version.canary.is_none());
+    let tried = inputs.model.canary.as_ref().map(|canary| canary.versions);
+    let others = tried == Some(CanaryVersions::Full) && inputs.model.training.partial.is_some();
+    if tried.is_none() || others && !is_tried {
+        return None;
+    }
+    let (reason, why) = match (problem(inputs, types::PROMOTION_READY), inputs.route.map(|route| &route.state)) {
+        (Some(problem), _) => (problem.reason, &problem.message),
+        (None, Some(Acceptance::Refused(why))) => (reasons::ROUTE_NOT_ACCEPTED, why),
+        (None, Some(Acceptance::Unreported(why))) if is_tried => (reasons::ROUTE_NOT_ACCEPTED, why),
+        _ => return None,
     };
-    Some((reason.into(), format!("{text} ({})", types::PROMOTION_READY)))
+    let what = if is_tried { "the canary gets no requests" } else { "no version can be a canary" };
+    Some((reason.into(), format!("{what}: {} ({})", one_line(why, QUOTE), types::PROMOTION_READY)))
 }
 
 fn rollout(condition: &ConditionValue) -> Option<Problem> {
-    let is_stuck = [reasons::ROLLOUT_STUCK, reasons::ROLLOUT_BLOCKED, reasons::NAME_CONFLICT, reasons::APPLY_FAILED];
-    let is_one = condition.status == "False" && is_stuck.contains(&condition.reason.as_str());
+    let not_applied = [reasons::NAME_CONFLICT, reasons::FIELD_CONFLICT, reasons::APPLY_FAILED];
+    let is_stuck = [reasons::ROLLOUT_STUCK, reasons::ROLLOUT_BLOCKED].into_iter().chain(not_applied);
+    let is_one = condition.status == "False" && is_stuck.into_iter().any(|reason| reason == condition.reason);
     is_one.then(|| {
         let text = format!("{} ({})", one_line(&condition.message, QUOTE), types::SERVING_READY);
         (condition.reason.clone(), text)

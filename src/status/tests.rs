@@ -116,6 +116,7 @@ pub(super) struct Case {
     pub(super) health: health::Observed,
     pub(super) budgets: budgets::Observed,
     pub(super) feedback: Option<ConditionValue>,
+    pub(super) route: Option<Routed>,
 }
 
 impl Case {
@@ -130,10 +131,11 @@ impl Case {
             health: health::Observed::default(),
             budgets: budgets::Observed::default(),
             feedback: None,
+            route: None,
         }
     }
 
-    fn with_problem(mut self, kind: Kind, reason: &'static str, permanent: bool) -> Self {
+    pub(super) fn with_problem(mut self, kind: Kind, reason: &'static str, permanent: bool) -> Self {
         let name = "packages-serving".into();
         self.problems.push(ChildProblem {
             kind,
@@ -159,7 +161,7 @@ impl Case {
             health: &self.health,
             budgets: &self.budgets,
             canary: None,
-            route: None,
+            route: self.route.as_ref(),
             feedback: self.feedback.as_ref(),
             now: NOW,
         })
@@ -534,7 +536,7 @@ fn the_event_of_a_requested_run_repeats_its_reason() {
 fn the_end_of_a_job_that_deletes_artifacts_is_an_event_once() {
     let status = |jobs, failures| {
         let message = Some(format!("Job {jobs}"));
-        let pruning = PruningStatus { jobs, failures, message, ..PruningStatus::default() };
+        let pruning = PruningStatus { last_job: jobs, failures, message, ..PruningStatus::default() };
         RecommenderModelStatus { pruning: Some(pruning), ..RecommenderModelStatus::default() }
     };
     let of = |before: &RecommenderModelStatus, after: &RecommenderModelStatus| {

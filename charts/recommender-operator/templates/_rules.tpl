@@ -16,7 +16,7 @@ mode, so that both modes grant the same. Never here: secrets, wildcards, escalat
 - apiGroups: [recommender.dev]
   resources: [recommendermodels/finalizers]
   verbs: [update]
-# One Job per training run. Get: the owner of an object with the name of a child. Create and patch: server-side apply, here
+# One Job per training run, and per deletion of artifacts. Get: the owner of an object with the name of a child. Create and patch: server-side apply, here
 # and below. Delete: runs that are no longer desired.
 - apiGroups: [batch]
   resources: [jobs]

@@ -82,7 +82,7 @@ pub struct Probing {
     /// What is probed, for example the URL of the ingress. Default: the health check, through the Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new(rules::ANY_URL).message("write a URL such as https://shop.example.org/health"))]
+    #[x_kube(validation = Rule::new(rules::ANY_URL).message("write a URL such as https://shop.example.org/health; a module has basic_auth"))]
     pub url: Option<String>,
     /// Seconds between two requests. Default: 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]

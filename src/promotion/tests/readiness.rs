@@ -101,3 +101,45 @@ fn a_canary_begins_once_the_inputs_are_there_and_then_goes_on() {
     story.verdict = Some(("b".into(), passed));
     assert_eq!(story.reconcile(Some("a")).serve(), Some("b"), "it has passed");
 }
+
+#[test]
+fn behind_a_canary_the_longest_wait_does_not_begin_anew() {
+    let mut story = requires(&gated());
+    story.tried = Some(CanaryVersions::All);
+    story.readiness.max_wait = Some(SignedDuration::from_mins(30));
+    reads(&mut story, true);
+    story.trained("b", "0.31");
+    let canary = |story: &Story| story.rollout.canary.as_ref().map(|version| version.id.clone());
+    assert_eq!(canary(&story).as_deref(), Some("b"));
+    reads(&mut story, false);
+    story.now = minutes(10);
+    story.trained("c", "0.32");
+    assert_eq!(story.rollout.waiting_since, Some(minutes(10)));
+    // Its wait is over, and b is still a canary.
+    for at in [40, 41, 60] {
+        story.now = minutes(at);
+        assert_eq!(canary(story.reconcile(Some("a"))).as_deref(), Some("b"));
+        assert_eq!(story.rollout.waiting_since, Some(minutes(10)), "{at}");
+    }
+    let failed = Verdict { gate: "canary".into(), passed: false, message: "slower".into() };
+    story.verdict = Some(("b".into(), failed));
+    story.reconcile(Some("a"));
+    assert_eq!((canary(&story).as_deref(), story.rollout.waiting_since), (Some("c"), None));
+}
+
+#[test]
+fn a_wait_ends_with_its_inputs_and_the_next_one_begins_anew() {
+    let mut story = requires(&gated());
+    story.tried = Some(CanaryVersions::All);
+    reads(&mut story, true);
+    story.trained("b", "0.31");
+    for (at, up, since) in [(10, false, Some(minutes(10))), (20, true, None), (30, false, Some(minutes(30)))] {
+        reads(&mut story, up);
+        story.now = minutes(at);
+        match at {
+            10 => story.trained("c", "0.32"),
+            _ => story.reconcile(Some("a")),
+        };
+        assert_eq!(story.rollout.waiting_since, since, "{at}");
+    }
+}

@@ -6,6 +6,8 @@ use crate::{
         FinishedRun, Stage, TrainingKind, Trigger, VersionState,
         conditions::{reasons, types},
     },
+    kinds::Kind,
+    promotion::route::{Acceptance, Routed},
     training::Truth,
 };
 
@@ -162,4 +164,83 @@ fn an_object_that_is_invalid_cannot_be_refreshed() {
     let condition = status.conditions.iter().find(|of| of.type_ == types::REFRESHABLE).expect("a condition");
     assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", reasons::INVALID_SPEC));
     assert_eq!(condition.message, "version v1 serves, and cannot be refreshed: spec.x: wrong");
+}
+
+/// An object with a canary whose HTTPRoute a Gateway does not accept, and the versions of its training, of which the oldest serves.
+fn refused_route(versions: &str, partial: bool, ids: &[&str]) -> Case {
+    let mut object = json!({
+        "apiVersion": "recommender.dev/v1alpha1", "kind": "RecommenderModel",
+        "metadata": {"name": "packages", "namespace": "shop", "uid": "uid", "generation": 3},
+        "spec": {
+            "artifacts": {"persistentVolumeClaim": {"claimName": "models"}},
+            "training": {"image": "t", "full": {}},
+            "serving": {"image": "s", "replicas": 2},
+            "promotion": {"canary": {"versions": versions, "steps": [{"weightPercent": 10}],
+                          "httpRoute": {"parentRefs": [{"name": "gateway"}]}}},
+            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+        },
+    });
+    if partial {
+        object["spec"]["training"]["partial"] = json!({"schedule": "0 * * * *"});
+    }
+    let object: crate::api::RecommenderModel = serde_json::from_value(object).expect("an object");
+    let mut case = case();
+    case.model = crate::model::Model::new(&object, NOW).expect("a valid model");
+    case.training = training(Truth::True, reasons::TRAINED, ids);
+    case.training.versions.last_mut().expect("one").state = VersionState::Serving;
+    case.route = Some(Routed { shares: None, state: Acceptance::Refused("no Gateway of that name".into()) });
+    case
+}
+
+#[test]
+fn a_route_that_is_refused_holds_back_the_versions_that_have_to_be_a_canary() {
+    let text = "no version can be a canary: no Gateway of that name (PromotionReady)";
+    assert_held(&refused_route("All", true, &["v1"]), reasons::ROUTE_NOT_ACCEPTED, text);
+    assert_held(&refused_route("Full", false, &["v1"]), reasons::ROUTE_NOT_ACCEPTED, text);
+    let others = refused_route("Full", true, &["v1"]);
+    assert_eq!(refreshable(&others).0, "True", "partial versions take over meanwhile");
+    let waits = refused_route("Full", true, &["v2", "v1"]);
+    let text = "the canary gets no requests: no Gateway of that name (PromotionReady)";
+    assert_held(&waits, reasons::ROUTE_NOT_ACCEPTED, text);
+}
+
+#[test]
+fn a_child_that_is_not_as_desired_counts_where_a_new_version_needs_it() {
+    for (kind, reason) in [(Kind::HTTPRoute, reasons::API_MISSING), (Kind::HTTPRoute, reasons::FIELD_CONFLICT)] {
+        let mut case = refused_route("All", true, &["v1"]).with_problem(kind, reason, true);
+        case.route = None;
+        let text = format!("no version can be a canary: HTTPRoute: {reason} (PromotionReady)");
+        assert_held(&case, reason, &text);
+    }
+    for reason in [reasons::NAME_CONFLICT, reasons::FIELD_CONFLICT, reasons::APPLY_FAILED] {
+        let case = case().with_problem(Kind::Deployment, reason, true);
+        let (status, found, message, _) = refreshable(&case);
+        assert_eq!((status.as_str(), found.as_str()), ("False", reason), "{message}");
+        assert!(message.ends_with(&format!("cannot be refreshed: Deployment: {reason} (ServingReady)")), "{message}");
+    }
+    let monitor = case().with_problem(Kind::ServiceMonitor, reasons::API_MISSING, true);
+    assert_eq!(refreshable(&monitor).0, "True", "versions need no monitor");
+}
+
+#[test]
+fn a_request_that_is_refused_hides_no_pin_no_pause_and_no_approval_that_is_missing() {
+    let with = |annotations: &[(&str, &str)]| {
+        let mut case = case();
+        case.training = training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
+        case.training.versions.last_mut().expect("one").state = VersionState::Serving;
+        let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        case.model.promotion_requests = crate::promotion::Requests::of(&annotations);
+        case
+    };
+    let wrong = ("recommender.dev/rollback", "v9");
+    let pinned = with(&[("recommender.dev/pin", "v1"), wrong]);
+    let text = "version v1 is pinned by the annotation recommender.dev/pin (PromotionReady)";
+    assert_held(&pinned, reasons::PINNED, text);
+    let paused = with(&[("recommender.dev/pause-promotion", "true"), wrong]);
+    let text = "version v2 waits because promotion is paused by the annotation recommender.dev/pause-promotion (PromotionReady)";
+    assert_held(&paused, reasons::PAUSED, text);
+    let mut manual = with(&[wrong]);
+    manual.model.promotion.is_manual = true;
+    let text = "version v2 waits for an approval by the annotation recommender.dev/approve (PromotionReady)";
+    assert_held(&manual, reasons::AWAITING_APPROVAL, text);
 }
