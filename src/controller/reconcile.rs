@@ -201,6 +201,7 @@ impl Reconcile {
         let decided = Decided {
             serve: rollout.serve.as_ref(),
             placement: reload.placement.as_ref(),
+            returned: &reload.returned,
             keeps_servers: reload.keeps_servers,
             canary: rollout.canary.as_ref().zip(decisions.canary_pods),
             shares: decisions.directed.shares,

@@ -8,7 +8,7 @@ use k8s_openapi::{
         apps::v1::Deployment,
         autoscaling::v2::{CrossVersionObjectReference, HorizontalPodAutoscaler},
         batch::v1::Job,
-        core::v1::{ContainerStatus, Pod},
+        core::v1::{ContainerStatus, Pod, PodSpec},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
@@ -104,7 +104,7 @@ pub struct DeploymentState {
     /// The Deployment controller's sentence when the progress deadline has passed.
     pub stuck: Option<String>,
     /// The file in which its servers read their version, if they do. [`Self::version`] is the one that it names then, see
-    /// [`Children::with_reloaded`](super::Children::with_reloaded).
+    /// [`Children::with_version_files`](super::Children::with_version_files).
     pub file: Option<version_file::Observed>,
     /// Whether its servers change versions without a restart: whether all of them have, while that goes on.
     pub reloaded: Option<bool>,
@@ -270,6 +270,18 @@ pub struct PodState {
     pub others: Vec<String>,
     /// How its container ended.
     pub end: Option<ContainerEnd>,
+    /// The file in which it reads its version, if it does. [`Self::version`] is the one that it names then, see
+    /// [`Children::with_version_files`](super::Children::with_version_files).
+    pub file: Option<PodFile>,
+}
+
+/// The file in which a server reads its version.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodFile {
+    /// Name of its ConfigMap.
+    pub config_map: String,
+    /// The version in its variables.
+    pub started: String,
 }
 
 /// Why a container does not start.
@@ -412,11 +424,9 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
 fn file(deployment: &Deployment) -> Option<version_file::Observed> {
     let template = &deployment.spec.as_ref()?.template;
     let meta = template.metadata.as_ref()?;
-    let mut volumes = template.spec.as_ref()?.volumes.iter().flatten();
-    let volume = volumes.find(|volume| volume.name == version_file::VOLUME)?;
     let (uri, digest) = artifact(deployment)?;
     Some(version_file::Observed {
-        config_map: volume.config_map.as_ref()?.name.clone(),
+        config_map: mounted(template.spec.as_ref()?)?,
         template: annotation(&deployment.metadata, SERVERS_ANNOTATION)?.into(),
         started: Artifact { version: label(meta, VERSION_LABEL)?.into(), uri, digest },
         restarted: annotation(meta, RESTARTED_ANNOTATION).map(Into::into),
@@ -584,7 +594,19 @@ pub fn pod(pod: &Pod) -> PodState {
         is_running: status.is_some_and(|status| status.phase.as_deref() == Some("Running")),
         others: others(pod),
         end: container.and_then(end),
+        file: pod_file(pod),
     }
+}
+
+fn pod_file(pod: &Pod) -> Option<PodFile> {
+    let config_map = mounted(pod.spec.as_ref()?)?;
+    Some(PodFile { config_map, started: label(&pod.metadata, VERSION_LABEL).unwrap_or_default().into() })
+}
+
+/// The ConfigMap of the version file of a pod.
+fn mounted(spec: &PodSpec) -> Option<String> {
+    let volume = spec.volumes.iter().flatten().find(|volume| volume.name == version_file::VOLUME)?;
+    Some(volume.config_map.as_ref()?.name.clone())
 }
 
 /// Reason of a container that ended because it used more memory than it may.

@@ -19,8 +19,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::reports::{Plan, Reports};
 use crate::{
     api::{RecommenderModelStatus, ReloadStatus, Version},
+    kinds::Kind,
     model::{Model, names},
-    observe::{Children, DeploymentState},
+    observe::{ChildState, Children, DeploymentState, PodState},
     render::SERVING_COMPONENT,
     training::whole_seconds,
     version_file::{Artifact, Observed, Placement},
@@ -42,6 +43,8 @@ pub struct Reload {
     pub is_recorded_first: bool,
     /// When it is over.
     pub until: Option<Timestamp>,
+    /// What files of pods that are replaced are to name, by the hash of their template: see [`returned`].
+    pub returned: Vec<(String, Artifact)>,
 }
 
 /// What it is decided on.
@@ -165,12 +168,13 @@ fn kept(inputs: &Inputs<'_>, target: &Artifact) -> Option<Observed> {
     let of = inputs.deployed.as_ref()?.file.clone()?;
     let is_same = (inputs.template)(&of.started, of.restarted.as_deref()) == of.template;
     let now = of.named.as_ref().unwrap_or(&of.started);
-    (is_same && (now == target || root(inputs, &now.version)? == root(inputs, &target.version)?)).then_some(of)
+    (is_same && (now == target || root(inputs.versions, &now.version)? == root(inputs.versions, &target.version)?))
+        .then_some(of)
 }
 
 /// The full version at the root of one. None when it is not known any more.
-fn root<'a>(inputs: &Inputs<'a>, id: &str) -> Option<&'a str> {
-    let version = inputs.versions.iter().find(|version| version.id == id)?;
+fn root<'a>(versions: &'a [Version], id: &str) -> Option<&'a str> {
+    let version = versions.iter().find(|version| version.id == id)?;
     Some(version.base.as_ref().map_or(&version.id, |base| &base.full))
 }
 
@@ -185,6 +189,36 @@ fn restarted(inputs: &Inputs<'_>, target: &Artifact, status: ReloadStatus) -> Re
     });
     let placement = Some(Placement { started: target.clone(), restarted, file: target.clone() });
     Reload { placement, status: Some(status).filter(|_| !is_over), ..Reload::default() }
+}
+
+/// The files that name the version that answers requests again: those of pods that are replaced, if they name one that is neither that
+/// nor the one to serve. Their reload was interrupted, and nothing else would end it. `files`: those of pods, by the hash of their
+/// template. `placed`: the one of the pods to be.
+pub fn returned<'a>(
+    files: impl Iterator<Item = (&'a str, &'a Artifact)>,
+    placed: &str,
+    (serving, target): (&Version, &str),
+    versions: &[Version],
+) -> Vec<(String, Artifact)> {
+    let is_interrupted = |named: &Artifact| {
+        let is_other = named.version != serving.id && named.version != target;
+        // Its servers may have no room for one on top of another full version.
+        is_other && root(versions, &named.version).is_some_and(|of| Some(of) == root(versions, &serving.id))
+    };
+    let interrupted = files.filter(|(template, named)| *template != placed && is_interrupted(named));
+    interrupted.map(|(template, _)| (template.to_owned(), serving.into())).collect()
+}
+
+/// The versions that servers may load when they start, beside those that the status names: what any file of them names, also that of an
+/// earlier template whose reload was interrupted, and what their variables have.
+pub fn mounted(children: &Children, uid: &str) -> Vec<String> {
+    let named = children.version_files(uid).map(|(_, named)| named.version.clone());
+    let of_deployments = children.owned(Kind::Deployment, uid).filter_map(|(_, of)| match &of.state {
+        ChildState::Deployment(state) => Some(state.file.as_ref()?.started.version.clone()),
+        _ => None,
+    });
+    let of_pods = children.pods().filter_map(|pod| Some((pod.version.clone(), pod.file.as_ref()?.started.clone())));
+    named.chain(of_deployments).chain(of_pods.flat_map(<[String; 2]>::from)).collect()
 }
 
 /// Whether the version that the file names is rolled out; none where the Deployment tells. Pods that are to be restarted have to be of
@@ -228,16 +262,18 @@ fn progress(inputs: &Inputs<'_>) -> String {
 /// The Deployment of the servers as it is observed.
 pub fn deployed(model: &Model, children: &Children) -> Option<Deployed> {
     let state = deployment(model, children)?;
-    let ready = |version: &String| {
-        let servers = children.pods().filter(|pod| pod.component == SERVING_COMPONENT && pod.version == *version);
-        servers.filter(|pod| pod.ready_since.is_some()).map(|pod| pod.name.clone()).collect()
+    // Pods of an earlier template may have the same version.
+    let is_own = |pod: &&PodState| match (&state.file, &pod.file) {
+        (Some(of), Some(file)) => file.config_map == of.config_map,
+        (of, file) => of.is_some() == file.is_some() && state.version.as_ref() == Some(&pod.version),
     };
+    let own = children.pods().filter(|pod| pod.component == SERVING_COMPONENT).filter(is_own);
     Some(Deployed {
         file: state.file.clone(),
         is_stale: state.is_stale(),
         is_rolling: state.total != state.updated,
         is_stopped: state.desired == 0,
-        ready: state.version.as_ref().map(ready).unwrap_or_default(),
+        ready: own.filter(|pod| pod.ready_since.is_some()).map(|pod| pod.name.clone()).collect(),
     })
 }
 
@@ -263,7 +299,7 @@ pub fn effective(
 ) -> Children {
     let uid = model.identity.uid.as_deref().unwrap_or_default();
     let name = names::serving(&model.identity.base);
-    let Some(mut file) = deployment(model, &children).and_then(|state| state.file.clone()) else { return children };
+    let file = deployment(model, &children).and_then(|state| state.file.clone());
     let serving = prior.serving.as_ref();
     let reload = serving.and_then(|serving| serving.reload.as_ref());
     // A ConfigMap that was deleted is created again as it was: until then the mounted files stay.
@@ -274,8 +310,13 @@ pub fn effective(
         };
         prior.versions.iter().find(|version| version.id == *last).map(Artifact::from)
     };
-    file.named = children.version_file(&file.config_map, uid).cloned().or_else(last);
-    let children = children.with_version_file((uid, &name), SERVING_COMPONENT, file);
+    let has_file = file.is_some();
+    let named = |config_map: &str| children.version_file(config_map, uid).cloned().or_else(last);
+    let file = file.map(|file| Observed { named: named(&file.config_map), ..file });
+    let children = children.with_version_files((uid, &name), SERVING_COMPONENT, file);
+    if !has_file {
+        return children;
+    }
     let deployed = deployed(model, &children);
     let is_rolled_out = deployed.and_then(|deployed| match reload {
         _ if deployed.is_stale => Some(false),

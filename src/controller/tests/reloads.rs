@@ -45,7 +45,8 @@ async fn trained() -> (Fixture, Value) {
 /// A ready server of the version that the Deployment has.
 fn server(fixture: &Fixture) -> Value {
     let deployment = fixture.server.object("deployments/packages-serving").expect("was created");
-    let mut meta = deployment["spec"]["template"]["metadata"].clone();
+    let template = &deployment["spec"]["template"];
+    let mut meta = template["metadata"].clone();
     for (field, value) in [("name", "server"), ("namespace", "shop"), ("uid", "server"), ("resourceVersion", "5000")] {
         meta[field] = value.into();
     }
@@ -55,7 +56,7 @@ fn server(fixture: &Fixture) -> Value {
         "name": "server", "image": "i", "imageID": "i", "ready": true, "restartCount": 0,
         "state": {"running": {"startedAt": Timestamp::now()}},
     }]});
-    json!({"metadata": meta, "spec": {"containers": []}, "status": status})
+    json!({"metadata": meta, "spec": template["spec"], "status": status})
 }
 
 /// Name of the ConfigMap in the pod template, and the version that it names.
@@ -175,6 +176,36 @@ async fn a_server_that_does_not_report_it_in_time_is_restarted_by_a_rollout() {
     assert!(requests.contains(&format!("DELETE configmaps/{name}")), "{requests:?}");
     let serving = fixture.status().serving.expect("a status");
     assert_eq!((serving.version, serving.reload), (Some(named), None));
+}
+
+#[tokio::test]
+async fn the_file_of_earlier_pods_names_what_serves_once_their_reload_is_interrupted() {
+    let (mut fixture, mut object) = trained().await;
+    let (name, full) = file(&fixture);
+    fixture.requests(&object).await;
+    let (_, partial) = file(&fixture);
+    let named = |fixture: &Fixture| {
+        let config_map = fixture.server.object(&format!("configmaps/{name}")).expect("pods mount it");
+        let named: Value = serde_json::from_str(config_map["data"][FILE].as_str().expect("a file")).expect("JSON");
+        named["version"].as_str().expect("a version").to_owned()
+    };
+    assert_eq!(named(&fixture), partial);
+
+    // It is taken back while the pods change otherwise as well, and their file cannot be written.
+    object["spec"]["serving"]["image"] = "example.org/server:2".into();
+    let config_map = format!("PATCH configmaps/{name}");
+    fixture.server.refuse(&config_map, 500, "not now");
+    object["metadata"]["annotations"] = json!({"recommender.dev/pin": full});
+    assert!(fixture.reconcile(&object).await.is_err());
+    let status = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "readyReplicas": 1});
+    fixture.show_child(Watched::Child(Kind::Deployment), "deployments/packages-serving", &status);
+    assert!(fixture.reconcile(&object).await.is_err(), "it is tried again");
+    assert_eq!(named(&fixture), partial);
+    fixture.server.refuse_nothing();
+    fixture.requests(&object).await;
+    assert_eq!(named(&fixture), full, "a pod that starts again has what serves");
+    assert_eq!(file(&fixture).1, full);
+    assert_eq!(fixture.requests(&object).await, [""; 0]);
 }
 
 #[tokio::test]

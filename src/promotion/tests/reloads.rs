@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     api::ReloadStatus,
+    observe::{ChildState, DeploymentState, PodFile, PodState, Watched},
     promotion::{
         reload::{self, Deployed, Reload, is_rolled_out},
         reports::{Plan, Reports},
@@ -104,7 +105,7 @@ impl World {
     /// As it is observed: see [`reload::effective`].
     fn observed(&self) -> Option<Deployed> {
         let of = self.deployed.as_ref()?;
-        let named = self.files.get(&of.template).cloned();
+        let named = self.files.get(&of.template).cloned().or_else(|| self.last());
         let file = Observed {
             config_map: of.template.clone(),
             template: of.template.clone(),
@@ -121,6 +122,14 @@ impl World {
             is_stopped: false,
             ready: own.map(|(index, _)| index.to_string()).collect(),
         })
+    }
+
+    /// The version that a file named that is gone.
+    fn last(&self) -> Option<Artifact> {
+        let rollout = &self.story.rollout;
+        let serving = rollout.serving.as_ref().filter(|_| rollout.rolling_out.is_none());
+        let id = self.reload.as_ref().map(|reload| &reload.version).or(serving)?;
+        rollout.versions.iter().find(|version| version.id == *id).map(Artifact::from)
     }
 
     fn reconcile(&mut self, crash: Crash) {
@@ -165,7 +174,15 @@ impl World {
             "pods of a new template would not read the version that they are started with"
         );
         if crash != Crash::Recorded && self.is_hot {
+            let story = &self.story.rollout;
+            let serving = story.versions.iter().find(|version| story.serving.as_ref() == Some(&version.id));
+            let mounted = self.files.iter().filter(|(of, _)| self.servers.iter().any(|server| server.template == **of));
+            let mounted = mounted.map(|(of, named)| (of.as_str(), named));
+            let returned = |serving| reload::returned(mounted, &template, (serving, &target.id), &story.versions);
+            let returned = serving.map(returned).unwrap_or_default();
+            self.files.extend(returned);
             self.files.insert(template.clone(), file);
+            self.check_files(&template, &target);
         }
         if matches!(crash, Crash::Never | Crash::Applied) {
             let next = Some(Template { template, settings, started, restarted, has_file: self.is_hot });
@@ -176,6 +193,20 @@ impl World {
             Crash::Never | Crash::Refused => self.reload = decided.status,
             _ if !is_recorded => self.story.rollout = before,
             _ => {}
+        }
+    }
+
+    /// Pods that are replaced load nothing that neither answers nor is to, unless it is on top of another full version.
+    fn check_files(&self, placed: &str, target: &Version) {
+        let versions = &self.story.rollout.versions;
+        let root = |id: &str| {
+            let version = versions.iter().find(|version| version.id == id)?;
+            Some(version.base.as_ref().map_or(version.id.as_str(), |base| &base.full))
+        };
+        for server in self.servers.iter().filter(|server| server.template != placed) {
+            let Some(named) = self.files.get(&server.template).map(|named| named.version.as_str()) else { continue };
+            let is_right = named == self.serving() || named == target.id || root(named) != root(self.serving());
+            assert!(is_right, "{named} while {} serves and {} is to", self.serving(), target.id);
         }
     }
 
@@ -365,6 +396,69 @@ fn another_full_version_and_other_settings_are_rolled_out() {
     world.story.rollout.versions.insert(0, version("full-4"));
     world.trains(partial(5, "full-4"));
     assert_eq!((world.restarts, started(&world).as_str()), (4, "partial-5"));
+}
+
+#[test]
+fn an_interrupted_reload_leaves_the_pods_that_are_replaced_with_what_serves() {
+    let mut world = World::new();
+    world.trains(partial(2, "full-1"));
+    let before = world.deployed.clone().expect("it is there").template;
+    assert_eq!(world.files[&before].version, "partial-2");
+    // It is taken back, and the servers change otherwise as well.
+    world.story.requests.pin = some("full-1");
+    world.settings = 1;
+    world.reconcile(Crash::Refused);
+    assert_eq!(world.files[&before].version, "full-1", "its pods may start again before they are replaced");
+    world.ends();
+    assert_eq!((world.serving(), world.runs()), ("full-1", vec!["full-1"; 3]));
+}
+
+#[test]
+fn each_pod_has_the_version_that_its_own_file_names() {
+    let artifact = |id: &str| Artifact { version: id.into(), ..Artifact::default() };
+    let named = |id: &str| ChildState::VersionFile(artifact(id));
+    // All are started with the same version, and the settings differ.
+    let pod = |name: &str, config_map: &str| {
+        let file = Some(PodFile { config_map: config_map.into(), started: "full-1".into() });
+        PodState {
+            name: name.into(),
+            component: "serving".into(),
+            version: "full-1".into(),
+            file,
+            ..PodState::default()
+        }
+    };
+    let file = Observed { config_map: "new".into(), started: artifact("full-1"), ..Observed::default() };
+    let children = Children::default()
+        .with(Watched::Child(Kind::ConfigMap), "new", named("partial-3"), None)
+        .with(Watched::Child(Kind::ConfigMap), "old", named("partial-2"), None)
+        .with(Watched::Pod, "a", ChildState::Nothing, Some(pod("a", "new")))
+        .with(Watched::Pod, "b", ChildState::Nothing, Some(pod("b", "old")))
+        .with(Watched::Pod, "c", ChildState::Nothing, Some(pod("c", "gone")));
+    let file = Observed { named: Some(artifact("partial-3")), ..file };
+    let children = children.with_version_files(("uid", "packages-serving"), "serving", Some(file));
+    let versions: Vec<&str> = children.pods().map(|pod| pod.version.as_str()).collect();
+    assert_eq!(versions, ["partial-3", "partial-2", "full-1"]);
+}
+
+#[test]
+fn a_version_that_a_mounted_file_names_or_a_server_was_started_with_is_in_use() {
+    let artifact = |id: &str| Artifact { version: id.into(), ..Artifact::default() };
+    let file = Observed { started: artifact("full-1"), ..Observed::default() };
+    let state = DeploymentState { file: Some(file), ..DeploymentState::default() };
+    let pod = PodFile { config_map: "packages-version-old".into(), started: "full-0".into() };
+    let pod = PodState { file: Some(pod), version: "partial-2".into(), ..PodState::default() };
+    let children = Children::default()
+        .with(Watched::Child(Kind::Deployment), "packages-serving", ChildState::Deployment(state), None)
+        .with(
+            Watched::Child(Kind::ConfigMap),
+            "packages-version-old",
+            ChildState::VersionFile(artifact("partial-3")),
+            None,
+        )
+        .with(Watched::Pod, "server", ChildState::Nothing, Some(pod));
+    assert_eq!(reload::mounted(&children, "uid"), ["partial-3", "full-1", "partial-2", "full-0"]);
+    assert!(reload::mounted(&children, "another").iter().all(|id| id != "partial-3"));
 }
 
 #[test]
