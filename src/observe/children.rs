@@ -92,7 +92,7 @@ impl Children {
         self
     }
 
-    /// The pods without restarts that were before, by name.
+    /// The pods without as many restarts, by name.
     #[must_use]
     pub fn without_restarts(mut self, before: &BTreeMap<String, i32>) -> Self {
         let pods = self.members.values_mut().filter_map(|observed| observed.pod.as_mut());

@@ -209,6 +209,41 @@ pub fn returned<'a>(
     interrupted.map(|(template, _)| (template.to_owned(), serving.into())).collect()
 }
 
+/// Since when a server is to answer with the version that it has, if it was started with another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Since {
+    /// Name of its pod.
+    pub pod: String,
+    /// The version.
+    pub version: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Whether that reload goes on.
+    pub goes_on: bool,
+    /// How often it was restarted before, as far as its last restart tells: that may be the only one since, or one of several.
+    pub restarts: i32,
+}
+
+/// Since when servers are to answer with the version that they have, if they were started with another one: that is in the status, so a
+/// restart of the operator loses none of it. `children`: see [`effective`].
+pub fn since(children: &Children, prior: &RecommenderModelStatus) -> Vec<Since> {
+    let reload = prior.serving.as_ref().and_then(|serving| serving.reload.as_ref());
+    let of = |pod: &PodState| {
+        let reload = reload.filter(|reload| reload.version == pod.version);
+        // One that was reloaded counts from its first time on; when another one comes back, its reload counts, and it is not watched.
+        let served_at = || {
+            let changed = pod.file.as_ref().is_some_and(|file| file.started != pod.version);
+            let version = prior.versions.iter().find(|version| changed && version.id == pod.version);
+            version.and_then(|version| version.served_at.as_ref())
+        };
+        let at = reload.map(|reload| &reload.since).or_else(served_at).filter(|at| pod.created_at < at.0)?.0;
+        let is_since = pod.restarted_at.is_some_and(|restarted| restarted >= at);
+        let restarts = pod.restarts - i32::from(is_since).min(pod.restarts);
+        Some(Since { pod: pod.name.clone(), version: pod.version.clone(), at, goes_on: reload.is_some(), restarts })
+    };
+    children.pods().filter(|pod| pod.file.is_some()).filter_map(of).collect()
+}
+
 /// The versions that servers may load when they start, beside those that the status names: what any file of them names, also that of an
 /// earlier template whose reload was interrupted, and what their variables have.
 pub fn mounted(children: &Children, uid: &str) -> Vec<String> {

@@ -178,6 +178,44 @@ async fn a_server_that_does_not_report_it_in_time_is_restarted_by_a_rollout() {
     assert_eq!((serving.version, serving.reload), (Some(named), None));
 }
 
+/// A server that is not ready, was restarted so often, and last so many seconds ago.
+fn crashing(fixture: &Fixture, restarts: i32, seconds_ago: i64) -> Value {
+    let mut server = server(fixture);
+    server["metadata"]["resourceVersion"] = (6000 + restarts).to_string().into();
+    server["metadata"]["creationTimestamp"] = json!(Timestamp::now() - SignedDuration::from_secs(3600));
+    server["status"]["conditions"][0]["status"] = "False".into();
+    let container = &mut server["status"]["containerStatuses"][0];
+    (container["ready"], container["restartCount"]) = (false.into(), restarts.into());
+    let ended = Timestamp::now() - SignedDuration::from_secs(seconds_ago);
+    container["lastState"] = json!({"terminated": {"exitCode": 1, "finishedAt": ended}});
+    server
+}
+
+#[tokio::test]
+async fn restarts_before_a_reload_condemn_nothing_also_after_a_restart_of_the_operator() {
+    let (mut fixture, mut object) = trained().await;
+    let (_, full) = file(&fixture);
+    fixture.context.cache.show(Watched::Pod, crashing(&fixture, 9, 30));
+    fixture.requests(&object).await;
+    fixture.requests(&object).await;
+    let (_, partial) = file(&fixture);
+    assert!(partial.starts_with("partial-"), "{partial}");
+
+    // What is left of the operator is the status.
+    object["status"] = serde_json::to_value(fixture.status()).expect("a status");
+    Arc::get_mut(&mut fixture.context).expect("no reconcile is under way").memory = Memory::default();
+    fixture.requests(&object).await;
+    assert_eq!(file(&fixture).1, partial, "it was before the version was named");
+    fixture.context.cache.show(Watched::Pod, crashing(&fixture, 12, 0));
+    fixture.requests(&object).await;
+    assert_eq!(file(&fixture).1, partial, "three times");
+    fixture.context.cache.show(Watched::Pod, crashing(&fixture, 13, 0));
+    fixture.requests(&object).await;
+    assert_eq!(file(&fixture).1, full, "four times since");
+    let version = fixture.status().versions.into_iter().find(|version| version.id == partial).expect("it is kept");
+    assert_eq!(version.state, VersionState::Failed);
+}
+
 #[tokio::test]
 async fn the_file_of_earlier_pods_names_what_serves_once_their_reload_is_interrupted() {
     let (mut fixture, mut object) = trained().await;
