@@ -266,6 +266,8 @@ pub struct PodState {
     pub failed_by: Option<String>,
     /// Whether its phase is Running.
     pub is_running: bool,
+    /// Whether its container runs now, and the pod is not being deleted.
+    pub runs: bool,
     /// Its containers beside ours that run, without init containers: injected sidecars.
     pub others: Vec<String>,
     /// How its container ended.
@@ -560,13 +562,13 @@ pub fn pod(pod: &Pod) -> PodState {
     };
     let ready_since = ready_since(pod);
     let is_restarted = container.is_none_or(|container| container.restart_count > 0);
-    let is_started = container.is_some_and(|container| {
-        container.started == Some(true) && container.state.as_ref().is_some_and(|state| state.running.is_some())
-    });
+    let running = container.filter(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()));
+    let running = running.filter(|_| pod.metadata.deletion_timestamp.is_none());
     PodState {
         name: pod.metadata.name.clone().unwrap_or_default(),
         template: label(&pod.metadata, TEMPLATE_HASH_LABEL).unwrap_or_default().into(),
-        started: is_started && pod.metadata.deletion_timestamp.is_none(),
+        started: running.is_some_and(|container| container.started == Some(true)),
+        runs: running.is_some(),
         restarts: container.map_or(0, |container| container.restart_count),
         restarted_at: container.filter(|_| is_restarted).and_then(restarted_at),
         component: label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default().into(),

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | anything of the pod template beside the version | pods are replaced, and start with the version to serve |
 //! | the version, to one with another full version at its root | pods are replaced |
-//! | the version, to one with the same full version at its root | the file names it; done once every ready pod reports it |
-//! | the same, and a pod does not report it in time | pods are replaced |
+//! | the version, to one with the same full version at its root | the file names it; done once as many pods as desired report it, and all that run |
+//! | the same, and a pod that runs does not report it in time | pods are replaced |
 //!
 //! The status has the begin of a reload before the file changes. So a restart of the operator, and a status that was not written, lose
 //! neither the time-out nor what has to be confirmed. What the file names is read from its ConfigMap, and with which version pods were
@@ -80,7 +80,11 @@ pub struct Deployed {
     pub is_rolling: bool,
     /// Whether there are to be no pods.
     pub is_stopped: bool,
-    /// The pods of the template that are ready.
+    /// How many pods there are to be.
+    pub desired: usize,
+    /// The pods of the template whose container runs. One that is not ready has a version as well, and may get ready with it.
+    pub running: BTreeSet<String>,
+    /// Those of them that are ready.
     pub ready: BTreeSet<String>,
 }
 
@@ -130,7 +134,14 @@ impl Reload {
         }
         match prior {
             Some(prior) if inputs.deployed.as_ref().is_some_and(|of| is_done(of, prior, inputs.reports)) => by_start,
-            Some(prior) if inputs.now.duration_since(prior.since.0) >= inputs.timeout => {
+            // Pods that do not run have no version: they read the file when they start, and are no reason to restart others.
+            Some(prior)
+                if is_over(inputs, prior)
+                    && inputs.deployed.as_ref().is_some_and(|of| is_reported(of, prior, inputs.reports)) =>
+            {
+                by_start
+            }
+            Some(prior) if is_over(inputs, prior) => {
                 let why = format!(
                     "it was not reloaded within {} s ({}), so that its servers are restarted",
                     inputs.timeout.as_secs(),
@@ -269,29 +280,43 @@ pub(super) fn is_rolled_out(deployed: &Deployed, reload: &ReloadStatus, reports:
     (!is_replaced).then_some(false)
 }
 
-/// Whether every ready pod reports the version of a reload.
+/// Whether a reload may go on no longer.
+fn is_over(inputs: &Inputs<'_>, reload: &ReloadStatus) -> bool {
+    inputs.now.duration_since(reload.since.0) >= inputs.timeout
+}
+
+/// Whether as many pods as desired report the version of a reload, and every other one that runs.
 fn is_done(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>) -> bool {
+    let is_complete = deployed.is_stopped || deployed.running.len() >= deployed.desired;
+    is_complete && is_reported(deployed, reload, reports)
+}
+
+/// Whether every pod that runs reports the version of a reload, and at least one is ready.
+fn is_reported(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>) -> bool {
     let named = deployed.file.as_ref().and_then(|file| file.named.as_ref());
     let names_it = named.is_some_and(|named| named.version == reload.version);
-    let reported = |reports: &Reports| deployed.ready.is_subset(&reports.pods);
+    let reported = |reports: &Reports| deployed.running.is_subset(&reports.pods);
     let reports = reports.filter(|of| (&of.version, of.since) == (&reload.version, reload.since.0));
     names_it && (deployed.is_stopped || (!deployed.ready.is_empty() && reports.is_some_and(reported)))
 }
 
 /// How many pods report the version, and what is known of the first of the others.
 fn progress(inputs: &Inputs<'_>) -> String {
-    let ready = inputs.deployed.as_ref().map(|deployed| deployed.ready.clone()).unwrap_or_default();
+    let Deployed { desired, running, ready, .. } = inputs.deployed.clone().unwrap_or_default();
     let reports = inputs.reports.cloned().unwrap_or_default();
     if ready.is_empty() {
         return "no pod is ready".into();
     }
-    let others: Vec<&String> = ready.difference(&reports.pods).collect();
-    let count = ready.len() - others.len();
+    let others: Vec<&String> = running.difference(&reports.pods).collect();
+    let count = running.len() - others.len();
     let first = others.first().map(|pod| match reports.unknown.get(*pod) {
         Some(why) => format!("; {pod} is not known to: {why}"),
         None => format!("; {pod} does not"),
     });
-    format!("{count} of {} ready pods report it{}", ready.len(), first.unwrap_or_default())
+    let all = desired.max(running.len());
+    let missing = || format!("; {} not running", desired - running.len());
+    let first = first.or_else(|| (running.len() < desired).then(missing));
+    format!("{count} of {all} pods report it{}", first.unwrap_or_default())
 }
 
 /// The Deployment of the servers as it is observed.
@@ -302,13 +327,16 @@ pub fn deployed(model: &Model, children: &Children) -> Option<Deployed> {
         (Some(of), Some(file)) => file.config_map == of.config_map,
         (of, file) => of.is_some() == file.is_some() && state.version.as_ref() == Some(&pod.version),
     };
-    let own = children.pods().filter(|pod| pod.component == SERVING_COMPONENT).filter(is_own);
+    let own: Vec<&PodState> = children.pods().filter(|pod| pod.component == SERVING_COMPONENT).filter(is_own).collect();
+    let named = |is: fn(&PodState) -> bool| own.iter().filter(|pod| is(pod)).map(|pod| pod.name.clone()).collect();
     Some(Deployed {
         file: state.file.clone(),
         is_stale: state.is_stale(),
         is_rolling: state.total != state.updated,
         is_stopped: state.desired == 0,
-        ready: own.filter(|pod| pod.ready_since.is_some()).map(|pod| pod.name.clone()).collect(),
+        desired: usize::try_from(state.desired).unwrap_or_default(),
+        running: named(|pod| pod.runs || pod.ready_since.is_some()),
+        ready: named(|pod| pod.ready_since.is_some()),
     })
 }
 
@@ -320,7 +348,7 @@ fn deployment<'a>(model: &Model, children: &'a Children) -> Option<&'a Deploymen
 /// What the ticks need of a reload.
 pub fn plan(deployed: Option<&Deployed>, status: Option<&ReloadStatus>) -> Option<Plan> {
     let status = status.filter(|status| !status.restarts)?;
-    let pods = deployed?.ready.clone();
+    let pods = deployed?.running.clone();
     Some(Plan { version: status.version.clone(), since: status.since.0, pods })
 }
 

@@ -28,7 +28,7 @@ pub struct Plan {
     pub version: String,
     /// Since when they are to.
     pub since: Timestamp,
-    /// The pods that are ready.
+    /// The pods whose container runs.
     pub pods: BTreeSet<String>,
 }
 
