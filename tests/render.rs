@@ -305,6 +305,7 @@ fn an_autoscaled_deployment_is_created_with_the_replicas_that_were_decided_last(
         let name = workload.deployment.clone();
         let decided = Decided {
             placement: None,
+            returned: &[],
             keeps_servers: false,
             replicas: decided.map(|replicas| (name.clone(), replicas)).into_iter().collect(),
             externally_scaled: is_external.then_some(name).into_iter().collect(),
@@ -488,6 +489,7 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
     });
     let decided = Decided {
         placement: None,
+        returned: &[],
         keeps_servers: false,
         canary: None,
         shares: Shares::default(),

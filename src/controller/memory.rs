@@ -9,7 +9,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::explain::Explained;
-use crate::{api::RecommenderModelStatus, apply::Corrections, kinds::Kind};
+use crate::{api::RecommenderModelStatus, apply::Corrections, kinds::Kind, promotion::reload::Since};
 
 /// Pause after a first failure: 1 s. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -34,8 +34,8 @@ struct ObjectState {
     failed_orders: Vec<String>,
     /// What Events state of its objects that hang.
     explained: Explained,
-    /// How often its servers were restarted before they changed versions without a restart, by pod.
-    restarts: BTreeMap<String, i32>,
+    /// Servers that have changed versions without a restart, by pod.
+    changed: BTreeMap<String, Since>,
 }
 
 /// The state of all objects, by UID.
@@ -97,15 +97,23 @@ impl Memory {
         self.lock().entry(uid.to_owned()).or_default().explained = explained.clone();
     }
 
-    /// How often the servers of an object were restarted before the last change to another version without a restart, by pod: that is
-    /// no fault of the version that they answer with now. Nothing is known of that after a restart of the operator.
-    pub fn restarts(&self, uid: &str) -> BTreeMap<String, i32> {
-        self.lock().get(uid).map(|object| object.restarts.clone()).unwrap_or_default()
-    }
-
-    /// Records that servers are to change versions, and how often they were restarted before, by pod.
-    pub fn reloads(&self, uid: &str, restarts: BTreeMap<String, i32>) {
-        self.lock().entry(uid.to_owned()).or_default().restarts = restarts;
+    /// How often servers were restarted before they changed to the version that they have, by pod: that is no fault of it. `changed`: those
+    /// that have, as they are now. What a pod had when it was first seen with the version counts; after a restart of the operator that is
+    /// what it has by then, so that a version is not blamed for what may have been before.
+    pub fn restarts_before(&self, uid: &str, changed: Vec<Since>) -> BTreeMap<String, i32> {
+        let mut objects = self.lock();
+        if changed.is_empty() && !objects.contains_key(uid) {
+            return BTreeMap::new();
+        }
+        let object = objects.entry(uid.to_owned()).or_default();
+        let is_same = |known: &Since, of: &Since| known.version == of.version && (known.at == of.at || !of.goes_on);
+        let known = |of: Since| match object.changed.get(&of.pod).filter(|known| is_same(known, &of)) {
+            Some(known) => known.clone(),
+            None => of,
+        };
+        let changed: Vec<Since> = changed.into_iter().map(known).collect();
+        object.changed = changed.into_iter().map(|of| (of.pod.clone(), of)).collect();
+        object.changed.values().map(|of| (of.pod.clone(), of.restarts)).collect()
     }
 
     /// The Deployments of an object whose replicas could not be set in its last reconcile.
@@ -193,6 +201,22 @@ mod tests {
         memory.wrote("u", 10, &reported, Timestamp::UNIX_EPOCH);
         assert_eq!(memory.newest_status("u", 10, None), reported);
         assert_eq!(memory.newest_status("u", 11, None), reported);
+    }
+
+    #[test]
+    fn restarts_before_a_server_has_changed_versions_do_not_count_and_those_since_do() {
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        let of = |version: &str, seconds, goes_on, restarts| {
+            vec![Since { pod: "server".into(), version: version.into(), at: at(seconds), goes_on, restarts }]
+        };
+        let (memory, before) = (Memory::default(), |restarts: i32| BTreeMap::from([("server".to_owned(), restarts)]));
+        assert_eq!(memory.restarts_before("u", Vec::new()), BTreeMap::new());
+        assert_eq!(memory.restarts_before("u", of("partial-2", 10, true, 5)), before(5));
+        assert_eq!(memory.restarts_before("u", of("partial-2", 10, true, 7)), before(5), "two since");
+        assert_eq!(memory.restarts_before("u", of("partial-2", 60, false, 8)), before(5), "it is watched now");
+        assert_eq!(memory.restarts_before("u", of("full-1", 90, true, 9)), before(9), "it comes back");
+        assert_eq!(memory.restarts_before("u", of("full-1", 120, true, 9)), before(9));
+        assert_eq!(Memory::default().restarts_before("u", of("full-1", 90, true, 12)), before(12), "another process");
     }
 
     #[test]

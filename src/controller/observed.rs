@@ -22,6 +22,20 @@ use crate::{
     training,
 };
 
+/// The children with the versions that their files name, and servers without the restarts of versions before.
+pub fn effective(
+    context: &Context,
+    model: &Model,
+    uid: &str,
+    prior: &RecommenderModelStatus,
+    children: Children,
+    reports: Option<&Reports>,
+) -> Children {
+    let children = reload::effective(model, children, prior, reports);
+    let before = context.memory.restarts_before(uid, reload::since(&children, prior));
+    children.without_restarts(&before)
+}
+
 /// What is observed of an object at one time, without a request.
 pub struct Observed {
     pub children: Children,
@@ -69,10 +83,9 @@ impl Observed {
             Some((workload.deployment, external))
         });
         let reports = context.reloads.observed(uid);
-        let children = children.without_restarts(&context.memory.restarts(uid));
         let route = Routed::new(model, &children, context.cache.has_kind(Kind::HTTPRoute));
         Self {
-            children: reload::effective(model, children, prior, reports.as_ref()),
+            children: effective(context, model, uid, prior, children, reports.as_ref()),
             reports,
             route,
             external: external.collect(),

@@ -9,7 +9,7 @@ use super::{
     context::Context,
     error::Error,
     explain::{self, Explained},
-    observed::Observed,
+    observed::{self, Observed},
     report, wakes,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     feedback::Expected,
     kinds::Kind,
     model::{Identity, Model, Workload, names},
-    observe::{Children, PodState},
+    observe::Children,
     promotion::{self, reload, trial},
     render::{self, Child, Decided},
     status::{self, ConditionValue, Event},
@@ -78,8 +78,8 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let outcome = reconcile.apply(context, &model, &decisions, &desired, &observed).await;
     context.admission.reconciled(&reconcile.uid, decisions.is_held);
     context.metrics.set_trainings_waiting(context.admission.waiting());
-    let children = reconcile.children(context).without_restarts(&context.memory.restarts(&reconcile.uid));
-    let mut children = reload::effective(&model, children, &reconcile.prior, observed.reports.as_ref());
+    let (children, reports) = (reconcile.children(context), observed.reports.as_ref());
+    let mut children = observed::effective(context, &model, &reconcile.uid, &reconcile.prior, children, reports);
     children.explain(&explain::found(&explained));
     observed.feedback = reconcile.feedback(context, &model, &desired, &children, &outcome);
     reconcile.report(context, &model, &decisions, &observed, &children, &outcome).await?;
@@ -203,6 +203,7 @@ impl Reconcile {
         let decided = Decided {
             serve: rollout.serve.as_ref(),
             placement: reload.placement.as_ref(),
+            returned: &reload.returned,
             keeps_servers: reload.keeps_servers,
             canary: rollout.canary.as_ref().zip(decisions.canary_pods),
             shares: decisions.directed.shares,
@@ -226,14 +227,7 @@ impl Reconcile {
         observed: &Observed,
     ) -> Outcome {
         let children = &observed.children;
-        let Decisions { rollout, canary_pods, reload, .. } = decisions;
-        if reload.is_recorded_first {
-            let before = context.memory.restarts(&self.uid);
-            let restarts = |pod: &PodState| pod.restarts + before.get(&pod.name).copied().unwrap_or_default();
-            let servers = children.pods().filter(|pod| pod.component == render::SERVING_COMPONENT);
-            let restarts = servers.map(|pod| (pod.name.clone(), restarts(pod))).collect();
-            context.memory.reloads(&self.uid, restarts);
-        }
+        let Decisions { rollout, canary_pods, .. } = decisions;
         let tracks = rollout.canary.as_ref().zip(rollout.serve.as_ref());
         let canary = self.canary(model, observed);
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));

@@ -3,6 +3,13 @@
 use super::{FieldPath, InvalidField, Model};
 use crate::api::RecommenderModelSpec;
 
+/// Least time for a reload that is not warned of: 120 s. The kubelet takes up to 90 s to update the file, a scrape 15 s, and a rule 10 s.
+const LEAST_SECONDS: i32 = 120;
+/// Metric profiles of proxies, and of servers with a fixed set of metrics or with a prefix of their own: nothing that is scraped exposes
+/// `recommender_model_info`.
+const UNREPORTED: [&str; 9] =
+    ["Envoy", "Istio", "KServe", "MlServer", "RayServe", "SeldonCore", "TensorFlowServing", "TorchServe", "Triton"];
+
 /// What is missing in a spec that asks for it.
 pub(super) fn problems(spec: &RecommenderModelSpec) -> Vec<InvalidField> {
     if spec.promotion.hot_reload.is_none() {
@@ -26,6 +33,29 @@ impl Model {
         self
     }
 
+    /// Settings with which reloads end in restarts.
+    pub(super) fn futile_reload(&self) -> Vec<InvalidField> {
+        let Some((reload, monitoring)) = self.hot_reload.as_ref().zip(self.monitoring.as_ref()) else {
+            return Vec::new();
+        };
+        let path = FieldPath::spec().field("promotion.hotReload");
+        let seconds = reload.timeout_seconds;
+        let short = (seconds < LEAST_SECONDS).then(|| {
+            path.field("timeoutSeconds").problem(format!(
+                "the kubelet takes up to 90 s until a server can read the version, and its report half a minute, so that after {seconds} s \
+                 servers are restarted that would have changed: write {LEAST_SECONDS} or more"
+            ))
+        });
+        let profile = &monitoring.metrics.profile;
+        let unreported = UNREPORTED.contains(&profile.as_str()).then(|| {
+            path.problem(format!(
+                "the metrics of the profile {profile} are not those of a server that exposes recommender_model_info, so that each reload \
+                 ends in restarts: write the profile of a server that does in spec.monitoring.metrics.profile, or remove this"
+            ))
+        });
+        short.into_iter().chain(unreported).collect()
+    }
+
     /// A hot reload that the operator cannot carry out.
     pub(super) fn refused_reload(&self) -> Option<InvalidField> {
         self.is_reload_refused.then(|| {
@@ -43,7 +73,32 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::validate::tests::minimal;
+    use crate::{api::conditions::types, monitoring::profiles, validate::tests::minimal};
+
+    #[test]
+    fn a_hot_reload_that_would_end_in_restarts_is_warned_of_with_what_to_write() {
+        let warnings = |seconds: i32, profile: &str, is_allowed: bool| -> Vec<String> {
+            let mut object = minimal();
+            object["spec"]["promotion"] = json!({"hotReload": {"timeoutSeconds": seconds}});
+            object["spec"]["training"]["partial"] = json!({});
+            object["spec"]["monitoring"] = json!({"metrics": {"profile": profile}});
+            let object = serde_json::from_value(object).expect("an object");
+            let model = Model::new(&object, Timestamp::UNIX_EPOCH).expect("valid").with_hot_reload(is_allowed);
+            let of = model.warnings().into_iter().filter(|of| of.condition == types::PROMOTION_READY);
+            of.map(|warning| warning.problem.to_string()).collect()
+        };
+        assert_eq!(warnings(120, "FastApiInstrumentator", true), [""; 0]);
+        let short = warnings(119, "FastApiInstrumentator", true);
+        assert!(
+            short[0].starts_with("spec.promotion.hotReload.timeoutSeconds: ")
+                && short[0].ends_with("write 120 or more"),
+            "{short:?}"
+        );
+        let proxy = warnings(300, "Istio", true);
+        assert!(proxy[0].contains("the profile Istio") && proxy.len() == 1, "{proxy:?}");
+        assert_eq!(warnings(10, "Istio", false).len(), 1, "it is not carried out");
+        assert!(UNREPORTED.into_iter().all(|name| profiles::find(name).is_some()));
+    }
 
     #[test]
     fn a_hot_reload_that_is_not_measured_or_never_happens_is_refused_with_what_to_write_instead() {

@@ -33,7 +33,9 @@ impl Model {
             .map(of(types::SERVING_READY))
             .chain(of_dependencies.map(of(types::DEPENDENCIES_HEALTHY)))
             .chain(self.early_age().map(of(types::TRAINING_READY)))
-            .chain(of_promotion.chain(self.refused_reload()).map(of(types::PROMOTION_READY)))
+            .chain(
+                of_promotion.chain(self.refused_reload()).chain(self.futile_reload()).map(of(types::PROMOTION_READY)),
+            )
             .collect()
     }
 

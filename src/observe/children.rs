@@ -56,26 +56,43 @@ impl Children {
         }
     }
 
-    /// The Deployment `name` and its pods with the version that their file names, in place of the one that they were started with.
+    /// The version files of the object with the UID `uid`, by the name of their ConfigMap, with the version that they name.
+    pub fn version_files(&self, uid: &str) -> impl Iterator<Item = (&str, &Artifact)> {
+        self.owned(Kind::ConfigMap, uid).filter_map(|(name, observed)| match &observed.state {
+            ChildState::VersionFile(named) => Some((name, named)),
+            _ => None,
+        })
+    }
+
+    /// The Deployment `name`, and each pod of a component with the version that its own file names, in place of the one that it was
+    /// started with: pods of an earlier template have another file. `file`: that of the Deployment, which counts where its ConfigMap
+    /// is gone.
     #[must_use]
-    pub fn with_version_file(
+    pub fn with_version_files(
         mut self,
         (uid, name): (&str, &str),
         component: &str,
-        file: version_file::Observed,
+        file: Option<version_file::Observed>,
     ) -> Self {
-        let started = file.started.version.clone();
-        let named = file.named.as_ref().map_or_else(|| started.clone(), |named| named.version.clone());
+        let files = self.version_files(uid).map(|(name, named)| (name.to_owned(), named.version.clone()));
+        let mut files: BTreeMap<String, String> = files.collect();
+        let current = file.map(|file| {
+            let named = file.named.as_ref().unwrap_or(&file.started).version.clone();
+            files.insert(file.config_map.clone(), named.clone());
+            (named, file)
+        });
         let pods = self.members.values_mut().filter_map(|observed| observed.pod.as_mut());
-        let servers = pods.filter(|pod| pod.component == component && pod.version == started);
-        servers.for_each(|pod| pod.version.clone_from(&named));
-        if let Some(deployment) = self.deployment_mut(name, uid) {
+        for pod in pods.filter(|pod| pod.component == component) {
+            let named = pod.file.as_ref().and_then(|file| files.get(&file.config_map));
+            named.into_iter().for_each(|named| pod.version.clone_from(named));
+        }
+        if let (Some((named, file)), Some(deployment)) = (current, self.deployment_mut(name, uid)) {
             (deployment.version, deployment.file) = (Some(named), Some(file));
         }
         self
     }
 
-    /// The pods without restarts that were before, by name.
+    /// The pods without as many restarts, by name.
     #[must_use]
     pub fn without_restarts(mut self, before: &BTreeMap<String, i32>) -> Self {
         let pods = self.members.values_mut().filter_map(|observed| observed.pod.as_mut());

@@ -8,7 +8,7 @@ use k8s_openapi::{
         apps::v1::Deployment,
         autoscaling::v2::{CrossVersionObjectReference, HorizontalPodAutoscaler},
         batch::v1::Job,
-        core::v1::{ContainerStatus, Pod},
+        core::v1::{ContainerStatus, Pod, PodSpec},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
@@ -104,7 +104,7 @@ pub struct DeploymentState {
     /// The Deployment controller's sentence when the progress deadline has passed.
     pub stuck: Option<String>,
     /// The file in which its servers read their version, if they do. [`Self::version`] is the one that it names then, see
-    /// [`Children::with_reload`](super::Children::with_reload).
+    /// [`Children::with_version_files`](super::Children::with_version_files).
     pub file: Option<version_file::Observed>,
     /// Whether its servers change versions without a restart: whether all of them have, while that goes on.
     pub reloaded: Option<bool>,
@@ -266,10 +266,24 @@ pub struct PodState {
     pub failed_by: Option<String>,
     /// Whether its phase is Running.
     pub is_running: bool,
+    /// Whether its container runs now, and the pod is not being deleted.
+    pub runs: bool,
     /// Its containers beside ours that run, without init containers: injected sidecars.
     pub others: Vec<String>,
     /// How its container ended.
     pub end: Option<ContainerEnd>,
+    /// The file in which it reads its version, if it does. [`Self::version`] is the one that it names then, see
+    /// [`Children::with_version_files`](super::Children::with_version_files).
+    pub file: Option<PodFile>,
+}
+
+/// The file in which a server reads its version.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodFile {
+    /// Name of its ConfigMap.
+    pub config_map: String,
+    /// The version in its variables.
+    pub started: String,
 }
 
 /// Why a container does not start.
@@ -412,11 +426,9 @@ pub fn deployment(deployment: &Deployment) -> ChildState {
 fn file(deployment: &Deployment) -> Option<version_file::Observed> {
     let template = &deployment.spec.as_ref()?.template;
     let meta = template.metadata.as_ref()?;
-    let mut volumes = template.spec.as_ref()?.volumes.iter().flatten();
-    let volume = volumes.find(|volume| volume.name == version_file::VOLUME)?;
     let (uri, digest) = artifact(deployment)?;
     Some(version_file::Observed {
-        config_map: volume.config_map.as_ref()?.name.clone(),
+        config_map: mounted(template.spec.as_ref()?)?,
         template: annotation(&deployment.metadata, SERVERS_ANNOTATION)?.into(),
         started: Artifact { version: label(meta, VERSION_LABEL)?.into(), uri, digest },
         restarted: annotation(meta, RESTARTED_ANNOTATION).map(Into::into),
@@ -550,13 +562,13 @@ pub fn pod(pod: &Pod) -> PodState {
     };
     let ready_since = ready_since(pod);
     let is_restarted = container.is_none_or(|container| container.restart_count > 0);
-    let is_started = container.is_some_and(|container| {
-        container.started == Some(true) && container.state.as_ref().is_some_and(|state| state.running.is_some())
-    });
+    let running = container.filter(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()));
+    let running = running.filter(|_| pod.metadata.deletion_timestamp.is_none());
     PodState {
         name: pod.metadata.name.clone().unwrap_or_default(),
         template: label(&pod.metadata, TEMPLATE_HASH_LABEL).unwrap_or_default().into(),
-        started: is_started && pod.metadata.deletion_timestamp.is_none(),
+        started: running.is_some_and(|container| container.started == Some(true)),
+        runs: running.is_some(),
         restarts: container.map_or(0, |container| container.restart_count),
         restarted_at: container.filter(|_| is_restarted).and_then(restarted_at),
         component: label(&pod.metadata, COMPONENT_LABEL).unwrap_or_default().into(),
@@ -584,7 +596,19 @@ pub fn pod(pod: &Pod) -> PodState {
         is_running: status.is_some_and(|status| status.phase.as_deref() == Some("Running")),
         others: others(pod),
         end: container.and_then(end),
+        file: pod_file(pod),
     }
+}
+
+fn pod_file(pod: &Pod) -> Option<PodFile> {
+    let config_map = mounted(pod.spec.as_ref()?)?;
+    Some(PodFile { config_map, started: label(&pod.metadata, VERSION_LABEL).unwrap_or_default().into() })
+}
+
+/// The ConfigMap of the version file of a pod.
+fn mounted(spec: &PodSpec) -> Option<String> {
+    let volume = spec.volumes.iter().flatten().find(|volume| volume.name == version_file::VOLUME)?;
+    Some(volume.config_map.as_ref()?.name.clone())
 }
 
 /// Reason of a container that ended because it used more memory than it may.

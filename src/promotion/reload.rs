@@ -4,8 +4,8 @@
 //! |---|---|
 //! | anything of the pod template beside the version | pods are replaced, and start with the version to serve |
 //! | the version, to one with another full version at its root | pods are replaced |
-//! | the version, to one with the same full version at its root | the file names it; done once every ready pod reports it |
-//! | the same, and a pod does not report it in time | pods are replaced |
+//! | the version, to one with the same full version at its root | the file names it; done once as many pods as desired report it, and all that run |
+//! | the same, and a pod that runs does not report it in time | pods are replaced |
 //!
 //! The status has the begin of a reload before the file changes. So a restart of the operator, and a status that was not written, lose
 //! neither the time-out nor what has to be confirmed. What the file names is read from its ConfigMap, and with which version pods were
@@ -19,8 +19,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::reports::{Plan, Reports};
 use crate::{
     api::{RecommenderModelStatus, ReloadStatus, Version},
+    kinds::Kind,
     model::{Model, names},
-    observe::{Children, DeploymentState},
+    observe::{ChildState, Children, DeploymentState, PodState},
     render::SERVING_COMPONENT,
     training::whole_seconds,
     version_file::{Artifact, Observed, Placement},
@@ -42,6 +43,8 @@ pub struct Reload {
     pub is_recorded_first: bool,
     /// When it is over.
     pub until: Option<Timestamp>,
+    /// What files of pods that are replaced are to name, by the hash of their template: see [`returned`].
+    pub returned: Vec<(String, Artifact)>,
 }
 
 /// What it is decided on.
@@ -77,7 +80,11 @@ pub struct Deployed {
     pub is_rolling: bool,
     /// Whether there are to be no pods.
     pub is_stopped: bool,
-    /// The pods of the template that are ready.
+    /// How many pods there are to be.
+    pub desired: usize,
+    /// The pods of the template whose container runs. One that is not ready has a version as well, and may get ready with it.
+    pub running: BTreeSet<String>,
+    /// Those of them that are ready.
     pub ready: BTreeSet<String>,
 }
 
@@ -127,7 +134,14 @@ impl Reload {
         }
         match prior {
             Some(prior) if inputs.deployed.as_ref().is_some_and(|of| is_done(of, prior, inputs.reports)) => by_start,
-            Some(prior) if inputs.now.duration_since(prior.since.0) >= inputs.timeout => {
+            // Pods that do not run have no version: they read the file when they start, and are no reason to restart others.
+            Some(prior)
+                if is_over(inputs, prior)
+                    && inputs.deployed.as_ref().is_some_and(|of| is_reported(of, prior, inputs.reports)) =>
+            {
+                by_start
+            }
+            Some(prior) if is_over(inputs, prior) => {
                 let why = format!(
                     "it was not reloaded within {} s ({}), so that its servers are restarted",
                     inputs.timeout.as_secs(),
@@ -165,12 +179,13 @@ fn kept(inputs: &Inputs<'_>, target: &Artifact) -> Option<Observed> {
     let of = inputs.deployed.as_ref()?.file.clone()?;
     let is_same = (inputs.template)(&of.started, of.restarted.as_deref()) == of.template;
     let now = of.named.as_ref().unwrap_or(&of.started);
-    (is_same && (now == target || root(inputs, &now.version)? == root(inputs, &target.version)?)).then_some(of)
+    (is_same && (now == target || root(inputs.versions, &now.version)? == root(inputs.versions, &target.version)?))
+        .then_some(of)
 }
 
 /// The full version at the root of one. None when it is not known any more.
-fn root<'a>(inputs: &Inputs<'a>, id: &str) -> Option<&'a str> {
-    let version = inputs.versions.iter().find(|version| version.id == id)?;
+fn root<'a>(versions: &'a [Version], id: &str) -> Option<&'a str> {
+    let version = versions.iter().find(|version| version.id == id)?;
     Some(version.base.as_ref().map_or(&version.id, |base| &base.full))
 }
 
@@ -187,6 +202,71 @@ fn restarted(inputs: &Inputs<'_>, target: &Artifact, status: ReloadStatus) -> Re
     Reload { placement, status: Some(status).filter(|_| !is_over), ..Reload::default() }
 }
 
+/// The files that name the version that answers requests again: those of pods that are replaced, if they name one that is neither that
+/// nor the one to serve. Their reload was interrupted, and nothing else would end it. `files`: those of pods, by the hash of their
+/// template. `placed`: the one of the pods to be.
+pub fn returned<'a>(
+    files: impl Iterator<Item = (&'a str, &'a Artifact)>,
+    placed: &str,
+    (serving, target): (&Version, &str),
+    versions: &[Version],
+) -> Vec<(String, Artifact)> {
+    let is_interrupted = |named: &Artifact| {
+        let is_other = named.version != serving.id && named.version != target;
+        // Its servers may have no room for one on top of another full version.
+        is_other && root(versions, &named.version).is_some_and(|of| Some(of) == root(versions, &serving.id))
+    };
+    let interrupted = files.filter(|(template, named)| *template != placed && is_interrupted(named));
+    interrupted.map(|(template, _)| (template.to_owned(), serving.into())).collect()
+}
+
+/// Since when a server is to answer with the version that it has, if it was started with another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Since {
+    /// Name of its pod.
+    pub pod: String,
+    /// The version.
+    pub version: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Whether that reload goes on.
+    pub goes_on: bool,
+    /// How often it was restarted before, as far as its last restart tells: that may be the only one since, or one of several.
+    pub restarts: i32,
+}
+
+/// Since when servers are to answer with the version that they have, if they were started with another one: that is in the status, so a
+/// restart of the operator loses none of it. `children`: see [`effective`].
+pub fn since(children: &Children, prior: &RecommenderModelStatus) -> Vec<Since> {
+    let reload = prior.serving.as_ref().and_then(|serving| serving.reload.as_ref());
+    let of = |pod: &PodState| {
+        let reload = reload.filter(|reload| reload.version == pod.version);
+        // One that was reloaded counts from its first time on; when another one comes back, its reload counts, and it is not watched.
+        let served_at = || {
+            let changed = pod.file.as_ref().is_some_and(|file| file.started != pod.version);
+            let version = prior.versions.iter().find(|version| changed && version.id == pod.version);
+            version.and_then(|version| version.served_at.as_ref())
+        };
+        let at = reload.map(|reload| &reload.since).or_else(served_at).filter(|at| pod.created_at < at.0)?.0;
+        let is_since = pod.restarted_at.is_some_and(|restarted| restarted >= at);
+        let restarts = pod.restarts - i32::from(is_since).min(pod.restarts);
+        Some(Since { pod: pod.name.clone(), version: pod.version.clone(), at, goes_on: reload.is_some(), restarts })
+    };
+    children.pods().filter(|pod| pod.file.is_some()).filter_map(of).collect()
+}
+
+/// The versions that servers may load when they start, beside those that the status names: what any file of them names, also that of an
+/// earlier template whose reload was interrupted, and what their variables have.
+pub fn mounted(children: &Children, uid: &str) -> Vec<String> {
+    let named = children.version_files(uid).map(|(_, named)| named.version.clone());
+    let of_deployments = children.owned(Kind::Deployment, uid).filter_map(|(_, of)| match &of.state {
+        ChildState::Deployment(state) => Some(state.file.as_ref()?.started.version.clone()),
+        _ => None,
+    });
+    let of_pods = children.pods().filter_map(|pod| Some((pod.version.clone(), pod.file.as_ref()?.started.clone())));
+    named.chain(of_deployments).chain(of_pods.flat_map(<[String; 2]>::from)).collect()
+}
+
 /// Whether the version that the file names is rolled out; none where the Deployment tells. Pods that are to be restarted have to be of
 /// another template first.
 pub(super) fn is_rolled_out(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>) -> Option<bool> {
@@ -200,44 +280,63 @@ pub(super) fn is_rolled_out(deployed: &Deployed, reload: &ReloadStatus, reports:
     (!is_replaced).then_some(false)
 }
 
-/// Whether every ready pod reports the version of a reload.
+/// Whether a reload may go on no longer.
+fn is_over(inputs: &Inputs<'_>, reload: &ReloadStatus) -> bool {
+    inputs.now.duration_since(reload.since.0) >= inputs.timeout
+}
+
+/// Whether as many pods as desired report the version of a reload, and every other one that runs.
 fn is_done(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>) -> bool {
+    let is_complete = deployed.is_stopped || deployed.running.len() >= deployed.desired;
+    is_complete && is_reported(deployed, reload, reports)
+}
+
+/// Whether every pod that runs reports the version of a reload, and at least one is ready.
+fn is_reported(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>) -> bool {
     let named = deployed.file.as_ref().and_then(|file| file.named.as_ref());
     let names_it = named.is_some_and(|named| named.version == reload.version);
-    let reported = |reports: &Reports| deployed.ready.is_subset(&reports.pods);
+    let reported = |reports: &Reports| deployed.running.is_subset(&reports.pods);
     let reports = reports.filter(|of| (&of.version, of.since) == (&reload.version, reload.since.0));
     names_it && (deployed.is_stopped || (!deployed.ready.is_empty() && reports.is_some_and(reported)))
 }
 
 /// How many pods report the version, and what is known of the first of the others.
 fn progress(inputs: &Inputs<'_>) -> String {
-    let ready = inputs.deployed.as_ref().map(|deployed| deployed.ready.clone()).unwrap_or_default();
+    let Deployed { desired, running, ready, .. } = inputs.deployed.clone().unwrap_or_default();
     let reports = inputs.reports.cloned().unwrap_or_default();
     if ready.is_empty() {
         return "no pod is ready".into();
     }
-    let others: Vec<&String> = ready.difference(&reports.pods).collect();
-    let count = ready.len() - others.len();
+    let others: Vec<&String> = running.difference(&reports.pods).collect();
+    let count = running.len() - others.len();
     let first = others.first().map(|pod| match reports.unknown.get(*pod) {
         Some(why) => format!("; {pod} is not known to: {why}"),
         None => format!("; {pod} does not"),
     });
-    format!("{count} of {} ready pods report it{}", ready.len(), first.unwrap_or_default())
+    let all = desired.max(running.len());
+    let missing = || format!("; {} not running", desired - running.len());
+    let first = first.or_else(|| (running.len() < desired).then(missing));
+    format!("{count} of {all} pods report it{}", first.unwrap_or_default())
 }
 
 /// The Deployment of the servers as it is observed.
 pub fn deployed(model: &Model, children: &Children) -> Option<Deployed> {
     let state = deployment(model, children)?;
-    let ready = |version: &String| {
-        let servers = children.pods().filter(|pod| pod.component == SERVING_COMPONENT && pod.version == *version);
-        servers.filter(|pod| pod.ready_since.is_some()).map(|pod| pod.name.clone()).collect()
+    // Pods of an earlier template may have the same version.
+    let is_own = |pod: &&PodState| match (&state.file, &pod.file) {
+        (Some(of), Some(file)) => file.config_map == of.config_map,
+        (of, file) => of.is_some() == file.is_some() && state.version.as_ref() == Some(&pod.version),
     };
+    let own: Vec<&PodState> = children.pods().filter(|pod| pod.component == SERVING_COMPONENT).filter(is_own).collect();
+    let named = |is: fn(&PodState) -> bool| own.iter().filter(|pod| is(pod)).map(|pod| pod.name.clone()).collect();
     Some(Deployed {
         file: state.file.clone(),
         is_stale: state.is_stale(),
         is_rolling: state.total != state.updated,
         is_stopped: state.desired == 0,
-        ready: state.version.as_ref().map(ready).unwrap_or_default(),
+        desired: usize::try_from(state.desired).unwrap_or_default(),
+        running: named(|pod| pod.runs || pod.ready_since.is_some()),
+        ready: named(|pod| pod.ready_since.is_some()),
     })
 }
 
@@ -249,7 +348,7 @@ fn deployment<'a>(model: &Model, children: &'a Children) -> Option<&'a Deploymen
 /// What the ticks need of a reload.
 pub fn plan(deployed: Option<&Deployed>, status: Option<&ReloadStatus>) -> Option<Plan> {
     let status = status.filter(|status| !status.restarts)?;
-    let pods = deployed?.ready.clone();
+    let pods = deployed?.running.clone();
     Some(Plan { version: status.version.clone(), since: status.since.0, pods })
 }
 
@@ -263,7 +362,7 @@ pub fn effective(
 ) -> Children {
     let uid = model.identity.uid.as_deref().unwrap_or_default();
     let name = names::serving(&model.identity.base);
-    let Some(mut file) = deployment(model, &children).and_then(|state| state.file.clone()) else { return children };
+    let file = deployment(model, &children).and_then(|state| state.file.clone());
     let serving = prior.serving.as_ref();
     let reload = serving.and_then(|serving| serving.reload.as_ref());
     // A ConfigMap that was deleted is created again as it was: until then the mounted files stay.
@@ -274,8 +373,13 @@ pub fn effective(
         };
         prior.versions.iter().find(|version| version.id == *last).map(Artifact::from)
     };
-    file.named = children.version_file(&file.config_map, uid).cloned().or_else(last);
-    let children = children.with_version_file((uid, &name), SERVING_COMPONENT, file);
+    let has_file = file.is_some();
+    let named = |config_map: &str| children.version_file(config_map, uid).cloned().or_else(last);
+    let file = file.map(|file| Observed { named: named(&file.config_map), ..file });
+    let children = children.with_version_files((uid, &name), SERVING_COMPONENT, file);
+    if !has_file {
+        return children;
+    }
     let deployed = deployed(model, &children);
     let is_rolled_out = deployed.and_then(|deployed| match reload {
         _ if deployed.is_stale => Some(false),

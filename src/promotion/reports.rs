@@ -21,6 +21,9 @@ const CURRENT_SECONDS: f64 = 30.0;
 /// Least time between two reconciles for a part of the servers: 15 s. Each of them writes the status, and there may be a thousand.
 const REPORT: SignedDuration = SignedDuration::from_secs(15);
 
+/// Why a pod does not count: its processes report two versions in one scrape.
+const MIXED: &str = "it reports another version as well, as one of several processes that has not changed";
+
 /// What a reconcile knows of servers that are to change versions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -28,7 +31,7 @@ pub struct Plan {
     pub version: String,
     /// Since when they are to.
     pub since: Timestamp,
-    /// The pods that are ready.
+    /// The pods whose container runs.
     pub pods: BTreeSet<String>,
 }
 
@@ -94,9 +97,18 @@ impl Ticked for State {
         let Some(plan) = &self.plan else { return false };
         let object = (self.object.namespace.as_str(), self.object.name.as_str());
         let (mut pods, mut unknown) = (BTreeSet::new(), BTreeMap::new());
+        let versions = readings.map(|readings| readings.versions(object)).unwrap_or_default();
+        // What a server reported before it changed is from an earlier scrape.
+        let is_mixed = |pod: &str| {
+            let of_pod = versions.get(pod);
+            let own = of_pod.and_then(|of| of.get(plan.version.as_str()));
+            let mut others = of_pod.into_iter().flatten().filter(|(version, _)| **version != plan.version);
+            others.any(|(_, scraped)| own.is_some_and(|own| scraped >= own))
+        };
         for pod in &plan.pods {
             let read = |readings: &Readings| readings.scraped(object, (pod, &plan.version), CURRENT_SECONDS, now);
             match readings.ok_or(NO_SOURCE).and_then(read) {
+                Ok(_) if is_mixed(pod) => _ = unknown.insert(pod.clone(), MIXED),
                 Ok(scraped) if scraped >= plan.since.as_duration().as_secs_f64() => _ = pods.insert(pod.clone()),
                 // It may have answered with the version before it was to change it.
                 Ok(_) => {}
@@ -160,6 +172,22 @@ mod tests {
         assert!(reported(&state).is_empty());
         let unknown = state.observed().expect("a plan").unknown;
         assert_eq!(unknown.len(), 2, "{unknown:?}");
+    }
+
+    #[test]
+    fn a_pod_whose_processes_report_two_versions_in_one_scrape_has_not_changed() {
+        let of = |about, scraped: i64| ("shop", "packages", Series::PodVersion, about, (NOW + scraped).to_string(), 0);
+        let (new, old) = (r#"s1","version":"partial-2"#, r#"s1","version":"full-1"#);
+        let other = of(r#"s2","version":"partial-2"#, 12);
+        let mut state = state(0);
+        state.tick(Some(&readings(&[of(new, 12), of(old, 12), other.clone()], 15)), at(15));
+        assert_eq!(reported(&state), ["s2"]);
+        assert_eq!(state.observed().expect("a plan").unknown["s1"], MIXED);
+        // The last sample of the version before is of an earlier scrape.
+        assert!(
+            state.tick(Some(&readings(&[of(new, 42), of(old, 12), of(r#"s2","version":"partial-2"#, 42)], 45)), at(45))
+        );
+        assert_eq!(reported(&state), PODS);
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::{
     promotion::route::Shares,
     pruning::NewPrune,
     training::NewRun,
-    version_file::Placement,
+    version_file::{Artifact, Placement},
 };
 
 /// The decisions that the children are rendered from. By default nothing is decided.
@@ -43,6 +43,8 @@ pub struct Decided<'a> {
     pub serve: Option<&'a Version>,
     /// How the version to serve gets to servers that change versions without a restart; `None`: by their start.
     pub placement: Option<&'a Placement>,
+    /// What version files of pods that are replaced are to name, by the hash of their template.
+    pub returned: &'a [(String, Artifact)],
     /// Whether the Deployment of the servers stays as it is for now.
     pub keeps_servers: bool,
     /// The version of the canary and its number of pods, while there is one.
@@ -85,6 +87,8 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
             let placement = model.hot_reload.as_ref().map(|_| decided.placement.cloned().unwrap_or_else(started));
             let (file, servers) = deployment::render(model, version, placement.as_ref());
             children.extend(file);
+            children
+                .extend(decided.returned.iter().map(|(template, named)| version_file::render(model, template, named)));
             children.push(seeded(servers, &workload, decided));
         }
         children.extend(autoscaler(model, &workload, decided));

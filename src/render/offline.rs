@@ -35,6 +35,7 @@ pub fn offline(model: &Model, now: Timestamp) -> Vec<Child> {
     let version = run.as_ref().map(|run| trained(model, run, now));
     let decided = Decided {
         placement: None,
+        returned: &[],
         keeps_servers: false,
         serve: version.as_ref(),
         // It is there only while a newer version is compared with the one that serves.

@@ -145,6 +145,19 @@ impl Readings {
         Ok(seconds(now) - sampled.age - (sampled.at - scraped).max(0.0))
     }
 
+    /// When the servers of an object were scraped last with each version, in seconds by the source's clock: by pod and version.
+    pub fn versions(&self, (namespace, recommender): (&str, &str)) -> BTreeMap<&str, BTreeMap<&str, f64>> {
+        let prefix = format!("{namespace}/{recommender}/");
+        let mut versions: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
+        for (key, sample) in self.known(Series::PodVersion).samples.iter() {
+            let about = key.strip_prefix(&prefix).and_then(|about| about.strip_suffix('/')?.split_once(':'));
+            if let (Some((pod, version)), Ok(scraped)) = (about, sample.value) {
+                versions.entry(pod).or_default().insert(version, scraped);
+            }
+        }
+        versions
+    }
+
     /// One sentence with the source, the failure, and what to check. None when all queries were answered completely.
     pub fn source_error(&self) -> Option<&str> {
         self.error.as_deref()

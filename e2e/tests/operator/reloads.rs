@@ -122,8 +122,7 @@ pub async fn a_server_that_does_not_change_versions_is_restarted_after_the_timeo
     let events = bed.events(&model).await?;
     let timed_out = events.iter().find(|event| event.reason.as_deref() == Some("ReloadTimedOut"));
     let note = timed_out.and_then(|event| event.note.clone()).context("no Event of the time-out")?;
-    let expected =
-        format!("version {second}: it was not reloaded within 30 s (0 of 2 ready pods report it; shop-serving-");
+    let expected = format!("version {second}: it was not reloaded within 30 s (0 of 2 pods report it; shop-serving-");
     ensure!(note.starts_with(&expected), "{note}");
     let answers = poller.answers()?;
     ensure!(answers.iter().all(|version| [&first, &second].contains(&version)), "another version answered");

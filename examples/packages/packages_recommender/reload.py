@@ -38,7 +38,11 @@ class VersionFile:
             version, uri, digest = parse(content)
             if current and (current.model.version, current.digest) == (version, digest):
                 return None
-            return load(version, uri, digest, "FILE")
+            loaded = load(version, uri, digest, "FILE")
+            if self.read() == content:
+                return loaded
+            # It was named before what the file has now, as of a version that was taken back meanwhile: that is loaded next.
+            log.info("version dropped, because the file changed while it was loaded", extra={"fields": {"version": version}})
         except InputError as error:
             self.failed(str(error))
         except Exception as error:

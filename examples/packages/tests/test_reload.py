@@ -186,6 +186,26 @@ def test_an_error_that_may_pass_is_tried_again(tmp_path, monkeypatch):
     assert calls == 2 * [("v2", "s3://models/v2", "sha256:0", "FILE")]
 
 
+def test_a_version_is_dropped_if_the_file_changes_while_it_is_loaded(tmp_path, monkeypatch):
+    file, calls = tmp_path / "version.json", []
+
+    def name(version: str) -> None:
+        file.write_text(json.dumps({"version": version, "uri": f"s3://models/{version}", "digest": "sha256:0"}))
+
+    def load(version, *_):
+        calls.append(version)
+        if version == "v3":
+            name("v2")  # it is taken back meanwhile
+        return version
+
+    monkeypatch.setattr(reload, "load", load)
+    version_file = reload.VersionFile(file)
+    name("v3")
+    assert version_file.next() is None, "the file does not name it any more"
+    assert version_file.next() == "v2" and version_file.next() is None
+    assert calls == ["v3", "v2"]
+
+
 def test_a_file_that_cannot_be_read_is_logged_once(tmp_path, caplog):
     version_file = reload.VersionFile(tmp_path)
     assert [version_file.next() for _ in range(3)] == 3 * [None]

@@ -10,7 +10,7 @@ use crate::{
     kinds::Kind,
     limits::Current,
     model::{Model, Workload, names},
-    observe::ChildState,
+    observe::{ChildState, Children},
     promotion::{
         self, Rollout,
         reload::{self, Reload},
@@ -20,6 +20,7 @@ use crate::{
     pruning, render, replicas,
     status::Scaling,
     training::{self, Decision, ObservedRun, Plan},
+    version_file::{Artifact, Placement},
 };
 
 /// What is decided in a reconcile.
@@ -75,7 +76,7 @@ impl Reconcile {
         });
         let decided = [&rollout.serving, &rollout.rolling_out, &rollout.elsewhere].into_iter().flatten().cloned();
         let chosen = [&rollout.serve, &rollout.canary].into_iter().flatten().map(|version| version.id.clone());
-        let requested = promotion::in_use(&self.prior, &model.promotion_requests);
+        let requested = self.in_use(model, observed);
         let used: Vec<String> = of_pods.chain(of_deployments).chain(decided).chain(chosen).chain(requested).collect();
         pruning::decide(&pruning::Inputs {
             plan: pruning::Plan::new(model).as_ref(),
@@ -87,6 +88,13 @@ impl Reconcile {
             jobs: &prunes::observed(children, &self.uid, self.now),
             now: self.now,
         })
+    }
+
+    /// The versions that are never dropped.
+    fn in_use(&self, model: &Model, observed: &Observed) -> Vec<String> {
+        let mut in_use = promotion::in_use(&self.prior, &model.promotion_requests);
+        in_use.extend(reload::mounted(&observed.children, &self.uid));
+        in_use
     }
 
     /// The training Jobs.
@@ -108,7 +116,7 @@ impl Reconcile {
         let Some((settings, target)) = model.hot_reload.as_ref().zip(rollout.serve.as_ref()) else {
             return Reload::without_file(prior, deployed.as_ref());
         };
-        Reload::decide(&reload::Inputs {
+        let decided = Reload::decide(&reload::Inputs {
             target,
             versions: &rollout.versions,
             deployed,
@@ -118,7 +126,29 @@ impl Reconcile {
             reports: observed.reports.as_ref(),
             timeout: SignedDuration::from_secs(settings.timeout_seconds.into()),
             now: self.now,
-        })
+        });
+        let returned = self.returned(model, rollout, &decided, children);
+        Reload { returned: returned.unwrap_or_default(), ..decided }
+    }
+
+    /// The version files of pods that are replaced that are to name the version that answers requests again.
+    fn returned(
+        &self,
+        model: &Model,
+        rollout: &Rollout,
+        decided: &Reload,
+        children: &Children,
+    ) -> Option<Vec<(String, Artifact)>> {
+        let Placement { started, restarted, .. } = decided.placement.as_ref()?;
+        let placed = render::servers_template(model, started, restarted.as_deref());
+        let version = |id: &Option<String>| rollout.versions.iter().find(|version| Some(&version.id) == id.as_ref());
+        let (serving, target) = (version(&rollout.serving)?, rollout.serve.as_ref()?);
+        let prefix = names::version_file(&model.identity.base, "");
+        let is_mounted =
+            |name: &str| children.pods().any(|pod| pod.file.as_ref().is_some_and(|file| file.config_map == name));
+        let files = children.version_files(&self.uid).filter(|(name, _)| is_mounted(name));
+        let files = files.filter_map(|(name, named)| Some((name.strip_prefix(&prefix)?, named)));
+        Some(reload::returned(files, &placed, (serving, &target.id), &rollout.versions))
     }
 
     /// A run that is due starts only if others do not fill what may run at the same time. Returns whether it waits for them.
@@ -136,7 +166,7 @@ impl Reconcile {
 
     fn training(&self, model: &Model, observed: &Observed, held: Option<&(Timestamp, String)>) -> Decision {
         let children = &observed.children;
-        let in_use = promotion::in_use(&self.prior, &model.promotion_requests);
+        let in_use = self.in_use(model, observed);
         let plan = Plan::new(model, |kind| render::training_template(model, kind));
         training::decide(&training::Inputs {
             plan: &plan,

@@ -45,7 +45,8 @@ async fn trained() -> (Fixture, Value) {
 /// A ready server of the version that the Deployment has.
 fn server(fixture: &Fixture) -> Value {
     let deployment = fixture.server.object("deployments/packages-serving").expect("was created");
-    let mut meta = deployment["spec"]["template"]["metadata"].clone();
+    let template = &deployment["spec"]["template"];
+    let mut meta = template["metadata"].clone();
     for (field, value) in [("name", "server"), ("namespace", "shop"), ("uid", "server"), ("resourceVersion", "5000")] {
         meta[field] = value.into();
     }
@@ -55,7 +56,7 @@ fn server(fixture: &Fixture) -> Value {
         "name": "server", "image": "i", "imageID": "i", "ready": true, "restartCount": 0,
         "state": {"running": {"startedAt": Timestamp::now()}},
     }]});
-    json!({"metadata": meta, "spec": {"containers": []}, "status": status})
+    json!({"metadata": meta, "spec": template["spec"], "status": status})
 }
 
 /// Name of the ConfigMap in the pod template, and the version that it names.
@@ -160,10 +161,7 @@ async fn a_server_that_does_not_report_it_in_time_is_restarted_by_a_rollout() {
         "its pods may start again"
     );
     let reload = fixture.status().serving.and_then(|serving| serving.reload).expect("it goes on");
-    assert!(
-        reload.restarts && reload.message.contains("within 60 s (0 of 1 ready pods report it; server"),
-        "{reload:?}"
-    );
+    assert!(reload.restarts && reload.message.contains("within 60 s (0 of 1 pods report it; server"), "{reload:?}");
     let (of_new, named) = file(&fixture);
     assert!(of_new != name && named == reload.version, "{of_new}");
 
@@ -175,6 +173,74 @@ async fn a_server_that_does_not_report_it_in_time_is_restarted_by_a_rollout() {
     assert!(requests.contains(&format!("DELETE configmaps/{name}")), "{requests:?}");
     let serving = fixture.status().serving.expect("a status");
     assert_eq!((serving.version, serving.reload), (Some(named), None));
+}
+
+/// A server that is not ready, was restarted so often, and last so many seconds ago.
+fn crashing(fixture: &Fixture, restarts: i32, seconds_ago: i64) -> Value {
+    let mut server = server(fixture);
+    server["metadata"]["resourceVersion"] = (6000 + restarts).to_string().into();
+    server["metadata"]["creationTimestamp"] = json!(Timestamp::now() - SignedDuration::from_secs(3600));
+    server["status"]["conditions"][0]["status"] = "False".into();
+    let container = &mut server["status"]["containerStatuses"][0];
+    (container["ready"], container["restartCount"]) = (false.into(), restarts.into());
+    let ended = Timestamp::now() - SignedDuration::from_secs(seconds_ago);
+    container["lastState"] = json!({"terminated": {"exitCode": 1, "finishedAt": ended}});
+    server
+}
+
+#[tokio::test]
+async fn restarts_before_a_reload_condemn_nothing_also_after_a_restart_of_the_operator() {
+    let (mut fixture, mut object) = trained().await;
+    let (_, full) = file(&fixture);
+    fixture.context.cache.show(Watched::Pod, crashing(&fixture, 9, 30));
+    fixture.requests(&object).await;
+    fixture.requests(&object).await;
+    let (_, partial) = file(&fixture);
+    assert!(partial.starts_with("partial-"), "{partial}");
+
+    // What is left of the operator is the status.
+    object["status"] = serde_json::to_value(fixture.status()).expect("a status");
+    Arc::get_mut(&mut fixture.context).expect("no reconcile is under way").memory = Memory::default();
+    fixture.requests(&object).await;
+    assert_eq!(file(&fixture).1, partial, "it was before the version was named");
+    fixture.context.cache.show(Watched::Pod, crashing(&fixture, 12, 0));
+    fixture.requests(&object).await;
+    assert_eq!(file(&fixture).1, partial, "three times");
+    fixture.context.cache.show(Watched::Pod, crashing(&fixture, 13, 0));
+    fixture.requests(&object).await;
+    assert_eq!(file(&fixture).1, full, "four times since");
+    let version = fixture.status().versions.into_iter().find(|version| version.id == partial).expect("it is kept");
+    assert_eq!(version.state, VersionState::Failed);
+}
+
+#[tokio::test]
+async fn the_file_of_earlier_pods_names_what_serves_once_their_reload_is_interrupted() {
+    let (mut fixture, mut object) = trained().await;
+    let (name, full) = file(&fixture);
+    fixture.requests(&object).await;
+    let (_, partial) = file(&fixture);
+    let named = |fixture: &Fixture| {
+        let config_map = fixture.server.object(&format!("configmaps/{name}")).expect("pods mount it");
+        let named: Value = serde_json::from_str(config_map["data"][FILE].as_str().expect("a file")).expect("JSON");
+        named["version"].as_str().expect("a version").to_owned()
+    };
+    assert_eq!(named(&fixture), partial);
+
+    // It is taken back while the pods change otherwise as well, and their file cannot be written.
+    object["spec"]["serving"]["image"] = "example.org/server:2".into();
+    let config_map = format!("PATCH configmaps/{name}");
+    fixture.server.refuse(&config_map, 500, "not now");
+    object["metadata"]["annotations"] = json!({"recommender.dev/pin": full});
+    assert!(fixture.reconcile(&object).await.is_err());
+    let status = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "readyReplicas": 1});
+    fixture.show_child(Watched::Child(Kind::Deployment), "deployments/packages-serving", &status);
+    assert!(fixture.reconcile(&object).await.is_err(), "it is tried again");
+    assert_eq!(named(&fixture), partial);
+    fixture.server.refuse_nothing();
+    fixture.requests(&object).await;
+    assert_eq!(named(&fixture), full, "a pod that starts again has what serves");
+    assert_eq!(file(&fixture).1, full);
+    assert_eq!(fixture.requests(&object).await, [""; 0]);
 }
 
 #[tokio::test]

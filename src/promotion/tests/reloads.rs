@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     api::ReloadStatus,
+    observe::{ChildState, DeploymentState, PodFile, PodState, Watched},
     promotion::{
         reload::{self, Deployed, Reload, is_rolled_out},
         reports::{Plan, Reports},
@@ -25,6 +26,17 @@ struct Server {
     runs: String,
     /// Whether it follows its file.
     reloads: bool,
+    state: State,
+}
+
+/// The state of a server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Ready,
+    /// Its container runs.
+    Unready,
+    /// Its container waits, as between two crashes: it has no version.
+    Waits,
 }
 
 /// The Deployment of the servers.
@@ -104,7 +116,7 @@ impl World {
     /// As it is observed: see [`reload::effective`].
     fn observed(&self) -> Option<Deployed> {
         let of = self.deployed.as_ref()?;
-        let named = self.files.get(&of.template).cloned();
+        let named = self.files.get(&of.template).cloned().or_else(|| self.last());
         let file = Observed {
             config_map: of.template.clone(),
             template: of.template.clone(),
@@ -114,13 +126,26 @@ impl World {
         };
         let file = Some(file).filter(|_| of.has_file);
         let own = self.servers.iter().enumerate().filter(|(_, server)| server.template == of.template);
+        let named = |is: fn(State) -> bool| {
+            own.clone().filter(|(_, server)| is(server.state)).map(|(index, _)| index.to_string()).collect()
+        };
         Some(Deployed {
             file,
             is_stale: false,
             is_rolling: self.is_rolling(),
             is_stopped: false,
-            ready: own.map(|(index, _)| index.to_string()).collect(),
+            desired: 3,
+            running: named(|state| state != State::Waits),
+            ready: named(|state| state == State::Ready),
         })
+    }
+
+    /// The version that a file named that is gone.
+    fn last(&self) -> Option<Artifact> {
+        let rollout = &self.story.rollout;
+        let serving = rollout.serving.as_ref().filter(|_| rollout.rolling_out.is_none());
+        let id = self.reload.as_ref().map(|reload| &reload.version).or(serving)?;
+        rollout.versions.iter().find(|version| version.id == *id).map(Artifact::from)
     }
 
     fn reconcile(&mut self, crash: Crash) {
@@ -132,7 +157,10 @@ impl World {
         let named = named.or(started);
         let pending = self.reload.as_ref().zip(observed.as_ref()).filter(|_| file.is_some());
         let is_rolled_out = pending.and_then(|(reload, of)| is_rolled_out(of, reload, self.reports.as_ref()));
-        let is_rolled_out = is_rolled_out.unwrap_or_else(|| !self.is_rolling() && !self.servers.is_empty());
+        let is_rolled_out = is_rolled_out.unwrap_or_else(|| {
+            let is_ready = self.servers.iter().all(|server| server.state == State::Ready);
+            !self.is_rolling() && !self.servers.is_empty() && is_ready
+        });
         self.story.reconcile(named.as_deref().filter(|_| is_rolled_out));
         let Some(target) = self.story.rollout.serve.clone() else { return };
         let (settings, files) = (self.settings, self.files.clone());
@@ -165,7 +193,15 @@ impl World {
             "pods of a new template would not read the version that they are started with"
         );
         if crash != Crash::Recorded && self.is_hot {
+            let story = &self.story.rollout;
+            let serving = story.versions.iter().find(|version| story.serving.as_ref() == Some(&version.id));
+            let mounted = self.files.iter().filter(|(of, _)| self.servers.iter().any(|server| server.template == **of));
+            let mounted = mounted.map(|(of, named)| (of.as_str(), named));
+            let returned = |serving| reload::returned(mounted, &template, (serving, &target.id), &story.versions);
+            let returned = serving.map(returned).unwrap_or_default();
+            self.files.extend(returned);
             self.files.insert(template.clone(), file);
+            self.check_files(&template, &target);
         }
         if matches!(crash, Crash::Never | Crash::Applied) {
             let next = Some(Template { template, settings, started, restarted, has_file: self.is_hot });
@@ -176,6 +212,20 @@ impl World {
             Crash::Never | Crash::Refused => self.reload = decided.status,
             _ if !is_recorded => self.story.rollout = before,
             _ => {}
+        }
+    }
+
+    /// Pods that are replaced load nothing that neither answers nor is to, unless it is on top of another full version.
+    fn check_files(&self, placed: &str, target: &Version) {
+        let versions = &self.story.rollout.versions;
+        let root = |id: &str| {
+            let version = versions.iter().find(|version| version.id == id)?;
+            Some(version.base.as_ref().map_or(version.id.as_str(), |base| &base.full))
+        };
+        for server in self.servers.iter().filter(|server| server.template != placed) {
+            let Some(named) = self.files.get(&server.template).map(|named| named.version.as_str()) else { continue };
+            let is_right = named == self.serving() || named == target.id || root(named) != root(self.serving());
+            assert!(is_right, "{named} while {} serves and {} is to", self.serving(), target.id);
         }
     }
 
@@ -208,10 +258,11 @@ impl World {
     /// All pods of an earlier template are replaced. A server that starts reads its file.
     fn rolls(&mut self) {
         let Some(of) = &self.deployed else { return };
-        self.servers.resize(3, Server { template: String::new(), runs: String::new(), reloads: true });
+        self.servers
+            .resize(3, Server { template: String::new(), runs: String::new(), reloads: true, state: State::Ready });
         for server in self.servers.iter_mut().filter(|server| server.template != of.template) {
             let named = self.files.get(&of.template).filter(|_| of.has_file).unwrap_or(&of.started).version.clone();
-            *server = Server { template: of.template.clone(), runs: named, ..server.clone() };
+            *server = Server { template: of.template.clone(), runs: named, state: State::Ready, ..server.clone() };
         }
     }
 
@@ -222,6 +273,14 @@ impl World {
                 server.runs.clone_from(&named.version);
             }
         }
+    }
+
+    /// The container of a server changes states. One that starts reads its file.
+    fn changes(&mut self, pod: usize, state: State) {
+        let server = &self.servers[pod];
+        let named = self.files.get(&server.template).filter(|_| server.state == State::Waits);
+        let runs = named.map_or_else(|| server.runs.clone(), |named| named.version.clone());
+        self.servers[pod] = Server { state, runs, ..server.clone() };
     }
 
     /// What the ticks find.
@@ -237,6 +296,7 @@ impl World {
     /// Nothing keeps it from its end.
     fn ends(&mut self) {
         self.servers.iter_mut().for_each(|server| server.reloads = true);
+        (0..3).for_each(|pod| self.changes(pod, State::Ready));
         for _ in 0..8 {
             self.rolls();
             self.propagates(|_| true);
@@ -267,7 +327,7 @@ fn a_partial_version_serves_once_every_server_reports_it_and_no_pod_is_replaced(
     world.ticks();
     world.reconcile(Crash::Never);
     let message = world.reload.as_ref().expect("one is missing").message.clone();
-    assert_eq!((world.serving(), message.as_str()), ("full-1", "2 of 3 ready pods report it; 2 does not"));
+    assert_eq!((world.serving(), message.as_str()), ("full-1", "2 of 3 pods report it; 2 does not"));
     world.propagates(|_| true);
     world.ticks();
     world.reconcile(Crash::Never);
@@ -293,8 +353,7 @@ fn servers_that_do_not_report_it_in_time_are_restarted_once() {
     world.reconcile(Crash::Applied);
     world.reconcile(Crash::Never);
     let reload = world.reload.clone().expect("it goes on");
-    let why =
-        "it was not reloaded within 300 s (2 of 3 ready pods report it; 1 does not), so that its servers are restarted";
+    let why = "it was not reloaded within 300 s (2 of 3 pods report it; 1 does not), so that its servers are restarted";
     assert_eq!(
         (reload.restarts, reload.message.as_str(), world.restarts),
         (true, why, 2),
@@ -308,6 +367,39 @@ fn servers_that_do_not_report_it_in_time_are_restarted_once() {
 }
 
 #[test]
+fn a_server_that_is_not_ready_counts_as_well_and_one_that_does_not_run_only_delays() {
+    let mut world = World::new();
+    (world.servers[1].state, world.servers[1].reloads) = (State::Unready, false);
+    world.trains(partial(2, "full-1"));
+    let step = |world: &mut World| {
+        world.propagates(|_| true);
+        world.ticks();
+        world.reconcile(Crash::Never);
+        world.reload.as_ref().map(|reload| reload.message.clone())
+    };
+    assert_eq!(step(&mut world), some("2 of 3 pods report it; 1 does not"), "it may get ready with it");
+    // It ends, and waits to be started again.
+    world.changes(1, State::Waits);
+    assert_eq!(step(&mut world), some("2 of 3 pods report it; 1 not running"));
+    assert_eq!((world.serving(), world.restarts), ("full-1", 1));
+    world.story.now += TIMEOUT;
+    assert_eq!(step(&mut world), None, "nothing runs with another version");
+    assert_eq!((world.serving(), world.restarts), ("full-1", 1), "a rollout waits for its pods as well");
+    world.changes(1, State::Ready);
+    assert_eq!(step(&mut world), None);
+    assert_eq!((world.serving(), world.runs(), world.restarts), ("partial-2", vec!["partial-2"; 3], 1));
+
+    // One that runs and does not report it is restarted with all others.
+    (world.servers[1].state, world.servers[1].reloads) = (State::Unready, false);
+    world.trains(partial(3, "full-1"));
+    step(&mut world);
+    world.story.now += TIMEOUT;
+    let why = step(&mut world).expect("it goes on");
+    assert!(why.contains("(2 of 3 pods report it; 1 does not), so that its servers are restarted"), "{why}");
+    assert_eq!(world.restarts, 2);
+}
+
+#[test]
 fn without_metrics_nothing_is_taken_for_done() {
     let mut world = World::new();
     world.trains(partial(2, "full-1"));
@@ -317,10 +409,7 @@ fn without_metrics_nothing_is_taken_for_done() {
     world.reports = Some(Reports { version: begun.version, since: begun.since.0, unknown, ..Reports::default() });
     world.reconcile(Crash::Never);
     let message = world.reload.clone().expect("it goes on").message;
-    assert_eq!(
-        (world.serving(), message.as_str()),
-        ("full-1", "0 of 3 ready pods report it; 0 is not known to: no source")
-    );
+    assert_eq!((world.serving(), message.as_str()), ("full-1", "0 of 3 pods report it; 0 is not known to: no source"));
     world.story.now += TIMEOUT;
     world.reconcile(Crash::Never);
     assert_eq!(world.restarts, 2);
@@ -365,6 +454,69 @@ fn another_full_version_and_other_settings_are_rolled_out() {
     world.story.rollout.versions.insert(0, version("full-4"));
     world.trains(partial(5, "full-4"));
     assert_eq!((world.restarts, started(&world).as_str()), (4, "partial-5"));
+}
+
+#[test]
+fn an_interrupted_reload_leaves_the_pods_that_are_replaced_with_what_serves() {
+    let mut world = World::new();
+    world.trains(partial(2, "full-1"));
+    let before = world.deployed.clone().expect("it is there").template;
+    assert_eq!(world.files[&before].version, "partial-2");
+    // It is taken back, and the servers change otherwise as well.
+    world.story.requests.pin = some("full-1");
+    world.settings = 1;
+    world.reconcile(Crash::Refused);
+    assert_eq!(world.files[&before].version, "full-1", "its pods may start again before they are replaced");
+    world.ends();
+    assert_eq!((world.serving(), world.runs()), ("full-1", vec!["full-1"; 3]));
+}
+
+#[test]
+fn each_pod_has_the_version_that_its_own_file_names() {
+    let artifact = |id: &str| Artifact { version: id.into(), ..Artifact::default() };
+    let named = |id: &str| ChildState::VersionFile(artifact(id));
+    // All are started with the same version, and the settings differ.
+    let pod = |name: &str, config_map: &str| {
+        let file = Some(PodFile { config_map: config_map.into(), started: "full-1".into() });
+        PodState {
+            name: name.into(),
+            component: "serving".into(),
+            version: "full-1".into(),
+            file,
+            ..PodState::default()
+        }
+    };
+    let file = Observed { config_map: "new".into(), started: artifact("full-1"), ..Observed::default() };
+    let children = Children::default()
+        .with(Watched::Child(Kind::ConfigMap), "new", named("partial-3"), None)
+        .with(Watched::Child(Kind::ConfigMap), "old", named("partial-2"), None)
+        .with(Watched::Pod, "a", ChildState::Nothing, Some(pod("a", "new")))
+        .with(Watched::Pod, "b", ChildState::Nothing, Some(pod("b", "old")))
+        .with(Watched::Pod, "c", ChildState::Nothing, Some(pod("c", "gone")));
+    let file = Observed { named: Some(artifact("partial-3")), ..file };
+    let children = children.with_version_files(("uid", "packages-serving"), "serving", Some(file));
+    let versions: Vec<&str> = children.pods().map(|pod| pod.version.as_str()).collect();
+    assert_eq!(versions, ["partial-3", "partial-2", "full-1"]);
+}
+
+#[test]
+fn a_version_that_a_mounted_file_names_or_a_server_was_started_with_is_in_use() {
+    let artifact = |id: &str| Artifact { version: id.into(), ..Artifact::default() };
+    let file = Observed { started: artifact("full-1"), ..Observed::default() };
+    let state = DeploymentState { file: Some(file), ..DeploymentState::default() };
+    let pod = PodFile { config_map: "packages-version-old".into(), started: "full-0".into() };
+    let pod = PodState { file: Some(pod), version: "partial-2".into(), ..PodState::default() };
+    let children = Children::default()
+        .with(Watched::Child(Kind::Deployment), "packages-serving", ChildState::Deployment(state), None)
+        .with(
+            Watched::Child(Kind::ConfigMap),
+            "packages-version-old",
+            ChildState::VersionFile(artifact("partial-3")),
+            None,
+        )
+        .with(Watched::Pod, "server", ChildState::Nothing, Some(pod));
+    assert_eq!(reload::mounted(&children, "uid"), ["partial-3", "full-1", "partial-2", "full-0"]);
+    assert!(reload::mounted(&children, "another").iter().all(|id| id != "partial-3"));
 }
 
 #[test]
@@ -427,6 +579,7 @@ enum Step {
     Hot(bool),
     Propagates(usize),
     Follows(usize, bool),
+    Changes(usize, State),
     Rolls,
     Ticks,
     Waits(i64),
@@ -438,6 +591,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let state = prop_oneof![2 => Just(State::Ready), 1 => Just(State::Unready), 1 => Just(State::Waits)];
     let crash = prop_oneof![
         5 => Just(Crash::Never),
         1 => Just(Crash::Recorded),
@@ -452,6 +606,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Hot),
         5 => (0..3usize).prop_map(Step::Propagates),
         2 => (0..3usize, any::<bool>()).prop_map(|(pod, follows)| Step::Follows(pod, follows)),
+        2 => (0..3usize, state).prop_map(|(pod, state)| Step::Changes(pod, state)),
         3 => Just(Step::Rolls),
         5 => Just(Step::Ticks),
         3 => (0..320i64).prop_map(Step::Waits),
@@ -488,6 +643,7 @@ proptest! {
                 Step::Hot(is_hot) => world.is_hot = is_hot,
                 Step::Propagates(pod) => world.propagates(|of| of == pod),
                 Step::Follows(pod, follows) => world.servers[pod].reloads = follows,
+                Step::Changes(pod, state) => world.changes(pod, state),
                 Step::Rolls => world.rolls(),
                 Step::Ticks => world.ticks(),
                 Step::Waits(seconds) => world.story.now += SignedDuration::from_secs(seconds),
@@ -508,7 +664,8 @@ proptest! {
             }
             if world.serving() != before {
                 let serving = world.serving();
-                prop_assert!(world.runs().iter().all(|runs| *runs == serving), "{serving}: {:?}", world.runs());
+                let running = || world.servers.iter().filter(|server| server.state != State::Waits);
+                prop_assert!(running().all(|server| server.runs == serving), "{serving}: {:?}", world.runs());
             }
         }
         world.story.requests.pin = None;

@@ -140,6 +140,7 @@ impl Site {
             &self.model,
             &render::Decided {
                 placement: None,
+                returned: &[],
                 keeps_servers: false,
                 canary: None,
                 shares: Default::default(),
