@@ -1,11 +1,13 @@
 //! Servers that change versions without a restart: what is written, in which order, and what a lost write changes.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::{
     life::{roll_out, train},
     *,
 };
 use crate::{
-    api::{VersionState, conditions::types},
+    api::{Version, VersionState, conditions::types},
     series::Series,
     signals::fake::{NOW, at, readings},
     version_file::FILE,
@@ -236,10 +238,30 @@ async fn the_file_of_earlier_pods_names_what_serves_once_their_reload_is_interru
     fixture.show_child(Watched::Child(Kind::Deployment), "deployments/packages-serving", &status);
     assert!(fixture.reconcile(&object).await.is_err(), "it is tried again");
     assert_eq!(named(&fixture), partial);
+
+    // More versions are trained than are kept: the one that may be loaded is not dropped, so it is not pruned either.
+    let mut status = fixture.status();
+    let loaded = status.versions.iter().find(|version| version.id == partial).expect("it is kept").clone();
+    let newer = |number: i32| Version {
+        id: format!("partial-newer-{number}"),
+        job: format!("packages-partial-newer-{number}"),
+        state: VersionState::Superseded,
+        due_at: Time(loaded.due_at.0 + SignedDuration::from_secs(1)),
+        trained_at: Time(loaded.trained_at.0 + SignedDuration::from_secs(1)),
+        ..loaded.clone()
+    };
+    status.versions.splice(0..0, (0..20).map(newer));
+    object["status"] = serde_json::to_value(&status).expect("a status");
+    Arc::get_mut(&mut fixture.context).expect("no reconcile is under way").memory = Memory::default();
+    assert!(fixture.reconcile(&object).await.is_err());
+    let kept = |fixture: &Fixture| fixture.status().versions.iter().any(|version| version.id == partial);
+    assert!(fixture.status().versions.len() < 20 && kept(&fixture), "{:?}", fixture.status().versions);
+
     fixture.server.refuse_nothing();
     fixture.requests(&object).await;
     assert_eq!(named(&fixture), full, "a pod that starts again has what serves");
     assert_eq!(file(&fixture).1, full);
+    fixture.requests(&object).await;
     assert_eq!(fixture.requests(&object).await, [""; 0]);
 }
 
