@@ -23,6 +23,9 @@ const FIRST_RETRY: SignedDuration = SignedDuration::from_mins(5);
 const LAST_RETRY: SignedDuration = SignedDuration::from_hours(24);
 /// Most versions that wait to be deleted: 64, the most entries of a map in the status. Later ones are not deleted.
 const PENDING_MAX: usize = 64;
+/// Failures in a row from which on the condition TrainingReady has them: 3. The first two may be an outage of the store, and are tried again
+/// within a quarter of an hour.
+const FAILURES_MIN: i32 = 3;
 /// Number of deleted versions that the status names: 32.
 const PRUNED_MAX: usize = 32;
 /// Longest message in the status, in characters.
@@ -160,6 +163,20 @@ pub fn why_gone(pruning: Option<&PruningStatus>, id: &str) -> Option<&'static st
         return Some("names a version whose artifact was deleted (spec.training.prune)");
     }
     pruning.pending.contains_key(id).then_some("names a version whose artifact is being deleted (spec.training.prune)")
+}
+
+/// What a person has to know of it: Jobs that fail again and again, and versions that are not deleted because too many wait.
+pub fn warning(status: &PruningStatus) -> Option<String> {
+    let fails = (status.failures >= FAILURES_MIN).then(|| {
+        let why = status.message.as_deref().unwrap_or_default();
+        format!("the last {} Jobs that delete artifacts failed (training.prune): {why}", status.failures)
+    });
+    let is_full = status.pending.len() >= PENDING_MAX;
+    let full = is_full.then(|| {
+        format!("{PENDING_MAX} versions wait to be deleted, the most that can: the artifacts of later ones stay in the store")
+    });
+    let all: Vec<String> = fails.into_iter().chain(full).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// A Job to start.

@@ -20,6 +20,7 @@ use crate::{
     kinds::Kind,
     model::{Scaling, Workload, names},
     observe::{DeploymentState, PodState},
+    pruning,
     training::Outcome,
 };
 
@@ -114,7 +115,12 @@ fn training(inputs: &Inputs<'_>) -> ConditionValue {
         Some(problem) => of_problem(inputs, problem, ConditionValue::no),
         None => {
             let condition = ConditionValue::from(&inputs.training.condition);
-            remarked(inputs, types::TRAINING_READY, condition, [("", &inputs.model.training.pod)])
+            let mut condition = remarked(inputs, types::TRAINING_READY, condition, [("", &inputs.model.training.pod)]);
+            // Trainings go on until the store is full.
+            if let Some(warning) = inputs.pruning.and_then(pruning::warning) {
+                condition.message = format!("{}; {warning}", condition.message.trim_end_matches('.'));
+            }
+            condition
         }
     }
 }

@@ -117,6 +117,7 @@ pub(super) struct Case {
     pub(super) budgets: budgets::Observed,
     pub(super) feedback: Option<ConditionValue>,
     pub(super) route: Option<Routed>,
+    pub(super) pruning: Option<PruningStatus>,
 }
 
 impl Case {
@@ -132,6 +133,7 @@ impl Case {
             budgets: budgets::Observed::default(),
             feedback: None,
             route: None,
+            pruning: None,
         }
     }
 
@@ -154,7 +156,7 @@ impl Case {
             prior: &self.prior,
             training: &self.training,
             rollout: &rollout(&self.training, &self.prior, &self.model, &self.children),
-            pruning: None,
+            pruning: self.pruning.as_ref(),
             children: &self.children,
             problems: &self.problems,
             scaling: &self.scaling,
@@ -530,6 +532,28 @@ fn the_event_of_a_requested_run_repeats_its_reason() {
     let after = RecommenderModelStatus { training: Some(training), ..Default::default() };
     let message = "started Job packages-partial-r1 (Request: partial: drift of the catalogue) for version partial-r1";
     assert_eq!(events(&before, &after).iter().map(|event| event.message.as_str()).collect::<Vec<_>>(), [message]);
+}
+
+#[test]
+fn prunes_that_fail_again_and_again_and_versions_that_are_not_deleted_are_in_the_condition_of_training() {
+    let message = |failures, pending: usize| {
+        let trained = training(Truth::True, reasons::TRAINED, &["v1"]);
+        let mut case = Case::new(serving("v1"), trained, children(deployment("v1", 2, 2)));
+        let pending = (0..pending).map(|n| (format!("full-{n}"), String::new())).collect();
+        let message = Some("Job packages-prune-3 failed: access denied".to_owned());
+        case.pruning = Some(PruningStatus { failures, pending, message, ..PruningStatus::default() });
+        let status = case.compute();
+        let of = status.conditions.into_iter().find(|of| of.type_ == types::TRAINING_READY).expect("a condition");
+        (of.status, of.message)
+    };
+    let yes = |message: &str| ("True".to_owned(), format!("training: Trained{message}"));
+    assert_eq!(message(2, 63), yes(""));
+    let fails =
+        "; the last 3 Jobs that delete artifacts failed (training.prune): Job packages-prune-3 failed: access denied";
+    assert_eq!(message(3, 63), yes(fails));
+    let full = "; 64 versions wait to be deleted, the most that can: the artifacts of later ones stay in the store";
+    assert_eq!(message(0, 64), yes(full));
+    assert_eq!(message(3, 64), yes(&format!("{fails}{full}")));
 }
 
 #[test]
