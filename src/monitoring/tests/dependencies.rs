@@ -115,10 +115,10 @@ pub fn everything(labels: &[(&str, &str)]) -> Vec<Dependency> {
     all
 }
 
-/// Hostile names, all different.
+/// Hostile names, all different, and none of them a string that rules have themselves, such as `5..` for a class of statuses.
 fn hostile_names() -> impl Strategy<Value = Names> {
     prop::collection::vec(hostile(), 7).prop_map(|names| {
-        let name = |index: usize| format!("{index}{}", names[index]);
+        let name = |index: usize| format!("name {index}{}", names[index]);
         Names {
             namespace: name(0),
             recommender: name(1),
