@@ -6,19 +6,16 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    admission::Admission, feedback::Feedback, memory::Memory, queue::Waiting, scaler::Scaler, ticked::Observers,
+    admission::Admission, feedback::Feedback, memory::Memory, queue::Waiting, scaler::Scaler, ticked::AllObservers,
 };
 use crate::{
     api::Guarded,
     apply::Cluster,
-    budgets, burns, health,
     kinds::Kind,
     leader::Fence,
     observe::{Cache, Scope},
-    progress, promotion, readiness,
     signals::{Kubelets, Published},
     telemetry::Metrics,
-    triggers,
 };
 
 /// The clients, caches and queues of one scope.
@@ -29,21 +26,8 @@ pub struct Context {
     pub(super) cache: Arc<Cache>,
     pub(super) memory: Memory,
     pub(super) scaler: Scaler,
-    pub(super) dependencies: Observers<health::State>,
-    /// What ticks observe of error budgets.
-    pub(super) budgets: Observers<budgets::State>,
-    /// What ticks count of canaries.
-    pub(super) canaries: Observers<promotion::trial::State>,
-    /// What ticks observe of servers that change versions.
-    pub(super) reloads: Observers<promotion::reports::State>,
-    /// What ticks observe of alerts on objectives.
-    pub(super) burns: Observers<burns::State>,
-    /// What ticks observe of the triggers of trainings.
-    pub(super) triggers: Observers<triggers::State>,
-    /// What ticks observe of the inputs of trainings.
-    pub(super) inputs: Observers<readiness::State>,
-    /// What ticks observe of the progress of trainings.
-    pub(super) progress: Observers<progress::State>,
+    /// What ticks observe beside replicas.
+    pub(super) observers: AllObservers,
     pub(super) feedback: Feedback,
     /// Admits trainings, of all scopes together.
     pub(super) admission: Arc<Admission>,

@@ -40,7 +40,7 @@ use self::{
     feedback::Feedback,
     memory::Memory,
     scaler::Scaler,
-    ticked::Observers,
+    ticked::AllObservers,
 };
 use crate::{
     api::Guarded,
@@ -108,14 +108,7 @@ pub async fn run(
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
-            dependencies: Observers::default(),
-            budgets: Observers::default(),
-            canaries: Observers::default(),
-            reloads: Observers::default(),
-            burns: Observers::default(),
-            triggers: Observers::default(),
-            inputs: Observers::default(),
-            progress: Observers::default(),
+            observers: AllObservers::default(),
             feedback: Feedback::default(),
             admission: Arc::clone(&admission),
             signals: Arc::clone(&signals),
@@ -246,14 +239,7 @@ fn forget(context: &Context, object: &Guarded) {
     let uid = meta.uid.as_deref().unwrap_or_default();
     context.memory.forget(uid);
     context.scaler.forget(uid, context.metrics.scaling());
-    context.dependencies.forget(uid);
-    context.budgets.forget(uid);
-    context.canaries.forget(uid);
-    context.reloads.forget(uid);
-    context.burns.forget(uid);
-    context.triggers.forget(uid);
-    context.inputs.forget(uid);
-    context.progress.forget(uid);
+    context.observers.forget(uid);
     context.feedback.forget(uid);
     context.admission.reconciled(uid, false);
     let name = |name: &Option<String>| name.clone().unwrap_or_default();

@@ -73,16 +73,16 @@ impl Observed {
         prior: &RecommenderModelStatus,
         children: Children,
     ) -> Self {
-        context.triggers.update(uid, model, prior);
-        context.inputs.update(uid, model, prior);
-        context.progress.update(uid, model, prior);
+        context.observers.triggers.update(uid, model, prior);
+        context.observers.inputs.update(uid, model, prior);
+        context.observers.progress.update(uid, model, prior);
         let namespace = &model.identity.namespace;
         let scaled = model.workloads().into_iter().filter(|workload| workload.scaling.is_some());
         let external = scaled.filter_map(|workload| {
             let external = context.cache.external_autoscaler(namespace, &workload.deployment)?;
             Some((workload.deployment, external))
         });
-        let reports = context.reloads.observed(uid);
+        let reports = context.observers.reloads.observed(uid);
         let route = Routed::new(model, &children, context.cache.has_kind(Kind::HTTPRoute));
         Self {
             children: effective(context, model, uid, prior, children, reports.as_ref()),
@@ -90,14 +90,14 @@ impl Observed {
             route,
             external: external.collect(),
             ticked: context.scaler.decided(uid),
-            health: context.dependencies.observed(uid),
-            budgets: context.budgets.observed(uid),
-            canary: context.canaries.observed(uid),
-            burns: context.burns.observed(uid),
+            health: context.observers.dependencies.observed(uid),
+            budgets: context.observers.budgets.observed(uid),
+            canary: context.observers.canaries.observed(uid),
+            burns: context.observers.burns.observed(uid),
             signals: training::Signals {
-                inputs: context.inputs.observed(uid),
-                progress: context.progress.observed(uid),
-                ..context.triggers.observed(uid)
+                inputs: context.observers.inputs.observed(uid),
+                progress: context.observers.progress.observed(uid),
+                ..context.observers.triggers.observed(uid)
             },
             feedback: None,
             failed_orders: context.memory.failed_orders(uid),
@@ -117,10 +117,13 @@ impl Observed {
     ) {
         let observation = Observation::new(model, &self.children, prior, now);
         context.scaler.observe(uid, observation, context.metrics.scaling(), now);
-        context.dependencies.update(uid, model, prior);
-        context.budgets.update(uid, model, prior);
-        context.burns.update(uid, model, prior);
-        context.reloads.update_with(uid, model, prior, |state| state.plan(reload));
-        context.canaries.update_with(uid, model, prior, |state| state.plan(canary, trial::status(prior), now));
+        context.observers.dependencies.update(uid, model, prior);
+        context.observers.budgets.update(uid, model, prior);
+        context.observers.burns.update(uid, model, prior);
+        context.observers.reloads.update_with(uid, model, prior, |state| state.plan(reload));
+        context
+            .observers
+            .canaries
+            .update_with(uid, model, prior, |state| state.plan(canary, trial::status(prior), now));
     }
 }

@@ -10,7 +10,9 @@ use super::{
     error::Error,
     explain::{self, Explained},
     observed::{self, Observed},
-    report, wakes,
+    report,
+    ticked::Observe,
+    wakes,
 };
 use crate::{
     api::{
@@ -116,7 +118,7 @@ impl Reconcile {
     async fn refuse(&self, context: &Context, message: &str) -> Result<Action, Error> {
         context.admission.reconciled(&self.uid, false);
         // Ticks would count on: the time that it waits for pods, and that it is judged.
-        context.canaries.forget(&self.uid);
+        context.observers.canaries.forget(&self.uid);
         let ended = self.end_canary(context).await;
         let generation = self.identity.generation;
         let next = status::stalled(&self.prior, generation, reasons::INVALID_SPEC, message, self.now);

@@ -13,11 +13,83 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::{
     api::{Guarded, RecommenderModelStatus},
+    budgets, burns, health,
     model::Model,
     observed::{OfSource, Ticked},
+    progress, promotion, readiness,
     series::Series,
     signals::Readings,
+    triggers,
 };
+
+/// What the ticks of a scope observe of its objects.
+#[derive(Debug, Default)]
+pub struct AllObservers {
+    /// Of the health of dependencies.
+    pub dependencies: Observers<health::State>,
+    /// Of error budgets.
+    pub budgets: Observers<budgets::State>,
+    /// Of alerts on objectives.
+    pub burns: Observers<burns::State>,
+    /// Of canaries, whose requests they count.
+    pub canaries: Observers<promotion::trial::State>,
+    /// Of servers that change versions.
+    pub reloads: Observers<promotion::reports::State>,
+    /// Of the inputs of trainings.
+    pub inputs: Observers<readiness::State>,
+    /// Of the progress of trainings.
+    pub progress: Observers<progress::State>,
+    /// Of the triggers of trainings.
+    pub triggers: Observers<triggers::State>,
+}
+
+impl AllObservers {
+    fn all(&self) -> [&dyn Observe; 8] {
+        let Self { dependencies, budgets, burns, canaries, reloads, inputs, progress, triggers } = self;
+        [dependencies, budgets, burns, canaries, reloads, inputs, progress, triggers]
+    }
+
+    /// Whether any object uses a source for which `of` is true.
+    pub fn reads(&self, of: &dyn Fn(&str) -> bool) -> bool {
+        self.all().into_iter().any(|observers| observers.reads(of))
+    }
+
+    /// The series that any object whose source is `of` demands.
+    pub fn demanded(&self, of: &dyn Fn(&str) -> bool) -> BTreeSet<Series> {
+        self.all().into_iter().flat_map(|observers| observers.demanded(of)).collect()
+    }
+
+    /// Observes all objects whose source is `of`. Returns the objects to enqueue. `readings`: none when no such source is
+    /// configured.
+    pub fn tick(
+        &self,
+        of: &dyn Fn(&str) -> bool,
+        readings: Option<&Readings>,
+        now: Timestamp,
+    ) -> Vec<ObjectRef<Guarded>> {
+        self.all().into_iter().flat_map(|observers| observers.tick(of, readings, now)).collect()
+    }
+
+    /// Removes a deleted object.
+    pub fn forget(&self, uid: &str) {
+        self.all().into_iter().for_each(|observers| observers.forget(uid));
+    }
+}
+
+/// What ticks do with all observers alike, and [`AllObservers`] with all of them.
+pub trait Observe {
+    /// See [`AllObservers::reads`].
+    fn reads(&self, of: &dyn Fn(&str) -> bool) -> bool;
+
+    /// See [`AllObservers::demanded`].
+    fn demanded(&self, of: &dyn Fn(&str) -> bool) -> BTreeSet<Series>;
+
+    /// See [`AllObservers::tick`].
+    fn tick(&self, of: &dyn Fn(&str) -> bool, readings: Option<&Readings>, now: Timestamp) -> Vec<ObjectRef<Guarded>>;
+
+    /// See [`AllObservers::forget`].
+    fn forget(&self, uid: &str);
+}
 
 /// All objects of which something is observed, by UID.
 #[derive(Debug)]
@@ -51,25 +123,22 @@ impl<S: Ticked> Observers<S> {
         self.lock().get(uid).map(Ticked::observed).unwrap_or_default()
     }
 
-    /// Whether any object uses a source for which `of` is true.
-    pub fn reads(&self, of: &dyn Fn(&str) -> bool) -> bool {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Ticked> Observe for Observers<S> {
+    fn reads(&self, of: &dyn Fn(&str) -> bool) -> bool {
         self.lock().values().any(|state| of(&state.object().source))
     }
 
-    /// The series that any object whose source is `of` demands.
-    pub fn demanded(&self, of: &dyn Fn(&str) -> bool) -> BTreeSet<Series> {
+    fn demanded(&self, of: &dyn Fn(&str) -> bool) -> BTreeSet<Series> {
         let objects = self.lock();
         objects.values().filter(|state| of(&state.object().source)).flat_map(Ticked::demanded).collect()
     }
 
-    /// Observes all objects whose source is `of`. Returns the objects to enqueue. `readings`: none when no such source is
-    /// configured.
-    pub fn tick(
-        &self,
-        of: &dyn Fn(&str) -> bool,
-        readings: Option<&Readings>,
-        now: Timestamp,
-    ) -> Vec<ObjectRef<Guarded>> {
+    fn tick(&self, of: &dyn Fn(&str) -> bool, readings: Option<&Readings>, now: Timestamp) -> Vec<ObjectRef<Guarded>> {
         let mut objects = self.lock();
         let changed = objects.values_mut().filter(|state| of(&state.object().source));
         let changed = changed.filter_map(|state| state.tick(readings, now).then_some(&*state));
@@ -77,12 +146,7 @@ impl<S: Ticked> Observers<S> {
         changed.map(|state| reference(state.object())).collect()
     }
 
-    /// Removes a deleted object.
-    pub fn forget(&self, uid: &str) {
+    fn forget(&self, uid: &str) {
         self.lock().remove(uid);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, S>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
 use self::server::Server;
-use super::{Context, Error, Guarded, feedback::Feedback, memory::Memory, scaler::Scaler, ticked::Observers};
+use super::{Context, Error, Guarded, feedback::Feedback, memory::Memory, scaler::Scaler, ticked::AllObservers};
 use crate::{
     api::{RecommenderModel, RecommenderModelStatus},
     apply::Cluster,
@@ -65,14 +65,7 @@ impl Fixture {
             cache: Arc::new(Cache::default()),
             memory: Memory::default(),
             scaler: Scaler::default(),
-            dependencies: Observers::default(),
-            budgets: Observers::default(),
-            canaries: Observers::default(),
-            reloads: Observers::default(),
-            burns: Observers::default(),
-            triggers: Observers::default(),
-            inputs: Observers::default(),
-            progress: Observers::default(),
+            observers: AllObservers::default(),
             feedback: Feedback::default(),
             admission: Arc::default(),
             signals: Arc::default(),

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     api::{Version, VersionState, conditions::types},
+    controller::ticked::Observe,
     series::Series,
     signals::fake::{NOW, at, readings},
     version_file::FILE,
@@ -77,7 +78,7 @@ fn tick(fixture: &Fixture, version: &str) -> bool {
     let second = Timestamp::now().as_second() - NOW + 5;
     let about: &'static str = format!(r#"server","version":"{version}"#).leak();
     let sample = ("shop", "packages", Series::PodVersion, about, (NOW + second).to_string(), 0);
-    !fixture.context.reloads.tick(&|_| true, Some(&readings(&[sample], second)), at(second)).is_empty()
+    !fixture.context.observers.reloads.tick(&|_| true, Some(&readings(&[sample], second)), at(second)).is_empty()
 }
 
 #[tokio::test]
@@ -97,7 +98,10 @@ async fn a_reload_is_recorded_then_written_to_the_file_and_ends_when_the_server_
     assert!(named.starts_with("partial-") && before.starts_with("full-"), "{before}, {named}");
     let (reason, message) = fixture.condition(types::SERVING_READY);
     assert!(reason == "Reloading" && message.contains(&named) && message.contains(&before), "{reason}: {message}");
-    assert_eq!(fixture.context.reloads.demanded(&|_| true).into_iter().collect::<Vec<_>>(), [Series::PodVersion]);
+    assert_eq!(
+        fixture.context.observers.reloads.demanded(&|_| true).into_iter().collect::<Vec<_>>(),
+        [Series::PodVersion]
+    );
     fixture.requests(&object).await;
     assert_eq!(fixture.requests(&object).await, [""; 0], "it waits");
 
@@ -110,7 +114,7 @@ async fn a_reload_is_recorded_then_written_to_the_file_and_ends_when_the_server_
     assert_eq!(status.versions[0].state, VersionState::Serving);
     assert_eq!(fixture.condition(types::SERVING_READY).0, "Serving");
     assert_eq!(fixture.requests(&object).await, [""; 0], "converged");
-    assert!(fixture.context.reloads.demanded(&|_| true).is_empty(), "nothing is read any more");
+    assert!(fixture.context.observers.reloads.demanded(&|_| true).is_empty(), "nothing is read any more");
     assert_eq!(fixture.server.object("deployments/packages-serving").expect("it serves")["spec"]["template"], pods);
 
     // A ConfigMap that is deleted is created again as it was.

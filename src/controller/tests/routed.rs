@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     api::{VersionState, conditions::types},
+    controller::ticked::Observe,
     series::Series,
     signals::fake::{at, readings},
 };
@@ -62,7 +63,7 @@ fn weights(fixture: &Fixture) -> (i64, i64) {
 }
 
 fn tick(fixture: &Fixture) {
-    fixture.context.canaries.tick(&|_| true, None, Timestamp::now());
+    fixture.context.observers.canaries.tick(&|_| true, None, Timestamp::now());
 }
 
 /// An object whose first version serves, and whose second one is to be a canary. No Gateway has reported on its route.
@@ -134,7 +135,7 @@ async fn a_canary_has_pods_once_its_route_is_accepted_and_weight_once_they_are_r
         "the Gateway has not got it yet"
     );
     let context = fixture.context.clone();
-    let message = || context.canaries.observed("uid").expect("there is one").why;
+    let message = || context.observers.canaries.observed("uid").expect("there is one").why;
     tick(&fixture);
     assert!(message().contains("in place of 1 % of the requests"), "{}", message());
     report(&fixture, true);
@@ -183,7 +184,11 @@ async fn weight_goes_before_the_pods_also_of_an_object_that_became_invalid_and_a
     assert!(requests.contains(&PATCH_ROUTE.into()) && !requests.contains(&delete), "{requests:?}");
     assert_eq!(weights(&fixture), (100, 0));
 
-    assert_eq!((canary(&fixture), fixture.context.canaries.observed("uid")), (None, None), "nothing counts on");
+    assert_eq!(
+        (canary(&fixture), fixture.context.observers.canaries.observed("uid")),
+        (None, None),
+        "nothing counts on"
+    );
 
     report(&fixture, true);
     fixture.requests(&object).await;
@@ -219,7 +224,7 @@ async fn weights_that_another_manager_has_changed_are_corrected_and_no_evidence_
     assert!(requests.contains(&PATCH_ROUTE.into()) && requests.contains(&EVENT.into()), "{requests:?}");
     assert_eq!(weights(&fixture), (99, 1));
     tick(&fixture);
-    let progress = fixture.context.canaries.observed("uid").expect("there is one");
+    let progress = fixture.context.observers.canaries.observed("uid").expect("there is one");
     assert!(progress.why.contains("the weights of the HTTPRoute were changed"), "{}", progress.why);
 }
 
@@ -364,7 +369,7 @@ async fn play(fixture: &mut Fixture, object: &Value, failing: f64) -> Vec<(i64, 
         });
         let second = i64::from(round) * 10;
         let samples = readings(&[canary, stable].concat(), second);
-        fixture.context.canaries.tick(&|_| true, Some(&samples), at(second));
+        fixture.context.observers.canaries.tick(&|_| true, Some(&samples), at(second));
         fixture.requests(object).await;
         given.push(weights(fixture));
         report(fixture, true);
@@ -373,7 +378,7 @@ async fn play(fixture: &mut Fixture, object: &Value, failing: f64) -> Vec<(i64, 
             return given;
         }
     }
-    panic!("it never ends: {given:?}, {:?}", fixture.context.canaries.observed("uid"));
+    panic!("it never ends: {given:?}, {:?}", fixture.context.observers.canaries.observed("uid"));
 }
 
 #[tokio::test]
@@ -408,7 +413,7 @@ async fn a_canary_whose_gateway_has_not_observed_its_route_waits_and_the_conditi
     report_of(&fixture, true, 1);
     fixture.requests(&object).await;
     for round in 0..200 {
-        fixture.context.canaries.tick(&|_| true, None, Timestamp::now() + SignedDuration::from_mins(round));
+        fixture.context.observers.canaries.tick(&|_| true, None, Timestamp::now() + SignedDuration::from_mins(round));
     }
     fixture.requests(&object).await;
     assert_eq!(weights(&fixture), (99, 1));

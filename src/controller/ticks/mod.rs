@@ -60,21 +60,9 @@ impl Ticks {
         let of = |name: &str| name == source;
         loop {
             let begun = Instant::now();
-            let needs = |context: &Arc<Context>| {
-                let served = context.scaler.reads(&of)
-                    || context.budgets.reads(&of)
-                    || context.canaries.reads(&of)
-                    || context.reloads.reads(&of);
-                let trained = context.triggers.reads(&of) || context.inputs.reads(&of) || context.progress.reads(&of);
-                served || trained || context.dependencies.reads(&of)
-            };
+            let needs = |context: &Arc<Context>| context.scaler.reads(&of) || context.observers.reads(&of);
             if self.contexts.iter().any(needs) {
-                let demanded = |context: &Arc<Context>| {
-                    let of_trainings = [context.triggers.demanded(&of), context.inputs.demanded(&of)];
-                    let of_versions = [context.canaries.demanded(&of), context.reloads.demanded(&of)];
-                    of_trainings.into_iter().chain([context.progress.demanded(&of)]).chain(of_versions)
-                };
-                reader.demand(self.contexts.iter().flat_map(demanded).flatten());
+                reader.demand(self.contexts.iter().flat_map(|context| context.observers.demanded(&of)));
                 let readings = reader.read(Timestamp::now()).await;
                 self.metrics.scaling().read(&source, readings.stats().seconds, readings.source_error().is_none());
                 self.signals.publish(&source, readings);
@@ -142,16 +130,8 @@ impl Ticks {
         for context in self.contexts.iter().filter(|context| context.may_write()) {
             let readings = source.and_then(|source| context.signals.of(source));
             let scaled = context.scaler.tick(of, readings.as_deref(), self.metrics.scaling(), now, clock);
-            let dependent = context.dependencies.tick(of, readings.as_deref(), now);
-            let budgets = context.budgets.tick(of, readings.as_deref(), now);
-            let burns = context.burns.tick(of, readings.as_deref(), now);
-            let canaries = context.canaries.tick(of, readings.as_deref(), now);
-            let reloads = context.reloads.tick(of, readings.as_deref(), now);
-            let inputs = context.inputs.tick(of, readings.as_deref(), now);
-            let progress = context.progress.tick(of, readings.as_deref(), now);
-            let triggered = context.triggers.tick(of, readings.as_deref(), now);
-            let changed = [scaled, dependent, budgets, burns, canaries, reloads, inputs, progress, triggered];
-            changed.into_iter().flatten().for_each(|object| context.enqueue(object));
+            let observed = context.observers.tick(of, readings.as_deref(), now);
+            scaled.into_iter().chain(observed).for_each(|object| context.enqueue(object));
         }
         self.metrics.scaling().ticked(begun.elapsed().as_secs_f64());
     }
