@@ -197,7 +197,7 @@ pub struct PruningStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<String>,
     /// Number of the Job that ended last.
-    #[serde(default, skip_serializing_if = "is_none_yet")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub last_job: i64,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -208,11 +208,6 @@ pub struct PruningStatus {
     /// What the last one did, or why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_none_yet(number: &i64) -> bool {
-    *number == 0
 }
 
 /// An active training run.
@@ -326,9 +321,9 @@ impl Stage {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(count: &i32) -> bool {
-    *count == 0
+/// Whether a number is 0, and so left out.
+pub(crate) fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// Full training uses all data; partial training adds new data to a base version.

@@ -232,7 +232,7 @@ impl Rollout {
         // A pin and a rollback do not wait.
         let is_requested = pinned.is_some() || back.is_some();
         let waiting = waiting(inputs).filter(|_| !is_requested);
-        let rechecked = waiting.as_ref().map(|waiting| readiness::wake_at(inputs, waiting));
+        let rechecked = waiting.iter().flat_map(|waiting| inputs.readiness.wakes(waiting.since, inputs.now)).min();
         let begins = |version: &Version| [tried, chosen].into_iter().flatten().any(|begun| begun.id == version.id);
         let waiting_since = permitted(inputs)
             .first()

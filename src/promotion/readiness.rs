@@ -1,12 +1,9 @@
 //! Whether the inputs are there that a promotion requires: judged as those of trainings are ([`Readiness`]).
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Inputs, track};
 use crate::{api::Version, training::whole_seconds};
-
-/// Time after which a version that waits is decided again: 60 s, as its inputs are recorded every minute.
-const RECHECK: SignedDuration = SignedDuration::from_secs(60);
 
 /// A version that may be promoted and waits for inputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +19,7 @@ pub struct Waiting {
 /// What a version that may be promoted waits for; none if it is promoted: with its inputs, or after the longest wait.
 pub fn waits(inputs: &Inputs<'_>, version: &Version) -> Option<Waiting> {
     let (since, missing) = pending(inputs, version)?;
-    let is_over = inputs.readiness.max_wait.is_some_and(|most| inputs.now.duration_since(since) >= most);
+    let is_over = inputs.readiness.is_over(since, inputs.now);
     (!is_over).then(|| Waiting { version: version.id.clone(), since, why: missing.join(", and ") })
 }
 
@@ -38,10 +35,4 @@ pub fn pending(inputs: &Inputs<'_>, version: &Version) -> Option<(Timestamp, Vec
     let missing = inputs.readiness.missing(inputs.readings, version.kind, None, version.due_at.0);
     let since = inputs.waiting_since.unwrap_or_else(|| whole_seconds(inputs.now));
     (!missing.is_empty()).then_some((since, missing))
-}
-
-/// When to decide again on a version that waits.
-pub fn wake_at(inputs: &Inputs<'_>, waiting: &Waiting) -> Timestamp {
-    let last = inputs.readiness.max_wait.map(|most| waiting.since + most).filter(|at| *at > inputs.now);
-    last.into_iter().chain([inputs.now + RECHECK]).min().unwrap_or(inputs.now)
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// All requests, in per cent.
-const WHOLE: i32 = 100;
+pub const WHOLE: i32 = 100;
 
 /// What a canary gets of the requests, in per cent. The rest is for the version that serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

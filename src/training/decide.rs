@@ -53,7 +53,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     };
     report_observed(inputs, &done, &mut status);
     let for_inputs = waiting.filter(|_| matches!(activity, Activity::Held { for_inputs: true, .. }));
-    let waits = for_inputs.map(|(since, _)| readiness::wakes(inputs, since));
+    let waits = for_inputs.map(|(since, _)| inputs.plan.readiness.wakes(since, inputs.now));
     let wakes = TrainingKind::ALL.into_iter().flat_map(|kind| wakes(inputs, &done, &history, kind));
     Decision {
         condition: outcome::condition(inputs.plan, &activity, &history, refused.as_ref()),

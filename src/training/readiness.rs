@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Inputs, NewRun, history};
 use crate::api::{TrainingKind, TrainingReadiness, Trigger};
 
-/// Time after which a run that waits for its inputs is decided again: 60 s, as they are recorded every minute.
+/// Time after which what waits for its inputs is decided again: 60 s, as they are recorded every minute.
 const RECHECK: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the runs of an object wait for.
@@ -65,6 +65,17 @@ impl Readiness {
             .iter()
             .flat_map(|input| input.missing(readings.get(&input.dependency).unwrap_or(&none), kind, newest, until));
         missing.collect()
+    }
+
+    /// Whether the longest wait is over of what waits since then.
+    pub fn is_over(&self, since: Timestamp, now: Timestamp) -> bool {
+        self.max_wait.is_some_and(|most| now.duration_since(since) >= most)
+    }
+
+    /// When to decide again on what waits since then.
+    pub fn wakes(&self, since: Timestamp, now: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let last = self.max_wait.map(|most| since + most);
+        [Some(now + RECHECK), last].into_iter().flatten()
     }
 
     /// The inputs of a spec. `has_health`: whether the exporter of a dependency reports its health.
@@ -125,7 +136,7 @@ pub fn waits(inputs: &Inputs<'_>, run: &NewRun, newest: Option<&str>) -> Option<
         return None;
     }
     let since = since(inputs, run.kind);
-    if readiness.max_wait.is_some_and(|most| inputs.now.duration_since(since) >= most) {
+    if readiness.is_over(since, inputs.now) {
         return None;
     }
     // Other triggers are due anew with every decision until they start.
@@ -144,12 +155,6 @@ pub fn since(inputs: &Inputs<'_>, kind: TrainingKind) -> Timestamp {
 pub fn recorded(inputs: &Inputs<'_>, kind: TrainingKind) -> Option<Timestamp> {
     let of_kind = inputs.prior.filter(|status| status.waiting_kind == Some(kind));
     of_kind.and_then(|status| status.waiting_since.as_ref()).map(|time| time.0)
-}
-
-/// When to decide again on a run that waits for its inputs since `since`.
-pub fn wakes(inputs: &Inputs<'_>, since: Timestamp) -> impl Iterator<Item = Timestamp> {
-    let last = inputs.plan.readiness.max_wait.map(|most| since + most);
-    [Some(inputs.now + RECHECK), last].into_iter().flatten()
 }
 
 /// What the status reports of the messages since the newest run of a kind.

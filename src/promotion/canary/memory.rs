@@ -8,20 +8,17 @@ use serde::{Deserialize, Serialize};
 use super::{
     super::{
         judge::{Evidence, Finding, Settings},
-        route::Shares,
+        route::{Shares, WHOLE},
     },
     Tick,
 };
-use crate::training::whole_seconds;
+use crate::{api::is_zero, training::whole_seconds};
 
 /// Seconds between two calls that count at most. Ticks come more often; a clock that steps, or an operator that was down, counts no more.
 pub(super) const ELAPSED_MAX: i64 = 60;
 /// Seconds from the end of the last window that was counted to that of another one, from which on the clock was set back. Above it, and below 0,
 /// all of the window was counted already.
 const SET_BACK: i64 = -300;
-
-/// All requests, in per cent.
-const WHOLE: i32 = 100;
 
 /// How a canary is rolled out.
 #[derive(Clone, Debug, PartialEq)]
@@ -203,10 +200,6 @@ impl Step {
 /// The requests that arrive at a canary with these shares, in per cent of all.
 fn load(shares: Shares) -> i32 {
     shares.canary.max(shares.mirrored)
-}
-
-fn is_zero(number: &i32) -> bool {
-    *number == 0
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
