@@ -233,8 +233,9 @@ impl Reconcile {
         let tracks = rollout.canary.as_ref().zip(rollout.serve.as_ref());
         let canary = self.canary(model, observed);
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));
-        let deployed = reload::deployed(model, children);
-        let reload = reload::plan(deployed.as_ref(), decisions.reload.status.as_ref());
+        let status = decisions.reload.status.as_ref();
+        let deployed = status.and_then(|_| reload::deployed(model, children));
+        let reload = reload::plan(deployed.as_ref(), status);
         observed.hand_over(context, model, &self.uid, &self.prior, (plan, reload), self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let ended = ended.map(|run| (run.job.as_str(), run.uid.as_str()));

@@ -1,6 +1,6 @@
 //! What a reconcile decides, from what it observed.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Reconcile;
@@ -41,10 +41,21 @@ pub struct Decisions {
     pub orders: Vec<(String, i32)>,
 }
 
+/// What trainings and the deletion of artifacts are both decided on.
+struct Jobs {
+    /// The versions that are never dropped.
+    in_use: Vec<String>,
+    /// The training Jobs.
+    runs: Vec<ObservedRun>,
+    /// Whether a trainer has not ended.
+    has_trainer: bool,
+}
+
 impl Reconcile {
     /// Decides what to train, what to serve, what to delete, and which replicas to set.
     pub fn decide(&self, context: &Context, model: &Model, observed: &Observed) -> Decisions {
-        let (training, is_held) = self.admitted_training(context, model, observed);
+        let jobs = self.jobs(model, observed);
+        let (training, is_held) = self.admitted_training(context, model, observed, &jobs);
         let store = model.artifacts.root_uri();
         let verdict = observed.canary.as_ref().and_then(|of| Some((of.memory.version.as_str(), of.verdict()?)));
         let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
@@ -53,7 +64,7 @@ impl Reconcile {
         let inputs =
             promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, &observed.signals.inputs, self.now);
         let rollout = Rollout::decide(&inputs);
-        let pruning = self.pruning(model, observed, &training, &rollout);
+        let pruning = self.pruning(model, observed, &jobs, (&training, &rollout));
         let reload = self.reload(model, &rollout, observed);
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
@@ -67,7 +78,13 @@ impl Reconcile {
     }
 
     /// What is deleted of the artifacts that left the status.
-    fn pruning(&self, model: &Model, observed: &Observed, training: &Decision, rollout: &Rollout) -> pruning::Decision {
+    fn pruning(
+        &self,
+        model: &Model,
+        observed: &Observed,
+        jobs: &Jobs,
+        (training, rollout): (&Decision, &Rollout),
+    ) -> pruning::Decision {
         let children = &observed.children;
         let of_pods = children.pods().map(|pod| pod.version.clone());
         let of_deployments = children.owned(Kind::Deployment, &self.uid).filter_map(|(_, of)| match &of.state {
@@ -76,36 +93,32 @@ impl Reconcile {
         });
         let decided = [&rollout.serving, &rollout.rolling_out, &rollout.elsewhere].into_iter().flatten().cloned();
         let chosen = [&rollout.serve, &rollout.canary].into_iter().flatten().map(|version| version.id.clone());
-        let requested = self.in_use(model, observed);
+        let requested = jobs.in_use.iter().cloned();
         let used: Vec<String> = of_pods.chain(of_deployments).chain(decided).chain(chosen).chain(requested).collect();
         pruning::decide(&pruning::Inputs {
             plan: pruning::Plan::new(model).as_ref(),
             prior: &self.prior,
             training,
             used: &used,
-            runs: &self.runs(observed),
-            has_trainer: runs::has_trainer(children),
+            runs: &jobs.runs,
+            has_trainer: jobs.has_trainer,
             jobs: &prunes::observed(children, &self.uid, self.now),
             now: self.now,
         })
     }
 
-    /// The versions that are never dropped.
-    fn in_use(&self, model: &Model, observed: &Observed) -> Vec<String> {
+    fn jobs(&self, model: &Model, observed: &Observed) -> Jobs {
+        let children = &observed.children;
         let mut in_use = promotion::in_use(&self.prior, &model.promotion_requests);
-        in_use.extend(reload::mounted(&observed.children, &self.uid));
-        in_use
-    }
-
-    /// The training Jobs.
-    fn runs(&self, observed: &Observed) -> Vec<ObservedRun> {
-        runs::observed(&runs::Inputs {
-            children: &observed.children,
+        in_use.extend(reload::mounted(children, &self.uid));
+        let runs = runs::observed(&runs::Inputs {
+            children,
             uid: &self.uid,
             namespace: &self.identity.namespace,
             active: self.prior.training.as_ref().and_then(|training| training.active.as_ref()),
             now: self.now,
-        })
+        });
+        Jobs { in_use, runs, has_trainer: runs::has_trainer(children) }
     }
 
     /// How the version to serve gets to the servers.
@@ -152,35 +165,35 @@ impl Reconcile {
     }
 
     /// A run that is due starts only if others do not fill what may run at the same time. Returns whether it waits for them.
-    fn admitted_training(&self, context: &Context, model: &Model, observed: &Observed) -> (Decision, bool) {
-        let decision = self.training(model, observed, None);
+    fn admitted_training(
+        &self,
+        context: &Context,
+        model: &Model,
+        observed: &Observed,
+        jobs: &Jobs,
+    ) -> (Decision, bool) {
+        let inputs = training::Inputs {
+            plan: &Plan::new(model, |kind| render::training_template(model, kind)),
+            prior: self.prior.training.as_ref(),
+            versions: &pruning::known(&self.prior),
+            in_use: &jobs.in_use,
+            runs: &jobs.runs,
+            signals: &observed.signals,
+            held: None,
+            now: self.now,
+            // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
+            runs_complete: true,
+            has_trainer: jobs.has_trainer,
+        };
+        let decision = training::decide(&inputs);
         if decision.start.is_none() {
             return (decision, false);
         }
         let waker = Waker { enqueue: context.enqueue.clone(), object: ObjectRef::from_obj(self.object.as_ref()) };
         match context.admission.ask(&self.uid, &self.identity.namespace, &waker, self.now) {
             Ok(()) => (decision, false),
-            Err(held) => (self.training(model, observed, Some(&held)), true),
+            Err(held) => (training::decide(&training::Inputs { held: Some(&held), ..inputs }), true),
         }
-    }
-
-    fn training(&self, model: &Model, observed: &Observed, held: Option<&(Timestamp, String)>) -> Decision {
-        let children = &observed.children;
-        let in_use = self.in_use(model, observed);
-        let plan = Plan::new(model, |kind| render::training_template(model, kind));
-        training::decide(&training::Inputs {
-            plan: &plan,
-            prior: self.prior.training.as_ref(),
-            versions: &pruning::known(&self.prior),
-            in_use: &in_use,
-            runs: &self.runs(observed),
-            signals: &observed.signals,
-            held,
-            now: self.now,
-            // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
-            runs_complete: true,
-            has_trainer: runs::has_trainer(children),
-        })
     }
 
     /// What is known of a canary.
