@@ -126,8 +126,7 @@ async fn release(
     {
         return None;
     }
-    let mut routes = children.owned(Kind::HTTPRoute, desired.uid);
-    let (_, route) = routes.find(|(name, of)| *name == base && !of.deleting)?;
+    let route = children.own(Kind::HTTPRoute, base, desired.uid).filter(|of| !of.deleting)?;
     let released = cluster.set_rules(namespace, base, &route.uid, &render::released_route(base)).await;
     released.err().map(|error| failed(Kind::HTTPRoute, base, &error))
 }

@@ -134,11 +134,12 @@ impl Reconcile {
     /// is valid.
     async fn end_canary(&self, context: &Context) -> Result<(), Error> {
         let (children, name) = (self.children(context), names::canary(&self.identity.base));
-        let canary = children.owned(Kind::Deployment, &self.uid).find(|(child, of)| *child == name && !of.deleting);
-        let Some((_, canary)) = canary else { return Ok(()) };
+        let canary = children.own(Kind::Deployment, &name, &self.uid).filter(|of| !of.deleting);
+        let Some(canary) = canary else { return Ok(()) };
         let state = children.route(&self.identity.base, &self.uid).filter(|route| route.gives());
-        let route = children.owned(Kind::HTTPRoute, &self.uid).find(|(child, _)| *child == self.identity.base);
-        if let Some((state, (name, route))) = state.zip(route) {
+        let route = children.own(Kind::HTTPRoute, &self.identity.base, &self.uid);
+        if let Some((state, route)) = state.zip(route) {
+            let name = self.identity.base.as_str();
             // Its pods go once the Gateways have observed that, which enqueues the object.
             if state.canary == 0 && state.mirrored == 0 {
                 return Ok(());

@@ -20,23 +20,31 @@ pub struct Warning {
     pub problem: InvalidField,
 }
 
+/// The conditions that report warnings.
+const WARNED: [&str; 4] =
+    [types::SERVING_READY, types::DEPENDENCIES_HEALTHY, types::TRAINING_READY, types::PROMOTION_READY];
+
 impl Model {
     /// The warnings about the object.
     pub fn warnings(&self) -> Vec<Warning> {
-        let of = |condition| move |problem| Warning { condition, problem };
-        let of_serving = [self.no_eviction(), self.long_pause()].into_iter().flatten();
-        let of_dependencies = self.dependencies().into_iter();
-        let of_promotion = self.promotion.warnings().into_iter();
-        let of_promotion =
-            of_promotion.map(|(field, why)| FieldPath::spec().field("promotion").field(&field).problem(why));
-        of_serving
-            .map(of(types::SERVING_READY))
-            .chain(of_dependencies.map(of(types::DEPENDENCIES_HEALTHY)))
-            .chain(self.early_age().map(of(types::TRAINING_READY)))
-            .chain(
-                of_promotion.chain(self.refused_reload()).chain(self.futile_reload()).map(of(types::PROMOTION_READY)),
-            )
-            .collect()
+        let of = |condition| self.warnings_of(condition).into_iter().map(move |problem| Warning { condition, problem });
+        WARNED.into_iter().flat_map(of).collect()
+    }
+
+    /// The warnings that a condition reports.
+    pub fn warnings_of(&self, condition: &str) -> Vec<InvalidField> {
+        match condition {
+            types::SERVING_READY => [self.no_eviction(), self.long_pause()].into_iter().flatten().collect(),
+            types::DEPENDENCIES_HEALTHY => self.dependencies(),
+            types::TRAINING_READY => self.early_age().into_iter().collect(),
+            types::PROMOTION_READY => {
+                let path = FieldPath::spec().field("promotion");
+                let of_gates = self.promotion.warnings().into_iter();
+                let of_gates = of_gates.map(|(field, why)| path.field(&field).problem(why));
+                of_gates.chain(self.refused_reload()).chain(self.futile_reload()).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// A greatest age of a base that it reaches before the next full run.

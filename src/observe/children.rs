@@ -129,10 +129,13 @@ impl Children {
         }
     }
 
+    /// The child `name` whose controller has the UID `uid`.
+    pub fn own(&self, kind: Kind, name: &str, uid: &str) -> Option<&ObservedChild> {
+        self.child(kind, name).filter(|observed| observed.controller.as_deref() == Some(uid))
+    }
+
     fn state(&self, kind: Kind, name: &str, uid: &str) -> Option<&ChildState> {
-        self.child(kind, name)
-            .filter(|observed| observed.controller.as_deref() == Some(uid))
-            .map(|observed| &observed.state)
+        self.own(kind, name, uid).map(|observed| &observed.state)
     }
 
     /// All children, without pods.

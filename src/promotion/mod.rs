@@ -467,7 +467,7 @@ pub fn restored(
         trained_at: created_at.clone(),
         served_at: Some(created_at),
     };
-    let has_job = children.owned(Kind::Job, uid).any(|(name, _)| name == version.job);
+    let has_job = children.own(Kind::Job, &version.job, uid).is_some();
     (!has_job && version.is_in(store)).then_some(version)
 }
 

@@ -188,7 +188,7 @@ pub fn direct(
 /// Whether there is the Service of the canary.
 fn has_service(model: &Model, children: &Children) -> bool {
     let (name, uid) = (names::canary(&model.identity.base), model.identity.uid.as_deref().unwrap_or_default());
-    children.owned(Kind::Service, uid).any(|(of, _)| of == name)
+    children.own(Kind::Service, &name, uid).is_some()
 }
 
 /// The same of an object. `canary`: with the pods that it is to have.

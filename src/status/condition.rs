@@ -60,6 +60,11 @@ impl ConditionValue {
         Self::unknown(reasons::PENDING, "not evaluated yet")
     }
 
+    /// The same, with more in its message.
+    pub(super) fn more(self, text: &str) -> Self {
+        Self { message: format!("{}; {text}", self.message.trim_end_matches('.')), ..self }
+    }
+
     /// Whether the status is `True`.
     pub fn is_yes(&self) -> bool {
         self.status == "True"
@@ -115,12 +120,12 @@ fn training(inputs: &Inputs<'_>) -> ConditionValue {
         Some(problem) => of_problem(inputs, problem, ConditionValue::no),
         None => {
             let condition = ConditionValue::from(&inputs.training.condition);
-            let mut condition = remarked(inputs, types::TRAINING_READY, condition, [("", &inputs.model.training.pod)]);
+            let condition = remarked(inputs, types::TRAINING_READY, condition, [("", &inputs.model.training.pod)]);
             // Trainings go on until the store is full.
-            if let Some(warning) = inputs.pruning.and_then(pruning::warning) {
-                condition.message = format!("{}; {warning}", condition.message.trim_end_matches('.'));
+            match inputs.pruning.and_then(pruning::warning) {
+                Some(warning) => condition.more(&warning),
+                None => condition,
             }
-            condition
         }
     }
 }
@@ -136,14 +141,12 @@ pub fn remarked<'a>(
     if !condition.is_yes() {
         return condition;
     }
-    let warnings = inputs.model.warnings().into_iter().filter(|warning| warning.condition == type_);
-    let warnings = warnings.map(|warning| warning.problem.to_string());
+    let warnings = inputs.model.warnings_of(type_).into_iter().map(|problem| problem.to_string());
     let remarks: Vec<String> = as_root(pods).into_iter().chain(warnings).collect();
     if remarks.is_empty() {
         return condition;
     }
-    let message = format!("{}; {}", condition.message.trim_end_matches('.'), remarks.join("; "));
-    ConditionValue { message, ..condition }
+    condition.more(&remarks.join("; "))
 }
 
 /// A remark on pods that may run as root.

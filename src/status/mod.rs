@@ -80,6 +80,12 @@ impl Inputs<'_> {
         self.model.identity.uid.as_deref().unwrap_or_default()
     }
 
+    /// What is known of its canary.
+    fn known(&self) -> trial::Known<'_> {
+        let Inputs { model, children, route, prior, canary: progress, .. } = *self;
+        trial::Known { model, children, progress, route, prior }
+    }
+
     /// The Deployment of the servers as observed.
     fn servers(&self) -> Option<&DeploymentState> {
         self.children.deployment(&names::serving(&self.model.identity.base), self.uid())
@@ -246,7 +252,7 @@ fn serving_status(inputs: &Inputs<'_>) -> ServingStatus {
     let (replicas, desired_replicas) = match deployment {
         Some(state) => (state.ready, state.desired),
         // It exists, but the watch has not delivered its state yet: until then the last known numbers stay.
-        None if inputs.children.owned(Kind::Deployment, inputs.uid()).any(|(name, _)| name == serving) => {
+        None if inputs.children.own(Kind::Deployment, &serving, inputs.uid()).is_some() => {
             (prior.replicas, prior.desired_replicas)
         }
         None => (0, inputs.model.serving_workload().replicas),
@@ -266,8 +272,7 @@ fn canary(inputs: &Inputs<'_>, prior: Option<&CanaryStatus>) -> Option<CanarySta
     let version = inputs.rollout.canary.as_ref()?;
     let prior = prior.filter(|of| of.version == version.id);
     let progress = inputs.canary.filter(|progress| progress.memory.version == version.id);
-    let Inputs { model, children, route, prior: written, .. } = *inputs;
-    let known = trial::Known { model, children, progress, route, prior: written };
+    let known = inputs.known();
     let memory = known.memory(&version.id, inputs.now);
     let name = names::canary(&inputs.model.identity.base);
     let state = inputs.children.deployment(&name, inputs.uid());

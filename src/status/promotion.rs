@@ -10,10 +10,7 @@ use crate::{
         conditions::{reasons, types},
     },
     model::Identity,
-    promotion::{
-        route::{Acceptance, Shares},
-        trial,
-    },
+    promotion::route::{Acceptance, Shares},
 };
 
 /// PromotionReady: as decided, unless the requests cannot be divided as specified. What was decided is in the message then. The first row
@@ -31,7 +28,7 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
     let decided = left(inputs, ConditionValue::from(&inputs.rollout.condition));
     let tried = inputs.rollout.canary.as_ref().filter(|version| version.canary.is_none());
     let decided = match tried.filter(|_| decided.reason == reasons::CANARY) {
-        Some(version) => more(decided, &format!("it gets {}", shares(inputs, version))),
+        Some(version) => decided.more(&format!("it gets {}", shares(inputs, version))),
         None => decided,
     };
     let also = |value: ConditionValue| {
@@ -41,7 +38,7 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
             }
             None => decided.message.clone(),
         };
-        ConditionValue { message: format!("{}; {rest}", value.message.trim_end_matches('.')), ..value }
+        value.more(&rest)
     };
     if let Some(problem) = canary_problem(inputs) {
         return also(of_problem(inputs, problem, ConditionValue::no));
@@ -52,7 +49,7 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
             also(ConditionValue::unknown(reasons::ROUTE_NOT_ACCEPTED, why))
         }
         Some(Acceptance::Late(why)) if tried.is_some() => {
-            remarked(inputs, types::PROMOTION_READY, more(decided, why), [])
+            remarked(inputs, types::PROMOTION_READY, decided.more(why), [])
         }
         _ => remarked(inputs, types::PROMOTION_READY, decided, []),
     }
@@ -60,9 +57,8 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
 
 /// The same, with what to do about an HTTPRoute that is no longer in the spec: it is left, because requests may still come by it.
 fn left(inputs: &Inputs<'_>, decided: ConditionValue) -> ConditionValue {
-    let Identity { base, uid, namespace, .. } = &inputs.model.identity;
-    let is_left = inputs.model.http_route().is_none()
-        && inputs.children.route(base, uid.as_deref().unwrap_or_default()).is_some();
+    let Identity { base, namespace, .. } = &inputs.model.identity;
+    let is_left = inputs.model.http_route().is_none() && inputs.children.route(base, inputs.uid()).is_some();
     if !is_left {
         return decided;
     }
@@ -70,17 +66,11 @@ fn left(inputs: &Inputs<'_>, decided: ConditionValue) -> ConditionValue {
         "HTTPRoute {base} is not in the spec and gives all requests to Service {base}: once none come by it, kubectl -n {namespace} \
          delete httproute {base}"
     );
-    more(decided, &text)
-}
-
-fn more(value: ConditionValue, text: &str) -> ConditionValue {
-    ConditionValue { message: format!("{}; {text}", value.message.trim_end_matches('.')), ..value }
+    decided.more(&text)
 }
 
 /// What the canary gets now: by the HTTPRoute as it is, or by its pods.
 fn shares(inputs: &Inputs<'_>, version: &Version) -> Shares {
-    let Inputs { model, children, route, prior, .. } = *inputs;
-    let known = trial::Known { model, children, progress: inputs.canary, route, prior };
-    let given = route.and_then(|route| route.shares);
-    given.unwrap_or_else(|| known.memory(&version.id, inputs.now).shares())
+    let given = inputs.route.and_then(|route| route.shares);
+    given.unwrap_or_else(|| inputs.known().memory(&version.id, inputs.now).shares())
 }

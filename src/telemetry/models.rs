@@ -215,7 +215,7 @@ fn trained(version: &Version) -> jiff::Timestamp {
 /// The kind of the active run, and when it was started.
 fn started(of: &Observed<'_>) -> Option<(&'static str, f64)> {
     let active = of.status.training.as_ref()?.active.as_ref()?;
-    match &of.children.child(Kind::Job, &active.job).filter(|job| job.controller.as_deref() == Some(of.uid))?.state {
+    match &of.children.own(Kind::Job, &active.job, of.uid)?.state {
         ChildState::Job(job) => Some((active.kind.as_str(), seconds(job.started_at?))),
         _ => None,
     }
