@@ -347,6 +347,14 @@ impl TrainingKind {
         }
     }
 
+    /// The name in the ids of versions, in annotations and in texts.
+    pub const fn lower(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+        }
+    }
+
     /// Whether runs of this kind have the data of those of another kind as well.
     pub fn covers(self, kind: Self) -> bool {
         self == Self::Full || self == kind

@@ -7,7 +7,7 @@ use crate::{
     kinds::Kind,
     observe::{ChildState, Children, ContainerEnd, JobEnd, PodState},
     pruning::ObservedPrune,
-    training::one_line,
+    training::{error_text, one_line},
 };
 
 /// Longest part of a message that the Job's container wrote, in characters.
@@ -49,9 +49,7 @@ fn ended(end: Option<&JobEnd>, pod: Option<&PodState>, now: Timestamp) -> Option
 
 /// Why a container failed: what it wrote, as a trainer does.
 fn failure(end: &ContainerEnd) -> String {
-    let text = end.message.as_deref().unwrap_or_default();
-    let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    let wrote = one_line(json["error"].as_str().unwrap_or(text), WROTE_MAX);
+    let wrote = one_line(&error_text(end.message.as_deref().unwrap_or_default()), WROTE_MAX);
     let wrote = if wrote.is_empty() { String::new() } else { format!(": {wrote}") };
     format!("it ended with exit code {}{wrote}", end.exit_code)
 }

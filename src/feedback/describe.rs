@@ -103,22 +103,17 @@ fn text<'a>(expected: &Expected, problem: &'a Problem, details: &Details) -> Tex
 
 fn no_target(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {
     let (kind, name, namespace) = (monitor.kind.as_str(), &monitor.name, &expected.namespace);
+    let why = scrape_error(pool);
     match pool {
-        Pool::Targets(error) if monitor.kind == Kind::Probe => {
-            let why = error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
-            format!(
-                "{kind} {name} is loaded, and its blackbox exporter reports no probe{why}: check spec.monitoring.probe.prober and module, \
-                 and that Prometheus may reach the exporter"
-            )
-        }
-        Pool::Targets(error) => {
-            let why = error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
-            format!(
-                "{kind} {name} has targets{why}, but metric source {:?} has no series up of them: check its matchLabels in the \
-                 operator's configuration",
-                expected.source
-            )
-        }
+        Pool::Targets(_) if monitor.kind == Kind::Probe => format!(
+            "{kind} {name} is loaded, and its blackbox exporter reports no probe{why}: check spec.monitoring.probe.prober and module, \
+             and that Prometheus may reach the exporter"
+        ),
+        Pool::Targets(_) => format!(
+            "{kind} {name} has targets{why}, but metric source {:?} has no series up of them: check its matchLabels in the \
+             operator's configuration",
+            expected.source
+        ),
         _ => format!(
             "{kind} {name} is loaded, but no target is discovered: check that the account of Prometheus may list and watch services, \
              endpointslices and pods in namespace {namespace}"
@@ -126,12 +121,17 @@ fn no_target(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {
     }
 }
 
-fn down(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {
-    let (kind, name) = (monitor.kind.as_str(), &monitor.name);
-    let why = match pool {
+/// The error of a scrape, in brackets; empty without one.
+fn scrape_error(pool: &Pool) -> String {
+    match pool {
         Pool::Targets(Some(error)) => format!(" ({error})"),
         _ => String::new(),
-    };
+    }
+}
+
+fn down(expected: &Expected, monitor: &Monitor, pool: &Pool) -> String {
+    let (kind, name) = (monitor.kind.as_str(), &monitor.name);
+    let why = scrape_error(pool);
     let fields = if monitor.workload == Workload::Serving.label() {
         "spec.monitoring.metrics.path, spec.serving.metricsPort and spec.monitoring.scrape".to_owned()
     } else {

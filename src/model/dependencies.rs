@@ -7,6 +7,15 @@ use crate::{
     monitoring::{dependencies::reported, limited},
 };
 
+/// The dependency that a field names.
+///
+/// # Errors
+/// If there is none of that name.
+pub(super) fn named<'a>(field: &FieldPath, name: &str, all: &'a [Dependency]) -> Result<&'a Dependency, InvalidField> {
+    let found = all.iter().find(|dependency| dependency.name == name);
+    found.ok_or_else(|| field.problem(format!("there is no {name:?} among spec.dependencies: write the name of one")))
+}
+
 /// `is_monitored`: whether anything is recorded.
 pub(super) fn problems(dependencies: &[Dependency], is_monitored: bool) -> Vec<InvalidField> {
     let all = || FieldPath::spec().items("dependencies", dependencies);

@@ -193,9 +193,9 @@ impl Model {
         let alerts = alerts::changes(spec.monitoring.as_ref()).map_err(|of| problems.extend(of));
         let objectives = alerts.as_ref().map_or(Ok(Vec::new()), |changes| objectives::objectives(spec, changes));
         let objectives = objectives.map_err(|of| problems.extend(of));
-        let expressions = expressions(object).map_err(|of| problems.extend(of));
-        let application = application(object).map_err(|of| problems.extend(of));
         let namespace = object.namespace().unwrap_or_else(|| "default".into());
+        let expressions = expressions(spec.monitoring.as_ref(), &namespace).map_err(|of| problems.extend(of));
+        let application = application(spec.monitoring.as_ref(), &namespace).map_err(|of| problems.extend(of));
         let dependencies = dependencies::in_namespace(&spec.dependencies, &namespace).map_err(|of| problems.extend(of));
         let monitoring = monitoring(spec.monitoring.as_ref(), &namespace).map_err(|problem| problems.push(problem));
         let triggers = triggers::triggers(spec).map_err(|of| problems.extend(of));
@@ -405,8 +405,9 @@ fn unreadable(spec: &RecommenderModelSpec, path: &FieldPath, scaling: &Scaling) 
     }
     let name = &scaling.lag.as_ref()?.dependency;
     let of_lag = path.field("lag.dependency");
-    let Some(dependency) = spec.dependencies.iter().find(|dependency| dependency.name == *name) else {
-        return Some(of_lag.problem(format!("there is no {name:?} among spec.dependencies: write the name of one")));
+    let dependency = match dependencies::named(&of_lag, name, &spec.dependencies) {
+        Ok(dependency) => dependency,
+        Err(problem) => return Some(problem),
     };
     if dependency.exporter.is_some() {
         return Some(of_lag.problem(format!(
@@ -429,27 +430,25 @@ fn profile(monitoring: &Monitoring) -> Option<InvalidField> {
 }
 
 /// The expressions of the profile `Custom`.
-fn expressions(object: &RecommenderModel) -> Result<Option<Signals>, Vec<InvalidField>> {
-    let metrics = object.spec.monitoring.as_ref().map(|monitoring| &monitoring.metrics);
+fn expressions(monitoring: Option<&Monitoring>, namespace: &str) -> Result<Option<Signals>, Vec<InvalidField>> {
+    let metrics = monitoring.map(|monitoring| &monitoring.metrics);
     let path = FieldPath::spec().field("monitoring.metrics.custom");
     match metrics.map(|metrics| (metrics.profile == CUSTOM, &metrics.custom)) {
         None | Some((false, None)) => Ok(None),
         Some((true, Some(custom))) => {
-            let namespace = object.namespace().unwrap_or_else(|| "default".into());
             let problems =
                 |all: Vec<(&str, String)>| all.into_iter().map(|(at, why)| path.field(at).problem(why)).collect();
-            Signals::new(custom, &namespace).map(Some).map_err(problems)
+            Signals::new(custom, namespace).map(Some).map_err(problems)
         }
         Some(_) => Err(vec![path.problem("the profile Custom and the field custom go together: set both or neither")]),
     }
 }
 
 /// The series of the application.
-fn application(object: &RecommenderModel) -> Result<Application, Vec<InvalidField>> {
-    let Some(monitoring) = &object.spec.monitoring else { return Ok(Application::new()) };
-    let namespace = object.namespace().unwrap_or_else(|| "default".into());
+fn application(monitoring: Option<&Monitoring>, namespace: &str) -> Result<Application, Vec<InvalidField>> {
+    let Some(monitoring) = monitoring else { return Ok(Application::new()) };
     let path = FieldPath::spec().field("monitoring.signals");
-    application::read(&monitoring.signals, &namespace)
+    application::read(&monitoring.signals, namespace)
         .map_err(|all| all.iter().map(|(name, why)| path.key(name).problem(why.as_str())).collect())
 }
 

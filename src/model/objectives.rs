@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FieldPath, InvalidField};
+use super::{FieldPath, InvalidField, dependencies::named};
 use crate::{
     api::{
         AgeObjective, Dependency, LagObjective, LatencyObjective, Metrics, Objective as Desired, RecommenderModelSpec,
@@ -202,9 +202,7 @@ fn nearest(threshold: i32, buckets: &[f64], latency: &Latency) -> String {
 
 fn lagging(path: &FieldPath, of: &LagObjective, dependencies: &[Dependency]) -> Result<Indicator, InvalidField> {
     let (path, name) = (path.field("lag.dependency"), &of.dependency);
-    let Some(dependency) = dependencies.iter().find(|dependency| dependency.name == *name) else {
-        return Err(path.problem(format!("there is no {name:?} among spec.dependencies: write the name of one")));
-    };
+    let dependency = named(&path, name, dependencies)?;
     if !reports_lag_seconds(dependency) {
         return Err(path.problem(format!(
             "nothing reports a lag of {name:?} and how fast it is consumed, so that its seconds are not known: name another \

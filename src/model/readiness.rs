@@ -1,6 +1,6 @@
 //! What the schema cannot check of `spec.training.readiness` and `spec.promotion.readiness`: whether the inputs can be observed.
 
-use super::{FieldPath, InvalidField};
+use super::{FieldPath, InvalidField, dependencies::named};
 use crate::{
     api::{Dependency, RecommenderModelSpec, TrainingInput, TrainingReadiness},
     monitoring::dependencies::{recorded, reports_health},
@@ -54,9 +54,9 @@ fn problems(
     of_promotion: bool,
 ) -> Vec<InvalidField> {
     let name = &input.dependency;
-    let Some(dependency) = dependencies.iter().find(|of| of.name == *name) else {
-        let unknown = format!("there is no {name:?} among spec.dependencies: write the name of one");
-        return vec![path.field("dependency").problem(unknown)];
+    let dependency = match named(&path.field("dependency"), name, dependencies) {
+        Ok(dependency) => dependency,
+        Err(problem) => return vec![problem],
     };
     let bounds = [
         ("maxLagMessages", input.max_lag_messages.is_some(), Series::Lag),

@@ -150,9 +150,7 @@ fn dependency<'a>(
     let Some(name) = &desired.dependency else {
         return Err(field.problem("it is missing: write the name of one of spec.dependencies"));
     };
-    let dependency = spec.dependencies.iter().find(|dependency| dependency.name == *name);
-    dependency
-        .ok_or_else(|| field.problem(format!("there is no {name:?} among spec.dependencies: write the name of one")))
+    super::dependencies::named(&field, name, &spec.dependencies)
 }
 
 /// The name of a dependency of which a series is recorded.

@@ -2,8 +2,9 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use k8s_openapi::api::batch::v1::{
-    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+use k8s_openapi::api::{
+    batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule},
+    core::v1::PodTemplateSpec,
 };
 
 use super::{
@@ -149,18 +150,24 @@ fn contract(run: &NewRun) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn spec(model: &Model, version: &str, of: &Settings<'_>, contract: Vec<(&'static str, String)>) -> JobSpec {
-    let mut labels = child::labels(&model.identity, COMPONENT);
-    labels.insert(VERSION_LABEL.into(), version.into());
-    let spread = Spread::Runs(child::selector(&model.identity, COMPONENT));
-    let mut template = pod::template(model, &main(model, version, of, contract), labels, &spread);
+/// Pods that run to their end and then leave a message.
+pub fn template(model: &Model, main: &Main<'_>, labels: BTreeMap<String, String>, component: &str) -> PodTemplateSpec {
+    let spread = Spread::Runs(child::selector(&model.identity, component));
+    let mut template = pod::template(model, main, labels, &spread);
     let pod = template.spec.get_or_insert_default();
-    pod.subdomain = of.trainers.map(|_| names::trainers(&model.identity.base));
     // The report is read from the file only: the end of the log is not a report.
-    pod.containers.iter_mut().for_each(|trainer| trainer.termination_message_policy = Some("File".into()));
+    pod.containers.iter_mut().for_each(|main| main.termination_message_policy = Some("File".into()));
     // Each attempt is a pod of its own, so that the termination message of a failed attempt can still be read.
     pod.restart_policy = Some("Never".into());
     pod.termination_grace_period_seconds = Some(TRAINER_GRACE_SECONDS);
+    template
+}
+
+fn spec(model: &Model, version: &str, of: &Settings<'_>, contract: Vec<(&'static str, String)>) -> JobSpec {
+    let mut labels = child::labels(&model.identity, COMPONENT);
+    labels.insert(VERSION_LABEL.into(), version.into());
+    let mut template = template(model, &main(model, version, of, contract), labels, COMPONENT);
+    template.spec.get_or_insert_default().subdomain = of.trainers.map(|_| names::trainers(&model.identity.base));
     JobSpec {
         active_deadline_seconds: Some(of.deadline_seconds),
         backoff_limit: Some(of.backoff_limit),

@@ -74,16 +74,27 @@ pub fn pod_monitor(model: &Model, worker: &Worker) -> Option<Child> {
     let identity = &model.identity;
     let workload = Workload::worker(worker, &identity.base);
     let seconds = scrapes::of_worker(worker)?;
+    let endpoint = endpoint(model, METRICS_PORT, &metrics.path, seconds, &workload.name);
+    Some(of_pods(identity, monitoring, (workload.deployment, &workload.component), endpoint))
+}
+
+/// A PodMonitor with this name of the pods of a component.
+fn of_pods(
+    identity: &Identity,
+    monitoring: &Monitoring,
+    (name, component): (String, &str),
+    endpoint: Endpoint,
+) -> Child {
     let spec = PodMonitorSpec {
         selector: LabelSelector {
-            match_labels: Some(child::selector(identity, &workload.component)),
+            match_labels: Some(child::selector(identity, component)),
             ..LabelSelector::default()
         },
-        pod_metrics_endpoints: vec![endpoint(model, METRICS_PORT, &metrics.path, seconds, &workload.name)],
+        pod_metrics_endpoints: vec![endpoint],
         sample_limit: sample_limit(monitoring),
     };
-    let metadata = meta(identity, monitoring, workload.deployment, &workload.component);
-    Some(Child::new(Kind::PodMonitor, PodMonitor { metadata, spec }))
+    let metadata = meta(identity, monitoring, name, component);
+    Child::new(Kind::PodMonitor, PodMonitor { metadata, spec })
 }
 
 /// The PodMonitor of the trainers; `None` without `spec.monitoring`, or if they expose no metrics. Series have the version of their run.
@@ -98,16 +109,7 @@ pub fn trainer_monitor(model: &Model) -> Option<Child> {
         replacement: "$1".into(),
         ..label("version", "")
     });
-    let spec = PodMonitorSpec {
-        selector: LabelSelector {
-            match_labels: Some(child::selector(identity, job::COMPONENT)),
-            ..LabelSelector::default()
-        },
-        pod_metrics_endpoints: vec![endpoint],
-        sample_limit: sample_limit(monitoring),
-    };
-    let metadata = meta(identity, monitoring, names::trainers(&identity.base), job::COMPONENT);
-    Some(Child::new(Kind::PodMonitor, PodMonitor { metadata, spec }))
+    Some(of_pods(identity, monitoring, (names::trainers(&identity.base), job::COMPONENT), endpoint))
 }
 
 /// The PodMonitor of a dependency's exporter; `None` without `spec.monitoring`, or if the spec does not name its pods. Its series keep

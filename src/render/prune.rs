@@ -9,13 +9,13 @@ use k8s_openapi::{
 
 use super::{
     child::{self, Child},
-    job::{CONTAINER, disruptions_are_no_failures},
-    pod::{self, Access, Main, Probes, Spread},
+    job::{self, CONTAINER, disruptions_are_no_failures},
+    pod::{self, Access, Main, Probes},
 };
 use crate::{
     api::{MODEL_NAME_ANNOTATION, PRUNE_ANNOTATION, Prune, Resources},
     kinds::Kind,
-    model::{Model, TRAINER_GRACE_SECONDS},
+    model::Model,
     pruning::NewPrune,
 };
 
@@ -55,19 +55,13 @@ pub fn render(model: &Model, prune: &Prune, run: &NewPrune) -> Child {
         drain_seconds: None,
         pod: &model.training.pod,
     };
-    let spread = Spread::Runs(child::selector(&model.identity, COMPONENT));
-    let mut template = pod::template(model, &main, child::labels(&model.identity, COMPONENT), &spread);
-    let pod = template.spec.get_or_insert_default();
-    pod.containers.iter_mut().for_each(|main| main.termination_message_policy = Some("File".into()));
-    pod.restart_policy = Some("Never".into());
-    pod.termination_grace_period_seconds = Some(TRAINER_GRACE_SECONDS);
     let spec = JobSpec {
         active_deadline_seconds: Some(DEADLINE_SECONDS),
         // It is tried again as another Job, after a pause that grows.
         backoff_limit: Some(0),
         pod_failure_policy: Some(disruptions_are_no_failures()),
         pod_replacement_policy: Some("Failed".into()),
-        template,
+        template: job::template(model, &main, child::labels(&model.identity, COMPONENT), COMPONENT),
         ..JobSpec::default()
     };
     Child::new(Kind::Job, Job { metadata: meta, spec: Some(spec), status: None })

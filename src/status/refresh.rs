@@ -96,7 +96,7 @@ fn failures(inputs: &Inputs<'_>) -> String {
     let status = &inputs.training.status;
     let of = |kind: TrainingKind| {
         let last: &FinishedRun = status.last(kind).filter(|run| !run.succeeded)?;
-        let (count, kind) = (status.consecutive_failures(kind).max(1), kind.as_str().to_ascii_lowercase());
+        let (count, kind) = (status.consecutive_failures(kind).max(1), kind.lower());
         let runs = if count == 1 { format!("the last {kind} run") } else { format!("the last {count} {kind} runs") };
         Some(format!("{runs} failed, {} at {} ({})", last.version, last.finished_at.0, last.reason))
     };
@@ -106,7 +106,7 @@ fn failures(inputs: &Inputs<'_>) -> String {
 fn waits(inputs: &Inputs<'_>) -> Option<Problem> {
     let status = &inputs.training.status;
     let since = status.waiting_since.as_ref().filter(|_| status.active.is_none())?;
-    let kind = status.waiting_kind.unwrap_or(TrainingKind::Full).as_str().to_ascii_lowercase();
+    let kind = status.waiting_kind.unwrap_or(TrainingKind::Full).lower();
     let text = format!("a {kind} run is due and waits since {} ({})", since.0, types::TRAINING_READY);
     Some((reasons::TRAINING_WAITS.into(), text))
 }
@@ -193,7 +193,7 @@ fn next(inputs: &Inputs<'_>) -> String {
     }
     let due = TrainingKind::ALL.into_iter().filter_map(|kind| Some((status.next_schedule_time(kind)?.0, kind)));
     match due.min() {
-        Some((at, kind)) => format!("the next {} run is due at {at}", kind.as_str().to_ascii_lowercase()),
+        Some((at, kind)) => format!("the next {} run is due at {at}", kind.lower()),
         None if !inputs.model.triggers.is_empty() => "a trigger or a request starts the next run".into(),
         None => "without a schedule only a request starts a run".into(),
     }

@@ -217,7 +217,7 @@ fn newest_run(inputs: &Inputs<'_>) -> Option<Timestamp> {
 /// not begin with a letter or digit, such as the reason.
 pub fn requested(value: &str) -> Option<TrainingKind> {
     let is_of = |kind: &TrainingKind| {
-        let rest = value.strip_prefix(kind.as_str().to_ascii_lowercase().as_str());
+        let rest = value.strip_prefix(kind.lower());
         rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
     };
     TrainingKind::ALL.into_iter().find(is_of).filter(|_| value.chars().count() <= REQUEST_MAX)

@@ -277,7 +277,7 @@ fn stage(run: &ObservedRun, reason: &str) -> Stage {
 
 /// The error text of a failed trainer: the value of `error` if the termination message is JSON, as in
 /// `{"error": "..."}`, else the whole termination message.
-fn error_text(termination_message: &str) -> String {
+pub fn error_text(termination_message: &str) -> String {
     let json: serde_json::Value = serde_json::from_str(termination_message).unwrap_or_default();
     json["error"].as_str().unwrap_or(termination_message).to_owned()
 }

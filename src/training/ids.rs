@@ -13,7 +13,7 @@ use crate::api::{TrainingKind, Trigger};
 /// `last` is the version of the run of that kind that ended last. It distinguishes two runs with the same cause, such as a request
 /// whose value is set again later. Of a run by a trigger it names the trigger and its last run as well.
 pub fn version(plan: &Plan, kind: TrainingKind, trigger: Trigger, due: Timestamp, last: Option<&str>) -> String {
-    let kind = kind.as_str().to_ascii_lowercase();
+    let kind = kind.lower();
     match trigger {
         Trigger::Schedule => format!("{kind}-{}", due.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M")),
         Trigger::Initial => format!("{kind}-i{}", hash(&[&plan.uid, "initial", &plan.template, last.unwrap_or("")])),

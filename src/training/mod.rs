@@ -29,7 +29,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use admission::{TrainingLimits, Waiting};
 pub use base::root;
 pub use decide::decide;
-pub use history::{bounded, whole_seconds};
+pub use history::{bounded, error_text, whole_seconds};
 pub use readiness::{Input, Readiness, Reading};
 pub use schedule::{Schedule, ScheduleError};
 pub use text::one_line;
