@@ -77,12 +77,13 @@ impl Ticked for State {
 }
 
 fn judge(before: Option<Budget>, signal: Signal) -> Budget {
-    match (signal, before) {
-        (Signal::Missing(why), _) => Budget::Unknown { why },
-        (Signal::Fresh { value, .. } | Signal::Stale { value, .. }, Some(Budget::Left(before))) => {
-            Budget::Left(reported(Some(before), value))
-        }
-        (Signal::Fresh { value, .. } | Signal::Stale { value, .. }, _) => Budget::Left(reported(None, value)),
+    let before = match before {
+        Some(Budget::Left(percent)) => Some(percent),
+        _ => None,
+    };
+    match signal.known() {
+        Ok(spent) => Budget::Left(reported(before, spent)),
+        Err(why) => Budget::Unknown { why },
     }
 }
 

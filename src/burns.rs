@@ -10,7 +10,6 @@ use crate::{
     model::Model,
     monitoring::objectives::{Indicator, Objective},
     observed::{OfSource, Ticked},
-    scaling::Signal,
     series::Series,
     signals::Readings,
 };
@@ -83,9 +82,7 @@ impl State {
     /// None when its source records nothing of the objective.
     fn burn(&self, readings: &Readings, objective: &str, now: Timestamp) -> Option<Burn> {
         let OfSource { namespace, name, .. } = &self.object;
-        if let Signal::Missing(_) = readings.get(Series::BudgetSpent, namespace, name, objective, now) {
-            return None;
-        }
+        readings.get(Series::BudgetSpent, namespace, name, objective, now).known().ok()?;
         let is = |state: &str| {
             let age = readings.alert(namespace, name, objective, state, now)?;
             (age <= RECENT.as_secs_f64()).then_some(())

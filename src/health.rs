@@ -83,19 +83,24 @@ impl Ticked for State {
 impl State {
     /// Since when a dependency has been down by the status, if nothing was observed yet.
     fn down_before(&self, prior: &RecommenderModelStatus) -> Option<Timestamp> {
-        let is_down = |condition: &&Condition| {
-            condition.type_ == types::DEPENDENCIES_HEALTHY && condition.reason == reasons::DEPENDENCY_DOWN
-        };
-        let condition = prior.conditions.iter().find(is_down).filter(|_| self.observed.is_empty());
+        let condition = down(prior).filter(|_| self.observed.is_empty());
         condition.map(|condition| condition.last_transition_time.0)
     }
 }
 
+/// The condition of a status that a critical dependency is down; none if it is not.
+pub fn down(prior: &RecommenderModelStatus) -> Option<&Condition> {
+    let is_down = |condition: &&Condition| {
+        condition.type_ == types::DEPENDENCIES_HEALTHY && condition.reason == reasons::DEPENDENCY_DOWN
+    };
+    prior.conditions.iter().find(is_down)
+}
+
 /// The health of a dependency after `before`. `first`: since when it counts as down if it is at its first observation.
 fn judge(before: Option<Health>, signal: Signal, first: Timestamp, now: Timestamp) -> Health {
-    let value = match signal {
-        Signal::Fresh { value, .. } | Signal::Stale { value, .. } => value,
-        Signal::Missing(why) => return Health::Unknown { why },
+    let value = match signal.known() {
+        Ok(value) => value,
+        Err(why) => return Health::Unknown { why },
     };
     match before {
         _ if value >= 1.0 => Health::Up,

@@ -58,8 +58,10 @@ impl OfSource {
             let signal = self.signal(readings, series, name, now);
             let before = observed.get(name).copied();
             let after = judge(before, signal);
-            is_changed |= before != Some(after);
-            observed.insert(name.clone(), after);
+            if before != Some(after) {
+                observed.insert(name.clone(), after);
+                is_changed = true;
+            }
         }
         is_changed
     }

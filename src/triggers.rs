@@ -164,13 +164,13 @@ impl Watched {
 
     /// Takes over a value; `None` without one that is not too old.
     pub(crate) fn observe(&mut self, value: Option<f64>, now: Timestamp) {
-        match self.plan.condition.clone() {
+        match &self.plan.condition {
             Condition::Above { series, about, value: limit, duration } => {
                 // What was trained may lower it, so its time begins when that serves, or will not.
                 let is_pending = self.newest.as_ref().is_some_and(|of| of.is_pending);
-                let above = value.filter(|value| *value > limit && !is_pending);
+                let above = value.filter(|value| value > limit && !is_pending);
                 self.since = above.map(|_| self.since.unwrap_or(now));
-                let held = self.since.map(|since| now.duration_since(since)).filter(|held| *held >= duration);
+                let held = self.since.map(|since| now.duration_since(since)).filter(|held| held >= duration);
                 let why = |value: f64, held: SignedDuration| {
                     let name = series.short_name();
                     format!("{name} of {about} was {value:.4}, above {limit} for {}", minutes(held))
@@ -189,7 +189,7 @@ impl Watched {
                 None => self.since = None,
                 Some(value) if value < 1.0 => (self.since, self.met) = (self.since.or(Some(now)), None),
                 Some(_) => {
-                    let was_down = self.since.take().is_some_and(|since| now.duration_since(since) >= down);
+                    let was_down = self.since.take().is_some_and(|since| now.duration_since(since) >= *down);
                     if was_down {
                         self.met = Some(self.recovered(now));
                     }

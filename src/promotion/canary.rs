@@ -128,16 +128,16 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     }
     let lacking = replicas_lacking(readings);
     memory.limit(step);
+    let moves = memory.shares() != step.shares();
+    if (readings.undivided.is_some() || moves)
+        && let Some(verdict) = memory.worse_meanwhile(policy, readings)
+    {
+        return back(memory, Finding::Worse, format!("{here}: {verdict}"));
+    }
     if let Some(why) = &readings.undivided {
-        if let Some(verdict) = memory.worse_meanwhile(policy, readings) {
-            return back(memory, Finding::Worse, format!("{here}: {verdict}"));
-        }
         return undivided(policy, memory, readings.is_late, elapsed, format!("{here}: {why}"));
     }
-    if memory.shares() != step.shares() {
-        if let Some(verdict) = memory.worse_meanwhile(policy, readings) {
-            return back(memory, Finding::Worse, format!("{here}: {verdict}"));
-        }
+    if moves {
         let Some(lacking) = lacking else {
             memory.give(step.shares());
             memory.weighted_seconds = 0;

@@ -36,7 +36,7 @@ use crate::{
     api::{CanaryVersions, PruningStatus, RecommenderModelStatus, TrainingKind, Verdict, Version, VersionState},
     kinds::Kind,
     model::{Identity, Model, names},
-    observe::Children,
+    observe::{Children, DeploymentState},
     training::{Outcome, Readiness, Reading, whole_seconds},
 };
 
@@ -287,26 +287,34 @@ impl Rollout {
 /// root of any version, and the one that is pinned. Without the roots, partial versions every quarter of an hour would soon leave no
 /// full one to roll back to, and nothing that shows that what they are based on was refused.
 pub fn in_use(prior: &RecommenderModelStatus, requests: &Requests) -> Vec<String> {
-    let serving = prior.serving.clone().unwrap_or_default();
-    let serving: Vec<String> = serving.version.into_iter().chain(serving.rolling_out).collect();
-    let is_used = |version: &&Version| version.state == VersionState::Previous || serving.contains(&version.id);
-    let used: Vec<&Version> = prior.versions.iter().filter(is_used).collect();
-    let roots = prior.versions.iter().filter_map(|version| Some(version.base.as_ref()?.full.clone()));
-    let used = used.iter().map(|version| version.id.clone());
-    let canary = trial::status(prior).map(|canary| canary.version.clone());
-    serving.iter().cloned().chain(canary).chain(used).chain(roots).chain(requests.pin.clone()).collect()
+    let serving: Vec<&String> = prior.serving.iter().flat_map(|of| of.version.iter().chain(&of.rolling_out)).collect();
+    let is_used = |version: &&Version| version.state == VersionState::Previous || serving.contains(&&version.id);
+    let used = prior.versions.iter().filter(is_used).map(|version| &version.id);
+    let roots = prior.versions.iter().filter_map(|version| Some(&version.base.as_ref()?.full));
+    let canary = trial::status(prior).map(|canary| &canary.version);
+    serving.iter().copied().chain(canary).chain(used).chain(roots).chain(&requests.pin).cloned().collect()
+}
+
+/// Whether a version serves or served just before, or has this id.
+fn has_served(version: &Version, id: Option<&str>) -> bool {
+    matches!(version.state, VersionState::Serving | VersionState::Previous) || id == Some(version.id.as_str())
+}
+
+/// The Deployment of an object with this name.
+fn deployment<'a>(
+    model: &Model,
+    children: &'a Children,
+    name: impl FnOnce(&str) -> String,
+) -> Option<&'a DeploymentState> {
+    children.deployment(&name(&model.identity.base), model.identity.uid.as_deref().unwrap_or_default())
 }
 
 /// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again.
 fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
     let target =
         inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
-    let has_served = |version: &Version| {
-        matches!(version.state, VersionState::Serving | VersionState::Previous)
-            || inputs.rolling_out == Some(version.id.as_str())
-    };
     let state = |(index, version): (usize, &Version)| match version.state {
-        _ if index < target && has_served(version) => VersionState::RolledBack,
+        _ if index < target && has_served(version, inputs.rolling_out) => VersionState::RolledBack,
         state => state,
     };
     let with_state = |of: (usize, &Version)| Version { state: state(of), ..of.1.clone() };
@@ -316,10 +324,7 @@ fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
 /// The versions that have not served, and are newer than the one that does and the one before: only these are judged, and may be
 /// promoted.
 fn untried<'a>(versions: &'a [Version], serving: Option<&str>) -> impl Iterator<Item = &'a Version> {
-    let has_served = |version: &Version| {
-        matches!(version.state, VersionState::Serving | VersionState::Previous) || serving == Some(version.id.as_str())
-    };
-    let end = versions.iter().position(has_served).unwrap_or(versions.len());
+    let end = versions.iter().position(|version| has_served(version, serving)).unwrap_or(versions.len());
     versions[..end].iter().filter(|version| matches!(version.state, VersionState::Candidate | VersionState::Rejected))
 }
 
@@ -327,10 +332,7 @@ fn untried<'a>(versions: &'a [Version], serving: Option<&str>) -> impl Iterator<
 /// the gates counts. `back`: the version that is rolled back to now.
 fn judged(inputs: &Inputs<'_>, versions: Vec<Version>, back: Option<&Version>) -> Vec<Version> {
     let inputs = &Inputs { versions: &versions, ..*inputs };
-    let is_earlier = |version: &&Version| {
-        matches!(version.state, VersionState::Serving | VersionState::Previous | VersionState::Superseded)
-    };
-    let earlier: Vec<&Version> = versions.iter().filter(is_earlier).collect();
+    let earlier: Vec<&Version> = versions.iter().filter(|version| requests::may_return(version)).collect();
     let baselines = gates::Baselines { serving: back.or_else(|| inputs.standing()), earlier: &earlier };
     let untried: Vec<&str> = untried(&versions, inputs.serving).map(|version| version.id.as_str()).collect();
     let mut judged: Vec<Version> = Vec::new();

@@ -21,7 +21,7 @@ use crate::{
     api::{RecommenderModelStatus, ReloadStatus, Version},
     kinds::Kind,
     model::{Model, names},
-    observe::{ChildState, Children, DeploymentState, PodState},
+    observe::{ChildState, Children, PodState},
     render::SERVING_COMPONENT,
     training::whole_seconds,
     version_file::{Artifact, Observed, Placement},
@@ -133,11 +133,12 @@ impl Reload {
             return restarted(inputs, &target, status);
         }
         match prior {
-            Some(prior) if inputs.deployed.as_ref().is_some_and(|of| is_done(of, prior, inputs.reports)) => by_start,
-            // Pods that do not run have no version: they read the file when they start, and are no reason to restart others.
+            // Pods that do not run have no version: they read the file when they start, and are no reason to restart others once the time
+            // is over.
             Some(prior)
-                if is_over(inputs, prior)
-                    && inputs.deployed.as_ref().is_some_and(|of| is_reported(of, prior, inputs.reports)) =>
+                if inputs.deployed.as_ref().is_some_and(|of| {
+                    is_reported(of, prior, inputs.reports) && (is_complete(of) || is_over(inputs, prior))
+                }) =>
             {
                 by_start
             }
@@ -287,8 +288,12 @@ fn is_over(inputs: &Inputs<'_>, reload: &ReloadStatus) -> bool {
 
 /// Whether as many pods as desired report the version of a reload, and every other one that runs.
 fn is_done(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Reports>) -> bool {
-    let is_complete = deployed.is_stopped || deployed.running.len() >= deployed.desired;
-    is_complete && is_reported(deployed, reload, reports)
+    is_complete(deployed) && is_reported(deployed, reload, reports)
+}
+
+/// Whether as many pods as desired run.
+fn is_complete(deployed: &Deployed) -> bool {
+    deployed.is_stopped || deployed.running.len() >= deployed.desired
 }
 
 /// Whether every pod that runs reports the version of a reload, and at least one is ready.
@@ -302,8 +307,9 @@ fn is_reported(deployed: &Deployed, reload: &ReloadStatus, reports: Option<&Repo
 
 /// How many pods report the version, and what is known of the first of the others.
 fn progress(inputs: &Inputs<'_>) -> String {
-    let Deployed { desired, running, ready, .. } = inputs.deployed.clone().unwrap_or_default();
-    let reports = inputs.reports.cloned().unwrap_or_default();
+    let (no_pods, no_reports) = (Deployed::default(), Reports::default());
+    let Deployed { desired, running, ready, .. } = inputs.deployed.as_ref().unwrap_or(&no_pods);
+    let reports = inputs.reports.unwrap_or(&no_reports);
     if ready.is_empty() {
         return "no pod is ready".into();
     }
@@ -313,15 +319,15 @@ fn progress(inputs: &Inputs<'_>) -> String {
         Some(why) => format!("; {pod} is not known to: {why}"),
         None => format!("; {pod} does not"),
     });
-    let all = desired.max(running.len());
+    let all = running.len().max(*desired);
     let missing = || format!("; {} not running", desired - running.len());
-    let first = first.or_else(|| (running.len() < desired).then(missing));
+    let first = first.or_else(|| (running.len() < *desired).then(missing));
     format!("{count} of {all} pods report it{}", first.unwrap_or_default())
 }
 
 /// The Deployment of the servers as it is observed.
 pub fn deployed(model: &Model, children: &Children) -> Option<Deployed> {
-    let state = deployment(model, children)?;
+    let state = super::deployment(model, children, names::serving)?;
     // Pods of an earlier template may have the same version.
     let is_own = |pod: &&PodState| match (&state.file, &pod.file) {
         (Some(of), Some(file)) => file.config_map == of.config_map,
@@ -338,11 +344,6 @@ pub fn deployed(model: &Model, children: &Children) -> Option<Deployed> {
         running: named(|pod| pod.runs || pod.ready_since.is_some()),
         ready: named(|pod| pod.ready_since.is_some()),
     })
-}
-
-fn deployment<'a>(model: &Model, children: &'a Children) -> Option<&'a DeploymentState> {
-    let uid = model.identity.uid.as_deref().unwrap_or_default();
-    children.deployment(&names::serving(&model.identity.base), uid)
 }
 
 /// What the ticks need of a reload.
@@ -362,7 +363,7 @@ pub fn effective(
 ) -> Children {
     let uid = model.identity.uid.as_deref().unwrap_or_default();
     let name = names::serving(&model.identity.base);
-    let file = deployment(model, &children).and_then(|state| state.file.clone());
+    let file = super::deployment(model, &children, names::serving).and_then(|state| state.file.clone());
     let serving = prior.serving.as_ref();
     let reload = serving.and_then(|serving| serving.reload.as_ref());
     // A ConfigMap that was deleted is created again as it was: until then the mounted files stay.

@@ -195,7 +195,7 @@ fn has_service(model: &Model, children: &Children) -> bool {
 pub fn directed(model: &Model, children: &Children, canary: Option<(&Version, Shares, i32)>) -> Directed {
     let identity = &model.identity;
     let uid = identity.uid.as_deref().unwrap_or_default();
-    let version = children.deployment(&names::canary(&identity.base), uid).and_then(|state| state.version.as_deref());
+    let version = super::deployment(model, children, names::canary).and_then(|state| state.version.as_deref());
     // Requests to a Service of somebody else would leave the object.
     let canary = canary.filter(|_| has_service(model, children));
     // Its pods and not its status, which is of the version before for a moment.

@@ -78,8 +78,7 @@ impl Plan {
     pub fn new(known: &Known<'_>, (version, baseline): (&Version, &Version), expected: i32) -> Option<Self> {
         let Known { model, children, .. } = known;
         let canary = model.canary.as_ref().filter(|_| version.canary.is_none())?;
-        let uid = model.identity.uid.as_deref().unwrap_or_default();
-        let state = children.deployment(&names::canary(&model.identity.base), uid);
+        let state = super::deployment(model, children, names::canary);
         let state = state.filter(|state| state.observed && state.version.as_ref() == Some(&version.id));
         let warm_up = SignedDuration::from_secs(canary.policy.warm_up_seconds);
         let of = |component, version: &Version| -> Vec<&PodState> {
@@ -95,7 +94,7 @@ impl Plan {
         };
         let pods = [counted(&own, Track::Canary, version), counted(&others, Track::Serving, baseline)];
         // What the spec or a dependency breaks, breaks the other servers as well. Pods that never ran only wait for their time to end.
-        let servers = children.deployment(&names::serving(&model.identity.base), uid);
+        let servers = super::deployment(model, children, names::serving);
         let is_its_own = servers.is_some_and(DeploymentState::rolled_out) && !watch::is_dependency_down(known.prior);
         Some(Self {
             policy: canary.policy.clone(),
@@ -143,15 +142,13 @@ pub fn status(prior: &RecommenderModelStatus) -> Option<&CanaryStatus> {
 /// Pods of the canary of a version, by the share of its step, or of the last one while the version is rolled out. None as long as it gets no
 /// requests and could not get any, because Gateways do not divide them.
 pub fn replicas_of(known: &Known<'_>, version: &Version, now: Timestamp) -> i32 {
-    let identity = &known.model.identity;
     let memory = known.memory(&version.id, now);
     let policy = known.model.canary.as_ref().map(|canary| &canary.policy);
     let percent = policy.map_or(memory.weight_percent, |policy| memory.capacity_percent(policy));
     if !memory.shares().is_some() && known.route.is_some_and(|route| !route.is_usable()) {
         return 0;
     }
-    let uid = identity.uid.as_deref().unwrap_or_default();
-    let servers = known.children.deployment(&names::serving(&identity.base), uid);
+    let servers = super::deployment(known.model, known.children, names::serving);
     let serving = servers.map_or_else(|| known.model.serving_workload().replicas, |state| state.desired);
     replicas(percent, serving, known.model.http_route().is_some())
 }

@@ -24,11 +24,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Inputs, requests};
 use crate::{
-    api::{
-        RecommenderModelStatus, Verdict, Version, VersionState,
-        conditions::{reasons, types},
-    },
+    api::{RecommenderModelStatus, Verdict, Version, VersionState},
     burns::{self, Burn},
+    health,
     model::{Model, names},
     observe::{Children, DeploymentState, PodState},
     render::SERVING_COMPONENT,
@@ -76,10 +74,7 @@ impl Servers {
         burns: &burns::Observed,
         now: Timestamp,
     ) -> Self {
-        let uid = model.identity.uid.as_deref().unwrap_or_default();
-        let Some(deployment) = children.deployment(&names::serving(&model.identity.base), uid) else {
-            return Self::default();
-        };
+        let Some(deployment) = super::deployment(model, children, names::serving) else { return Self::default() };
         let Some(version) = &deployment.version else { return Self::default() };
         let since = prior.serving.as_ref().and_then(|serving| serving.rolling_out_since.as_ref()).map(|since| since.0);
         let servers = || children.pods().filter(|pod| pod.component == SERVING_COMPONENT);
@@ -148,8 +143,7 @@ fn is_taken_back(prior: &RecommenderModelStatus, id: &str) -> bool {
 
 /// Whether a critical dependency is down.
 pub fn is_dependency_down(prior: &RecommenderModelStatus) -> bool {
-    let mut conditions = prior.conditions.iter().filter(|of| of.type_ == types::DEPENDENCIES_HEALTHY);
-    conditions.any(|of| of.reason == reasons::DEPENDENCY_DOWN)
+    health::down(prior).is_some()
 }
 
 fn doubtful(model: &Model, burns: &burns::Observed) -> Vec<String> {

@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    api::{PruningStatus, RecommenderModelStatus, Version},
+    api::{Base, PruningStatus, RecommenderModelStatus, Version},
     model::{Model, names},
-    training::{Decision as Training, ObservedRun, one_line, whole_seconds},
+    training::{Decision as Training, MESSAGE_MAX, ObservedRun, listed, one_line, whole_seconds},
 };
 
 /// Least time from the end of a Job to the next one: 1 h. With partial training a version leaves the status every few minutes, and a pod
@@ -28,8 +28,6 @@ const PENDING_MAX: usize = 64;
 const FAILURES_MIN: i32 = 3;
 /// Number of deleted versions that the status names: 32.
 const PRUNED_MAX: usize = 32;
-/// Longest message in the status, in characters.
-const MESSAGE_MAX: usize = 512;
 /// Most versions that a message names.
 const NAMED_MAX: usize = 8;
 
@@ -250,7 +248,7 @@ fn record(inputs: &Inputs<'_>, prior: &PruningStatus, status: &mut PruningStatus
         let Some((at, result)) = &job.end else { continue };
         status.last_job = job.number();
         status.finished_at = Some(Time(whole_seconds(*at)));
-        let named = named(&job.versions);
+        let named = listed(job.versions.iter().cloned(), NAMED_MAX, ", ");
         let message = match result {
             Ok(()) => {
                 status.failures = 0;
@@ -269,12 +267,6 @@ fn record(inputs: &Inputs<'_>, prior: &PruningStatus, status: &mut PruningStatus
     }
 }
 
-fn named(versions: &[String]) -> String {
-    let more = versions.len().saturating_sub(NAMED_MAX);
-    let shown = versions.iter().take(NAMED_MAX).cloned();
-    shown.chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>().join(", ")
-}
-
 /// Ended Jobs whose end is in the status that was written last, but for the last one.
 fn removable(inputs: &Inputs<'_>, prior: &PruningStatus) -> Vec<(String, String)> {
     let ended = inputs.jobs.iter().filter(|job| job.end.is_some() && job.number() < prior.last_job);
@@ -290,18 +282,18 @@ fn due(status: &PruningStatus) -> Option<Timestamp> {
 
 /// What is not deleted even though it has left the status: it is in use, or something that is kept or trained is based on it.
 fn protected<'a>(inputs: &Inputs<'a>) -> Vec<&'a String> {
-    let kept = inputs.training.versions.iter();
-    let kept = kept.flat_map(|version| {
-        [&version.id].into_iter().chain(version.base.iter().flat_map(|of| [&of.version, &of.full]))
-    });
+    let kept = inputs.training.versions.iter().flat_map(|version| lineage(&version.id, version.base.as_ref()));
     let trained = inputs.runs.iter().filter(|run| run.state.finished_at().is_none());
-    let trained = trained
-        .flat_map(|run| [&run.version].into_iter().chain(run.base.iter().flat_map(|of| [&of.version, &of.full])));
-    let starts = inputs.training.start.iter().flat_map(|run| {
-        [&run.version].into_iter().chain(run.base.iter().flat_map(|of| [&of.base.version, &of.base.full]))
-    });
+    let trained = trained.flat_map(|run| lineage(&run.version, run.base.as_ref()));
+    let starts = inputs.training.start.iter();
+    let starts = starts.flat_map(|run| lineage(&run.version, run.base.as_ref().map(|of| &of.base)));
     let active = inputs.training.status.active.iter().map(|run| &run.version);
     kept.chain(trained).chain(starts).chain(active).chain(inputs.used).collect()
+}
+
+/// A version and what it is based on.
+fn lineage<'a>(id: &'a String, base: Option<&'a Base>) -> impl Iterator<Item = &'a String> {
+    std::iter::once(id).chain(base.into_iter().flat_map(|of| [&of.version, &of.full]))
 }
 
 #[cfg(test)]

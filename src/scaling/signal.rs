@@ -44,6 +44,17 @@ impl Signal {
         }
     }
 
+    /// The value, fresh or stale, also when it is not valid.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub const fn known(&self) -> Result<f64, &'static str> {
+        match self {
+            Self::Fresh { value, .. } | Self::Stale { value, .. } => Ok(*value),
+            Self::Missing(why) => Err(why),
+        }
+    }
+
     /// Seconds since it was measured; 0 without a value.
     #[must_use]
     pub const fn age(&self) -> f64 {

@@ -136,10 +136,7 @@ impl Readings {
         now: Timestamp,
     ) -> Result<f64, &'static str> {
         let about = pod_with_version(pod, version);
-        let scraped = match self.get(Series::PodVersion, namespace, recommender, &about, now) {
-            Signal::Fresh { value, .. } | Signal::Stale { value, .. } => value,
-            Signal::Missing(why) => return Err(why),
-        };
+        let scraped = self.get(Series::PodVersion, namespace, recommender, &about, now).known()?;
         let sampled = self.sampled(Series::PodVersion, namespace, recommender, &about, now);
         let sampled = sampled.filter(|sampled| sampled.age <= recent).ok_or(reason::OLD)?;
         Ok(seconds(now) - sampled.age - (sampled.at - scraped).max(0.0))

@@ -135,9 +135,10 @@ struct Step {
 fn next_step(inputs: &Inputs<'_>, done: &Done, history: &History) -> Step {
     let unready = |run: &NewRun| readiness::waits(inputs, run, triggers::newest(history, run.kind));
     let full = due::full(inputs, done, history);
-    let is_full_due = full.as_ref().is_some_and(|run| unready(run).is_none());
+    let full_lacks = full.as_ref().and_then(unready);
+    let is_full_due = full.is_some() && full_lacks.is_none();
     let recorded = readiness::recorded(inputs, TrainingKind::Full).filter(|_| full.is_some());
-    let full_waits = recorded.or_else(|| Some(unready(full.as_ref()?)?.0));
+    let full_waits = recorded.or_else(|| full_lacks.map(|(since, _)| since));
     let step = |start, activity| Step { start, activity, refused: None, full_waits };
     let wait = |run: &NewRun, again: Option<&ActiveRun>, (since, why), for_inputs| {
         let (version, kind) = (run.version.clone(), run.kind);

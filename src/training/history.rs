@@ -6,7 +6,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Inputs, ObservedRun, Plan, RunState, report, text::MESSAGE_MAX, text::one_line};
+use super::{
+    Inputs, ObservedRun, Plan, RunState, report,
+    text::{MESSAGE_MAX, listed, one_line},
+};
 use crate::{
     api::{FinishedRun, Stage, TrainingKind, Version, VersionState, conditions::reasons},
     causes::{self, Part, Source, Subject},
@@ -161,11 +164,9 @@ fn evaluate(run: &ObservedRun, plan: &Plan) -> Option<(FinishedRun, Option<Versi
 
 /// A version and its metrics, as a sentence.
 pub fn describe(version: &Version) -> String {
-    let mut metrics: Vec<_> =
-        version.metrics.iter().take(HIGHLIGHTS).map(|(name, value)| format!("{name} {value}")).collect();
-    let more = version.metrics.len().saturating_sub(HIGHLIGHTS);
-    metrics.extend((more > 0).then(|| format!("{more} more")));
-    let metrics = if metrics.is_empty() { "no metrics were reported".into() } else { metrics.join(", ") };
+    let all = version.metrics.iter().map(|(name, value)| format!("{name} {value}"));
+    let metrics =
+        if version.metrics.is_empty() { "no metrics were reported".into() } else { listed(all, HIGHLIGHTS, ", ") };
     format!("Version {} is trained: {metrics}.", version.id)
 }
 

@@ -32,7 +32,7 @@ pub use decide::decide;
 pub use history::{bounded, error_text, whole_seconds};
 pub use readiness::{Input, Readiness, Reading};
 pub use schedule::{Schedule, ScheduleError};
-pub use text::one_line;
+pub use text::{MESSAGE_MAX, listed, one_line};
 pub use triggers::{Condition, Met, Signals, TriggerPlan};
 
 use crate::{

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::text::one_line;
+use super::text::{listed, one_line};
 
 /// Length to which the kubelet truncates a termination message, in bytes.
 const KUBELET_KEEPS: usize = 4096;
@@ -56,12 +56,8 @@ pub struct Report {
 impl Report {
     /// The entries that were left out, as a sentence; none when everything was used.
     pub fn ignored(&self) -> Option<String> {
-        let named: Vec<String> = self.invalid.iter().take(NAMED_MAX).map(ToString::to_string).collect();
-        let more = self.invalid.len().saturating_sub(NAMED_MAX);
-        let more = (more > 0).then(|| format!("{more} more"));
-        (!named.is_empty()).then(|| {
-            format!("Left out of its report: {}.", named.into_iter().chain(more).collect::<Vec<_>>().join("; "))
-        })
+        let all = self.invalid.iter().map(ToString::to_string);
+        (!self.invalid.is_empty()).then(|| format!("Left out of its report: {}.", listed(all, NAMED_MAX, "; ")))
     }
 }
 

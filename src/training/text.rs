@@ -13,6 +13,12 @@ pub fn one_line(text: &str, max: usize) -> String {
     }
 }
 
+/// The first `most` of these, and how many more there are.
+pub fn listed(all: impl ExactSizeIterator<Item = String>, most: usize, separator: &str) -> String {
+    let more = all.len().saturating_sub(most);
+    all.take(most).chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>().join(separator)
+}
+
 /// Zero-width characters and characters that change the text direction. They could disguise the text of a status.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
