@@ -41,9 +41,9 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
 /// All elements of some counters.
 fn all(source: &Source, counters: &[Selector]) -> String {
     match counters {
-        [counter] => source.measured(counter),
+        [counter] => source.measured(counter, &[]),
         counters => {
-            let each: Vec<_> = counters.iter().map(|of| (of.name.as_str(), source.measured(of))).collect();
+            let each: Vec<_> = counters.iter().map(|of| (of.name.as_str(), source.measured(of, &[]))).collect();
             format!("({})", distinct("counter", &each))
         }
     }

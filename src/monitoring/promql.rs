@@ -1,7 +1,8 @@
 //! Building blocks of PromQL expressions. Every text from an object is escaped by [`quote`].
 
-/// `name{matcher,matcher}`.
+/// `name{matcher,matcher}`, without those that are empty.
 pub fn series(name: &str, matchers: &[&str]) -> String {
+    let matchers: Vec<&str> = matchers.iter().copied().filter(|matcher| !matcher.is_empty()).collect();
     format!("{name}{{{}}}", matchers.join(","))
 }
 
@@ -56,6 +57,12 @@ mod tests {
     fn quotes_backslashes_and_line_breaks_cannot_end_a_string() {
         assert_eq!(quote(r#"a"b\"#), r#""a\"b\\""#);
         assert_eq!(quote("a\nb"), r#""a\u000ab""#);
+    }
+
+    #[test]
+    fn a_matcher_that_is_empty_is_left_out() {
+        assert_eq!(series("up", &["", r#"job="a""#, "", r#"pod="b""#]), r#"up{job="a",pod="b"}"#);
+        assert_eq!(series("up", &[""]), "up{}");
     }
 
     #[test]

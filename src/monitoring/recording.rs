@@ -183,12 +183,10 @@ impl<'a> Source<'a> {
         format!("({expr}) unless on () sum({}) > 0", self.of_servers(Series::SeveralProcesses.name(), &[]))
     }
 
-    /// A series of the servers without health checks and scrapes, where its labels show them.
-    pub(super) fn measured(&self, of: &Selector) -> String {
-        let measured = Some(self.measured.as_str()).filter(|_| self.profile.has_route(&of.name));
-        let own = Some(of.matchers.as_str()).filter(|matchers| !matchers.is_empty());
-        let matchers: Vec<&str> = measured.into_iter().chain(own).collect();
-        self.of_servers(&of.name, &matchers)
+    /// A series of the servers without health checks and scrapes, where its labels show them. `matchers`: beside its own.
+    pub(super) fn measured(&self, of: &Selector, matchers: &[&str]) -> String {
+        let measured = if self.profile.has_route(&of.name) { self.measured.as_str() } else { "" };
+        self.of_servers(&of.name, &[&[measured, of.matchers.as_str()], matchers].concat())
     }
 
     /// The quantile of no requests is NaN, for which every comparison is false. `>= 0` drops it, so that the series is
@@ -208,21 +206,16 @@ impl<'a> Source<'a> {
     /// The counters of all requests in the histogram of the servers, and of those up to a bound of its buckets. Prometheus 3 writes the
     /// bound 1 as `1.0`, earlier versions write it as the server does. `None` without a histogram.
     pub(super) fn answered(&self, bucket: f64) -> Option<[String; 2]> {
-        let latency = self.profile.latency.as_ref()?;
-        let counter = |suffix: &str, bound: &str| {
-            let matchers: Vec<&str> =
-                [latency.matchers.as_str(), bound].into_iter().filter(|matcher| !matcher.is_empty()).collect();
-            self.measured(&Selector { name: format!("{}_{suffix}", latency.histogram), matchers: matchers.join(",") })
-        };
+        let durations = self.profile.latency.as_ref()?.durations();
         let fraction = if bucket.fract() == 0.0 { r"(\.0)?" } else { "" };
         let bound = quote(&format!("{}{fraction}", quote_regex(&bucket.to_string())));
-        Some([counter("count", ""), counter("bucket", &format!("le=~{bound}"))])
+        let counter = |end: &str, bound: &str| self.measured(&durations.counter(end), &[bound]);
+        Some([counter("_count", ""), counter("_bucket", &format!("le=~{bound}"))])
     }
 
     fn quantile(&self, quantile: &str, window: &str) -> Option<String> {
         let latency = self.profile.latency.as_ref()?;
-        let buckets = self
-            .measured(&Selector { name: format!("{}_bucket", latency.histogram), matchers: latency.matchers.clone() });
+        let buckets = self.measured(&latency.durations().counter("_bucket"), &[]);
         let scale = scale(latency.per_second);
         Some(format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{window}]))){scale} >= 0"))
     }
@@ -260,7 +253,7 @@ impl<'a> Source<'a> {
         let scrapes = format!("max by (instance) (count_over_time({presence}[{window}]))");
         let seconds = window.trim_end_matches('s');
         let rates = counters.iter().map(|of| {
-            let counter = self.measured(of);
+            let counter = self.measured(of, &[]);
             let younger = format!("count_over_time({counter}[{window}]) < on (instance) group_left () {scrapes}");
             let new = format!("(({counter} unless {counter} offset {window}) and {younger}) / {seconds}");
             (of.name.as_str(), format!("{new} or rate({counter}[{window}])"))
@@ -275,7 +268,7 @@ impl<'a> Source<'a> {
         if let Some(signals) = self.watched.signals {
             return signals.in_flight.as_ref().map(|expr| format!("sum({expr})"));
         }
-        self.profile.in_flight.as_ref().map(|gauge| format!("sum({})", self.measured(gauge)))
+        self.profile.in_flight.as_ref().map(|gauge| format!("sum({})", self.measured(gauge, &[])))
     }
 
     /// Restarts of pods that still exist, so that a rollout that fixes the cause also resolves the alert. The larger of two
@@ -309,8 +302,7 @@ impl<'a> Source<'a> {
 
     /// A gauge of the operator for this object by some of its labels. `matchers`: of its series, beside those of the object.
     pub(super) fn of_operator_by(&self, labels: &str, gauge: &str, matchers: &str) -> String {
-        let matchers = Some(matchers).filter(|matchers| !matchers.is_empty());
-        let [honoured, exported] = self.of_operator(gauge, matchers.as_slice());
+        let [honoured, exported] = self.of_operator(gauge, &[matchers]);
         format!("max by ({labels}) (last_over_time({honoured}[{LAST}]) or last_over_time({exported}[{LAST}]))")
     }
 
