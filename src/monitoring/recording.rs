@@ -106,8 +106,13 @@ pub fn slow(watched: &Watched) -> Vec<Rule> {
 
 /// A recording rule with the labels of the object and of one of its workloads.
 pub(super) fn rule_of(watched: &Watched, workload: Workload, name: &str, expr: String) -> Rule {
-    let mut labels = watched.labels();
-    labels.insert("workload".into(), workload.label().into());
+    record(watched, name, &[("workload", workload.label())], expr)
+}
+
+/// A recording rule with the labels of the object and `own` ones.
+pub(super) fn record(watched: &Watched, name: &str, own: &[(&str, &str)], expr: String) -> Rule {
+    let own = own.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned()));
+    let labels = watched.labels().into_iter().chain(own).collect();
     Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
 }
 
@@ -296,8 +301,7 @@ impl<'a> Source<'a> {
 
     /// A gauge of the operator for each workload of this object.
     fn of_workloads(&self, name: &str, gauge: &str) -> Rule {
-        let expr = self.of_operator_by("workload", gauge, "");
-        Rule { record: Some(name.into()), expr, labels: self.watched.labels(), ..Rule::default() }
+        record(self.watched, name, &[], self.of_operator_by("workload", gauge, ""))
     }
 
     /// A gauge of the operator for this object by some of its labels. `matchers`: of its series, beside those of the object.

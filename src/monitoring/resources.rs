@@ -4,7 +4,7 @@
 use super::{
     Watched, Workload,
     promql::{any_of, equals, quote, series},
-    recording::{LAST, Source, rule_of},
+    recording::{LAST, Source, record, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
 
@@ -60,12 +60,6 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::NetworkReceived, rate("container_network_receive_bytes_total", &[])),
         (Series::NetworkTransmitted, rate("container_network_transmit_bytes_total", &[])),
     ];
-    let rule = |series: Series, expr| Rule {
-        record: Some(series.name().into()),
-        expr,
-        labels: watched.labels(),
-        ..Rule::default()
-    };
     let use_of_cores = values(watched.cores.iter().copied()).map(|allowed| {
         let mean = rated("avg", "container_cpu_usage_seconds_total", &[CONTAINERS]);
         (Series::CpuUse, format!("{mean} / on (workload) ({allowed})"))
@@ -80,7 +74,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     all.into_iter()
         .chain(use_of_cores)
         .chain(requested)
-        .map(|(series, expr)| rule(series, expr))
+        .map(|(series, expr)| record(watched, series.name(), &[], expr))
         .chain(of_volume)
         .collect()
 }

@@ -39,6 +39,7 @@ pub use values::reported;
 use super::{
     Watched,
     promql::{equals, quote, series},
+    recording::record,
 };
 use crate::{
     api::{Dependency, monitoring_coreos::Rule},
@@ -244,9 +245,7 @@ impl<'a> Source<'a> {
     }
 
     fn rule(&self, name: &str, expr: String) -> Rule {
-        let mut labels = self.watched.labels();
-        labels.insert("dependency".into(), self.dependency.name.clone());
-        Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
+        record(self.watched, name, &[("dependency", &self.dependency.name)], expr)
     }
 
     fn fill(&self, template: &str) -> String {
