@@ -4,7 +4,7 @@
 use super::{
     Watched, Workload,
     promql::{any_of, equals, quote, series},
-    recording::{LAST, Source, record, rule_of},
+    recording::{LAST, Source, distinct, record, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
 
@@ -81,11 +81,8 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
 
 /// A value for each workload; `None` for none.
 fn values<'a>(of: impl Iterator<Item = (&'a str, f64)>) -> Option<String> {
-    let each = of.map(|(workload, value)| {
-        format!("label_replace(vector({value}), \"workload\", {}, \"\", \"\")", quote(workload))
-    });
-    let each: Vec<String> = each.collect();
-    (!each.is_empty()).then(|| each.join(" or "))
+    let each: Vec<_> = of.map(|(workload, value)| (workload, format!("vector({value})"))).collect();
+    (!each.is_empty()).then(|| distinct("workload", &each))
 }
 
 /// What workloads used within a week of what they request, once something is known of its first day. What is recorded every two minutes
