@@ -22,8 +22,8 @@ pub(super) fn custom_rule(watched: &Watched) -> Vec<Rule> {
 /// The matcher of the Services that requests go to.
 fn of_service(label: &str, watched: &Watched) -> String {
     match watched.is_routed {
-        true => format!("{label}=~{}", any_of([watched.service, watched.canary_deployment])),
-        false => equals(label, watched.service),
+        true => format!("{label}=~{}", any_of([watched.base, &watched.canary()])),
+        false => equals(label, watched.base),
     }
 }
 

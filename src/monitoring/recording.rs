@@ -317,7 +317,7 @@ impl<'a> Source<'a> {
 
     /// By the labels of our Probe, whose base name is that of the Service.
     fn probe_up(&self) -> String {
-        let job = equals("job", &probe_job(self.watched.namespace, self.watched.service));
+        let job = equals("job", &probe_job(self.watched.namespace, self.watched.base));
         format!("min(last_over_time({}[{LAST}]))", series("probe_success", &[&self.watched.object(), &job]))
     }
 
@@ -353,7 +353,7 @@ impl<'a> Source<'a> {
         let owned = series("kube_job_owner", &[&namespace, r#"owner_kind="RecommenderModel""#, &owner]);
         // A training is named after the object, like the Service, and its kind; a Job that deletes artifacts is no training. The join
         // remains: another object's name may begin so, too.
-        let job = format!("job_name=~{}", quote(&format!("{}-(full|partial)-.+", quote_regex(self.watched.service))));
+        let job = format!("job_name=~{}", quote(&format!("{}-(full|partial)-.+", quote_regex(self.watched.base))));
         let time = series(time, &[&namespace, &job]);
         let outcome = series(outcome, &[&namespace, &job, r#"condition="true""#]);
         format!("max({time} and on (job_name) {outcome} == 1 and on (job_name) {owned})")

@@ -1,8 +1,8 @@
 //! Canonical series of trainings and versions, from the operator's own metrics.
 
 use super::{
-    Watched, Workload, pods_of,
-    promql::{quote, series},
+    Watched, Workload,
+    promql::series,
     recording::{Source, distinct, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
@@ -86,7 +86,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::VersionInfo, source.of_operator_by("version, kind, state", "recommender_operator_version_info", "")),
     ];
     // A canary has another version for as long as it is judged.
-    let canary = watched.compared.map(|_| format!("pod!~{}", quote(&pods_of(watched.canary_deployment))));
+    let canary = watched.compared.map(|_| format!("pod!~{}", watched.canary_pods()));
     let servers: Vec<String> = [watched.matchers(Workload::Serving)].into_iter().chain(canary).collect();
     let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
     let of_servers = [
