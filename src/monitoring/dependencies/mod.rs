@@ -99,7 +99,7 @@ pub fn recorded(dependency: &Dependency) -> Vec<Series> {
 
 /// Whether its exporter reports that a dependency is up or down.
 pub fn reports_health(dependency: &Dependency) -> bool {
-    exporter_of(dependency).is_some_and(|(exporter, _)| exporter.records.contains_key(&Series::DependencyUp))
+    recorded(dependency).contains(&Series::DependencyUp)
 }
 
 /// A label of `matchLabels` by which the exporter's health cannot be selected: other series of the exporter have it, and one that
@@ -128,7 +128,7 @@ pub fn reports_rates(dependency: &Dependency) -> bool {
 
 /// Whether it is recorded how long it takes to consume what waits.
 pub fn reports_lag_seconds(dependency: &Dependency) -> bool {
-    exporter_of(dependency).is_some_and(|(exporter, _)| exporter.lag.is_some() && exporter.consumed.is_some())
+    recorded(dependency).contains(&Series::LagSeconds)
 }
 
 /// Seconds of the window of a dependency's rates. `workers_interval`: seconds between two scrapes of the workers.
