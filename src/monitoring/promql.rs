@@ -49,6 +49,11 @@ pub fn quote_regex(text: &str) -> String {
     escaped
 }
 
+/// The words of an expression: its names, numbers and keywords, and those in its string literals.
+pub fn words(expr: &str) -> impl Iterator<Item = &str> {
+    expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').filter(|word| !word.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

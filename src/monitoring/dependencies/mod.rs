@@ -38,7 +38,7 @@ pub use values::reported;
 
 use super::{
     Watched,
-    promql::{equals, quote, series},
+    promql::{equals, quote, series, words},
     recording::record,
 };
 use crate::{
@@ -107,12 +107,7 @@ pub fn reports_health(dependency: &Dependency) -> bool {
 pub fn label_without_health(dependency: &Dependency) -> Option<&str> {
     let (exporter, values) = exporter_of(dependency)?;
     let health = template::fill(exporter.records.get(&Series::DependencyUp)?, &exporter.terms, &values);
-    let is_read = |name: &str| {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-        health
-            .match_indices(name)
-            .any(|(at, _)| !health[..at].ends_with(is_part) && !health[at + name.len()..].starts_with(is_part))
-    };
+    let is_read = |name: &str| words(&health).any(|word| word == name);
     let has = |series: &Declared, label: &str| series.labels.iter().any(|of| of == label);
     let lack = |label: &str| {
         is_read("up") || exporter.series.iter().any(|series| is_read(&series.name) && !has(series, label))
