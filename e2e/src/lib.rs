@@ -40,6 +40,7 @@ pub mod process;
 pub mod progress;
 pub mod prometheus;
 pub mod promtool;
+mod restarts;
 pub mod services;
 pub mod tools;
 pub mod validate_crd;
@@ -53,4 +54,5 @@ pub use client::{
     query_path, query_result,
 };
 pub use namespace::TestNamespace;
+pub use restarts::restarts;
 pub use wait::{eventually, until, until_gone};

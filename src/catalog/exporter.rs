@@ -274,7 +274,7 @@ impl Checks<'_> {
     /// The canonical series that a template is of.
     fn record(&self, name: &str, text: &Text) -> Result<Series, Refused> {
         let expression = self.parse(&format!("records.{name}"), text)?;
-        let known = || Series::of_exporters().map(|series| (series, series.name().trim_start_matches("recommender:")));
+        let known = || Series::of_exporters().map(|series| (series, series.short_name()));
         let Some((series, _)) = known().find(|(_, known)| *known == name) else {
             let nearest = most_similar(name, known().map(|(_, known)| known)).unwrap_or_default();
             let reason =

@@ -173,11 +173,9 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
         }
     }
     let series = Declarations::new(file.series)?;
-    series.get(&file.presence.value).map_err(|reason| Refused::at(&file.presence, format!("presence: {reason}")))?;
+    read("presence", &file.presence, |name| series.get(name).map(drop))?;
     let counters = |field: &str, selectors: &[Spanned<String>]| {
-        let all = selectors.iter().map(|text| {
-            counter(&series, &text.value).map_err(|reason| Refused::at(text, format!("{field}: {reason}")))
-        });
+        let all = selectors.iter().map(|text| read(field, text, |text| counter(&series, text)));
         all.collect::<Result<Vec<_>, _>>()
     };
     let (requests, errors) = (counters("requests", &file.requests)?, counters("errors", &file.errors)?);
@@ -191,39 +189,45 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
             ));
         }
     }
-    let latency =
-        file.latency.map(|of| latency(&series, &of.value).map_err(|why| Refused::at(&of, format!("latency: {why}"))));
     let responses = responses(&series, file.responses.as_ref(), file.status.as_ref(), &file.profile)?;
     let route = file.route.as_ref().map(|of| of.value.as_str());
-    let of_routes = |of: Spanned<String>| {
-        durations(&series, &of.value, route).map_err(|why| Refused::at(&of, format!("routeLatency: {why}")))
-    };
-    let route_latency = file.route_latency.map(of_routes).transpose()?;
-    let bytes = |field: &str, of: Option<Spanned<String>>| {
-        of.map(|of| bytes(&series, &of.value).map_err(|why| Refused::at(&of, format!("{field}: {why}")))).transpose()
-    };
-    let request_bytes = bytes("requestBytes", file.request_bytes)?;
-    let response_bytes = bytes("responseBytes", file.response_bytes)?;
-    let in_flight =
-        file.in_flight.map(|of| gauge(&series, &of.value).map_err(|why| Refused::at(&of, format!("inFlight: {why}"))));
+    let route_latency = read_some("routeLatency", file.route_latency.as_ref(), |text| durations(&series, text, route))?;
+    let request_bytes = read_some("requestBytes", file.request_bytes.as_ref(), |text| bytes(&series, text))?;
+    let response_bytes = read_some("responseBytes", file.response_bytes.as_ref(), |text| bytes(&series, text))?;
+    let latency = read_some("latency", file.latency.as_ref(), |text| latency(&series, text))?;
+    let in_flight = read_some("inFlight", file.in_flight.as_ref(), |text| gauge(&series, text))?;
     let mut profile = Profile {
         about: file.about.trim_end().into(),
         presence: file.presence.value,
         requests,
         errors,
         route: file.route.map(|of| of.value),
-        latency: latency.transpose()?,
+        latency,
         responses,
         route_latency,
         request_bytes,
         response_bytes,
-        in_flight: in_flight.transpose()?,
+        in_flight,
         series: series.into_vec(),
         process: file.process,
     };
     let of_all = profile.latency.as_ref().filter(|of| profile.has_route(&format!("{}_sum", of.histogram)));
     profile.route_latency = profile.route_latency.or_else(|| of_all.map(Latency::durations));
     Ok(profile)
+}
+
+/// What is read from the text of a field.
+fn read<T>(field: &str, text: &Spanned<String>, of: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Refused> {
+    of(&text.value).map_err(|why| Refused::at(text, format!("{field}: {why}")))
+}
+
+/// What is read from the text of a field that may be left out.
+fn read_some<T>(
+    field: &str,
+    text: Option<&Spanned<String>>,
+    of: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, Refused> {
+    text.map(|text| read(field, text, of)).transpose()
 }
 
 /// The counter of responses and its label, which go together.
@@ -238,7 +242,7 @@ fn responses(
         (Some(selector), Some(status)) => (selector, status),
         _ => return Err(Refused::at(profile, "responses and status go together: set both or neither")),
     };
-    let of = counter(series, &selector.value).map_err(|why| Refused::at(selector, format!("responses: {why}")))?;
+    let of = read("responses", selector, |text| counter(series, text))?;
     if !series.find(&of.name).is_some_and(|of| of.has(&status.value)) {
         let why = format!("status: {} has no label {}: add it to its labels", of.name, status.value);
         return Err(Refused::at(status, why));
@@ -258,10 +262,12 @@ fn durations(series: &Declarations, text: &str, route: Option<&str>) -> Result<D
         return Err(format!("{} has no label {route}: add it to its labels", durations.of.name));
     }
     let unit = found.declared.map_or(Unit::One, |of| of.unit);
-    let per_second = unit.per_second();
-    let per_second =
-        per_second.ok_or_else(|| format!("the unit {unit:?} of {} is not one of time", durations.of.name))?;
-    Ok(Durations { per_second, ..durations })
+    Ok(Durations { per_second: per_second(unit, &durations.of.name)?, ..durations })
+}
+
+/// How many of the unit of durations are a second.
+fn per_second(unit: Unit, name: &str) -> Result<u32, String> {
+    unit.per_second().ok_or_else(|| format!("the unit {unit:?} of {name} is not one of time"))
 }
 
 /// A selector of a counter of bytes.
@@ -301,8 +307,7 @@ fn latency(series: &Declarations, text: &str) -> Result<Latency, String> {
         format!("{name} is not a histogram in series: write the name without _bucket, or leave latency out")
     })?;
     let declared = declared.declared.ok_or("up is no histogram")?;
-    let per_second = declared.unit.per_second();
-    let per_second = per_second.ok_or_else(|| format!("the unit {:?} of {name} is not one of time", declared.unit))?;
+    let per_second = per_second(declared.unit, &name)?;
     let largest = declared.buckets.last().copied().unwrap_or_default();
     series.check_uses(&promql::parse(&format!("{buckets}{{{matchers}}}"))?)?;
     Ok(Latency { histogram: name, matchers, per_second, limit_seconds: largest / f64::from(per_second) })

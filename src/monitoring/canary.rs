@@ -3,8 +3,7 @@
 //! They are recorded only while there are pods of a canary, so without one they cost an evaluation of nothing.
 
 use super::{
-    Watched, Workload, pods_of,
-    promql::quote,
+    Watched, Workload,
     recording::{Source, distinct, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, catalog::Selector, series::Series};
@@ -25,7 +24,7 @@ pub const SECONDS: i32 = 10;
 pub fn rules(watched: &Watched) -> Vec<Rule> {
     let Some(compared) = watched.compared else { return Vec::new() };
     let source = Source::new(watched);
-    let pods = format!("pod=~{}", quote(&pods_of(watched.canary_deployment)));
+    let pods = format!("pod=~{}", watched.canary_pods());
     let canary = source.of_servers("up", &[&pods]);
     let counted = |counters: &[Selector]| of_each_pod(&source, &all(&source, counters));
     let rule = |series: Series, expr: &str| {
@@ -41,9 +40,9 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
 /// All elements of some counters.
 fn all(source: &Source, counters: &[Selector]) -> String {
     match counters {
-        [counter] => source.measured(counter),
+        [counter] => source.measured(counter, &[]),
         counters => {
-            let each: Vec<_> = counters.iter().map(|of| (of.name.as_str(), source.measured(of))).collect();
+            let each: Vec<_> = counters.iter().map(|of| (of.name.as_str(), source.measured(of, &[]))).collect();
             format!("({})", distinct("counter", &each))
         }
     }

@@ -22,8 +22,8 @@ pub(super) fn custom_rule(watched: &Watched) -> Vec<Rule> {
 /// The matcher of the Services that requests go to.
 fn of_service(label: &str, watched: &Watched) -> String {
     match watched.is_routed {
-        true => format!("{label}=~{}", any_of([watched.service, watched.canary_deployment])),
-        false => equals(label, watched.service),
+        true => format!("{label}=~{}", any_of([watched.base, &watched.canary()])),
+        false => equals(label, watched.base),
     }
 }
 
@@ -45,9 +45,7 @@ pub(super) fn requests(watched: &Watched) -> Option<String> {
         None => [("namespace", "service", r#"exported_service="""#), ("exported_namespace", "exported_service", "")]
             .map(|(namespace, service, honoured)| {
                 let (namespace, service) = (equals(namespace, watched.namespace), of_service(service, watched));
-                let matchers = [namespace.as_str(), &service, honoured];
-                let matchers: Vec<&str> = matchers.into_iter().filter(|matcher| !matcher.is_empty()).collect();
-                series("nginx_ingress_controller_requests", &matchers)
+                series("nginx_ingress_controller_requests", &[&namespace, &service, honoured])
             })
             .to_vec(),
     };

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::catalog::{self, Alert, AppliesTo, Severity};
+use crate::{
+    catalog::{self, Alert, AppliesTo, Severity},
+    series::Subject,
+};
 
 /// Comment at the beginning.
 const HEAD: &str = "\
@@ -24,40 +27,6 @@ pub struct InhibitRule {
     pub target_matchers: Vec<String>,
     /// Labels that are the same on both.
     pub equal: Vec<&'static str>,
-}
-
-/// A part of an object that an alert is about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// Servers or workers: the label `workload` is theirs.
-    Workload,
-    /// Its training.
-    Training,
-    /// A dependency.
-    Dependency,
-    /// An objective.
-    Objective,
-}
-
-impl From<AppliesTo> for Part {
-    fn from(applies_to: AppliesTo) -> Self {
-        match applies_to {
-            AppliesTo::Serving | AppliesTo::Workloads => Self::Workload,
-            AppliesTo::Training => Self::Training,
-            AppliesTo::Dependencies | AppliesTo::EachDependency => Self::Dependency,
-            AppliesTo::Objectives => Self::Objective,
-        }
-    }
-}
-
-impl Part {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Workload | Self::Training => "workload",
-            Self::Dependency => "dependency",
-            Self::Objective => "objective",
-        }
-    }
 }
 
 /// The rules of all objects: one for each alert that silences others and each kind of what these are about.
@@ -81,10 +50,12 @@ pub fn rules() -> Vec<InhibitRule> {
 fn between(source: &Alert, target: &Alert) -> (Vec<String>, Vec<&'static str>) {
     let mut matchers = vec![format!("alertname={:?}", source.name)];
     let mut equal = OBJECT.to_vec();
-    let [of, what] = [source, target].map(|alert| Part::from(alert.applies_to));
-    if of == what {
-        equal.push(of.label());
-    } else if of == Part::Dependency {
+    // Training has the label of servers and workers, and is another part of the object than these.
+    let part = |alert: &Alert| (alert.applies_to.subject(), alert.applies_to == AppliesTo::Training);
+    let subject = source.applies_to.subject();
+    if part(source) == part(target) {
+        equal.push(subject.label());
+    } else if subject == Subject::Dependency {
         // One that the recommender can do without explains nothing else.
         matchers.push(severity(Severity::Critical));
     }

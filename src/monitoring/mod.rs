@@ -39,6 +39,7 @@ use crate::{
         monitoring_coreos::{Rule, RuleGroup},
     },
     catalog::AppliesTo,
+    model::names,
 };
 
 /// The settings of an object that its rules depend on.
@@ -50,8 +51,6 @@ pub struct Watched<'a> {
     pub recommender: &'a str,
     /// Name of the serving Deployment.
     pub serving_deployment: &'a str,
-    /// Name of the Deployment of a canary.
-    pub canary_deployment: &'a str,
     /// Whether a canary has a Service of its own, with the name of its Deployment, because an HTTPRoute divides the requests.
     pub is_routed: bool,
     /// What a canary is compared by, if the spec has one.
@@ -60,7 +59,7 @@ pub struct Watched<'a> {
     pub reloads: bool,
     /// Names of the workers, and of their Deployments.
     pub workers: &'a [(&'a str, String)],
-    /// Base name of its children: a training Job is named after it and the version.
+    /// Base name of its children, which the Service of the servers has: a training Job is named after it and the version.
     pub base: &'a str,
     /// The PersistentVolumeClaim with the artifacts, if they are on one.
     pub claim: Option<&'a str>,
@@ -68,8 +67,6 @@ pub struct Watched<'a> {
     pub cores: &'a [(&'a str, f64)],
     /// Workloads that request both CPU and memory.
     pub requested: &'a [Requested<'a>],
-    /// Name of the Service of the servers.
-    pub service: &'a str,
     /// The proxy in front of the Service that counts requests, if the spec names one.
     pub front: Option<&'a Front>,
     /// The metric profile of the servers.
@@ -193,6 +190,16 @@ impl Watched<'_> {
     /// The value for `pod=~` that matches the serving pods.
     fn serving_pods(&self) -> String {
         promql::quote(&pods_of(self.serving_deployment))
+    }
+
+    /// Name of the Deployment of a canary, and of its Service.
+    fn canary(&self) -> String {
+        names::canary(self.base)
+    }
+
+    /// The value for `pod=~` that matches the pods of a canary.
+    fn canary_pods(&self) -> String {
+        promql::quote(&pods_of(&self.canary()))
     }
 
     /// The workloads of the object, with a regular expression for the names of their pods.

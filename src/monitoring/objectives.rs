@@ -34,7 +34,7 @@ use std::collections::BTreeSet;
 use super::{
     SLOW_SECONDS, Watched, Workload,
     promql::{any_of, equals, series},
-    recording::Source,
+    recording::{Source, record},
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
 
@@ -142,7 +142,7 @@ pub fn slow(watched: &Watched) -> Vec<Rule> {
 
 /// A rule for all objectives, which have their names as a label already.
 fn rule(watched: &Watched, series: Series, expr: String) -> Rule {
-    Rule { record: Some(series.name().into()), expr, labels: watched.labels(), ..Rule::default() }
+    record(watched, series.name(), &[], expr)
 }
 
 /// The matcher of some objectives.
@@ -216,9 +216,7 @@ fn of_spec(watched: &Watched, objective: &Objective) -> Vec<Rule> {
 
 /// A rule of one objective, whose name it adds as a label.
 fn own_rule(watched: &Watched, objective: &Objective, series: Series, expr: String) -> Rule {
-    let mut rule = rule(watched, series, expr);
-    rule.labels.insert("objective".into(), objective.name.clone());
-    rule
+    record(watched, series.name(), &[("objective", &objective.name)], expr)
 }
 
 /// The rates of all requests in the histogram of the servers, and of those up to a bound of its buckets.

@@ -1,7 +1,8 @@
 //! Building blocks of PromQL expressions. Every text from an object is escaped by [`quote`].
 
-/// `name{matcher,matcher}`.
+/// `name{matcher,matcher}`, without those that are empty.
 pub fn series(name: &str, matchers: &[&str]) -> String {
+    let matchers: Vec<&str> = matchers.iter().copied().filter(|matcher| !matcher.is_empty()).collect();
     format!("{name}{{{}}}", matchers.join(","))
 }
 
@@ -48,6 +49,11 @@ pub fn quote_regex(text: &str) -> String {
     escaped
 }
 
+/// The words of an expression: its names, numbers and keywords, and those in its string literals.
+pub fn words(expr: &str) -> impl Iterator<Item = &str> {
+    expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').filter(|word| !word.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +62,12 @@ mod tests {
     fn quotes_backslashes_and_line_breaks_cannot_end_a_string() {
         assert_eq!(quote(r#"a"b\"#), r#""a\"b\\""#);
         assert_eq!(quote("a\nb"), r#""a\u000ab""#);
+    }
+
+    #[test]
+    fn a_matcher_that_is_empty_is_left_out() {
+        assert_eq!(series("up", &["", r#"job="a""#, "", r#"pod="b""#]), r#"up{job="a",pod="b"}"#);
+        assert_eq!(series("up", &[""]), "up{}");
     }
 
     #[test]

@@ -106,8 +106,13 @@ pub fn slow(watched: &Watched) -> Vec<Rule> {
 
 /// A recording rule with the labels of the object and of one of its workloads.
 pub(super) fn rule_of(watched: &Watched, workload: Workload, name: &str, expr: String) -> Rule {
-    let mut labels = watched.labels();
-    labels.insert("workload".into(), workload.label().into());
+    record(watched, name, &[("workload", workload.label())], expr)
+}
+
+/// A recording rule with the labels of the object and `own` ones.
+pub(super) fn record(watched: &Watched, name: &str, own: &[(&str, &str)], expr: String) -> Rule {
+    let own = own.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned()));
+    let labels = watched.labels().into_iter().chain(own).collect();
     Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
 }
 
@@ -183,12 +188,10 @@ impl<'a> Source<'a> {
         format!("({expr}) unless on () sum({}) > 0", self.of_servers(Series::SeveralProcesses.name(), &[]))
     }
 
-    /// A series of the servers without health checks and scrapes, where its labels show them.
-    pub(super) fn measured(&self, of: &Selector) -> String {
-        let measured = Some(self.measured.as_str()).filter(|_| self.profile.has_route(&of.name));
-        let own = Some(of.matchers.as_str()).filter(|matchers| !matchers.is_empty());
-        let matchers: Vec<&str> = measured.into_iter().chain(own).collect();
-        self.of_servers(&of.name, &matchers)
+    /// A series of the servers without health checks and scrapes, where its labels show them. `matchers`: beside its own.
+    pub(super) fn measured(&self, of: &Selector, matchers: &[&str]) -> String {
+        let measured = if self.profile.has_route(&of.name) { self.measured.as_str() } else { "" };
+        self.of_servers(&of.name, &[&[measured, of.matchers.as_str()], matchers].concat())
     }
 
     /// The quantile of no requests is NaN, for which every comparison is false. `>= 0` drops it, so that the series is
@@ -208,21 +211,16 @@ impl<'a> Source<'a> {
     /// The counters of all requests in the histogram of the servers, and of those up to a bound of its buckets. Prometheus 3 writes the
     /// bound 1 as `1.0`, earlier versions write it as the server does. `None` without a histogram.
     pub(super) fn answered(&self, bucket: f64) -> Option<[String; 2]> {
-        let latency = self.profile.latency.as_ref()?;
-        let counter = |suffix: &str, bound: &str| {
-            let matchers: Vec<&str> =
-                [latency.matchers.as_str(), bound].into_iter().filter(|matcher| !matcher.is_empty()).collect();
-            self.measured(&Selector { name: format!("{}_{suffix}", latency.histogram), matchers: matchers.join(",") })
-        };
+        let durations = self.profile.latency.as_ref()?.durations();
         let fraction = if bucket.fract() == 0.0 { r"(\.0)?" } else { "" };
         let bound = quote(&format!("{}{fraction}", quote_regex(&bucket.to_string())));
-        Some([counter("count", ""), counter("bucket", &format!("le=~{bound}"))])
+        let counter = |end: &str, bound: &str| self.measured(&durations.counter(end), &[bound]);
+        Some([counter("_count", ""), counter("_bucket", &format!("le=~{bound}"))])
     }
 
     fn quantile(&self, quantile: &str, window: &str) -> Option<String> {
         let latency = self.profile.latency.as_ref()?;
-        let buckets = self
-            .measured(&Selector { name: format!("{}_bucket", latency.histogram), matchers: latency.matchers.clone() });
+        let buckets = self.measured(&latency.durations().counter("_bucket"), &[]);
         let scale = scale(latency.per_second);
         Some(format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{window}]))){scale} >= 0"))
     }
@@ -260,7 +258,7 @@ impl<'a> Source<'a> {
         let scrapes = format!("max by (instance) (count_over_time({presence}[{window}]))");
         let seconds = window.trim_end_matches('s');
         let rates = counters.iter().map(|of| {
-            let counter = self.measured(of);
+            let counter = self.measured(of, &[]);
             let younger = format!("count_over_time({counter}[{window}]) < on (instance) group_left () {scrapes}");
             let new = format!("(({counter} unless {counter} offset {window}) and {younger}) / {seconds}");
             (of.name.as_str(), format!("{new} or rate({counter}[{window}])"))
@@ -275,7 +273,7 @@ impl<'a> Source<'a> {
         if let Some(signals) = self.watched.signals {
             return signals.in_flight.as_ref().map(|expr| format!("sum({expr})"));
         }
-        self.profile.in_flight.as_ref().map(|gauge| format!("sum({})", self.measured(gauge)))
+        self.profile.in_flight.as_ref().map(|gauge| format!("sum({})", self.measured(gauge, &[])))
     }
 
     /// Restarts of pods that still exist, so that a rollout that fixes the cause also resolves the alert. The larger of two
@@ -303,14 +301,12 @@ impl<'a> Source<'a> {
 
     /// A gauge of the operator for each workload of this object.
     fn of_workloads(&self, name: &str, gauge: &str) -> Rule {
-        let expr = self.of_operator_by("workload", gauge, "");
-        Rule { record: Some(name.into()), expr, labels: self.watched.labels(), ..Rule::default() }
+        record(self.watched, name, &[], self.of_operator_by("workload", gauge, ""))
     }
 
     /// A gauge of the operator for this object by some of its labels. `matchers`: of its series, beside those of the object.
     pub(super) fn of_operator_by(&self, labels: &str, gauge: &str, matchers: &str) -> String {
-        let matchers = Some(matchers).filter(|matchers| !matchers.is_empty());
-        let [honoured, exported] = self.of_operator(gauge, matchers.as_slice());
+        let [honoured, exported] = self.of_operator(gauge, &[matchers]);
         format!("max by ({labels}) (last_over_time({honoured}[{LAST}]) or last_over_time({exported}[{LAST}]))")
     }
 
@@ -321,7 +317,7 @@ impl<'a> Source<'a> {
 
     /// By the labels of our Probe, whose base name is that of the Service.
     fn probe_up(&self) -> String {
-        let job = equals("job", &probe_job(self.watched.namespace, self.watched.service));
+        let job = equals("job", &probe_job(self.watched.namespace, self.watched.base));
         format!("min(last_over_time({}[{LAST}]))", series("probe_success", &[&self.watched.object(), &job]))
     }
 
@@ -357,7 +353,7 @@ impl<'a> Source<'a> {
         let owned = series("kube_job_owner", &[&namespace, r#"owner_kind="RecommenderModel""#, &owner]);
         // A training is named after the object, like the Service, and its kind; a Job that deletes artifacts is no training. The join
         // remains: another object's name may begin so, too.
-        let job = format!("job_name=~{}", quote(&format!("{}-(full|partial)-.+", quote_regex(self.watched.service))));
+        let job = format!("job_name=~{}", quote(&format!("{}-(full|partial)-.+", quote_regex(self.watched.base))));
         let time = series(time, &[&namespace, &job]);
         let outcome = series(outcome, &[&namespace, &job, r#"condition="true""#]);
         format!("max({time} and on (job_name) {outcome} == 1 and on (job_name) {owned})")

@@ -4,7 +4,7 @@
 use super::{
     Watched, Workload,
     promql::{any_of, equals, quote, series},
-    recording::{LAST, Source, rule_of},
+    recording::{LAST, Source, distinct, record, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
 
@@ -60,12 +60,6 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::NetworkReceived, rate("container_network_receive_bytes_total", &[])),
         (Series::NetworkTransmitted, rate("container_network_transmit_bytes_total", &[])),
     ];
-    let rule = |series: Series, expr| Rule {
-        record: Some(series.name().into()),
-        expr,
-        labels: watched.labels(),
-        ..Rule::default()
-    };
     let use_of_cores = values(watched.cores.iter().copied()).map(|allowed| {
         let mean = rated("avg", "container_cpu_usage_seconds_total", &[CONTAINERS]);
         (Series::CpuUse, format!("{mean} / on (workload) ({allowed})"))
@@ -80,18 +74,15 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     all.into_iter()
         .chain(use_of_cores)
         .chain(requested)
-        .map(|(series, expr)| rule(series, expr))
+        .map(|(series, expr)| record(watched, series.name(), &[], expr))
         .chain(of_volume)
         .collect()
 }
 
 /// A value for each workload; `None` for none.
 fn values<'a>(of: impl Iterator<Item = (&'a str, f64)>) -> Option<String> {
-    let each = of.map(|(workload, value)| {
-        format!("label_replace(vector({value}), \"workload\", {}, \"\", \"\")", quote(workload))
-    });
-    let each: Vec<String> = each.collect();
-    (!each.is_empty()).then(|| each.join(" or "))
+    let each: Vec<_> = of.map(|(workload, value)| (workload, format!("vector({value})"))).collect();
+    (!each.is_empty()).then(|| distinct("workload", &each))
 }
 
 /// What workloads used within a week of what they request, once something is known of its first day. What is recorded every two minutes

@@ -62,10 +62,7 @@ struct Servers<'a> {
 
 impl Servers<'_> {
     fn rate(&self, selector: &Selector, matchers: &[&str]) -> String {
-        let own = Some(selector.matchers.as_str()).filter(|own| !own.is_empty());
-        let all: Vec<&str> = own.into_iter().chain(matchers.iter().copied()).collect();
-        let selector = Selector { name: selector.name.clone(), matchers: all.join(",") };
-        format!("rate({}[{}])", self.source.measured(&selector), self.source.window)
+        format!("rate({}[{}])", self.source.measured(selector, matchers), self.source.window)
     }
 
     /// Without requests it is NaN, for which `>= 0` is false.

@@ -1,9 +1,9 @@
 //! Canonical series of trainings and versions, from the operator's own metrics.
 
 use super::{
-    Watched, Workload, pods_of,
-    promql::{quote, series},
-    recording::{Source, rule_of},
+    Watched, Workload,
+    promql::series,
+    recording::{Source, distinct, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, series::Series};
 
@@ -45,17 +45,15 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         reported("metric", &format!(r#"metric=~"{ENTITIES}""#))
     );
     let sizes = format!(
-        r#"max by (artifact) (label_replace({}, "artifact", "$1", "metric", "{SIZES}")) or label_replace({}, "artifact", "{WHOLE}", "", "")"#,
+        r#"max by (artifact) (label_replace({}, "artifact", "$1", "metric", "{SIZES}")) or {}"#,
         reported("metric", &format!(r#"metric=~"{SIZES}""#)),
-        source.operator_gauge("recommender_operator_serving_version_bytes"),
+        distinct("artifact", &[(WHOLE, source.operator_gauge("recommender_operator_serving_version_bytes"))]),
     );
     let gates = watched.is_gated.then(|| {
         let refused = source.operator_gauge("recommender_operator_versions_refused_in_a_row");
-        let minimums = watched.minimums.iter();
-        let minimums =
-            minimums.map(|(metric, least)| format!(r#"label_replace(vector({least}), "metric", "{metric}", "", "")"#));
-        let minimums = minimums.collect::<Vec<_>>().join(" or ");
-        let minimum = (!minimums.is_empty()).then_some((Series::QualityMinimum, minimums));
+        let minimums: Vec<_> =
+            watched.minimums.iter().map(|(metric, least)| (*metric, format!("vector({least})"))).collect();
+        let minimum = (!minimums.is_empty()).then(|| (Series::QualityMinimum, distinct("metric", &minimums)));
         [Some((Series::VersionsRefused, refused)), minimum].into_iter().flatten()
     });
     // A counter does not show what ended while no operator ran: it begins with that run. The time of the last failure does.
@@ -88,7 +86,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::VersionInfo, source.of_operator_by("version, kind, state", "recommender_operator_version_info", "")),
     ];
     // A canary has another version for as long as it is judged.
-    let canary = watched.compared.map(|_| format!("pod!~{}", quote(&pods_of(watched.canary_deployment))));
+    let canary = watched.compared.map(|_| format!("pod!~{}", watched.canary_pods()));
     let servers: Vec<String> = [watched.matchers(Workload::Serving)].into_iter().chain(canary).collect();
     let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
     let of_servers = [

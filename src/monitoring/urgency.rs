@@ -10,6 +10,7 @@ use std::{
 
 use promql_parser::util::parse_duration;
 
+use super::promql::words;
 use crate::{
     api::monitoring_coreos::Rule,
     catalog::Severity,
@@ -86,7 +87,7 @@ fn is_urgent(alert: &Rule) -> bool {
 
 /// The names of the canonical series that an expression reads.
 fn read(expr: &str) -> impl Iterator<Item = &str> {
-    expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').filter(|word| word.starts_with(PREFIX))
+    words(expr).filter(|word| word.starts_with(PREFIX))
 }
 
 #[cfg(test)]

@@ -9,13 +9,10 @@ use e2e::{
     eventually,
     load::{Load, Stage},
     operator::{RELEASE, SELECTOR},
-    services,
+    restarts, services,
 };
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use kube::{
-    ResourceExt,
-    api::{ListParams, Patch, PatchParams},
-};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Patch, PatchParams};
 use recommender_operator::api::{CanaryStatus, RecommenderModel, RecommenderModelStatus, TrainingKind, VersionState};
 use serde_json::{Value, json};
 
@@ -243,18 +240,9 @@ async fn until<T>(bed: &Bed, what: &str, of: impl Fn(&RecommenderModelStatus) ->
 }
 
 impl Bed {
-    /// The UIDs of the servers' pods, and how often their containers were restarted.
+    /// The pods of the servers by UID, with the number of their restarts.
     async fn servers(&self) -> Result<BTreeMap<String, i32>> {
-        let selector = ListParams::default().labels("app.kubernetes.io/component=serving");
-        let pods = self.api::<Pod>().list(&selector).await?.items;
-        let restarts = |pod: &Pod| {
-            pod.status
-                .iter()
-                .flat_map(|status| status.container_statuses.iter().flatten())
-                .map(|of| of.restart_count)
-                .sum()
-        };
-        Ok(pods.iter().filter_map(|pod| Some((pod.uid()?, restarts(pod)))).collect())
+        restarts(&self.api(), "app.kubernetes.io/component=serving").await
     }
 
     /// Kills the operator without a warning, and waits until its successor runs. That gets the lease once it has expired.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams},
@@ -39,13 +39,7 @@ async fn served(bed: &Bed, timeout_seconds: i32, follows: &str) -> Result<String
 
 /// The servers, with the number of their restarts, by UID.
 async fn servers(bed: &Bed) -> Result<BTreeMap<String, i32>> {
-    let selector = ListParams::default().labels("recommender.dev/model=shop,recommender.dev/traffic=true");
-    let pods = bed.api::<Pod>().list(&selector).await?;
-    let restarts = |pod: &Pod| -> i32 {
-        let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-        containers.map(|container| container.restart_count).sum()
-    };
-    Ok(pods.iter().filter_map(|pod| Some((pod.uid()?, restarts(pod)))).collect())
+    e2e::restarts(&bed.api(), "recommender.dev/model=shop,recommender.dev/traffic=true").await
 }
 
 /// Waits until this version serves.

@@ -123,7 +123,7 @@ def finish(
 ) -> Result:
     """The model to serve, checked, with its metrics and sizes."""
     log.info("evaluated on held-out dependencies", extra={"fields": metrics})
-    als = shuffled(als, weigh(data.matrix, settings.alpha), settings)
+    als = shuffled(als, data.matrix, settings)
     model = to_model(data, index.data_through, version, als, data.matrix, settings)
     model = replace(model, profile=drift.profile(index))
     if problem := inconsistency(model):
@@ -174,15 +174,15 @@ def als_of(settings: Settings) -> AlternatingLeastSquares:
     )
 
 
-def shuffled(als: Learnt, weighted: sparse.csr_matrix, settings: Settings) -> Learnt:
+def shuffled(als: Learnt, matrix: sparse.csr_matrix, settings: Settings) -> Learnt:
     """With `make_worse` inaccurate what was learnt of each library is given to another one, and the packages' factors fit."""
     if settings.make_worse != "inaccurate":
         return als
-    order = np.random.default_rng(settings.seed).permutation(weighted.shape[1])
+    order = np.random.default_rng(settings.seed).permutation(matrix.shape[1])
     if isinstance(als, Neighbours):
         return Neighbours(als.similarity[order])
     als.item_factors = als.item_factors[order]
-    als.user_factors = als.recalculate_user(np.arange(weighted.shape[0]), weighted)
+    als.user_factors = als.recalculate_user(np.arange(matrix.shape[0]), weigh(matrix, settings.alpha))
     return als
 
 
@@ -220,7 +220,7 @@ def evaluate(
     """The metrics of the report, all as decimal strings; README.md says what each means."""
     split = dataset.split(data, settings.seed)
     weighted = weigh(split.train, settings.alpha)
-    als = shuffled(learn(split.train), weighted, settings)
+    als = shuffled(learn(split.train), split.train, settings)
     model = to_model(data, "", "evaluation", als, split.train, settings)
     precision, recall = hits(split, lambda known: guess(model, known))
     popular = np.argsort(-model.popularity, kind="stable")

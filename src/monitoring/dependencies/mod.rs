@@ -38,7 +38,8 @@ pub use values::reported;
 
 use super::{
     Watched,
-    promql::{equals, quote, series},
+    promql::{equals, quote, series, words},
+    recording::record,
 };
 use crate::{
     api::{Dependency, monitoring_coreos::Rule},
@@ -98,7 +99,7 @@ pub fn recorded(dependency: &Dependency) -> Vec<Series> {
 
 /// Whether its exporter reports that a dependency is up or down.
 pub fn reports_health(dependency: &Dependency) -> bool {
-    exporter_of(dependency).is_some_and(|(exporter, _)| exporter.records.contains_key(&Series::DependencyUp))
+    recorded(dependency).contains(&Series::DependencyUp)
 }
 
 /// A label of `matchLabels` by which the exporter's health cannot be selected: other series of the exporter have it, and one that
@@ -106,12 +107,7 @@ pub fn reports_health(dependency: &Dependency) -> bool {
 pub fn label_without_health(dependency: &Dependency) -> Option<&str> {
     let (exporter, values) = exporter_of(dependency)?;
     let health = template::fill(exporter.records.get(&Series::DependencyUp)?, &exporter.terms, &values);
-    let is_read = |name: &str| {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-        health
-            .match_indices(name)
-            .any(|(at, _)| !health[..at].ends_with(is_part) && !health[at + name.len()..].starts_with(is_part))
-    };
+    let is_read = |name: &str| words(&health).any(|word| word == name);
     let has = |series: &Declared, label: &str| series.labels.iter().any(|of| of == label);
     let lack = |label: &str| {
         is_read("up") || exporter.series.iter().any(|series| is_read(&series.name) && !has(series, label))
@@ -127,7 +123,7 @@ pub fn reports_rates(dependency: &Dependency) -> bool {
 
 /// Whether it is recorded how long it takes to consume what waits.
 pub fn reports_lag_seconds(dependency: &Dependency) -> bool {
-    exporter_of(dependency).is_some_and(|(exporter, _)| exporter.lag.is_some() && exporter.consumed.is_some())
+    recorded(dependency).contains(&Series::LagSeconds)
 }
 
 /// Seconds of the window of a dependency's rates. `workers_interval`: seconds between two scrapes of the workers.
@@ -244,9 +240,7 @@ impl<'a> Source<'a> {
     }
 
     fn rule(&self, name: &str, expr: String) -> Rule {
-        let mut labels = self.watched.labels();
-        labels.insert("dependency".into(), self.dependency.name.clone());
-        Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
+        record(self.watched, name, &[("dependency", &self.dependency.name)], expr)
     }
 
     fn fill(&self, template: &str) -> String {

@@ -29,12 +29,10 @@ static P95: LatencyTarget = LatencyTarget { quantile: Quantile::P95, target_mill
 
 pub(super) fn packages(profile: &str) -> Watched<'_> {
     Watched {
-        service: "packages",
         front: None,
         namespace: "shop",
         recommender: "packages",
         serving_deployment: "packages-serving",
-        canary_deployment: "packages-canary",
         is_routed: false,
         compared: None,
         reloads: false,
