@@ -24,16 +24,16 @@ pub enum Command {
     Crd,
     /// Print the children of RecommenderModels in files as YAML, their rules for Prometheus or what these cost, without a cluster.
     ///
-    /// The children are what the operator will apply once the first training has succeeded, and after them the Jobs of a later partial
-    /// training and of a deletion of artifacts, if the spec has them. The rules are what to give to a
-    /// Prometheus that is not run by prometheus-operator: one rule file for all objects, which begins with the scrape
-    /// configuration that goes with it. Objects that the API server would refuse are refused with the same messages, and the
-    /// exit code is 1.
+    /// The children are what the operator will apply once the first training has succeeded, as if its inputs were there and it were
+    /// not suspended, and after them the Jobs of a later partial training and of a deletion of artifacts, if the spec has them. The
+    /// rules are what to give to a Prometheus that is not run by prometheus-operator: one rule file for all objects, which begins
+    /// with the scrape configuration that goes with it. Objects that the API server would refuse are refused with the same
+    /// messages, and the exit code is 1.
     ///
     /// With --stats the rules are counted instead, by the time between their evaluations, as a table: SERIES is how many series
     /// the RECORDING rules record at most, and SAMPLES/S how many samples per second that writes. PER VALUE lists labels with
-    /// values that a dependency chooses, such as the collections of a database, with the number of rules that record one series
-    /// for each of them; SERIES counts one value of each. An alert writes two series more while it is pending or fires.
+    /// values that the object does not bound, such as the collections of a database or the pods of a canary, with the number of rules
+    /// that record one series for each of them; SERIES counts one value of each. An alert writes two series more while it is pending or fires.
     Render {
         /// Print one rule file for Prometheus instead of the children.
         #[arg(long)]

@@ -45,6 +45,36 @@ fn the_example_becomes_these_children() {
     insta::assert_snapshot!("packages", yaml);
 }
 
+/// So that a review sees the pods, whatever the first training waits for in a cluster.
+#[test]
+fn what_holds_a_training_back_holds_back_no_rendering() {
+    let rendered = |change: fn(&mut Value)| {
+        let named: Vec<_> =
+            children(&model("packages.yaml", change)).into_iter().map(|of| (of.kind, of.name)).collect();
+        named.into_iter().filter(|(kind, _)| [Kind::Job, Kind::Deployment].contains(kind)).collect::<Vec<_>>()
+    };
+    let usual = rendered(|_| {});
+    assert!(usual.len() >= 2, "{usual:?}");
+    let held = rendered(|object| {
+        object["spec"]["training"]["suspend"] = true.into();
+        object["spec"]["dependencies"] = json!([{"name": "pg", "exporter": {"name": "PostgresExporter"}}]);
+        object["spec"]["training"]["readiness"] = json!({"inputs": [{"dependency": "pg"}]});
+    });
+    assert_eq!(held, usual);
+}
+
+#[test]
+fn the_rules_of_pods_are_counted_per_pod() {
+    let counted = |canary: Value| {
+        let model = model("packages.yaml", |object| object["spec"]["promotion"]["canary"] = canary.clone());
+        render::total(&render::stats(&model)).0
+    };
+    let with = counted(json!({"steps": [{"weightPercent": 20}]}));
+    let per_pod = with.per_value.get("pod").copied().unwrap_or_default();
+    assert!(per_pod > 0, "{with:?}");
+    assert_eq!(counted(Value::Null).series + per_pod, with.series);
+}
+
 #[test]
 fn the_smallest_object_becomes_these_children() {
     let yaml = render::as_yaml(&children(&model("minimal.yaml", |_| {}))).expect("YAML");

@@ -13,7 +13,7 @@ use crate::{
     model::{Model, names},
     promotion::route::Shares,
     pruning::NewPrune,
-    training::{self, Inputs, NewBase, NewRun, Plan, Signals, whole_seconds},
+    training::{self, Inputs, NewBase, NewRun, Plan, Readiness, Signals, whole_seconds},
 };
 
 /// Placeholder for the time in the version of a scheduled run.
@@ -67,9 +67,10 @@ pub fn later_jobs(model: &Model, now: Timestamp) -> Vec<Child> {
     partial.into_iter().chain(prune).collect()
 }
 
-/// The first training run.
+/// The first training run. What holds runs back in a cluster does not here: inputs that are not known, and `suspend`.
 fn first_run(model: &Model, now: Timestamp) -> Option<NewRun> {
     let plan = Plan::new(model, |kind| training_template(model, kind));
+    let plan = Plan { readiness: Readiness::default(), suspended: false, ..plan };
     let inputs = Inputs {
         plan: &plan,
         prior: None,

@@ -46,10 +46,11 @@ impl Stats {
             self.series += match series.subject() {
                 Subject::Workload if is_of_all => workloads,
                 Subject::Objective if is_of_all => objectives,
-                // Only while there is a canary.
-                Subject::Pod => 0,
                 _ => series.most(),
             };
+            if series.subject() == Subject::Pod {
+                *self.per_value.entry(Subject::Pod.label()).or_default() += 1;
+            }
             if series.most() == 1 {
                 series.labels().iter().for_each(|label| *self.per_value.entry(label).or_default() += 1);
             }
