@@ -31,7 +31,7 @@ pub async fn workers_catch_up_with_a_queue() -> Result<()> {
     });
     bed.create_worker(worker, json!({"name": WORKER, "rq": {"queues": ["train_model"]}})).await?;
     parts::redis(&bed.cluster, &bed.namespace.name).await?;
-    let steady = ["enqueue", "--count", "150", "--per-second", "0.25", "--work-milliseconds", "500"];
+    let steady = ["enqueue", "--count", "450", "--per-second", "0.25", "--work-milliseconds", "500"];
     parts::start(&bed.cluster, &bed.namespace.name, "steady", &steady).await?;
     let failing = ["enqueue", "--fail", "--count", "3", "--per-second", "0.2"];
     parts::start(&bed.cluster, &bed.namespace.name, "failing", &failing).await?;
