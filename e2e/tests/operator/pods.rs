@@ -121,7 +121,9 @@ const WRONG: [Wrong; 14] = [
     Wrong {
         name: "startup-probe",
         training: |_| {
-            let probe = json!({"type": "Startup", "exec": ["sh", "-c", "echo no model; exit 1"], "periodSeconds": 1});
+            let script = ["sh", "-c", "echo no model; exit 1"];
+            // By default a machine that starts all of these pods at once would have a second for it.
+            let probe = json!({"type": "Startup", "exec": script, "periodSeconds": 1, "timeoutSeconds": 30});
             json!({"full": {"command": ["sh", "-c", trainer::HANGS]}, "pod": {"probes": [probe]}})
         },
         reason: FAILED,

@@ -37,7 +37,7 @@ const BAD: [Bad; 6] = [
         what: "hangs",
         script: trainer::HANGS,
         // Longer than a Job without a pod is waited for: its pod is deleted before it has failed.
-        deadline_seconds: 20,
+        deadline_seconds: 40,
         reason: "DeadlineExceeded",
         message: "raise spec.training.full.deadlineSeconds",
     },
