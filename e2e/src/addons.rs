@@ -14,8 +14,8 @@ use crate::kubectl::{kubectl, kubectl_apply};
 use crate::progress::Progress;
 use crate::{digest, gateway, paths, tools, volumes};
 
-/// How long a rollout may take, and how long an object may take to appear.
-const TIMEOUT: Duration = Duration::from_secs(180);
+/// How long a rollout may take, and how long an object may take to appear: a minute on two fast cores.
+const TIMEOUT: Duration = Duration::from_secs(480);
 
 /// Applies DNS, the default StorageClass with its volumes, and metrics-server.
 pub fn base(progress: &Progress) -> Result<()> {

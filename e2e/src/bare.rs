@@ -23,7 +23,10 @@ use crate::{
 };
 
 /// How long a definition may take until its kind is served.
-const DEFINE_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFINE_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// How long an API server may take to be ready: some seconds of a core, and three may start at the same time.
+const START_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// The bearer token of the tests, which has all rights.
 const TOKEN: &str = "bare-admin";
@@ -46,7 +49,7 @@ impl Bare {
         let etcd = bare.start_etcd()?;
         bare.start_api_server(&etcd)?;
         let client = bare.client()?;
-        eventually("the API server is ready", Duration::from_secs(90), async || {
+        eventually("the API server is ready", START_TIMEOUT, async || {
             bare.ensure_running()?;
             let request = http::Request::get("/readyz").body(Vec::new())?;
             Ok(client.request_text(request).await.map(drop)?)

@@ -56,4 +56,4 @@ pub use client::{
 };
 pub use namespace::TestNamespace;
 pub use restarts::restarts;
-pub use wait::{eventually, until, until_gone};
+pub use wait::{eventually, until, until_discovered, until_gone};

@@ -9,7 +9,7 @@ use crate::Cluster;
 use crate::addons::filled;
 
 /// How long a rollout may take. A Java runtime starts slowly on two cores that also start other pods.
-const TIMEOUT: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(480);
 
 /// Starts a Kafka broker, `kafka:9092` within the namespace, and waits until it is ready. A topic is created with six
 /// partitions on first use.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{eventually, free_port, http_get, query_path, query_result, tools};
 
 /// How long it may take to read the rules.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a Prometheus does.
 pub struct Settings<'a> {
@@ -41,7 +41,7 @@ impl Prometheus {
     /// Starts it and waits until it is ready.
     ///
     /// # Errors
-    /// When it cannot be started or is not ready in two minutes.
+    /// When it cannot be started or is not ready in five minutes.
     pub async fn start(settings: &Settings<'_>) -> Result<Self> {
         let program = tokio::task::spawn_blocking(|| tools::program("prometheus")).await??;
         let port = free_port()?;

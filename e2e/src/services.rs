@@ -225,7 +225,7 @@ pub async fn scale(cluster: &Cluster, namespace: &str, name: &str, replicas: u8)
     if replicas == 0 {
         let pods = format!("--selector=app={name}");
         return cluster
-            .kubectl(&["-n", namespace, "wait", "pod", "--for=delete", &pods, "--timeout=60s"])
+            .kubectl(&["-n", namespace, "wait", "pod", "--for=delete", &pods, "--timeout=300s"])
             .await
             .map(drop);
     }

@@ -3,11 +3,13 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use kube::api::Api;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::Cluster;
 
 /// Pause between two attempts.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -69,6 +71,19 @@ where
     eventually(&format!("{name} is gone"), within, async || match api.get_opt(name).await? {
         None => Ok(()),
         Some(object) => bail!("{}", status_or_object(&object)),
+    })
+    .await
+}
+
+/// Waits until kubectl is told of a kind, `plural.group`. It is some time after the kind is served: the API server collects what it serves.
+pub async fn until_discovered(cluster: &Cluster, name: &str, within: Duration) -> Result<()> {
+    let (_, group) = name.split_once('.').with_context(|| format!("{name} has no group"))?;
+    // kubectl asks again for this list, whatever it has cached.
+    let list = ["api-resources", &format!("--api-group={group}"), "--output=name"];
+    eventually(&format!("kubectl knows {name}"), within, async || {
+        let listed = cluster.kubectl(&list).await?;
+        ensure!(listed.lines().any(|line| line == name), "{listed}");
+        Ok(())
     })
     .await
 }

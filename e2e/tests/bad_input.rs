@@ -25,6 +25,9 @@ use recommender_operator::{
 };
 use serde_json::{Value, json};
 
+/// How long a kind may take until it is served, and known to kubectl: the API server compiles the rules of four large definitions at once.
+const SERVED: Duration = Duration::from_secs(180);
+
 /// Number of parallel requests.
 const IN_PARALLEL: usize = 8;
 
@@ -50,7 +53,7 @@ impl Validator {
         crd.metadata.name = Some(validator.crd_name());
         let crds = validator.crds();
         crds.create(&PostParams::default(), &crd).await.context("the API server refuses the CRD")?;
-        e2e::eventually("the CRD is served", Duration::from_secs(30), async || {
+        e2e::eventually("the CRD is served", SERVED, async || {
             let list = Request::get(validator.path("")).body(Vec::new())?;
             validator.cluster.client().request::<Value>(list).await.map_err(Into::into)
         })
@@ -89,8 +92,9 @@ impl Validator {
         }
     }
 
-    /// The output of kubectl when it applies an invalid object.
+    /// The output of kubectl when it applies an invalid object. The kind may be served before it is among those that kubectl is told of.
     async fn kubectl_apply(&self, object: &Value) -> Result<String> {
+        e2e::until_discovered(&self.cluster, &self.crd_name(), SERVED).await?;
         let input = serde_json::to_string(&self.in_our_group(object))?;
         let arguments = ["-n", &self.namespace.name, "apply", "--dry-run=server", "-f", "-"];
         let refused = self.cluster.kubectl_with_input(&arguments, &input).await.err();

@@ -7,8 +7,8 @@ use e2e::image::catalog;
 use e2e::{Cluster, TestNamespace, eventually};
 use serde_json::{Value, json};
 
-/// Timeout of every expected change.
-const TIMEOUT: Duration = Duration::from_secs(90);
+/// Timeout of every expected change: metrics-server and Prometheus need two scrapes after their start, and a Job may try again.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A container's security context for the Pod Security level `restricted`.
 fn restricted() -> Value {
@@ -148,9 +148,12 @@ async fn a_claim_of_the_default_class_is_bound() -> Result<()> {
 async fn the_metrics_api_has_the_usage_of_the_node() -> Result<()> {
     let cluster = e2e::cluster().await?;
     // metrics-server needs two scrapes, 15 s apart, after its start.
-    let top = eventually("kubectl top answers", TIMEOUT, async || cluster.kubectl(&["top", "nodes"]).await).await?;
-    ensure!(top.contains('%'), "no usage of a node in {top}");
-    Ok(())
+    eventually("kubectl top has the usage of a node", TIMEOUT, async || {
+        let top = cluster.kubectl(&["top", "nodes"]).await?;
+        ensure!(top.contains('%'), "no usage of a node in {top}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]
@@ -188,7 +191,7 @@ async fn requests_are_counted_and_attributed() -> Result<()> {
     }
     let agent = format!("cluster-test/{}", std::process::id());
     cluster.client_named(&agent).await?.apiserver_version().await?;
-    eventually("the request is in the audit log", Duration::from_secs(10), async || {
+    eventually("the request is in the audit log", TIMEOUT, async || {
         let log = std::fs::read_to_string(cluster.audit_log()?)?;
         ensure!(log.contains(&agent), "{} lines without it", log.lines().count());
         Ok(())

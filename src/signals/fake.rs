@@ -78,6 +78,14 @@ impl Fake {
     }
 }
 
+/// An address at which nothing listens, and the socket that keeps others from it.
+pub fn closed() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
+}
+
 /// A reader of a URL, with the settings of the flag `--prometheus-url`.
 pub fn reader(url: &str) -> Reader {
     Reader::new(SourceConfig::plain(url).expect("a URL"), Quality::default())

@@ -170,7 +170,8 @@ async fn a_failing_source_is_reported_and_its_samples_are_kept_until_they_are_to
 async fn failed(reader: &mut Reader, seconds: i64, message: &str, url: &str) {
     let started = Instant::now();
     let readings = reader.read(at(seconds)).await;
-    assert!(started.elapsed() < Duration::from_secs(3), "{message} took {:?}", started.elapsed());
+    // Within the time-out of one query, although each of them hangs: they are sent together.
+    assert!(started.elapsed() < Duration::from_secs(8), "{message} took {:?}", started.elapsed());
     assert_eq!(readings.stats().failed, Series::SCALING.len(), "{message}");
     let sentence = readings.source_error().expect("an error");
     assert!(sentence.starts_with(&format!("metric source \"default\" ({url}): ")), "{sentence}");
@@ -179,7 +180,7 @@ async fn failed(reader: &mut Reader, seconds: i64, message: &str, url: &str) {
 
 #[tokio::test]
 async fn refused_connections_dns_errors_and_tls_errors_are_distinguished() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+    let (_reserved, closed) = super::fake::closed();
     let plain = Fake::always(|| reply(200, "")).await;
     let cases = [
         (format!("http://{closed}"), "connection refused; is it running, is the port right?"),
@@ -209,7 +210,8 @@ async fn a_hanging_query_affects_no_other_series_and_no_other_source() {
     .await;
     let other = Fake::always(|| reply(200, of_object(&sample(0, "4")))).await;
     let mut config = SourceConfig::plain(&fake.url).expect("a URL");
-    config.timeout = Duration::from_secs(1);
+    // Long, so that a busy machine reads all else within it.
+    config.timeout = Duration::from_secs(3);
     let mut hanging = Reader::new(config, Quality::default());
     let mut healthy = other.reader();
     // Each source has its own task, as in the operator.
@@ -219,17 +221,17 @@ async fn a_hanging_query_affects_no_other_series_and_no_other_source() {
     });
     let half = hanging.read(at(0)).await;
     let (whole, elapsed) = healthy.await.expect("no panic");
-    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
     assert_eq!((kind(lag(&whole, 0)), whole.stats().series), (Is::Fresh(4.0), Series::SCALING.len()));
     assert_eq!(
         (kind(lag(&half, 0)), half.stats().failed, half.stats().series),
         (Is::Fresh(3.0), 1, Series::SCALING.len() - 1)
     );
-    assert!(half.stats().seconds < 3.0, "{:?}", half.stats());
+    assert!(half.stats().seconds < 9.0, "{:?}", half.stats());
     let rate = half.get(Series::RequestRate, "shop", "packages", "serving", at(0));
     assert_eq!(rate, Signal::Missing("the metric source does not answer in time"));
     let sentence = half.source_error().expect("an error");
-    assert!(sentence.contains(", recommender:requests:rate20s: no complete answer within 1 s"), "{sentence}");
+    assert!(sentence.contains(", recommender:requests:rate20s: no complete answer within 3 s"), "{sentence}");
 }
 
 /// A series that no object demands costs no query. Of several values of an object one is made, which is not the case of others.

@@ -67,7 +67,7 @@ async fn the_http_client_logs_nothing_when_a_source_fails() {
     let _guard = tracing::subscriber::set_default(subscriber);
     let fake = Fake::always(|| reply(500, "")).await;
     assert_eq!(fake.reader().read(at(0)).await.stats().failed, Series::SCALING.len());
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+    let (_reserved, closed) = super::fake::closed();
     assert_eq!(reader(&format!("http://{closed}")).read(at(0)).await.stats().failed, Series::SCALING.len());
     assert_eq!(String::from_utf8_lossy(&lines.lock().expect("sound")), "");
 }

@@ -12,8 +12,8 @@ use crate::pki::Pki;
 use crate::process::{self, Daemon};
 use crate::{command, paths, tools};
 
-/// How long a process may take to get ready.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a process may take to get ready: some seconds on two fast cores.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Creates all certificates, keys and kubeconfigs of the cluster.
 pub fn make_certificates() -> Result<()> {

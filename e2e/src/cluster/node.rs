@@ -13,8 +13,8 @@ use crate::kubectl::kubectl;
 use crate::process::{self, Daemon};
 use crate::{command, paths, tools};
 
-/// How long a process may take to get ready.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a process may take to get ready: some seconds on two fast cores.
+const TIMEOUT: Duration = Duration::from_secs(180);
 /// The directory of the CNI plugins, from Debian's package.
 const CNI_PROGRAMS: &str = "/usr/lib/cni";
 

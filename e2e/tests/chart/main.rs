@@ -6,12 +6,15 @@ mod helm;
 mod rights;
 mod values;
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::helm::{IMAGE, chart, helm, items, namespace, rendered, server_dry_run, string, text, value_sets, yaml};
+
+/// How long a change may take until the API server has it in all of its caches: a moment, on a busy machine longer.
+const EFFECTIVE: Duration = Duration::from_secs(120);
 
 #[test]
 fn helm_lint_passes_with_every_set_of_values() -> Result<()> {
@@ -45,6 +48,7 @@ async fn the_example_for_artifact_hub_is_a_valid_object() -> Result<()> {
     let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=e2e", "-f", "-"];
     cluster.kubectl_with_input(&apply, &crd).await?;
     e2e::until_served(&cluster.client(), "recommendermodels.recommender.dev").await?;
+    e2e::until_discovered(&cluster, "recommendermodels.recommender.dev", EFFECTIVE).await?;
     let chart: Value = yaml(&fs::read_to_string(chart().join("Chart.yaml"))?)?.remove(0);
     let examples = yaml(string(&chart["annotations"]["artifacthub.io/crdsExamples"]))?.remove(0);
     ensure!(!items(&examples).is_empty(), "Chart.yaml has no example");

@@ -3,8 +3,10 @@
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, Result, ensure};
+use e2e::eventually;
 use serde_json::Value;
 
+use crate::EFFECTIVE;
 use crate::helm::{IMAGE, chart, files, items, kubectl, namespace, rendered, string, strings, text, value_sets, yaml};
 
 #[tokio::test]
@@ -29,7 +31,7 @@ async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()>
             other => anyhow::bail!("can-i {what}: {other}{}", String::from_utf8_lossy(&output.stderr)),
         }
     };
-    for needed in [
+    let needed = [
         "create jobs.batch",
         "patch deployments.apps",
         "delete deployments.apps",
@@ -42,9 +44,15 @@ async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()>
         "create events",
         "create leases.coordination.k8s.io",
         "update leases.coordination.k8s.io/r-recommender-operator",
-    ] {
-        ensure!(may(needed, here)?, "the operator must be allowed to {needed}");
-    }
+    ];
+    // The API server decides by what its watches have delivered.
+    eventually("the roles are in effect", EFFECTIVE, async || {
+        for needed in needed {
+            ensure!(may(needed, here)?, "the operator must be allowed to {needed}");
+        }
+        Ok(())
+    })
+    .await?;
     for refused in [
         "get secrets",
         "patch prometheuses.monitoring.coreos.com",

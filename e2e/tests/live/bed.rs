@@ -17,8 +17,11 @@ use recommender_operator::api::{RecommenderModel, RecommenderModelStatus, Scalin
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-/// Timeout of everything before the load: pods start on a busy host, and Prometheus discovers them.
-pub const TIMEOUT: Duration = Duration::from_secs(240);
+/// Timeout of everything before the load: a version is trained, pods start on a busy host, and Prometheus discovers them.
+pub const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long the report of a decision may take after it was carried out, whose Event is written last.
+const REPORTED: Duration = Duration::from_secs(60);
 
 /// Name of the object of each test.
 pub const NAME: &str = "packages";
@@ -174,19 +177,22 @@ impl Bed {
     /// Fails unless every change of the number of replicas is reported: in the decisions of the status, newest first,
     /// and in one Event each.
     pub async fn every_change_is_reported(&self, worker: Option<&str>, numbers: &[i32]) -> Result<ScalingStatus> {
-        let scaling = self.scaling(worker).await?;
-        let reported: Vec<i32> = scaling.decisions.iter().rev().map(|decision| decision.to).collect();
-        ensure!(
-            numbers[1..].iter().all(|number| reported.contains(number)),
-            "{numbers:?}, but reported were {reported:?}"
-        );
-        let messages = self.event_messages().await?;
-        for decision in &scaling.decisions {
-            let message = &decision.message;
-            ensure!(!message.is_empty() && !decision.reason.is_empty(), "no reason is given: {decision:?}");
-            ensure!(messages.iter().any(|text| text.contains(message)), "no Event has {message:?}: {messages:#?}");
-        }
-        Ok(scaling)
+        eventually("every change of the replicas is reported", REPORTED, async || {
+            let scaling = self.scaling(worker).await?;
+            let reported: Vec<i32> = scaling.decisions.iter().rev().map(|decision| decision.to).collect();
+            ensure!(
+                numbers[1..].iter().all(|number| reported.contains(number)),
+                "{numbers:?}, but reported were {reported:?}"
+            );
+            let messages = self.event_messages().await?;
+            for decision in &scaling.decisions {
+                let message = &decision.message;
+                ensure!(!message.is_empty() && !decision.reason.is_empty(), "no reason is given: {decision:?}");
+                ensure!(messages.iter().any(|text| text.contains(message)), "no Event has {message:?}: {messages:#?}");
+            }
+            Ok(scaling)
+        })
+        .await
     }
 }
 

@@ -105,15 +105,15 @@ const AT_ONCE: [&str; 12] = [
 ];
 
 /// Timeout until a series or an alert follows a program: a scrape, and two evaluations 60 s apart, on a busy machine.
-const FOLLOWS: Duration = Duration::from_secs(240);
+const FOLLOWS: Duration = Duration::from_secs(480);
 
 /// Number of messages that the consumer rejects.
 const BAD: u32 = 20;
 
-/// Requests per second to whatever has a client here, and how many in all: they end after the test.
-const LOAD: [&str; 4] = ["--count", "3000", "--per-second", "2"];
+/// Requests per second to whatever has a client here, and how many in all: half an hour, so that they end after the test.
+const LOAD: [&str; 4] = ["--count", "3600", "--per-second", "2"];
 /// As [`LOAD`], of the events of the stream.
-const EVENTS: [&str; 4] = ["--count", "15000", "--per-second", "20"];
+const EVENTS: [&str; 4] = ["--count", "36000", "--per-second", "20"];
 
 pub async fn a_sick_dependency_is_named_and_alerted_on() -> Result<()> {
     let _turn = Turn::shared().await;

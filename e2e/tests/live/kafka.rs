@@ -34,7 +34,7 @@ pub async fn workers_catch_up_with_a_topic() -> Result<()> {
     let topic = json!({"consumerGroup": "ml-recommender", "topics": ["events"], "exporter": "ConsumerClient"});
     bed.create_worker(worker, json!({"name": WORKER, "kafka": topic})).await?;
     parts::kafka(&bed.cluster, &bed.namespace.name).await?;
-    let steady = ["produce", "--count", "12000", "--per-second", "20"];
+    let steady = ["produce", "--count", "36000", "--per-second", "20"];
     parts::start(&bed.cluster, &bed.namespace.name, "steady", &steady).await?;
     catches_up(
         &bed,

@@ -40,12 +40,19 @@ pub struct Backlog<'a> {
     pub replicas: RangeInclusive<i32>,
 }
 
+/// Limit of the time from the order of a backlog until it waits: the start of the pod that produces it, a scrape and an evaluation.
+const PRODUCED: Duration = Duration::from_secs(120);
+
 /// Starts with one replica and little work, then adds the backlog. Prints a table. Ends its turn with the test.
 pub async fn catches_up(bed: &Bed, mut turn: Turn, backlog: &Backlog<'_>) -> Result<()> {
     let deployment = format!("{NAME}-worker-{WORKER}");
     bed.ready(&deployment).await?;
     bed.measured(LAG.query).await?;
     bed.measured(ARRIVALS).await?;
+    // What came before the first worker was ready is work as well, for which others may have been ordered.
+    let mut watch = Watch::new(bed, &deployment, Source::Query(ARRIVALS), LAG);
+    let is_calm = |row: &Row| row.signal.is_some_and(|lag| lag <= backlog.gone) && row.desired == 1 && row.ready == 1;
+    watch.until("one replica has little work", SCALE_DOWN, |rows| rows.last().is_some_and(is_calm)).await?;
     let mut watch = Watch::new(bed, &deployment, Source::Query(ARRIVALS), LAG);
     watch.during(Duration::from_secs(20)).await?;
     ensure!(watch.numbers() == [1], "one replica was enough:\n{}", watch.table());
@@ -54,7 +61,7 @@ pub async fn catches_up(bed: &Bed, mut turn: Turn, backlog: &Backlog<'_>) -> Res
     watch.annotate(format!("{} messages at once", backlog.messages));
     parts::start(&bed.cluster, &bed.namespace.name, "backlog", backlog.program).await?;
     let waiting = backlog.messages * 0.5;
-    watch.until("they wait", Duration::from_secs(40), |rows| last(rows).is_some_and(|lag| lag > waiting)).await?;
+    watch.until("they wait", PRODUCED, |rows| last(rows).is_some_and(|lag| lag > waiting)).await?;
     let within = START + backlog.catch_up;
     let gone = backlog.gone;
     watch.until("they are gone", within, |rows| last(rows).is_some_and(|lag| lag <= gone)).await?;

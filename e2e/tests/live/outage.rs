@@ -46,13 +46,21 @@ pub async fn replicas_hold_while_prometheus_is_down() -> Result<()> {
     let outage = Outage::begin(&bed).await?;
     watch.annotate("Prometheus is stopped");
     watch.during(OUTAGE).await?;
-    let condition = bed.condition("ScalingActive").await?;
+    let condition = e2e::eventually("it is reported", OUTAGE, async || {
+        let condition = bed.condition("ScalingActive").await?;
+        ensure!(
+            condition.status == "False" && condition.reason == "MetricsMissing",
+            "it is not reported: {condition:?}"
+        );
+        Ok(condition)
+    })
+    .await?;
     let during = watch.rows[before..].to_vec();
     outage.end(&bed).await?;
     watch.annotate("Prometheus is back");
     watch.during(seconds(60)).await?;
     watch
-        .until("the latency is known again", seconds(60), |rows| rows.last().is_some_and(|row| row.signal.is_some()))
+        .until("the latency is known again", TIMEOUT, |rows| rows.last().is_some_and(|row| row.signal.is_some()))
         .await?;
     bed.cluster.kubectl(&[&["delete", "pods"], &OPERATOR[..]].concat()).await?;
     watch.annotate("the operator is restarted");
@@ -80,7 +88,6 @@ pub async fn replicas_hold_while_prometheus_is_down() -> Result<()> {
         watch.table(),
         watch.state().await
     );
-    ensure!(condition.status == "False" && condition.reason == "MetricsMissing", "it is not reported: {condition:?}");
     println!("ScalingActive: {}", condition.message);
     Ok(())
 }

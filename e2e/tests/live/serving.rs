@@ -93,7 +93,9 @@ async fn measure() -> Result<Machine> {
     turn.alone().await;
     let light = load(&bed, &[Stage { seconds: 0, ..LIGHT }, LIGHT]).await?;
     tokio::time::sleep(Duration::from_secs(LIGHT.seconds.into())).await;
-    let cores = bed.query(CPU).await?.context("no CPU use was scraped")?;
+    // The load goes on until it is stopped.
+    let scraped = async || bed.query(CPU).await?.context("no CPU use was scraped");
+    let cores = e2e::eventually("the CPU use is scraped", Duration::from_secs(30), scraped).await?;
     let report = light.stop().await?;
     let by_cpu = f64::from(LIGHT.per_second) * f64::from(cpu_limit()) / 1e3 / cores;
     let full = full_load(&bed, by_cpu as u32).await?;

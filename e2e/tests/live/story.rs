@@ -30,7 +30,7 @@ const MONITOR: &str = "drift-monitor";
 const PER_SECOND: u32 = 50;
 /// How long the whole rollout of a version may take, training included, and the time until another operator has the lease of one that
 /// was killed.
-const ROLLOUT: Duration = Duration::from_secs(400);
+const ROLLOUT: Duration = Duration::from_secs(600);
 /// The part of all requests that may be refused (503) while versions take over that are no worse. None would be on a machine of its
 /// own: here, other tests build and start programs beside it, and servers that do not get the CPU for a second refuse some.
 const REFUSED: f64 = 0.01;
@@ -251,7 +251,7 @@ impl Bed {
         let pods = ["-n", RELEASE, "--selector", SELECTOR];
         self.cluster.kubectl(&[&["delete", "pods", "--grace-period=0", "--force"], &pods[..]].concat()).await?;
         let deployment = format!("deployment/{RELEASE}");
-        self.cluster.kubectl(&["-n", RELEASE, "rollout", "status", &deployment, "--timeout=120s"]).await.map(drop)
+        self.cluster.kubectl(&["-n", RELEASE, "rollout", "status", &deployment, "--timeout=300s"]).await.map(drop)
     }
 
     /// Sends requests until it is stopped.

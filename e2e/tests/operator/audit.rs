@@ -91,10 +91,13 @@ impl Audit {
     pub fn requests(&self, text: &str) -> Result<Vec<Request>> {
         let mut file = File::open(&self.path)?;
         ensure!(file.metadata()?.len() >= self.offset, "{} was rotated", self.path.display());
-        file.seek(SeekFrom::Start(self.offset))?;
-        let mut log = String::new();
-        file.read_to_string(&mut log)?;
-        let whole = log.rfind('\n').map_or("", |end| &log[..end]); // the last line may be incomplete
+        // With the byte before, which ends a line unless a line was being written then.
+        file.seek(SeekFrom::Start(self.offset.saturating_sub(1)))?;
+        let mut log = Vec::new();
+        file.read_to_end(&mut log)?;
+        let log = String::from_utf8_lossy(&log);
+        let begin = if self.offset == 0 { 0 } else { log.find('\n').map_or(log.len(), |end| end + 1) };
+        let whole = log.rfind('\n').and_then(|end| log.get(begin..end)).unwrap_or_default(); // the last line may be incomplete
         let lines = whole.lines().filter(|line| line.contains(text));
         lines.filter_map(|line| request(line).transpose()).collect()
     }

@@ -27,11 +27,15 @@ use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::scripts::{server, trainer};
 
-/// Timeout of every expected change. Two cores start the pods of all tests.
-pub const TIMEOUT: Duration = Duration::from_secs(300);
+/// Timeout of every expected change: 600 s. Two cores start the pods of all tests, on some machines three times as slowly as on others.
+pub const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The user name of the operator's service account at the API server.
 pub const OPERATOR: &str = "system:serviceaccount:recommender-operator:recommender-operator";
+
+/// `deadlineSeconds` of the trainers: 600 s, as long as any change is waited for. What keeps a pod from starting would be reported as an
+/// exceeded deadline after it.
+pub const DEADLINE_SECONDS: u32 = 600;
 
 /// The claim for model versions in each test's namespace.
 const CLAIM: &str = "models";
@@ -42,8 +46,9 @@ static INSTALLED: OnceCell<()> = OnceCell::const_new();
 /// Held shared by each running test, and exclusively by a test that must run alone.
 static RUNNING: RwLock<()> = RwLock::const_new(());
 
-/// How long a test may wait until all other tests have ended.
-const ALONE_TIMEOUT: Duration = Duration::from_secs(900);
+/// How long a test may wait until all other tests have ended: 3600 s. Each of them has time-outs of its own, and together they take a
+/// quarter of an hour on a fast machine.
+const ALONE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Whether other tests may run at the same time.
 enum Isolation {
@@ -117,7 +122,7 @@ impl Bed {
                 "artifacts": {"persistentVolumeClaim": {"claimName": CLAIM}},
                 "training": {
                     "image": self.image,
-                    "full": {"command": ["sh", "-c", trainer::GOOD], "backoffLimit": 0, "deadlineSeconds": 120},
+                    "full": {"command": ["sh", "-c", trainer::GOOD], "backoffLimit": 0, "deadlineSeconds": DEADLINE_SECONDS},
                 },
                 "serving": {
                     "image": self.image,

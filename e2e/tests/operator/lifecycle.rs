@@ -153,7 +153,8 @@ async fn kubectl_shows_it(bed: &Bed, model: &RecommenderModel) -> Result<()> {
     ensure!(header[..] == expected, "{header:?}");
     let version = serving(model).version.unwrap_or_default();
     ensure!(row[..4] == ["shop", "True", &version, "2"] && row[5..7] == ["True", "Serving"], "{row:?}");
-    let is_age = |text: &str| text.ends_with('s') && text.starts_with(|c: char| c.is_ascii_digit());
+    // `45s`, `2m5s`, and `3m` where the seconds are 0.
+    let is_age = |text: &str| text.ends_with(['s', 'm']) && text.starts_with(|c: char| c.is_ascii_digit());
     ensure!(is_age(row[4]) && is_age(row[7]), "{row:?}");
     Ok(())
 }

@@ -6,13 +6,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     ResourceExt,
-    api::{DeleteParams, EvictParams, ListParams},
+    api::{DeleteParams, EvictParams, ListParams, LogParams},
 };
 use recommender_operator::kinds::Kind;
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{Bed, TIMEOUT, has_message, serving, training},
+    bed::{Bed, DEADLINE_SECONDS, TIMEOUT, has_message, serving, training},
     scripts::trainer,
 };
 
@@ -121,7 +121,9 @@ const WRONG: [Wrong; 14] = [
     Wrong {
         name: "startup-probe",
         training: |_| {
-            let probe = json!({"type": "Startup", "exec": ["sh", "-c", "echo no model; exit 1"], "periodSeconds": 1});
+            let script = ["sh", "-c", "echo no model; exit 1"];
+            // By default a machine that starts all of these pods at once would have a second for it.
+            let probe = json!({"type": "Startup", "exec": script, "periodSeconds": 1, "timeoutSeconds": 30});
             json!({"full": {"command": ["sh", "-c", trainer::HANGS]}, "pod": {"probes": [probe]}})
         },
         reason: FAILED,
@@ -171,10 +173,13 @@ pub async fn a_secret_for_images_that_does_not_exist_is_named_with_the_failed_pu
     bed.until("shop", "names the Secret", is_explained).await.map(drop)
 }
 
+/// What the first attempt prints once its mark is on the claim.
+const MARKED: &str = "the mark is there";
+
 /// The first attempt waits until it is evicted; the next one finds its mark on the claim, and trains.
 fn interrupted_once() -> String {
     format!(
-        "mark=${{RECOMMENDER_OUTPUT_URI#file://}}-mark; if ! test -e $mark; then mkdir -p $mark; {}; fi\n{}",
+        "mark=${{RECOMMENDER_OUTPUT_URI#file://}}-mark; if ! test -e $mark; then mkdir -p $mark; echo {MARKED}; {}; fi\n{}",
         trainer::HANGS,
         trainer::GOOD
     )
@@ -182,14 +187,18 @@ fn interrupted_once() -> String {
 
 pub async fn an_evicted_trainer_has_not_failed_and_is_started_again() -> Result<()> {
     let bed = Bed::new("evicted").await?;
-    let full = json!({"command": ["sh", "-c", interrupted_once()], "backoffLimit": 0, "deadlineSeconds": 250});
+    let full =
+        json!({"command": ["sh", "-c", interrupted_once()], "backoffLimit": 0, "deadlineSeconds": DEADLINE_SECONDS});
     let model = bed.create("shop", json!({"spec": {"training": {"full": full}}})).await?;
     let pods = bed.api::<Pod>();
-    let trainer = e2e::eventually("the trainer runs", TIMEOUT, async || {
-        let pods = pods.list(&ListParams::default()).await?;
-        let running =
-            pods.into_iter().find(|pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running")));
-        running.context("no pod runs")
+    let trainer = e2e::eventually("the trainer runs and has left its mark", TIMEOUT, async || {
+        let found = pods.list(&ListParams::default()).await?;
+        let mut found = found.into_iter();
+        let running = found.find(|pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running")));
+        let running = running.context("no pod runs")?;
+        let log = pods.logs(&running.name_any(), &LogParams::default()).await?;
+        ensure!(log.contains(MARKED), "it has printed {log:?}");
+        Ok(running)
     })
     .await?;
     let version = training(&bed.models().get("shop").await?).active.context("a run is under way")?.version;
@@ -218,8 +227,7 @@ pub async fn trainers_of_a_distributed_run_find_each_other_and_number_0_reports(
         {}"#,
         trainer::GOOD
     );
-    let training =
-        json!({"full": {"command": ["sh", "-c", script], "deadlineSeconds": 250}, "job": {"completions": 2}});
+    let training = json!({"full": {"command": ["sh", "-c", script]}, "job": {"completions": 2}});
     bed.create("shop", json!({"spec": {"training": training}})).await?;
     bed.served("shop").await?;
     let jobs = bed.api::<Job>().list(&ListParams::default()).await?;

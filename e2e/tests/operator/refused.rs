@@ -1,6 +1,7 @@
 //! Objects that the cluster refuses, and errors that no schema can detect.
 
 use anyhow::{Result, ensure};
+use jiff::{Timestamp, tz::TimeZone};
 use k8s_openapi::api::{batch::v1::Job, core::v1::ResourceQuota};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
@@ -53,12 +54,14 @@ pub async fn a_quota_on_pods_is_reported_and_training_continues_when_it_is_lifte
 
 pub async fn an_invalid_schedule_stalls_until_it_is_edited() -> Result<()> {
     let bed = Bed::new("invalid").await?;
+    // Twelve hours away, so that it starts no run of its own while the test waits.
+    let schedule = format!("0 {} * * *", (Timestamp::now().to_zoned(TimeZone::UTC).hour() + 12) % 24);
     let wrong = json!({"schedule": "0 25 * * *", "timeZone": "Europe/Atlantis"});
     let model = bed.create("hour", json!({"spec": {"training": {"full": {"schedule": wrong["schedule"]}}}})).await?;
     bed.create(
         "zone",
         json!({"spec": {"training": {"full": {
-            "schedule": "0 3 * * *", "timeZone": wrong["timeZone"],
+            "schedule": schedule, "timeZone": wrong["timeZone"],
         }}}}),
     )
     .await?;
@@ -77,7 +80,7 @@ pub async fn an_invalid_schedule_stalls_until_it_is_edited() -> Result<()> {
     let jobs = bed.api::<Job>().list(&ListParams::default()).await?;
     ensure!(jobs.items.is_empty(), "an invalid object trains");
 
-    bed.edit("hour", json!({"spec": {"training": {"full": {"schedule": "0 3 * * *"}}}})).await?;
+    bed.edit("hour", json!({"spec": {"training": {"full": {"schedule": schedule}}}})).await?;
     bed.served("hour").await?;
     bed.until_events(&model, &["InvalidSpec", "Trained", "Serving"]).await
 }

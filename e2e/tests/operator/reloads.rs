@@ -12,7 +12,7 @@ use recommender_operator::api::RecommenderModel;
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{Bed, TIMEOUT, has_message, is, serving},
+    bed::{Bed, DEADLINE_SECONDS, TIMEOUT, has_message, is, serving},
     retraining::Poller,
     scripts::{server, trainer},
 };
@@ -20,7 +20,7 @@ use crate::{
 /// A full version that two servers answer with, and that is scraped.
 async fn served(bed: &Bed, timeout_seconds: i32, follows: &str) -> Result<String> {
     let spec = json!({
-        "training": {"partial": {"command": ["sh", "-c", trainer::PARTIAL], "deadlineSeconds": 120}},
+        "training": {"partial": {"command": ["sh", "-c", trainer::PARTIAL], "deadlineSeconds": DEADLINE_SECONDS}},
         "serving": {
             "replicas": 2,
             "command": ["sh", "-c", server::RELOADS],

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::{
-    bed::{Bed, has_message, is, serving, training},
+    bed::{Bed, DEADLINE_SECONDS, has_message, is, serving, training},
     scripts::trainer,
 };
 
@@ -122,7 +122,7 @@ pub async fn partial_runs_follow_a_full_one_by_schedule_and_by_request() -> Resu
     let bed = Bed::new("partial").await?;
     let partial = json!({
         "schedule": "* * * * *", "command": ["sh", "-c", trainer::PARTIAL], "env": [{"name": "SPEED", "value": "fast"}],
-        "maxBaseAgeHours": 1, "deadlineSeconds": 120, "backoffLimit": 0,
+        "maxBaseAgeHours": 1, "deadlineSeconds": DEADLINE_SECONDS, "backoffLimit": 0,
     });
     bed.create("shop", json!({"spec": {"training": {"partial": partial}}})).await?;
     let is_second = |version: Version| version.base.is_some_and(|base| base.version != base.full);

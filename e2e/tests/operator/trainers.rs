@@ -8,7 +8,7 @@ use recommender_operator::api::RecommenderModel;
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{Bed, TIMEOUT, has_message, is, serving, training},
+    bed::{Bed, DEADLINE_SECONDS, TIMEOUT, has_message, is, serving, training},
     finish,
     scripts::trainer,
     servers::NO_IMAGE,
@@ -29,7 +29,7 @@ const BAD: [Bad; 6] = [
     Bad {
         what: "fails",
         script: trainer::FAILS,
-        deadline_seconds: 120,
+        deadline_seconds: DEADLINE_SECONDS,
         reason: "TrainingFailed",
         message: "exit code 3",
     },
@@ -37,35 +37,35 @@ const BAD: [Bad; 6] = [
         what: "hangs",
         script: trainer::HANGS,
         // Longer than a Job without a pod is waited for: its pod is deleted before it has failed.
-        deadline_seconds: 20,
+        deadline_seconds: 40,
         reason: "DeadlineExceeded",
         message: "raise spec.training.full.deadlineSeconds",
     },
     Bad {
         what: "reports_nothing",
         script: trainer::SILENT,
-        deadline_seconds: 120,
+        deadline_seconds: DEADLINE_SECONDS,
         reason: "InvalidReport",
         message: "nothing was reported",
     },
     Bad {
         what: "reports_rubbish",
         script: trainer::RUBBISH,
-        deadline_seconds: 120,
+        deadline_seconds: DEADLINE_SECONDS,
         reason: "InvalidReport",
         message: "the report is not JSON",
     },
     Bad {
         what: "reports_nan",
         script: trainer::NAN,
-        deadline_seconds: 120,
+        deadline_seconds: DEADLINE_SECONDS,
         reason: "InvalidReport",
         message: "precision_at_10 is NaN",
     },
     Bad {
         what: "reports_5_kib",
         script: trainer::TOO_LONG,
-        deadline_seconds: 120,
+        deadline_seconds: DEADLINE_SECONDS,
         reason: "InvalidReport",
         message: "cut at 4096 bytes",
     },
@@ -96,7 +96,7 @@ async fn check(bad: &Bad) -> Result<()> {
     ensure!(training(&reported).active.is_none(), "it trains again by itself: {:?}", training(&reported));
     bed.until_events(&model, &[bad.reason]).await?;
 
-    bed.edit("shop", script(trainer::GOOD, 120)).await?;
+    bed.edit("shop", script(trainer::GOOD, DEADLINE_SECONDS)).await?;
     let good = bed.served("shop").await?;
     let version = serving(&good).version.context("a version is served")?;
     let generation = bed.deployment("shop").await?.metadata.generation;

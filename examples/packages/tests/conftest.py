@@ -22,6 +22,8 @@ ROOT = Path(__file__).parent.parent
 PROGRAM = ("-m", "packages_recommender")
 FAMILIES, PACKAGES, LIBRARIES, DEPENDENCIES = 20, 20, 16, 12
 SMALL = ["--factors", "24", "--iterations", "5", "--regularization", "0.5"]
+PATIENCE = 180  # seconds that anything may take: some of them, on a slow and busy machine many more
+PORTS = iter(range(18_000 + os.getpid() % 100 * 10, 20_000))
 
 
 def distribution() -> str:
@@ -83,7 +85,7 @@ class Run:
 
 def run(folder: Path, *arguments: str, **variables: str) -> Run:
     command = [sys.executable, *PROGRAM, *arguments]
-    done = subprocess.run(command, env=environment(folder, **variables), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment(folder, **variables), capture_output=True, text=True, timeout=PATIENCE)
     log = folder / "termination-log"
     raw = log.read_bytes() if log.exists() else b""
     return Run(done.returncode, list(map(json.loads, done.stderr.splitlines())), json.loads(raw or "{}"), raw)
@@ -123,7 +125,7 @@ class Server:
 
     def log_of(self, request_id: str) -> dict:
         """The log line of a request; it is written just after the answer is sent, so it may have to be waited for."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if found := [line for line in self.logs() if line.get("request_id") == request_id]:
                 return found[-1]
@@ -132,9 +134,16 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """Another one at every call, and below those that the kernel gives to connections: it is used only later."""
+    for port in PORTS:
+        with socket.socket() as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                free.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("there is no free port")
 
 
 @contextmanager
@@ -163,7 +172,7 @@ def serving(folder: Path, report: dict, version: str = "v1", program: tuple = PR
 
 
 def wait_until_ready(client: httpx.Client, process: subprocess.Popen, log_file: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if client.get("/health").status_code == 200:

@@ -66,11 +66,17 @@ def test_a_slow_version_answers_late_but_right_and_stays_ready(worse, tmp_path):
         started = time.monotonic()
         answer = server.client.get("/recommendations/app3-5")
         assert answer.status_code == 200 and time.monotonic() - started >= DELAY
-        started = time.monotonic()
-        assert server.client.get("/health").status_code == 200 and time.monotonic() - started < DELAY
+        # Each would take as long if they waited for it; a busy machine may delay some.
+        assert min(seconds_of_a_probe(server) for _ in range(5)) < DELAY
         metrics = server.client.get("/metrics").text
     counts = [line for line in metrics.splitlines() if "duration_seconds_bucket" in line and 'le="0.25"' in line]
     assert counts and counts[0].endswith(" 0.0"), "the histogram shows it"
+
+
+def seconds_of_a_probe(server) -> float:
+    started = time.monotonic()
+    assert server.client.get("/health").status_code == 200
+    return time.monotonic() - started
 
 
 def test_a_failing_version_fails_for_a_part_of_the_requests_only(worse, tmp_path):

@@ -1,24 +1,18 @@
 """What a training exposes of its progress."""
 
-import socket
 import urllib.request
 
 import pytest
 
+from conftest import free_port
 from packages_recommender import training
 from packages_recommender.errors import InputError
 from packages_recommender.progress import Progress
 from packages_recommender.settings import Settings
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def test_each_step_is_exposed_on_the_port_that_the_operator_names(monkeypatch):
-    port = free_port()
+    port = str(free_port())
     monkeypatch.setenv("RECOMMENDER_METRICS_PORT", port)
     progress = Progress()
     progress.serve()

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import serving, train
+from conftest import PATIENCE, serving, train
 from packages_recommender import reload
 from packages_recommender.errors import InputError
 
@@ -58,7 +58,7 @@ def follow(tmp_path, config_map: ConfigMap, report: dict, **variables: str):
 
 
 def wait_for(condition, what: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
