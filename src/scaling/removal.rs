@@ -4,9 +4,9 @@
 //! exceed the spare capacity that keeps a replica, and removes and adds one again and again. So a removal that is taken back
 //! makes the next one from the same number of replicas wait twice as long.
 //!
-//! Only removals wait: a replica is added as fast as ever. A removal counts as taken back within [`PROOF`] times its wait, so
-//! a doubled wait costs at most a twentieth of a replica. One that lasts for longer was right, and the next one waits as
-//! short as the first.
+//! Only removals wait: a replica is added as fast as ever. It costs at most the one replica that would be removed and added
+//! again, and none once the load falls further: other numbers of replicas wait as short as ever. A removal that is not taken
+//! back for [`PROOF`] times its wait was right, and ends the longer wait.
 
 /// Wait before one single replica is removed, seconds: six decisions. Noise of the load asks for one replica less in every
 /// third decision or so, and one replica more costs little for so long.
