@@ -27,6 +27,7 @@ pub mod overload;
 pub mod past;
 pub mod policy;
 mod recent;
+mod removal;
 pub mod serving;
 pub mod signal;
 mod steps;

@@ -232,6 +232,33 @@ fn a_rise_is_extended_further_from_an_older_sample() {
     assert!((4.0..12.0).contains(&(old - new)), "3 ticks of 2 requests/s each: {new} {old}");
 }
 
+/// The replicas after each change within the third hour of a constant load with 5 % of noise.
+fn changes_of_a_noisy_load(rate: f64, seed: u32) -> Vec<u32> {
+    let mut toy = Toy::new(8);
+    let noisy = |tick: u32| rate * (0.95 + 0.1 * uniform(u64::from(seed) << 32 | u64::from(tick)));
+    toy.run(1440, noisy);
+    toy.run(720, |tick| noisy(tick + 1440))
+}
+
+#[test]
+fn a_noisy_load_at_the_boundary_between_two_numbers_of_replicas_does_not_flap() {
+    // Found by the property below, six in 60,000 cases: 9 to 20 changes within the hour. A load above the capacity in one of the
+    // first minutes had made a line through 30 s the cheapest plan for hours, and it swings by more than a replica has to spare.
+    let found = [
+        (268.33, 352),
+        (215.850_808_924_804_14, 811),
+        (220.409_904_180_228_32, 418),
+        (222.264_349_069_122, 432),
+        (265.053_379_829_197_6, 789),
+        (267.404_223_659_758_4, 789),
+        (271.346_849_936_950_8, 518),
+    ];
+    for (rate, seed) in found {
+        let changes = changes_of_a_noisy_load(rate, seed);
+        assert!(changes.len() <= 4, "{rate} requests/s, seed {seed}: {changes:?}");
+    }
+}
+
 fn any_signal() -> impl Strategy<Value = Signal> {
     prop_oneof![
         4 => (0.0..2000.0f64).prop_map(Signal::fresh),
@@ -329,10 +356,7 @@ proptest! {
 
     #[test]
     fn a_constant_noisy_load_does_not_flap(rate in 30.0..900.0f64, seed in 0u32..1000) {
-        let mut toy = Toy::new(8);
-        let noisy = |tick: u32| rate * (0.95 + 0.1 * uniform(u64::from(seed) << 32 | u64::from(tick)));
-        toy.run(1440, noisy);
-        let changes = toy.run(720, |tick| noisy(tick + 1440));
+        let changes = changes_of_a_noisy_load(rate, seed);
         prop_assert!(changes.len() <= 8, "{:?}", changes);
     }
 

@@ -63,6 +63,7 @@ use super::observed::BUSY;
 pub use super::observed::{Replicas, Signals};
 use super::overload::{Assessment, Needed, Overload, Silence};
 use super::past::Replayed;
+use super::removal::Removals;
 use super::steps::{Recommendation, SPARE, SPARE_SHARE, Steps, count};
 pub use super::target::Policy;
 
@@ -83,15 +84,11 @@ const SURGE_MOST: f64 = 2.0;
 const MOST: f64 = 2.5;
 /// Share of the capacity by CPU that is assumed before anything is learned, 0 to 1.
 const CAUTIOUS: f64 = 0.9;
-/// Shortest default stabilisation of the way down, seconds.
+/// Shortest default stabilisation of the way down, seconds. One single replica waits for longer, see `super::removal`.
 const STABLE_SECONDS: f64 = 10.0;
 /// Default stabilisation of the way down, as a share of the start-up: a replica that is removed too early takes a whole
 /// start-up to come back.
 const STABLE_STARTUP: f64 = 0.4;
-
-/// Shortest default stabilisation before one single replica is removed, seconds: six decisions. Noise of the load asks for one
-/// replica less in every third decision or so, and one replica more costs little for so long.
-const STABLE_SINGLE: f64 = 30.0;
 
 /// State kept between ticks.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +98,7 @@ pub struct History {
     forecast: Forecast,
     peak: RecentPeak,
     steps: Steps,
+    removals: Removals,
     tick: Option<f64>,
     /// Ready replicas, and when they last changed or warmed up.
     ready: (u32, f64),
@@ -135,6 +133,7 @@ impl History {
 /// The desired replicas at `now` (seconds). Call it every tick, about every 5 s.
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.steps.observe(&policy.common.behavior, signals.replicas.current, now);
+    history.removals.observe(signals.replicas.current, now);
     let interval = history.tick.replace(now).map_or(5.0, |before| (now - before).clamp(1.0, 60.0));
     let measured = signals.rate.value().is_some() && !signals.outside.source_failed;
     let assessment = history.overload.assess(&signals.outside, signals.replicas.ready, measured, now);
@@ -217,7 +216,8 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
     let inputs =
         Inputs::Serving { rate: Some(rate), provisioned, capacity, latency: state.latency, target: policy.target };
     // The window starts at the newest sample: a sample that is late might still have asked for all replicas.
-    let shortest = if desired.saturating_add(1) == replicas.current { STABLE_SINGLE } else { STABLE_SECONDS };
+    let single = desired.saturating_add(1) == replicas.current;
+    let shortest = if single { history.removals.wait(replicas.current) } else { STABLE_SECONDS };
     let stabilization = shortest.max(STABLE_STARTUP * policy.startup) + signals.rate.age();
     let recommendation = Recommendation { current: replicas.current, replicas: desired, limit, lowers, stabilization };
     let (stabilized, limit) = history.steps.apply_limits(&policy.common, &recommendation, now);
