@@ -43,6 +43,8 @@ struct Reconcile {
     identity: Identity,
     uid: String,
     prior: RecommenderModelStatus,
+    /// The version that serves although the status was lost.
+    found: Option<String>,
     now: Timestamp,
 }
 
@@ -101,7 +103,7 @@ impl Reconcile {
         let shown = object.0.as_ref().ok().map(|model| model.status.clone().unwrap_or_default());
         let version = meta.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or_default();
         let prior = context.memory.newest_status(&uid, version, shown.as_ref());
-        Some(Self { identity: Identity::of(meta, now), uid, prior, now, object })
+        Some(Self { identity: Identity::of(meta, now), uid, prior, found: None, now, object })
     }
 
     fn validate(&self, context: &Context) -> Result<Model, String> {
@@ -165,6 +167,7 @@ impl Reconcile {
             children = self.children(context);
         }
         let store = model.artifacts.root_uri();
+        self.found = promotion::served(&self.identity, &self.prior, &children);
         if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children) {
             self.prior.serving.get_or_insert_default().version = Some(version.id.clone());
             self.prior.versions.push(version);
