@@ -239,7 +239,8 @@ impl Reconcile {
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));
         let status = decisions.reload.status.as_ref();
         let deployed = status.and_then(|_| reload::deployed(model, children));
-        let reload = reload::plan(deployed.as_ref(), status);
+        let late = || Some(reload::late(model, rollout, children, observed.reports.as_ref(), self.now)?.0);
+        let reload = reload::plan(deployed.as_ref(), status).or_else(|| late().filter(|_| status.is_none()));
         let waits_for_source = rollout.uncounted.as_ref().is_some_and(|of| of.is_passing);
         let handed = Handed { canary: plan, reload, waits_for_source };
         observed.hand_over(context, model, &self.uid, &self.prior, handed, self.now);
@@ -361,7 +362,8 @@ impl Reconcile {
     ) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
         let decided = [decisions.training.wake_at, decisions.rollout.wake_at, decisions.pruning.wake_at];
-        let later = [wakes::next(model, children, self.now), next_read, decisions.reload.until];
+        let late = reload::late(model, &decisions.rollout, children, None, self.now).and_then(|(_, until)| until);
+        let later = [late, wakes::next(model, children, self.now), next_read, decisions.reload.until];
         let due = later.into_iter().chain(decided).flatten().map(until).min();
         // One second late, so that what is due then is due for certain.
         let due = due.map(|wake| wake + Duration::from_secs(1));

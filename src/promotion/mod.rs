@@ -37,7 +37,6 @@ pub use watch::{Servers, harm_of};
 
 use crate::{
     api::{CanaryVersions, PruningStatus, RecommenderModelStatus, Verdict, Version, VersionState},
-    kinds::Kind,
     model::{Identity, Model},
     observe::{Children, DeploymentState},
     training::{Outcome, Readiness, Reading},
