@@ -122,8 +122,8 @@ impl Ticked for State {
         let mut others = BTreeMap::new();
         for pod in plan.pods.iter().filter(|pod| plan.is_late && !pods.contains(*pod)) {
             let scraped = |version: &str| readings?.scraped(object, (pod, version), CURRENT_SECONDS, now).ok();
-            let answered = versions.get(pod.as_str()).into_iter().flatten().map(|(version, _)| *version);
-            let other = answered.filter(|version| *version != plan.version && scraped(version).is_some()).next();
+            let mut answered = versions.get(pod.as_str()).into_iter().flatten().map(|(version, _)| *version);
+            let other = answered.find(|version| *version != plan.version && scraped(version).is_some());
             others.extend(other.map(|version| (pod.clone(), version.to_owned())));
         }
         let is_done = |pods: &BTreeSet<String>| plan.pods.is_subset(pods);
