@@ -43,6 +43,8 @@ struct Reconcile {
     identity: Identity,
     uid: String,
     prior: RecommenderModelStatus,
+    /// The version that serves although the status was lost.
+    found: Option<String>,
     now: Timestamp,
 }
 
@@ -101,7 +103,7 @@ impl Reconcile {
         let shown = object.0.as_ref().ok().map(|model| model.status.clone().unwrap_or_default());
         let version = meta.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or_default();
         let prior = context.memory.newest_status(&uid, version, shown.as_ref());
-        Some(Self { identity: Identity::of(meta, now), uid, prior, now, object })
+        Some(Self { identity: Identity::of(meta, now), uid, prior, found: None, now, object })
     }
 
     fn validate(&self, context: &Context) -> Result<Model, String> {
@@ -165,6 +167,7 @@ impl Reconcile {
             children = self.children(context);
         }
         let store = model.artifacts.root_uri();
+        self.found = promotion::served(&self.identity, &self.prior, &children);
         if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children) {
             self.prior.serving.get_or_insert_default().version = Some(version.id.clone());
             self.prior.versions.push(version);
@@ -236,7 +239,8 @@ impl Reconcile {
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));
         let status = decisions.reload.status.as_ref();
         let deployed = status.and_then(|_| reload::deployed(model, children));
-        let reload = reload::plan(deployed.as_ref(), status);
+        let late = || Some(reload::late(model, rollout, children, observed.reports.as_ref(), self.now)?.0);
+        let reload = reload::plan(deployed.as_ref(), status).or_else(|| late().filter(|_| status.is_none()));
         let waits_for_source = rollout.uncounted.as_ref().is_some_and(|of| of.is_passing);
         let handed = Handed { canary: plan, reload, waits_for_source };
         observed.hand_over(context, model, &self.uid, &self.prior, handed, self.now);
@@ -358,7 +362,8 @@ impl Reconcile {
     ) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
         let decided = [decisions.training.wake_at, decisions.rollout.wake_at, decisions.pruning.wake_at];
-        let later = [wakes::next(model, children, self.now), next_read, decisions.reload.until];
+        let late = reload::late(model, &decisions.rollout, children, None, self.now).and_then(|(_, until)| until);
+        let later = [late, wakes::next(model, children, self.now), next_read, decisions.reload.until];
         let due = later.into_iter().chain(decided).flatten().map(until).min();
         // One second late, so that what is due then is due for certain.
         let due = due.map(|wake| wake + Duration::from_secs(1));

@@ -64,6 +64,15 @@ impl Children {
         })
     }
 
+    /// The children with other versions than their own with which servers answer, by pod.
+    #[must_use]
+    pub fn with_answers(mut self, others: &BTreeMap<String, String>) -> Self {
+        for pod in self.members.values_mut().filter_map(|observed| observed.pod.as_mut()) {
+            pod.answers = others.get(&pod.name).cloned();
+        }
+        self
+    }
+
     /// The Deployment `name`, and each pod of a component with the version that its own file names, in place of the one that it was
     /// started with: pods of an earlier template have another file. `file`: that of the Deployment, which counts where its ConfigMap
     /// is gone.

@@ -275,6 +275,9 @@ pub struct PodState {
     /// The file in which it reads its version, if it does. [`Self::version`] is the one that it names then, see
     /// [`Children::with_version_files`](super::Children::with_version_files).
     pub file: Option<PodFile>,
+    /// Another version with which it answers, if its metrics show that, see
+    /// [`Children::with_answers`](super::Children::with_answers).
+    pub answers: Option<String>,
 }
 
 /// The file in which a server reads its version.
@@ -565,6 +568,7 @@ pub fn pod(pod: &Pod) -> PodState {
     let running = container.filter(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()));
     let running = running.filter(|_| pod.metadata.deletion_timestamp.is_none());
     PodState {
+        answers: None,
         name: pod.metadata.name.clone().unwrap_or_default(),
         template: label(&pod.metadata, TEMPLATE_HASH_LABEL).unwrap_or_default().into(),
         started: running.is_some_and(|container| container.started == Some(true)),

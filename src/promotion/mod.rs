@@ -17,6 +17,7 @@ mod readiness;
 pub mod reload;
 pub mod reports;
 mod requests;
+mod restored;
 pub mod route;
 pub mod source;
 mod track;
@@ -26,20 +27,19 @@ mod watch;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use gates::{Policy, decimal};
 pub use readiness::Waiting;
 pub use requests::Requests;
+pub use restored::{doubted, restored, served};
 pub use source::{Source, Uncounted};
 pub use watch::{Servers, harm_of};
 
 use crate::{
-    api::{CanaryVersions, PruningStatus, RecommenderModelStatus, TrainingKind, Verdict, Version, VersionState},
-    kinds::Kind,
-    model::{Identity, Model, names},
+    api::{CanaryVersions, PruningStatus, RecommenderModelStatus, Verdict, Version, VersionState},
+    model::{Identity, Model},
     observe::{Children, DeploymentState},
-    training::{Outcome, Readiness, Reading, whole_seconds},
+    training::{Outcome, Readiness, Reading},
 };
 
 /// The decision on what serves, and the state of every version.
@@ -458,47 +458,6 @@ fn permitted<'a>(inputs: &Inputs<'a>) -> Vec<&'a Version> {
         .filter(|version| is_approved(version) && may_begin(version))
         .filter(|version| !track::waits_for_base(inputs, version))
         .collect()
-}
-
-/// The version that a Deployment serves although the status has no version: object and children were restored from a backup,
-/// without the status. None when one of the object's Jobs has trained it, because then its report is known.
-pub fn restored(
-    identity: &Identity,
-    store: &str,
-    prior: &RecommenderModelStatus,
-    children: &Children,
-) -> Option<Version> {
-    let uid = identity.uid.as_deref().filter(|_| prior.versions.is_empty())?;
-    let servers = children.deployment(&names::serving(&identity.base), uid)?;
-    let started = || Some((servers.version.clone()?, servers.artifact.clone()?));
-    // They may have changed versions since they were started.
-    let named = servers.file.as_ref().and_then(|file| children.version_file(&file.config_map, uid));
-    let named = named.map(|of| (of.version.clone(), (of.uri.clone(), of.digest.clone())));
-    let (id, (uri, digest)) = named.or_else(started)?;
-    let job = names::job(&identity.base, &id);
-    let created_at = Time(whole_seconds(servers.created_at));
-    let version = Version {
-        state: VersionState::Serving,
-        kind: TrainingKind::of_version(&id),
-        id,
-        job,
-        uri,
-        digest,
-        bytes: 0,
-        metrics: BTreeMap::new(),
-        samples: None,
-        standard_errors: BTreeMap::new(),
-        gates: Vec::new(),
-        canary: None,
-        data_through: None,
-        base: None,
-        due_at: created_at.clone(),
-        started_at: None,
-        trained_at: created_at.clone(),
-        served_at: Some(created_at),
-    };
-    let has_job = children.own(Kind::Job, &version.job, uid).is_some();
-    (!has_job && version.is_in(store)).then_some(version)
 }
 
 /// The versions with their states when `serving` answers requests and `desired` is to.

@@ -16,7 +16,10 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::reports::{Plan, Reports};
+use super::{
+    Rollout,
+    reports::{Plan, Reports},
+};
 use crate::{
     api::{RecommenderModelStatus, ReloadStatus, Version},
     kinds::Kind,
@@ -350,7 +353,35 @@ pub fn deployed(model: &Model, children: &Children) -> Option<Deployed> {
 pub fn plan(deployed: Option<&Deployed>, status: Option<&ReloadStatus>) -> Option<Plan> {
     let status = status.filter(|status| !status.restarts)?;
     let pods = deployed?.running.clone();
-    Some(Plan { version: status.version.clone(), since: status.since.0, pods })
+    Some(Plan { version: status.version.clone(), since: status.since.0, pods, is_late: false })
+}
+
+/// What the ticks need of servers that got ready after the version that their file names was rolled out, such as new ones and those that
+/// were restarted, and until when: as long as a reload may take. Those that are known to answer with another version go on being observed.
+pub fn late(
+    model: &Model,
+    rollout: &Rollout,
+    children: &Children,
+    known: Option<&Reports>,
+    now: Timestamp,
+) -> Option<(Plan, Option<Timestamp>)> {
+    let settings = model.hot_reload.as_ref()?;
+    let serving = rollout.serving.as_ref().filter(|_| rollout.rolling_out.is_none())?;
+    let since = rollout.versions.iter().find(|version| version.id == *serving)?.served_at.as_ref()?.0;
+    let deployed = deployed(model, children)?;
+    let file = deployed.file.as_ref()?;
+    // What pods were started with, they have without the file.
+    file.named.as_ref().filter(|named| named.version == *serving && file.started.version != *serving)?;
+    let timeout = SignedDuration::from_secs(settings.timeout_seconds.into());
+    let known = known.filter(|known| known.version == *serving);
+    let is_known = |pod: &PodState| known.is_some_and(|known| known.others.contains_key(&pod.name));
+    let ready = children.pods().filter(|pod| deployed.ready.contains(&pod.name));
+    let ready =
+        ready.filter_map(|pod| Some((pod, pod.ready_since.filter(|ready| whole_seconds(*ready) > since)? + timeout)));
+    let late: Vec<_> = ready.filter(|(pod, until)| *until > now || is_known(pod)).collect();
+    let until = late.iter().map(|(_, until)| *until).filter(|until| *until > now).max();
+    let pods: BTreeSet<String> = late.iter().map(|(pod, _)| pod.name.clone()).collect();
+    (!pods.is_empty()).then(|| (Plan { version: serving.clone(), since, pods, is_late: true }, until))
 }
 
 /// The children with the version that the servers' file names in place of the one that they were started with: all that is decided and
@@ -378,6 +409,7 @@ pub fn effective(
     let named = |config_map: &str| children.version_file(config_map, uid).cloned().or_else(last);
     let file = file.map(|file| Observed { named: named(&file.config_map), ..file });
     let children = children.with_version_files((uid, &name), SERVING_COMPONENT, file);
+    let children = children.with_answers(&reports.map(|reports| reports.others.clone()).unwrap_or_default());
     if !has_file {
         return children;
     }

@@ -33,6 +33,8 @@ pub struct Plan {
     pub since: Timestamp,
     /// The pods whose container runs.
     pub pods: BTreeSet<String>,
+    /// Whether these are servers that got ready after the version was rolled out.
+    pub is_late: bool,
 }
 
 /// Which servers report the version.
@@ -46,6 +48,8 @@ pub struct Reports {
     pub pods: BTreeSet<String>,
     /// Why nothing is known of others, by pod.
     pub unknown: BTreeMap<String, &'static str>,
+    /// With which other version servers answer that got ready after the version was rolled out, by pod. Only of what is known.
+    pub others: BTreeMap<String, String>,
 }
 
 /// What the ticks keep of an object whose servers change versions.
@@ -115,14 +119,26 @@ impl Ticked for State {
                 Err(why) => _ = unknown.insert(pod.clone(), why),
             }
         }
+        let mut others = BTreeMap::new();
+        for pod in plan.pods.iter().filter(|pod| plan.is_late && !pods.contains(*pod)) {
+            let scraped = |version: &str| readings?.scraped(object, (pod, version), CURRENT_SECONDS, now).ok();
+            let mut answered = versions.get(pod.as_str()).into_iter().flatten().map(|(version, _)| *version);
+            let other = answered.find(|version| *version != plan.version && scraped(version).is_some());
+            others.extend(other.map(|version| (pod.clone(), version.to_owned())));
+        }
         let is_done = |pods: &BTreeSet<String>| plan.pods.is_subset(pods);
         let is_over = is_done(&pods) != is_done(&self.observed.pods);
         let is_due = self.reported_at.is_none_or(|at| now.duration_since(at).abs() >= REPORT);
-        let is_news = (&pods, &unknown) != (&self.observed.pods, &self.observed.unknown);
+        // Of servers that got ready later, only what they answer with otherwise is reported.
+        let is_news = match plan.is_late {
+            true => others != self.observed.others,
+            false => (&pods, &unknown) != (&self.observed.pods, &self.observed.unknown),
+        };
         if !is_news || !(is_over || is_due) {
             return false;
         }
-        (self.observed.pods, self.observed.unknown, self.reported_at) = (pods, unknown, Some(now));
+        (self.observed.pods, self.observed.unknown, self.observed.others) = (pods, unknown, others);
+        self.reported_at = Some(now);
         true
     }
 }
@@ -141,7 +157,8 @@ mod tests {
     }
 
     fn plan(version: &str, since: i64) -> Plan {
-        Plan { version: version.into(), since: at(since), pods: PODS.map(String::from).into() }
+        let pods = PODS.map(String::from).into();
+        Plan { version: version.into(), since: at(since), pods, is_late: false }
     }
 
     /// A read `second` seconds after the begin; both pods were scraped at these seconds, while they answered with `partial-2`.
@@ -198,6 +215,25 @@ mod tests {
         assert!(reported(&state).is_empty());
         assert!(state.tick(Some(&read([Some(18), None], 20)), at(20)));
         assert_eq!(reported(&state), ["s1"]);
+    }
+
+    #[test]
+    fn of_servers_that_got_ready_later_only_another_version_is_news() {
+        let of = |about, scraped: i64| ("shop", "packages", Series::PodVersion, about, (NOW + scraped).to_string(), 0);
+        let (new, old) = (r#"s1","version":"partial-2"#, r#"s2","version":"full-1"#);
+        let mut state = State { object: OfSource::packages(), ..State::default() };
+        state.plan(Some(Plan { is_late: true, ..plan("partial-2", 0) }));
+        let others = |state: &State| state.observed().expect("a plan").others;
+        assert!(
+            !state.tick(None, at(5)) && !state.tick(Some(&readings(&[of(new, 8)], 10)), at(10)),
+            "nothing is known of s2"
+        );
+        assert!(state.tick(Some(&readings(&[of(new, 18), of(old, 18)], 20)), at(20)));
+        assert_eq!(others(&state), [("s2".to_owned(), "full-1".to_owned())].into());
+        assert!(!state.tick(Some(&readings(&[of(new, 23), of(old, 23)], 25)), at(25)));
+        let changed = [of(new, 48), of(r#"s2","version":"partial-2"#, 48)];
+        assert!(state.tick(Some(&readings(&changed, 50)), at(50)));
+        assert!(others(&state).is_empty());
     }
 
     #[test]

@@ -42,7 +42,7 @@ const ROLLOUT: &str = "rollout";
 /// Gate of the first time of serving.
 const WATCH: &str = "watch";
 /// Verdict on a version that was rolled back and serves on, because the one that it was rolled back to failed.
-const ROLLBACK: &str = "rollback";
+pub(super) const ROLLBACK: &str = "rollback";
 
 /// What is observed of the servers of the version in their Deployment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -263,7 +263,7 @@ pub fn older<'a>(inputs: &Inputs<'a>, than: &str) -> impl Iterator<Item = &'a Ve
 }
 
 /// A version with a verdict; the first one of a gate counts.
-fn with_verdict(version: &Version, gate: &str, message: String) -> Version {
+pub(super) fn with_verdict(version: &Version, gate: &str, message: String) -> Version {
     let mut version = version.clone();
     if !version.gates.iter().any(|verdict| verdict.gate == gate) {
         version.gates.push(Verdict { gate: gate.into(), passed: false, message });

@@ -297,8 +297,23 @@ fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> ConditionValue {
         );
     }
     let left = left_under_load(inputs).map(|left| format!("; {left}")).unwrap_or_default();
-    let rolled_out = ConditionValue::yes(reasons::SERVING, format!("version {} is rolled out{left}", desired.id));
+    let other = answers_otherwise(inputs, &desired.id).unwrap_or_default();
+    let rolled_out =
+        ConditionValue::yes(reasons::SERVING, format!("version {} is rolled out{left}{other}", desired.id));
     remarked(inputs, types::SERVING_READY, rolled_out, [("", &inputs.model.serving.pod)])
+}
+
+/// Which servers answer with another version than their file names, and what to do. Such a server got ready without having loaded it.
+fn answers_otherwise(inputs: &Inputs<'_>, version: &str) -> Option<String> {
+    let other = |pod: &PodState| Some((pod.name.clone(), pod.answers.clone()?));
+    let all: Vec<_> = inputs.children.pods().filter(|pod| pod.version == version).filter_map(other).collect();
+    let (pod, answers) = all.first()?;
+    let more = if all.len() == 1 { String::new() } else { format!(", and {} more likewise", all.len() - 1) };
+    let namespace = &inputs.model.identity.namespace;
+    Some(format!(
+        "; pod {pod} answers with {answers}, although its file names {version}{more}: its log says why it could not load that \
+         (kubectl -n {namespace} logs {pod}); once that is mended, kubectl -n {namespace} delete pod {pod}"
+    ))
 }
 
 /// How many servers left the Service because they fail their readiness probes under load, and what to do. None when none

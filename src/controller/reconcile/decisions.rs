@@ -61,7 +61,8 @@ impl Reconcile {
         let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
         let is_void = observed.canary.as_ref().is_some_and(|of| of.is_void);
         let tried = promotion::Tried { verdict, is_void, source: &observed.source };
-        let versions = (store.as_str(), training.versions.as_slice());
+        let versions = promotion::doubted(&training.versions, self.found.as_deref());
+        let versions = (store.as_str(), versions.as_slice());
         let servers = promotion::Servers::new(model, &self.prior, &observed.children, &observed.burns, self.now);
         let inputs =
             promotion::Inputs::new(model, versions, &self.prior, &servers, tried, &observed.signals.inputs, self.now);

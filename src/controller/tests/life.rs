@@ -14,6 +14,11 @@ pub(super) fn whole() -> Value {
 
 /// Ends the training run of an object, with a valid report.
 pub(super) fn train(fixture: &Fixture) {
+    train_in(fixture, "pod");
+}
+
+/// The same, in a pod of this name.
+pub(super) fn train_in(fixture: &Fixture, pod: &str) {
     let ended = Timestamp::now() - SignedDuration::from_secs(60);
     let job = fixture.status().training.and_then(|training| training.active).expect("a run").job;
     let done = json!({"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": ended}]});
@@ -27,7 +32,7 @@ pub(super) fn train(fixture: &Fixture) {
     let template = fixture.server.object(&format!("jobs/{job}")).expect("was created")["spec"]["template"].clone();
     let mut meta = template["metadata"].clone();
     meta["labels"]["batch.kubernetes.io/job-name"] = job.clone().into();
-    for (field, value) in [("name", "pod"), ("namespace", "shop"), ("uid", "pod"), ("resourceVersion", "100")] {
+    for (field, value) in [("name", pod), ("namespace", "shop"), ("uid", pod), ("resourceVersion", "100")] {
         meta[field] = value.into();
     }
     meta["creationTimestamp"] = json!(ended);

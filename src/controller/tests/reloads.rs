@@ -75,8 +75,13 @@ fn file(fixture: &Fixture) -> (String, String) {
 
 /// A tick that finds the server scraped while it answered with this version.
 fn tick(fixture: &Fixture, version: &str) -> bool {
+    tick_of(fixture, "server", version)
+}
+
+/// The same of another server.
+fn tick_of(fixture: &Fixture, pod: &str, version: &str) -> bool {
     let second = Timestamp::now().as_second() - NOW + 5;
-    let about: &'static str = format!(r#"server","version":"{version}"#).leak();
+    let about: &'static str = format!(r#"{pod}","version":"{version}"#).leak();
     let sample = ("shop", "packages", Series::PodVersion, about, (NOW + second).to_string(), 0);
     !fixture.context.observers.reloads.tick(&|_| true, Some(&readings(&[sample], second)), at(second)).is_empty()
 }
@@ -125,6 +130,38 @@ async fn a_reload_is_recorded_then_written_to_the_file_and_ends_when_the_server_
     assert_eq!(fixture.requests(&object).await, ["POST configmaps"]);
     assert_eq!(file(&fixture), (name, named));
     assert_eq!(fixture.requests(&object).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_server_that_gets_ready_later_with_another_version_than_its_file_names_is_named() {
+    let (mut fixture, object) = trained().await;
+    let (_, before) = file(&fixture);
+    fixture.requests(&object).await;
+    let (_, named) = file(&fixture);
+    tick(&fixture, &named);
+    fixture.requests(&object).await;
+    assert_eq!(fixture.requests(&object).await, [""; 0], "converged");
+
+    let mut late = server(&fixture);
+    for field in ["name", "uid"] {
+        late["metadata"][field] = "late".into();
+    }
+    late["status"]["conditions"][0]["lastTransitionTime"] = json!(Timestamp::now() + SignedDuration::from_secs(2));
+    fixture.context.cache.show(Watched::Pod, late);
+    assert_eq!(fixture.requests(&object).await, [""; 0]);
+    let demanded = fixture.context.observers.reloads.demanded(&|_| true);
+    assert_eq!(demanded.into_iter().collect::<Vec<_>>(), [Series::PodVersion], "it is checked what it answers with");
+    assert!(!tick_of(&fixture, "server", &before), "that one was ready before");
+    assert!(tick_of(&fixture, "late", &before));
+    assert_eq!(fixture.requests(&object).await, [STATUS], "no other server is restarted");
+    let (reason, message) = fixture.condition(types::SERVING_READY);
+    let expected = format!("; pod late answers with {before}, although its file names {named}: its log says why");
+    assert!(reason == "Serving" && message.contains(&expected), "{reason}: {message}");
+    assert!(message.ends_with("kubectl -n shop delete pod late"), "{message}");
+    assert_eq!(fixture.requests(&object).await, [""; 0], "it stays so");
+    fixture.context.observers.reloads.forget("uid");
+    fixture.requests(&object).await;
+    assert!(!fixture.condition(types::SERVING_READY).1.contains("late"), "nothing is known of it any more");
 }
 
 #[tokio::test]

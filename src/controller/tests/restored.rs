@@ -1,7 +1,10 @@
 //! Objects that were restored from a backup: the children have no owner, and the object has neither a status nor its old UID.
 
-use super::*;
-use crate::api::conditions::types;
+use super::{
+    life::{roll_out, train_in},
+    *,
+};
+use crate::api::{VersionState, conditions::types};
 
 /// URI of a version of the object.
 const URI: &str = "file:///artifacts/shop/packages/full-1/m";
@@ -79,4 +82,43 @@ async fn a_child_of_another_owner_or_without_our_hash_is_not_taken_over() {
         assert_eq!(fixture.server.object(key), Some(theirs), "{change}");
         assert_eq!(fixture.condition(types::STALLED).0, "NameConflict");
     }
+}
+
+#[tokio::test]
+async fn after_the_status_was_lost_no_version_that_is_newer_than_the_one_that_serves_is_promoted_by_itself() {
+    let (mut fixture, mut object) = (Fixture::new(), object(json!({})));
+    fixture.requests(&object).await;
+    train_in(&fixture, "first");
+    fixture.requests(&object).await;
+    roll_out(&fixture, 1);
+    fixture.requests(&object).await;
+    // The second one is held back. What was decided on it is in the status only.
+    object["metadata"]["annotations"] =
+        json!({"recommender.dev/train": "full again", "recommender.dev/pause-promotion": "true"});
+    fixture.requests(&object).await;
+    train_in(&fixture, "second");
+    fixture.requests(&object).await;
+    let versions = fixture.status().versions;
+    assert_eq!(
+        versions.iter().map(|of| of.state).collect::<Vec<_>>(),
+        [VersionState::Candidate, VersionState::Serving]
+    );
+
+    fixture.context.memory.forget("uid");
+    object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
+    let requests = fixture.requests(&object).await;
+    assert!(!requests.contains(&"PATCH deployments/packages-serving".to_owned()), "{requests:?}");
+    let known = fixture.status().versions;
+    let ids = |versions: &[crate::api::Version]| versions.iter().map(|of| of.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&known), ids(&versions));
+    let states: Vec<_> = known.iter().map(|version| version.state).collect();
+    assert_eq!(states, [VersionState::RolledBack, VersionState::Serving]);
+    let (reason, message) = fixture.condition(types::PROMOTION_READY);
+    let why = format!("the status was lost while {} served", known[1].id);
+    assert!(reason == "RolledBack" && message.contains(&why), "{reason}: {message}");
+    assert_eq!(fixture.requests(&object).await, [""; 0], "it stays so");
+
+    object["metadata"]["annotations"]["recommender.dev/pin"] = known[0].id.clone().into();
+    let requests = fixture.requests(&object).await;
+    assert!(requests.contains(&"PATCH deployments/packages-serving".to_owned()), "a person may: {requests:?}");
 }

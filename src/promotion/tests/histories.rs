@@ -166,7 +166,7 @@ proptest! {
                 };
                 prop_assert!(is_fine || was_alone || is_broken, "{} begins: {}", begun.id, story.states());
             }
-            let has_begun = canary.filter(|of| !before.canary.as_ref().is_some_and(|before| before.id == of.id));
+            let has_begun = canary.filter(|of| before.canary.as_ref().is_none_or(|before| before.id != of.id));
             let is_kept = |version: &Version| track::has_passed(version);
             prop_assert!(has_begun.is_none_or(is_kept) || story.source == Source::Answers, "its requests are not counted");
             let tried = versions.iter().filter(|version| version.state == VersionState::Canary);

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     api::ReloadStatus,
+    kinds::Kind,
     observe::{ChildState, DeploymentState, PodFile, PodState, Watched},
     promotion::{
         reload::{self, Deployed, Reload, is_rolled_out},
@@ -286,7 +287,7 @@ impl World {
     /// What the ticks find.
     fn ticks(&mut self) {
         let plan = reload::plan(self.observed().as_ref(), self.reload.as_ref());
-        self.reports = plan.map(|Plan { version, since, pods }| {
+        self.reports = plan.map(|Plan { version, since, pods, .. }| {
             let runs = |pod: &String| pod.parse().is_ok_and(|pod: usize| self.servers[pod].runs == version);
             let pods: BTreeSet<String> = pods.into_iter().filter(runs).collect();
             Reports { version, since, pods, ..Reports::default() }

@@ -1,0 +1,91 @@
+//! What serves although the status does not have it: it was lost, or the object was restored from a backup without it. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::watch;
+use crate::{
+    api::{PIN_ANNOTATION, RecommenderModelStatus, TrainingKind, Version, VersionState},
+    kinds::Kind,
+    model::{Identity, names},
+    observe::{Children, DeploymentState},
+    training::whole_seconds,
+};
+
+/// A version, and the URI and the digest of its artifact.
+type Deployed = (String, Option<(String, String)>);
+
+/// The version that a Deployment serves although the status has no version: object and children were restored from a backup,
+/// without the status. None when one of the object's Jobs has trained it, because then its report is known.
+pub fn restored(
+    identity: &Identity,
+    store: &str,
+    prior: &RecommenderModelStatus,
+    children: &Children,
+) -> Option<Version> {
+    let (servers, started) = deployed(identity, prior, children)?;
+    let uid = identity.uid.as_deref()?;
+    let (id, artifact) = started;
+    let (uri, digest) = artifact?;
+    let job = names::job(&identity.base, &id);
+    let created_at = Time(whole_seconds(servers.created_at));
+    let version = Version {
+        state: VersionState::Serving,
+        kind: TrainingKind::of_version(&id),
+        id,
+        job,
+        uri,
+        digest,
+        bytes: 0,
+        metrics: BTreeMap::new(),
+        samples: None,
+        standard_errors: BTreeMap::new(),
+        gates: Vec::new(),
+        canary: None,
+        data_through: None,
+        base: None,
+        due_at: created_at.clone(),
+        started_at: None,
+        trained_at: created_at.clone(),
+        served_at: Some(created_at),
+    };
+    let has_job = children.own(Kind::Job, &version.job, uid).is_some();
+    (!has_job && version.is_in(store)).then_some(version)
+}
+
+/// The version that a Deployment serves although the status has no version, also if one of the object's Jobs has trained it.
+pub fn served(identity: &Identity, prior: &RecommenderModelStatus, children: &Children) -> Option<String> {
+    deployed(identity, prior, children).map(|(_, (id, _))| id)
+}
+
+/// The versions after the status was lost while one of them served. The Jobs of newer ones are read again, but not what was decided on
+/// these: they may have been taken back, so none of them is promoted by itself. `serving`: none if the status was not lost.
+pub fn doubted(versions: &[Version], serving: Option<&str>) -> Vec<Version> {
+    let newer = versions.iter().position(|version| serving == Some(version.id.as_str())).unwrap_or_default();
+    let doubt = |version: &Version| {
+        let why = format!(
+            "the status was lost while {} served, so it is not known why this newer version did not; set the annotation \
+             {PIN_ANNOTATION}={} if it is to serve, or wait for the next one",
+            serving.unwrap_or_default(),
+            version.id
+        );
+        Version { state: VersionState::RolledBack, ..watch::with_verdict(version, watch::ROLLBACK, why) }
+    };
+    let of = |(index, version): (usize, &Version)| if index < newer { doubt(version) } else { version.clone() };
+    versions.iter().enumerate().map(of).collect()
+}
+
+/// The Deployment of the servers, and the version that they have, while the status has no version.
+fn deployed<'a>(
+    identity: &Identity,
+    prior: &RecommenderModelStatus,
+    children: &'a Children,
+) -> Option<(&'a DeploymentState, Deployed)> {
+    let uid = identity.uid.as_deref().filter(|_| prior.versions.is_empty())?;
+    let servers = children.deployment(&names::serving(&identity.base), uid)?;
+    // They may have changed versions since they were started.
+    let named = servers.file.as_ref().and_then(|file| children.version_file(&file.config_map, uid));
+    let named = named.map(|of| (of.version.clone(), Some((of.uri.clone(), of.digest.clone()))));
+    Some((servers, named.or_else(|| Some((servers.version.clone()?, servers.artifact.clone())))?))
+}
