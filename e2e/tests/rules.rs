@@ -48,6 +48,7 @@ const PACKAGES: Watched = Watched {
     requested: &[SERVERS],
     front: None,
     profile: "FastApiInstrumentator",
+    reads_native: false,
     signals: None,
     application: &SILENT,
     workers_interval_seconds: 15,

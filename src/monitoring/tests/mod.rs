@@ -42,6 +42,7 @@ pub(super) fn packages(profile: &str) -> Watched<'_> {
         cores: &[("serving", 0.5)],
         requested: &[Requested { workload: "serving", of_allowed: 0.5, memory: 1_073_741_824.0 }],
         profile,
+        reads_native: false,
         signals: None,
         application: &SILENT,
         interval_seconds: 15,
