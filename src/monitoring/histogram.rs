@@ -9,9 +9,9 @@
 //!
 //! An object with native histograms reads both, so that its rules hold while one form becomes the other:
 //!
-//! - A server that is stored in both forms at once counts once, as native.
-//! - In the window after the change each form has a part of the samples of the window, so the rates are added. In that of a histogram
+//! - In the window after the change each form has a part of the samples of the window, so the rates are added. Of a histogram
 //!   which did not exist in either form before, the first value counts as well: see [`Source::rate_from_zero`].
+//! - A histogram that is stored in both forms at once counts once: as native, or in the form that has all samples of the window.
 //! - Quantiles are those of the native form, once it has two samples of any server.
 
 use super::recording::{Source, distinct};
@@ -87,27 +87,33 @@ impl Counter {
     /// Its rates, to be summed up. Operators around them need parentheses.
     pub(super) fn rate(&self, window: &str) -> String {
         let native = |(histogram, part): &(String, Part)| part.of(&format!("rate({histogram}[{window}])"));
+        let classic = |selector: &String| format!("rate({selector}[{window}])");
         match (&self.classic, &self.native) {
-            (Some(classic), None) => format!("rate({classic}[{window}])"),
+            (Some(of), None) => classic(of),
             (None, Some(of)) => native(of),
-            (Some(classic), Some(of)) => {
-                let classic = self.unless_native(&format!("rate({classic}[{window}])"), window);
-                format!("label_replace({}, {}, {}, \"\", \"\") or {classic}", native(of), quote(FORM), quote(NATIVE))
+            (Some(of_classic), Some(of_native)) => {
+                let native = self.unless_classic(&format!("({})", native(of_native)), window);
+                let classic = self.unless_native(&classic(of_classic), window);
+                format!("label_replace({native}, {}, {}, \"\", \"\") or {classic}", quote(FORM), quote(NATIVE))
             }
             (None, None) => String::new(),
         }
     }
 
-    /// What is computed of the classic form, without servers that are stored in both at once, or were until a window ago.
+    /// What is computed of the native form, without servers of which the classic one has all samples of the window, and it has not.
+    fn unless_classic(&self, of_native: &str, window: &str) -> String {
+        let (Some(classic), Some((native, _))) = (&self.classic, &self.native) else { return of_native.into() };
+        let with = self.matching();
+        let has_all = |form: &str| format!("({form} and {form} offset {window})");
+        format!("{of_native} unless{with} ({} unless{with} {})", has_all(classic), has_all(native))
+    }
+
+    /// What is computed of the classic form, without servers of which the native one has all samples of the window, or as many.
     fn unless_native(&self, of_classic: &str, window: &str) -> String {
-        match (&self.classic, &self.native) {
-            (Some(classic), Some((histogram, _))) => {
-                let matching = self.matching();
-                let both = format!("{histogram} and{matching} ({histogram} offset {window} or{matching} {classic})");
-                format!("{of_classic} unless{matching} ({both})")
-            }
-            _ => of_classic.to_owned(),
-        }
+        let (Some(classic), Some((native, _))) = (&self.classic, &self.native) else { return of_classic.into() };
+        let with = self.matching();
+        let as_new = format!("({classic} unless {classic} offset {window})");
+        format!("{of_classic} unless{with} ({native} and{with} ({native} offset {window} or{with} {as_new}))")
     }
 
     /// Its rates by a name for each form. Of a counter that was created within the window, the whole value was counted within it.
@@ -119,24 +125,23 @@ impl Counter {
             format!("(({now} unless {before}) and {younger}) / {seconds} or {rate}")
         };
         let before = |selector: &str| format!("{selector} offset {window}");
-        // Of a counter in both forms: that it had no value in the other one either.
-        let existed = match (&self.classic, &self.native) {
-            (Some(classic), Some((histogram, _))) => Some(format!("({} or {})", before(histogram), before(classic))),
-            _ => None,
+        let of_classic =
+            |classic: &str, existed: &str| from_zero(classic, classic, existed, &format!("rate({classic}[{window}])"));
+        let of_native = |(native, part): &(String, Part), existed: &str| {
+            from_zero(native, &part.of(native), existed, &part.of(&format!("rate({native}[{window}])")))
         };
-        let native = self.native.as_ref().map(|(histogram, part)| {
-            let before = existed.clone().unwrap_or_else(|| before(histogram));
-            let rate = part.of(&format!("rate({histogram}[{window}])"));
-            let name = if existed.is_some() { format!("{name} {NATIVE}") } else { name.to_owned() };
-            (name, from_zero(histogram, &part.of(histogram), &before, &rate))
-        });
-        let classic = self.classic.as_ref().map(|classic| {
-            let before = existed.clone().unwrap_or_else(|| before(classic));
-            let rates = from_zero(classic, classic, &before, &format!("rate({classic}[{window}])"));
-            let rates = if existed.is_some() { self.unless_native(&format!("({rates})"), window) } else { rates };
-            (name.to_owned(), rates)
-        });
-        native.into_iter().chain(classic).collect()
+        match (&self.classic, &self.native) {
+            (Some(classic), None) => vec![(name.into(), of_classic(classic, &before(classic)))],
+            (None, Some(native)) => vec![(name.into(), of_native(native, &before(&native.0)))],
+            (Some(classic), Some(native)) => {
+                // It was created only if it had no value in the other form either.
+                let existed = format!("({} or {})", before(&native.0), before(classic));
+                let native = self.unless_classic(&format!("({})", of_native(native, &existed)), window);
+                let classic = self.unless_native(&format!("({})", of_classic(classic, &existed)), window);
+                vec![(format!("{name} {NATIVE}"), native), (name.into(), classic)]
+            }
+            (None, None) => Vec::new(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 mod application;
 mod bounded;
 mod dependencies;
+mod histogram;
 mod objectives;
 mod scaling;
 mod selectors;
