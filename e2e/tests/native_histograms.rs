@@ -62,7 +62,7 @@ fn rule_file(metrics: &Value, milliseconds: i32) -> Result<String> {
     });
     let object: RecommenderModel = serde_json::from_value(validate::stored(&object))?;
     let model = Model::new(&object, Timestamp::now()).map_err(|problems| anyhow!("{problems:?}"))?;
-    Ok(render::rule_file(&[model])?)
+    render::rule_file(&[model])
 }
 
 /// The rules of native histograms, evaluated every second.
