@@ -343,7 +343,7 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
 }
 
 /// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, of alerts, of objectives, and a directory.
-const OTHER_SCENARIOS: [&str; 14] = [
+const OTHER_SCENARIOS: [&str; 15] = [
     "signals",
     "requested",
     "scaling",
@@ -358,6 +358,7 @@ const OTHER_SCENARIOS: [&str; 14] = [
     "reload",
     "native",
     "native_counters",
+    "native_scaling",
 ];
 
 #[test]
@@ -419,7 +420,11 @@ fn the_rules_give_the_expected_results_for_native_histograms() -> Result<()> {
     let watched = Watched { reads_native: true, compared, objectives, ..PACKAGES };
     run_scenarios("native", &watched, include_str!("rules/native.yaml"))?;
     let profile = "OpenTelemetry";
-    run_scenarios("native_counters", &Watched { profile, ..watched }, include_str!("rules/native_counters.yaml"))
+    run_scenarios("native_counters", &Watched { profile, ..watched }, include_str!("rules/native_counters.yaml"))?;
+    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
+    let scaled =
+        Watched { scaled_on: Some(&P95), resources: Some(&resources), interval_seconds: 5, profile, ..watched };
+    run_scenarios("native_scaling", &scaled, include_str!("rules/native_scaling.yaml"))
 }
 
 /// An objective of the latency, of a profile whose histogram has the bound 50.
