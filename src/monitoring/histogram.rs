@@ -167,6 +167,12 @@ impl Source<'_> {
         self.forms(of, None, |of| self.measured(of, matchers))
     }
 
+    /// The values of those counters that may be stored in both forms. `None` without one.
+    pub(super) fn in_both_forms(&self, counters: &[Selector]) -> Option<String> {
+        let counters = counters.iter().map(|of| self.counter(of, &[]));
+        either(counters.filter(|of| of.classic.is_some() && of.native.is_some()).map(|of| of.now()))
+    }
+
     /// What every server exposes from its start, of all servers.
     pub(super) fn presence(&self, window: &str, function: &str) -> String {
         let of = Selector { name: self.profile.presence.clone(), matchers: String::new() };

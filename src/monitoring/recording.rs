@@ -214,7 +214,12 @@ impl<'a> Source<'a> {
             return format!("sum({})", signals.requests);
         }
         let all = self.rate_from_zero(&self.profile.requests, window);
-        format!("{all} or 0 * count({} > 1)", self.presence(window, "count_over_time"))
+        let none = format!("0 * count({} > 1)", self.presence(window, "count_over_time"));
+        // In a window of two scrapes, one sample of each form has no rate, which is not that there are no requests.
+        match self.in_both_forms(&self.profile.requests) {
+            Some(counters) => format!("{all} or {none} unless count({counters})"),
+            None => format!("{all} or {none}"),
+        }
     }
 
     /// The counter of errors exists only after the first error. Before, the rate is 0. It is absent where the series `recorded` of
