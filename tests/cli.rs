@@ -316,11 +316,46 @@ fn the_files_of_the_page_on_the_catalogue_are_accepted_and_its_objects_use_them(
     let files: Vec<(String, &str)> = blocks.iter().filter_map(|text| Some((path(text)?, *text))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
     let objects: Vec<&str> = blocks.iter().filter_map(|text| text.strip_prefix("spec:\n")).collect();
-    assert_eq!((files.len(), objects.len()), (4, 3));
+    assert_eq!((files.len(), objects.len()), (5, 3));
     let catalog = Catalog::new("page", &files);
     for object in objects {
         let (code, out, err) = catalog.render(&format!("{MINIMAL}{object}"));
         assert_eq!((code, err.as_str()), (0, ""), "{object}");
         assert!(out.contains("kind: PrometheusRule") && out.contains("RecommenderShopBusy"), "{out}");
     }
+}
+
+#[test]
+fn a_profile_with_a_native_histogram_is_read_as_one_alone() {
+    let page = include_str!("../docs/catalog.md");
+    let (_, rest) = page.split_once("# profiles/ShopNative.yaml").expect("the example of the page");
+    let text = rest.split("```").next().expect("the block");
+    let catalog = Catalog::new("native", &[("profiles/ShopNative.yaml", text)]);
+    // Any threshold: a native histogram has no bounds that are known before.
+    let of = |metrics: &str| {
+        format!(
+            "{MINIMAL}  monitoring:\n    metrics: {metrics}\n    objectives: [{{name: fast, goal: '99', latency: \
+             {{thresholdMilliseconds: 123456}}}}]\n"
+        )
+    };
+    let (code, out, err) = catalog.render(&of("{profile: ShopNative}"));
+    assert_eq!((code, err.as_str()), (0, ""));
+    // Long lines are folded.
+    let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for read in [
+        "histogram_count(rate(shop_request_seconds{",
+        "histogram_quantile(0.99, sum(rate(shop_request_seconds{",
+        "-Inf, 123.456, ",
+    ] {
+        assert!(out.contains(read), "{read} is not in {out}");
+    }
+    for absent in ["shop_request_seconds_", "by (le)", "= inf", "< inf"] {
+        assert!(!out.contains(absent), "{absent} is in {out}");
+    }
+    let (code, _, err) = catalog.render(&of("{profile: ShopNative, histograms: Classic}"));
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("spec.monitoring.metrics.histograms: the profile ShopNative declares native histograms"),
+        "{err}"
+    );
 }

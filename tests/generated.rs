@@ -84,6 +84,38 @@ up. Such profiles (Triton, TorchServe) have no latency: there is no alert on it,
 threshold of such an alert. `autoscaling.cpu` works, as do load, errors and requests in flight where they are exposed. A server
 with a gauge or a summary per pod that you accept as it is can be read with the profile `Custom`, as `max by () (...)`.
 
+## Native histograms
+
+A Prometheus may store a histogram as one native series instead of a series for each bucket: `x` takes the place of `x_bucket`, `x_count`
+and `x_sum`. It does so for targets that expose native histograms (`scrape_native_histograms`), and, where it converts them
+(`convert_classic_histograms_to_nhcb`), for all others as well. Both are decided for the whole Prometheus, in its configuration or in
+its object of prometheus-operator (`convertClassicHistogramsToNHCB`, and in newer releases `scrapeNativeHistograms`), not by the
+operator. Rules that read classic histograms then have no load, no latency and no objective of the latency, and `MonitoringReady` is False
+with the remedy:
+
+```yaml
+spec:
+  monitoring:
+    metrics:
+      profile: OpenTelemetry
+      histograms: Native
+```
+
+With it all that comes from a histogram is read in both forms: load and errors that are the count of one, quantiles, mean, least and
+longest, objectives, canaries, and the signals of scaling. Set it before the Prometheus changes: no alert ends or fires while one form
+becomes the other, on the way back, or where both are stored (`always_scrape_classic_histograms`), in which nothing counts twice. For
+one scrape, in which one sample of the form before is left, load that is the count of a histogram is up to 40 % too low. The rules were
+tested with Prometheus 3.15, and their results are numbers, as before. Without the field nothing is read of native histograms, and
+nothing costs more.
+
+- Converted histograms (NHCB) have the bounds of the classic ones, so thresholds and targets are limited by them as before.
+- Exponential ones have none. Thresholds are still checked against the bounds that the profile declares, and durations above the
+  largest are then measured. A profile of your own that declares the histogram with [`native: true`](catalog.md#series) takes any
+  threshold, interpolated between its buckets, and needs no `histograms`.
+- While some servers have one form and others the other, as in a rollout that changes the library, load, errors, mean and objectives
+  are those of all servers, and quantiles those of the servers with native ones.
+- `Custom`, `monitoring.signals`, `monitoring.front.custom` and what exporters of dependencies expose have the form that is written.
+
 ## Custom
 
 The signals are PromQL of yours, with any name, label and type of histogram, native ones as well. Selectors get `namespace` of the
@@ -170,6 +202,9 @@ fn series(profile: &Profile) -> String {
     let other = profile.errors.iter().filter(|of| profile.requests.iter().all(|requests| requests.name != of.name));
     rows.extend(other.map(|of| format!("| {} | counter | failed requests |", name(&of.name))));
     rows.push(match &profile.latency {
+        Some(of) if of.limit_seconds.is_infinite() => {
+            format!("| {} | native histogram | the latency; excludes refused requests |", name(&of.histogram))
+        }
         Some(of) => format!(
             "| {} | histogram | the latency in {}, up to {} s; needs a bucket bound near your target, and excludes refused \
              requests |",

@@ -26,6 +26,8 @@ pub struct Settings<'a> {
     pub labels: Value,
     /// Time between two scrapes, in seconds.
     pub scrape_seconds: u32,
+    /// Whether it stores classic histograms as native ones (NHCB).
+    pub converts: bool,
     /// `runtime.gogc`: how much its heap grows before a garbage collection, in percent.
     pub gogc: u32,
 }
@@ -51,7 +53,11 @@ impl Prometheus {
         let interval = format!("{}s", settings.scrape_seconds);
         let series = json!({"targets": [settings.series.to_string()], "labels": settings.labels});
         let config = json!({
-            "global": {"scrape_interval": interval, "scrape_timeout": interval},
+            "global": {
+                "scrape_interval": interval,
+                "scrape_timeout": interval,
+                "convert_classic_histograms_to_nhcb": settings.converts,
+            },
             "runtime": {"gogc": settings.gogc},
             "rule_files": ["rules.yaml"],
             "scrape_configs": [

@@ -40,6 +40,7 @@ async fn drift_that_evidently_finds_is_alerted_on() -> Result<()> {
         series: monitor.address,
         labels: json!({"namespace": "shop"}),
         scrape_seconds: 1,
+        converts: false,
         gogc: 75,
     })
     .await?;

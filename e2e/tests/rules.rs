@@ -48,6 +48,7 @@ const PACKAGES: Watched = Watched {
     requested: &[SERVERS],
     front: None,
     profile: "FastApiInstrumentator",
+    reads_native: false,
     signals: None,
     application: &SILENT,
     workers_interval_seconds: 15,
@@ -343,7 +344,7 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
 }
 
 /// Scenarios in `e2e/tests/rules/` that are not of a profile: those of servers that scale, of alerts, of objectives, and a directory.
-const OTHER_SCENARIOS: [&str; 12] = [
+const OTHER_SCENARIOS: [&str; 15] = [
     "signals",
     "requested",
     "scaling",
@@ -356,6 +357,9 @@ const OTHER_SCENARIOS: [&str; 12] = [
     "custom_signals",
     "canary",
     "reload",
+    "native",
+    "native_counters",
+    "native_scaling",
 ];
 
 #[test]
@@ -386,6 +390,42 @@ fn the_rules_give_the_expected_results_for_every_profile() -> Result<()> {
         tests.extend(serde_saphyr::from_str::<Scenarios>(&text)?.tests);
     }
     every_alert_is_tested_firing_and_not_firing(tests)
+}
+
+/// An object may read native histograms while its Prometheus still stores classic ones.
+#[test]
+fn the_rules_of_native_histograms_give_the_same_results_for_classic_ones() -> Result<()> {
+    let watched = Watched { reads_native: true, ..PACKAGES };
+    let lint = directory("lint-native")?.join("rules.yaml");
+    for profile in profiles::all().filter(|profile| profiles::of(profile).histograms().next().is_some()) {
+        write_rules(&lint, &rule_groups(&Watched { profile, ..watched }))?;
+        promtool(&LINT, &lint).with_context(|| profile)?;
+    }
+    // With requests that are counted apart from their durations, and those that are the count of a histogram.
+    for (profile, scenarios) in [
+        ("FastApiInstrumentator", include_str!("rules/fast_api_instrumentator.yaml")),
+        ("OpenTelemetryLegacy", include_str!("rules/open_telemetry_legacy.yaml")),
+    ] {
+        let objectives = fast(profile);
+        let watched = Watched { profile, objectives: &objectives, ..watched };
+        run_scenarios(&format!("{profile}-classic"), &watched, scenarios)?;
+    }
+    let compared = Some(Compared { errors: true, slow: Some(0.1) });
+    run_scenarios("canary-classic", &Watched { compared, ..watched }, include_str!("rules/canary.yaml"))
+}
+
+#[test]
+fn the_rules_give_the_expected_results_for_native_histograms() -> Result<()> {
+    let compared = Some(Compared { errors: true, slow: Some(0.1) });
+    let objectives = &measured()[..2];
+    let watched = Watched { reads_native: true, compared, objectives, ..PACKAGES };
+    run_scenarios("native", &watched, include_str!("rules/native.yaml"))?;
+    let profile = "OpenTelemetry";
+    run_scenarios("native_counters", &Watched { profile, ..watched }, include_str!("rules/native_counters.yaml"))?;
+    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
+    let scaled =
+        Watched { scaled_on: Some(&P95), resources: Some(&resources), interval_seconds: 5, profile, ..watched };
+    run_scenarios("native_scaling", &scaled, include_str!("rules/native_scaling.yaml"))
 }
 
 /// An objective of the latency, of a profile whose histogram has the bound 50.

@@ -263,6 +263,7 @@ impl Checks<'_> {
         let refuse = |reason: String| Refused::at(text, format!("{field}: {reason}, in {filled}"));
         let expression = promql::parse(&filled).map_err(refuse)?;
         self.series.check_uses(&expression).map_err(refuse)?;
+        self.series.check_numbers(&expression).map_err(refuse)?;
         if expression.selectors.iter().any(|of| of.name == UP && of.labels.is_empty()) {
             return Err(refuse(
                 "up without matchers is that of every target of a Prometheus: write up{@target}".into(),

@@ -1,5 +1,7 @@
 //! Metric profiles: the known sets of metric names that servers expose.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -20,7 +22,8 @@ pub struct Profile {
     pub about: String,
     /// The series that it declares.
     pub series: Vec<Declared>,
-    /// A series that exists as soon as the server runs, before its first request. Counters with labels exist only after
+    /// A series that exists as soon as the server runs, before its first request. That of a native histogram is named as its count,
+    /// as are counters of one: [`histogram`](Self::histogram) has its form. Counters with labels exist only after
     /// the first request, so without it "no requests yet" could not be distinguished from "wrong profile".
     pub presence: String,
     /// Counters whose sum are the requests.
@@ -88,7 +91,7 @@ pub struct Latency {
     pub matchers: String,
     /// How many of its unit are a second.
     pub per_second: u32,
-    /// Largest finite bucket bound, in seconds. No quantile exceeds it, so no threshold may either.
+    /// Largest finite bucket bound, in seconds. No quantile exceeds it, so no threshold may either. Infinite of a native histogram.
     pub limit_seconds: f64,
 }
 
@@ -106,6 +109,28 @@ impl Latency {
 }
 
 impl Profile {
+    /// The histogram that a counter is a part of, and the end of the counter's name.
+    pub fn histogram(&self, counter: &str) -> Option<(&Declared, &'static str)> {
+        let (base, end) = promql::histogram_part(counter)?;
+        let declared = self.series.iter().find(|of| of.type_ == Type::Histogram && of.name == base)?;
+        Some((declared, end))
+    }
+
+    /// The histograms that its rules read.
+    pub fn histograms(&self) -> impl Iterator<Item = &Declared> {
+        let single = [&self.request_bytes, &self.response_bytes].into_iter().flatten();
+        let counters = self.requests.iter().chain(&self.errors).chain(single);
+        let counters = counters.chain(self.responses.as_ref().map(|of| &of.counter));
+        let durations = self.latency.as_ref().map(Latency::durations).into_iter().chain(self.route_latency.clone());
+        let names = counters.map(|of| of.name.clone()).chain([self.presence.clone()]);
+        let names: BTreeSet<String> = names.chain(durations.map(|of| of.counter("_sum").name)).collect();
+        let is_read = move |of: &&Declared| {
+            of.type_ == Type::Histogram
+                && ["_count", "_sum"].iter().any(|end| names.contains(&format!("{}{end}", of.name)))
+        };
+        self.series.iter().filter(is_read)
+    }
+
     /// The bounds of the buckets of the durations, in their unit; none without a histogram.
     pub fn buckets(&self) -> &[f64] {
         let is_it = |series: &&Declared| self.latency.as_ref().is_some_and(|of| of.histogram == series.name);
@@ -114,7 +139,7 @@ impl Profile {
 
     /// Whether the series of this name has the label of routes.
     pub fn has_route(&self, name: &str) -> bool {
-        let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let base = promql::histogram_part(name).map(|(base, _)| base);
         let is_it = |series: &&Declared| series.name == name || Some(series.name.as_str()) == base;
         let labels = self.series.iter().filter(is_it).flat_map(|series| &series.labels);
         self.route.as_ref().is_some_and(|route| labels.into_iter().any(|label| label == route))
@@ -196,17 +221,26 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
     let response_bytes = read_some("responseBytes", file.response_bytes.as_ref(), |text| bytes(&series, text))?;
     let latency = read_some("latency", file.latency.as_ref(), |text| latency(&series, text))?;
     let in_flight = read_some("inFlight", file.in_flight.as_ref(), |text| gauge(&series, text))?;
+    // A native histogram has one name, and its counters are told apart by the names that they would have of a classic one.
+    let part = |end: &'static str| {
+        let series = &series;
+        move |of: Selector| match series.native(&of.name) {
+            Some(native) => Selector { name: format!("{}{end}", native.name), ..of },
+            None => of,
+        }
+    };
+    let count = part("_count");
     let mut profile = Profile {
         about: file.about.trim_end().into(),
-        presence: file.presence.value,
-        requests,
-        errors,
+        presence: count(Selector { name: file.presence.value, matchers: String::new() }).name,
+        requests: requests.into_iter().map(&count).collect(),
+        errors: errors.into_iter().map(&count).collect(),
         route: file.route.map(|of| of.value),
         latency,
-        responses,
+        responses: responses.map(|of| Responses { counter: count(of.counter), ..of }),
         route_latency,
-        request_bytes,
-        response_bytes,
+        request_bytes: request_bytes.map(part("_sum")),
+        response_bytes: response_bytes.map(part("_sum")),
         in_flight,
         series: series.into_vec(),
         process: file.process,
@@ -255,7 +289,8 @@ fn durations(series: &Declarations, text: &str, route: Option<&str>) -> Result<D
     let of = selector(text)?;
     let route = route.ok_or("there is no route: name the label of routes")?;
     let durations = Durations { of, per_second: 1 };
-    let sum = durations.counter("_sum");
+    let is_native = series.native(&durations.of.name).is_some();
+    let sum = if is_native { durations.of.clone() } else { durations.counter("_sum") };
     series.check_uses(&promql::parse(&format!("{}{{{}}}", sum.name, sum.matchers))?)?;
     let found = series.get(&sum.name)?;
     if !found.has(route) {
@@ -302,13 +337,14 @@ fn selector(text: &str) -> Result<Selector, String> {
 /// The histogram of a selector, which has its name without `_bucket`.
 fn latency(series: &Declarations, text: &str) -> Result<Latency, String> {
     let Selector { name, matchers } = selector(text)?;
-    let buckets = format!("{name}_bucket");
+    let is_native = series.native(&name).is_some();
+    let buckets = if is_native { name.clone() } else { format!("{name}_bucket") };
     let declared = series.get(&buckets).map_err(|_| {
         format!("{name} is not a histogram in series: write the name without _bucket, or leave latency out")
     })?;
     let declared = declared.declared.ok_or("up is no histogram")?;
     let per_second = per_second(declared.unit, &name)?;
-    let largest = declared.buckets.last().copied().unwrap_or_default();
+    let largest = if is_native { f64::INFINITY } else { declared.buckets.last().copied().unwrap_or_default() };
     series.check_uses(&promql::parse(&format!("{buckets}{{{matchers}}}"))?)?;
     Ok(Latency { histogram: name, matchers, per_second, limit_seconds: largest / f64::from(per_second) })
 }

@@ -10,7 +10,7 @@ use promql_parser::{
     label::MatchOp,
     parser::{
         self, Expr, LabelModifier, VectorMatchCardinality, VectorMatchFillValues, VectorSelector,
-        token::{T_BOTTOMK, T_COUNT_VALUES, T_LAND, T_LIMIT_RATIO, T_LIMITK, T_LOR, T_LUNLESS, T_TOPK},
+        token::{T_BOTTOMK, T_COUNT, T_COUNT_VALUES, T_LAND, T_LIMIT_RATIO, T_LIMITK, T_LOR, T_LUNLESS, T_TOPK},
         value::ValueType,
     },
     util::{ExprVisitor, walk_expr},
@@ -20,6 +20,11 @@ use super::{re2, tokens};
 
 /// What the crate reports about most mistakes.
 const UNSPECIFIC: &str = "invalid promql query";
+/// Ends of the names of the series of a classic histogram.
+const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
+/// Functions that give a number for a native histogram.
+const NUMBERS: [&str; 7] =
+    ["absent", "absent_over_time", "changes", "count_over_time", "present_over_time", "resets", "timestamp"];
 /// Functions of counters.
 const RATES: [&str; 3] = ["increase", "irate", "rate"];
 
@@ -47,8 +52,24 @@ pub struct Used {
     pub labels: Vec<String>,
     /// Whether its rate is computed.
     pub is_rate: bool,
+    /// Whether the result is a number also of a native histogram.
+    pub is_number: bool,
     /// Whether there is a result without it: it is on the right of `unless`.
     pub is_optional: bool,
+}
+
+/// The name of a histogram, and the end of the name of one of its series.
+pub fn histogram_part(name: &str) -> Option<(&str, &'static str)> {
+    PARTS.into_iter().find_map(|end| Some((name.strip_suffix(end)?, end)))
+}
+
+/// What a part of an expression is an argument of.
+#[derive(Clone, Copy, Default)]
+struct Within {
+    /// A rate.
+    rate: bool,
+    /// Something that gives a number for a native histogram.
+    number: bool,
 }
 
 /// Whether a series may have this name.
@@ -138,7 +159,7 @@ pub fn parse(text: &str) -> Result<Expression, String> {
     }
     let is_selector = matches!(tree, Expr::VectorSelector(_));
     let mut found = Expression { is_selector, labels: labels(&tree), ..Expression::default() };
-    found.add(&tree, false)?;
+    found.add(&tree, Within::default())?;
     Ok(found)
 }
 
@@ -214,25 +235,26 @@ fn with(labels: Option<BTreeSet<String>>, label: String) -> Option<BTreeSet<Stri
 }
 
 impl Expression {
-    /// Adds what a part uses. `is_rate`: whether it is the argument of a rate.
-    fn add(&mut self, part: &Expr, is_rate: bool) -> Result<(), String> {
+    /// Adds what a part uses.
+    fn add(&mut self, part: &Expr, within: Within) -> Result<(), String> {
         match part {
-            Expr::VectorSelector(selector) => self.select(selector, is_rate),
-            Expr::MatrixSelector(of) => self.select(&of.vs, is_rate),
-            Expr::Subquery(of) => self.add(&of.expr, is_rate),
-            Expr::Paren(of) => self.add(&of.expr, is_rate),
-            Expr::Unary(of) => self.add(&of.expr, is_rate),
+            Expr::VectorSelector(selector) => self.select(selector, within),
+            Expr::MatrixSelector(of) => self.select(&of.vs, within),
+            Expr::Subquery(of) => self.add(&of.expr, within),
+            Expr::Paren(of) => self.add(&of.expr, within),
+            Expr::Unary(of) => self.add(&of.expr, within),
             Expr::Aggregate(of) => {
                 self.grouped.extend(of.modifier.iter().flat_map(|by| by.labels().labels.iter().cloned()));
-                of.param.iter().chain([&of.expr]).try_for_each(|part| self.add(part, is_rate))
+                let within = Within { number: within.number || of.op.id() == T_COUNT, ..within };
+                of.param.iter().chain([&of.expr]).try_for_each(|part| self.add(part, within))
             }
             Expr::Binary(of) => {
                 let matched = of.modifier.iter().flat_map(|on| &on.matching).map(|on| on.labels());
                 let copied = of.modifier.iter().filter_map(|on| on.card.labels());
                 self.grouped.extend(matched.chain(copied).flat_map(|of| of.labels.iter().cloned()));
-                self.add(&of.lhs, is_rate)?;
+                self.add(&of.lhs, within)?;
                 let left = self.selectors.len();
-                self.add(&of.rhs, is_rate)?;
+                self.add(&of.rhs, within)?;
                 self.selectors[left..].iter_mut().for_each(|of_right| of_right.is_optional |= of.op.id() == T_LUNLESS);
                 Ok(())
             }
@@ -243,19 +265,21 @@ impl Expression {
                 {
                     self.created.push(label.val.clone());
                 }
-                let is_rate = is_rate || RATES.contains(&of.func.name);
-                of.args.args.iter().try_for_each(|part| self.add(part, is_rate))
+                let name = of.func.name;
+                let is_number = name.starts_with("histogram_") || NUMBERS.contains(&name);
+                let within = Within { rate: within.rate || RATES.contains(&name), number: within.number || is_number };
+                of.args.args.iter().try_for_each(|part| self.add(part, within))
             }
             Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Ok(()),
         }
     }
 
-    fn select(&mut self, selector: &VectorSelector, is_rate: bool) -> Result<(), String> {
+    fn select(&mut self, selector: &VectorSelector, within: Within) -> Result<(), String> {
         let Some(name) = selector.name.clone() else {
             return Err(format!("{selector} has no name: write that of a series before the braces"));
         };
         let labels = selector.matchers.matchers.iter().map(|matcher| matcher.name.clone()).collect();
-        self.selectors.push(Used { name, labels, is_rate, is_optional: false });
+        self.selectors.push(Used { name, labels, is_rate: within.rate, is_number: within.number, is_optional: false });
         Ok(())
     }
 }
@@ -272,6 +296,7 @@ mod tests {
             name: name.into(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             is_rate,
+            is_number: false,
             is_optional: false,
         };
         assert_eq!(found.selectors, [used("a:b_total", &["x", "y"], true), used("c", &[], false)]);

@@ -30,6 +30,9 @@ pub struct Declared {
     /// Upper bounds of a histogram's buckets in its unit, without `+Inf`.
     #[serde(default)]
     pub buckets: Vec<f64>,
+    /// Whether it is a histogram that exists as a native one only, under its plain name and without declared buckets.
+    #[serde(default)]
+    pub native: bool,
 }
 
 /// Type of a series.
@@ -133,6 +136,8 @@ impl Declarations {
         }
         self.0.iter().find_map(|declared| {
             let (is_counter, added) = match (declared.type_, name.strip_prefix(declared.name.as_str())?) {
+                (Type::Histogram, "") if declared.native => (true, None),
+                (Type::Histogram, _) if declared.native => return None,
                 (Type::Counter, "") | (Type::Histogram | Type::Summary, "_sum" | "_count") => (true, None),
                 (Type::Gauge, "") => (false, None),
                 (Type::Summary, "") => (false, Some("quantile")),
@@ -143,12 +148,32 @@ impl Declarations {
         })
     }
 
+    /// The native histogram of this name.
+    pub fn native(&self, name: &str) -> Option<&Declared> {
+        self.0.iter().find(|of| of.native && of.name == name)
+    }
+
     /// The series of this name, or why there is none.
     pub fn get(&self, name: &str) -> Result<Found<'_>, String> {
         self.find(name).ok_or_else(|| {
+            if let Some((base, end)) = promql::histogram_part(name).filter(|(base, _)| self.native(base).is_some()) {
+                return format!("{base} is native, so there is no {base}{end}: write {base}");
+            }
             let nearest = most_similar(name, self.0.iter().map(|of| of.name.as_str()));
             let nearest = nearest.map(|known| format!("; the most similar one is {known}")).unwrap_or_default();
             format!("{name} is not declared: add it to series, with _bucket, _sum or _count of a histogram left out{nearest}")
+        })
+    }
+
+    /// Fails if the result of an expression has native histograms, which no rule may record.
+    pub fn check_numbers(&self, expression: &promql::Expression) -> Result<(), String> {
+        let native = expression.selectors.iter().find(|of| !of.is_number && self.native(&of.name).is_some());
+        native.map_or(Ok(()), |of| {
+            Err(format!(
+                "{} is a native histogram, and a rule needs a number: write histogram_quantile, histogram_count, histogram_sum or \
+                 histogram_fraction around it",
+                of.name
+            ))
         })
     }
 
@@ -223,7 +248,16 @@ fn check(series: &Declared) -> Result<(), String> {
 fn check_buckets(series: &Declared) -> Result<(), String> {
     let buckets = &series.buckets;
     if series.type_ != Type::Histogram {
+        if series.native {
+            return Err("only a histogram is native: remove native".into());
+        }
         return buckets.is_empty().then_some(()).ok_or_else(|| "only a histogram has buckets: remove them".into());
+    }
+    if series.native {
+        return buckets.is_empty().then_some(()).ok_or_else(|| {
+            "the buckets of a native histogram are not known before: remove them, or remove native if it is converted from a classic one"
+                .into()
+        });
     }
     if buckets.is_empty() {
         return Err("a histogram needs buckets: write their upper bounds, at least the largest finite one".into());

@@ -224,6 +224,27 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "a histogram needs buckets",
         ),
         (
+            FAST_API,
+            "{name: http_requests_total",
+            "{native: true, name: http_requests_total",
+            "  - {name: http_requests_total",
+            "http_requests_total: only a histogram is native: remove native",
+        ),
+        (
+            FAST_API,
+            "type: histogram",
+            "type: histogram\n    native: true",
+            "  - name: http_request_duration",
+            "http_request_duration_highr_seconds: the buckets of a native histogram are not known before: remove them, or remove native",
+        ),
+        (
+            FAST_API,
+            "labels: [handler, method], buckets: [0.1, 0.5, 1]",
+            "labels: [method], native: true",
+            "routeLatency: ",
+            "routeLatency: http_request_duration_seconds has no label handler: add it to its labels",
+        ),
+        (
             KAFKA,
             "exporter: KafkaExporter",
             "exporter: Kafka",
@@ -441,4 +462,87 @@ fn the_limit_of_the_latency_is_the_largest_bucket_in_seconds() {
     let limit =
         |catalog: &Catalog| catalog.profiles["FastApiInstrumentator"].latency.as_ref().map(|of| of.limit_seconds);
     assert_eq!((limit(&catalog), limit(embedded())), (Some(0.06), Some(60.0)));
+}
+
+const NATIVE: &str = "profile: Native
+about: x
+series:
+  - {name: process_cpu_seconds_total, type: counter, unit: seconds}
+  - {name: shop_ms, type: histogram, native: true, unit: milliseconds, labels: [path, code]}
+  - {name: shop_bytes, type: histogram, native: true, unit: bytes}
+presence: shop_ms
+requests: [shop_ms]
+errors: ['shop_ms{code=~\"5..\"}']
+route: path
+latency: shop_ms
+responses: shop_ms
+status: code
+requestBytes: shop_bytes
+";
+
+#[test]
+fn a_native_histogram_is_all_of_its_counters_and_shows_any_latency() {
+    let (catalog, problems) = load([("profiles/Native.yaml", NATIVE)]);
+    assert_eq!(problems, []);
+    let profile = &catalog.profiles["Native"];
+    let names = [&profile.requests[0], &profile.errors[0], &profile.responses.as_ref().expect("responses").counter];
+    assert!(names.iter().all(|of| of.name == "shop_ms_count"), "{names:?}");
+    assert_eq!((profile.presence.as_str(), profile.errors[0].matchers.as_str()), ("shop_ms_count", "code=~\"5..\""));
+    assert_eq!(profile.request_bytes.as_ref().map(|of| of.name.as_str()), Some("shop_bytes_sum"));
+    assert!(profile.latency.as_ref().is_some_and(|of| of.shows(1e6) && of.per_second == 1000));
+    assert!(profile.has_route("shop_ms_count") && profile.route_latency.is_some());
+    let histograms: Vec<_> = profile.histograms().map(|of| of.name.as_str()).collect();
+    assert_eq!(histograms, ["shop_ms", "shop_bytes"]);
+}
+
+#[test]
+fn the_series_that_a_native_histogram_does_not_have_are_refused() {
+    for (from, to, reason) in [
+        (
+            "presence: shop_ms",
+            "presence: shop_ms_count",
+            "presence: shop_ms is native, so there is no shop_ms_count: write shop_ms",
+        ),
+        (
+            "requests: [shop_ms]",
+            "requests: [shop_ms_count]",
+            "requests: shop_ms is native, so there is no shop_ms_count: write shop_ms",
+        ),
+        ("latency: shop_ms", "latency: shop_bytes", "latency: the unit Bytes of shop_bytes is not one of time"),
+        (
+            "requestBytes: shop_bytes",
+            "requestBytes: shop_bytes_sum",
+            "shop_bytes is native, so there is no shop_bytes_sum",
+        ),
+        ("requestBytes: shop_bytes", "requestBytes: shop_ms", "requestBytes: shop_ms is not a counter of bytes"),
+    ] {
+        let text = NATIVE.replacen(from, to, 1);
+        let line = text[..text.find(to).expect("the change")].matches('\n').count() as u64 + 1;
+        let (_, problems) = load([("profiles/Native.yaml", text.as_str())]);
+        let is_expected = |of: &Problem| of.line == line && of.reason.contains(reason);
+        assert!(problems.len() == 1 && is_expected(&problems[0]), "{to}: {problems:?}");
+    }
+}
+
+#[test]
+fn an_exporter_makes_numbers_of_native_histograms() {
+    let file = |template: &str| {
+        format!(
+            "exporter: Own\nseries:\n  - {{name: q_seconds, type: histogram, native: true, unit: seconds, labels: [a]}}\nrecords:\n  \
+             dependency_requests:rate1m: '{template}'\n"
+        )
+    };
+    for accepted in [
+        "histogram_count(sum(rate(q_seconds{a=\"b\"@labels}[@window])))",
+        "max(histogram_quantile(0.9, rate(q_seconds{a=\"b\"@labels}[@window])))",
+        "count(q_seconds{a=\"b\"@labels})",
+    ] {
+        assert_eq!(load([("dependencies/exporter/Own.yaml", file(accepted).as_str())]).1, [], "{accepted}");
+    }
+    for refused in ["sum(rate(q_seconds{a=\"b\"@labels}[@window]))", "max(q_seconds{a=\"b\"@labels})"] {
+        let (_, problems) = load([("dependencies/exporter/Own.yaml", file(refused).as_str())]);
+        let reason =
+            "q_seconds is a native histogram, and a rule needs a number: write histogram_quantile, histogram_count";
+        assert!(problems.len() == 1 && problems[0].line == 5 && problems[0].reason.contains(reason), "{problems:?}");
+    }
 }

@@ -150,6 +150,13 @@ fn of_profile(expected: &Expected, mismatch: &Mismatch) -> String {
             "the servers expose {}, which fits profile {fits} better than {profile}: set spec.monitoring.metrics.profile to {fits}",
             found.join(", ")
         ),
+        Mismatch::IsNative(name) => format!(
+            "{name} is stored as a native histogram, which the rules do not read: set spec.monitoring.metrics.histograms to Native"
+        ),
+        Mismatch::IsClassic(name) => format!(
+            "{name} is stored as a classic histogram, and profile {profile} declares a native one: let Prometheus scrape native histograms \
+             (scrape_native_histograms), or take a profile with its buckets"
+        ),
         Mismatch::Missing(name) => format!(
             "the servers do not expose {name}, which servers of profile {profile} expose from their start: check \
              spec.monitoring.metrics.profile, spec.monitoring.scrape.metricRelabelings, and what docs/profiles.md asks of an application"

@@ -6,7 +6,7 @@ use promql_parser::util::parse_duration;
 use serde_json::Value;
 
 use crate::{
-    api::conditions::types,
+    api::{Histograms, conditions::types},
     kinds::Kind,
     model::Model,
     monitoring,
@@ -25,6 +25,8 @@ pub struct Expected {
     pub source: String,
     /// The metric profile of its servers.
     pub profile: String,
+    /// Whether its rules read native histograms, also if the profile declares classic ones.
+    pub reads_native: bool,
     /// Its PrometheusRules.
     pub rules: Vec<Rules>,
     /// Its ServiceMonitor and PodMonitors.
@@ -94,6 +96,7 @@ impl Expected {
             namespace: model.identity.namespace.clone(),
             name: model.identity.name.clone(),
             profile: monitoring.metrics.profile.clone(),
+            reads_native: monitoring.metrics.histograms == Some(Histograms::Native),
             rules: rules.into_iter().map(rules_of).collect(),
             probe: monitors.iter().copied().find(|child| child.kind == Kind::Probe).map(probe_of),
             monitors: monitors.into_iter().filter_map(monitor_of).collect(),

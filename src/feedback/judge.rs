@@ -107,7 +107,8 @@ pub fn judge(expected: &Expected, ready: &BTreeSet<String>, loaded: &Loaded) -> 
             _ => {}
         }
         let is_judged = monitor.workload == Workload::Serving.label() && scraped.up > 0;
-        let mismatch = is_judged.then(|| profile::mismatch(&expected.profile, &scraped.names)).flatten();
+        let mismatch =
+            is_judged.then(|| profile::mismatch(&expected.profile, expected.reads_native, &scraped.names)).flatten();
         problems.extend(mismatch.map(Problem::Profile));
     }
     problems.extend(probe(expected, ready, loaded).cloned().map(Problem::NoTarget));

@@ -185,6 +185,11 @@ fn each_problem_has_a_reason_and_a_remedy() {
         workload(of, "serving").names =
             ["recommender:targets", "http_server_duration_milliseconds_count"].map(str::to_owned).into();
     };
+    let native = |of: &mut Loaded| {
+        let names = &mut workload(of, "serving").names;
+        names.remove(HIGHR);
+        names.insert("http_request_duration_highr_seconds".into());
+    };
     let unloaded = |of: &mut Loaded| {
         groups(of).clear();
         of.workloads.clear();
@@ -193,7 +198,7 @@ fn each_problem_has_a_reason_and_a_remedy() {
                     monitoring/k8s selects PrometheusRules and ServiceMonitors with release=x: set spec.monitoring.labels.release to \"x\"";
     let pool = |pool: Pool| Details { pools: [(SERVING_POOL.into(), pool)].into(), servers: Vec::new() };
     let none = Details::default;
-    let cases: [(Loaded, Details, &str, &str); 15] = [
+    let cases: [(Loaded, Details, &str, &str); 16] = [
         (
             but(&expected, |of| recorded_only(of, (Some(0), Some(0)))),
             none(),
@@ -274,6 +279,13 @@ fn each_problem_has_a_reason_and_a_remedy() {
             reasons::PROFILE_MISMATCH,
             "the servers expose http_server_duration_milliseconds_count, which fits profile OpenTelemetryLegacy better than \
              FastApiInstrumentator: set spec.monitoring.metrics.profile to OpenTelemetryLegacy",
+        ),
+        (
+            but(&expected, native),
+            none(),
+            reasons::PROFILE_MISMATCH,
+            "http_request_duration_highr_seconds is stored as a native histogram, which the rules do not read: set \
+             spec.monitoring.metrics.histograms to Native",
         ),
         (
             but(&expected, |of| _ = workload(of, "serving").names.remove(HIGHR)),

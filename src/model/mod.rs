@@ -36,7 +36,7 @@ pub use workload::{Scaling, Workload};
 
 use crate::{
     api::{
-        Artifacts, Dependency, HotReload, HttpRoute, LatencyTarget, Metrics, Monitoring, PvcArtifacts,
+        Artifacts, Dependency, Histograms, HotReload, HttpRoute, LatencyTarget, Metrics, Monitoring, PvcArtifacts,
         RecommenderModel, RecommenderModelSpec, Resources, S3Artifacts, Serving, StorageUri, TRAIN_ANNOTATION,
         Training, Worker,
     },
@@ -210,6 +210,7 @@ impl Model {
         problems.extend(utilization::problems(spec));
         problems.extend(dependencies::problems(&spec.dependencies, spec.monitoring.is_some()));
         problems.extend(spec.monitoring.as_ref().and_then(profile));
+        problems.extend(spec.monitoring.as_ref().and_then(histograms));
         problems.extend(probing::problems(spec.monitoring.as_ref()));
         problems.extend(relabeling::problems(spec.monitoring.as_ref()));
         let promql = (expressions, application, dependencies, monitoring);
@@ -429,6 +430,24 @@ fn profile(monitoring: &Monitoring) -> Option<InvalidField> {
     let name = &monitoring.metrics.profile;
     let path = FieldPath::spec().field("monitoring.metrics.profile");
     profiles::find(name).is_none().then(|| path.problem(unknown(name, profiles::all().chain([CUSTOM]))))
+}
+
+/// A form of histograms that is none of the profile's.
+fn histograms(monitoring: &Monitoring) -> Option<InvalidField> {
+    let Metrics { histograms, profile: name, .. } = &monitoring.metrics;
+    let (form, profile) = ((*histograms)?, profiles::find(name)?);
+    let why = if name == CUSTOM {
+        "the expressions of custom have the form that you write: remove it".into()
+    } else if profile.histograms().next().is_none() {
+        format!("servers of the profile {name} have no histogram: remove it")
+    } else if form == Histograms::Classic && profile.histograms().all(|of| of.native) {
+        format!(
+            "the profile {name} declares native histograms: remove it, or take a profile that declares classic ones"
+        )
+    } else {
+        return None;
+    };
+    Some(FieldPath::spec().field("monitoring.metrics.histograms").problem(why))
 }
 
 /// The expressions of the profile `Custom`.

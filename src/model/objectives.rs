@@ -166,12 +166,16 @@ fn bucket(path: &FieldPath, of: &LatencyObjective, profile_name: &str) -> Result
     Ok(Indicator::Latency { bucket })
 }
 
-/// The bound of the buckets of a profile's histogram with so many milliseconds, in the unit of the histogram.
+/// The bound of the buckets of a profile's histogram with so many milliseconds, in the unit of the histogram; any of a native one.
 ///
 /// # Errors
 /// There is none, and what to write instead.
 pub(super) fn bound(milliseconds: i32, profile: &Profile, latency: &Latency) -> Result<f64, String> {
     let threshold = f64::from(milliseconds) / 1000.0 * f64::from(latency.per_second);
+    if latency.limit_seconds.is_infinite() {
+        // The share up to any threshold is interpolated between the buckets of a native histogram.
+        return Ok(threshold);
+    }
     let buckets: Vec<f64> = profile.buckets().iter().copied().filter(|bound| *bound < PLAIN).collect();
     let bucket = buckets.iter().find(|bound| (**bound - threshold).abs() < SAME);
     bucket.copied().ok_or_else(|| {

@@ -475,6 +475,23 @@ fn dependencies_that_nothing_is_recorded_of_and_a_critical_without_effect_are_wa
 }
 
 #[test]
+fn a_form_of_histograms_without_effect_is_refused() {
+    let of = |metrics: Value| problems(json!({"monitoring": {"metrics": metrics}}));
+    for form in ["Native", "Classic"] {
+        let with = |profile: &str| of(json!({"profile": profile, "histograms": form}));
+        assert_eq!(with("FastApiInstrumentator"), [""; 0]);
+        assert_eq!(
+            with("Triton"),
+            ["spec.monitoring.metrics.histograms: servers of the profile Triton have no histogram: remove it"]
+        );
+    }
+    assert_eq!(
+        of(json!({"profile": "Custom", "histograms": "Native", "custom": {"requests": "a"}})),
+        ["spec.monitoring.metrics.histograms: the expressions of custom have the form that you write: remove it"]
+    );
+}
+
+#[test]
 fn servers_without_a_histogram_may_follow_their_cpu() {
     let autoscaling = json!({"maxReplicas": 3, "cpu": {"targetUtilizationPercent": 70}});
     let spec = json!({

@@ -40,9 +40,9 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
 /// All elements of some counters.
 fn all(source: &Source, counters: &[Selector]) -> String {
     match counters {
-        [counter] => source.measured(counter, &[]),
+        [counter] => source.counter(counter, &[]).now(),
         counters => {
-            let each: Vec<_> = counters.iter().map(|of| (of.name.as_str(), source.measured(of, &[]))).collect();
+            let each: Vec<_> = counters.iter().map(|of| (of.name.as_str(), source.counter(of, &[]).now())).collect();
             format!("({})", distinct("counter", &each))
         }
     }
@@ -51,7 +51,7 @@ fn all(source: &Source, counters: &[Selector]) -> String {
 /// Requests of each pod that took longer than the bound of a bucket.
 fn slow(source: &Source, bucket: f64) -> Option<String> {
     let [all, fast] = source.answered(bucket)?;
-    Some(format!("{} - {}", of_each_pod(source, &all), of_each_pod(source, &fast)))
+    Some(format!("{} - {}", of_each_pod(source, &all.now()), of_each_pod(source, &fast.now())))
 }
 
 /// The sum of each pod that answers. Before its first request or its first error, a server has no such counter.

@@ -12,6 +12,7 @@ pub mod canary;
 pub mod dependencies;
 pub mod expression;
 mod front;
+mod histogram;
 pub mod inhibition;
 pub mod objectives;
 pub mod profiles;
@@ -71,6 +72,8 @@ pub struct Watched<'a> {
     pub front: Option<&'a Front>,
     /// The metric profile of the servers.
     pub profile: &'a str,
+    /// Whether its histograms may be native ones, also if the profile declares classic ones.
+    pub reads_native: bool,
     /// The expressions of the profile `Custom`.
     pub signals: Option<&'a Signals>,
     /// Series of the application, in PromQL of the spec.

@@ -33,6 +33,7 @@ use std::collections::BTreeSet;
 
 use super::{
     SLOW_SECONDS, Watched, Workload,
+    histogram::Counter,
     promql::{any_of, equals, series},
     recording::{Source, record},
 };
@@ -191,7 +192,7 @@ fn of(watched: &Watched, source: &Source, objective: &Objective) -> Vec<Rule> {
             vec![(all, of_servers(Series::Requests)), (bad, of_servers(Series::RequestErrors))]
         }
         Indicator::Latency { bucket } => {
-            let (requests, fast) = answered(source, *bucket);
+            let (requests, fast) = answered(source, *bucket).unwrap_or_default();
             vec![(all, source.trusted(&requests)), (bad, format!("clamp_min({} - {fast}, 0)", own(all)))]
         }
         Indicator::Lag { dependency, within_seconds } => {
@@ -219,9 +220,11 @@ fn own_rule(watched: &Watched, objective: &Objective, series: Series, expr: Stri
     record(watched, series.name(), &[("objective", &objective.name)], expr)
 }
 
-/// The rates of all requests in the histogram of the servers, and of those up to a bound of its buckets.
-fn answered(source: &Source, bucket: f64) -> (String, String) {
-    let rate = |counter: String| format!("sum(rate({counter}[{}]))", source.window);
-    let [all, fast] = source.answered(bucket).unwrap_or_default();
-    (rate(all), rate(fast))
+/// The rates of all requests in the histogram of the servers, and of those up to a bound of its buckets, which are none of a native
+/// histogram without requests.
+fn answered(source: &Source, bucket: f64) -> Option<(String, String)> {
+    let [all, fast] = source.answered(bucket)?;
+    let rate = |counter: &Counter| format!("sum({})", counter.rate(&source.window));
+    let fast = if fast.may_be_native() { format!("({} or vector(0))", rate(&fast)) } else { rate(&fast) };
+    Some((rate(&all), fast))
 }

@@ -6,11 +6,10 @@
 use super::{
     Watched, Workload, profiles,
     promql::{equals, none_of, quote, quote_regex, series},
-    responses::scale,
 };
 use crate::{
     api::{Quantile, monitoring_coreos::Rule},
-    catalog::{Profile, Selector},
+    catalog::{Profile, Selector, UP},
     cores,
     series::Series,
 };
@@ -118,7 +117,7 @@ pub(super) fn record(watched: &Watched, name: &str, own: &[(&str, &str)], expr: 
 
 /// The expressions for one object. Each returns at most one element, without labels; the rule adds the labels.
 pub(super) struct Source<'a> {
-    watched: &'a Watched<'a>,
+    pub(super) watched: &'a Watched<'a>,
     pub(super) profile: &'static Profile,
     /// The matchers that select the object's servers, by the labels their ServiceMonitor adds.
     servers: String,
@@ -164,13 +163,12 @@ impl<'a> Source<'a> {
     fn several_processes(&self) -> String {
         let seconds = (PROCESSES_SCRAPES * i64::from(self.watched.interval_seconds)).max(PROCESSES_SECONDS);
         let started = self.of_servers("process_start_time_seconds", &[]);
-        let presence = self.of_servers(&self.profile.presence, &[]);
         let up = self.of_servers("up", &[]);
         let older = seconds + CLOCKS_SECONDS;
         // `up` falls with every failed scrape.
-        let resets = match presence == up {
+        let resets = match self.profile.presence == UP {
             true => String::new(),
-            false => format!(" or resets({presence}[{seconds}s]) > {MOST_RESTARTS}"),
+            false => format!(" or {} > {MOST_RESTARTS}", self.presence(&format!("{seconds}s"), "resets")),
         };
         format!(
             "count((changes({started}[{seconds}s]) > 0 and time() - {started} > {older} or resets({started}[{seconds}s]) > 1{resets}) \
@@ -208,23 +206,6 @@ impl<'a> Source<'a> {
         self.quantile(quantile, &self.window)
     }
 
-    /// The counters of all requests in the histogram of the servers, and of those up to a bound of its buckets. Prometheus 3 writes the
-    /// bound 1 as `1.0`, earlier versions write it as the server does. `None` without a histogram.
-    pub(super) fn answered(&self, bucket: f64) -> Option<[String; 2]> {
-        let durations = self.profile.latency.as_ref()?.durations();
-        let fraction = if bucket.fract() == 0.0 { r"(\.0)?" } else { "" };
-        let bound = quote(&format!("{}{fraction}", quote_regex(&bucket.to_string())));
-        let counter = |end: &str, bound: &str| self.measured(&durations.counter(end), &[bound]);
-        Some([counter("_count", ""), counter("_bucket", &format!("le=~{bound}"))])
-    }
-
-    fn quantile(&self, quantile: &str, window: &str) -> Option<String> {
-        let latency = self.profile.latency.as_ref()?;
-        let buckets = self.measured(&latency.durations().counter("_bucket"), &[]);
-        let scale = scale(latency.per_second);
-        Some(format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{window}]))){scale} >= 0"))
-    }
-
     /// The counter exists only after the first request. Before, the rate is 0 for servers that were scraped at least twice
     /// in the window, because a rate needs two samples. Right after an outage of Prometheus there is only one, and the rate
     /// is unknown.
@@ -232,9 +213,13 @@ impl<'a> Source<'a> {
         if let Some(signals) = self.watched.signals {
             return format!("sum({})", signals.requests);
         }
-        let presence = self.of_servers(&self.profile.presence, &[]);
         let all = self.rate_from_zero(&self.profile.requests, window);
-        format!("{all} or 0 * count(count_over_time({presence}[{window}]) > 1)")
+        let none = format!("0 * count({} > 1)", self.presence(window, "count_over_time"));
+        // In a window of two scrapes, one sample of each form has no rate, which is not that there are no requests.
+        match self.in_both_forms(&self.profile.requests) {
+            Some(counters) => format!("{all} or {none} unless count({counters})"),
+            None => format!("{all} or {none}"),
+        }
     }
 
     /// The counter of errors exists only after the first error. Before, the rate is 0. It is absent where the series `recorded` of
@@ -247,26 +232,6 @@ impl<'a> Source<'a> {
         }
         let errors = Some(&self.profile.errors).filter(|counters| !counters.is_empty())?;
         Some(format!("({} or vector(0)) + 0 * sum({requests})", self.rate_from_zero(errors, window)))
-    }
-
-    /// The rate of counters with labels, which exist only after the first event they count. `rate` needs two samples and
-    /// does not know that the counter started from zero: a flash crowd would be measured one scrape late, and its first
-    /// errors never. A counter was created within the window if it did not exist one window ago and has fewer samples in
-    /// the window than its server was scraped. Then its whole value was counted within the window.
-    fn rate_from_zero(&self, counters: &[Selector], window: &str) -> String {
-        let presence = self.of_servers(&self.profile.presence, &[]);
-        let scrapes = format!("max by (instance) (count_over_time({presence}[{window}]))");
-        let seconds = window.trim_end_matches('s');
-        let rates = counters.iter().map(|of| {
-            let counter = self.measured(of, &[]);
-            let younger = format!("count_over_time({counter}[{window}]) < on (instance) group_left () {scrapes}");
-            let new = format!("(({counter} unless {counter} offset {window}) and {younger}) / {seconds}");
-            (of.name.as_str(), format!("{new} or rate({counter}[{window}])"))
-        });
-        match &rates.collect::<Vec<_>>()[..] {
-            [(_, rate)] => format!("sum({rate})"),
-            rates => format!("sum({})", distinct("counter", rates)),
-        }
     }
 
     fn in_flight(&self) -> Option<String> {

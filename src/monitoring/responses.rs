@@ -32,7 +32,7 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let total = [
         (Series::LatencyMean, latency.map(|latency| of.mean(&latency.durations()))),
         (Series::LatencyMin, of.source.bucket(LOWEST)),
-        (Series::LatencyMax, of.longest()),
+        (Series::LatencyMax, of.source.longest()),
         (Series::RequestBytes, profile.request_bytes.as_ref().map(bytes)),
         (Series::ResponseBytes, profile.response_bytes.as_ref().map(bytes)),
     ];
@@ -62,19 +62,13 @@ struct Servers<'a> {
 
 impl Servers<'_> {
     fn rate(&self, selector: &Selector, matchers: &[&str]) -> String {
-        format!("rate({}[{}])", self.source.measured(selector, matchers), self.source.window)
+        self.source.counter(selector, matchers).rate(&self.source.window)
     }
 
     /// Without requests it is NaN, for which `>= 0` is false.
     fn mean(&self, durations: &Durations) -> String {
         let [sum, count] = ["_sum", "_count"].map(|end| format!("sum({})", self.rate(&durations.counter(end), &[])));
         format!("{sum} / {count}{} >= 0", scale(durations.per_second))
-    }
-
-    /// A request in the last bucket with a bound may have taken longer than that, because those above have no bound.
-    fn longest(&self) -> Option<String> {
-        let limit = self.source.profile.latency.as_ref()?.limit_seconds;
-        self.source.bucket("1").map(|bound| format!("{bound} < {limit}"))
     }
 
     fn classed(&self, responses: &Responses, matchers: &[&str]) -> String {

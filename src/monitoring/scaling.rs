@@ -91,8 +91,8 @@ fn container_cpu_use(watched: &Watched, cores: f64) -> String {
 /// the cost of requests. Without any requests, the mean of all pods.
 fn cpu_use(source: &Source, cores: f64, window: &str) -> String {
     let used = format!("rate({}[{window}])", source.of_servers("process_cpu_seconds_total", &[]));
-    let requests = source.profile.requests.iter().map(|of| source.measured(of, &[]));
-    let asked = requests.map(|counter| format!("sum by (instance) (rate({counter}[{window}])) > 0"));
+    let rates = source.profile.requests.iter().map(|of| source.counter(of, &[]).rate(window));
+    let asked = rates.map(|rate| format!("sum by (instance) ({rate}) > 0"));
     let asked = asked.collect::<Vec<_>>().join(" or ");
     if asked.is_empty() {
         return format!("avg({used}) / {cores}");

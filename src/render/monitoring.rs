@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     api::{
-        Dependency, MetricRelabeling, Monitoring, RelabelAction, Resources, ScrapeScheme, ScrapeTls, Worker,
+        Dependency, Histograms, MetricRelabeling, Monitoring, RelabelAction, Resources, ScrapeScheme, ScrapeTls,
+        Worker,
         monitoring_coreos::{
             Endpoint, PodMonitor, PodMonitorSpec, Probe, ProbeSpec, ProbeTargets, Prober, PrometheusRule,
             PrometheusRuleSpec, Relabeling, Rule, RuleGroup, ServiceMonitor, ServiceMonitorSpec, StaticTargets,
@@ -270,6 +271,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
         requested: &requested,
         front: monitoring.front.as_ref(),
         profile: &monitoring.metrics.profile,
+        reads_native: monitoring.metrics.histograms == Some(Histograms::Native),
         signals: model.signals.as_ref(),
         application: &model.application,
         interval_seconds: scrapes::of_servers(model),

@@ -90,6 +90,7 @@ async fn main() -> Result<ExitCode> {
         series: exposition.address(),
         labels: json!({}),
         scrape_seconds: 5,
+        converts: false,
         gogc,
     })
     .await?;

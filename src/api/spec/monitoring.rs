@@ -315,6 +315,9 @@ pub struct Metrics {
     /// The signals of the servers in PromQL, with the profile Custom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<CustomMetrics>,
+    /// Native: the histograms of the profile may be native ones, as scraped or converted (docs/profiles.md). Default: Classic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histograms: Option<Histograms>,
     /// HTTP path of the metrics, on serving.metricsPort or else the serving port.
     #[serde(default = "default_metrics_path")]
     #[schemars(length(min = 1, max = 512))]
@@ -324,6 +327,15 @@ pub struct Metrics {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 120))]
     pub interval_seconds: Option<i32>,
+}
+
+/// The form of histograms.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Histograms {
+    /// A series for each bucket.
+    Classic,
+    /// Native ones, and classic ones where there are none.
+    Native,
 }
 
 /// The signals of servers in PromQL. Each expression is an instant vector, and its selectors get namespace="..." of the object unless

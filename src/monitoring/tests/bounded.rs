@@ -101,7 +101,9 @@ fn no_rule_of_servers_reads_the_series_of_other_objects() {
     let (resources, front) = (scaling::half_a_core(), front("istio"));
     for profile in profiles::all() {
         let watched = Watched { front: Some(&front), ..scaling::scaled(profile, &resources) };
-        assert_eq!(unbounded(&watched), Vec::<String>::new(), "{profile:?}");
+        for watched in [watched, Watched { reads_native: true, ..watched }] {
+            assert_eq!(unbounded(&watched), Vec::<String>::new(), "{profile:?}");
+        }
     }
 }
 

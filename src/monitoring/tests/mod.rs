@@ -1,6 +1,7 @@
 mod application;
 mod bounded;
 mod dependencies;
+mod histogram;
 mod objectives;
 mod scaling;
 mod selectors;
@@ -42,6 +43,7 @@ pub(super) fn packages(profile: &str) -> Watched<'_> {
         cores: &[("serving", 0.5)],
         requested: &[Requested { workload: "serving", of_allowed: 0.5, memory: 1_073_741_824.0 }],
         profile,
+        reads_native: false,
         signals: None,
         application: &SILENT,
         interval_seconds: 15,

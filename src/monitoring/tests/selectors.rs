@@ -27,7 +27,11 @@ const WORDS: &[&str] = &[
     "event",
     "feature",
     "group_left",
+    "histogram_count",
+    "histogram_fraction",
     "histogram_quantile",
+    "histogram_sum",
+    "ignoring",
     "increase",
     "instance",
     "irate",
@@ -116,7 +120,7 @@ pub fn selectors(expr: &str) -> Vec<Selector> {
             // Numbers and durations.
             '0'..='9' => drop(word(&mut rest)),
             '"' => drop(string(&mut rest)),
-            '(' | ')' | '[' | ']' | ',' | ' ' | '<' | '>' | '=' | '+' | '-' | '/' | '*' | '.' => drop(rest.next()),
+            _ if "()[], <>=!+-/*.".contains(c) => _ = rest.next(),
             other => panic!("{other:?} outside of a string in {expr}"),
         }
     }

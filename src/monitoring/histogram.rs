@@ -1,0 +1,252 @@
+//! The counters of servers as a Prometheus stores them: those of a native histogram are no series of their own.
+//!
+//! | | classic | native |
+//! |---|---|---|
+//! | requests/s | `rate(x_count[1m])` | `histogram_count(rate(x[1m]))` |
+//! | seconds/s | `rate(x_sum[1m])` | `histogram_sum(rate(x[1m]))` |
+//! | requests/s up to T | `rate(x_bucket{le="T"}[1m])` | `histogram_fraction(-Inf, T, rate(x[1m])) * histogram_count(rate(x[1m]))` |
+//! | quantile | `histogram_quantile(0.95, sum by (le) (rate(x_bucket[1m])))` | `histogram_quantile(0.95, sum(rate(x[1m])))` |
+//!
+//! An object with native histograms reads both, so that its rules hold while one form becomes the other:
+//!
+//! - In the window after the change each form has a part of the samples of the window, so the rates are added. Of a histogram
+//!   which did not exist in either form before, the first value counts as well: see [`Source::rate_from_zero`].
+//! - A histogram that is stored in both forms at once counts once: as native, or in the form that has all samples of the window.
+//! - Quantiles are those of the native form, once it has two samples of any server.
+
+use super::recording::{Source, distinct};
+use crate::{
+    catalog::{Declared, Selector},
+    monitoring::{
+        promql::{quote, quote_regex},
+        responses::scale,
+    },
+};
+
+/// The label that keeps the rates of both forms apart until they are added.
+const FORM: &str = "histogram";
+/// The form of the rates that have it.
+const NATIVE: &str = "native";
+
+/// What a counter of a native histogram is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part {
+    /// All observations.
+    Count,
+    /// Their sum.
+    Sum,
+    /// Those up to a bound, in the unit of the histogram.
+    UpTo(f64),
+}
+
+impl Part {
+    /// Of a native histogram without observations, the share up to a bound is NaN, which `>= 0` drops.
+    fn of(self, histogram: &str) -> String {
+        match self {
+            Self::Count => format!("histogram_count({histogram})"),
+            Self::Sum => format!("histogram_sum({histogram})"),
+            Self::UpTo(bound) => {
+                format!("histogram_fraction(-Inf, {bound}, {histogram}) * histogram_count({histogram}) >= 0")
+            }
+        }
+    }
+}
+
+/// A counter of the servers: the selectors of its forms, of which there is at least one.
+pub(super) struct Counter {
+    classic: Option<String>,
+    native: Option<(String, Part)>,
+}
+
+impl Counter {
+    /// Whether it may be a part of a native histogram.
+    pub(super) fn may_be_native(&self) -> bool {
+        self.native.is_some()
+    }
+
+    /// Its values. Operators around them need parentheses.
+    pub(super) fn now(&self) -> String {
+        match (&self.classic, &self.native) {
+            (Some(classic), None) => classic.clone(),
+            (None, Some((histogram, part))) => part.of(histogram),
+            (Some(classic), Some((histogram, part))) => {
+                format!("({} or{} {classic})", part.of(histogram), self.matching())
+            }
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The matching of both forms: only a bucket has a label that its native histogram lacks.
+    fn matching(&self) -> &'static str {
+        match self.native {
+            Some((_, Part::UpTo(_))) => " ignoring (le)",
+            _ => "",
+        }
+    }
+
+    /// Its rates, to be summed up. Operators around them need parentheses.
+    pub(super) fn rate(&self, window: &str) -> String {
+        let native = |(histogram, part): &(String, Part)| part.of(&format!("rate({histogram}[{window}])"));
+        let classic = |selector: &String| format!("rate({selector}[{window}])");
+        match (&self.classic, &self.native) {
+            (Some(of), None) => classic(of),
+            (None, Some(of)) => native(of),
+            (Some(of_classic), Some(of_native)) => {
+                let native = self.unless_classic(&format!("({})", native(of_native)), window);
+                let classic = self.unless_native(&classic(of_classic), window);
+                format!("label_replace({native}, {}, {}, \"\", \"\") or {classic}", quote(FORM), quote(NATIVE))
+            }
+            (None, None) => String::new(),
+        }
+    }
+
+    /// What is computed of the native form, without servers of which the classic one has all samples of the window, and it has not.
+    fn unless_classic(&self, of_native: &str, window: &str) -> String {
+        let (Some(classic), Some((native, _))) = (&self.classic, &self.native) else { return of_native.into() };
+        let with = self.matching();
+        let has_all = |form: &str| format!("({form} and {form} offset {window})");
+        format!("{of_native} unless{with} ({} unless{with} {})", has_all(classic), has_all(native))
+    }
+
+    /// What is computed of the classic form, without servers of which the native one has all samples of the window, or as many.
+    fn unless_native(&self, of_classic: &str, window: &str) -> String {
+        let (Some(classic), Some((native, _))) = (&self.classic, &self.native) else { return of_classic.into() };
+        let with = self.matching();
+        let as_new = format!("({classic} unless {classic} offset {window})");
+        format!("{of_classic} unless{with} ({native} and{with} ({native} offset {window} or{with} {as_new}))")
+    }
+
+    /// Its rates by a name for each form. Of a counter that was created within the window, the whole value was counted within it.
+    /// `scrapes`: how often its server was scraped in the window, by instance.
+    fn rates_from_zero(&self, name: &str, window: &str, scrapes: &str) -> Vec<(String, String)> {
+        let seconds = window.trim_end_matches('s');
+        let from_zero = |selector: &str, now: &str, before: &str, rate: &str| {
+            let younger = format!("count_over_time({selector}[{window}]) < on (instance) group_left () {scrapes}");
+            format!("(({now} unless {before}) and {younger}) / {seconds} or {rate}")
+        };
+        let before = |selector: &str| format!("{selector} offset {window}");
+        let of_classic =
+            |classic: &str, existed: &str| from_zero(classic, classic, existed, &format!("rate({classic}[{window}])"));
+        let of_native = |(native, part): &(String, Part), existed: &str| {
+            from_zero(native, &part.of(native), existed, &part.of(&format!("rate({native}[{window}])")))
+        };
+        match (&self.classic, &self.native) {
+            (Some(classic), None) => vec![(name.into(), of_classic(classic, &before(classic)))],
+            (None, Some(native)) => vec![(name.into(), of_native(native, &before(&native.0)))],
+            (Some(classic), Some(native)) => {
+                // It was created only if it had no value in the other form either.
+                let existed = format!("({} or {})", before(&native.0), before(classic));
+                let native = self.unless_classic(&format!("({})", of_native(native, &existed)), window);
+                let classic = self.unless_native(&format!("({})", of_classic(classic, &existed)), window);
+                vec![(format!("{name} {NATIVE}"), native), (name.into(), classic)]
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+impl Source<'_> {
+    /// The histogram that a counter is a part of, if it may be a native one, and whether it may be a classic one as well.
+    fn native(&self, counter: &str) -> Option<(&Declared, bool)> {
+        let (declared, _) = self.profile.histogram(counter)?;
+        (declared.native || self.watched.reads_native).then_some((declared, !declared.native))
+    }
+
+    /// A counter of the servers, its selectors made by `selector`.
+    fn forms(&self, of: &Selector, part: Option<Part>, selector: impl Fn(&Selector) -> String) -> Counter {
+        let Some((histogram, may_be_classic)) = self.native(&of.name) else {
+            return Counter { classic: Some(selector(of)), native: None };
+        };
+        let ends = if of.name.ends_with("_sum") { Part::Sum } else { Part::Count };
+        let named = selector(&Selector { name: histogram.name.clone(), matchers: of.matchers.clone() });
+        Counter { classic: may_be_classic.then(|| selector(of)), native: Some((named, part.unwrap_or(ends))) }
+    }
+
+    /// A counter of the servers without health checks and scrapes, where its labels show them. `matchers`: beside its own.
+    pub(super) fn counter(&self, of: &Selector, matchers: &[&str]) -> Counter {
+        self.forms(of, None, |of| self.measured(of, matchers))
+    }
+
+    /// The values of those counters that may be stored in both forms. `None` without one.
+    pub(super) fn in_both_forms(&self, counters: &[Selector]) -> Option<String> {
+        let counters = counters.iter().map(|of| self.counter(of, &[]));
+        either(counters.filter(|of| of.classic.is_some() && of.native.is_some()).map(|of| of.now()))
+    }
+
+    /// What every server exposes from its start, of all servers.
+    pub(super) fn presence(&self, window: &str, function: &str) -> String {
+        let of = Selector { name: self.profile.presence.clone(), matchers: String::new() };
+        let Counter { classic, native } = self.forms(&of, None, |of| self.of_servers(&of.name, &[]));
+        let forms = native.map(|(histogram, _)| histogram).into_iter().chain(classic);
+        let each: Vec<String> = forms.map(|selector| format!("{function}({selector}[{window}])")).collect();
+        match &each[..] {
+            [one] => one.clone(),
+            each => format!("({})", each.join(" or ")),
+        }
+    }
+
+    /// The counters of all requests in the histogram of the servers, and of those up to a bound of its buckets. Prometheus 3 writes the
+    /// bound 1 as `1.0`, earlier versions write it as the server does. `None` without a histogram.
+    pub(super) fn answered(&self, bucket: f64) -> Option<[Counter; 2]> {
+        let durations = self.profile.latency.as_ref()?.durations();
+        let fraction = if bucket.fract() == 0.0 { r"(\.0)?" } else { "" };
+        let bound = quote(&format!("{}{fraction}", quote_regex(&bucket.to_string())));
+        let fast = durations.counter("_bucket");
+        // Only a bucket has the label.
+        let le = |of: &Selector| if of.name == fast.name { format!("le=~{bound}") } else { String::new() };
+        let of_bound = |of: &Selector| self.measured(of, &[&le(of)]);
+        let up_to = self.forms(&fast, Some(Part::UpTo(bucket)), of_bound);
+        Some([self.counter(&durations.counter("_count"), &[]), up_to])
+    }
+
+    /// A quantile of the durations, of each form: without requests it is NaN, for which `>= 0` is false.
+    fn quantiles(&self, quantile: &str, window: &str) -> Vec<(bool, String)> {
+        let Some(latency) = &self.profile.latency else { return Vec::new() };
+        let scale = scale(latency.per_second);
+        let Counter { classic, native } = self.counter(&latency.durations().counter("_bucket"), &[]);
+        let of = |rates: String| format!("histogram_quantile({quantile}, {rates}){scale} >= 0");
+        let native = native.map(|(histogram, _)| (true, of(format!("sum(rate({histogram}[{window}]))"))));
+        let classic = classic.map(|buckets| (false, of(format!("sum by (le) (rate({buckets}[{window}]))"))));
+        native.into_iter().chain(classic).collect()
+    }
+
+    /// A quantile of the durations. `None` without a histogram.
+    pub(super) fn quantile(&self, quantile: &str, window: &str) -> Option<String> {
+        either(self.quantiles(quantile, window).into_iter().map(|(_, expr)| expr))
+    }
+
+    /// The upper bound of the last bucket with a request. A request in the last classic bucket with a bound may have taken longer than
+    /// that, because those above have no bound; the same is true of a native histogram that was made of a classic one.
+    pub(super) fn longest(&self) -> Option<String> {
+        let limit = self.profile.latency.as_ref()?.limit_seconds;
+        let below = |(is_native, expr): (bool, String)| match is_native {
+            true if limit.is_infinite() => expr,
+            true => format!("{expr} != {limit}"),
+            false => format!("{expr} < {limit}"),
+        };
+        either(self.quantiles("1", &self.window).into_iter().map(below))
+    }
+
+    /// The rate of counters with labels, which exist only after the first event they count. `rate` needs two samples and
+    /// does not know that the counter started from zero: a flash crowd would be measured one scrape late, and its first
+    /// errors never. A counter was created within the window if it did not exist one window ago and has fewer samples in
+    /// the window than its server was scraped. Then its whole value was counted within the window.
+    pub(super) fn rate_from_zero(&self, counters: &[Selector], window: &str) -> String {
+        let scrapes = format!("max by (instance) ({})", self.presence(window, "count_over_time"));
+        let rates = counters.iter().flat_map(|of| self.counter(of, &[]).rates_from_zero(&of.name, window, &scrapes));
+        let rates: Vec<(String, String)> = rates.collect();
+        match &rates[..] {
+            [(_, rate)] => format!("sum({rate})"),
+            rates => {
+                let named: Vec<_> = rates.iter().map(|(name, rate)| (name.as_str(), rate.clone())).collect();
+                format!("sum({})", distinct("counter", &named))
+            }
+        }
+    }
+}
+
+/// The first of several expressions that has a result.
+fn either(expressions: impl Iterator<Item = String>) -> Option<String> {
+    let all: Vec<String> = expressions.collect();
+    (!all.is_empty()).then(|| all.join(" or "))
+}

@@ -1,0 +1,37 @@
+use super::*;
+
+/// The rules that differ where native histograms are read.
+fn differing(profile: &str) -> Vec<Rule> {
+    let resources = scaling::half_a_core();
+    let objectives = objectives::some();
+    let compared = Some(canary::Compared { errors: true, slow: Some(0.1) });
+    let usual = Watched { objectives: &objectives[1..2], compared, ..scaling::scaled(profile, &resources) };
+    let classic = rules(&usual);
+    let native = rules(&Watched { reads_native: true, ..usual });
+    assert_eq!(native.len(), classic.len(), "a form has no rule of its own");
+    native.into_iter().filter(|rule| !classic.contains(rule)).collect()
+}
+
+#[test]
+fn the_rules_of_native_histograms() {
+    for profile in ["FastApiInstrumentator", "OpenTelemetry"] {
+        insta::assert_yaml_snapshot!(format!("the_rules_of_native_{profile}"), differing(profile));
+    }
+}
+
+#[test]
+fn only_what_reads_a_histogram_differs_and_reads_it_in_both_forms() {
+    for profile in profiles::all() {
+        let histograms: Vec<&str> = profiles::of(profile).histograms().map(|of| of.name.as_str()).collect();
+        let rules = differing(profile);
+        assert_eq!(rules.is_empty(), histograms.is_empty(), "{profile}");
+        for rule in rules {
+            let read: BTreeSet<String> = selectors(&rule.expr).into_iter().map(|of| of.name).collect();
+            let native = histograms.iter().filter(|name| read.contains(**name));
+            let parts =
+                |name: &str| ["_bucket", "_count", "_sum"].iter().any(|end| read.contains(&format!("{name}{end}")));
+            let is_in_both = native.clone().all(|name| parts(name));
+            assert!(native.count() > 0 && is_in_both, "{profile}: {}", rule.expr);
+        }
+    }
+}
