@@ -91,6 +91,8 @@ pub struct Latency {
     pub matchers: String,
     /// How many of its unit are a second.
     pub per_second: u32,
+    /// Smallest bucket bound, in seconds: of faster requests, only that is known, so no threshold may be below it. 0 of a native histogram.
+    pub least_seconds: f64,
     /// Largest finite bucket bound, in seconds. No quantile exceeds it, so no threshold may either. Infinite of a native histogram.
     pub limit_seconds: f64,
 }
@@ -102,9 +104,9 @@ impl Latency {
         Durations { of, per_second: self.per_second }
     }
 
-    /// Whether it can show that a latency of so many seconds is exceeded.
+    /// Whether it can show that a latency of so many seconds is kept, and that it is exceeded.
     pub fn shows(&self, seconds: f64) -> bool {
-        seconds < self.limit_seconds
+        seconds >= self.least_seconds && seconds < self.limit_seconds
     }
 }
 
@@ -344,9 +346,23 @@ fn latency(series: &Declarations, text: &str) -> Result<Latency, String> {
     })?;
     let declared = declared.declared.ok_or("up is no histogram")?;
     let per_second = per_second(declared.unit, &name)?;
-    let largest = if is_native { f64::INFINITY } else { declared.buckets.last().copied().unwrap_or_default() };
+    let (least, largest) = match is_native {
+        true => (0.0, f64::INFINITY),
+        false => {
+            let mut bounds = declared.buckets.iter().copied().filter(|bound| *bound > 0.0);
+            let least = bounds.next().unwrap_or_default();
+            (least, bounds.next_back().unwrap_or(least))
+        }
+    };
     series.check_uses(&promql::parse(&format!("{buckets}{{{matchers}}}"))?)?;
-    Ok(Latency { histogram: name, matchers, per_second, limit_seconds: largest / f64::from(per_second) })
+    let seconds = |bound: f64| bound / f64::from(per_second);
+    Ok(Latency {
+        histogram: name,
+        matchers,
+        per_second,
+        least_seconds: seconds(least),
+        limit_seconds: seconds(largest),
+    })
 }
 
 /// A selector of a gauge of requests.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FieldPath, InvalidField, above_the_buckets};
+use super::{FieldPath, InvalidField, beyond_the_buckets};
 use crate::{
     api::{AlertSettings, AlertSeverity, Monitoring},
     catalog::{self, Alert, CUSTOM, Severity, most_similar},
@@ -68,7 +68,7 @@ fn threshold(alert: &Alert, text: &str, profile: &str) -> Result<f64, String> {
             "servers of the profile {profile} have no histogram of the latency, so this alert is left out: remove it"
         ));
     };
-    above_the_buckets(value, latency).map_or(Ok(value), |why| Err(format!("{text} s is {why}")))
+    beyond_the_buckets(value, latency).map_or(Ok(value), |why| Err(format!("{text} s is {why}")))
 }
 
 /// A decimal number; `None` of what is none, or too large or too small to be represented.

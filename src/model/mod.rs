@@ -381,18 +381,24 @@ fn unmeasured(path: &FieldPath, target: &LatencyTarget, metrics: &Metrics) -> Op
              profile"
         )));
     };
-    let why = above_the_buckets(f64::from(target.target_milliseconds) / 1000.0, latency)?;
+    let why = beyond_the_buckets(f64::from(target.target_milliseconds) / 1000.0, latency)?;
     Some(path.field("latency.targetMilliseconds").problem(format!("{} is {why}", target.target_milliseconds)))
 }
 
 /// Why a latency cannot be compared with what a histogram shows; `None` if it can.
-fn above_the_buckets(seconds: f64, latency: &Latency) -> Option<String> {
+fn beyond_the_buckets(seconds: f64, latency: &Latency) -> Option<String> {
+    let Latency { histogram, least_seconds, limit_seconds, .. } = latency;
+    let (least, limit) = (least_seconds * 1000.0, limit_seconds * 1000.0);
     (!latency.shows(seconds)).then(|| {
-        format!(
-            "not below the largest bucket of {}, {} ms, so that a higher latency would not be measured: write less",
-            latency.histogram,
-            latency.limit_seconds * 1000.0
-        )
+        if seconds < *least_seconds {
+            format!(
+                "below the smallest bucket of {histogram}, {least} ms, so that no latency would be measured as lower: write at least that"
+            )
+        } else {
+            format!(
+                "not below the largest bucket of {histogram}, {limit} ms, so that a higher latency would not be measured: write less"
+            )
+        }
     })
 }
 

@@ -26,8 +26,6 @@ const LEAST_AGE_BUDGET: f64 = 0.001;
 /// The least part of the time in which a lag may be too high. It is sampled every 60 s: at the highest burn rate, 14.4, an alert needs
 /// five bad samples within an hour, so that one or two wake no one.
 const LEAST_LAG_BUDGET: f64 = 0.005;
-/// Bounds of buckets below this are written in full by every client library, so that they can be matched; above, some use exponents.
-const PLAIN: f64 = 1e6;
 /// Largest difference between bounds of buckets that counts as none, in the unit of the histogram: decimal fractions are not exact.
 const SAME: f64 = 1e-9;
 
@@ -176,10 +174,10 @@ pub(super) fn bound(milliseconds: i32, profile: &Profile, latency: &Latency) -> 
         // The share up to any threshold is interpolated between the buckets of a native histogram.
         return Ok(threshold);
     }
-    let buckets: Vec<f64> = profile.buckets().iter().copied().filter(|bound| *bound < PLAIN).collect();
+    let buckets = profile.buckets();
     let bucket = buckets.iter().find(|bound| (**bound - threshold).abs() < SAME);
     bucket.copied().ok_or_else(|| {
-        let instead = nearest(milliseconds, &buckets, latency);
+        let instead = nearest(milliseconds, buckets, latency);
         format!(
             "{milliseconds} is not a bound of the buckets of {}, so that it cannot be measured: {instead}",
             latency.histogram
@@ -292,12 +290,7 @@ mod tests {
             (latency(5), FAST_API, threshold, ": write at least 10"),
             (latency(60_001), FAST_API, threshold, ": write at most 60000, the largest"),
             (latency(80), "OpenTelemetryLegacy", threshold, ": write 75 or 100"),
-            (
-                latency(80),
-                "TensorFlowServing",
-                threshold,
-                ": none is a whole number of milliseconds: remove the objective",
-            ),
+            (latency(80), "TensorFlowServing", threshold, ": write at least 140485"),
             (
                 latency(75),
                 "Triton",

@@ -442,6 +442,14 @@ fn a_latency_target_that_the_metrics_cannot_show_is_refused() {
         ["spec.serving.autoscaling.latency.targetMilliseconds: 10000 is not below the largest bucket of \
           http_server_duration_milliseconds, 10000 ms, so that a higher latency would not be measured: write less"]
     );
+    assert_eq!(
+        refused("OpenTelemetryLegacy", 4),
+        [
+            "spec.serving.autoscaling.latency.targetMilliseconds: 4 is below the smallest bucket of http_server_duration_milliseconds, \
+          5 ms, so that no latency would be measured as lower: write at least that"
+        ]
+    );
+    assert_eq!(refused("OpenTelemetryLegacy", 5), [""; 0]);
     assert_eq!(refused("OpenTelemetryLegacy", 9_999), [""; 0]);
     assert_eq!(refused("FastApiInstrumentator", 59_999), [""; 0]);
 }
@@ -569,4 +577,30 @@ fn a_base_that_is_too_old_before_the_next_full_run_is_warned_of() {
     };
     assert_eq!([24, 23].map(|hours| warnings("0 3 * * *", hours)), [0, 1]);
     assert_eq!([96, 48].map(|hours| warnings("0 3 * * 1,5", hours)), [0, 1], "from Friday to Monday are three days");
+}
+
+#[test]
+fn an_objective_on_an_age_that_is_exceeded_before_the_next_run_is_warned_of() {
+    let warnings = |schedules: [Option<&str>; 2], hours: i32| {
+        let [full, partial] = schedules;
+        let mut training = json!({"image": "t", "full": {"schedule": full}});
+        if let Some(schedule) = partial {
+            training["partial"] = json!({"schedule": schedule});
+        }
+        let fresh = json!({"name": "fresh", "goal": "99", "modelAge": {"maxHours": hours}});
+        let monitoring = json!({"metrics": {"profile": "FastApiInstrumentator"}, "objectives": [fresh]});
+        let found = model(json!({"training": training, "monitoring": monitoring})).warnings();
+        found.into_iter().map(|of| of.problem.to_string()).collect::<Vec<_>>()
+    };
+    let daily = Some("0 3 * * *");
+    assert_eq!(
+        warnings([daily, None], 2),
+        [
+            "spec.monitoring.objectives[0].modelAge.maxHours: two runs by schedule are up to 24 h apart, so that the age is exceeded \
+             before the next one: write more than that, and the hours that a run takes, or train more often"
+        ]
+    );
+    assert_eq!(warnings([daily, None], 26), [""; 0]);
+    assert_eq!(warnings([daily, Some("*/15 * * * *")], 2), [""; 0], "partial runs renew it");
+    assert_eq!(warnings([None, None], 2), [""; 0], "runs are requested");
 }

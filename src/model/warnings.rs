@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{FieldPath, InvalidField, Model};
 use crate::{
-    api::{Dependency, conditions::types},
+    api::{Dependency, Objective as DesiredObjective, conditions::types},
     monitoring::dependencies::{label_without_health, reports_health},
 };
 
@@ -36,7 +36,7 @@ impl Model {
         match condition {
             types::SERVING_READY => [self.no_eviction(), self.long_pause()].into_iter().flatten().collect(),
             types::DEPENDENCIES_HEALTHY => self.dependencies(),
-            types::TRAINING_READY => self.early_age().into_iter().collect(),
+            types::TRAINING_READY => self.early_age().into_iter().chain(self.short_ages()).collect(),
             types::PROMOTION_READY => {
                 let path = FieldPath::spec().field("promotion");
                 let of_gates = self.promotion.warnings().into_iter();
@@ -58,6 +58,25 @@ impl Model {
                 (pause + 3599) / 3600
             ))
         })
+    }
+
+    /// Objectives on an age that is exceeded before the next run by schedule.
+    fn short_ages(&self) -> Vec<InvalidField> {
+        let pauses = [&self.schedule, &self.partial_schedule].into_iter().flatten();
+        let Some(pause) = pauses.filter_map(|of| of.longest_pause_seconds()).min() else { return Vec::new() };
+        let objectives = self.monitoring.iter().flat_map(|of| of.objectives.iter().enumerate());
+        let of = |(index, of): (usize, &DesiredObjective)| {
+            let ages = [("modelAge", &of.model_age), ("dataAge", &of.data_age)];
+            let (field, age) = ages.into_iter().find_map(|(field, age)| Some((field, age.as_ref()?)))?;
+            (i64::from(age.max_hours) * 3600 < pause).then(|| {
+                FieldPath::spec().field(&format!("monitoring.objectives[{index}].{field}.maxHours")).problem(format!(
+                    "two runs by schedule are up to {} h apart, so that the age is exceeded before the next one: write more than that, \
+                     and the hours that a run takes, or train more often",
+                    (pause + 3599) / 3600
+                ))
+            })
+        };
+        objectives.filter_map(of).collect()
     }
 
     /// Dependencies that nothing is recorded of, whose health is not known, or whose `critical` nothing depends on.

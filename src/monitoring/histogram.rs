@@ -185,12 +185,10 @@ impl Source<'_> {
         }
     }
 
-    /// The counters of all requests in the histogram of the servers, and of those up to a bound of its buckets. Prometheus 3 writes the
-    /// bound 1 as `1.0`, earlier versions write it as the server does. `None` without a histogram.
+    /// The counters of all requests in the histogram of the servers, and of those up to a bound of its buckets. `None` without a histogram.
     pub(super) fn answered(&self, bucket: f64) -> Option<[Counter; 2]> {
         let durations = self.profile.latency.as_ref()?.durations();
-        let fraction = if bucket.fract() == 0.0 { r"(\.0)?" } else { "" };
-        let bound = quote(&format!("{}{fraction}", quote_regex(&bucket.to_string())));
+        let bound = quote(&spellings(bucket));
         let fast = durations.counter("_bucket");
         // Only a bucket has the label.
         let le = |of: &Selector| if of.name == fast.name { format!("le=~{bound}") } else { String::new() };
@@ -245,8 +243,42 @@ impl Source<'_> {
     }
 }
 
+/// A regular expression for all that the bound of a bucket is written as, by servers and by Prometheus: `1` or `1.0`, and from a million on
+/// also `1e+06` (Go, Python, and Prometheus 3 for all) or `1.0E6` (Java).
+fn spellings(bound: f64) -> String {
+    let fraction = if bound.fract() == 0.0 { r"(\.0)?" } else { "" };
+    let plain = format!("{}{fraction}", quote_regex(&bound.to_string()));
+    let scientific = format!("{bound:e}");
+    let Some((digits, exponent)) = scientific.split_once('e').filter(|_| bound >= 1e6) else { return plain };
+    let decimal = if digits.contains('.') { digits.to_owned() } else { format!("{digits}.0") };
+    let others = [format!("{digits}e+{exponent:0>2}"), format!("{decimal}E{exponent}")].map(|of| quote_regex(&of));
+    format!("{plain}|{}", others.join("|"))
+}
+
 /// The first of several expressions that has a result.
 fn either(expressions: impl Iterator<Item = String>) -> Option<String> {
     let all: Vec<String> = expressions.collect();
     (!all.is_empty()).then(|| all.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_matched_in_all_that_it_is_written_as() {
+        for (bound, written) in [
+            (0.25, &["0.25"][..]),
+            (1.0, &["1", "1.0"]),
+            (250_000.0, &["250000", "250000.0"]),
+            (1e6, &["1000000", "1000000.0", "1e+06"]),
+            (2.5e6, &["2500000", "2.5e+06"]),
+            (1e7, &["10000000", "1e+07", "1.0E7"]),
+            (2.5e7, &["2.5E7"]),
+        ] {
+            let expression = regex::Regex::new(&format!("^(?:{})$", spellings(bound))).expect("valid");
+            assert!(written.iter().all(|of| expression.is_match(of)), "{bound}: {expression}");
+            assert!(!expression.is_match("2.5e+08") && !expression.is_match("11"), "{expression}");
+        }
+    }
 }
