@@ -28,7 +28,8 @@ pub enum Command {
     /// not suspended, and after them the Jobs of a later partial training and of a deletion of artifacts, if the spec has them. The
     /// rules are what to give to a Prometheus that is not run by prometheus-operator: one rule file for all objects, which begins
     /// with the scrape configuration that goes with it. Objects that the API server would refuse are refused with the same
-    /// messages, and the exit code is 1.
+    /// messages, and so are files of --catalog with a mistake. Then the exit code is 1 and nothing is printed, so that no
+    /// rule file is deployed without the rules of an object.
     ///
     /// With --stats the rules are counted instead, by the time between their evaluations, as a table: SERIES is how many series
     /// the RECORDING rules record at most, and SAMPLES/S how many samples per second that writes. PER VALUE lists labels with
