@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 /// Most repetitions of RE2.
 const REPETITIONS: u32 = 1_000;
@@ -12,11 +12,13 @@ const REPETITIONS: u32 = 1_000;
 static LITERAL: LazyLock<Regex> =
     LazyLock::new(|| compile(r"\\[xpP]\{[^}]*\}|\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]"));
 /// Escapes of the crate alone.
-static ESCAPE: LazyLock<Regex> = LazyLock::new(|| compile(r"(?:^|[^\\])(?:\\\\)*(\\[uU<>]|\\b\{)"));
+static ESCAPE: LazyLock<Regex> = LazyLock::new(|| compile(r"(?:^|[^\\])(?:\\\\)*(\\[uU])"));
 /// Flags of the crate alone.
 static FLAG: LazyLock<Regex> = LazyLock::new(|| compile(r"\(\?[imsU-]*[xuR][a-zA-Z-]*[:)]"));
 /// A repetition of a repetition.
 static NESTED: LazyLock<Regex> = LazyLock::new(|| compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??(?:[*+]|\{\d)"));
+/// A brace, and the numbers of repetitions if it begins one. Otherwise RE2 takes it literally, and the crate refuses it.
+static BRACE: LazyLock<Regex> = LazyLock::new(|| compile(r"\{(\d+(?:,\d*)?\})?"));
 /// Numbers of repetitions.
 static COUNT: LazyLock<Regex> = LazyLock::new(|| compile(r"\{(\d+)(?:,(\d*))?\}"));
 
@@ -47,8 +49,10 @@ pub fn invalid(pattern: &str) -> Option<String> {
     if OF_RE2_ALONE.iter().any(|of| pattern.contains(of)) {
         return None;
     }
+    let literal = |brace: &Captures<'_>| if brace.get(1).is_some() { brace[0].to_owned() } else { r"\{".to_owned() };
     let parts = LITERAL.find_iter(pattern).map(|found| found.as_str()).filter(|part| !is_read_otherwise(part));
     let bare = LITERAL.replace_all(pattern, "x");
+    let bare = BRACE.replace_all(&bare, literal);
     let wrong = std::iter::once(bare.as_ref()).chain(parts).find_map(|part| Regex::new(part).err());
     let why = wrong.map(|error| {
         let text = error.to_string();
@@ -63,7 +67,8 @@ pub fn invalid(pattern: &str) -> Option<String> {
 fn is_read_otherwise(part: &str) -> bool {
     let has_set = part.get(1..).is_some_and(|rest| rest.replace("[:", "").contains('['));
     let is_octal = part.starts_with('\\') && part[1..].starts_with(|c: char| c.is_ascii_digit());
-    let is_begin = [r"\p", r"\P", r"\x"].contains(&part);
+    // Escapes of what is no word character are that character, as `\<`, which the crate takes for the begin of a word.
+    let is_begin = [r"\p", r"\P", r"\x", r"\<", r"\>"].contains(&part);
     has_set || is_octal || is_begin || ["&&", "--", "~~"].iter().any(|of| part.contains(of)) || part.contains("\\0")
 }
 
@@ -94,6 +99,15 @@ mod tests {
             "^a$",
             r"\[(a|b)\]",
             r"[+--]",
+            "/users/{id}",
+            "{foo}",
+            "x{",
+            "a{,5}",
+            "a{1,2}b{x}",
+            "{{2}",
+            "[a{]",
+            r"\<a",
+            r"\b{start}",
         ];
         for pattern in valid {
             assert_eq!(invalid(pattern), None, "{pattern}");
@@ -110,6 +124,7 @@ mod tests {
             ("[z-a]", "invalid character class range, the start must be <= the end"),
             (r"a\", "incomplete escape sequence, reached end of pattern prematurely"),
             (r"\y", "unrecognized escape sequence"),
+            ("({2})", "repetition operator missing expression"),
             ("(?=a)", "look-around, including look-ahead and look-behind, is not supported"),
         ] {
             assert_eq!(invalid(pattern), Some(format!("the regular expression {pattern} is not valid: {why}")));
