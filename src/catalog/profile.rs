@@ -91,7 +91,8 @@ pub struct Latency {
     pub matchers: String,
     /// How many of its unit are a second.
     pub per_second: u32,
-    /// Smallest bucket bound, in seconds: of faster requests, only that is known, so no threshold may be below it. 0 of a native histogram.
+    /// Smallest bucket bound, in seconds: of faster requests, only that is known, so no threshold may be below it. 0 where it is not known:
+    /// of a native histogram, and where one bound is declared, which is the largest.
     pub least_seconds: f64,
     /// Largest finite bucket bound, in seconds. No quantile exceeds it, so no threshold may either. Infinite of a native histogram.
     pub limit_seconds: f64,
@@ -104,9 +105,14 @@ impl Latency {
         Durations { of, per_second: self.per_second }
     }
 
-    /// Whether it can show that a latency of so many seconds is kept, and that it is exceeded.
-    pub fn shows(&self, seconds: f64) -> bool {
-        seconds >= self.least_seconds && seconds < self.limit_seconds
+    /// Whether it can show that a latency of so many seconds is exceeded.
+    pub fn shows_excess(&self, seconds: f64) -> bool {
+        seconds < self.limit_seconds
+    }
+
+    /// Whether it can show that a latency of so many seconds is kept.
+    pub fn shows_success(&self, seconds: f64) -> bool {
+        seconds >= self.least_seconds
     }
 }
 
@@ -350,8 +356,8 @@ fn latency(series: &Declarations, text: &str) -> Result<Latency, String> {
         true => (0.0, f64::INFINITY),
         false => {
             let mut bounds = declared.buckets.iter().copied().filter(|bound| *bound > 0.0);
-            let least = bounds.next().unwrap_or_default();
-            (least, bounds.next_back().unwrap_or(least))
+            let largest = bounds.next_back().unwrap_or_default();
+            (bounds.next().unwrap_or_default(), largest)
         }
     };
     series.check_uses(&promql::parse(&format!("{buckets}{{{matchers}}}"))?)?;

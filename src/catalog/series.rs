@@ -260,7 +260,7 @@ fn check_buckets(series: &Declared) -> Result<(), String> {
         });
     }
     if buckets.is_empty() {
-        return Err("a histogram needs buckets: write their upper bounds, at least the largest finite one".into());
+        return Err("a histogram needs buckets: write all their upper bounds, without +Inf".into());
     }
     if buckets.iter().any(|bound| !bound.is_finite() || *bound < 0.0) {
         return Err("buckets are finite bounds from 0 on: leave out +Inf, which every histogram has".into());

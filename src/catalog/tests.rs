@@ -489,7 +489,7 @@ fn a_native_histogram_is_all_of_its_counters_and_shows_any_latency() {
     assert!(names.iter().all(|of| of.name == "shop_ms_count"), "{names:?}");
     assert_eq!((profile.presence.as_str(), profile.errors[0].matchers.as_str()), ("shop_ms_count", "code=~\"5..\""));
     assert_eq!(profile.request_bytes.as_ref().map(|of| of.name.as_str()), Some("shop_bytes_sum"));
-    assert!(profile.latency.as_ref().is_some_and(|of| of.shows(1e6) && of.per_second == 1000));
+    assert!(profile.latency.as_ref().is_some_and(|of| of.shows_excess(1e6) && of.per_second == 1000));
     assert!(profile.has_route("shop_ms_count") && profile.route_latency.is_some());
     let histograms: Vec<_> = profile.histograms().map(|of| of.name.as_str()).collect();
     assert_eq!(histograms, ["shop_ms", "shop_bytes"]);

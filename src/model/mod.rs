@@ -388,17 +388,17 @@ fn unmeasured(path: &FieldPath, target: &LatencyTarget, metrics: &Metrics) -> Op
 /// Why a latency cannot be compared with what a histogram shows; `None` if it can.
 fn beyond_the_buckets(seconds: f64, latency: &Latency) -> Option<String> {
     let Latency { histogram, least_seconds, limit_seconds, .. } = latency;
-    let (least, limit) = (least_seconds * 1000.0, limit_seconds * 1000.0);
-    (!latency.shows(seconds)).then(|| {
-        if seconds < *least_seconds {
-            format!(
-                "below the smallest bucket of {histogram}, {least} ms, so that no latency would be measured as lower: write at least that"
-            )
-        } else {
-            format!(
-                "not below the largest bucket of {histogram}, {limit} ms, so that a higher latency would not be measured: write less"
-            )
-        }
+    if !latency.shows_excess(seconds) {
+        let limit = limit_seconds * 1000.0;
+        return Some(format!(
+            "not below the largest bucket of {histogram}, {limit} ms, so that a higher latency would not be measured: write less"
+        ));
+    }
+    (!latency.shows_success(seconds)).then(|| {
+        let least = least_seconds * 1000.0;
+        format!(
+            "below the smallest bucket of {histogram}, {least} ms, so that it could not be shown to be kept: write at least that"
+        )
     })
 }
 

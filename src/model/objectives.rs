@@ -26,7 +26,7 @@ const LEAST_AGE_BUDGET: f64 = 0.001;
 /// The least part of the time in which a lag may be too high. It is sampled every 60 s: at the highest burn rate, 14.4, an alert needs
 /// five bad samples within an hour, so that one or two wake no one.
 const LEAST_LAG_BUDGET: f64 = 0.005;
-/// Largest difference between bounds of buckets that counts as none, in the unit of the histogram: decimal fractions are not exact.
+/// Largest difference between bounds of buckets that counts as none, as a part of them: decimal fractions are not exact.
 const SAME: f64 = 1e-9;
 
 /// The objectives of a spec.
@@ -175,7 +175,7 @@ pub(super) fn bound(milliseconds: i32, profile: &Profile, latency: &Latency) -> 
         return Ok(threshold);
     }
     let buckets = profile.buckets();
-    let bucket = buckets.iter().find(|bound| (**bound - threshold).abs() < SAME);
+    let bucket = buckets.iter().find(|bound| is_same(**bound, threshold));
     bucket.copied().ok_or_else(|| {
         let instead = nearest(milliseconds, buckets, latency);
         format!(
@@ -185,13 +185,15 @@ pub(super) fn bound(milliseconds: i32, profile: &Profile, latency: &Latency) -> 
     })
 }
 
+fn is_same(a: f64, b: f64) -> bool {
+    (a - b).abs() < SAME * b.abs()
+}
+
 /// What to write instead of a threshold: the bounds next to it that are whole milliseconds.
 fn nearest(threshold: i32, buckets: &[f64], latency: &Latency) -> String {
     let milliseconds = buckets.iter().map(|bound| bound * 1000.0 / f64::from(latency.per_second));
-    let whole: Vec<i32> = milliseconds
-        .filter(|of| *of >= 1.0 && (of - of.round()).abs() < SAME * 1000.0)
-        .map(|of| of.round() as i32)
-        .collect();
+    let whole: Vec<i32> =
+        milliseconds.filter(|of| *of >= 1.0 && is_same(*of, of.round())).map(|of| of.round() as i32).collect();
     let below = whole.iter().rev().find(|of| **of < threshold);
     let above = whole.iter().find(|of| **of > threshold);
     match (below, above) {

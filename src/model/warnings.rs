@@ -62,13 +62,15 @@ impl Model {
 
     /// Objectives on an age that is exceeded before the next run by schedule.
     fn short_ages(&self) -> Vec<InvalidField> {
-        let pauses = [&self.schedule, &self.partial_schedule].into_iter().flatten();
+        // Where partial runs pause until the next full one, only that one renews the age.
+        let partial = self.partial_schedule.as_ref().filter(|_| self.early_age().is_none());
+        let pauses = self.schedule.iter().chain(partial);
         let Some(pause) = pauses.filter_map(|of| of.longest_pause_seconds()).min() else { return Vec::new() };
         let objectives = self.monitoring.iter().flat_map(|of| of.objectives.iter().enumerate());
         let of = |(index, of): (usize, &DesiredObjective)| {
             let ages = [("modelAge", &of.model_age), ("dataAge", &of.data_age)];
             let (field, age) = ages.into_iter().find_map(|(field, age)| Some((field, age.as_ref()?)))?;
-            (i64::from(age.max_hours) * 3600 < pause).then(|| {
+            (i64::from(age.max_hours) * 3600 <= pause).then(|| {
                 FieldPath::spec().field(&format!("monitoring.objectives[{index}].{field}.maxHours")).problem(format!(
                     "two runs by schedule are up to {} h apart, so that the age is exceeded before the next one: write more than that, \
                      and the hours that a run takes, or train more often",

@@ -50,7 +50,7 @@ fn of(alert: &Alert, watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
     let change = change.unwrap_or_default();
     let threshold = change.threshold.or(alert.threshold.map(|of| of.default)).unwrap_or_default();
     let latency = profiles::of(watched.profile).latency.as_ref().filter(|_| alert.is_on_latency());
-    if change.is_disabled || latency.is_some_and(|of| !of.shows(threshold)) {
+    if change.is_disabled || latency.is_some_and(|of| !of.shows_excess(threshold)) {
         return Vec::new();
     }
     let subjects = match alert.applies_to {
