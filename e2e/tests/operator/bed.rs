@@ -33,9 +33,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(600);
 /// The user name of the operator's service account at the API server.
 pub const OPERATOR: &str = "system:serviceaccount:recommender-operator:recommender-operator";
 
-/// `deadlineSeconds` of the trainers: 600 s, as long as any change is waited for. What keeps a pod from starting would be reported as an
+/// `deadlineSeconds` of the trainers: 900 s, longer than any change is waited for. What keeps a pod from starting would be reported as an
 /// exceeded deadline after it.
-pub const DEADLINE_SECONDS: u32 = 600;
+pub const DEADLINE_SECONDS: u32 = 900;
 
 /// The claim for model versions in each test's namespace.
 const CLAIM: &str = "models";

@@ -177,7 +177,7 @@ pub async fn a_secret_for_images_that_does_not_exist_is_named_with_the_failed_pu
 const MARKED: &str = "the mark is there";
 
 /// The first attempt waits until it is evicted; the next one finds its mark on the claim, and trains.
-fn interrupted_once() -> String {
+pub fn interrupted_once() -> String {
     format!(
         "mark=${{RECOMMENDER_OUTPUT_URI#file://}}-mark; if ! test -e $mark; then mkdir -p $mark; echo {MARKED}; {}; fi\n{}",
         trainer::HANGS,
@@ -185,13 +185,10 @@ fn interrupted_once() -> String {
     )
 }
 
-pub async fn an_evicted_trainer_has_not_failed_and_is_started_again() -> Result<()> {
-    let bed = Bed::new("evicted").await?;
-    let full =
-        json!({"command": ["sh", "-c", interrupted_once()], "backoffLimit": 0, "deadlineSeconds": DEADLINE_SECONDS});
-    let model = bed.create("shop", json!({"spec": {"training": {"full": full}}})).await?;
+/// The pod of the first attempt, once it has left its mark.
+pub async fn marked(bed: &Bed) -> Result<Pod> {
     let pods = bed.api::<Pod>();
-    let trainer = e2e::eventually("the trainer runs and has left its mark", TIMEOUT, async || {
+    e2e::eventually("the trainer runs and has left its mark", TIMEOUT, async || {
         let found = pods.list(&ListParams::default()).await?;
         let mut found = found.into_iter();
         let running = found.find(|pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running")));
@@ -200,9 +197,17 @@ pub async fn an_evicted_trainer_has_not_failed_and_is_started_again() -> Result<
         ensure!(log.contains(MARKED), "it has printed {log:?}");
         Ok(running)
     })
-    .await?;
+    .await
+}
+
+pub async fn an_evicted_trainer_has_not_failed_and_is_started_again() -> Result<()> {
+    let bed = Bed::new("evicted").await?;
+    let full =
+        json!({"command": ["sh", "-c", interrupted_once()], "backoffLimit": 0, "deadlineSeconds": DEADLINE_SECONDS});
+    let model = bed.create("shop", json!({"spec": {"training": {"full": full}}})).await?;
+    let trainer = marked(&bed).await?;
     let version = training(&bed.models().get("shop").await?).active.context("a run is under way")?.version;
-    pods.evict(&trainer.name_any(), &EvictParams::default()).await?;
+    bed.api::<Pod>().evict(&trainer.name_any(), &EvictParams::default()).await?;
 
     let served = bed.served("shop").await?;
     ensure!(serving(&served).version.as_deref() == Some(&version), "the run was not continued: {:?}", serving(&served));

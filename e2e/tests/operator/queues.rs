@@ -1,15 +1,13 @@
 //! Trainings that the real Kueue admits.
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Namespace, Pod},
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 
 use crate::{
     bed::{Bed, has_message, training},
+    pods::{interrupted_once, marked},
     scripts::trainer,
 };
 
@@ -24,15 +22,7 @@ const WAITS: &str = "waits until Kueue admits its Job";
 pub async fn kueue_admits_runs_one_after_the_other_and_what_it_evicts_has_not_failed() -> Result<()> {
     let bed = Bed::new("queued").await?;
     bed.cluster.kueue(&bed.namespace.name).await?;
-    // At its first start it runs until it is evicted.
-    let first = format!(
-        "mark=$(dirname ${{RECOMMENDER_OUTPUT_URI#file://}})/started
-         if ! test -e $mark; then mkdir -p $(dirname $mark); touch $mark; {}; fi
-         {}",
-        trainer::HANGS,
-        trainer::GOOD
-    );
-    bed.create("shop", json!({"spec": {"training": queued(&first)}})).await?;
+    bed.create("shop", json!({"spec": {"training": queued(&interrupted_once())}})).await?;
     bed.until("shop", "reports the queue", |model| has_message(model, "TrainingReady", "Training", WAITS)).await?;
 
     let [flavor, cluster_queue, local_queue] = queues(&bed).await?;
@@ -42,7 +32,13 @@ pub async fn kueue_admits_runs_one_after_the_other_and_what_it_evicts_has_not_fa
     let running =
         bed.until("shop", "trains", |model| has_message(model, "TrainingReady", "Training", "under way")).await?;
     let job = training(&running).active.context("a run is under way")?.job;
-    runs(&bed, &job).await?;
+    marked(&bed).await?;
+    let first = bed.api::<Job>().get(&job).await?;
+    ensure!(
+        first.labels().get("kueue.x-k8s.io/queue-name").is_some_and(|queue| queue == "gpus"),
+        "{:?}",
+        first.labels()
+    );
     bed.create("films", json!({"spec": {"training": queued(trainer::GOOD)}})).await?;
     bed.until("films", "waits for its turn", |model| has_message(model, "TrainingReady", "Training", WAITS)).await?;
 
@@ -53,9 +49,12 @@ pub async fn kueue_admits_runs_one_after_the_other_and_what_it_evicts_has_not_fa
         let model = bed.served(name).await?;
         ensure!(training(&model).consecutive_failures == 0, "{:?}", training(&model));
     }
-    let jobs: Vec<String> =
-        bed.api::<Job>().list(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
-    ensure!(jobs.len() == 2 && jobs.contains(&job), "no run was repeated: {jobs:?}, and {job} was the first");
+    let jobs = bed.api::<Job>().list(&ListParams::default()).await?;
+    ensure!(
+        jobs.items.len() == 2 && jobs.iter().any(|job| job.uid() == first.uid()),
+        "a run was repeated: {:?}",
+        jobs.items
+    );
     Ok(())
 }
 
@@ -102,18 +101,6 @@ async fn apply(bed: &Bed, object: &Value) -> Result<()> {
     let text = object.to_string();
     e2e::eventually(&what, crate::bed::TIMEOUT, async || {
         bed.cluster.kubectl_with_input(&arguments, &text).await.map(drop)
-    })
-    .await
-}
-
-/// Waits until the pod of a Job runs.
-async fn runs(bed: &Bed, job: &str) -> Result<()> {
-    let pods = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
-    e2e::eventually("the trainer runs", crate::bed::TIMEOUT, async || {
-        let pods = bed.api::<Pod>().list(&pods).await?;
-        let phases: Vec<_> = pods.iter().filter_map(|pod| pod.status.as_ref()?.phase.clone()).collect();
-        ensure!(phases == ["Running"], "{phases:?}");
-        Ok(())
     })
     .await
 }
