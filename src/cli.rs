@@ -25,11 +25,10 @@ pub enum Command {
     /// Print the children of RecommenderModels in files as YAML, their rules for Prometheus or what these cost, without a cluster.
     ///
     /// The children are what the operator will apply once the first training has succeeded, as if its inputs were there and it were
-    /// not suspended, and after them the Jobs of a later partial training and of a deletion of artifacts, if the spec has them. The
-    /// rules are what to give to a Prometheus that is not run by prometheus-operator: one rule file for all objects, which begins
-    /// with the scrape configuration that goes with it. Objects that the API server would refuse are refused with the same
-    /// messages, and so are files of --catalog with a mistake. Then the exit code is 1 and nothing is printed, so that no
-    /// rule file is deployed without the rules of an object.
+    /// not suspended. The rules are what to give to a Prometheus that is not run by prometheus-operator: one rule file for all
+    /// objects, which begins with the scrape configuration that goes with it. Objects that the API server would refuse are refused
+    /// with the same messages, and so are files of --catalog with a mistake. Then the exit code is 1 and nothing is printed, so
+    /// that no rule file is deployed without the rules of an object.
     ///
     /// With --stats the rules are counted instead, by the time between their evaluations, as a table: SERIES is how many series
     /// the RECORDING rules record at most, and SAMPLES/S how many samples per second that writes. PER VALUE lists labels with
@@ -42,6 +41,10 @@ pub enum Command {
         /// Print how many rules and series each object has instead of the children.
         #[arg(long, conflicts_with = "rules")]
         stats: bool,
+        /// Print also the Jobs of a later partial training and of a deletion of artifacts, if the spec has them: to review, not to
+        /// apply.
+        #[arg(long, conflicts_with_all = ["rules", "stats"])]
+        later_jobs: bool,
         /// Where the pages of alerts are.
         #[command(flatten)]
         runbooks: Runbooks,

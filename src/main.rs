@@ -39,10 +39,11 @@ fn main() -> ExitCode {
             print!("{}", crd::yaml());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Render { rules, stats, runbooks, catalog, files } => with_catalog(&catalog, || {
-            let print = match (rules, stats) {
-                (true, _) => |models: &[Model], _| render::rule_file(models),
-                (_, true) => |models: &[Model], _| Ok(render::stats_table(models)),
+        Command::Render { rules, stats, later_jobs, runbooks, catalog, files } => with_catalog(&catalog, || {
+            let print = match (rules, stats, later_jobs) {
+                (true, ..) => |models: &[Model], _| render::rule_file(models),
+                (_, true, _) => |models: &[Model], _| Ok(render::stats_table(models)),
+                (.., true) => children_and_later_jobs,
                 _ => children,
             };
             render_files(&files, print, &runbooks.base_url.as_str().into())
@@ -204,8 +205,13 @@ fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send
     })
 }
 
-/// The children of all objects, and the Jobs that follow their first one.
+/// The children of all objects.
 fn children(models: &[Model], now: Timestamp) -> anyhow::Result<String> {
+    models.iter().map(|model| render::as_yaml(&render::offline(model, now))).collect()
+}
+
+/// The children of all objects, and the Jobs that follow their first one.
+fn children_and_later_jobs(models: &[Model], now: Timestamp) -> anyhow::Result<String> {
     let all = |model| [render::offline(model, now), render::later_jobs(model, now)].concat();
     models.iter().map(|model| render::as_yaml(&all(model))).collect()
 }

@@ -42,7 +42,14 @@ fn render_prints_the_children_of_every_file_and_passes_over_other_kinds() {
     let (code, out, err) = outcome(&operator(&["render", "examples/packages.yaml", "-"], MINIMAL));
     assert_eq!((code, err.as_str()), (0, ""));
     let kinds = |kind: &str| out.lines().filter(|line| *line == format!("kind: {kind}")).count();
-    assert_eq!(["Deployment", "Job", "HorizontalPodAutoscaler", "Namespace"].map(kinds), [2, 4, 1, 0]);
+    assert_eq!(["Deployment", "Job", "HorizontalPodAutoscaler", "Namespace"].map(kinds), [2, 2, 1, 0]);
+}
+
+#[test]
+fn render_prints_later_jobs_only_where_they_are_asked_for() {
+    let (code, out, err) = outcome(&operator(&["render", "--later-jobs", "examples/packages.yaml"], ""));
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out.lines().filter(|line| *line == "kind: Job").count(), 3);
     let jobs: Vec<&str> = out.lines().filter(|line| line.starts_with("# A later ")).collect();
     assert!(
         jobs.len() == 2 && jobs[0].contains("partial training") && jobs[1].contains("deletes artifacts"),
