@@ -37,8 +37,8 @@
 //!   all signals, steps and ticks together, because a mean of e-values is one, and is never below the split α / signals. `worse` and
 //!   `above` last for the whole canary. A part of their capital is held back, and of it a part is staked in each tick with events. This
 //!   is a mixture over the tick in which the rate changes, so a canary that becomes worse later is found as well.
-//!   Whatever the evidence, a canary is called worse only while its share of events, from its begin to now, is above that of the serving
-//!   version, and above the maximum only while it is: otherwise one group of events (below) could take back the better version.
+//!   Whatever the evidence, a canary is called worse only while it has had more events than its share of those of both tracks, which is
+//!   Σ n_c (x_c + x_b) / (n_c + n_b) over the ticks: otherwise one group of events (below) could take back the better version.
 //! - **NoWorse**: for each signal, the mean of `no worse` and `rare` (if it has a floor) reaches 1/α. All have to, so none needs a smaller
 //!   α: a version that is worse by the margin in one signal passes with a probability of at most α (an intersection-union test: Berger,
 //!   Multiparameter Hypothesis Testing and Acceptance Sampling, Technometrics 1982). It begins anew with each step.
@@ -84,6 +84,8 @@ const PER_NAT: f64 = 1e6;
 const RECORDED_MAX: f64 = 9e15;
 /// Number of the method: evidence by other grids does not count.
 const METHOD: f64 = 1.0;
+/// Numbers that are counted of a signal, see [`SignalEvidence::counted`].
+const COUNTED: usize = 5;
 /// Units per request in recorded tallies.
 const PER_REQUEST: f64 = 1e3;
 
@@ -161,7 +163,8 @@ pub struct SignalEvidence {
     /// What it is judged against: margin, floor and maximum in millionths, and the method. Evidence against anything else does not count.
     #[schemars(length(max = 16))]
     pub against: Vec<i64>,
-    /// Counts of the whole canary: requests and events of the canary, then those of the serving version, in thousandths.
+    /// Counts of the whole canary: requests and events of the canary, then those of the serving version, and the canary's share of all
+    /// events, in thousandths.
     #[schemars(length(max = 16))]
     pub counted: Vec<i64>,
     /// Counts of the current step, in the same order.
@@ -261,7 +264,7 @@ impl Signal {
 
 /// Logarithms of the likelihood ratios of a tick.
 struct Tick {
-    counted: [f64; 4],
+    counted: [f64; COUNTED],
     worse: [f64; WORSE.len()],
     above: Option<[f64; ABOVE.len()]>,
     no_worse: [f64; NO_WORSE.len()],
@@ -272,6 +275,7 @@ struct Tick {
 impl Tick {
     fn new(canary: Counts, baseline: Counts, signal: &Signal, margin: f64) -> Self {
         let events = canary.events + baseline.events;
+        let share_of_events = events * canary.requests / (canary.requests + baseline.requests);
         // ln L(r), but for a constant.
         let likelihood = |r: f64| {
             let odds = r * canary.requests / baseline.requests;
@@ -283,7 +287,7 @@ impl Tick {
         };
         let (at_one, at_margin) = (likelihood(1.0), likelihood(margin.max(1.0)));
         Self {
-            counted: [canary.requests, canary.events, baseline.requests, baseline.events],
+            counted: [canary.requests, canary.events, baseline.requests, baseline.events, share_of_events],
             worse: WORSE.map(|(r, _)| likelihood(r) - at_one),
             above: share(signal.maximum).map(|most| ABOVE.map(|(times, _)| own(of_odds(times * odds(most)), most))),
             no_worse: NO_WORSE.map(|(r, _)| likelihood(r) - at_margin),
@@ -311,8 +315,8 @@ impl SignalEvidence {
         Self {
             signal: signal.name.clone(),
             against: signal.against(margin).to_vec(),
-            counted: vec![0; 4],
-            counted_in_step: vec![0; 4],
+            counted: vec![0; COUNTED],
+            counted_in_step: vec![0; COUNTED],
             worse: stakes(&WORSE),
             above: stakes(&ABOVE),
             no_worse: vec![0; NO_WORSE.len()],
@@ -328,7 +332,7 @@ impl SignalEvidence {
         self.signal == signal.name
             && self.against == signal.against(margin)
             && numbers.map(Vec::len)
-                == [4, 4, 1 + WORSE.len(), 1 + ABOVE.len(), NO_WORSE.len(), BETTER.len(), RARE.len()]
+                == [COUNTED, COUNTED, 1 + WORSE.len(), 1 + ABOVE.len(), NO_WORSE.len(), BETTER.len(), RARE.len()]
     }
 
     fn add(&mut self, tick: &Tick) {
@@ -350,12 +354,6 @@ impl SignalEvidence {
         }
     }
 
-    /// The shares of the requests of the whole canary that were events: its own, and that of the serving version.
-    fn rates(&self) -> (f64, f64) {
-        let rate = |requests: i64, events: i64| if requests > 0 { events as f64 / requests as f64 } else { 0.0 };
-        (rate(self.counted[0], self.counted[1]), rate(self.counted[2], self.counted[3]))
-    }
-
     /// The e-values.
     fn values(&self, signal: &Signal) -> Values {
         let capital = |logarithms: &[i64]| logarithms.iter().map(|of| exp(*of)).sum::<f64>();
@@ -363,10 +361,10 @@ impl SignalEvidence {
             logarithms.iter().zip(grid).map(|(of, (_, weight))| weight * exp(*of)).sum::<f64>()
         };
         let no_worse = mixture(&self.no_worse, &NO_WORSE);
-        let (canary, baseline) = self.rates();
+        let has_more = self.counted[1] > self.counted[4];
         Values {
-            worse: if canary > baseline { capital(&self.worse) } else { 0.0 },
-            above: share(signal.maximum).map(|most| if canary > most { capital(&self.above) } else { 0.0 }),
+            worse: if has_more { capital(&self.worse) } else { 0.0 },
+            above: share(signal.maximum).map(|_| capital(&self.above)),
             no_worse: if share(signal.floor).is_some() {
                 (no_worse + mixture(&self.rare, &RARE)) / 2.0
             } else {

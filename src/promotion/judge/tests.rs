@@ -296,6 +296,17 @@ fn a_canary_with_fewer_events_than_the_serving_version_is_not_worse_by_one_bad_t
     assert_eq!(evidence.finding(&settings), Finding::Worse);
 }
 
+/// In the first step, half of all requests failed for a while, so altogether the serving version has the larger share of errors.
+#[test]
+fn a_canary_that_gets_worse_in_a_step_with_more_weight_is_worse_after_an_outage_of_both_tracks() {
+    let settings = settings(vec![errors()]);
+    let mut evidence = Evidence::default();
+    let mut observe = |of| evidence.observe(&settings, &BTreeMap::from([("errors".to_owned(), counts(of))]), 1.0);
+    observe([500.0, 1000.0, 4500.0, 9000.0]);
+    (0..10).for_each(|_| observe([50.0, 500.0, 5.0, 500.0]));
+    assert_eq!(evidence.finding(&settings), Finding::Worse);
+}
+
 #[test]
 fn evidence_of_other_bounds_or_with_numbers_missing_begins_anew() {
     let good = [5.0, 1000.0, 45.0, 9000.0];
@@ -318,7 +329,7 @@ fn evidence_of_other_bounds_or_with_numbers_missing_begins_anew() {
     let more = settings(vec![slow(), errors()]);
     let mut evidence = evidence;
     evidence.observe(&more, &BTreeMap::new(), 1.0);
-    assert_eq!(evidence.signals[1].counted, [20_000_000, 100_000, 180_000_000, 900_000]);
+    assert_eq!(evidence.signals[1].counted, [20_000_000, 100_000, 180_000_000, 900_000, 100_000]);
 }
 
 fn tick() -> impl Strategy<Value = ([f64; 4], f64)> {
