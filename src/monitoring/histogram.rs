@@ -59,9 +59,9 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Whether it may be a part of a native histogram.
-    pub(super) fn may_be_native(&self) -> bool {
-        self.native.is_some()
+    /// 0 while a native histogram has a rate, of which a part without requests may have none. `None` if it may not be a native one.
+    pub(super) fn zero_of_native(&self, window: &str) -> Option<String> {
+        self.native.as_ref().map(|(histogram, _)| format!("0 * count(rate({histogram}[{window}]))"))
     }
 
     /// Its values. Operators around them need parentheses.
