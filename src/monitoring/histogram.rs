@@ -59,9 +59,9 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Whether it may be a part of a native histogram.
-    pub(super) fn may_be_native(&self) -> bool {
-        self.native.is_some()
+    /// 0 while a native histogram has a rate, of which a part without requests may have none. `None` if it may not be a native one.
+    pub(super) fn zero_of_native(&self, window: &str) -> Option<String> {
+        self.native.as_ref().map(|(histogram, _)| format!("0 * count(rate({histogram}[{window}]))"))
     }
 
     /// Its values. Operators around them need parentheses.
@@ -108,12 +108,14 @@ impl Counter {
         format!("{of_native} unless{with} ({} unless{with} {})", has_all(classic), has_all(native))
     }
 
-    /// What is computed of the classic form, without servers of which the native one has all samples of the window, or as many.
+    /// What is computed of the classic form, without servers of which the native one has all samples of the window, or as many. A failed
+    /// scrape or the end of a pod ends both at once: then the native one still has its rate, and is as if it were there.
     fn unless_native(&self, of_classic: &str, window: &str) -> String {
         let (Some(classic), Some((native, _))) = (&self.classic, &self.native) else { return of_classic.into() };
         let with = self.matching();
-        let as_new = format!("({classic} unless {classic} offset {window})");
-        format!("{of_classic} unless{with} ({native} and{with} ({native} offset {window} or{with} {as_new}))")
+        let has_native = format!("({native} or rate({native}[{window}]) unless{with} {classic})");
+        let was_alone = format!("({classic} offset {window} unless{with} {native} offset {window})");
+        format!("{of_classic} unless{with} ({has_native} unless{with} {was_alone})")
     }
 
     /// Its rates by a name for each form. Of a counter that was created within the window, the whole value was counted within it.

@@ -221,10 +221,13 @@ fn own_rule(watched: &Watched, objective: &Objective, series: Series, expr: Stri
 }
 
 /// The rates of all requests in the histogram of the servers, and of those up to a bound of its buckets, which are none of a native
-/// histogram without requests.
+/// histogram without requests. Classic buckets without that bound have no rate: what is bad is then unknown, not all.
 fn answered(source: &Source, bucket: f64) -> Option<(String, String)> {
     let [all, fast] = source.answered(bucket)?;
     let rate = |counter: &Counter| format!("sum({})", counter.rate(&source.window));
-    let fast = if fast.may_be_native() { format!("({} or vector(0))", rate(&fast)) } else { rate(&fast) };
+    let fast = match fast.zero_of_native(&source.window) {
+        Some(zero) => format!("({} or {zero})", rate(&fast)),
+        None => rate(&fast),
+    };
     Some((rate(&all), fast))
 }

@@ -2,6 +2,11 @@ use super::*;
 
 /// The rules that differ where native histograms are read.
 fn differing(profile: &str) -> Vec<Rule> {
+    both(profile).into_iter().filter(|(native, classic)| native != classic).map(|(native, _)| native).collect()
+}
+
+/// All rules, each as it is where native histograms are read, and as it is where they are not.
+fn both(profile: &str) -> Vec<(Rule, Rule)> {
     let resources = scaling::half_a_core();
     let objectives = objectives::some();
     let compared = Some(canary::Compared { errors: true, slow: Some(0.1) });
@@ -9,7 +14,19 @@ fn differing(profile: &str) -> Vec<Rule> {
     let classic = rules(&usual);
     let native = rules(&Watched { reads_native: true, ..usual });
     assert_eq!(native.len(), classic.len(), "a form has no rule of its own");
-    native.into_iter().filter(|rule| !classic.contains(rule)).collect()
+    native.into_iter().zip(classic).collect()
+}
+
+/// A constant stands for whatever is absent, also for what nobody exposes.
+#[test]
+fn to_read_both_forms_takes_no_constant_that_one_does_not_take() {
+    for profile in profiles::all() {
+        for (native, classic) in both(profile) {
+            assert_eq!((&native.record, &native.alert), (&classic.record, &classic.alert), "{profile}");
+            let constants = |rule: &Rule| rule.expr.matches("vector(").count();
+            assert_eq!(constants(&native), constants(&classic), "{profile}: {}", native.expr);
+        }
+    }
 }
 
 #[test]
