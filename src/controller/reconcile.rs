@@ -241,8 +241,7 @@ impl Reconcile {
         let deployed = status.and_then(|_| reload::deployed(model, children));
         let late = || Some(reload::late(model, rollout, children, observed.reports.as_ref(), self.now)?.0);
         let reload = reload::plan(deployed.as_ref(), status).or_else(|| late().filter(|_| status.is_none()));
-        let waits_for_source = rollout.uncounted.as_ref().is_some_and(|of| of.is_passing);
-        let handed = Handed { canary: plan, reload, waits_for_source };
+        let handed = Handed { canary: plan, reload, reads_source: rollout.reads_source };
         observed.hand_over(context, model, &self.uid, &self.prior, handed, self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let ended = ended.map(|run| (run.job.as_str(), run.uid.as_str()));

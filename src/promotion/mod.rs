@@ -75,6 +75,8 @@ pub struct Rollout {
     pub waiting: Option<Waiting>,
     /// The newest version that may be promoted, if it is to be a canary whose requests could not be counted.
     pub uncounted: Option<Uncounted>,
+    /// Whether that version is to be a canary and has not begun, so that its metric source is read.
+    pub reads_source: bool,
     /// Since when one waits, also while another one is a canary or is rolled out: the longest wait does not begin anew behind it.
     pub waiting_since: Option<Timestamp>,
     /// The version that is pinned, if the pin is followed.
@@ -256,12 +258,11 @@ impl Rollout {
         let is_requested = pinned.is_some() || back.is_some();
         let waiting = waiting(inputs).filter(|_| !is_requested);
         let rechecked = waiting.iter().flat_map(|waiting| inputs.readiness.wakes(waiting.since, inputs.now)).min();
-        let uncounted =
-            permitted(inputs).first().and_then(|version| source::uncounted(inputs, version)).filter(|_| !is_requested);
+        let next = permitted(inputs).first().copied().filter(|_| !is_requested);
+        let uncounted = next.and_then(|version| source::uncounted(inputs, version));
         let begins = |version: &Version| [tried, chosen].into_iter().flatten().any(|begun| begun.id == version.id);
-        let waiting_since = permitted(inputs)
-            .first()
-            .filter(|version| !is_requested && !begins(version))
+        let waiting_since = next
+            .filter(|version| !begins(version))
             .and_then(|version| readiness::pending(inputs, version).map(|(since, _)| since));
 
         let usable = chosen.filter(|version| version.is_in(inputs.store));
@@ -304,6 +305,7 @@ impl Rollout {
             waiting_since,
             waiting,
             uncounted,
+            reads_source: next.is_some_and(|version| source::is_read_for(inputs, version)),
             pinned: pinned.map(|version| version.id.clone()),
         }
     }

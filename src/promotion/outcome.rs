@@ -22,6 +22,7 @@ use crate::{
 /// | the newest version, or the one that it is based on, waits for its inputs | False, AwaitingInputs |
 /// | the same is to be a canary, and the operator has no metric source to count its requests | False, UnknownSource |
 /// | the same, and the metric source does not answer, or was not read yet | Unknown, SourceFailed |
+/// | the newest version, or the one that it is based on, waits until another one is rolled out | True, RollingOut |
 /// | the newest version is to serve, does harm, and there is no other one | False, RolloutFailed |
 /// | the newest version is to serve | True, AsSpecified |
 pub fn condition(
@@ -44,6 +45,8 @@ pub fn condition(
     let is_desired = desired.is_some_and(|desired| desired.id == *id);
     let is_untried =
         untried(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
+    let rolled_out =
+        desired.map(|desired| desired.id.as_str()).filter(|desired| inputs.serving.is_some_and(|of| of != *desired));
     let is_approved = inputs.requests.approve.as_ref() == Some(id);
     if let Some(pin) = &inputs.requests.pin {
         let newer = if is_desired { String::new() } else { format!("; {id} is newer and waits until it is removed") };
@@ -121,6 +124,12 @@ pub fn condition(
         ),
         VersionState::Candidate if is_untried && (waiting.is_some() || uncounted.is_some()) => {
             waits(newest, waiting, uncounted, kept(desired, Some(id)))
+        }
+        VersionState::Candidate if is_untried && rolled_out.is_some() => {
+            let (other, serves) = (rolled_out.unwrap_or_default(), inputs.serving.unwrap_or_default());
+            let message =
+                format!("version {id} waits until {other} is rolled out: {}{serves} serves meanwhile", passed(newest));
+            outcome(Truth::True, reasons::ROLLING_OUT, message)
         }
         _ => outcome(
             Truth::False,

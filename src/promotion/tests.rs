@@ -62,6 +62,7 @@ impl Story {
             condition: none,
             waiting: None,
             uncounted: None,
+            reads_source: false,
             waiting_since: None,
             pinned: None,
             wake_at: None,
