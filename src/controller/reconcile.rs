@@ -168,7 +168,8 @@ impl Reconcile {
         }
         let store = model.artifacts.root_uri();
         self.found = promotion::served(&self.identity, &self.prior, &children);
-        if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children) {
+        let read = if self.found.is_some() { self.read_versions(model, &children) } else { Vec::new() };
+        if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children, &read) {
             self.prior.serving.get_or_insert_default().version = Some(version.id.clone());
             self.prior.versions.push(version);
         }

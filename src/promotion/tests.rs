@@ -14,6 +14,7 @@ mod gates;
 mod histories;
 mod readiness;
 mod reloads;
+mod restored;
 mod routes;
 mod servers;
 mod watch;

@@ -54,7 +54,7 @@ struct Jobs {
 impl Reconcile {
     /// Decides what to train, what to serve, what to delete, and which replicas to set.
     pub fn decide(&self, context: &Context, model: &Model, observed: &Observed) -> Decisions {
-        let jobs = self.jobs(model, observed);
+        let jobs = self.jobs(model, &observed.children);
         let (training, is_held) = self.admitted_training(context, model, observed, &jobs);
         let store = model.artifacts.root_uri();
         let verdict = observed.canary.as_ref().and_then(|of| Some((of.memory.version.as_str(), of.verdict()?)));
@@ -110,9 +110,9 @@ impl Reconcile {
         })
     }
 
-    fn jobs(&self, model: &Model, observed: &Observed) -> Jobs {
-        let children = &observed.children;
+    fn jobs(&self, model: &Model, children: &Children) -> Jobs {
         let mut in_use = promotion::in_use(&self.prior, &model.promotion_requests);
+        in_use.extend(self.found.clone());
         in_use.extend(reload::mounted(children, &self.uid));
         let runs = runs::observed(&runs::Inputs {
             children,
@@ -122,6 +122,24 @@ impl Reconcile {
             now: self.now,
         });
         Jobs { in_use, runs, has_trainer: runs::has_trainer(children) }
+    }
+
+    /// The versions that the reports of Jobs give.
+    pub fn read_versions(&self, model: &Model, children: &Children) -> Vec<Version> {
+        let jobs = self.jobs(model, children);
+        let inputs = training::Inputs {
+            plan: &Plan::new(model, |kind| render::training_template(model, kind)),
+            prior: self.prior.training.as_ref(),
+            versions: &pruning::known(&self.prior),
+            in_use: &jobs.in_use,
+            runs: &jobs.runs,
+            signals: &training::Signals::default(),
+            held: None,
+            now: self.now,
+            runs_complete: true,
+            has_trainer: jobs.has_trainer,
+        };
+        training::decide(&inputs).versions
     }
 
     /// How the version to serve gets to the servers.
