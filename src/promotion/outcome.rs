@@ -1,6 +1,6 @@
 //! The condition `PromotionReady`: whether the newest version serves, or why not.
 
-use super::{Inputs, Refusal, Uncounted, Waiting, untried, watch::harm_of};
+use super::{Held, Inputs, Refusal, Uncounted, Waiting, untried, watch::harm_of};
 use crate::{
     api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
     training::{Outcome, Truth},
@@ -30,7 +30,7 @@ pub fn condition(
     desired: Option<&Version>,
     canary: Option<&Version>,
     refusals: &[Refusal],
-    (waiting, uncounted): (Option<&Waiting>, Option<&Uncounted>),
+    held: Option<&Held>,
 ) -> Outcome {
     let outcome = |status, reason, message| Outcome { status, reason, message };
     if !refusals.is_empty() {
@@ -122,56 +122,44 @@ pub fn condition(
                 of => format!("version {id} passes its gates: {of}"),
             },
         ),
-        VersionState::Candidate if is_untried && (waiting.is_some() || uncounted.is_some()) => {
-            waits(newest, waiting, uncounted, kept(desired, Some(id)))
+        _ => {
+            let is_waiting = newest.state == VersionState::Candidate && is_untried;
+            let kept = kept(desired, Some(id));
+            match (held.filter(|_| is_waiting), rolled_out.filter(|_| is_waiting)) {
+                (Some(held), _) => waits(newest, held, &kept),
+                (None, Some(other)) => behind(newest, other, inputs.serving),
+                (None, None) => {
+                    let message =
+                        format!("version {id} is not in the artifact store of the spec ({}){kept}", inputs.store);
+                    outcome(Truth::False, reasons::ARTIFACTS_MOVED, message)
+                }
+            }
         }
-        VersionState::Candidate if is_untried && rolled_out.is_some() => {
-            let (other, serves) = (rolled_out.unwrap_or_default(), inputs.serving.unwrap_or_default());
-            let message =
-                format!("version {id} waits until {other} is rolled out: {}{serves} serves meanwhile", passed(newest));
-            outcome(Truth::True, reasons::ROLLING_OUT, message)
-        }
-        _ => outcome(
-            Truth::False,
-            reasons::ARTIFACTS_MOVED,
-            format!(
-                "version {id} is not in the artifact store of the spec ({}){}",
-                inputs.store,
-                kept(desired, Some(id))
-            ),
-        ),
     }
 }
 
+/// The condition when the newest version, or the one that it is based on, waits until another one is rolled out.
+fn behind(newest: &Version, other: &str, serving: Option<&str>) -> Outcome {
+    let (id, passed, serves) = (&newest.id, passed(newest), serving.unwrap_or_default());
+    let message = format!("version {id} waits until {other} is rolled out: {passed}{serves} serves meanwhile");
+    Outcome { status: Truth::True, reason: reasons::ROLLING_OUT, message }
+}
+
 /// The condition when the newest version, or the one that it is based on, waits for its inputs or for what a canary needs.
-fn waits(newest: &Version, waiting: Option<&Waiting>, uncounted: Option<&Uncounted>, kept: String) -> Outcome {
-    let id = &newest.id;
-    let rest = |version: &str| {
-        let newer = if version == id { String::new() } else { format!("{id} is newer and waits with it; ") };
-        let passed = if version == id { passed(newest) } else { String::new() };
-        format!("{passed}{newer}the annotation {PIN_ANNOTATION}={version} does not wait{kept}")
+fn waits(newest: &Version, held: &Held, kept: &str) -> Outcome {
+    let (id, version, why) = (newest.id.as_str(), held.version(), held.why());
+    let newer = if version == id { passed(newest) } else { format!("{id} is newer and waits with it; ") };
+    let waits = match held {
+        Held::Inputs(Waiting { since, .. }) => format!("waits since {since}, because {why} (promotion.readiness)"),
+        Held::Source(_) => format!("waits, because {why}"),
     };
-    let (status, reason, message) = match (waiting, uncounted) {
-        (Some(Waiting { version, since, why }), _) => (
-            Truth::False,
-            reasons::AWAITING_INPUTS,
-            format!("version {version} waits since {since}, because {why} (promotion.readiness): {}", rest(version)),
-        ),
-        (None, Some(Uncounted { version, is_passing: true, why })) => (
-            Truth::Unknown,
-            reasons::SOURCE_FAILED,
-            format!("version {version} waits, because {why}: {}", rest(version)),
-        ),
-        (None, of) => {
-            let (version, why) = of.map(|of| (of.version.as_str(), of.why.as_str())).unwrap_or_default();
-            (
-                Truth::False,
-                reasons::UNKNOWN_SOURCE,
-                format!("version {version} waits, because {why}: {}", rest(version)),
-            )
-        }
+    let status = match held {
+        Held::Source(Uncounted { is_passing: true, .. }) => Truth::Unknown,
+        _ => Truth::False,
     };
-    Outcome { status, reason, message }
+    let message =
+        format!("version {version} {waits}: {newer}the annotation {PIN_ANNOTATION}={version} does not wait{kept}");
+    Outcome { status, reason: held.reason(), message }
 }
 
 /// Why a version was taken back, to be appended to a message.
