@@ -21,6 +21,8 @@ const REWORDING_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 /// The state of one object.
 #[derive(Debug, Default)]
 struct ObjectState {
+    /// When we first reconciled it.
+    first_at: Option<Timestamp>,
     /// The status we wrote last, and the resource version that gave. Kept until the watch has delivered it, and as long as
     /// the object cannot be read.
     written: Option<(u64, RecommenderModelStatus)>,
@@ -61,6 +63,11 @@ impl Memory {
             (_, Some((_, status))) => status.clone(),
             (shown, None) => shown.cloned().unwrap_or_default(),
         }
+    }
+
+    /// When an object was first reconciled.
+    pub fn first_at(&self, uid: &str, now: Timestamp) -> Timestamp {
+        *self.lock().entry(uid.to_owned()).or_default().first_at.get_or_insert(now)
     }
 
     /// Records a written status.

@@ -115,7 +115,7 @@ impl Observed {
         model: &Model,
         uid: &str,
         prior: &RecommenderModelStatus,
-        Handed { canary, reload, waits_for_source }: Handed,
+        Handed { canary, reload, reads_source }: Handed,
         now: Timestamp,
     ) {
         let observation = Observation::new(model, &self.children, prior, now);
@@ -123,7 +123,7 @@ impl Observed {
         context.observers.dependencies.update(uid, model, prior);
         context.observers.budgets.update(uid, model, prior);
         context.observers.burns.update(uid, model, prior);
-        context.observers.sources.update_with(uid, model, prior, |state| state.plan(waits_for_source));
+        context.observers.sources.update_with(uid, model, prior, |state| state.plan(reads_source));
         context.observers.reloads.update_with(uid, model, prior, |state| state.plan(reload));
         context
             .observers
@@ -138,8 +138,8 @@ pub struct Handed {
     pub canary: Option<Plan>,
     /// Of servers that change versions.
     pub reload: Option<reports::Plan>,
-    /// Whether a version waits for its metric source, to be a canary.
-    pub waits_for_source: bool,
+    /// Whether a version is to be a canary and has not begun, so that its metric source is read.
+    pub reads_source: bool,
 }
 
 /// What is known of the metric source of an object.

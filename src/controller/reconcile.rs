@@ -168,7 +168,8 @@ impl Reconcile {
         }
         let store = model.artifacts.root_uri();
         self.found = promotion::served(&self.identity, &self.prior, &children);
-        if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children) {
+        let read = if self.found.is_some() { self.read_versions(model, &children) } else { Vec::new() };
+        if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children, &read) {
             self.prior.serving.get_or_insert_default().version = Some(version.id.clone());
             self.prior.versions.push(version);
         }
@@ -239,10 +240,9 @@ impl Reconcile {
         let plan = tracks.zip(*canary_pods).and_then(|(tracks, pods)| trial::Plan::new(&canary, tracks, pods));
         let status = decisions.reload.status.as_ref();
         let deployed = status.and_then(|_| reload::deployed(model, children));
-        let late = || Some(reload::late(model, rollout, children, observed.reports.as_ref(), self.now)?.0);
-        let reload = reload::plan(deployed.as_ref(), status).or_else(|| late().filter(|_| status.is_none()));
-        let waits_for_source = rollout.uncounted.as_ref().is_some_and(|of| of.is_passing);
-        let handed = Handed { canary: plan, reload, waits_for_source };
+        let late = decisions.late.as_ref().filter(|_| status.is_none());
+        let reload = reload::plan(deployed.as_ref(), status).or_else(|| late.map(|(plan, _)| plan.clone()));
+        let handed = Handed { canary: plan, reload, reads_source: rollout.reads_source };
         observed.hand_over(context, model, &self.uid, &self.prior, handed, self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let ended = ended.map(|run| (run.job.as_str(), run.uid.as_str()));
@@ -362,7 +362,7 @@ impl Reconcile {
     ) -> Result<Action, Error> {
         let until = |instant: Timestamp| Duration::try_from(instant.duration_since(self.now)).unwrap_or_default();
         let decided = [decisions.training.wake_at, decisions.rollout.wake_at, decisions.pruning.wake_at];
-        let late = reload::late(model, &decisions.rollout, children, None, self.now).and_then(|(_, until)| until);
+        let late = decisions.late.as_ref().and_then(|(_, until)| *until);
         let later = [late, wakes::next(model, children, self.now), next_read, decisions.reload.until];
         let due = later.into_iter().chain(decided).flatten().map(until).min();
         // One second late, so that what is due then is due for certain.

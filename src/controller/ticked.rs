@@ -33,7 +33,7 @@ pub struct AllObservers {
     pub burns: Observers<burns::State>,
     /// Of canaries, whose requests they count.
     pub canaries: Observers<promotion::trial::State>,
-    /// Of the metric sources that versions wait for, to be canaries.
+    /// Of the metric sources of versions that are to be canaries.
     pub sources: Observers<promotion::source::State>,
     /// Of servers that change versions.
     pub reloads: Observers<promotion::reports::State>,

@@ -20,6 +20,7 @@
 
 mod memory;
 
+pub(super) use memory::ELAPSED_MAX;
 pub use memory::{End, Memory, Policy, Step};
 
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@
 pub mod canary;
 pub mod counts;
 mod gates;
+mod held;
 pub mod judge;
 mod outcome;
 mod readiness;
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use gates::{Policy, decimal};
+pub use held::Held;
 pub use readiness::Waiting;
 pub use requests::Requests;
 pub use restored::{doubted, restored, served};
@@ -71,10 +73,10 @@ pub struct Rollout {
     /// Whether a version is taken back now, or its canary has ended. That is recorded before another one is applied: afterwards its
     /// servers are gone, and it would be tried again.
     pub is_recorded_first: bool,
-    /// The newest version that may be promoted, if it waits for inputs.
-    pub waiting: Option<Waiting>,
-    /// The newest version that may be promoted, if it is to be a canary whose requests could not be counted.
-    pub uncounted: Option<Uncounted>,
+    /// What the newest version that may be promoted waits for.
+    pub held: Option<Held>,
+    /// Whether that version is to be a canary and has not begun, so that its metric source is read.
+    pub reads_source: bool,
     /// Since when one waits, also while another one is a canary or is rolled out: the longest wait does not begin anew behind it.
     pub waiting_since: Option<Timestamp>,
     /// The version that is pinned, if the pin is followed.
@@ -254,14 +256,15 @@ impl Rollout {
 
         // A pin and a rollback do not wait.
         let is_requested = pinned.is_some() || back.is_some();
-        let waiting = waiting(inputs).filter(|_| !is_requested);
-        let rechecked = waiting.iter().flat_map(|waiting| inputs.readiness.wakes(waiting.since, inputs.now)).min();
-        let uncounted =
-            permitted(inputs).first().and_then(|version| source::uncounted(inputs, version)).filter(|_| !is_requested);
+        let next = permitted(inputs).first().copied().filter(|_| !is_requested);
+        let held = next.and_then(|version| Held::of(inputs, version));
+        let rechecked = match &held {
+            Some(Held::Inputs(waiting)) => inputs.readiness.wakes(waiting.since, inputs.now).min(),
+            _ => None,
+        };
         let begins = |version: &Version| [tried, chosen].into_iter().flatten().any(|begun| begun.id == version.id);
-        let waiting_since = permitted(inputs)
-            .first()
-            .filter(|version| !is_requested && !begins(version))
+        let waiting_since = next
+            .filter(|version| !begins(version))
             .and_then(|version| readiness::pending(inputs, version).map(|(since, _)| since));
 
         let usable = chosen.filter(|version| version.is_in(inputs.store));
@@ -299,11 +302,11 @@ impl Rollout {
             watched_until,
             settings: settings.map(str::to_owned),
             is_recorded_first: harm.is_some_and(|harm| harm.to.is_some()) || track::is_news(last),
-            condition: outcome::condition(inputs, usable, tried, &refusals, (waiting.as_ref(), uncounted.as_ref())),
+            condition: outcome::condition(inputs, usable, tried, &refusals, held.as_ref()),
             wake_at: too_old_at(inputs, tried).into_iter().chain(rechecked).min(),
             waiting_since,
-            waiting,
-            uncounted,
+            held,
+            reads_source: next.is_some_and(|version| source::is_read_for(inputs, version)),
             pinned: pinned.map(|version| version.id.clone()),
         }
     }
@@ -430,21 +433,14 @@ fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Ve
 /// The newest version that passes its gates and needs no approval that it does not have, or an older one that is the canary. One that is being rolled out goes on while
 /// promotion is paused.
 fn promotable<'a>(inputs: &Inputs<'a>) -> Option<&'a Version> {
-    let may_begin = |version: &&Version| {
-        readiness::waits(inputs, version).is_none() && source::uncounted(inputs, version).is_none()
-    };
-    let promotable: Vec<&Version> = permitted(inputs).into_iter().filter(may_begin).collect();
+    let promotable: Vec<&Version> =
+        permitted(inputs).into_iter().filter(|version| Held::of(inputs, version).is_none()).collect();
     let named = |id: Option<&str>| promotable.iter().copied().find(|version| id == Some(version.id.as_str()));
     let newest = promotable.first().copied();
     // What has begun comes to its end before a newer version is tried: with frequent trainings nothing would end otherwise.
     let is_tried = newest.is_some_and(|version| track::has_to_be_tried(inputs, version));
     let begun = named(inputs.canary).or_else(|| named(inputs.rolling_out).filter(|_| is_tried));
     begun.or(newest)
-}
-
-/// What the newest version that may be promoted waits for.
-fn waiting(inputs: &Inputs<'_>) -> Option<Waiting> {
-    readiness::waits(inputs, permitted(inputs).first()?)
 }
 
 /// The versions that may be promoted once their inputs are there, the newest first.

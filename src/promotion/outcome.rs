@@ -1,6 +1,6 @@
 //! The condition `PromotionReady`: whether the newest version serves, or why not.
 
-use super::{Inputs, Refusal, Uncounted, Waiting, untried, watch::harm_of};
+use super::{Held, Inputs, Refusal, Uncounted, Waiting, untried, watch::harm_of};
 use crate::{
     api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
     training::{Outcome, Truth},
@@ -22,6 +22,7 @@ use crate::{
 /// | the newest version, or the one that it is based on, waits for its inputs | False, AwaitingInputs |
 /// | the same is to be a canary, and the operator has no metric source to count its requests | False, UnknownSource |
 /// | the same, and the metric source does not answer, or was not read yet | Unknown, SourceFailed |
+/// | the newest version, or the one that it is based on, waits until another one is rolled out | True, RollingOut |
 /// | the newest version is to serve, does harm, and there is no other one | False, RolloutFailed |
 /// | the newest version is to serve | True, AsSpecified |
 pub fn condition(
@@ -29,7 +30,7 @@ pub fn condition(
     desired: Option<&Version>,
     canary: Option<&Version>,
     refusals: &[Refusal],
-    (waiting, uncounted): (Option<&Waiting>, Option<&Uncounted>),
+    held: Option<&Held>,
 ) -> Outcome {
     let outcome = |status, reason, message| Outcome { status, reason, message };
     if !refusals.is_empty() {
@@ -44,6 +45,8 @@ pub fn condition(
     let is_desired = desired.is_some_and(|desired| desired.id == *id);
     let is_untried =
         untried(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
+    let rolled_out =
+        desired.map(|desired| desired.id.as_str()).filter(|desired| inputs.serving.is_some_and(|of| of != *desired));
     let is_approved = inputs.requests.approve.as_ref() == Some(id);
     if let Some(pin) = &inputs.requests.pin {
         let newer = if is_desired { String::new() } else { format!("; {id} is newer and waits until it is removed") };
@@ -119,50 +122,44 @@ pub fn condition(
                 of => format!("version {id} passes its gates: {of}"),
             },
         ),
-        VersionState::Candidate if is_untried && (waiting.is_some() || uncounted.is_some()) => {
-            waits(newest, waiting, uncounted, kept(desired, Some(id)))
+        _ => {
+            let is_waiting = newest.state == VersionState::Candidate && is_untried;
+            let kept = kept(desired, Some(id));
+            match (held.filter(|_| is_waiting), rolled_out.filter(|_| is_waiting)) {
+                (Some(held), _) => waits(newest, held, &kept),
+                (None, Some(other)) => behind(newest, other, inputs.serving),
+                (None, None) => {
+                    let message =
+                        format!("version {id} is not in the artifact store of the spec ({}){kept}", inputs.store);
+                    outcome(Truth::False, reasons::ARTIFACTS_MOVED, message)
+                }
+            }
         }
-        _ => outcome(
-            Truth::False,
-            reasons::ARTIFACTS_MOVED,
-            format!(
-                "version {id} is not in the artifact store of the spec ({}){}",
-                inputs.store,
-                kept(desired, Some(id))
-            ),
-        ),
     }
 }
 
+/// The condition when the newest version, or the one that it is based on, waits until another one is rolled out.
+fn behind(newest: &Version, other: &str, serving: Option<&str>) -> Outcome {
+    let (id, passed, serves) = (&newest.id, passed(newest), serving.unwrap_or_default());
+    let message = format!("version {id} waits until {other} is rolled out: {passed}{serves} serves meanwhile");
+    Outcome { status: Truth::True, reason: reasons::ROLLING_OUT, message }
+}
+
 /// The condition when the newest version, or the one that it is based on, waits for its inputs or for what a canary needs.
-fn waits(newest: &Version, waiting: Option<&Waiting>, uncounted: Option<&Uncounted>, kept: String) -> Outcome {
-    let id = &newest.id;
-    let rest = |version: &str| {
-        let newer = if version == id { String::new() } else { format!("{id} is newer and waits with it; ") };
-        let passed = if version == id { passed(newest) } else { String::new() };
-        format!("{passed}{newer}the annotation {PIN_ANNOTATION}={version} does not wait{kept}")
+fn waits(newest: &Version, held: &Held, kept: &str) -> Outcome {
+    let (id, version, why) = (newest.id.as_str(), held.version(), held.why());
+    let newer = if version == id { passed(newest) } else { format!("{id} is newer and waits with it; ") };
+    let waits = match held {
+        Held::Inputs(Waiting { since, .. }) => format!("waits since {since}, because {why} (promotion.readiness)"),
+        Held::Source(_) => format!("waits, because {why}"),
     };
-    let (status, reason, message) = match (waiting, uncounted) {
-        (Some(Waiting { version, since, why }), _) => (
-            Truth::False,
-            reasons::AWAITING_INPUTS,
-            format!("version {version} waits since {since}, because {why} (promotion.readiness): {}", rest(version)),
-        ),
-        (None, Some(Uncounted { version, is_passing: true, why })) => (
-            Truth::Unknown,
-            reasons::SOURCE_FAILED,
-            format!("version {version} waits, because {why}: {}", rest(version)),
-        ),
-        (None, of) => {
-            let (version, why) = of.map(|of| (of.version.as_str(), of.why.as_str())).unwrap_or_default();
-            (
-                Truth::False,
-                reasons::UNKNOWN_SOURCE,
-                format!("version {version} waits, because {why}: {}", rest(version)),
-            )
-        }
+    let status = match held {
+        Held::Source(Uncounted { is_passing: true, .. }) => Truth::Unknown,
+        _ => Truth::False,
     };
-    Outcome { status, reason, message }
+    let message =
+        format!("version {version} {waits}: {newer}the annotation {PIN_ANNOTATION}={version} does not wait{kept}");
+    Outcome { status, reason: held.reason(), message }
 }
 
 /// Why a version was taken back, to be appended to a message.

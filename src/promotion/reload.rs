@@ -357,13 +357,14 @@ pub fn plan(deployed: Option<&Deployed>, status: Option<&ReloadStatus>) -> Optio
 }
 
 /// What the ticks need of servers that got ready after the version that their file names was rolled out, such as new ones and those that
-/// were restarted, and until when: as long as a reload may take. Those that are known to answer with another version go on being observed.
+/// were restarted, and until when: as long as a reload may take. Those that are known to answer with another version go on being observed. That
+/// is not known any more after a restart of the operator, so all of them are observed again then. `first_at`: when it first saw the object.
 pub fn late(
     model: &Model,
     rollout: &Rollout,
     children: &Children,
     known: Option<&Reports>,
-    now: Timestamp,
+    (first_at, now): (Timestamp, Timestamp),
 ) -> Option<(Plan, Option<Timestamp>)> {
     let settings = model.hot_reload.as_ref()?;
     let serving = rollout.serving.as_ref().filter(|_| rollout.rolling_out.is_none())?;
@@ -376,8 +377,8 @@ pub fn late(
     let known = known.filter(|known| known.version == *serving);
     let is_known = |pod: &PodState| known.is_some_and(|known| known.others.contains_key(&pod.name));
     let ready = children.pods().filter(|pod| deployed.ready.contains(&pod.name));
-    let ready =
-        ready.filter_map(|pod| Some((pod, pod.ready_since.filter(|ready| whole_seconds(*ready) > since)? + timeout)));
+    let is_since = |ready: &Timestamp| whole_seconds(*ready) > since;
+    let ready = ready.filter_map(|pod| Some((pod, pod.ready_since.filter(is_since)?.max(first_at) + timeout)));
     let late: Vec<_> = ready.filter(|(pod, until)| *until > now || is_known(pod)).collect();
     let until = late.iter().map(|(_, until)| *until).filter(|until| *until > now).max();
     let pods: BTreeSet<String> = late.iter().map(|(pod, _)| pod.name.clone()).collect();

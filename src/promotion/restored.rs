@@ -9,7 +9,7 @@ use crate::{
     api::{PIN_ANNOTATION, RecommenderModelStatus, TrainingKind, Version, VersionState},
     kinds::Kind,
     model::{Identity, names},
-    observe::{Children, DeploymentState},
+    observe::{ChildState, Children, DeploymentState},
     training::whole_seconds,
 };
 
@@ -17,19 +17,26 @@ use crate::{
 type Deployed = (String, Option<(String, String)>);
 
 /// The version that a Deployment serves although the status has no version: object and children were restored from a backup,
-/// without the status. None when one of the object's Jobs has trained it, because then its report is known.
+/// without the status. None when it is among `read`, the versions that reports of the object's Jobs give. A Job whose pod is gone gives none,
+/// but when its run was due, and on top of what.
 pub fn restored(
     identity: &Identity,
     store: &str,
     prior: &RecommenderModelStatus,
     children: &Children,
+    read: &[Version],
 ) -> Option<Version> {
     let (servers, started) = deployed(identity, prior, children)?;
     let uid = identity.uid.as_deref()?;
     let (id, artifact) = started;
     let (uri, digest) = artifact?;
     let job = names::job(&identity.base, &id);
+    let run = children.own(Kind::Job, &job, uid).and_then(|of| match &of.state {
+        ChildState::Job(run) => Some(run),
+        _ => None,
+    });
     let created_at = Time(whole_seconds(servers.created_at));
+    let ended_at = run.and_then(|run| run.end.as_ref()).map(|end| Time(whole_seconds(end.at)));
     let version = Version {
         state: VersionState::Serving,
         kind: TrainingKind::of_version(&id),
@@ -44,14 +51,14 @@ pub fn restored(
         gates: Vec::new(),
         canary: None,
         data_through: None,
-        base: None,
-        due_at: created_at.clone(),
+        base: run.and_then(|run| run.base.clone()),
+        due_at: run.map_or_else(|| created_at.clone(), |run| Time(whole_seconds(run.due))),
         started_at: None,
-        trained_at: created_at.clone(),
+        trained_at: ended_at.unwrap_or_else(|| created_at.clone()),
         served_at: Some(created_at),
     };
-    let has_job = children.own(Kind::Job, &version.job, uid).is_some();
-    (!has_job && version.is_in(store)).then_some(version)
+    let is_read = read.iter().any(|read| read.id == version.id);
+    (!is_read && version.is_in(store)).then_some(version)
 }
 
 /// The version that a Deployment serves although the status has no version, also if one of the object's Jobs has trained it.
@@ -60,9 +67,11 @@ pub fn served(identity: &Identity, prior: &RecommenderModelStatus, children: &Ch
 }
 
 /// The versions after the status was lost while one of them served. The Jobs of newer ones are read again, but not what was decided on
-/// these: they may have been taken back, so none of them is promoted by itself. `serving`: none if the status was not lost.
+/// these: they may have been taken back, so none of them is promoted by itself. Where the one that serves is not among them, it is not known
+/// which are newer, so that counts for all of them. `serving`: none if the status was not lost.
 pub fn doubted(versions: &[Version], serving: Option<&str>) -> Vec<Version> {
-    let newer = versions.iter().position(|version| serving == Some(version.id.as_str())).unwrap_or_default();
+    let newer = serving
+        .map_or(0, |serving| versions.iter().position(|version| version.id == serving).unwrap_or(versions.len()));
     let doubt = |version: &Version| {
         let why = format!(
             "the status was lost while {} served, so it is not known why this newer version did not; set the annotation \

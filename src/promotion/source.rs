@@ -1,10 +1,11 @@
 //! Whether the requests of a canary can be counted: by the metric source of its object. Pure.
 //!
-//! A source may not be read at all while there is no canary, so a version that is to be one waits for a read of it first, one tick.
+//! A source may not be read at all while there is no canary, so a version that is to be one waits for a read of it first, one tick. It is read
+//! until that version has begun, also after it has answered and while another version is tried or rolled out: else it would be unknown again.
 
 use jiff::Timestamp;
 
-use super::{Inputs, track};
+use super::{Inputs, permitted, track};
 use crate::{
     api::{RecommenderModelStatus, Version},
     model::Model,
@@ -37,9 +38,17 @@ pub struct Uncounted {
     pub why: String,
 }
 
-/// Why a version does not begin as a canary; none if it does, has begun, or need not be one.
+/// Whether a version is to be a canary and has not begun, so that its source has to be known.
+pub(super) fn is_read_for(inputs: &Inputs<'_>, version: &Version) -> bool {
+    inputs.canary != Some(version.id.as_str()) && track::has_to_be_tried(inputs, version)
+}
+
+/// Why a version does not begin as a canary; none if it does, has begun, need not be one, or cannot begin yet whatever the source answers,
+/// because another one is tried or rolled out.
 pub(super) fn uncounted(inputs: &Inputs<'_>, version: &Version) -> Option<Uncounted> {
-    if inputs.canary == Some(version.id.as_str()) || !track::has_to_be_tried(inputs, version) {
+    let begun = [inputs.canary, inputs.rolling_out];
+    let is_ahead = |other: &&Version| other.id != version.id && begun.contains(&Some(other.id.as_str()));
+    if !is_read_for(inputs, version) || permitted(inputs).iter().any(is_ahead) {
         return None;
     }
     let why = inputs.source.why()?;
@@ -65,18 +74,18 @@ impl Source {
     }
 }
 
-/// What the ticks keep of an object with a version that waits for its source.
+/// What the ticks keep of an object with a version that is to be a canary and has not begun.
 #[derive(Debug, Default)]
 pub struct State {
     object: OfSource,
-    waits: bool,
+    is_read: bool,
     source: Source,
 }
 
 impl State {
-    /// Takes over whether a version waits.
-    pub fn plan(&mut self, waits: bool) {
-        self.waits = waits;
+    /// Takes over whether there is such a version.
+    pub fn plan(&mut self, is_read: bool) {
+        self.is_read = is_read;
     }
 }
 
@@ -96,7 +105,7 @@ impl Ticked for State {
     }
 
     fn is_empty(&self) -> bool {
-        !self.waits
+        !self.is_read
     }
 
     fn observed(&self) -> Source {
@@ -125,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_source_is_news_once() {
-        let mut state = State { object: OfSource::packages(), waits: true, source: Source::Unread };
+        let mut state = State { object: OfSource::packages(), is_read: true, source: Source::Unread };
         let silent = |why: &str| readings(&[], 0).silent(why);
         assert!(state.tick(Some(&silent("it is down")), at(0)));
         assert!(!state.tick(Some(&silent("it does not answer in time")), at(5)));
@@ -135,6 +144,6 @@ mod tests {
         assert!(state.tick(None, at(20)));
         assert_eq!(state.observed(), Source::Unconfigured("default".into()));
         state.plan(false);
-        assert!(state.is_empty(), "a source is not read for an object without a version that waits");
+        assert!(state.is_empty(), "a source is not read for an object without a version that is to begin");
     }
 }

@@ -14,6 +14,7 @@ mod gates;
 mod histories;
 mod readiness;
 mod reloads;
+mod restored;
 mod routes;
 mod servers;
 mod watch;
@@ -60,8 +61,8 @@ impl Story {
             settings: None,
             is_recorded_first: false,
             condition: none,
-            waiting: None,
-            uncounted: None,
+            held: None,
+            reads_source: false,
             waiting_since: None,
             pinned: None,
             wake_at: None,

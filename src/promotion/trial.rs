@@ -64,7 +64,7 @@ pub struct Progress {
     pub memory: Memory,
     /// What it waits for, or what it ended with.
     pub why: String,
-    /// Whether it ended inconclusive while its metric source did not answer. Nothing is known of the version then, so that is no verdict.
+    /// Whether it ended inconclusive because its metric source did not answer. Too little is known of the version then, so that is no verdict.
     pub is_void: bool,
 }
 
@@ -187,11 +187,43 @@ struct Trial {
     counted_at: Option<f64>,
     /// The newest counts, and when they were read. They are counted once, whatever the number of ticks that hand them in.
     counts: Option<(Tick, Timestamp)>,
+    /// The part of its step in which its source gave it nothing.
+    blind: Blind,
     memory: Memory,
     wait: Option<Wait>,
     /// What reconciles read. It changes less often than what is counted.
     reported: Progress,
     reported_at: Timestamp,
+}
+
+/// The part of a step of which nothing is known, because the metric source did not answer. It is not kept over a restart of the operator: then
+/// it begins with the next read that fails.
+#[derive(Clone, Copy, Debug, Default)]
+struct Blind {
+    /// Whether the source was silent in a tick since requests were counted last. One that answers again may have no series yet, and of the
+    /// first sample nothing follows.
+    is_on: bool,
+    /// Seconds of the step.
+    seconds: i64,
+}
+
+impl Blind {
+    /// One tick later. `counted`: seconds that new counts cover, if there are some; `is_silent`: whether there are none because the source does
+    /// not answer.
+    fn after(self, elapsed: i64, counted: Option<i64>, is_silent: bool) -> Self {
+        if let Some(counted) = counted {
+            // Counters of pods that ran on have what was missed.
+            return Self { is_on: false, seconds: (self.seconds - (counted - elapsed).max(0)).max(0) };
+        }
+        let is_on = self.is_on || is_silent;
+        Self { is_on, seconds: self.seconds.saturating_add(if is_on { elapsed } else { 0 }) }
+    }
+
+    /// Whether the version could not be judged in a step that took so many seconds: nothing was counted since the source was silent, or for most
+    /// of the step.
+    fn hides(self, step_seconds: i64) -> bool {
+        self.is_on || self.seconds > step_seconds / 2
+    }
 }
 
 impl State {
@@ -224,6 +256,7 @@ impl Trial {
             counters: Counters::default(),
             counted_at: None,
             counts: None,
+            blind: Blind::default(),
             wait: None,
             reported: Progress { memory: memory.clone(), why, is_void: false },
             reported_at: now,
@@ -238,6 +271,7 @@ impl Trial {
         let warm = self.plan.pods.iter().filter(|(_, (_, from))| *from <= now);
         let pods = warm.map(|(name, (track, _))| (name.clone(), *track)).collect();
         let (signals, newest) = self.counters.increase(&pods, read);
+        let has_counted = !signals.is_empty();
         if let Some(at) = newest {
             let window_seconds = self.counted_at.replace(at).map_or(0, |before| (at - before).round() as i64);
             let at = Timestamp::from_second(at as i64).unwrap_or(now);
@@ -246,6 +280,7 @@ impl Trial {
         let is_current = |read: Timestamp| now.duration_since(read).as_secs().abs() <= CURRENT_SECONDS;
         let counts = self.counts.as_ref().filter(|(_, read)| is_current(*read)).map(|(tick, _)| tick.clone());
         let Plan { ready, expected, broken, policy, route, .. } = &self.plan;
+        let counted = counts.as_ref().filter(|_| newest.is_some() && has_counted).map(|tick| tick.window_seconds);
         let is_silent = counts.is_none() && readings.is_none_or(|readings| readings.silence().is_some());
         let observed = Observation {
             ready: *ready,
@@ -255,6 +290,8 @@ impl Trial {
             is_late: route.as_ref().is_some_and(Routed::is_late),
             undivided: route.as_ref().and_then(|route| route.undivided(*ready, self.memory.shares())),
         };
+        let elapsed = now.duration_since(self.memory.advanced_at.0).as_secs().clamp(0, canary::ELAPSED_MAX);
+        let blind = self.blind.after(elapsed, counted, is_silent);
         let next = canary::advance(policy, self.memory.clone(), &observed, now);
         let (wait, why) = match next.outcome {
             Outcome::Stay { wait, why } => (Some(wait), why),
@@ -266,7 +303,12 @@ impl Trial {
         // An end is reported once, and stays what it was.
         let is_inconclusive = |end: &End| !end.is_promoted && end.finding == Finding::Inconclusive;
         let ends = self.memory.end.is_none() && next.memory.end.as_ref().is_some_and(is_inconclusive);
-        let is_void = self.reported.is_void || ends && is_silent;
+        // That pods do not get ready, or get no requests, is known without the source.
+        let waits_for_counts = !matches!(self.wait, Some(Wait::Replicas | Wait::Share));
+        let is_hidden = is_silent || waits_for_counts && blind.hides(next.memory.weighted_seconds);
+        let is_void = self.reported.is_void || ends && is_hidden;
+        let begins = position(&next.memory) != position(&self.memory) && next.memory.end.is_none();
+        self.blind = if begins { Blind { seconds: 0, ..blind } } else { blind };
         (self.wait, self.memory) = (wait, next.memory);
         if is_news || is_due {
             self.reported = Progress { memory: self.memory.clone(), why, is_void };
@@ -462,6 +504,66 @@ mod tests {
             assert!(progress.is_void && progress.verdict().is_none(), "{progress:?}");
             assert!(progress.why.contains("no current counts of errors"), "{progress:?}");
         }
+    }
+
+    /// A canary with hardly any requests whose counters are read in these ticks, and else so, until it has ended.
+    fn ended_with(is_sampled: impl Fn(i64) -> bool, read: impl Fn(i64) -> Option<Readings>) -> Progress {
+        let mut bed = Bed::new();
+        for tick in 1..100 {
+            bed.second += TICK;
+            bed.counters.values_mut().for_each(|(requests, _)| *requests += 2.0);
+            match is_sampled(tick) {
+                true => _ = bed.tick(),
+                false => _ = bed.state.tick(read(bed.second).as_ref(), at(bed.second)),
+            }
+            let progress = bed.state.observed().expect("there is one");
+            if progress.memory.end.is_some() {
+                assert_eq!(tick, LAST, "{progress:?}");
+                return progress;
+            }
+        }
+        panic!("it does not end");
+    }
+
+    /// The tick in which a step that begins with the first tick has taken 20 + 60 + 600 s.
+    const LAST: i64 = 69;
+
+    #[test]
+    fn a_source_that_answers_again_just_before_the_end_gives_no_verdict() {
+        let silent = |second| Some(readings(&[], second).silent("metric source \"default\": HTTP 503"));
+        let mute = |second| match second / TICK {
+            ..=40 => silent(second),
+            _ => Some(readings(&[], second)),
+        };
+        for progress in [ended_with(|tick| tick >= LAST, silent), ended_with(|_| false, mute)] {
+            assert!(progress.is_void && progress.verdict().is_none(), "{progress:?}");
+        }
+        let progress = ended_with(|tick| tick >= LAST - 20, silent);
+        assert!(progress.is_void, "a third of the step was counted: {progress:?}");
+        for (is_sampled, why) in [
+            ((|_| true) as fn(i64) -> bool, "the source has answered all the time"),
+            (|tick| !(10..30).contains(&tick), "what its pods counted meanwhile is known"),
+            (|tick| tick >= 20, "most of the step was counted"),
+        ] {
+            let progress = ended_with(is_sampled, silent);
+            assert!(
+                !progress.is_void && progress.verdict().is_some_and(|verdict| !verdict.passed),
+                "{why}: {progress:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn pods_that_do_not_get_ready_are_a_verdict_also_if_the_source_was_silent_meanwhile() {
+        let mut state = State { object: OfSource::packages(), trial: None };
+        state.plan(Some(Plan { ready: 0, ..plan() }), None, at(0));
+        for tick in 1..100 {
+            let read = readings(&[], tick * TICK);
+            let read = if tick == 5 { read.silent("metric source \"default\": HTTP 503") } else { read };
+            state.tick(Some(&read), at(tick * TICK));
+        }
+        let progress = state.observed().expect("there is one");
+        assert!(!progress.is_void && progress.verdict().is_some_and(|verdict| !verdict.passed), "{progress:?}");
     }
 
     /// A canary that gets requests and is then read so, until it has ended.

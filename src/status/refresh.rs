@@ -11,7 +11,7 @@ use crate::{
         Version, VersionState,
         conditions::{reasons, types},
     },
-    promotion::{Uncounted, Waiting, route::Acceptance},
+    promotion::route::Acceptance,
     training::one_line,
 };
 
@@ -140,16 +140,10 @@ fn held(inputs: &Inputs<'_>) -> Option<Problem> {
             reasons::PAUSED,
             format!("version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}"),
         ),
-        _ => match (&rollout.waiting, &rollout.uncounted) {
-            (Some(Waiting { version, why, .. }), _) => {
-                (reasons::AWAITING_INPUTS, format!("version {version} waits, because {why}"))
-            }
-            (None, Some(Uncounted { version, is_passing, why })) => {
-                let reason = if *is_passing { reasons::SOURCE_FAILED } else { reasons::UNKNOWN_SOURCE };
-                (reason, format!("version {version} waits, because {why}"))
-            }
-            (None, None) => return None,
-        },
+        _ => {
+            let held = rollout.held.as_ref()?;
+            (held.reason(), format!("version {} waits, because {}", held.version(), held.why()))
+        }
     };
     let decided = &rollout.condition;
     let is_counted = [reasons::VERSION_REJECTED, reasons::ROLLED_BACK, reasons::ROLLOUT_FAILED].contains(&reason);

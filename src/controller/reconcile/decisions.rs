@@ -1,6 +1,6 @@
 //! What a reconcile decides, from what it observed.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
 
 use super::Reconcile;
@@ -14,6 +14,7 @@ use crate::{
     promotion::{
         self, Rollout,
         reload::{self, Reload},
+        reports,
         route::{self, Directed},
         trial,
     },
@@ -32,6 +33,8 @@ pub struct Decisions {
     pub pruning: pruning::Decision,
     /// How the version to serve gets to the servers.
     pub reload: Reload,
+    /// The servers that got ready after that was rolled out and are observed, and until when.
+    pub late: Option<(reports::Plan, Option<Timestamp>)>,
     pub scaling: Scaling,
     /// Pods of the canary, while there is one.
     pub canary_pods: Option<i32>,
@@ -54,7 +57,7 @@ struct Jobs {
 impl Reconcile {
     /// Decides what to train, what to serve, what to delete, and which replicas to set.
     pub fn decide(&self, context: &Context, model: &Model, observed: &Observed) -> Decisions {
-        let jobs = self.jobs(model, observed);
+        let jobs = self.jobs(model, &observed.children);
         let (training, is_held) = self.admitted_training(context, model, observed, &jobs);
         let store = model.artifacts.root_uri();
         let verdict = observed.canary.as_ref().and_then(|of| Some((of.memory.version.as_str(), of.verdict()?)));
@@ -69,6 +72,9 @@ impl Reconcile {
         let rollout = Rollout::decide(&inputs);
         let pruning = self.pruning(model, observed, &jobs, (&training, &rollout));
         let reload = self.reload(model, &rollout, observed);
+        let known = observed.reports.as_ref();
+        let times = (context.memory.first_at(&self.uid, self.now), self.now);
+        let late = reload::late(model, &rollout, &observed.children, known, times);
         let decided = replicas::decided(model, &self.prior, &observed.ticked);
         let scaling = Scaling { decided, external: observed.external.clone() };
         let orders = self.orders(model, &scaling, observed);
@@ -77,7 +83,7 @@ impl Reconcile {
         let shares = |version: &Version| canary.memory(&version.id, self.now).shares();
         let shares = rollout.canary.as_ref().zip(canary_pods).map(|(version, pods)| (version, shares(version), pods));
         let directed = route::directed(model, &observed.children, shares);
-        Decisions { training, is_held, rollout, reload, pruning, scaling, canary_pods, directed, orders }
+        Decisions { training, is_held, rollout, reload, late, pruning, scaling, canary_pods, directed, orders }
     }
 
     /// What is deleted of the artifacts that left the status.
@@ -110,9 +116,9 @@ impl Reconcile {
         })
     }
 
-    fn jobs(&self, model: &Model, observed: &Observed) -> Jobs {
-        let children = &observed.children;
+    fn jobs(&self, model: &Model, children: &Children) -> Jobs {
         let mut in_use = promotion::in_use(&self.prior, &model.promotion_requests);
+        in_use.extend(self.found.clone());
         in_use.extend(reload::mounted(children, &self.uid));
         let runs = runs::observed(&runs::Inputs {
             children,
@@ -122,6 +128,24 @@ impl Reconcile {
             now: self.now,
         });
         Jobs { in_use, runs, has_trainer: runs::has_trainer(children) }
+    }
+
+    /// The versions that the reports of Jobs give.
+    pub fn read_versions(&self, model: &Model, children: &Children) -> Vec<Version> {
+        let jobs = self.jobs(model, children);
+        let inputs = training::Inputs {
+            plan: &Plan::new(model, |kind| render::training_template(model, kind)),
+            prior: self.prior.training.as_ref(),
+            versions: &pruning::known(&self.prior),
+            in_use: &jobs.in_use,
+            runs: &jobs.runs,
+            signals: &training::Signals::default(),
+            held: None,
+            now: self.now,
+            runs_complete: true,
+            has_trainer: jobs.has_trainer,
+        };
+        training::decide(&inputs).versions
     }
 
     /// How the version to serve gets to the servers.

@@ -134,7 +134,7 @@ async fn a_reload_is_recorded_then_written_to_the_file_and_ends_when_the_server_
 
 #[tokio::test]
 async fn a_server_that_gets_ready_later_with_another_version_than_its_file_names_is_named() {
-    let (mut fixture, object) = trained().await;
+    let (mut fixture, mut object) = trained().await;
     let (_, before) = file(&fixture);
     fixture.requests(&object).await;
     let (_, named) = file(&fixture);
@@ -159,9 +159,23 @@ async fn a_server_that_gets_ready_later_with_another_version_than_its_file_names
     assert!(reason == "Serving" && message.contains(&expected), "{reason}: {message}");
     assert!(message.ends_with("kubectl -n shop delete pod late"), "{message}");
     assert_eq!(fixture.requests(&object).await, [""; 0], "it stays so");
+
+    // After a restart of the operator it is found again, however long the pod is ready by then. What is left is the status.
+    object["status"] = serde_json::to_value(fixture.status()).expect("a status");
+    Arc::get_mut(&mut fixture.context).expect("no reconcile is under way").memory = Memory::default();
     fixture.context.observers.reloads.forget("uid");
-    fixture.requests(&object).await;
-    assert!(!fixture.condition(types::SERVING_READY).1.contains("late"), "nothing is known of it any more");
+    let later = Timestamp::now() + SignedDuration::from_secs(3600);
+    let shown = fixture.show(&object);
+    super::super::reconcile::reconcile(&fixture.context, shown.clone(), later).await.expect("reconciled");
+    assert!(tick_of(&fixture, "late", &before));
+    super::super::reconcile::reconcile(&fixture.context, shown.clone(), later).await.expect("reconciled");
+    assert!(fixture.condition(types::SERVING_READY).1.contains(&expected));
+    // One that answers with what its file names is observed for as long as a reload may take.
+    assert!(tick_of(&fixture, "late", &named));
+    let later = later + SignedDuration::from_secs(61);
+    super::super::reconcile::reconcile(&fixture.context, shown, later).await.expect("reconciled");
+    assert!(!fixture.condition(types::SERVING_READY).1.contains("late"));
+    assert!(fixture.context.observers.reloads.demanded(&|_| true).is_empty());
 }
 
 #[tokio::test]

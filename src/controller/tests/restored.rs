@@ -122,3 +122,44 @@ async fn after_the_status_was_lost_no_version_that_is_newer_than_the_one_that_se
     let requests = fixture.requests(&object).await;
     assert!(requests.contains(&"PATCH deployments/packages-serving".to_owned()), "a person may: {requests:?}");
 }
+
+#[tokio::test]
+async fn after_the_status_was_lost_the_version_that_serves_is_known_also_if_the_report_of_its_job_is_gone() {
+    let (mut fixture, mut object) = (Fixture::new(), object(json!({})));
+    fixture.requests(&object).await;
+    train_in(&fixture, "first");
+    fixture.requests(&object).await;
+    roll_out(&fixture, 1);
+    fixture.requests(&object).await;
+    object["metadata"]["annotations"] =
+        json!({"recommender.dev/train": "full again", "recommender.dev/pause-promotion": "true"});
+    fixture.requests(&object).await;
+    train_in(&fixture, "second");
+    fixture.requests(&object).await;
+    let before = fixture.status().versions;
+
+    // The node of the first trainer was removed, and its pod with it. The Job is kept.
+    let job = fixture.server.object(&format!("jobs/{}", before[1].job)).expect("it is kept");
+    let mut meta = job["spec"]["template"]["metadata"].clone();
+    for (field, value) in [("name", "first"), ("namespace", "shop"), ("uid", "first")] {
+        meta[field] = value.into();
+    }
+    let meta = serde_json::from_value(meta).expect("metadata");
+    fixture.context.cache.remove(Watched::Pod, &meta).expect("it was there");
+    fixture.context.memory.forget("uid");
+    object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
+    for seconds in [0, 60] {
+        let shown = fixture.show(&object);
+        let now = Timestamp::now() + SignedDuration::from_secs(seconds);
+        super::super::reconcile::reconcile(&fixture.context, shown, now).await.expect("reconciled");
+        let requests = fixture.server.requests();
+        assert!(!requests.contains(&"PATCH deployments/packages-serving".to_owned()), "{requests:?}");
+        let known = fixture.status().versions;
+        let of = |versions: &[crate::api::Version]| {
+            versions.iter().map(|of| (of.id.clone(), of.uri.clone(), of.due_at.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&known), of(&before));
+        let states: Vec<_> = known.iter().map(|version| version.state).collect();
+        assert_eq!(states, [VersionState::RolledBack, VersionState::Serving]);
+    }
+}

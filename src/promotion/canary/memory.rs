@@ -15,7 +15,7 @@ use super::{
 use crate::{api::is_zero, training::whole_seconds};
 
 /// Seconds between two calls that count at most. Ticks come more often; a clock that steps, or an operator that was down, counts no more.
-pub(super) const ELAPSED_MAX: i64 = 60;
+pub(in crate::promotion) const ELAPSED_MAX: i64 = 60;
 /// Seconds from the end of the last window that was counted to that of another one, from which on the clock was set back. Above it, and below 0,
 /// all of the window was counted already.
 const SET_BACK: i64 = -300;

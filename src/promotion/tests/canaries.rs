@@ -68,7 +68,7 @@ fn a_canary_begins_once_its_metric_source_answers_and_then_goes_on_without_it() 
     assert_eq!((story.states().as_str(), story.rollout.canary.is_none()), ("v2:Candidate v1:Serving", true));
     story.source = Source::Answers;
     assert_eq!(story.reconcile(Some("v1")).states(), "v2:Canary v1:Serving");
-    assert_eq!(story.rollout.uncounted, None);
+    assert_eq!(story.rollout.held, None);
     story.source = Source::Unread;
     assert_eq!(story.reconcile(Some("v1")).states(), "v2:Canary v1:Serving");
 }

@@ -36,7 +36,7 @@ fn a_version_that_passes_its_gates_waits_for_the_inputs_and_the_one_before_serve
     assert!(message.starts_with("version b waits since 1970-01-01T00:10:00Z, because users-db is down ("), "{message}");
     reads(&mut story, true);
     story.reconcile(None);
-    assert_eq!((story.serve(), story.rollout.waiting.clone()), (Some("b"), None));
+    assert_eq!((story.serve(), story.rollout.held.clone()), (Some("b"), None));
     reads(&mut story, false);
     assert_eq!(story.reconcile(None).serve(), Some("b"), "a rollout that has begun goes on");
     story.completes();
@@ -69,7 +69,7 @@ fn nothing_waits_before_anything_serves_and_neither_do_a_pin_and_a_rollback() {
     assert_eq!((story.serve(), story.condition().0), (Some("b"), "Pinned"));
     story.completes();
     story.annotated(|requests| *requests = Requests { rollback: some("a"), ..Requests::default() });
-    assert_eq!((story.serve(), story.rollout.waiting.clone()), (Some("a"), None));
+    assert_eq!((story.serve(), story.rollout.held.clone()), (Some("a"), None));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_version_that_waits_for_an_approval_does_not_wait_for_inputs_before() {
         first.rollout
     };
     story.trained("b", "0.31");
-    assert_eq!((story.condition().0, story.rollout.waiting.clone()), ("AwaitingApproval", None));
+    assert_eq!((story.condition().0, story.rollout.held.clone()), ("AwaitingApproval", None));
     story.annotated(|requests| requests.approve = some("b"));
     assert_eq!((story.serve(), story.condition().0), (Some("a"), "AwaitingInputs"));
 }
