@@ -24,7 +24,8 @@ pub enum Command {
     Crd,
     /// Print the children of RecommenderModels in files as YAML, their rules for Prometheus or what these cost, without a cluster.
     ///
-    /// The children are what the operator will apply once the first training has succeeded. The rules are what to give to a
+    /// The children are what the operator will apply once the first training has succeeded, and after them the Jobs of a later partial
+    /// training and of a deletion of artifacts, if the spec has them. The rules are what to give to a
     /// Prometheus that is not run by prometheus-operator: one rule file for all objects, which begins with the scrape
     /// configuration that goes with it. Objects that the API server would refuse are refused with the same messages, and the
     /// exit code is 1.

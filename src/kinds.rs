@@ -100,6 +100,12 @@ impl Kind {
         self.row().when_missing
     }
 
+    /// Whether the operator deletes children of this kind that are no longer desired. All requests of Gateways come by an HTTPRoute, so
+    /// that goes with its owner only.
+    pub const fn is_deleted(self) -> bool {
+        !matches!(self, Self::HTTPRoute)
+    }
+
     /// Whether a cluster may lack the kind.
     pub const fn is_optional(self) -> bool {
         self.row().when_missing.is_some()

@@ -204,9 +204,10 @@ fn stop_signal(health: Health) -> anyhow::Result<impl Future<Output = ()> + Send
     })
 }
 
-/// The children of all objects.
+/// The children of all objects, and the Jobs that follow their first one.
 fn children(models: &[Model], now: Timestamp) -> anyhow::Result<String> {
-    models.iter().map(|model| render::as_yaml(&render::offline(model, now))).collect()
+    let all = |model| [render::offline(model, now), render::later_jobs(model, now)].concat();
+    models.iter().map(|model| render::as_yaml(&all(model))).collect()
 }
 
 /// Prints something of all objects of all files. Nothing is printed on standard output when one of the

@@ -137,6 +137,8 @@ pub enum Series {
     TrainingWaiting,
     /// How long a version that passes its gates has waited for its inputs.
     PromotionWaiting,
+    /// Jobs that delete artifacts and failed since the last one that succeeded.
+    PruneFailuresInARow,
     /// Which part of the active training run is done.
     TrainingProgress,
     /// Steps of that run that are done.
@@ -415,7 +417,7 @@ impl Series {
     ];
 
     /// The others: for people and alerts.
-    pub const MONITORING: [Self; 142] = [
+    pub const MONITORING: [Self; 143] = [
         Self::PodRequests,
         Self::PodErrors,
         Self::PodSlow,
@@ -451,6 +453,7 @@ impl Series {
         Self::TrainingRunning,
         Self::TrainingWaiting,
         Self::PromotionWaiting,
+        Self::PruneFailuresInARow,
         Self::TrainingProgress,
         Self::TrainingStep,
         Self::TrainingLoss,
@@ -640,6 +643,7 @@ impl Series {
             Self::TrainingRunning => Row("recommender:training_running_seconds", "seconds", Workload),
             Self::TrainingWaiting => Row("recommender:training_waiting_seconds", "seconds", Workload),
             Self::PromotionWaiting => Row("recommender:promotion_waiting_seconds", "seconds", Workload),
+            Self::PruneFailuresInARow => Row("recommender:prune_failures_in_a_row", "runs", Workload),
             Self::TrainingProgress => Row("recommender:training_progress_ratio", "0 to 1", Run),
             Self::TrainingStep => Row("recommender:training_step", "steps", Run),
             Self::TrainingLoss => Row("recommender:training_loss", "as reported", Run),

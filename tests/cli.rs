@@ -40,7 +40,16 @@ fn render_prints_the_children_of_every_file_and_passes_over_other_kinds() {
     let (code, out, err) = outcome(&operator(&["render", "examples/packages.yaml", "-"], MINIMAL));
     assert_eq!((code, err.as_str()), (0, ""));
     let kinds = |kind: &str| out.lines().filter(|line| *line == format!("kind: {kind}")).count();
-    assert_eq!(["Deployment", "Job", "HorizontalPodAutoscaler", "Namespace"].map(kinds), [2, 2, 1, 0]);
+    assert_eq!(["Deployment", "Job", "HorizontalPodAutoscaler", "Namespace"].map(kinds), [2, 4, 1, 0]);
+    let jobs: Vec<&str> = out.lines().filter(|line| line.starts_with("# A later ")).collect();
+    assert!(
+        jobs.len() == 2 && jobs[0].contains("partial training") && jobs[1].contains("deletes artifacts"),
+        "{jobs:?}"
+    );
+    let base = out.lines().skip_while(|line| line.trim() != "- name: RECOMMENDER_BASE_VERSION").nth(1);
+    assert!(base.is_some_and(|line| line.trim().starts_with("value: full-i")), "{base:?}");
+    let deleted = out.lines().skip_while(|line| line.trim() != "- name: RECOMMENDER_PRUNE_URIS").nth(1);
+    assert!(deleted.is_some_and(|line| line.contains("/packages/full-i")), "{deleted:?}");
 }
 
 #[test]
@@ -73,6 +82,17 @@ fn render_refuses_what_the_api_server_would_in_its_words_and_prints_nothing() {
     let said = "The RecommenderModel \"packages\" is invalid: spec.serving.port: Invalid value: 0: \
                 spec.serving.port in body should be greater than or equal to 1";
     assert!(err.contains(said), "{err}");
+}
+
+#[test]
+fn render_refuses_a_namespace_that_none_can_have() {
+    let wrong = MINIMAL.replace("{name: packages}", "{name: packages, namespace: Shop_1}");
+    let (code, out, err) = outcome(&operator(&["render", "-"], &wrong));
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains("metadata.namespace: Invalid value: \"Shop_1\": a lowercase RFC 1123 label must consist of"),
+        "{err}"
+    );
 }
 
 #[test]

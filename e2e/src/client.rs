@@ -19,7 +19,7 @@ use crate::cluster::{self as host};
 use crate::image::{Recipe, catalog, double};
 use crate::lock::Lock;
 use crate::progress::Progress;
-use crate::{command, operator, paths, tools};
+use crate::{command, kueue, operator, paths, tools};
 
 /// Environment variable with the operator image to use in a cluster that is not ours, into which images cannot be
 /// loaded. The cluster must be able to pull it.
@@ -275,6 +275,21 @@ impl Cluster {
         .await?
     }
 
+    /// Installs Kueue once, for the Jobs of `namespace` and of all others with its [`kueue::LABEL`]. A cluster of `KUBECONFIG` must
+    /// have it already. The program is built on first use.
+    pub async fn kueue(&self, namespace: &str) -> Result<()> {
+        self.kubectl(&["label", "namespace", namespace, &format!("{}=true", kueue::LABEL)]).await?;
+        if !self.is_ours() {
+            return self.kubectl(&["get", "crd", "localqueues.kueue.x-k8s.io"]).await.map(drop);
+        }
+        let image = load("Kueue's image", |_| catalog::kueue()).await?;
+        tokio::task::spawn_blocking(move || {
+            let _changing = host::lock_for_change(&Progress::quiet())?;
+            kueue::install(&image)
+        })
+        .await?
+    }
+
     async fn image(
         &self,
         variable: &str,
@@ -287,17 +302,22 @@ impl Cluster {
         if !self.is_ours() {
             bail!("images cannot be loaded into the cluster of KUBECONFIG: set {variable} to one that it can pull");
         }
-        tokio::task::spawn_blocking(move || {
-            let progress = Progress::quiet();
-            progress.step(step, || {
-                // A build takes long and does not change the cluster, so it holds no lock.
-                let recipe = recipe(Some(&progress))?;
-                let _changing = host::lock_for_change(&progress)?;
-                recipe.load()
-            })
-        })
-        .await?
+        load(step, recipe).await
     }
+}
+
+/// Builds an image and loads it into our cluster.
+async fn load(step: &'static str, recipe: fn(Option<&Progress>) -> Result<Recipe>) -> Result<String> {
+    tokio::task::spawn_blocking(move || {
+        let progress = Progress::quiet();
+        progress.step(step, || {
+            // A build takes long and does not change the cluster, so it holds no lock.
+            let recipe = recipe(Some(&progress))?;
+            let _changing = host::lock_for_change(&progress)?;
+            recipe.load()
+        })
+    })
+    .await?
 }
 
 /// Sends a GET request without following redirects and returns status code and body.

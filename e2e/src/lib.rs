@@ -12,7 +12,7 @@
 //! ```
 //!
 //! With `KUBECONFIG` set, the tests use that cluster instead (kind, k3d, a cloud). It must be a conformant Kubernetes
-//! 1.33 or newer with a default StorageClass, metrics-server, the HTTPRoutes of the Gateway API, and prometheus-operator with
+//! 1.33 or newer with a default StorageClass, metrics-server, the HTTPRoutes of the Gateway API, Kueue, and prometheus-operator with
 //! a Prometheus in the namespace `monitoring` behind the Service `prometheus`. The images must be pullable from there. Their names are read
 //! from `E2E_OPERATOR_IMAGE`, `E2E_EXAMPLE_IMAGE`, `E2E_DOUBLE_IMAGE`, `E2E_S3_IMAGE`, `E2E_KAFKA_IMAGE`,
 //! `E2E_FLINK_IMAGE`, `E2E_SERVICES_IMAGE` and `E2E_WORKERS_IMAGE`.
@@ -29,6 +29,7 @@ mod gateway;
 pub mod image;
 pub mod kstatus;
 mod kubectl;
+mod kueue;
 pub mod load;
 pub mod lock;
 mod namespace;

@@ -166,9 +166,9 @@ pub mod reasons {
     pub const TARGETS_DOWN: &str = "TargetsDown";
     /// The servers do not expose the series of their metric profile.
     pub const PROFILE_MISMATCH: &str = "ProfileMismatch";
-    /// The metric source does not answer, so it is not known what it has loaded.
+    /// The metric source does not answer: it is not known what it has loaded, and no canary begins.
     pub const SOURCE_FAILED: &str = "SourceFailed";
-    /// The spec names a metric source that the operator does not have.
+    /// The operator does not have the metric source that the object needs.
     pub const UNKNOWN_SOURCE: &str = "UnknownSource";
     /// The artifacts of versions that left the status were deleted.
     pub const PRUNED: &str = "Pruned";

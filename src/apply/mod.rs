@@ -176,7 +176,7 @@ fn is_undone(
 }
 
 /// Children that are ours and not desired. Jobs are left to the training. The Deployment of the servers is deleted only with its owner: an
-/// unknown version must not take down the servers. So is an HTTPRoute, by which all requests of its Gateways come, see [`release`].
+/// unknown version must not take down the servers. So is an HTTPRoute ([`Kind::is_deleted`]), see [`release`].
 fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'a str, &'a ObservedChild)> {
     let serving = names::serving(&desired.identity.base);
     let canary = names::canary(&desired.identity.base);
@@ -194,7 +194,6 @@ fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'
         Kind::Job => true,
         // Trainers of an active run find each other by it. Gateways send requests to a canary by its own.
         Kind::Service => (name == trainers && is_training()) || (name == canary && is_routed_to()),
-        Kind::HTTPRoute => true,
         Kind::Deployment => name == serving || (name == canary && desired.is_canary_held),
         Kind::ConfigMap => is_mounted(desired, children, name),
         Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => name == serving && !desired.serving_decided,
@@ -203,7 +202,8 @@ fn to_delete<'a>(desired: &Desired<'_>, children: &'a Children) -> Vec<(Kind, &'
     children
         .iter()
         .filter(|(kind, name, observed)| {
-            !kept(*kind, name)
+            kind.is_deleted()
+                && !kept(*kind, name)
                 && !observed.deleting
                 && observed.controller.as_deref() == Some(desired.uid)
                 && !desired.children.iter().any(|child| child.kind == *kind && child.name == *name)

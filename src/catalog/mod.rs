@@ -17,7 +17,7 @@ mod exporter;
 mod load;
 mod profile;
 pub mod promql;
-mod re2;
+pub mod re2;
 mod series;
 pub mod template;
 mod tokens;

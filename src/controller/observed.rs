@@ -11,8 +11,9 @@ use crate::{
     kinds::Kind,
     model::Model,
     observe::{Children, ExternalAutoscaler},
+    observed::OfSource,
     promotion::{
-        reload,
+        Source, reload,
         reports::{self, Reports},
         route::Routed,
         trial::{self, Plan, Progress},
@@ -49,6 +50,8 @@ pub struct Observed {
     pub budgets: budgets::Observed,
     /// How far the last tick found its canary.
     pub canary: Option<Progress>,
+    /// What is known of the metric source that a canary would be counted by.
+    pub source: Source,
     /// Which servers the last tick found to report the version that they are to change to.
     pub reports: Option<Reports>,
     /// The HTTPRoute that divides its requests, if one does.
@@ -93,6 +96,7 @@ impl Observed {
             health: context.observers.dependencies.observed(uid),
             budgets: context.observers.budgets.observed(uid),
             canary: context.observers.canaries.observed(uid),
+            source: source(context, model, uid),
             burns: context.observers.burns.observed(uid),
             signals: training::Signals {
                 inputs: context.observers.inputs.observed(uid),
@@ -104,15 +108,14 @@ impl Observed {
         }
     }
 
-    /// Gives the ticks what was observed: they decide on it until the next reconcile. `canary` and `reload`: what they
-    /// need of the canary, and of servers that change versions.
+    /// Gives the ticks what was observed: they decide on it until the next reconcile.
     pub fn hand_over(
         &self,
         context: &Context,
         model: &Model,
         uid: &str,
         prior: &RecommenderModelStatus,
-        (canary, reload): (Option<Plan>, Option<reports::Plan>),
+        Handed { canary, reload, waits_for_source }: Handed,
         now: Timestamp,
     ) {
         let observation = Observation::new(model, &self.children, prior, now);
@@ -120,10 +123,31 @@ impl Observed {
         context.observers.dependencies.update(uid, model, prior);
         context.observers.budgets.update(uid, model, prior);
         context.observers.burns.update(uid, model, prior);
+        context.observers.sources.update_with(uid, model, prior, |state| state.plan(waits_for_source));
         context.observers.reloads.update_with(uid, model, prior, |state| state.plan(reload));
         context
             .observers
             .canaries
             .update_with(uid, model, prior, |state| state.plan(canary, trial::status(prior), now));
+    }
+}
+
+/// What the ticks need of what a reconcile has decided.
+pub struct Handed {
+    /// Of the canary.
+    pub canary: Option<Plan>,
+    /// Of servers that change versions.
+    pub reload: Option<reports::Plan>,
+    /// Whether a version waits for its metric source, to be a canary.
+    pub waits_for_source: bool,
+}
+
+/// What is known of the metric source of an object.
+fn source(context: &Context, model: &Model, uid: &str) -> Source {
+    let name = OfSource::new(model).source;
+    if context.signals.is_configured(&name) {
+        context.observers.sources.observed(uid)
+    } else {
+        Source::Unconfigured(name)
     }
 }

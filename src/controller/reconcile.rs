@@ -9,7 +9,7 @@ use super::{
     context::Context,
     error::Error,
     explain::{self, Explained},
-    observed::{self, Observed},
+    observed::{self, Handed, Observed},
     report,
     ticked::Observe,
     wakes,
@@ -237,7 +237,9 @@ impl Reconcile {
         let status = decisions.reload.status.as_ref();
         let deployed = status.and_then(|_| reload::deployed(model, children));
         let reload = reload::plan(deployed.as_ref(), status);
-        observed.hand_over(context, model, &self.uid, &self.prior, (plan, reload), self.now);
+        let waits_for_source = rollout.uncounted.as_ref().is_some_and(|of| of.is_passing);
+        let handed = Handed { canary: plan, reload, waits_for_source };
+        observed.hand_over(context, model, &self.uid, &self.prior, handed, self.now);
         let ended = decisions.training.replace.iter().chain(&decisions.training.remove);
         let ended = ended.map(|run| (run.job.as_str(), run.uid.as_str()));
         let pruned = decisions.pruning.remove.iter().map(|(job, uid)| (job.as_str(), uid.as_str()));

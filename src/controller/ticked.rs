@@ -33,6 +33,8 @@ pub struct AllObservers {
     pub burns: Observers<burns::State>,
     /// Of canaries, whose requests they count.
     pub canaries: Observers<promotion::trial::State>,
+    /// Of the metric sources that versions wait for, to be canaries.
+    pub sources: Observers<promotion::source::State>,
     /// Of servers that change versions.
     pub reloads: Observers<promotion::reports::State>,
     /// Of the inputs of trainings.
@@ -44,9 +46,9 @@ pub struct AllObservers {
 }
 
 impl AllObservers {
-    fn all(&self) -> [&dyn Observe; 8] {
-        let Self { dependencies, budgets, burns, canaries, reloads, inputs, progress, triggers } = self;
-        [dependencies, budgets, burns, canaries, reloads, inputs, progress, triggers]
+    fn all(&self) -> [&dyn Observe; 9] {
+        let Self { dependencies, budgets, burns, canaries, sources, reloads, inputs, progress, triggers } = self;
+        [dependencies, budgets, burns, canaries, sources, reloads, inputs, progress, triggers]
     }
 
     /// Whether any object uses a source for which `of` is true.

@@ -17,6 +17,7 @@ mod pod;
 mod pod_values;
 mod probing;
 mod readiness;
+mod relabeling;
 pub mod scrapes;
 mod triggers;
 mod utilization;
@@ -211,6 +212,7 @@ impl Model {
         problems.extend(spec.monitoring.as_ref().and_then(profile));
         problems.extend(spec.monitoring.as_ref().and_then(histograms));
         problems.extend(probing::problems(spec.monitoring.as_ref()));
+        problems.extend(relabeling::problems(spec.monitoring.as_ref()));
         let promql = (expressions, application, dependencies, monitoring);
         match (artifacts, (schedules, triggers, readiness), (promotion, canary), alerts, objectives, promql) {
             (

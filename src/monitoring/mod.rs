@@ -100,6 +100,8 @@ pub struct Watched<'a> {
     pub waits_for_inputs: bool,
     /// Whether a promotion waits for inputs.
     pub promotions_wait: bool,
+    /// Whether Jobs delete the artifacts of versions that are not kept.
+    pub prunes: bool,
     /// Whether trainers expose metrics with their progress.
     pub reports_progress: bool,
     /// Whether versions have to pass gates.

@@ -64,6 +64,8 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let waiting = watched.waits_for_inputs.then_some((Series::TrainingWaiting, waiting));
     let promotion = age("recommender_operator_promotion_waiting_timestamp_seconds");
     let promotion = watched.promotions_wait.then_some((Series::PromotionWaiting, promotion));
+    let pruning = source.operator_gauge("recommender_operator_prune_failures_in_a_row");
+    let pruning = watched.prunes.then_some((Series::PruneFailuresInARow, pruning));
     let of_training = [
         (Series::ModelAge, age("recommender_operator_serving_trained_timestamp_seconds")),
         (Series::DataAge, age("recommender_operator_serving_data_through_timestamp_seconds")),
@@ -96,7 +98,12 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let of = |workload: Workload, rules: Vec<(Series, String)>| {
         rules.into_iter().map(move |(series, expr)| rule_of(watched, workload, series.name(), expr))
     };
-    let of_training =
-        of_training.into_iter().chain(waiting).chain(promotion).chain(gates.into_iter().flatten()).collect();
+    let of_training = of_training
+        .into_iter()
+        .chain(waiting)
+        .chain(promotion)
+        .chain(pruning)
+        .chain(gates.into_iter().flatten())
+        .collect();
     of(Workload::Training, of_training).chain(of(Workload::Serving, of_servers.into())).collect()
 }

@@ -37,6 +37,8 @@
 //!   all signals, steps and ticks together, because a mean of e-values is one, and is never below the split α / signals. `worse` and
 //!   `above` last for the whole canary. A part of their capital is held back, and of it a part is staked in each tick with events. This
 //!   is a mixture over the tick in which the rate changes, so a canary that becomes worse later is found as well.
+//!   Whatever the evidence, a canary is called worse only while its share of events, from its begin to now, is above that of the serving
+//!   version, and above the maximum only while it is: otherwise one group of events (below) could take back the better version.
 //! - **NoWorse**: for each signal, the mean of `no worse` and `rare` (if it has a floor) reaches 1/α. All have to, so none needs a smaller
 //!   α: a version that is worse by the margin in one signal passes with a probability of at most α (an intersection-union test: Berger,
 //!   Multiparameter Hypothesis Testing and Acceptance Sampling, Technometrics 1982). It begins anew with each step.
@@ -348,6 +350,12 @@ impl SignalEvidence {
         }
     }
 
+    /// The shares of the requests of the whole canary that were events: its own, and that of the serving version.
+    fn rates(&self) -> (f64, f64) {
+        let rate = |requests: i64, events: i64| if requests > 0 { events as f64 / requests as f64 } else { 0.0 };
+        (rate(self.counted[0], self.counted[1]), rate(self.counted[2], self.counted[3]))
+    }
+
     /// The e-values.
     fn values(&self, signal: &Signal) -> Values {
         let capital = |logarithms: &[i64]| logarithms.iter().map(|of| exp(*of)).sum::<f64>();
@@ -355,9 +363,10 @@ impl SignalEvidence {
             logarithms.iter().zip(grid).map(|(of, (_, weight))| weight * exp(*of)).sum::<f64>()
         };
         let no_worse = mixture(&self.no_worse, &NO_WORSE);
+        let (canary, baseline) = self.rates();
         Values {
-            worse: capital(&self.worse),
-            above: share(signal.maximum).map(|_| capital(&self.above)),
+            worse: if canary > baseline { capital(&self.worse) } else { 0.0 },
+            above: share(signal.maximum).map(|most| if canary > most { capital(&self.above) } else { 0.0 }),
             no_worse: if share(signal.floor).is_some() {
                 (no_worse + mixture(&self.rare, &RARE)) / 2.0
             } else {

@@ -18,6 +18,7 @@ pub mod reload;
 pub mod reports;
 mod requests;
 pub mod route;
+pub mod source;
 mod track;
 pub mod trial;
 mod watch;
@@ -30,6 +31,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub use gates::{Policy, decimal};
 pub use readiness::Waiting;
 pub use requests::Requests;
+pub use source::{Source, Uncounted};
 pub use watch::{Servers, harm_of};
 
 use crate::{
@@ -71,6 +73,8 @@ pub struct Rollout {
     pub is_recorded_first: bool,
     /// The newest version that may be promoted, if it waits for inputs.
     pub waiting: Option<Waiting>,
+    /// The newest version that may be promoted, if it is to be a canary whose requests could not be counted.
+    pub uncounted: Option<Uncounted>,
     /// Since when one waits, also while another one is a canary or is rolled out: the longest wait does not begin anew behind it.
     pub waiting_since: Option<Timestamp>,
     /// The version that is pinned, if the pin is followed.
@@ -79,6 +83,22 @@ pub struct Rollout {
     pub condition: Outcome,
     /// When to decide again even if nothing happens.
     pub wake_at: Option<Timestamp>,
+}
+
+/// What is known of canaries.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried<'a> {
+    /// The verdict on the canary of a version, when there is one.
+    pub verdict: Option<(&'a str, &'a Verdict)>,
+    /// Whether the canary has ended without a verdict, because nothing could be counted: it begins anew.
+    pub is_void: bool,
+    /// Whether the requests of a canary can be counted.
+    pub source: &'a Source,
+}
+
+impl Tried<'static> {
+    /// There was none, and one may begin.
+    pub const NONE: Self = Self { verdict: None, is_void: false, source: &Source::Answers };
 }
 
 /// What a rollout is decided on.
@@ -110,6 +130,8 @@ pub struct Inputs<'a> {
     pub canary: Option<&'a str>,
     /// The verdict on the canary of a version, when there is one.
     pub verdict: Option<(&'a str, &'a Verdict)>,
+    /// Whether the requests of a canary can be counted.
+    pub source: &'a Source,
     /// What is observed of the servers.
     pub servers: &'a Servers,
     /// Hash of the settings with which the last rollout was completed.
@@ -130,13 +152,13 @@ pub struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// From the object, the status that was written last, and the observed Deployment of the servers. `store`: URI of the artifact
-    /// store. `verdict`: on the canary of a version. `readings`: of its inputs.
+    /// store. `tried`: what is known of canaries. `readings`: of its inputs.
     pub fn new(
         model: &'a Model,
         (store, versions): (&'a str, &'a [Version]),
         prior: &'a RecommenderModelStatus,
         servers: &'a Servers,
-        verdict: Option<(&'a str, &'a Verdict)>,
+        tried: Tried<'a>,
         readings: &'a BTreeMap<String, Reading>,
         now: Timestamp,
     ) -> Self {
@@ -153,8 +175,9 @@ impl<'a> Inputs<'a> {
             rolling_out: serving.and_then(|serving| serving.rolling_out.as_deref()),
             rolled_out: servers.rolled_out.as_deref(),
             tried: model.canary.as_ref().map(|canary| canary.versions),
-            canary: trial::status(prior).map(|canary| canary.version.as_str()),
-            verdict,
+            canary: trial::status(prior).filter(|_| !tried.is_void).map(|canary| canary.version.as_str()),
+            verdict: tried.verdict,
+            source: tried.source,
             servers,
             settings: serving.and_then(|serving| serving.settings.as_deref()),
             watched_until: serving.and_then(|serving| serving.watched_until.as_ref()).map(|until| until.0),
@@ -233,6 +256,8 @@ impl Rollout {
         let is_requested = pinned.is_some() || back.is_some();
         let waiting = waiting(inputs).filter(|_| !is_requested);
         let rechecked = waiting.iter().flat_map(|waiting| inputs.readiness.wakes(waiting.since, inputs.now)).min();
+        let uncounted =
+            permitted(inputs).first().and_then(|version| source::uncounted(inputs, version)).filter(|_| !is_requested);
         let begins = |version: &Version| [tried, chosen].into_iter().flatten().any(|begun| begun.id == version.id);
         let waiting_since = permitted(inputs)
             .first()
@@ -274,10 +299,11 @@ impl Rollout {
             watched_until,
             settings: settings.map(str::to_owned),
             is_recorded_first: harm.is_some_and(|harm| harm.to.is_some()) || track::is_news(last),
-            condition: outcome::condition(inputs, usable, tried, &refusals, waiting.as_ref()),
+            condition: outcome::condition(inputs, usable, tried, &refusals, (waiting.as_ref(), uncounted.as_ref())),
             wake_at: too_old_at(inputs, tried).into_iter().chain(rechecked).min(),
             waiting_since,
             waiting,
+            uncounted,
             pinned: pinned.map(|version| version.id.clone()),
         }
     }
@@ -404,8 +430,10 @@ fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Ve
 /// The newest version that passes its gates and needs no approval that it does not have, or an older one that is the canary. One that is being rolled out goes on while
 /// promotion is paused.
 fn promotable<'a>(inputs: &Inputs<'a>) -> Option<&'a Version> {
-    let promotable: Vec<&Version> =
-        permitted(inputs).into_iter().filter(|version| readiness::waits(inputs, version).is_none()).collect();
+    let may_begin = |version: &&Version| {
+        readiness::waits(inputs, version).is_none() && source::uncounted(inputs, version).is_none()
+    };
+    let promotable: Vec<&Version> = permitted(inputs).into_iter().filter(may_begin).collect();
     let named = |id: Option<&str>| promotable.iter().copied().find(|version| id == Some(version.id.as_str()));
     let newest = promotable.first().copied();
     // What has begun comes to its end before a newer version is tried: with frequent trainings nothing would end otherwise.

@@ -1,6 +1,6 @@
 //! The condition `PromotionReady`: whether the newest version serves, or why not.
 
-use super::{Inputs, Refusal, Waiting, untried, watch::harm_of};
+use super::{Inputs, Refusal, Uncounted, Waiting, untried, watch::harm_of};
 use crate::{
     api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
     training::{Outcome, Truth},
@@ -19,7 +19,9 @@ use crate::{
 /// | the rollout of the newest version failed | False, RolloutFailed |
 /// | the newest version waits for an approval | False, AwaitingApproval |
 /// | the newest version waits because promotion is paused | True, Paused |
-/// | the newest version waits for its inputs | False, AwaitingInputs |
+/// | the newest version, or the one that it is based on, waits for its inputs | False, AwaitingInputs |
+/// | the same is to be a canary, and the operator has no metric source to count its requests | False, UnknownSource |
+/// | the same, and the metric source does not answer, or was not read yet | Unknown, SourceFailed |
 /// | the newest version is to serve, does harm, and there is no other one | False, RolloutFailed |
 /// | the newest version is to serve | True, AsSpecified |
 pub fn condition(
@@ -27,7 +29,7 @@ pub fn condition(
     desired: Option<&Version>,
     canary: Option<&Version>,
     refusals: &[Refusal],
-    waiting: Option<&Waiting>,
+    (waiting, uncounted): (Option<&Waiting>, Option<&Uncounted>),
 ) -> Outcome {
     let outcome = |status, reason, message| Outcome { status, reason, message };
     if !refusals.is_empty() {
@@ -105,16 +107,6 @@ pub fn condition(
             );
             outcome(Truth::True, reasons::PAUSED, message)
         }
-        VersionState::Candidate if !is_desired && waiting.is_some_and(|waiting| waiting.version == *id) => {
-            let (since, why) = waiting.map(|waiting| (waiting.since, waiting.why.as_str())).unwrap_or_default();
-            let message = format!(
-                "version {id} waits since {since}, because {why} (promotion.readiness): {}the annotation {PIN_ANNOTATION}={id} does \
-                 not wait{}",
-                passed(newest),
-                kept(desired, Some(id))
-            );
-            outcome(Truth::False, reasons::AWAITING_INPUTS, message)
-        }
         _ if is_desired && harm_of(newest).is_some() => {
             let message = format!("version {id} stays, because there is no other one to return to{}", why(newest));
             outcome(Truth::False, reasons::ROLLOUT_FAILED, message)
@@ -127,6 +119,9 @@ pub fn condition(
                 of => format!("version {id} passes its gates: {of}"),
             },
         ),
+        VersionState::Candidate if is_untried && (waiting.is_some() || uncounted.is_some()) => {
+            waits(newest, waiting, uncounted, kept(desired, Some(id)))
+        }
         _ => outcome(
             Truth::False,
             reasons::ARTIFACTS_MOVED,
@@ -137,6 +132,37 @@ pub fn condition(
             ),
         ),
     }
+}
+
+/// The condition when the newest version, or the one that it is based on, waits for its inputs or for what a canary needs.
+fn waits(newest: &Version, waiting: Option<&Waiting>, uncounted: Option<&Uncounted>, kept: String) -> Outcome {
+    let id = &newest.id;
+    let rest = |version: &str| {
+        let newer = if version == id { String::new() } else { format!("{id} is newer and waits with it; ") };
+        let passed = if version == id { passed(newest) } else { String::new() };
+        format!("{passed}{newer}the annotation {PIN_ANNOTATION}={version} does not wait{kept}")
+    };
+    let (status, reason, message) = match (waiting, uncounted) {
+        (Some(Waiting { version, since, why }), _) => (
+            Truth::False,
+            reasons::AWAITING_INPUTS,
+            format!("version {version} waits since {since}, because {why} (promotion.readiness): {}", rest(version)),
+        ),
+        (None, Some(Uncounted { version, is_passing: true, why })) => (
+            Truth::Unknown,
+            reasons::SOURCE_FAILED,
+            format!("version {version} waits, because {why}: {}", rest(version)),
+        ),
+        (None, of) => {
+            let (version, why) = of.map(|of| (of.version.as_str(), of.why.as_str())).unwrap_or_default();
+            (
+                Truth::False,
+                reasons::UNKNOWN_SOURCE,
+                format!("version {version} waits, because {why}: {}", rest(version)),
+            )
+        }
+    };
+    Outcome { status, reason, message }
 }
 
 /// Why a version was taken back, to be appended to a message.

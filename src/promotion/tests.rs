@@ -37,6 +37,10 @@ struct Story {
     tried: Option<CanaryVersions>,
     /// The verdict on a canary.
     verdict: Option<(String, Verdict)>,
+    /// The metric source that canaries are counted by.
+    source: Source,
+    /// Whether a canary has ended without a verdict.
+    is_void: bool,
 }
 
 impl Story {
@@ -57,6 +61,7 @@ impl Story {
             is_recorded_first: false,
             condition: none,
             waiting: None,
+            uncounted: None,
             waiting_since: None,
             pinned: None,
             wake_at: None,
@@ -77,6 +82,8 @@ impl Story {
             now,
             tried: None,
             verdict: None,
+            source: Source::Answers,
+            is_void: false,
         }
     }
 
@@ -98,7 +105,8 @@ impl Story {
             rolling_out: before.rolling_out.as_deref(),
             rolled_out,
             tried: self.tried,
-            canary: before.canary.as_ref().map(|version| version.id.as_str()),
+            canary: before.canary.as_ref().filter(|_| !self.is_void).map(|version| version.id.as_str()),
+            source: &self.source,
             verdict: self.verdict.as_ref().map(|(id, verdict)| (id.as_str(), verdict)),
             servers: &self.servers,
             settings: before.settings.as_deref(),
@@ -142,6 +150,15 @@ impl Story {
         self.servers.crashes = some("1 of 1 pods were restarted 4 times or more");
         self.reconcile(None);
         self.servers.crashes = None;
+        self
+    }
+
+    /// The canary has ended without a verdict.
+    fn ends_void(&mut self) -> &mut Self {
+        self.is_void = true;
+        let serving = self.rollout.serving.clone();
+        self.reconcile(serving.as_deref());
+        self.is_void = false;
         self
     }
 

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    canary::{self, Memory, Outcome, Policy, Readings as Observation, Tick, Wait},
+    canary::{self, End, Memory, Outcome, Policy, Readings as Observation, Tick, Wait},
     counts::{self, Counters, Track},
+    judge::Finding,
     route::Routed,
     watch,
 };
@@ -63,12 +64,14 @@ pub struct Progress {
     pub memory: Memory,
     /// What it waits for, or what it ended with.
     pub why: String,
+    /// Whether it ended inconclusive while its metric source did not answer. Nothing is known of the version then, so that is no verdict.
+    pub is_void: bool,
 }
 
 impl Progress {
     /// The verdict, once there is one.
     pub fn verdict(&self) -> Option<Verdict> {
-        let end = self.memory.end.as_ref()?;
+        let end = self.memory.end.as_ref().filter(|_| !self.is_void)?;
         Some(Verdict { gate: GATE.into(), passed: end.is_promoted, message: end.why.clone() })
     }
 }
@@ -222,7 +225,7 @@ impl Trial {
             counted_at: None,
             counts: None,
             wait: None,
-            reported: Progress { memory: memory.clone(), why },
+            reported: Progress { memory: memory.clone(), why, is_void: false },
             reported_at: now,
             memory,
             plan,
@@ -243,6 +246,7 @@ impl Trial {
         let is_current = |read: Timestamp| now.duration_since(read).as_secs().abs() <= CURRENT_SECONDS;
         let counts = self.counts.as_ref().filter(|(_, read)| is_current(*read)).map(|(tick, _)| tick.clone());
         let Plan { ready, expected, broken, policy, route, .. } = &self.plan;
+        let is_silent = counts.is_none() && readings.is_none_or(|readings| readings.silence().is_some());
         let observed = Observation {
             ready: *ready,
             expected: Some(*expected),
@@ -259,9 +263,13 @@ impl Trial {
         let position = |memory: &Memory| (memory.step, memory.shares(), memory.end.is_some());
         let is_news = wait != self.wait || position(&next.memory) != position(&self.memory);
         let is_due = now.duration_since(self.reported_at).abs() >= SignedDuration::from_secs(REPORT_SECONDS);
+        // An end is reported once, and stays what it was.
+        let is_inconclusive = |end: &End| !end.is_promoted && end.finding == Finding::Inconclusive;
+        let ends = self.memory.end.is_none() && next.memory.end.as_ref().is_some_and(is_inconclusive);
+        let is_void = self.reported.is_void || ends && is_silent;
         (self.wait, self.memory) = (wait, next.memory);
         if is_news || is_due {
-            self.reported = Progress { memory: self.memory.clone(), why };
+            self.reported = Progress { memory: self.memory.clone(), why, is_void };
             self.reported_at = now;
         }
         is_news || is_due
@@ -442,16 +450,33 @@ mod tests {
 
     #[test]
     fn without_samples_a_canary_is_taken_back_as_inconclusive() {
+        let progress = ended_by(|second| Some(readings(&[], second)));
+        let verdict = progress.verdict().expect("a verdict");
+        assert!(!verdict.passed && verdict.message.contains("no current counts of errors"), "{verdict:?}");
+    }
+
+    #[test]
+    fn while_its_metric_source_does_not_answer_a_canary_ends_without_a_verdict_on_its_version() {
+        let silent = |second| Some(readings(&[], second).silent("metric source \"default\": HTTP 503"));
+        for progress in [ended_by(silent), ended_by(|_| None)] {
+            assert!(progress.is_void && progress.verdict().is_none(), "{progress:?}");
+            assert!(progress.why.contains("no current counts of errors"), "{progress:?}");
+        }
+    }
+
+    /// A canary that gets requests and is then read so, until it has ended.
+    fn ended_by(read: impl Fn(i64) -> Option<Readings>) -> Progress {
         let mut bed = Bed::new();
         bed.until(10, |memory| memory.weight_percent > 0);
         let mut ticks = 0;
         while bed.state.observed().is_some_and(|progress| progress.memory.end.is_none()) {
             (bed.second, ticks) = (bed.second + TICK, ticks + 1);
-            bed.state.tick(None, at(bed.second));
+            bed.state.tick(read(bed.second).as_ref(), at(bed.second));
             assert!(ticks < 100, "it does not end");
         }
-        let verdict = bed.state.observed().and_then(|progress| progress.verdict()).expect("a verdict");
-        assert!(!verdict.passed && verdict.message.contains("no current counts of errors"), "{verdict:?}");
+        // It stays what it ended with.
+        bed.state.tick(Some(&readings(&[], bed.second + 120)), at(bed.second + 120));
+        bed.state.observed().expect("there is one")
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod worker;
 
 pub use child::{Child, hash, owner};
 pub use monitoring::{alerts_without_effect, rule_groups};
-pub use offline::{as_yaml, offline};
+pub use offline::{as_yaml, later_jobs, offline};
 pub use rule_file::rule_file;
 pub use stats::{Stats, stats, stats_table, total};
 

@@ -290,6 +290,7 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
             .and_then(Schedule::longest_pause_seconds),
         waits_for_inputs: !model.readiness.inputs.is_empty(),
         promotions_wait: !model.promotion_readiness.inputs.is_empty(),
+        prunes: model.training.prune.is_some(),
         reports_progress: model.training.metrics.is_some(),
         is_gated: model.promotion.has_gates(),
         minimums: &model.promotion.minimums(),

@@ -160,6 +160,11 @@ impl Readings {
         self.error.as_deref()
     }
 
+    /// The same, if none was answered: nothing is known of any object now.
+    pub fn silence(&self) -> Option<&str> {
+        self.source_error().filter(|_| self.stats.failed >= Series::SCALING.len())
+    }
+
     /// Statistics of the read.
     pub fn stats(&self) -> ReadStats {
         self.stats
@@ -174,6 +179,13 @@ impl Readings {
         stats: ReadStats,
     ) -> Self {
         Self { quality: self.quality, series, demanded, unread: self.unread.clone(), error, stats }
+    }
+
+    /// The same samples after a read that nothing answered.
+    #[cfg(test)]
+    pub(crate) fn silent(&self, why: &str) -> Self {
+        let stats = ReadStats { failed: Series::SCALING.len(), ..ReadStats::default() };
+        self.next(self.series.clone(), self.demanded.clone(), Some(why.into()), stats)
     }
 
     /// The samples of a series.

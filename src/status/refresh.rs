@@ -11,7 +11,7 @@ use crate::{
         Version, VersionState,
         conditions::{reasons, types},
     },
-    promotion::route::Acceptance,
+    promotion::{Uncounted, Waiting, route::Acceptance},
     training::one_line,
 };
 
@@ -30,7 +30,7 @@ type Problem = (String, String);
 /// | TrainingReady is False: the last run failed or cannot start | False, its reason |
 /// | the partial training has no base that is new enough | False, BaseTooOld |
 /// | a run that is due waits for its inputs or for others | False, TrainingWaits |
-/// | the newest version is held back: refused, taken back, not approved, paused, without its inputs, behind a pin | False, which of these |
+/// | the newest version is held back: refused, taken back, not approved, paused, without its inputs or what counts a canary, behind a pin | False, which of these |
 /// | the requests of canaries cannot be divided, and the next version has to be one | False, the reason of the HTTPRoute |
 /// | the newest version cannot be rolled out | False, the reason of ServingReady |
 /// | none of these | True, AsSpecified |
@@ -119,7 +119,6 @@ fn held(inputs: &Inputs<'_>) -> Option<Problem> {
     let requests = &inputs.model.promotion_requests;
     let id = newest.id.as_str();
     let is_to_serve = rollout.serve.as_ref().is_some_and(|version| version.id == id);
-    let waits = rollout.waiting.as_ref().filter(|waiting| waiting.version == id);
     let (reason, otherwise) = match newest.state {
         _ if rollout.pinned.is_some() => {
             let pin = rollout.pinned.as_deref().unwrap_or_default();
@@ -141,7 +140,16 @@ fn held(inputs: &Inputs<'_>) -> Option<Problem> {
             reasons::PAUSED,
             format!("version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}"),
         ),
-        _ => (reasons::AWAITING_INPUTS, waits.map(|of| format!("version {id} waits, because {}", of.why))?),
+        _ => match (&rollout.waiting, &rollout.uncounted) {
+            (Some(Waiting { version, why, .. }), _) => {
+                (reasons::AWAITING_INPUTS, format!("version {version} waits, because {why}"))
+            }
+            (None, Some(Uncounted { version, is_passing, why })) => {
+                let reason = if *is_passing { reasons::SOURCE_FAILED } else { reasons::UNKNOWN_SOURCE };
+                (reason, format!("version {version} waits, because {why}"))
+            }
+            (None, None) => return None,
+        },
     };
     let decided = &rollout.condition;
     let is_counted = [reasons::VERSION_REJECTED, reasons::ROLLED_BACK, reasons::ROLLOUT_FAILED].contains(&reason);

@@ -23,7 +23,15 @@ pub(super) fn rollout(
     let store = model.artifacts.root_uri();
     let servers = promotion::Servers::new(model, prior, children, &Default::default(), NOW);
     let versions = (store.as_str(), training.versions.as_slice());
-    Rollout::decide(&promotion::Inputs::new(model, versions, prior, &servers, None, &Default::default(), NOW))
+    Rollout::decide(&promotion::Inputs::new(
+        model,
+        versions,
+        prior,
+        &servers,
+        promotion::Tried::NONE,
+        &Default::default(),
+        NOW,
+    ))
 }
 
 /// The time of every reconcile.

@@ -267,7 +267,7 @@ mod tests {
         let names: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let ours = names.iter().filter(|name| name.starts_with("recommender_operator_")).count();
-        assert_eq!(ours, 48, "{names:?}");
+        assert_eq!(ours, 49, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("recommender_operator_") || name.starts_with("process_")));
         assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
         let version = format!("recommender_operator_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));

@@ -36,6 +36,8 @@ pub enum Gauge {
     TrainingWaiting,
     /// Since when a version waits for its inputs.
     PromotionWaiting,
+    /// Jobs that delete artifacts and failed in a row.
+    PruneFailuresInARow,
     /// How long the last successful training run of a kind took.
     TrainingDuration,
     /// When the newest full version was trained.
@@ -72,13 +74,14 @@ pub enum Gauge {
 
 impl Gauge {
     /// All gauges, in the order of declaration.
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::TrainingFailed,
         Self::TrainingFailedAt,
         Self::TrainingFailuresInARow,
         Self::TrainingStarted,
         Self::TrainingWaiting,
         Self::PromotionWaiting,
+        Self::PruneFailuresInARow,
         Self::TrainingDuration,
         Self::Trained,
         Self::VersionInfo,
@@ -107,6 +110,7 @@ impl Gauge {
             Self::TrainingStarted => ("training_started_timestamp_seconds", "When the active training run of the RecommenderModel was started, in seconds since 1970; absent while none is active.", &["kind"]),
             Self::TrainingWaiting => ("training_waiting_timestamp_seconds", "Since when a training run of the RecommenderModel that is due waits for its inputs or for other runs to end, in seconds since 1970; absent while none does.", &[]),
             Self::PromotionWaiting => ("promotion_waiting_timestamp_seconds", "Since when a version of the RecommenderModel that passes its gates waits for its inputs, in seconds since 1970; absent while none does.", &[]),
+            Self::PruneFailuresInARow => ("prune_failures_in_a_row", "Jobs of the RecommenderModel that delete artifacts (training.prune) and failed, since the last one that succeeded; absent before the first one.", &[]),
             Self::TrainingDuration => ("training_duration_seconds", "How long the last successful training run of the RecommenderModel took, from the start of its Job to its end; absent while its version is not in the status and a later run failed.", &["kind"]),
             Self::Trained => ("trained_timestamp_seconds", "When the newest full version of the RecommenderModel was trained, in seconds since 1970; of partial versions the root of their lineage.", &[]),
             Self::VersionInfo => ("version_info", "Always 1, for each version in the status of the RecommenderModel.", &["version", "kind", "state"]),
@@ -189,6 +193,8 @@ pub fn samples(of: &Observed<'_>) -> Samples {
     samples.extend([one(Gauge::VersionsRefused, refused as f64), one(Gauge::VersionsRolledBack, rolled_back as f64)]);
     let waiting = serving.and_then(|serving| serving.waiting_since.as_ref());
     samples.extend(waiting.map(|since| one(Gauge::PromotionWaiting, seconds(since.0))));
+    let pruning = of.status.pruning.as_ref().filter(|pruning| pruning.last_job > 0);
+    samples.extend(pruning.map(|pruning| one(Gauge::PruneFailuresInARow, pruning.failures.into())));
     samples.extend(not_refreshable(of.status).map(|since| one(Gauge::NotRefreshable, since)));
     let rollout = serving.and_then(|serving| serving.rolling_out_since.as_ref());
     samples.extend(rollout.map(|since| one(Gauge::RolloutStarted, seconds(since.0))));

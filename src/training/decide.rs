@@ -59,7 +59,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         condition: outcome::condition(inputs.plan, &activity, &history, refused.as_ref()),
         wake_at: wakes
             .chain(repeated_at)
-            .chain(triggers::wakes(inputs, &done))
+            .chain(triggers::wakes(inputs, &done, &status))
             .chain(waits.into_iter().flatten())
             .filter(|at| *at > inputs.now)
             .min(),

@@ -60,6 +60,14 @@ impl Ended {
 }
 
 impl History {
+    /// How many runs of a kind have failed in a row.
+    pub fn consecutive_failures(&self, kind: TrainingKind) -> i32 {
+        match kind {
+            TrainingKind::Full => self.full.consecutive_failures,
+            TrainingKind::Partial => self.partial.consecutive_failures,
+        }
+    }
+
     /// The run of a kind that ended last.
     pub fn last(&self, kind: TrainingKind) -> Option<&FinishedRun> {
         match kind {

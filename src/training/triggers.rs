@@ -10,9 +10,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Inputs, NewRun, Reading, due, due::Done, history, history::History, ids};
 use crate::{
-    api::{TrainingKind, TrainingProgress, TrainingStatus, Trigger, TriggerStatus},
+    api::{FinishedRun, TrainingKind, TrainingProgress, TrainingStatus, Trigger, TriggerStatus},
     series::Series,
 };
+
+/// Longest time from the begin of a triggered run that failed to the next one, unless the cool-down is longer: 24 h. It begins with the
+/// cool-down, and doubles with each failure in a row: a trainer that is broken fails then as well.
+const LAST_RETRY: SignedDuration = SignedDuration::from_hours(24);
+/// Most doublings of a cool-down, so that none overflows: 16.
+const DOUBLINGS_MAX: i32 = 16;
 
 /// A trigger of the spec.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,11 +105,19 @@ pub fn due(inputs: &Inputs<'_>, done: &Done, history: &History, kind: TrainingKi
         return None;
     }
     let newest = newest(history, kind);
-    let of_kind = plan.triggers.iter().filter(|trigger| trigger.kind == kind);
-    let met = of_kind.filter_map(|trigger| Some((trigger, inputs.signals.met.get(&trigger.name)?)));
-    let current = met.filter(|(_, met)| met.after.as_deref() == newest);
-    let due = current.filter(|(trigger, _)| cool_from(trigger, done).is_none_or(|from| from <= inputs.now));
-    let (trigger, met) = due.min_by_key(|(_, met)| met.since)?;
+    let of_kind = || plan.triggers.iter().filter(|trigger| trigger.kind == kind);
+    let met = of_kind().filter_map(|trigger| {
+        let met = inputs.signals.met.get(&trigger.name).filter(|met| met.after.as_deref() == newest)?;
+        let cause = format!("{}: {}", trigger.name, met.why);
+        Some((trigger, cool_from(trigger, done), met.since, cause))
+    });
+    let failed = of_kind().filter_map(|trigger| {
+        let run = failed(trigger, |kind| history.last(kind))?;
+        let from = retry_from(trigger, done, history.consecutive_failures(kind));
+        Some((trigger, from, run.finished_at.0, run.cause.clone()?))
+    });
+    let due = met.chain(failed).filter(|(_, from, ..)| from.is_none_or(|from| from <= inputs.now));
+    let (trigger, _, _, cause) = due.min_by_key(|(_, _, since, _)| *since)?;
     let before = done.triggered.get(&trigger.name).map(ToString::to_string).unwrap_or_default();
     let last = [&trigger.name, &before, due::last_id(history.last(kind)).unwrap_or_default()].join(" ");
     let at = history::whole_seconds(inputs.now);
@@ -113,7 +127,7 @@ pub fn due(inputs: &Inputs<'_>, done: &Done, history: &History, kind: TrainingKi
         trigger: Trigger::Signal,
         due: due::after_all(inputs, at),
         request: None,
-        cause: Some(format!("{}: {}", trigger.name, met.why)),
+        cause: Some(cause),
         base: None,
     })
 }
@@ -128,10 +142,35 @@ fn cool_from(trigger: &TriggerPlan, done: &Done) -> Option<Timestamp> {
     done.triggered.get(&trigger.name)?.checked_add(trigger.cool_down).ok()
 }
 
-/// When the cool-downs of conditions that are met end.
-pub fn wakes<'a>(inputs: &'a Inputs<'_>, done: &'a Done) -> impl Iterator<Item = Timestamp> + 'a {
-    let met = inputs.plan.triggers.iter().filter(|trigger| inputs.signals.met.contains_key(&trigger.name));
-    met.filter_map(|trigger| cool_from(trigger, done))
+/// The run of a trigger that failed, so that what it was started for is not trained yet. A signal that is still above its value is
+/// observed again by itself; messages are counted anew, and a recovery is over.
+fn failed<'a>(
+    trigger: &TriggerPlan,
+    last: impl Fn(TrainingKind) -> Option<&'a FinishedRun>,
+) -> Option<&'a FinishedRun> {
+    let is_past = !matches!(trigger.condition, Condition::Above { .. });
+    let run = trigger.kind.newest(last).filter(|run| is_past && !run.succeeded && run.kind == trigger.kind)?;
+    run.cause.as_deref().is_some_and(|cause| name(cause) == trigger.name).then_some(run)
+}
+
+/// From when on a run that failed so often in a row may be repeated.
+fn retry_from(trigger: &TriggerPlan, done: &Done, failures: i32) -> Option<Timestamp> {
+    let times = 1 << failures.saturating_sub(1).clamp(0, DOUBLINGS_MAX);
+    let pause = trigger.cool_down.saturating_mul(times).min(LAST_RETRY.max(trigger.cool_down));
+    done.triggered.get(&trigger.name)?.checked_add(pause).ok()
+}
+
+/// When the cool-downs end of conditions that are met, and of runs that failed. `status`: the runs in it.
+pub fn wakes<'a>(
+    inputs: &'a Inputs<'_>,
+    done: &'a Done,
+    status: &'a TrainingStatus,
+) -> impl Iterator<Item = Timestamp> + 'a {
+    let triggers = || inputs.plan.triggers.iter();
+    let met = triggers().filter(|trigger| inputs.signals.met.contains_key(&trigger.name));
+    let failed = triggers().filter(|trigger| failed(trigger, |kind| status.last(kind)).is_some());
+    let retries = failed.filter_map(|trigger| retry_from(trigger, done, status.consecutive_failures(trigger.kind)));
+    met.filter_map(|trigger| cool_from(trigger, done)).chain(retries)
 }
 
 /// What the status reports of the triggers. `status`: the runs in it.

@@ -7,6 +7,8 @@ use super::Problem;
 
 /// Pattern of a DNS subdomain, as Kubernetes prints it in errors.
 const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+/// Pattern of a DNS label, as Kubernetes prints it in errors.
+const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 /// Pattern of the name part of a label or annotation key, as Kubernetes prints it in errors.
 const LABEL_NAME: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 /// Pattern of a label value, as Kubernetes prints it in errors.
@@ -20,6 +22,10 @@ pub(super) fn check(object: &Value, problems: &mut Vec<Problem>) {
     match metadata["name"].as_str() {
         None | Some("") => problems.push(Problem::name_required("metadata.name")),
         Some(name) => report("metadata.name", name, subdomain(name, "characters"), problems),
+    }
+    // Without one it is that of kubectl.
+    if let Some(namespace) = metadata["namespace"].as_str().filter(|namespace| !namespace.is_empty()) {
+        report("metadata.namespace", namespace, label(namespace), problems);
     }
     for (key, value) in texts(&metadata["labels"]) {
         report("metadata.labels", key, label_key(key), problems);
@@ -47,6 +53,14 @@ fn subdomain(name: &str, unit: &str) -> Vec<String> {
     let rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
                 start and end with an alphanumeric character";
     [too_long(name, 253, unit), mismatch(name, SUBDOMAIN, rule, &["example.com"])].into_iter().flatten().collect()
+}
+
+/// Errors of a part of a domain name, which a namespace is.
+fn label(name: &str) -> Vec<String> {
+    let rule = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an \
+                alphanumeric character";
+    let wrong = [too_long(name, 63, "characters"), mismatch(name, LABEL, rule, &["my-name", "123-abc"])];
+    wrong.into_iter().flatten().collect()
 }
 
 /// Errors of a key of a label or annotation.
@@ -120,6 +134,21 @@ mod tests {
             format!("metadata.name: Invalid value: \"{}\": must be no more than 253 characters", "a".repeat(254))
         );
         assert_eq!(texts_of(json!({})), ["metadata.name: Required value: name or generateName is required"]);
+    }
+
+    #[test]
+    fn namespaces_are_parts_of_domain_names_of_up_to_63_characters() {
+        let of = |namespace: &str| texts_of(json!({ "name": "a", "namespace": namespace }));
+        for namespace in ["", "shop", "1-a", &"a".repeat(63)] {
+            assert_eq!(of(namespace), Vec::<String>::new());
+        }
+        let expected = "metadata.namespace: Invalid value: \"Shop_1\": a lowercase RFC 1123 label must consist of lower case \
+                        alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or \
+                        '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+        assert_eq!(of("Shop_1"), [expected]);
+        for namespace in ["a.b", "-a", "a-", "a b", "a/b", &"a".repeat(64)] {
+            assert_eq!(of(namespace).len(), 1, "{namespace}");
+        }
     }
 
     #[test]

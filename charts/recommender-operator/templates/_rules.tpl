@@ -52,9 +52,10 @@ mode, so that both modes grant the same. Never here: secrets, wildcards, escalat
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
 # The HTTPRoute that divides the requests of Gateways between the servers and a canary; unused where the Gateway API is not installed.
+# It is deleted only with its owner, by garbage collection.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 # Scraping, recording rules and alerts of a model; unused where prometheus-operator is not installed.
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors, podmonitors, probes, prometheusrules]

@@ -24,6 +24,11 @@ pub fn go_program(name: &'static str, component: &str) -> Result<Recipe> {
     Ok(single(name, &format!("/bin/{name}"), tools::program(name)?, hash, &[]))
 }
 
+/// Kueue, at the path that its chart runs. The program is built on first use.
+pub fn kueue() -> Result<Recipe> {
+    Ok(single("kueue", "/manager", tools::program("kueue")?, tools::component("kueue")?.hash()?, &[]))
+}
+
 /// The operator, built from this checkout, on an empty root with the host's shared libraries that it is linked with. It
 /// is the debug build of `cargo build`: the release build takes several times as long to compile. The image for users
 /// is built by the Dockerfile.

@@ -23,7 +23,7 @@ const OWN: &str = "recommender.dev/";
 /// compiled once.
 const TAGS: &str = "no_btrfs,no_devmapper,no_rdt,no_tracing,no_zfs,remove_all_sd,enable_kubernetes_sd";
 
-/// Another build tag in the last of [`DIRECTORIES`]: FerretDB without SQLite, which takes as long to compile as all the rest of it.
+/// Another build tag in the directory of programs for live tests: FerretDB without SQLite, which takes as long to compile as all the rest of it.
 const LIVE_TAG: &str = "ferretdb_no_sqlite";
 
 /// `-gcflags`: no debug information. These programs are not debugged, and [`LINKER`] would strip it anyway.

@@ -23,9 +23,10 @@ pub struct Component {
 }
 
 /// The Go modules, relative to the repository: one for all components, one for prometheus-operator, which does not compile with
-/// the versions of the others, one with the oldest Kubernetes that is supported, and one of programs that only live tests need.
-pub(super) const DIRECTORIES: [&str; 4] =
-    ["e2e/tools", "e2e/tools/prometheus-operator", "e2e/tools/validate-crd", "e2e/tools/live"];
+/// the versions of the others, one with the oldest Kubernetes that is supported, one of programs that only live tests need, and one
+/// for Kueue, which compiles with no other version of Kubernetes than its own.
+pub(super) const DIRECTORIES: [&str; 5] =
+    ["e2e/tools", "e2e/tools/prometheus-operator", "e2e/tools/validate-crd", "e2e/tools/live", "e2e/tools/kueue"];
 
 /// All components, in the order in which a cluster needs them.
 pub(super) const COMPONENTS: &[Component] = &[
@@ -141,6 +142,13 @@ pub(super) const COMPONENTS: &[Component] = &[
         packages: &["recommender.dev/e2e/tools/validate-crd"],
         always: false,
     },
+    Component {
+        name: "kueue",
+        directory: DIRECTORIES[4],
+        module: "sigs.k8s.io/kueue",
+        packages: &["sigs.k8s.io/kueue/cmd/kueue"],
+        always: false,
+    },
 ];
 
 /// The component with this name.
@@ -215,7 +223,7 @@ mod tests {
 
     #[test]
     fn shared_requirements_have_the_same_version() {
-        let [all, own, _, live] = DIRECTORIES.map(go_mod);
+        let [all, own, _, live, _] = DIRECTORIES.map(go_mod);
         let all: BTreeMap<&str, &str> = requirements(&all).collect();
         for (own, different) in [(&own, &DIFFERENT_VERSIONS[..]), (&live, &[])] {
             let other = requirements(own).filter(|(module, version)| all.get(module).is_some_and(|v| v != version));

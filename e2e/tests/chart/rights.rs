@@ -48,6 +48,7 @@ async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()>
     for refused in [
         "get secrets",
         "patch prometheuses.monitoring.coreos.com",
+        "delete httproutes.gateway.networking.k8s.io",
         "list secrets",
         "create pods",
         "create pods --subresource=exec",

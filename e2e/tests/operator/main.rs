@@ -13,6 +13,7 @@ mod lifecycle;
 mod names;
 mod pods;
 mod promotion;
+mod queues;
 mod refused;
 mod reloads;
 mod retraining;
@@ -45,6 +46,8 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(PARALLEL_TESTS);
     let mut trials = tests! {
+        // First: Kueue is compiled on first use.
+        queues { kueue_admits_runs_one_after_the_other_and_what_it_evicts_has_not_failed }
         workers {
             a_worker_without_work_scales_to_zero_and_back_up_with_work,
             a_worker_follows_its_lag_and_yields_to_another_autoscaler,
@@ -71,7 +74,6 @@ fn main() {
             a_secret_for_images_that_does_not_exist_is_named_with_the_failed_pull,
             an_evicted_trainer_has_not_failed_and_is_started_again,
             trainers_of_a_distributed_run_find_each_other_and_number_0_reports,
-            a_queued_run_waits_until_its_queue_admits_it,
             children_without_an_owner_are_taken_over_without_a_training,
         }
         s3 { versions_are_stored_in_a_bucket_and_a_missing_or_wrong_secret_is_reported }

@@ -1,12 +1,12 @@
-//! Pods that cannot start, are evicted, queued or many, as the kubelet, the scheduler and the Job controller of a real cluster
+//! Pods that cannot start, are evicted or many, as the kubelet, the scheduler and the Job controller of a real cluster
 //! report them.
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams},
+    ResourceExt,
+    api::{DeleteParams, EvictParams, ListParams},
 };
 use recommender_operator::kinds::Kind;
 use serde_json::{Value, json};
@@ -225,28 +225,6 @@ pub async fn trainers_of_a_distributed_run_find_each_other_and_number_0_reports(
     let jobs = bed.api::<Job>().list(&ListParams::default()).await?;
     let succeeded = jobs.iter().filter_map(|job| job.status.as_ref()?.succeeded).collect::<Vec<_>>();
     ensure!(succeeded == [2], "{succeeded:?}");
-    Ok(())
-}
-
-/// The test is Kueue: it admits a Job as Kueue does, by its own field manager.
-pub async fn a_queued_run_waits_until_its_queue_admits_it() -> Result<()> {
-    let bed = Bed::new("queued").await?;
-    bed.create("shop", json!({"spec": {"training": {"job": {"queueName": "gpus"}}}})).await?;
-    let waiting = bed
-        .until("shop", "reports the queue", |model| {
-            has_message(model, "TrainingReady", "Training", "waits until Kueue admits its Job")
-        })
-        .await?;
-    let name = training(&waiting).active.context("a run is under way")?.job;
-    let jobs: Api<Job> = bed.api();
-    let job = jobs.get(&name).await?;
-    ensure!(job.labels().get("kueue.x-k8s.io/queue-name").is_some_and(|queue| queue == "gpus"), "{:?}", job.labels());
-    let admit = Patch::Merge(json!({"spec": {"suspend": false}}));
-    let kueue = PatchParams { field_manager: Some("kueue".into()), ..PatchParams::default() };
-    jobs.patch(&name, &kueue, &admit).await?;
-    bed.served("shop").await?;
-    let trained = jobs.get(&name).await?;
-    ensure!(trained.uid() == job.uid(), "the Job was replaced");
     Ok(())
 }
 

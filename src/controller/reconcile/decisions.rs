@@ -59,10 +59,12 @@ impl Reconcile {
         let store = model.artifacts.root_uri();
         let verdict = observed.canary.as_ref().and_then(|of| Some((of.memory.version.as_str(), of.verdict()?)));
         let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
+        let is_void = observed.canary.as_ref().is_some_and(|of| of.is_void);
+        let tried = promotion::Tried { verdict, is_void, source: &observed.source };
         let versions = (store.as_str(), training.versions.as_slice());
         let servers = promotion::Servers::new(model, &self.prior, &observed.children, &observed.burns, self.now);
         let inputs =
-            promotion::Inputs::new(model, versions, &self.prior, &servers, verdict, &observed.signals.inputs, self.now);
+            promotion::Inputs::new(model, versions, &self.prior, &servers, tried, &observed.signals.inputs, self.now);
         let rollout = Rollout::decide(&inputs);
         let pruning = self.pruning(model, observed, &jobs, (&training, &rollout));
         let reload = self.reload(model, &rollout, observed);

@@ -8,7 +8,10 @@ use crate::{
     api::{VersionState, conditions::types},
     controller::ticked::Observe,
     series::Series,
-    signals::fake::{at, readings},
+    signals::{
+        Published,
+        fake::{at, readings},
+    },
 };
 
 const ROUTE: &str = "httproutes/packages";
@@ -68,7 +71,7 @@ fn tick(fixture: &Fixture) {
 
 /// An object whose first version serves, and whose second one is to be a canary. No Gateway has reported on its route.
 async fn with_candidate() -> (Fixture, Value) {
-    let (mut fixture, mut object) = (Fixture::new(), routed());
+    let (mut fixture, mut object) = (with_source(), routed());
     fixture.requests(&object).await;
     train(&fixture);
     fixture.requests(&object).await;
@@ -79,7 +82,23 @@ async fn with_candidate() -> (Fixture, Value) {
     fixture.requests(&object).await;
     train(&fixture);
     fixture.requests(&object).await;
+    assert_eq!(fixture.condition(types::PROMOTION_READY).0, "SourceFailed", "it was not read yet");
+    assert_eq!(fixture.status().versions[0].state, VersionState::Candidate);
+    assert!(reads(&fixture));
+    fixture.requests(&object).await;
     (fixture, object)
+}
+
+/// The metric source is read, and answers. Returns whether the object is enqueued.
+fn reads(fixture: &Fixture) -> bool {
+    !fixture.context.observers.sources.tick(&|of| of == "default", Some(&readings(&[], 0)), at(0)).is_empty()
+}
+
+/// An operator with a metric source.
+fn with_source() -> Fixture {
+    let mut fixture = Fixture::new();
+    Arc::get_mut(&mut fixture.context).expect("not shared").signals = Arc::new(Published::new(["default"]));
+    fixture
 }
 
 /// The same, while it gets 1 % of the requests.
@@ -190,6 +209,8 @@ async fn weight_goes_before_the_pods_also_of_an_object_that_became_invalid_and_a
         "nothing counts on"
     );
 
+    fixture.requests(&object).await;
+    assert!(reads(&fixture), "its requests have to be counted again");
     report(&fixture, true);
     fixture.requests(&object).await;
     assert_eq!((weights(&fixture), canary(&fixture).map(|canary| canary.weight_percent)), ((100, 0), Some(0)));
@@ -226,6 +247,54 @@ async fn weights_that_another_manager_has_changed_are_corrected_and_no_evidence_
     tick(&fixture);
     let progress = fixture.context.observers.canaries.observed("uid").expect("there is one");
     assert!(progress.why.contains("the weights of the HTTPRoute were changed"), "{}", progress.why);
+}
+
+#[tokio::test]
+async fn without_a_metric_source_no_canary_begins_and_what_serves_is_not_touched() {
+    let (mut fixture, mut object) = (Fixture::new(), routed());
+    fixture.requests(&object).await;
+    train(&fixture);
+    fixture.requests(&object).await;
+    roll_out(&fixture, 1);
+    fixture.requests(&object).await;
+    object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
+    fixture.requests(&object).await;
+    train(&fixture);
+    report(&fixture, true);
+    let requests = fixture.requests(&object).await;
+    let children = requests.iter().filter(|request| ["POST dep", "PATCH dep"].iter().any(|of| request.starts_with(of)));
+    assert_eq!(
+        (children.count(), fixture.server.object(CANARY), weights(&fixture)),
+        (0, None, (100, 0)),
+        "{requests:?}"
+    );
+    let states: Vec<_> = fixture.status().versions.iter().map(|version| version.state).collect();
+    assert_eq!(states, [VersionState::Candidate, VersionState::Serving]);
+    let (reason, message) = fixture.condition(types::PROMOTION_READY);
+    assert!(reason == "UnknownSource" && message.contains("no metric source \"default\""), "{reason}: {message}");
+    let (reason, message) = fixture.condition(types::REFRESHABLE);
+    assert!(reason == "UnknownSource" && message.contains("(PromotionReady)"), "{reason}: {message}");
+    assert!(!reads(&fixture), "it needs a person");
+    assert_eq!(fixture.requests(&object).await, [""; 0], "it waits without requests");
+}
+
+#[tokio::test]
+async fn a_canary_whose_source_does_not_answer_for_its_longest_time_gives_the_requests_back_and_begins_anew() {
+    let (mut fixture, object) = with_canary().await;
+    for minute in 0..200 {
+        let now = Timestamp::now() + SignedDuration::from_mins(minute);
+        let silent = readings(&[], minute * 60).silent("metric source \"default\": HTTP 503");
+        fixture.context.observers.canaries.tick(&|_| true, Some(&silent), now);
+    }
+    fixture.requests(&object).await;
+    assert_eq!((weights(&fixture), fixture.status().versions[0].state), ((100, 0), VersionState::Candidate));
+    assert!(fixture.status().serving.is_some_and(|serving| serving.canary.is_none()));
+    assert_eq!(fixture.condition(types::PROMOTION_READY).0, "SourceFailed");
+    report(&fixture, true);
+    assert_eq!(fixture.requests(&object).await, [format!("DELETE {CANARY}")]);
+    assert!(reads(&fixture));
+    fixture.requests(&object).await;
+    assert_eq!(fixture.status().versions[0].state, VersionState::Canary);
 }
 
 #[tokio::test]

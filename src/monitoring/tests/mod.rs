@@ -57,6 +57,7 @@ pub(super) fn packages(profile: &str) -> Watched<'_> {
         training_period_seconds: Some(86_400),
         waits_for_inputs: true,
         promotions_wait: true,
+        prunes: true,
         reports_progress: true,
         is_gated: true,
         minimums: &[("precision_at_10", 0.2)],
@@ -267,6 +268,7 @@ fn every_recording_rule_labels_its_series_with_the_object_and_the_workload() {
         let of_training = [
             "training_",
             "promotion_",
+            "prune_",
             "not_refreshable_",
             "model_",
             "data_",

@@ -281,6 +281,21 @@ fn a_canary_that_becomes_worse_later_is_found() {
     assert!(needed.is_some_and(|ticks| ticks <= 5), "{needed:?}");
 }
 
+/// As live: on a machine without CPU, the servers refused requests for some seconds, first those of the serving version, then the canary.
+#[test]
+fn a_canary_with_fewer_events_than_the_serving_version_is_not_worse_by_one_bad_tick() {
+    let settings = settings(vec![errors()]);
+    let mut evidence = Evidence::default();
+    let mut observe = |of| evidence.observe(&settings, &BTreeMap::from([("errors".to_owned(), counts(of))]), 1.0);
+    observe([0.0, 157.0, 131.0, 338.0]);
+    observe([34.0, 157.0, 0.0, 338.0]);
+    assert_ne!(evidence.finding(&settings), Finding::Worse);
+    // A canary that goes on so is worse, once it has more of them altogether.
+    let mut observe = |of| evidence.observe(&settings, &BTreeMap::from([("errors".to_owned(), counts(of))]), 1.0);
+    (0..3).for_each(|_| observe([34.0, 157.0, 0.0, 338.0]));
+    assert_eq!(evidence.finding(&settings), Finding::Worse);
+}
+
 #[test]
 fn evidence_of_other_bounds_or_with_numbers_missing_begins_anew() {
     let good = [5.0, 1000.0, 45.0, 9000.0];

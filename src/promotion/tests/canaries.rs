@@ -27,6 +27,65 @@ fn a_canary_that_is_no_worse_is_rolled_out_and_keeps_its_pods_until_that_is_comp
     assert_eq!((story.serve(), story.states().as_str()), (Some("v2"), "v3:Canary v2:Serving v1:Previous"));
 }
 
+/// `v1` serves, and `v2` is to be a canary.
+fn with_source(source: Source) -> Story {
+    let mut story = Story::new(&Promotion::default());
+    (story.tried, story.source) = (Some(CanaryVersions::Full), source);
+    story.trained("v1", "0.5").completes().trained("v2", "0.5");
+    story
+}
+
+#[test]
+fn a_canary_whose_requests_could_not_be_counted_does_not_begin_and_blames_no_version() {
+    let mut story = with_source(Source::Unconfigured("default".into()));
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Candidate v1:Serving"));
+    assert!(story.rollout.canary.is_none());
+    let message = "version v2 waits, because it has to be a canary, and its requests cannot be counted: the operator has no metric \
+                   source \"default\". Set the value metricSources of its chart, or its flag --prometheus-url or --metric-sources, \
+                   or name another one in spec.monitoring.source; or remove promotion.canary: the annotation \
+                   recommender.dev/pin=v2 does not wait; v1 serves";
+    assert_eq!(story.condition(), ("UnknownSource", message));
+    assert_eq!(story.rollout.condition.status, Truth::False);
+    story.add(based("p1", "v2", "v2"));
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "p1:Candidate v2:Candidate v1:Serving"));
+    assert!(story.condition().1.contains("p1 is newer and waits with it"), "{:?}", story.condition());
+    let mut pinned = story.clone();
+    pinned.annotated(|of| of.pin = Some("v2".into()));
+    assert_eq!((pinned.serve(), pinned.condition().0), (Some("v2"), "Pinned"));
+    story.tried = None;
+    assert_eq!(story.reconcile(Some("v1")).serve(), Some("p1"), "no canary is asked for any more");
+}
+
+#[test]
+fn a_canary_begins_once_its_metric_source_answers_and_then_goes_on_without_it() {
+    let mut story = with_source(Source::Unread);
+    assert_eq!((story.condition().0, story.rollout.condition.status), ("SourceFailed", Truth::Unknown));
+    story.source = Source::Silent("metric source \"default\" (http://prometheus): HTTP 503".into());
+    let (reason, message) = story.reconcile(Some("v1")).condition();
+    let expected = "version v2 waits, because it has to be a canary, and its requests cannot be counted: metric source \"default\" \
+                    (http://prometheus): HTTP 503; it begins once the source answers: ";
+    assert!(reason == "SourceFailed" && message.starts_with(expected), "{message}");
+    assert_eq!((story.states().as_str(), story.rollout.canary.is_none()), ("v2:Candidate v1:Serving", true));
+    story.source = Source::Answers;
+    assert_eq!(story.reconcile(Some("v1")).states(), "v2:Canary v1:Serving");
+    assert_eq!(story.rollout.uncounted, None);
+    story.source = Source::Unread;
+    assert_eq!(story.reconcile(Some("v1")).states(), "v2:Canary v1:Serving");
+}
+
+#[test]
+fn a_canary_that_ended_while_its_source_did_not_answer_begins_anew() {
+    let mut story = with_source(Source::Answers);
+    assert_eq!(story.states(), "v2:Canary v1:Serving");
+    story.source = Source::Unread;
+    story.ends_void();
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Candidate v1:Serving"));
+    assert!(story.rollout.canary.is_none() && story.rollout.versions[0].canary.is_none());
+    story.source = Source::Answers;
+    assert_eq!(story.reconcile(Some("v1")).states(), "v2:Canary v1:Serving");
+    assert_eq!(story.judged(true).completes().serve(), Some("v2"));
+}
+
 #[test]
 fn a_canary_that_is_worse_is_not_promoted_again() {
     let mut story = Story::new(&Promotion::default());

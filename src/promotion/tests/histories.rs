@@ -26,6 +26,10 @@ enum Step {
     NewSettings(u8),
     /// Whether the inputs of promotions are there.
     Inputs(bool),
+    /// What is known of the metric source.
+    Source(u8),
+    /// A canary ends without a verdict, because its source does not answer.
+    Void,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -47,6 +51,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Waits),
         1 => (0..2u8).prop_map(Step::NewSettings),
         2 => any::<bool>().prop_map(Step::Inputs),
+        2 => (0..4u8).prop_map(Step::Source),
+        1 => Just(Step::Void),
     ]
 }
 
@@ -104,6 +110,12 @@ proptest! {
                     story.readings.insert("users-db".into(), Reading { up: Some(are_there), ..Reading::default() });
                     story.annotated(|_| {});
                 }
+                Step::Source(number) => {
+                    let source = [Source::Answers, Source::Unread, Source::Silent("down".into()), Source::Unconfigured("a".into())];
+                    story.source = source[usize::from(number)].clone();
+                    story.annotated(|_| {});
+                }
+                Step::Void => _ = story.ends_void(),
                 Step::NewSettings(settings) => {
                     story.servers.settings = Some(settings.to_string());
                     story.reconcile(None);
@@ -154,6 +166,9 @@ proptest! {
                 };
                 prop_assert!(is_fine || was_alone || is_broken, "{} begins: {}", begun.id, story.states());
             }
+            let has_begun = canary.filter(|of| !before.canary.as_ref().is_some_and(|before| before.id == of.id));
+            let is_kept = |version: &Version| track::has_passed(version);
+            prop_assert!(has_begun.is_none_or(is_kept) || story.source == Source::Answers, "its requests are not counted");
             let tried = versions.iter().filter(|version| version.state == VersionState::Canary);
             for version in tried {
                 prop_assert!(version.canary.is_none() && serve.is_some() && desired.as_ref() != Some(&version.id));

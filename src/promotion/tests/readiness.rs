@@ -143,3 +143,17 @@ fn a_wait_ends_with_its_inputs_and_the_next_one_begins_anew() {
         assert_eq!(story.rollout.waiting_since, since, "{at}");
     }
 }
+
+#[test]
+fn a_version_on_top_of_one_that_waits_says_so() {
+    let mut story = requires(&gated());
+    story.tried = Some(CanaryVersions::All);
+    story.now = minutes(10);
+    story.trained("b", "0.31");
+    let metrics = story.rollout.versions[0].metrics.clone();
+    story.add(Version { metrics, ..based("p", "b", "b") });
+    let (reason, message) = story.condition();
+    let expected = "version b waits since 1970-01-01T00:10:00Z, because it is not known whether users-db works \
+                    (promotion.readiness): p is newer and waits with it; the annotation recommender.dev/pin=b does not wait; a serves";
+    assert_eq!((reason, message), ("AwaitingInputs", expected));
+}

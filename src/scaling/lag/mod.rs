@@ -18,7 +18,8 @@
 //! # Unknown capacity
 //!
 //! As long as only a lower bound of the capacity is known, replicas that keep up are not raised. A backlog at most doubles
-//! them every [`TRY_SECONDS`], to no more replicas than messages. The lower bound is enough to lower the replicas.
+//! them every [`TRY_SECONDS`], to no more replicas than messages. The lower bound is enough to lower the replicas: to those that would
+//! each consume at most [`SEEN`] times what one has consumed.
 //!
 //! # Partitions
 //!
@@ -51,6 +52,10 @@ use super::throughput::{BUSY_SECONDS, Throughput, Watch};
 
 /// Share of the capacity of a replica that is planned with, 0 to 1.
 const UTILISATION: f64 = 0.9;
+/// Multiple of the highest observed consumption of a replica that is planned with to lower the replicas while the capacity of one is
+/// not known. Whatever kept up with a load does so again, and rates vary by some per cent; with less than 1, a topic that one replica
+/// had kept up with would keep two for good after a backlog.
+const SEEN: f64 = 1.1;
 /// Span of the highest rate of arrivals, seconds.
 const ARRIVALS_SECONDS: f64 = 120.0;
 /// Seconds between two attempts with more replicas while the capacity of a replica is not known.
@@ -202,8 +207,9 @@ impl History {
     }
 
     /// The replicas while the capacity of one is not known: the current ones while they keep up, more only for a backlog, and
-    /// fewer when the lower bound of the capacity is enough for that.
-    fn attempt(&mut self, signals: &Signals, shared: u32, lag: f64, now: f64) -> u32 {
+    /// fewer when the lower bound of the capacity is enough for that. `shared`: the replicas by that bound; `enough`: those that were
+    /// enough for such a load before.
+    fn attempt(&mut self, signals: &Signals, (shared, enough): (u32, u32), lag: f64, now: f64) -> u32 {
         let current = signals.current;
         let waits = lag > f64::from(current) && signals.lag.value().is_some();
         self.waiting_since = waits.then(|| self.waiting_since.unwrap_or(now));
@@ -211,7 +217,7 @@ impl History {
         let nothing =
             self.learned.least.is_none() && self.waiting_since.is_some_and(|since| now - since >= BUSY_SECONDS);
         if !(self.watch.is_behind(now, BUSY_SECONDS) || nothing) {
-            return shared.min(current.max(1));
+            return enough.min(current.max(1));
         }
         if shared > current && self.tried.is_some_and(|at| now - at < TRY_SECONDS) {
             return current;
@@ -246,7 +252,8 @@ impl History {
             return (signals.current, Limit::NotConsumed { few });
         }
         // The last replica is removed only after the idle time.
-        let shared = share(need, self.partitions).max(u32::from(lag >= 1.0 || arriving > 0.0 || signals.current > 0));
+        let one = u32::from(lag >= 1.0 || arriving > 0.0 || signals.current > 0);
+        let shared = share(need, self.partitions).max(one);
         if policy.max_lag.is_some_and(|max_lag| lag > max_lag) {
             let all = policy.common.bounds.clamp(self.partitions.unwrap_or(u32::MAX));
             return (all, Limit::LagAboveMaximum);
@@ -255,8 +262,8 @@ impl History {
             return (signals.current.saturating_sub(1).max(1), Limit::Load);
         }
         if self.learned.capacity.or(policy.messages_per_replica).is_none() {
-            let desired = self.attempt(signals, shared, lag, now);
-            // To lower the replicas, the lower bound of the capacity is enough.
+            let enough = share(need * UTILISATION / SEEN, self.partitions).max(one);
+            let desired = self.attempt(signals, (shared, enough), lag, now);
             return (desired, if desired < signals.current { Limit::Load } else { Limit::Learning });
         }
         match self.partitions {

@@ -231,6 +231,23 @@ fn a_first_backlog_is_worked_off_in_time_and_the_replicas_are_removed_again() {
     assert_eq!(run(&mut history, |_| 20.0, 900).0, 1);
 }
 
+/// As live: during a backlog the metrics were missing, so that nothing was learned from it.
+#[test]
+fn replicas_that_kept_up_before_a_backlog_are_enough_again_after_it() {
+    let policy = Policy { messages_per_replica: None, partitions: Some(6), ..policy() };
+    let (mut history, mut current) = (History::default(), 1);
+    for tick in 0..240 {
+        let now = f64::from(tick) * 5.0;
+        if tick == 24 {
+            current = 6;
+        }
+        let lag = 10.0 + f64::from(tick % 3) * 5.0;
+        let signals = Signals { consumed: Signal::fresh(20.0), ..signals(lag, 20.0, current) };
+        current = decide(&policy, &signals, &mut history, now).replicas;
+    }
+    assert_eq!((current, history.learned), (1, Learned { capacity: None, least: Some(20.0) }));
+}
+
 #[test]
 fn a_first_job_is_no_backlog() {
     // Found on a real RQ: one job of ten seconds, before any consumption was observed, raised one worker to five.

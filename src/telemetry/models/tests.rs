@@ -5,7 +5,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::{ActiveRun, Base, PartialTrainingStatus, ServingStatus, TrainingStatus, Trigger, VersionState},
+    api::{
+        ActiveRun, Base, PartialTrainingStatus, PruningStatus, ServingStatus, TrainingStatus, Trigger, VersionState,
+    },
     observe::{JobState, Watched},
 };
 
@@ -158,6 +160,16 @@ fn the_time_since_when_a_version_waits_for_its_inputs_is_exposed_while_it_does()
         found.into_iter().find(|(name, _)| name == "promotion_waiting_timestamp_seconds").map(|(_, value)| value)
     };
     assert_eq!((exposed(Some(Time(NOW))), exposed(None)), (Some(1_795_000_061.0), None));
+}
+
+#[test]
+fn jobs_for_pruning_that_fail_are_counted_once_there_was_one() {
+    let exposed = |last_job, failures| {
+        let pruning = Some(PruningStatus { last_job, failures, ..PruningStatus::default() });
+        let found = of(&RecommenderModelStatus { pruning, ..Default::default() }, &Children::default());
+        found.into_iter().find(|(name, _)| name == "prune_failures_in_a_row").map(|(_, value)| value)
+    };
+    assert_eq!([exposed(0, 0), exposed(1, 0), exposed(4, 3)], [None, Some(0.0), Some(3.0)]);
 }
 
 #[test]

@@ -3,7 +3,8 @@ use jiff::SignedDuration;
 use super::{at, simulation::Simulation};
 use crate::{
     api::{TrainingKind, Trigger},
-    training::{Decision, NewRun},
+    series::Series,
+    training::{Condition, Decision, NewRun},
 };
 
 const COOL_DOWN: SignedDuration = SignedDuration::from_hours(1);
@@ -121,4 +122,61 @@ fn a_crash_between_the_creation_of_the_job_and_the_status_starts_no_run_twice() 
     let lost = started(&simulation.reconcile_until(1)).clone();
     let again = started(&simulation.reconcile()).clone();
     assert_eq!((again.version, again.cause), (lost.version, lost.cause));
+}
+
+#[test]
+fn a_run_that_failed_is_repeated_after_a_cool_down_that_doubles_until_one_succeeds() {
+    let mut simulation = trained();
+    simulation.meet("clicks");
+    let mut run = started(&simulation.reconcile()).clone();
+    for hours in [1, 2, 4, 8, 16, 24, 24] {
+        simulation.pass_minutes(10);
+        simulation.fail();
+        simulation.signals.met.clear();
+        let again = run.due + SignedDuration::from_hours(hours);
+        let waits = simulation.reconcile();
+        assert_eq!((waits.start, waits.wake_at), (None, Some(again)), "{hours}");
+        simulation.now = again;
+        let next = started(&simulation.reconcile()).clone();
+        assert_eq!((next.trigger, &next.cause), (Trigger::Signal, &run.cause));
+        assert_ne!(next.version, run.version);
+        run = next;
+    }
+    simulation.succeed();
+    assert_eq!(simulation.reconcile().start, None);
+    simulation.pass_minutes(60 * 48);
+    assert_eq!(simulation.reconcile().start, None, "it is trained");
+}
+
+#[test]
+fn a_run_that_failed_is_not_repeated_once_another_one_has_its_data_nor_of_a_trigger_that_is_gone_nor_of_a_signal() {
+    let failed = || {
+        let mut simulation = trained();
+        simulation.meet("clicks");
+        simulation.reconcile();
+        simulation.fail();
+        simulation.signals.met.clear();
+        simulation.reconcile();
+        simulation
+    };
+    let after = |mut simulation: Simulation| {
+        simulation.pass_minutes(90);
+        simulation.reconcile().start
+    };
+    assert!(after(failed()).is_some());
+    let mut requested = failed();
+    requested.request("full");
+    requested.reconcile();
+    requested.succeed();
+    assert_eq!(after(requested), None);
+    let mut gone = failed();
+    gone.plan.triggers.clear();
+    assert_eq!(after(gone), None);
+    let mut suspended = failed();
+    suspended.plan.suspended = true;
+    assert_eq!(after(suspended), None);
+    let mut signal = failed();
+    let (series, about) = (Series::DriftScore, "drift".to_owned());
+    signal.plan.triggers[0].condition = Condition::Above { series, about, value: 0.2, duration: SignedDuration::ZERO };
+    assert_eq!(after(signal), None, "it is observed again");
 }

@@ -107,7 +107,15 @@ impl Site {
         let store = model.artifacts.root_uri();
         let servers = promotion::Servers::new(model, &self.status, &children, &Default::default(), at(now));
         let none = BTreeMap::new();
-        let inputs = promotion::Inputs::new(model, (&store, versions), &self.status, &servers, None, &none, at(now));
+        let inputs = promotion::Inputs::new(
+            model,
+            (&store, versions),
+            &self.status,
+            &servers,
+            promotion::Tried::NONE,
+            &none,
+            at(now),
+        );
         let rollout = Rollout::decide(&inputs);
         let next = status::compute(&status::Inputs {
             reload: None,
