@@ -87,9 +87,36 @@ fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
     name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }
 
-/// Whether a text is a duration such as 5m.
+/// Whether a text is a duration such as 5m. A range may be a number of seconds without a unit, `for` of a rule may not.
 pub fn is_duration(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric()) && tree(&format!("x[{text}]")).is_ok()
+    tokens::is_duration(text) && tree(&format!("x[{text}]")).is_ok()
+}
+
+/// Name and matchers, without their braces, of a text that is a selector and nothing else.
+///
+/// # Errors
+/// Why it is not one.
+pub fn selector(text: &str) -> Result<(&str, &str), String> {
+    let is_not_one = || format!("{text} is not a selector: write a name, and matchers in braces");
+    let Expr::VectorSelector(selector) = tree(text)? else { return Err(is_not_one()) };
+    if tokens::has_comment(text) {
+        return Err(format!(
+            "{text} has a comment in the text of its selector: put it behind the quotes, as one of YAML"
+        ));
+    }
+    let text = text.trim();
+    let (name, matchers) = text.split_once('{').map_or((text, ""), |(name, matchers)| (name.trim_end(), matchers));
+    let matchers = matchers.strip_suffix('}').unwrap_or(matchers).trim();
+    if selector.offset.is_some() || selector.at.is_some() {
+        return Err(format!(
+            "{text} has something behind the selector: write a name and matchers in braces alone, without offset and @"
+        ));
+    }
+    if !is_metric_name(name) {
+        return Err(is_not_one());
+    }
+    // More matchers follow after a comma.
+    Ok((name, matchers.strip_suffix(',').unwrap_or(matchers)))
 }
 
 /// The tree of an expression of any type.

@@ -1,4 +1,5 @@
 mod alerts;
+mod profiles;
 
 use super::*;
 
@@ -177,7 +178,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "[handler, method, status]",
             "[__name__]",
             "  - {name: http_requests_total",
-            "\"__name__\" is not a label",
+            "__name__ is not stored: Prometheus drops labels that begin with __: remove it",
         ),
         (
             FAST_API,

@@ -45,6 +45,8 @@ fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
             "threshold: with 5 (ratio) the alert would fire always or never: write 0.000001 to 0.999999",
         ),
         ("for: 5m", "for: 5 minutes", "    for: 5m", "for: 5 minutes is no duration: write for example 5m"),
+        ("for: 5m", "for: 10", "    for: 5m", "for: 10 is no duration: write for example 5m"),
+        ("for: 5m", "for: 0x1f", "    for: 5m", "for: 0x1f is no duration: write for example 5m"),
         (
             "silencedBy: [RecommenderNoHealthyTarget, ",
             "silencedBy: [RecommenderNoHealthyTargets, ",
