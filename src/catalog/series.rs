@@ -230,6 +230,13 @@ impl Declarations {
                     selector.name
                 ));
             }
+            if selector.is_of_gauges && found.is_counter {
+                return Err(format!(
+                    "{} is a counter, of which delta, deriv and alike are wrong when it starts again: use rate or increase, or declare \
+                     a gauge",
+                    selector.name
+                ));
+            }
             labels.extend(found.added);
             labels.extend(found.declared.into_iter().flat_map(|series| &series.labels).map(String::as_str));
         }
