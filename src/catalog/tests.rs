@@ -53,9 +53,15 @@ fn both_exporters_of_rabbitmq_are_the_same_but_for_the_names_of_their_series() {
 fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
     let mut unexpected = Vec::new();
     for (file, from, to, at, reason) in [
-        (FAST_API, "route: ", "router: ", "route: ", "; the most similar one is route"),
-        (FAST_API, "type: counter", "type: conter", "  - {name: http_requests_total", "unknown variant `conter`"),
-        (FAST_API, "unit: seconds", "unit: second", "    unit: seconds", "unknown variant `second`"),
+        (
+            FAST_API,
+            "route: ",
+            "router: ",
+            "route: ",
+            "unknown field `router`; the most similar one is route, expected one of ",
+        ),
+        (FAST_API, "type: counter", "type: conter", "  - {name: http_requests_total", "unknown value `conter`"),
+        (FAST_API, "unit: seconds", "unit: second", "    unit: seconds", "unknown value `second`"),
         (FAST_API, "presence: http", "presence: [http", "presence: ", "expected a text: put it in quotes"),
         (
             FAST_API,
@@ -253,7 +259,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "exporter: ",
             "exporter is Kafka, the file is KafkaExporter.yaml",
         ),
-        (KAFKA, "lag: {parts:", "lag: {pieces:", "lag: ", "unknown variant `pieces`"),
+        (KAFKA, "lag: {parts:", "lag: {pieces:", "lag: ", "unknown value `pieces`"),
         (
             KAFKA,
             "consumed: {offsets: '@committed'}",

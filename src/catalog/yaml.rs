@@ -29,7 +29,7 @@ pub fn message(error: &Error) -> Cow<'_, str> {
         }
         Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => "expected a word, or one key with a value".into(),
         Error::SerdeUnknownField { field, expected, .. } => unknown("field", field, expected),
-        Error::SerdeUnknownVariant { variant, expected, .. } => unknown("variant", variant, expected),
+        Error::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
         Error::SerdeMissingField { field, .. } => format!("missing field `{field}`: add it").into(),
         other => DefaultMessageFormatter.format_message(other),
     }
@@ -38,6 +38,5 @@ pub fn message(error: &Error) -> Cow<'_, str> {
 fn unknown(what: &str, name: &str, expected: &[&str]) -> Cow<'static, str> {
     let nearest =
         most_similar(name, expected.iter().copied()).map(|known| format!("; the most similar one is {known}"));
-    let nearest = nearest.unwrap_or_default();
-    format!("unknown {what} `{name}`, expected one of {}{nearest}", expected.join(", ")).into()
+    format!("unknown {what} `{name}`{}, expected one of {}", nearest.unwrap_or_default(), expected.join(", ")).into()
 }

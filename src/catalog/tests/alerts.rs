@@ -7,7 +7,7 @@ const SERVERS: &str = "alerts/servers.yaml";
 fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
     let latency = "    expr: recommender:request_latency_seconds:p99";
     let unexpected: Vec<String> = [
-        ("severity: warning", "severity: urgent", "    severity: warning", "unknown variant `urgent`, expected one of critical"),
+        ("severity: warning", "severity: urgent", "    severity: warning", "unknown value `urgent`; the most similar one is "),
         ("p99{@} > @threshold", "p99{@} > @threshold and", latency, "expr: an operator, an operand or a label is missing or misplaced, in "),
         (
             "p99{@}",
