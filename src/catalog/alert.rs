@@ -382,6 +382,10 @@ fn check_expr(entry: &Entry) -> Result<(Vec<Series>, BTreeSet<String>), Refused>
             series.push(canonical);
         }
     }
+    if entry.applies_to == AppliesTo::EachDependency && promql::has_comment(&filled) {
+        let why = "a comment hides the dependencies that follow in the rule: write it as one of YAML";
+        return Err(refuse(format!("{why}, in {}", text.value)));
+    }
     if found.selectors.is_empty() {
         return Err(refuse(format!(
             "it reads no series of an object, in {}: write one of them with {{@}}",

@@ -162,6 +162,8 @@ const OF_LAG: [(&str, &[&str]); 5] = [
     ("redisList", &["keys"]),
     ("flink", &["job"]),
 ];
+/// The values that are regular expressions for any of several names.
+const NAMES: [&str; 5] = ["topics", "queues", "keys", "only", "some"];
 /// The label by which a check recognises that a selector had the matchers of an object.
 const MARKER: &str = "matcher_of_the_object";
 /// Where the matchers of an object stand.
@@ -338,7 +340,7 @@ impl Checks<'_> {
         let known = || Series::of_exporters().map(|series| (series, series.short_name()));
         let Some((series, _)) = known().find(|(_, known)| *known == name) else {
             if let Some(short) = name.strip_prefix(PREFIX) {
-                return Err(Refused::at(text, format!("records: write {name} without {PREFIX}: {short}")));
+                return Err(Refused::at(text, format!("records: write {name} without its begin, as {short}")));
             }
             let nearest = most_similar(name, known().map(|(_, known)| known)).unwrap_or_default();
             let reason =
@@ -372,6 +374,13 @@ impl Checks<'_> {
         let text = sum.text();
         let embedded = if matches!(sum, Sum::Offsets(_)) { Embedded::Range } else { Embedded::Value };
         let expression = self.parse(field, text, embedded)?;
+        if matches!(sum, Sum::Total(_)) && expression.labels.as_ref().is_none_or(|labels| !labels.is_empty()) {
+            let reason = format!(
+                "{field}: a total is one value without labels: aggregate it, as in sum(...), in {}",
+                text.value
+            );
+            return Err(Refused::at(text, reason));
+        }
         if !matches!(sum, Sum::Total(_)) && matches!(parts, Parts::Unknown | Parts::Total(_)) {
             let reason =
                 format!("{field}: how many parts there are is not known, so this would never be complete: use total");
@@ -466,6 +475,15 @@ fn check_selectors(expression: &promql::Expression) -> Result<(), String> {
                      matchLabels select, or write {label}=@{label}"
                 ));
             }
+        }
+        let of_names = |value: &str| NAMES.into_iter().find(|names| example_value(names) == value);
+        if let Some((label, names)) = matchers()
+            .filter(|(_, (_, is_equal))| *is_equal)
+            .find_map(|(label, (value, _))| Some((label, of_names(value)?)))
+        {
+            return Err(format!(
+                "@{names} is a regular expression, so {label} of {name} would equal none of several: write {label}=~@{names}"
+            ));
         }
         if !of.labels.iter().any(|label| label == MARKER) {
             let at = if name == UP { "up{@target}".into() } else { format!("{name}{{@matchers}}") };

@@ -18,6 +18,8 @@ use promql_parser::{
 
 use super::{pitfalls, re2, tokens};
 
+pub use tokens::has_comment;
+
 /// What the crate reports about most mistakes.
 const UNSPECIFIC: &str = "invalid promql query";
 /// Ends of the names of the series of a classic histogram.

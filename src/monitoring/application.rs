@@ -40,7 +40,7 @@ fn series(name: &str) -> Result<Series, String> {
     let known = || Series::SIGNALS.map(Series::short_name);
     Series::SIGNALS.into_iter().find(|series| series.short_name() == name).ok_or_else(|| {
         if let Some(short) = name.strip_prefix(PREFIX).filter(|short| known().contains(short)) {
-            return format!("write it without {PREFIX}: {short}");
+            return format!("write it without {PREFIX}, as {short}");
         }
         let nearest = most_similar(name, known()).unwrap_or_default();
         let all = known().join(", ");

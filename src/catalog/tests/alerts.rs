@@ -188,6 +188,12 @@ fn an_alert_that_would_always_or_never_fire_or_lose_its_object_is_refused() {
             "{{ if $labels.queue }}x{{ end }}",
             "8: description: queue is no label of the alert",
         ),
+        (
+            "eachDependency",
+            "absent(recommender:dependency_up{@}) # x",
+            "",
+            "4: expr: a comment hides the dependencies that follow",
+        ),
         ("serving", "quantile(95, recommender:requests:rate1m{@}) > 5", "", "4: expr: the quantile 95 is infinite"),
     ] {
         let found = problems(&[("RecommenderOwn", applies_to, expr, "", words)]);

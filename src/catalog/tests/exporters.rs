@@ -113,6 +113,15 @@ fn a_lag_is_that_of_what_the_spec_names() {
             "8: lag: it is not that of the object: no selector has @topics",
         ),
         (
+            "lag: {total: 'sum(own_lag{group=@group,topic=@topics@labels})'}".to_owned(),
+            "8: lag: @topics is a regular expression, so topic of own_lag would equal none of several: write topic=~@topics",
+        ),
+        (
+            format!("lag: {{total: 'own_lag{own}'}}"),
+            "8: lag: a total is one value without labels: aggregate it, as in sum(...)",
+        ),
+        (format!("lag: {{total: 'sum by (topic) (own_lag{own})'}}"), "8: lag: a total is one value without labels"),
+        (
             format!("lag: {{total: 'sum(own_end{{@matchers}}) - sum(own_lag{own})'}}"),
             "8: lag: own_end has the label topic and is not selected by it, so it counts those of others as well: write a matcher with @topics",
         ),
