@@ -780,6 +780,54 @@ impl Series {
         std::iter::once(Self::DependencyUp).chain(of_dependencies)
     }
 
+    /// The one workload that it is about, as in the label; `None` if it may be any, or has no such label.
+    pub fn workload(self) -> Option<&'static str> {
+        match self {
+            Self::CpuCores
+            | Self::CpuRequestedWeek
+            | Self::CpuThrottled
+            | Self::CpuUse
+            | Self::MemoryBytes
+            | Self::MemoryRequested
+            | Self::MemoryRequestedWeek
+            | Self::NetworkReceived
+            | Self::NetworkTransmitted
+            | Self::OutOfMemoryAge
+            | Self::Pods
+            | Self::ScalingHeld
+            | Self::ScalingAtMaximum
+            | Self::ScalingIneffective => None,
+            Self::ArtifactBytes
+            | Self::DataAge
+            | Self::ModelAge
+            | Self::ModelEntities
+            | Self::ModelQuality
+            | Self::NotRefreshable
+            | Self::PromotionWaiting
+            | Self::PruneFailuresInARow
+            | Self::QualityMinimum
+            | Self::TrainingAge
+            | Self::TrainingDuration
+            | Self::TrainingFailed
+            | Self::TrainingFailures
+            | Self::TrainingFailuresInARow
+            | Self::TrainingLoss
+            | Self::TrainingPeriod
+            | Self::TrainingProgress
+            | Self::TrainingRemaining
+            | Self::TrainingRunning
+            | Self::TrainingRuns
+            | Self::TrainingStep
+            | Self::TrainingWaiting
+            | Self::VersionInfo
+            | Self::VersionsRefused
+            | Self::VersionsRolledBack
+            | Self::VolumeFree => Some("training"),
+            _ if matches!(self.subject(), Subject::Workload | Subject::Pod) => Some("serving"),
+            _ => None,
+        }
+    }
+
     /// The labels that tell its values apart within its subject.
     pub const fn labels(self) -> &'static [&'static str] {
         match self {

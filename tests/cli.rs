@@ -271,8 +271,8 @@ impl Drop for Catalog {
 const OWN_PROFILE: &str = "
 profile: Own
 about: A server of our own.
-series: [{name: own_requests_total, type: counter, unit: requests, labels: [code]}]
-presence: up
+series: [{name: own_requests_total, type: counter, unit: requests, labels: [code]}, {name: own_up, type: gauge, unit: one}]
+presence: own_up
 requests: [own_requests_total]
 errors: ['own_requests_total{code=~\"5..\"}']
 process: false
@@ -323,7 +323,7 @@ fn the_files_of_the_page_on_the_catalogue_are_accepted_and_its_objects_use_them(
     let files: Vec<(String, &str)> = blocks.iter().filter_map(|text| Some((path(text)?, *text))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
     let objects: Vec<&str> = blocks.iter().filter_map(|text| text.strip_prefix("spec:\n")).collect();
-    assert_eq!((files.len(), objects.len()), (5, 3));
+    assert_eq!((files.len(), objects.len()), (7, 3));
     let catalog = Catalog::new("page", &files);
     for object in objects {
         let (code, out, err) = catalog.render(&format!("{MINIMAL}{object}"));

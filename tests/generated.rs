@@ -9,6 +9,7 @@ use recommender_operator::{
     api::crd,
     catalog::{Profile, Selector},
     monitoring::profiles,
+    series::{Series, Subject},
     validate::{documents, report, validate},
 };
 
@@ -49,6 +50,67 @@ fn the_documentation_of_metric_profiles_is_up_to_date() {
     }
     assert_generated("docs/profiles.md", &page);
 }
+
+#[test]
+fn the_documentation_of_canonical_series_is_up_to_date() {
+    let mut page = String::from(SERIES);
+    for (title, applies_to, is_of_it) in [
+        (
+            "Servers",
+            "`appliesTo: serving`, also `workloads`.",
+            (|of| of.workload() == Some("serving") && of.subject() == Subject::Workload) as Of,
+        ),
+        ("Trainings and versions", "`appliesTo: training`, also `workloads`.", |of| of.workload() == Some("training")),
+        ("Any workload", "`appliesTo: workloads`; with `serving` or `training` those of the one.", |of| {
+            of.subject() == Subject::Workload && of.workload().is_none()
+        }),
+        ("Dependencies", "`appliesTo: dependencies` or `eachDependency`.", |of| of.subject() == Subject::Dependency),
+        ("Objectives", "`appliesTo: objectives`.", |of| of.subject() == Subject::Objective),
+        ("Pods and runs", "Read by the operator; alerts cannot read them.", |of| {
+            matches!(of.subject(), Subject::Pod | Subject::Run) && of.workload() != Some("training")
+        }),
+    ] {
+        let rows: Vec<String> = Series::all().filter(|series| is_of_it(series)).map(row).collect();
+        assert!(!rows.is_empty(), "{title}");
+        let head = "| Series, after `recommender:` | Unit | Labels | What it is |\n|---|---|---|---|\n";
+        write!(page, "\n## {title}\n\n{applies_to}\n\n{head}{}", rows.concat()).expect("a String takes everything");
+    }
+    let listed = page.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(listed, Series::all().count(), "each is listed once");
+    assert_generated("docs/series.md", &page);
+}
+
+/// Whether a series is one of a section.
+type Of = fn(&Series) -> bool;
+
+/// A series in a table. What it is, is said in the comment of its declaration.
+fn row(series: Series) -> String {
+    const SOURCE: &str = include_str!("../src/series.rs");
+    let name = format!("    {series:?},");
+    let before = SOURCE.lines().take_while(|line| *line != name).collect::<Vec<_>>();
+    let comment = before.iter().rev().map_while(|line| line.strip_prefix("    /// ")).collect::<Vec<_>>();
+    let mut what = comment.into_iter().rev().collect::<Vec<_>>().join(" ");
+    for other in Series::all() {
+        what = what.replace(&format!("[`Series::{other:?}`]"), &format!("`{}`", other.short_name()));
+    }
+    assert!(what.ends_with('.'), "{series:?} has no comment: {what}");
+    let labels = [series.subject().label()].into_iter().chain(series.labels().iter().copied());
+    let labels: Vec<String> = labels.map(|label| format!("`{label}`")).collect();
+    format!("| `{}` | {} | {} | {what} |\n", series.short_name(), series.unit(), labels.join(", "))
+}
+
+/// How the page on canonical series begins.
+const SERIES: &str = r#"<!-- Generated from src/series.rs by UPDATE_GENERATED=1 cargo test --test generated -->
+# Canonical series
+
+What our rules record under the same name for every object, whatever its servers and exporters expose. Alerts of your own, dashboards
+and other rules read these. Each has the labels `namespace` and `recommender` of its object, and those in the table. A series is absent
+while its value is unknown, or if the object has nothing that it is computed from; it is zero only if zero was measured. Alerts: see
+[catalog.md](catalog.md#an-alert).
+
+An end such as `rate1m` says over what a value is computed. Names with `rate20s` and `rate10s` are those that decisions on replicas are
+made from, of objects that scale.
+"#;
 
 /// How the page on metric profiles begins.
 const PROFILES: &str = r#"<!-- Generated from src/catalog/profiles/ by UPDATE_GENERATED=1 cargo test --test generated -->

@@ -1,6 +1,6 @@
 //! Alerts over canonical series.
 
-use std::{ops::RangeInclusive, sync::LazyLock};
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::LazyLock};
 
 use regex::Regex;
 use serde::Deserialize;
@@ -27,6 +27,8 @@ const THRESHOLD: &str = "threshold";
 const EXAMPLE: &str = r#"{namespace="n",recommender="r""#;
 /// The label by which a check recognises that a selector had [`SELECTOR`].
 const SELECTED: &str = "namespace";
+/// The labels of an object.
+const OBJECT: [&str; 2] = [SELECTED, "recommender"];
 
 /// An alert.
 #[derive(Clone, Debug, PartialEq)]
@@ -262,7 +264,7 @@ pub fn check(entry: Entry) -> Result<Alert, Refused> {
     if !is_name(&name.value) {
         return Err(Refused::at(name, format!("{}: write letters and digits after Recommender", name.value)));
     }
-    let series = check_expr(&entry)?;
+    let (series, labels) = check_expr(&entry)?;
     if let Some(of) = &entry.threshold
         && let Some(why) = of.value.problem(of.value.default)
     {
@@ -280,15 +282,7 @@ pub fn check(entry: Entry) -> Result<Alert, Refused> {
         return Err(Refused::at(url, reason));
     }
     check_names("description", description, entry.threshold.is_some())?;
-    if let Some(action) = unsupported_action(&description.value) {
-        let reason = format!("description: {action} is no action that descriptions may have: {ACTIONS_MESSAGE}");
-        return Err(Refused::at(description, reason));
-    }
-    for label in ["{{ $labels.recommender }}", "{{ $labels.namespace }}"] {
-        if !description.value.contains(label) {
-            return Err(Refused::at(description, format!("description: name the object with {label}")));
-        }
-    }
+    check_description(description, &labels)?;
     Ok(Alert {
         name: entry.name.value,
         applies_to: entry.applies_to,
@@ -306,12 +300,15 @@ pub fn check(entry: Entry) -> Result<Alert, Refused> {
     })
 }
 
-/// The first action of a template of Prometheus that [`ACTIONS`] do not have, or what is open at the end.
-fn unsupported_action(text: &str) -> Option<String> {
-    let mut is_open = false;
+/// The actions of a template of Prometheus, with one blank where Go allows any or none.
+///
+/// # Errors
+/// The first one that [`ACTIONS`] do not have, or what is open at the end.
+fn actions(text: &str) -> Result<Vec<String>, String> {
+    let (mut is_open, mut actions) = (false, Vec::new());
     for piece in text.split("{{").skip(1) {
-        let Some((action, _)) = piece.split_once("}}") else { return Some(format!("{{{{{piece}")) };
-        let action = action.split_whitespace().collect::<Vec<_>>().join(" ");
+        let Some((action, _)) = piece.split_once("}}") else { return Err(format!("{{{{{piece}")) };
+        let action = normal(action);
         let is_allowed = match action.as_str() {
             "end" => std::mem::replace(&mut is_open, false),
             condition if condition.starts_with("if ") => {
@@ -320,10 +317,43 @@ fn unsupported_action(text: &str) -> Option<String> {
             value => ACTIONS.is_match(value),
         };
         if !is_allowed {
-            return Some(format!("{{{{ {action} }}}}"));
+            return Err(format!("{{{{ {action} }}}}"));
+        }
+        actions.push(action);
+    }
+    if is_open { Err("{{ if }} without {{ end }}".into()) } else { Ok(actions) }
+}
+
+/// An action without the marks that trim what is around it, and with blanks around pipes.
+fn normal(action: &str) -> String {
+    let is_blank = |c: char| c.is_ascii_whitespace();
+    let action = action.strip_prefix('-').filter(|rest| rest.starts_with(is_blank)).unwrap_or(action);
+    let action = action.strip_suffix('-').filter(|rest| rest.ends_with(is_blank)).unwrap_or(action);
+    action.replace('|', " | ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Fails unless a description has only actions that Prometheus accepts, of labels that the alert has, and names the object.
+fn check_description(text: &Spanned<String>, labels: &BTreeSet<String>) -> Result<(), Refused> {
+    let refuse = |why: String| Err(Refused::at(text, format!("description: {why}")));
+    let actions = match actions(&text.value) {
+        Ok(actions) => actions,
+        Err(action) => return refuse(format!("{action} is no action that descriptions may have: {ACTIONS_MESSAGE}")),
+    };
+    let named = |action: &str| Some(action.trim_start_matches("if ").strip_prefix("$labels.")?.to_owned());
+    let named: BTreeSet<String> = actions.iter().filter_map(|action| named(action)).collect();
+    for label in ["recommender", "namespace"] {
+        if !named.contains(label) {
+            return refuse(format!("name the object with {{{{ $labels.{label} }}}}"));
         }
     }
-    is_open.then(|| "{{ if }} without {{ end }}".into())
+    if let Some(label) = named.iter().find(|label| !labels.contains(*label)) {
+        let known: Vec<&str> = labels.iter().map(String::as_str).collect();
+        return refuse(format!(
+            "{label} is no label of the alert, so nothing would be written: it has {}",
+            known.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a text is a URL. Annotations are templates, so it has no braces.
@@ -332,8 +362,8 @@ pub fn is_url(text: &str) -> bool {
     has_scheme && !text.contains(|c: char| c.is_whitespace() || "{}".contains(c))
 }
 
-/// The series of an expression.
-fn check_expr(entry: &Entry) -> Result<Vec<Series>, Refused> {
+/// The series without which an expression has no result, and the labels that its result may have.
+fn check_expr(entry: &Entry) -> Result<(Vec<Series>, BTreeSet<String>), Refused> {
     let text = &entry.expr;
     let refuse = |reason: String| Refused::at(text, format!("expr: {reason}"));
     let selected = text.value.replace(SELECTOR, EXAMPLE);
@@ -343,41 +373,84 @@ fn check_expr(entry: &Entry) -> Result<Vec<Series>, Refused> {
         return Err(refuse("the threshold is not used: compare with @threshold, or leave threshold out".into()));
     }
     let filled = fill(&selected, &default.unwrap_or_default());
-    let found = promql::parse(&filled).map_err(|why| refuse(format!("{why}, in {filled}")))?;
-    let mut series = Vec::new();
+    let found = promql::parse(&filled).map_err(|why| refuse(format!("{why}, in {}", text.value)))?;
+    let (mut series, mut labels) = (Vec::new(), found.created.iter().cloned().collect::<BTreeSet<_>>());
     for selector in &found.selectors {
-        let name = &selector.name;
-        let Some(canonical) = Series::named(name) else {
-            let known = Series::all().map(Series::name);
-            let nearest = most_similar(name, known).unwrap_or_default();
-            return Err(refuse(format!("{name} is no canonical series; the most similar one is {nearest}")));
-        };
-        if !selector.labels.iter().any(|label| label == SELECTED) {
-            return Err(refuse(format!("{name} is not that of one object: write {name}{{@}}")));
-        }
-        let object = [SELECTED, "recommender", canonical.subject().label()];
-        if let Some(label) = selector
-            .labels
-            .iter()
-            .find(|label| !object.contains(&label.as_str()) && !canonical.labels().contains(&label.as_str()))
-        {
-            return Err(refuse(format!("{name} has no label {label}; it has {}", canonical.labels().join(" and "))));
-        }
-        if canonical.subject() != entry.applies_to.subject() {
-            let label = canonical.subject().label();
-            return Err(refuse(format!("{name} has the label {label}, which does not go with appliesTo")));
-        }
+        let canonical = check_selector(selector, entry.applies_to).map_err(refuse)?;
+        labels.extend(labels_of(canonical).into_iter().map(str::to_owned));
         if !selector.is_optional {
             series.push(canonical);
         }
     }
-    Ok(series)
+    if entry.applies_to == AppliesTo::EachDependency && promql::has_comment(&filled) {
+        let why = "a comment hides the dependencies that follow in the rule: write it as one of YAML";
+        return Err(refuse(format!("{why}, in {}", text.value)));
+    }
+    if found.selectors.is_empty() {
+        return Err(refuse(format!(
+            "it reads no series of an object, in {}: write one of them with {{@}}",
+            text.value
+        )));
+    }
+    if !found.filters {
+        let why = "it has a result as long as its series have, so the alert would always fire: compare it, as in > 5, without bool";
+        return Err(refuse(format!("{why}, in {}", text.value)));
+    }
+    let labels = found.labels.unwrap_or(labels);
+    if let Some(lost) = OBJECT.iter().find(|label| !labels.contains(**label)) {
+        return Err(refuse(format!(
+            "the label {lost} is lost, in {}, so nobody would know whose alert it is: aggregate with sum without (...) of the labels to \
+             add up over, or with sum by (namespace, recommender)",
+            text.value
+        )));
+    }
+    Ok((series, labels))
+}
+
+/// The labels that a series has.
+fn labels_of(series: Series) -> Vec<&'static str> {
+    OBJECT.into_iter().chain([series.subject().label()]).chain(series.labels().iter().copied()).collect()
+}
+
+/// The series of a selector, or why it cannot be one of an alert.
+fn check_selector(selector: &promql::Used, applies_to: AppliesTo) -> Result<Series, String> {
+    let name = &selector.name;
+    let Some(canonical) = Series::named(name) else {
+        let known = Series::all().map(Series::name);
+        let nearest = most_similar(name, known).unwrap_or_default();
+        return Err(format!("{name} is no canonical series; the most similar one is {nearest}"));
+    };
+    if !selector.labels.iter().any(|label| label == SELECTED) {
+        return Err(format!("{name} is not that of one object: write {name}{{@}}"));
+    }
+    for label in OBJECT {
+        if selector.labels.iter().filter(|of| *of == label).count() > 1 {
+            return Err(format!("{{@}} of {name} has the label {label} of each object: remove your matcher of it"));
+        }
+    }
+    let known = labels_of(canonical);
+    if let Some(label) = selector.labels.iter().find(|label| !known.contains(&label.as_str())) {
+        return Err(format!("{name} has no label {label}; it has {}", known.join(", ")));
+    }
+    if canonical.subject() != applies_to.subject() {
+        let label = canonical.subject().label();
+        return Err(format!("{name} has the label {label}, which does not go with appliesTo"));
+    }
+    let (of, other) = match (applies_to, canonical.workload()) {
+        (AppliesTo::Serving, Some("training")) => ("serving", "training"),
+        (AppliesTo::Training, Some("serving")) => ("training", "serving"),
+        _ => return Ok(canonical),
+    };
+    Err(format!("{name} is one of {other}, and never there with appliesTo: {of}: write appliesTo: {other}"))
 }
 
 /// Fails if a template contains another name than that of the threshold, or that without there being one.
 fn check_names(field: &str, text: &Spanned<String>, has_threshold: bool) -> Result<(), Refused> {
     let unknown = template::names(&text.value).find(|name| !has_threshold || *name != THRESHOLD);
     let Some(unknown) = unknown else { return Ok(()) };
+    if ["", "start", "end"].contains(&unknown) {
+        return Err(Refused::at(text, format!("{field}: {}", template::NO_MODIFIER)));
+    }
     let reason = format!("{field}: @{unknown} stands for nothing: write @{THRESHOLD}, and threshold with its default");
     Err(Refused::at(text, reason))
 }

@@ -53,7 +53,12 @@ fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>, problems: &mut
 }
 
 fn text(path: &Path) -> io::Result<String> {
-    let length = fs::metadata(path)?.len();
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        // Reading a pipe would wait for its writer for ever.
+        return Err(io::Error::other("it is no regular file: write one"));
+    }
+    let length = metadata.len();
     if length > LARGEST {
         return Err(io::Error::other(format!("it has {length} bytes, and at most {LARGEST} are read: split it")));
     }
@@ -119,6 +124,7 @@ mod tests {
         directory.write("README.md", "c");
         fs::write(directory.0.join("profiles/C.yaml"), [0xff, 0xfe]).expect("it can be written");
         symlink("nowhere", directory.0.join("profiles/D.yaml")).expect("a link");
+        symlink("/dev/zero", directory.0.join("profiles/E.yaml")).expect("a link");
         symlink(".", directory.0.join("loop")).expect("a link");
         let (files, mut problems) = read(&directory.0);
         problems.sort_by(|a, b| a.file.cmp(&b.file));
@@ -128,6 +134,7 @@ mod tests {
         assert_eq!(of("profiles/B.yml"), "its name ends with .yml: end it with .yaml");
         assert!(of("profiles/C.yaml").starts_with("it cannot be read: "), "{problems:?}");
         assert!(of("profiles/D.yaml").starts_with("it cannot be read: "), "{problems:?}");
+        assert_eq!(of("profiles/E.yaml"), "it cannot be read: it is no regular file: write one");
         let (files, problems) = read(&directory.0.join("nowhere"));
         assert!(files.is_empty() && problems[0].reason.starts_with("the directory cannot be read: "), "{problems:?}");
     }

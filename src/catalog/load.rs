@@ -1,11 +1,14 @@
 //! The loader: reads the files of a catalogue and checks them.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::de::DeserializeOwned;
-use serde_saphyr::{MessageFormatter, Spanned};
+use serde_saphyr::Spanned;
 
-use super::{Catalog, alert, exporter, profile, series::most_similar};
+use super::{Catalog, alert, exporter, profile, series::most_similar, yaml};
 
 /// Why a file is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,19 +85,41 @@ pub fn add<'a>(catalog: &mut Catalog, files: impl IntoIterator<Item = (&'a str, 
     if problems.iter().any(|problem| problem.file.starts_with("alerts/")) {
         return problems;
     }
-    let known: Vec<String> = catalog.alerts.iter().map(|alert| alert.name.clone()).collect();
+    let all: BTreeMap<String, Vec<String>> =
+        catalog.alerts.iter().map(|alert| (alert.name.clone(), alert.silenced_by.clone())).collect();
     for (path, Alerts { names, silenced_by }) in silenced {
-        let unknown: Vec<_> = silenced_by.iter().filter(|name| !known.contains(&name.value)).collect();
-        if !unknown.is_empty() {
+        let wrong =
+            silenced_by.iter().filter_map(|(alert, by)| Some(Refused::at(by, silence(alert, by, &all)?).of(path)));
+        let wrong: Vec<Problem> = wrong.collect();
+        if !wrong.is_empty() {
             catalog.alerts.retain(|alert| !names.contains(&alert.name));
         }
-        problems.extend(unknown.into_iter().map(|name| {
-            let nearest = most_similar(&name.value, known.iter().map(String::as_str)).unwrap_or_default();
-            let reason = format!("silencedBy: there is no alert {}; the most similar one is {nearest}", name.value);
-            Refused::at(name, reason).of(path)
-        }));
+        problems.extend(wrong);
     }
     problems
+}
+
+/// Why an alert cannot be silenced by another one; `None` if it can. `all`: by whom each is silenced.
+fn silence(alert: &str, by: &Spanned<String>, all: &BTreeMap<String, Vec<String>>) -> Option<String> {
+    let by = by.value.as_str();
+    if !all.contains_key(by) {
+        let nearest = most_similar(by, all.keys().map(String::as_str)).unwrap_or_default();
+        return Some(format!("silencedBy: there is no alert {by}; the most similar one is {nearest}"));
+    }
+    if by == alert {
+        return Some(format!("silencedBy: {alert} would silence itself, and never be heard: remove it"));
+    }
+    let (mut reached, mut next) = (BTreeSet::new(), vec![by]);
+    while let Some(name) = next.pop() {
+        if reached.insert(name) {
+            next.extend(all.get(name).into_iter().flatten().map(String::as_str));
+        }
+    }
+    reached.contains(alert).then(|| {
+        format!(
+            "silencedBy: {alert} silences {by} as well, so neither would be heard while both fire: remove one of them"
+        )
+    })
 }
 
 /// What a file of alerts names.
@@ -102,14 +127,19 @@ pub fn add<'a>(catalog: &mut Catalog, files: impl IntoIterator<Item = (&'a str, 
 struct Alerts {
     /// Its alerts.
     names: Vec<String>,
-    /// The alerts that they refer to.
-    silenced_by: Vec<Spanned<String>>,
+    /// An alert and one that silences it.
+    silenced_by: Vec<(String, Spanned<String>)>,
 }
 
 fn add_file(catalog: &mut Catalog, path: &str, text: &str) -> Result<Alerts, Refused> {
     let name = path.strip_suffix(".yaml").unwrap_or(path);
     let taken = |what: &str, of: &Spanned<String>| {
         let reason = format!("there is already {what} {}: give this one another name", of.value);
+        Err(Refused::at(of, reason))
+    };
+    let alike = |what: &str, of: &Spanned<String>, known: &str| {
+        let reason =
+            format!("there is {what} {known}, and {} would be taken for it: give this one another name", of.value);
         Err(Refused::at(of, reason))
     };
     match name.split('/').collect::<Vec<_>>()[..] {
@@ -121,6 +151,9 @@ fn add_file(catalog: &mut Catalog, path: &str, text: &str) -> Result<Alerts, Ref
             if catalog.profiles.contains_key(name) {
                 return taken("a profile", &stated);
             }
+            if let Some(known) = catalog.profiles.keys().find(|known| known.eq_ignore_ascii_case(name)) {
+                return alike("a profile", &stated, known);
+            }
             catalog.profiles.insert(name.into(), profile);
         }
         ["dependencies", kind, name] => {
@@ -129,6 +162,10 @@ fn add_file(catalog: &mut Catalog, path: &str, text: &str) -> Result<Alerts, Ref
             let (exporter, key) = (exporter::check(kind, name, file)?, (kind.to_owned(), name.to_owned()));
             if catalog.exporters.contains_key(&key) {
                 return taken("an exporter", &stated);
+            }
+            let mut of_kind = catalog.exporters.keys().filter(|(of, _)| of == kind).map(|(_, known)| known);
+            if let Some(known) = of_kind.find(|known| known.eq_ignore_ascii_case(name)) {
+                return alike("an exporter", &stated, known);
             }
             catalog.exporters.insert(key, exporter);
         }
@@ -142,7 +179,10 @@ fn add_file(catalog: &mut Catalog, path: &str, text: &str) -> Result<Alerts, Ref
 }
 
 fn add_alerts(catalog: &mut Catalog, file: alert::File) -> Result<Alerts, Refused> {
-    let silenced_by = file.alerts.iter().flat_map(|entry| entry.silenced_by.iter().cloned()).collect();
+    let of = |entry: &alert::Entry| {
+        entry.silenced_by.iter().map(|by| (entry.name.value.clone(), by.clone())).collect::<Vec<_>>()
+    };
+    let silenced_by = file.alerts.iter().flat_map(of).collect();
     let mut alerts: Vec<alert::Alert> = Vec::new();
     for entry in file.alerts {
         let name = entry.name.clone();
@@ -161,6 +201,6 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, Refused> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| Refused {
         line: error.location().map_or(0, |at| at.line()),
-        reason: serde_saphyr::DefaultMessageFormatter.format_message(&error).into_owned(),
+        reason: yaml::message(&error).into_owned(),
     })
 }

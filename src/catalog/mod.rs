@@ -15,12 +15,14 @@ mod alert;
 mod directory;
 mod exporter;
 mod load;
+mod pitfalls;
 mod profile;
 pub mod promql;
 pub mod re2;
 mod series;
 pub mod template;
 mod tokens;
+pub mod yaml;
 
 use std::{
     collections::BTreeMap,

@@ -8,8 +8,11 @@ use serde_saphyr::Spanned;
 use super::{
     load::{Refused, check_name},
     promql,
-    series::{Declarations, Declared, TARGET_LABELS, Type, Unit},
+    series::{Declarations, Declared, TARGET_LABELS, Type, UP, Unit},
 };
+
+/// The labels by which the rules of an object select its servers.
+const OBJECT_LABELS: [&str; 3] = ["namespace", "recommender", "workload"];
 
 /// The profile of PromQL in an object, which no file has.
 pub const CUSTOM: &str = "Custom";
@@ -124,6 +127,11 @@ impl Profile {
         Some((declared, end))
     }
 
+    /// Whether its presence is a counter: the resets of one are restarts of its process, those of a gauge mean nothing.
+    pub fn counts_from_start(&self) -> bool {
+        self.histogram(&self.presence).is_some() || self.series.iter().any(|of| of.is_counter(&self.presence))
+    }
+
     /// The histograms that its rules read.
     pub fn histograms(&self) -> impl Iterator<Item = &Declared> {
         let single = [&self.request_bytes, &self.response_bytes].into_iter().flatten();
@@ -206,12 +214,16 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
         }
     }
     let series = Declarations::new(file.series)?;
-    read("presence", &file.presence, |name| series.get(name).map(drop))?;
+    read("presence", &file.presence, |name| presence(&series, name))?;
     let counters = |field: &str, selectors: &[Spanned<String>]| {
         let all = selectors.iter().map(|text| read(field, text, |text| counter(&series, text)));
         all.collect::<Result<Vec<_>, _>>()
     };
     let (requests, errors) = (counters("requests", &file.requests)?, counters("errors", &file.errors)?);
+    if !errors.is_empty() && requests.iter().all(|of| errors.contains(of)) {
+        let reason = "errors: they are the same as requests, so every request would be an error: select the failed ones, or write []";
+        return Err(Refused::at(&file.errors[0], reason));
+    }
     if let Some(route) = &file.route {
         let without =
             requests.iter().chain(&errors).find(|of| !series.find(&of.name).is_some_and(|of| of.has(&route.value)));
@@ -256,6 +268,24 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
     let of_all = profile.latency.as_ref().filter(|of| profile.has_route(&format!("{}_sum", of.histogram)));
     profile.route_latency = profile.route_latency.or_else(|| of_all.map(Latency::durations));
     Ok(profile)
+}
+
+/// Fails unless a server has the series of this name from its start.
+fn presence(series: &Declarations, name: &str) -> Result<(), String> {
+    let instead = "write the name of a declared series that every server has from its start";
+    if name == UP {
+        return Err(format!(
+            "every target has up, whatever it exposes, so a wrong profile would not be noticed: {instead}"
+        ));
+    }
+    if !promql::is_metric_name(name.trim()) {
+        return Err(format!("{name} is no name of a series: {instead}, without matchers"));
+    }
+    // A summary has quantiles only if its program computes them.
+    if series.composite(name).is_some_and(|of| !of.native) {
+        return Err(format!("{name} is no series itself, but {name}_count is: write that"));
+    }
+    series.get(name).map(drop)
 }
 
 /// What is read from the text of a field.
@@ -332,20 +362,28 @@ fn counter(series: &Declarations, text: &str) -> Result<Selector, String> {
 }
 
 fn selector(text: &str) -> Result<Selector, String> {
-    if !promql::parse(text)?.is_selector {
-        return Err(format!("{text} is not a selector: write a name, and matchers in braces"));
+    let (name, matchers) = promql::selector(text)?;
+    if let Some(label) =
+        promql::parse(text)?.selectors.iter().flat_map(|of| &of.labels).find(|of| OBJECT_LABELS.contains(&of.as_str()))
+    {
+        return Err(format!(
+            "each object adds {label} of its own to {name}, so this would match no series: remove the matcher; a label {label} that the \
+             server sets is stored as exported_{label}"
+        ));
     }
-    let (name, matchers) = text.split_once('{').unwrap_or((text, ""));
-    Ok(Selector {
-        name: name.trim().into(),
-        matchers: matchers.trim_end().strip_suffix('}').unwrap_or_default().into(),
-    })
+    Ok(Selector { name: name.into(), matchers: matchers.into() })
 }
 
 /// The histogram of a selector, which has its name without `_bucket`.
 fn latency(series: &Declarations, text: &str) -> Result<Latency, String> {
     let Selector { name, matchers } = selector(text)?;
     let is_native = series.native(&name).is_some();
+    if series.composite(&name).is_some_and(|of| of.type_ == Type::Summary) {
+        return Err(format!(
+            "{name} is a summary, which has no buckets, so no quantile of several servers can be computed: leave latency out; \
+             routeLatency takes a summary"
+        ));
+    }
     let buckets = if is_native { name.clone() } else { format!("{name}_bucket") };
     let declared = series.get(&buckets).map_err(|_| {
         format!("{name} is not a histogram in series: write the name without _bucket, or leave latency out")
@@ -360,7 +398,11 @@ fn latency(series: &Declarations, text: &str) -> Result<Latency, String> {
             (bounds.next().unwrap_or_default(), largest)
         }
     };
-    series.check_uses(&promql::parse(&format!("{buckets}{{{matchers}}}"))?)?;
+    let read = promql::parse(&format!("{buckets}{{{matchers}}}"))?;
+    series.check_uses(&read)?;
+    if read.selectors.iter().any(|of| of.labels.iter().any(|label| label == "le")) {
+        return Err(format!("le selects some buckets of {name}, and a quantile needs all: remove the matcher"));
+    }
     let seconds = |bound: f64| bound / f64::from(per_second);
     Ok(Latency {
         histogram: name,

@@ -16,7 +16,9 @@ use promql_parser::{
     util::{ExprVisitor, walk_expr},
 };
 
-use super::{re2, tokens};
+use super::{pitfalls, re2, tokens};
+
+pub use tokens::has_comment;
 
 /// What the crate reports about most mistakes.
 const UNSPECIFIC: &str = "invalid promql query";
@@ -41,6 +43,10 @@ pub struct Expression {
     pub is_selector: bool,
     /// The labels that its result may have; `None`: those of a series.
     pub labels: Option<BTreeSet<String>>,
+    /// Whether something in it drops elements, or makes one of nothing.
+    pub filters: bool,
+    /// Whether it is an aggregation of what a comparison with a number leaves.
+    pub is_rest: bool,
 }
 
 /// A selector.
@@ -50,8 +56,12 @@ pub struct Used {
     pub name: String,
     /// Labels of its matchers.
     pub labels: Vec<String>,
+    /// The values of its matchers, in the same order, and whether the label is to be equal to it.
+    pub values: Vec<(String, bool)>,
     /// Whether its rate is computed.
     pub is_rate: bool,
+    /// Whether a function of gauges is computed of it.
+    pub is_of_gauges: bool,
     /// Whether the result is a number also of a native histogram.
     pub is_number: bool,
     /// Whether there is a result without it: it is on the right of `unless`.
@@ -68,6 +78,8 @@ pub fn histogram_part(name: &str) -> Option<(&str, &'static str)> {
 struct Within {
     /// A rate.
     rate: bool,
+    /// A function of gauges.
+    of_gauges: bool,
     /// Something that gives a number for a native histogram.
     number: bool,
 }
@@ -87,9 +99,36 @@ fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
     name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }
 
-/// Whether a text is a duration such as 5m.
+/// Whether a text is a duration such as 5m. A range may be a number of seconds without a unit, `for` of a rule may not.
 pub fn is_duration(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric()) && tree(&format!("x[{text}]")).is_ok()
+    tokens::is_duration(text) && tree(&format!("x[{text}]")).is_ok()
+}
+
+/// Name and matchers, without their braces, of a text that is a selector and nothing else.
+///
+/// # Errors
+/// Why it is not one.
+pub fn selector(text: &str) -> Result<(&str, &str), String> {
+    let is_not_one = || format!("{text} is not a selector: write a name, and matchers in braces");
+    let Expr::VectorSelector(selector) = tree(text)? else { return Err(is_not_one()) };
+    if tokens::has_comment(text) {
+        return Err(format!(
+            "{text} has a comment in the text of its selector: put it behind the quotes, as one of YAML"
+        ));
+    }
+    let text = text.trim();
+    let (name, matchers) = text.split_once('{').map_or((text, ""), |(name, matchers)| (name.trim_end(), matchers));
+    let matchers = matchers.strip_suffix('}').unwrap_or(matchers).trim();
+    if selector.offset.is_some() || selector.at.is_some() {
+        return Err(format!(
+            "{text} has something behind the selector: write a name and matchers in braces alone, without offset and @"
+        ));
+    }
+    if !is_metric_name(name) {
+        return Err(is_not_one());
+    }
+    // More matchers follow after a comma.
+    Ok((name, matchers.strip_suffix(',').unwrap_or(matchers)))
 }
 
 /// The tree of an expression of any type.
@@ -155,16 +194,25 @@ pub fn parse(text: &str) -> Result<Expression, String> {
     match tree.value_type() {
         ValueType::Matrix => return Err("a range has no single value: write rate(...[2m]) or alike".into()),
         ValueType::String => return Err("a string is no value of a series".into()),
-        ValueType::Vector | ValueType::Scalar => {}
+        ValueType::Scalar => return Err("a scalar is no series: write an expression with one, as in sum(...)".into()),
+        ValueType::Vector => {}
     }
-    let is_selector = matches!(tree, Expr::VectorSelector(_));
-    let mut found = Expression { is_selector, labels: labels(&tree), ..Expression::default() };
+    if let Some(mistake) = pitfalls::first(&tree) {
+        return Err(mistake);
+    }
+    let mut found = Expression {
+        is_selector: matches!(tree, Expr::VectorSelector(_)),
+        labels: labels(&tree),
+        filters: pitfalls::filters(&tree),
+        is_rest: pitfalls::is_what_a_comparison_leaves(&tree),
+        ..Expression::default()
+    };
     found.add(&tree, Within::default())?;
     Ok(found)
 }
 
 /// The labels that the result of a part may have; `None`: those of a series.
-fn labels(part: &Expr) -> Option<BTreeSet<String>> {
+pub fn labels(part: &Expr) -> Option<BTreeSet<String>> {
     match part {
         Expr::Aggregate(of) => {
             let kept = match &of.modifier {
@@ -267,7 +315,11 @@ impl Expression {
                 }
                 let name = of.func.name;
                 let is_number = name.starts_with("histogram_") || NUMBERS.contains(&name);
-                let within = Within { rate: within.rate || RATES.contains(&name), number: within.number || is_number };
+                let within = Within {
+                    rate: within.rate || RATES.contains(&name),
+                    of_gauges: within.of_gauges || pitfalls::is_of_gauges(name),
+                    number: within.number || is_number,
+                };
                 of.args.args.iter().try_for_each(|part| self.add(part, within))
             }
             Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Ok(()),
@@ -278,8 +330,16 @@ impl Expression {
         let Some(name) = selector.name.clone() else {
             return Err(format!("{selector} has no name: write that of a series before the braces"));
         };
-        let labels = selector.matchers.matchers.iter().map(|matcher| matcher.name.clone()).collect();
-        self.selectors.push(Used { name, labels, is_rate: within.rate, is_number: within.number, is_optional: false });
+        let matchers = || selector.matchers.matchers.iter();
+        self.selectors.push(Used {
+            name,
+            labels: matchers().map(|of| of.name.clone()).collect(),
+            values: matchers().map(|of| (of.value.clone(), of.op == MatchOp::Equal)).collect(),
+            is_rate: within.rate,
+            is_of_gauges: within.of_gauges,
+            is_number: within.number,
+            is_optional: false,
+        });
         Ok(())
     }
 }
@@ -292,14 +352,19 @@ mod tests {
     fn selectors_and_labels_are_listed() {
         let text = r#"sum by (topic) (label_replace(rate(a:b_total{x="}\"",y!~"z"}[2m]), "how", "c", "", "")) and on (pod) c > bool 0.5"#;
         let found = parse(text).expect("it is valid");
-        let used = |name: &str, labels: &[&str], is_rate| Used {
+        let used = |name: &str, labels: &[&str], values: &[(&str, bool)], is_rate| Used {
             name: name.into(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            values: values.iter().map(|(value, is_equal)| ((*value).to_owned(), *is_equal)).collect(),
             is_rate,
+            is_of_gauges: false,
             is_number: false,
             is_optional: false,
         };
-        assert_eq!(found.selectors, [used("a:b_total", &["x", "y"], true), used("c", &[], false)]);
+        assert_eq!(
+            found.selectors,
+            [used("a:b_total", &["x", "y"], &[("}\"", true), ("z", false)], true), used("c", &[], &[], false)]
+        );
         assert_eq!(found.grouped, ["pod", "topic"]);
         assert_eq!(found.created, ["how"]);
         assert!(!found.is_selector && parse(" a{b=\"c\"} ").expect("it is valid").is_selector);
@@ -355,6 +420,8 @@ mod tests {
             ("rate(x)", "expected type matrix in call to function 'rate', got vector"),
             ("x[2m]", "a range has no single value: write rate(...[2m]) or alike"),
             ("\"x\"", "a string is no value of a series"),
+            ("1", "a scalar is no series: write an expression with one, as in sum(...)"),
+            ("scalar(x)", "a scalar is no series: write an expression with one, as in sum(...)"),
             ("rates(x[2m])", "unknown function with name 'rates'"),
             ("x{a=~\"[\"}", "illegal regex for ["),
             ("{a=\"b\"}", "{a=\"b\"} has no name: write that of a series before the braces"),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{load::Refused, promql};
+use crate::series::PREFIX;
 
 /// Labels of a target, which Prometheus and the scrape objects add to every series.
 pub const TARGET_LABELS: [&str; 9] =
@@ -33,6 +34,27 @@ pub struct Declared {
     /// Whether it is a histogram that exists as a native one only, under its plain name and without declared buckets.
     #[serde(default)]
     pub native: bool,
+}
+
+impl Declared {
+    /// Whether the series of this name, which is it or a part of it, only ever increases, and the label that its type adds. `None` if
+    /// it is another series.
+    fn part(&self, name: &str) -> Option<(bool, Option<&'static str>)> {
+        Some(match (self.type_, name.strip_prefix(self.name.as_str())?) {
+            (Type::Histogram, "") if self.native => (true, None),
+            (Type::Histogram, _) if self.native => return None,
+            (Type::Counter, "") | (Type::Histogram | Type::Summary, "_sum" | "_count") => (true, None),
+            (Type::Gauge, "") => (false, None),
+            (Type::Summary, "") => (false, Some("quantile")),
+            (Type::Histogram, "_bucket") => (true, Some("le")),
+            _ => return None,
+        })
+    }
+
+    /// Whether the series of this name is it or a part of it, and only ever increases.
+    pub fn is_counter(&self, name: &str) -> bool {
+        self.part(name).is_some_and(|(is_counter, _)| is_counter)
+    }
 }
 
 /// Type of a series.
@@ -121,6 +143,16 @@ impl Declarations {
                 return Err(Refused::at(of, format!("{} is declared twice: remove one of them", of.value.name)));
             }
         }
+        for of in &series {
+            let name = of.value.name.as_str();
+            let whole =
+                series.iter().map(|other| &other.value).find(|other| other.name != name && other.part(name).is_some());
+            if let Some(whole) = whole {
+                let reason =
+                    format!("{name} is a part of {}, which is declared as well: remove one of them", whole.name);
+                return Err(Refused::at(of, reason));
+            }
+        }
         Ok(Self(series.into_iter().map(|of| of.value).collect()))
     }
 
@@ -135,17 +167,15 @@ impl Declarations {
             return Some(Found { declared: None, is_counter: false, added: None });
         }
         self.0.iter().find_map(|declared| {
-            let (is_counter, added) = match (declared.type_, name.strip_prefix(declared.name.as_str())?) {
-                (Type::Histogram, "") if declared.native => (true, None),
-                (Type::Histogram, _) if declared.native => return None,
-                (Type::Counter, "") | (Type::Histogram | Type::Summary, "_sum" | "_count") => (true, None),
-                (Type::Gauge, "") => (false, None),
-                (Type::Summary, "") => (false, Some("quantile")),
-                (Type::Histogram, "_bucket") => (true, Some("le")),
-                _ => return None,
-            };
+            let (is_counter, added) = declared.part(name)?;
             Some(Found { declared: Some(declared), is_counter, added })
         })
+    }
+
+    /// The histogram or the summary of this name.
+    pub fn composite(&self, name: &str) -> Option<&Declared> {
+        let is_composite = |of: &&Declared| matches!(of.type_, Type::Histogram | Type::Summary);
+        self.0.iter().find(|of| of.name == name).filter(is_composite)
     }
 
     /// The native histogram of this name.
@@ -158,6 +188,12 @@ impl Declarations {
         self.find(name).ok_or_else(|| {
             if let Some((base, end)) = promql::histogram_part(name).filter(|(base, _)| self.native(base).is_some()) {
                 return format!("{base} is native, so there is no {base}{end}: write {base}");
+            }
+            if self.composite(name).is_some() {
+                return format!(
+                    "{name} is a histogram, which is no series itself: write {name}_count for how many there were, or {name}_sum for \
+                     their sum"
+                );
             }
             let nearest = most_similar(name, self.0.iter().map(|of| of.name.as_str()));
             let nearest = nearest.map(|known| format!("; the most similar one is {known}")).unwrap_or_default();
@@ -194,6 +230,13 @@ impl Declarations {
                     selector.name
                 ));
             }
+            if selector.is_of_gauges && found.is_counter {
+                return Err(format!(
+                    "{} is a counter, of which delta, deriv and alike are wrong when it starts again: use rate or increase, or declare \
+                     a gauge",
+                    selector.name
+                ));
+            }
             labels.extend(found.added);
             labels.extend(found.declared.into_iter().flat_map(|series| &series.labels).map(String::as_str));
         }
@@ -219,7 +262,15 @@ fn check(series: &Declared) -> Result<(), String> {
     if !promql::is_metric_name(&series.name) {
         return Err("is not a name of Prometheus: write letters, digits, _ and :, with no digit at the begin".into());
     }
+    if series.name.starts_with(PREFIX) {
+        return Err(format!(
+            "the rules of objects record what begins with {PREFIX}: name what the program itself exposes"
+        ));
+    }
     for label in &series.labels {
+        if label.starts_with("__") {
+            return Err(format!("{label} is not stored: Prometheus drops labels that begin with __: remove it"));
+        }
         if !promql::is_label_name(label) {
             return Err(format!(
                 "{label:?} is not a label of Prometheus: write letters, digits and _, with no digit at the begin"

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 /// Values by name, each a complete piece of PromQL: a string literal, a number, `,label="value"`.
 pub type Values = Vec<(&'static str, String)>;
 
+/// Why a template has no `@` of PromQL.
+pub const NO_MODIFIER: &str =
+    "the modifier @ of PromQL, which fixes the time, is not possible here, where @name stands for a value: remove it";
+
 /// Fills in a template. Values are not expanded, so the text of a spec cannot refer to another value.
 ///
 /// A name consists of lower-case letters and `_`. An unknown name is left unchanged, which is invalid PromQL; the loader

@@ -1,4 +1,6 @@
 mod alerts;
+mod exporters;
+mod profiles;
 
 use super::*;
 
@@ -51,10 +53,16 @@ fn both_exporters_of_rabbitmq_are_the_same_but_for_the_names_of_their_series() {
 fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
     let mut unexpected = Vec::new();
     for (file, from, to, at, reason) in [
-        (FAST_API, "route: ", "router: ", "route: ", "unknown field `router`"),
-        (FAST_API, "type: counter", "type: conter", "  - {name: http_requests_total", "unknown variant `conter`"),
-        (FAST_API, "unit: seconds", "unit: second", "    unit: seconds", "unknown variant `second`"),
-        (FAST_API, "presence: http", "presence: [http", "presence: ", "expected string scalar"),
+        (
+            FAST_API,
+            "route: ",
+            "router: ",
+            "route: ",
+            "unknown field `router`; the most similar one is route, expected one of ",
+        ),
+        (FAST_API, "type: counter", "type: conter", "  - {name: http_requests_total", "unknown value `conter`"),
+        (FAST_API, "unit: seconds", "unit: second", "    unit: seconds", "unknown value `second`"),
+        (FAST_API, "presence: http", "presence: [http", "presence: ", "expected a text: put it in quotes"),
         (
             FAST_API,
             "profile: FastApiInstrumentator",
@@ -177,7 +185,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "[handler, method, status]",
             "[__name__]",
             "  - {name: http_requests_total",
-            "\"__name__\" is not a label",
+            "__name__ is not stored: Prometheus drops labels that begin with __: remove it",
         ),
         (
             FAST_API,
@@ -251,7 +259,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "exporter: ",
             "exporter is Kafka, the file is KafkaExporter.yaml",
         ),
-        (KAFKA, "lag: {parts:", "lag: {pieces:", "lag: ", "unknown variant `pieces`"),
+        (KAFKA, "lag: {parts:", "lag: {pieces:", "lag: ", "unknown value `pieces`"),
         (
             KAFKA,
             "consumed: {offsets: '@committed'}",
@@ -291,7 +299,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
         (
             KAFKA,
             "arrivals: {offsets: '@newest'}",
-            "arrivals: {offsets: kafka_topic_partitions}",
+            "arrivals: {offsets: 'kafka_topic_partitions{topic=~@topics@labels}'}",
             "arrivals: ",
             "the labels topic and partition",
         ),
@@ -434,6 +442,61 @@ fn a_file_that_is_added_harms_no_other_and_replaces_none() {
     assert_eq!(
         problems[0].to_string(),
         "alerts/taken.yaml:2: there is already an alert RecommenderLatencyHigh: give this one another name"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_yaml_is_said_without_words_of_the_library() {
+    let begin = "profile: Own\nabout: x\nseries: []\npresence: a\n";
+    for (path, text, expected) in [
+        ("profiles/Own.yaml", String::new(), "the file is empty or ends too early: write its keys"),
+        ("profiles/Own.yaml", format!("{begin}presence: b\n"), "duplicate key presence: remove one of them"),
+        ("profiles/Own.yaml", format!("{begin}requests: a\n"), "expected a list, as in [a, b]"),
+        ("profiles/Own.yaml", "x".into(), "expected keys with values, as in {name: a}"),
+        ("profiles/Own.yaml", begin.into(), "missing field `requests`: add it"),
+        (
+            "profiles/Own.yaml",
+            "profile: Own\nseries:\n- {name: a, type: histogram, unit: seconds, buckets: [1, +Inf]}\n".into(),
+            "expected a finite number",
+        ),
+        (
+            "profiles/Own.yaml",
+            format!("{begin}requests: []\nerrors: []\n---\n{begin}"),
+            "a second document begins: put it into a file of its own",
+        ),
+        (
+            "dependencies/kafka/Own.yaml",
+            "exporter: Own\nseries: []\nlag: {total: a, parts: b}\n".into(),
+            "expected one key with a value: remove the other keys",
+        ),
+    ] {
+        let (_, problems) = load([(path, text.as_str())]);
+        assert_eq!(problems.iter().map(|of| of.reason.as_str()).collect::<Vec<_>>(), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_for_another_one_is_refused() {
+    let mut catalog = embedded().clone();
+    let own = changed(FAST_API, "profile: FastApiInstrumentator", "profile: FastAPIInstrumentator");
+    let custom = changed(POSTGRES, "exporter: PostgresExporter", "exporter: Custom");
+    let redis = changed(POSTGRES, "exporter: PostgresExporter", "exporter: Postgresexporter");
+    let problems = add(
+        &mut catalog,
+        [
+            ("profiles/FastAPIInstrumentator.yaml", own.as_str()),
+            ("dependencies/exporter/Custom.yaml", &custom),
+            ("dependencies/exporter/Postgresexporter.yaml", &redis),
+        ],
+    );
+    let reasons: Vec<&str> = problems.iter().map(|of| of.reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "there is a profile FastApiInstrumentator, and FastAPIInstrumentator would be taken for it: give this one another name",
+            "exporter: Custom is the word for PromQL in an object: take another name",
+            "there is an exporter PostgresExporter, and Postgresexporter would be taken for it: give this one another name",
+        ]
     );
 }
 

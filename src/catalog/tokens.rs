@@ -64,6 +64,16 @@ pub fn prepared(expression: &str) -> Result<String, String> {
     Ok(prepared)
 }
 
+/// Whether a text is one duration such as 5m, with a unit.
+pub fn is_duration(text: &str) -> bool {
+    TOKEN.captures(text).and_then(|token| token.name("duration")).is_some_and(|found| found.as_str() == text)
+}
+
+/// Whether an expression has a comment.
+pub fn has_comment(expression: &str) -> bool {
+    TOKEN.captures_iter(expression).any(|token| token[0].starts_with('#'))
+}
+
 /// A token for the crate.
 fn replaced(token: &Captures, before: Before) -> Result<String, String> {
     let text = &token[0];

@@ -269,6 +269,7 @@ fn signals_of_the_application_are_validated_with_the_path_of_their_field() {
             "a",
             "there is no such signal of an application; the most similar one is sessions: write one of exceptions:",
         ),
+        ("recommender:sessions", "a", "write it without recommender:, as sessions"),
         ("requests:rate1m", "a", "there is no such signal of an application; the most similar one is "),
         (
             "tenant_share:max",

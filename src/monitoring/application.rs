@@ -6,7 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::{Watched, recording::Source, signals::limited};
-use crate::{api::monitoring_coreos::Rule, catalog::most_similar, series::Series};
+use crate::{
+    api::monitoring_coreos::Rule,
+    catalog::most_similar,
+    series::{PREFIX, Series},
+};
 
 /// Expressions of an object by the series that they are recorded as, limited to its namespace.
 pub type Application = BTreeMap<Series, String>;
@@ -35,6 +39,9 @@ pub fn read(signals: &BTreeMap<String, String>, namespace: &str) -> Result<Appli
 fn series(name: &str) -> Result<Series, String> {
     let known = || Series::SIGNALS.map(Series::short_name);
     Series::SIGNALS.into_iter().find(|series| series.short_name() == name).ok_or_else(|| {
+        if let Some(short) = name.strip_prefix(PREFIX).filter(|short| known().contains(short)) {
+            return format!("write it without {PREFIX}, as {short}");
+        }
         let nearest = most_similar(name, known()).unwrap_or_default();
         let all = known().join(", ");
         format!("there is no such signal of an application; the most similar one is {nearest}: write one of {all}")

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{Quantile, monitoring_coreos::Rule},
-    catalog::{Profile, Selector, UP},
+    catalog::{Profile, Selector},
     cores,
     series::Series,
 };
@@ -157,7 +157,7 @@ impl<'a> Source<'a> {
     ///
     /// - A process that answers now and did not before, although it is older than the window: it was not started in it.
     /// - A start time that went back, twice: that of a restarted process is later than before. Once may be a clock that was set.
-    /// - More resets than restarts explain, of servers that do not expose their start time.
+    /// - More resets than restarts explain, of servers that do not expose their start time and have a counter from their start.
     ///
     /// With a client library that computes the start time anew for each scrape, a clock that is set is the first sign too.
     fn several_processes(&self) -> String {
@@ -165,10 +165,10 @@ impl<'a> Source<'a> {
         let started = self.of_servers("process_start_time_seconds", &[]);
         let up = self.of_servers("up", &[]);
         let older = seconds + CLOCKS_SECONDS;
-        // `up` falls with every failed scrape.
-        let resets = match self.profile.presence == UP {
-            true => String::new(),
-            false => format!(" or {} > {MOST_RESTARTS}", self.presence(&format!("{seconds}s"), "resets")),
+        // A gauge falls without a restart, and `up` with every failed scrape.
+        let resets = match self.profile.counts_from_start() {
+            false => String::new(),
+            true => format!(" or {} > {MOST_RESTARTS}", self.presence(&format!("{seconds}s"), "resets")),
         };
         format!(
             "count((changes({started}[{seconds}s]) > 0 and time() - {started} > {older} or resets({started}[{seconds}s]) > 1{resets}) \

@@ -5,7 +5,7 @@ use std::fmt;
 use kube::Resource;
 use serde_json::{Number, Value};
 
-use crate::api::RecommenderModel;
+use crate::{api::RecommenderModel, catalog::yaml};
 
 /// An object found in a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,8 +83,7 @@ fn parse(first_line: usize, text: &str) -> Result<Value, DocumentError> {
 
 /// The message of `error` without its location, which is relative to the document.
 fn message(error: &serde_saphyr::Error) -> String {
-    use serde_saphyr::MessageFormatter;
-    serde_saphyr::DefaultMessageFormatter.format_message(error).escape_debug().to_string()
+    yaml::message(error).escape_debug().to_string()
 }
 
 /// Converts numbers without a fraction to integers, regardless of their notation: 1e3 is 1000.
@@ -145,7 +144,7 @@ mod tests {
         assert!(error.line >= 5, "{error}");
         let error = documents("kind: A\n---\nkind: B\nkind: C\n").expect_err("the key is there twice");
         assert_eq!((error.line, error.column), (4, 1), "{error}");
-        assert!(error.message.contains("duplicate"), "{error}");
+        assert_eq!(error.message, "duplicate key kind: remove one of them");
     }
 
     #[test]

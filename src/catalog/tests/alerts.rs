@@ -7,7 +7,7 @@ const SERVERS: &str = "alerts/servers.yaml";
 fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
     let latency = "    expr: recommender:request_latency_seconds:p99";
     let unexpected: Vec<String> = [
-        ("severity: warning", "severity: urgent", "    severity: warning", "unknown variant `urgent`, expected one of critical"),
+        ("severity: warning", "severity: urgent", "    severity: warning", "unknown value `urgent`; the most similar one is "),
         ("p99{@} > @threshold", "p99{@} > @threshold and", latency, "expr: an operator, an operand or a label is missing or misplaced, in "),
         (
             "p99{@}",
@@ -45,6 +45,9 @@ fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
             "threshold: with 5 (ratio) the alert would fire always or never: write 0.000001 to 0.999999",
         ),
         ("for: 5m", "for: 5 minutes", "    for: 5m", "for: 5 minutes is no duration: write for example 5m"),
+        ("p99{@} > @threshold", "p99{@} > @threshold @ start()", latency, "expr: the modifier @ of PromQL, which fixes the time, is not possible"),
+        ("for: 5m", "for: 10", "    for: 5m", "for: 10 is no duration: write for example 5m"),
+        ("for: 5m", "for: 0x1f", "    for: 5m", "for: 0x1f is no duration: write for example 5m"),
         (
             "silencedBy: [RecommenderNoHealthyTarget, ",
             "silencedBy: [RecommenderNoHealthyTargets, ",
@@ -84,7 +87,7 @@ fn a_description_that_prometheus_would_refuse_is_refused_and_those_of_the_docume
         "{{ $value | humanize1024 }}",
         "{{ $value | printf \"%.2f\" }}",
         "{{printf \"%.0f\" $value}}",
-        "{{ if $labels.queue }} of {{ $labels.queue }}{{ end }}",
+        "{{ if $labels.workload }} of {{ $labels.workload }}{{ end }}",
     ] {
         assert_eq!(changed(accepted), [], "{accepted}");
     }
@@ -103,6 +106,141 @@ fn a_description_that_prometheus_would_refuse_is_refused_and_those_of_the_docume
         let begin = format!("description: {action}");
         assert!(reason.starts_with(&begin) && reason.contains("write {{ $labels.NAME }}"), "{refused}: {problems:?}");
     }
+}
+
+/// What is wrong with alerts of one's own, beside the embedded ones.
+fn problems(alerts: &[(&str, &str, &str, &str, &str)]) -> Vec<String> {
+    let entry = |(name, applies_to, expr, by, words): &(&str, &str, &str, &str, &str)| {
+        format!(
+            "- name: {name}\n  appliesTo: {applies_to}\n  expr: '{expr}'\n  severity: info\n  silencedBy: [{by}]\n  summary: None.\n  \
+             description: '{{{{$labels.namespace}}}} {{{{- $labels.recommender -}}}} {words}'\n"
+        )
+    };
+    let text = format!("alerts:\n{}", alerts.iter().map(entry).collect::<String>());
+    let mut catalog = embedded().clone();
+    let problems = add(&mut catalog, [("alerts/own.yaml", text.as_str())]);
+    assert_eq!(catalog.alerts.len() - embedded().alerts.len(), if problems.is_empty() { alerts.len() } else { 0 });
+    problems.iter().map(|of| format!("{}: {}", of.line, of.reason)).collect()
+}
+
+#[test]
+fn an_alert_that_would_always_or_never_fire_or_lose_its_object_is_refused() {
+    for (applies_to, expr, words, reason) in [
+        (
+            "serving",
+            "sum(recommender:requests:rate1m{@}) > 5",
+            "",
+            "4: expr: the label namespace is lost, in sum(recommender:requests:rate1m{@})",
+        ),
+        (
+            "serving",
+            "sum by (namespace) (recommender:requests:rate1m{@}) > 5",
+            "",
+            "4: expr: the label recommender is lost",
+        ),
+        (
+            "serving",
+            "recommender:requests:rate1m{@,namespace=\"other\"} > 5",
+            "",
+            "4: expr: {@} of recommender:requests:rate1m has the label namespace of each object: remove your matcher of it",
+        ),
+        (
+            "training",
+            "recommender:requests:rate1m{@} > 5",
+            "",
+            "4: expr: recommender:requests:rate1m is one of serving, and never there with appliesTo: training: write appliesTo: serving",
+        ),
+        (
+            "serving",
+            "recommender:training_failed{@} > 0",
+            "",
+            "4: expr: recommender:training_failed is one of training",
+        ),
+        (
+            "serving",
+            "recommender:requests:rate1m{@}",
+            "",
+            "4: expr: it has a result as long as its series have, so the alert would always fire",
+        ),
+        (
+            "serving",
+            "recommender:requests:rate1m{@} > bool 5",
+            "",
+            "4: expr: it has a result as long as its series have",
+        ),
+        ("serving", "vector(1) > 0", "", "4: expr: it reads no series of an object"),
+        ("serving", "1", "", "4: expr: a scalar is no series"),
+        (
+            "serving",
+            "recommender:sessions{@,foo=\"x\"} > 1",
+            "",
+            "4: expr: recommender:sessions has no label foo; it has namespace, recommender, workload",
+        ),
+        (
+            "serving",
+            "recommender:requests:rate1m{@} > 5",
+            "{{ $labels.pod }}",
+            "8: description: pod is no label of the alert, so nothing would be written: it has namespace, recommender, workload",
+        ),
+        (
+            "serving",
+            "sum without (workload) (recommender:requests:rate1m{@}) > 5",
+            "{{ if $labels.queue }}x{{ end }}",
+            "8: description: queue is no label of the alert",
+        ),
+        (
+            "eachDependency",
+            "absent(recommender:dependency_up{@}) # x",
+            "",
+            "4: expr: a comment hides the dependencies that follow",
+        ),
+        ("serving", "quantile(95, recommender:requests:rate1m{@}) > 5", "", "4: expr: the quantile 95 is infinite"),
+    ] {
+        let found = problems(&[("RecommenderOwn", applies_to, expr, "", words)]);
+        assert!(found.len() == 1 && found[0].starts_with(reason), "{expr}: {found:?}");
+    }
+    for (applies_to, expr, words) in [
+        ("serving", "recommender:requests:rate1m{@,workload=\"serving\"} > 5", "{{ $labels.workload }}"),
+        (
+            "serving",
+            "recommender:responses:rate1m{@} > 5",
+            "{{ $labels.class }}{{$value|humanize}}{{- $value | printf \"%.1f\" -}}",
+        ),
+        ("serving", "sum without (route) (recommender:route_requests:rate1m{@}) > 5", "{{ $labels.class }}"),
+        (
+            "serving",
+            "sum by (namespace, recommender) (recommender:requests:rate1m{@}) > 5",
+            "{{if $labels.recommender}}x{{end}}",
+        ),
+        ("serving", "recommender:requests:rate1m{@} unless recommender:sessions{@}", ""),
+        ("workloads", "recommender:pods{@,state=\"ready\"} < 1", "{{ $labels.state }}"),
+        ("training", "recommender:training_runs:increase1d{@} > 5", "{{ $labels.kind }}"),
+        ("eachDependency", "absent(recommender:dependency_up{@})", "{{ $labels.dependency }}"),
+    ] {
+        assert_eq!(problems(&[("RecommenderOwn", applies_to, expr, "", words)]), [""; 0], "{expr}");
+    }
+}
+
+#[test]
+fn alerts_do_not_silence_themselves_or_each_other() {
+    let expr = "recommender:requests:rate1m{@} > 5";
+    let alert = |name, by| (name, "serving", expr, by, "");
+    let found = problems(&[alert("RecommenderA", "RecommenderA")]);
+    assert_eq!(found, ["6: silencedBy: RecommenderA would silence itself, and never be heard: remove it"]);
+    let found = problems(&[
+        alert("RecommenderA", "RecommenderB"),
+        alert("RecommenderB", "RecommenderC"),
+        alert("RecommenderC", "RecommenderA"),
+    ]);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(
+        found[0],
+        "6: silencedBy: RecommenderA silences RecommenderB as well, so neither would be heard while both fire: remove one of them"
+    );
+    assert_eq!(
+        problems(&[alert("RecommenderA", "RecommenderB"), alert("RecommenderB", "RecommenderNoHealthyTarget")]),
+        [""; 0]
+    );
 }
 
 /// What a page of `docs/runbooks/` has.

@@ -159,6 +159,12 @@ fn every_series_is_recorded_and_no_other_and_every_alert_reads_recorded_ones() {
     let recorded: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
     let declared: BTreeSet<&str> = Series::all().map(Series::name).collect();
     assert_eq!(recorded, declared);
+    // Of a series of any workload, the expression has the label, or several rules have each its own.
+    for rule in &rules {
+        let Some(series) = rule.record.as_deref().and_then(Series::named) else { continue };
+        let Some(workload) = series.workload() else { continue };
+        assert_eq!(rule.labels.get("workload").map(String::as_str), Some(workload), "{}", series.name());
+    }
     let alerts: Vec<&Rule> = rules.iter().filter(|rule| rule.alert.is_some()).collect();
     assert_eq!(alerts.len(), catalog::embedded().alerts.len());
     for alert in alerts {
