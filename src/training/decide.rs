@@ -51,7 +51,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         waiting_kind: waiting.map(|(_, kind)| kind),
         ..TrainingStatus::default()
     };
-    report_observed(inputs, &done, &mut status);
+    report_observed(inputs, &done, &history, &mut status);
     let for_inputs = waiting.filter(|_| matches!(activity, Activity::Held { for_inputs: true, .. }));
     let waits = for_inputs.map(|(since, _)| inputs.plan.readiness.wakes(since, inputs.now));
     let wakes = TrainingKind::ALL.into_iter().flat_map(|kind| wakes(inputs, &done, &history, kind));
@@ -59,7 +59,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         condition: outcome::condition(inputs.plan, &activity, &history, refused.as_ref()),
         wake_at: wakes
             .chain(repeated_at)
-            .chain(triggers::wakes(inputs, &done, &status))
+            .chain(triggers::wakes(inputs, &done, &history))
             .chain(waits.into_iter().flatten())
             .filter(|at| *at > inputs.now)
             .min(),
@@ -87,12 +87,12 @@ fn waiting(
 }
 
 /// Adds what ticks observe since the runs in the status.
-fn report_observed(inputs: &Inputs<'_>, done: &Done, status: &mut TrainingStatus) {
+fn report_observed(inputs: &Inputs<'_>, done: &Done, history: &History, status: &mut TrainingStatus) {
     if let Some(active) = &mut status.active {
         let progress = inputs.signals.progress.as_ref().filter(|(version, _)| *version == active.version);
         active.progress = progress.map(|(_, progress)| progress.clone());
     }
-    status.triggers = triggers::status(inputs, done, status);
+    status.triggers = triggers::status(inputs, done, history, status);
     let [full, partial] = TrainingKind::ALL
         .map(|kind| readiness::new_events(inputs, kind, status.newest(kind).map(|(version, _)| version)));
     status.new_events = full;

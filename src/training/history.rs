@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     Inputs, ObservedRun, Plan, RunState, report,
     text::{MESSAGE_MAX, listed, one_line},
+    triggers::Failures,
 };
 use crate::{
     api::{FinishedRun, Stage, TrainingKind, Version, VersionState, conditions::reasons},
@@ -29,6 +30,8 @@ pub struct History {
     pub full: Ended,
     /// The partial ones.
     pub partial: Ended,
+    /// Those of triggers that failed, until one has their data.
+    pub failures: Failures,
     /// The valid versions, newest first.
     pub versions: Vec<Version>,
     /// When the newest run was due whose outcome is in these.
@@ -60,14 +63,6 @@ impl Ended {
 }
 
 impl History {
-    /// How many runs of a kind have failed in a row.
-    pub fn consecutive_failures(&self, kind: TrainingKind) -> i32 {
-        match kind {
-            TrainingKind::Full => self.full.consecutive_failures,
-            TrainingKind::Partial => self.partial.consecutive_failures,
-        }
-    }
-
     /// The run of a kind that ended last.
     pub fn last(&self, kind: TrainingKind) -> Option<&FinishedRun> {
         match kind {
@@ -79,6 +74,7 @@ impl History {
     /// Combines the prior status with the observed Jobs.
     pub fn of(inputs: &Inputs<'_>) -> Self {
         let [mut full, mut partial] = TrainingKind::ALL.map(|kind| Ended::recorded(inputs, kind));
+        let mut failures = Failures::recorded(inputs);
         let mut recorded_through = recorded_through(inputs);
         let mut versions = inputs.versions.to_vec();
         let mut ended: Vec<_> = inputs.runs.iter().filter(|run| !is_recorded(inputs, run)).collect();
@@ -87,6 +83,7 @@ impl History {
             let Some((run, version)) = evaluate(observed, inputs.plan) else { continue };
             // An outcome in the status stands, also if an earlier operator did not record until when it has them.
             versions.extend(version.filter(|new| inputs.versions.iter().all(|known| known.id != new.id)));
+            failures.add(inputs.plan, &run);
             match run.kind {
                 TrainingKind::Full => full.add(run),
                 TrainingKind::Partial => partial.add(run),
@@ -94,7 +91,8 @@ impl History {
             recorded_through = recorded_through.max(Some(observed.due));
         }
         versions.sort_by(|a, b| (&b.due_at, &b.id).cmp(&(&a.due_at, &a.id)));
-        Self { full, partial, versions: bounded(versions, inputs.plan.versions_kept, inputs.in_use), recorded_through }
+        let versions = bounded(versions, inputs.plan.versions_kept, inputs.in_use);
+        Self { full, partial, failures, versions, recorded_through }
     }
 }
 

@@ -71,6 +71,12 @@ pub struct TriggerStatus {
     /// Messages since the last run, in tenths of newEvents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_events: Option<i64>,
+    /// How many of its runs failed since one had its data.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures: i32,
+    /// What they were for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_cause: Option<String>,
 }
 
 /// The partial training runs.

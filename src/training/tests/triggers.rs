@@ -180,3 +180,83 @@ fn a_run_that_failed_is_not_repeated_once_another_one_has_its_data_nor_of_a_trig
     signal.plan.triggers[0].condition = Condition::Above { series, about, value: 0.2, duration: SignedDuration::ZERO };
     assert_eq!(after(signal), None, "it is observed again");
 }
+
+/// Fails the active run, ten minutes later, and records that. What was met is over.
+fn fail(simulation: &mut Simulation) {
+    simulation.pass_minutes(10);
+    simulation.fail();
+    simulation.signals.met.clear();
+    simulation.reconcile();
+}
+
+/// Fails a run of the trigger, and then so many that were requested.
+fn failed_before(requests: usize) -> (Simulation, NewRun) {
+    let mut simulation = trained();
+    simulation.meet("clicks");
+    let run = started(&simulation.reconcile()).clone();
+    fail(&mut simulation);
+    for request in 0..requests {
+        simulation.request(&format!("full {request}"));
+        assert_eq!(started(&simulation.reconcile()).trigger, Trigger::Request);
+        fail(&mut simulation);
+    }
+    (simulation, run)
+}
+
+#[test]
+fn a_run_that_failed_is_repeated_although_others_failed_after_it_and_those_do_not_delay_it() {
+    let (mut simulation, run) = failed_before(3);
+    let again = run.due + COOL_DOWN;
+    assert_eq!(simulation.decide().wake_at, Some(again));
+    simulation.now = again;
+    let retry = started(&simulation.reconcile()).clone();
+    assert_eq!((retry.trigger, &retry.cause), (Trigger::Signal, &run.cause));
+    fail(&mut simulation);
+    let status = simulation.status.as_ref().expect("a status");
+    assert_eq!((status.triggers[0].failures, status.consecutive_failures), (2, 5));
+    assert_eq!(simulation.decide().wake_at, Some(retry.due + COOL_DOWN * 2));
+
+    let (mut simulation, _) = failed_before(1);
+    simulation.request("full again");
+    simulation.reconcile();
+    simulation.succeed();
+    simulation.reconcile();
+    let status = simulation.status.as_ref().expect("a status");
+    assert_eq!((status.triggers[0].failures, &status.triggers[0].failed_cause), (0, &None), "it has the data");
+    simulation.pass_minutes(60 * 48);
+    assert_eq!(simulation.reconcile().start, None);
+}
+
+#[test]
+fn a_partial_run_that_failed_is_repeated_after_a_full_one_that_failed_and_not_after_one_that_succeeded() {
+    let failed = || {
+        let simulation = Simulation::new().partial("0 0 1 1 *", None);
+        let mut simulation = simulation.triggered("clicks", TrainingKind::Partial, COOL_DOWN).trained();
+        simulation.meet("clicks");
+        assert_eq!(started(&simulation.reconcile()).kind, TrainingKind::Partial);
+        fail(&mut simulation);
+        simulation.request("full");
+        assert_eq!(started(&simulation.reconcile()).kind, TrainingKind::Full);
+        simulation
+    };
+    let mut simulation = failed();
+    fail(&mut simulation);
+    simulation.pass_minutes(60);
+    assert_eq!(started(&simulation.reconcile()).kind, TrainingKind::Partial);
+
+    let mut simulation = failed();
+    simulation.succeed();
+    simulation.reconcile();
+    simulation.pass_minutes(60);
+    assert_eq!(simulation.reconcile().start, None);
+}
+
+#[test]
+fn a_run_that_failed_under_an_operator_that_repeats_none_is_not_repeated_by_a_later_one() {
+    let (mut simulation, _) = failed_before(0);
+    let trigger = &mut simulation.status.as_mut().expect("a status").triggers[0];
+    assert_eq!((trigger.failures, trigger.failed_cause.is_some()), (1, true));
+    (trigger.failures, trigger.failed_cause) = (0, None);
+    simulation.pass_minutes(60 * 72);
+    assert_eq!(simulation.reconcile().start, None);
+}
