@@ -38,9 +38,14 @@ pub struct Uncounted {
     pub why: String,
 }
 
-/// Whether a version is to be a canary and has not begun, so that its source has to be known.
-pub(super) fn is_read_for(inputs: &Inputs<'_>, version: &Version) -> bool {
+/// Whether a version is to be a canary and has not begun.
+fn is_to_begin(inputs: &Inputs<'_>, version: &Version) -> bool {
     inputs.canary != Some(version.id.as_str()) && track::has_to_be_tried(inputs, version)
+}
+
+/// Whether the source has to be known of a version that is to be a canary and has not begun. One that the operator does not have needs a person.
+pub(super) fn is_read_for(inputs: &Inputs<'_>, version: &Version) -> bool {
+    !matches!(inputs.source, Source::Unconfigured(_)) && is_to_begin(inputs, version)
 }
 
 /// Why a version does not begin as a canary; none if it does, has begun, need not be one, or cannot begin yet whatever the source answers,
@@ -48,7 +53,7 @@ pub(super) fn is_read_for(inputs: &Inputs<'_>, version: &Version) -> bool {
 pub(super) fn uncounted(inputs: &Inputs<'_>, version: &Version) -> Option<Uncounted> {
     let begun = [inputs.canary, inputs.rolling_out];
     let is_ahead = |other: &&Version| other.id != version.id && begun.contains(&Some(other.id.as_str()));
-    if !is_read_for(inputs, version) || permitted(inputs).iter().any(is_ahead) {
+    if !is_to_begin(inputs, version) || permitted(inputs).iter().any(is_ahead) {
         return None;
     }
     let why = inputs.source.why()?;

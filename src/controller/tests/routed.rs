@@ -468,42 +468,6 @@ async fn a_version_that_takes_over_keeps_its_weight_until_the_servers_are_rolled
 }
 
 #[tokio::test]
-async fn a_version_that_is_trained_during_the_rollout_of_another_one_waits_for_it_without_requests() {
-    let (mut fixture, mut object) = with_canary().await;
-    play(&mut fixture, &object, 0.0).await;
-    object["metadata"]["annotations"]["recommender.dev/train"] = "full once more".into();
-    fixture.requests(&object).await;
-    super::life::train_in(&fixture, "third");
-    fixture.requests(&object).await;
-    let versions = fixture.status().versions;
-    let waits = format!("version {} waits until {} is rolled out: ", versions[0].id, versions[1].id);
-    let serves = format!("{} serves meanwhile", versions[2].id);
-    let says_so = |fixture: &Fixture| {
-        let (reason, message) = fixture.condition(types::PROMOTION_READY);
-        assert!(reason == "RollingOut" && message.starts_with(&waits) && message.ends_with(&serves), "{message}");
-        assert_eq!(fixture.condition(types::REFRESHABLE).0, "AsSpecified", "something newer takes over");
-    };
-    says_so(&fixture);
-    assert!(reads(&fixture), "it is known whether the source answers when it may begin");
-    assert_eq!(fixture.requests(&object).await, [""; 0]);
-    says_so(&fixture);
-    for _ in 0..3 {
-        assert!(!reads(&fixture), "that is no news");
-        assert_eq!(fixture.requests(&object).await, [""; 0]);
-    }
-
-    let generation =
-        fixture.server.object("deployments/packages-serving").expect("exists")["metadata"]["generation"].clone();
-    let status = json!({"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1});
-    fixture.show_child(Watched::Child(Kind::Deployment), "deployments/packages-serving", &status);
-    fixture.requests(&object).await;
-    let states: Vec<_> = fixture.status().versions.iter().map(|version| version.state).collect();
-    assert_eq!(states, [VersionState::Canary, VersionState::Serving, VersionState::Previous], "at once");
-    fixture.requests(&object).await;
-    assert!(!fixture.context.observers.sources.reads(&|_| true), "it has begun");
-}
-
-#[tokio::test]
 async fn a_version_that_is_worse_with_one_per_cent_of_the_requests_is_taken_back() {
     let (mut fixture, object) = with_canary().await;
     assert_eq!(play(&mut fixture, &object, 0.2).await, [(99, 1), (100, 0)]);

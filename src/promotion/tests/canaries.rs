@@ -74,6 +74,22 @@ fn a_canary_begins_once_its_metric_source_answers_and_then_goes_on_without_it() 
 }
 
 #[test]
+fn behind_a_rollout_a_version_waits_for_that_whatever_is_known_of_its_source() {
+    let mut story = with_source(Source::Answers);
+    story.judged(true).trained("v3", "0.5");
+    for source in [Source::Unread, Source::Answers, Source::Silent("it is down".into())] {
+        story.source = source;
+        story.reconcile(Some("v1"));
+        assert_eq!(story.condition(), ("RollingOut", "version v3 waits until v2 is rolled out: v1 serves meanwhile"));
+        assert!(story.rollout.reads_source && story.rollout.held.is_none());
+    }
+    story.completes();
+    assert_eq!((story.condition().0, story.states().as_str()), ("SourceFailed", "v3:Candidate v2:Serving v1:Previous"));
+    story.source = Source::Unconfigured("default".into());
+    assert!(!story.reconcile(Some("v2")).rollout.reads_source, "it needs a person");
+}
+
+#[test]
 fn a_canary_that_ended_while_its_source_did_not_answer_begins_anew() {
     let mut story = with_source(Source::Answers);
     assert_eq!(story.states(), "v2:Canary v1:Serving");
