@@ -70,7 +70,7 @@ fn the_documentation_of_canonical_series_is_up_to_date() {
             matches!(of.subject(), Subject::Pod | Subject::Run) && of.workload() != Some("training")
         }),
     ] {
-        let rows: Vec<String> = Series::all().filter(|series| is_of_it(series)).map(row).collect();
+        let rows: Vec<String> = Series::all().filter(is_of_it).map(row).collect();
         assert!(!rows.is_empty(), "{title}");
         let head = "| Series, after `recommender:` | Unit | Labels | What it is |\n|---|---|---|---|\n";
         write!(page, "\n## {title}\n\n{applies_to}\n\n{head}{}", rows.concat()).expect("a String takes everything");

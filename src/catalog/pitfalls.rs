@@ -71,7 +71,7 @@ fn of_call(call: &Call) -> Option<String> {
 
 /// A quantile that is a number beyond 0 to 1.
 fn beyond(quantile: &Expr) -> Option<String> {
-    let Some(quantile) = number(quantile) else { return None };
+    let quantile = number(quantile)?;
     let is_one = (0.0..=1.0).contains(&quantile);
     (!is_one).then(|| format!("the quantile {quantile} is infinite: write 0 to 1, as in 0.95"))
 }

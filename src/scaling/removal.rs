@@ -98,7 +98,9 @@ mod tests {
         assert_eq!(waits(LEAST), [60.0, 120.0, 240.0, 240.0, 240.0]);
         assert_eq!(waits(4.0), waits(LEAST), "a start-up of 10 s waits as one of a minute");
         let mut removals = Removals::default();
-        [(7, 0.0), (6, 5.0), (7, 10.0)].map(|(current, now)| removals.observe(current, LEAST, now));
+        for (current, now) in [(7, 0.0), (6, 5.0), (7, 10.0)] {
+            removals.observe(current, LEAST, now);
+        }
         let others = [6, 8].map(|current| removals.wait(current, LEAST));
         assert_eq!(others, [30.0; 2], "other numbers of replicas wait as ever");
     }
