@@ -165,9 +165,10 @@ spec:
 
 With it all that comes from a histogram is read in both forms: load and errors that are the count of one, quantiles, mean, least and
 longest, objectives, canaries, and the signals of scaling. Set it before the Prometheus changes: no alert ends or fires while one form
-becomes the other, on the way back, or where both are stored (`always_scrape_classic_histograms`), in which nothing counts twice. For
-one scrape, in which one sample of the form before is left, load that is the count of a histogram is up to 40 % too low. The rules were
-tested with Prometheus 3.15, and their results are numbers, as before. Without the field nothing is read of native histograms, and
+becomes the other, on the way back, or where both are stored (`always_scrape_classic_histograms`), in which nothing counts twice, not even at a
+failed scrape or for a pod that goes away. In the minute of such a change alone, load that is the count of a histogram may be wrong for a
+scrape: up to 40 % too low while one sample of the form before is left, and partly twice if a scrape fails just then. The rules were tested
+with Prometheus 3.15, and their results are numbers, as before. Without the field nothing is read of native histograms, and
 nothing costs more.
 
 - Converted histograms (NHCB) have the bounds of the classic ones, so thresholds and targets are limited by them as before.
