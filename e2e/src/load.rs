@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::{Cluster, command, tools};
 
 /// Highest rate that a test may use, requests per second.
-const MAX_PER_SECOND: u32 = 500;
+pub const MAX_PER_SECOND: u32 = 500;
 /// Longest load that a test may use.
 const MAX_DURATION: Duration = Duration::from_secs(900);
 /// Maximum number of requests in flight. Requests beyond it are counted as dropped.
