@@ -52,70 +52,71 @@ impl Part {
     }
 }
 
-/// A counter of the servers: the selectors of its forms, of which there is at least one.
-pub(super) struct Counter {
-    classic: Option<String>,
-    native: Option<(String, Part)>,
+/// A counter of a native histogram.
+pub(super) struct Native {
+    /// The selector of the histogram.
+    histogram: String,
+    part: Part,
+}
+
+impl Native {
+    fn now(&self) -> String {
+        self.part.of(&self.histogram)
+    }
+
+    fn rate(&self, window: &str) -> String {
+        self.part.of(&format!("rate({}[{window}])", self.histogram))
+    }
+}
+
+/// A counter of the servers, in the forms that it may be stored in.
+pub(super) enum Counter {
+    /// The selector of a series.
+    Classic(String),
+    Native(Native),
+    Both(Both),
 }
 
 impl Counter {
+    /// The selectors of its forms, and whether each is that of a native histogram.
+    fn selectors(self) -> Vec<(bool, String)> {
+        match self {
+            Self::Classic(classic) => vec![(false, classic)],
+            Self::Native(native) => vec![(true, native.histogram)],
+            Self::Both(Both { classic, native }) => vec![(true, native.histogram), (false, classic)],
+        }
+    }
+
     /// 0 while a native histogram has a rate, of which a part without requests may have none. `None` if it may not be a native one.
     pub(super) fn zero_of_native(&self, window: &str) -> Option<String> {
-        self.native.as_ref().map(|(histogram, _)| format!("0 * count(rate({histogram}[{window}]))"))
+        match self {
+            Self::Classic(_) => None,
+            Self::Native(native) | Self::Both(Both { native, .. }) => {
+                Some(format!("0 * count(rate({}[{window}]))", native.histogram))
+            }
+        }
     }
 
     /// Its values. Operators around them need parentheses.
     pub(super) fn now(&self) -> String {
-        match (&self.classic, &self.native) {
-            (Some(classic), None) => classic.clone(),
-            (None, Some((histogram, part))) => part.of(histogram),
-            (Some(classic), Some((histogram, part))) => {
-                format!("({} or{} {classic})", part.of(histogram), self.matching())
-            }
-            (None, None) => String::new(),
-        }
-    }
-
-    /// The matching of both forms: only a bucket has a label that its native histogram lacks.
-    fn matching(&self) -> &'static str {
-        match self.native {
-            Some((_, Part::UpTo(_))) => " ignoring (le)",
-            _ => "",
+        match self {
+            Self::Classic(classic) => classic.clone(),
+            Self::Native(native) => native.now(),
+            Self::Both(both) => format!("({} or{} {})", both.native.now(), both.matching(), both.classic),
         }
     }
 
     /// Its rates, to be summed up. Operators around them need parentheses.
     pub(super) fn rate(&self, window: &str) -> String {
-        let native = |(histogram, part): &(String, Part)| part.of(&format!("rate({histogram}[{window}])"));
-        let classic = |selector: &String| format!("rate({selector}[{window}])");
-        match (&self.classic, &self.native) {
-            (Some(of), None) => classic(of),
-            (None, Some(of)) => native(of),
-            (Some(of_classic), Some(of_native)) => {
-                let native = self.unless_classic(&format!("({})", native(of_native)), window);
-                let classic = self.unless_native(&classic(of_classic), window);
+        match self {
+            Self::Classic(classic) => format!("rate({classic}[{window}])"),
+            Self::Native(native) => native.rate(window),
+            Self::Both(both) => {
+                let native = both.unless_classic(&both.native.rate(window), window);
+                let classic = both.unless_native(&format!("rate({}[{window}])", both.classic), window);
                 format!("label_replace({native}, {}, {}, \"\", \"\") or {classic}", quote(FORM), quote(NATIVE))
             }
-            (None, None) => String::new(),
         }
-    }
-
-    /// What is computed of the native form, without servers of which the classic one has all samples of the window, and it has not.
-    fn unless_classic(&self, of_native: &str, window: &str) -> String {
-        let (Some(classic), Some((native, _))) = (&self.classic, &self.native) else { return of_native.into() };
-        let with = self.matching();
-        let has_all = |form: &str| format!("({form} and {form} offset {window})");
-        format!("{of_native} unless{with} ({} unless{with} {})", has_all(classic), has_all(native))
-    }
-
-    /// What is computed of the classic form, without servers of which the native one has all samples of the window, or as many. A failed
-    /// scrape or the end of a pod ends both at once: then the native one still has its rate, and is as if it were there.
-    fn unless_native(&self, of_classic: &str, window: &str) -> String {
-        let (Some(classic), Some((native, _))) = (&self.classic, &self.native) else { return of_classic.into() };
-        let with = self.matching();
-        let has_native = format!("({native} or rate({native}[{window}]) unless{with} {classic})");
-        let was_alone = format!("({classic} offset {window} unless{with} {native} offset {window})");
-        format!("{of_classic} unless{with} ({has_native} unless{with} {was_alone})")
     }
 
     /// Its rates by a name for each form. Of a counter that was created within the window, the whole value was counted within it.
@@ -129,21 +130,54 @@ impl Counter {
         let before = |selector: &str| format!("{selector} offset {window}");
         let of_classic =
             |classic: &str, existed: &str| from_zero(classic, classic, existed, &format!("rate({classic}[{window}])"));
-        let of_native = |(native, part): &(String, Part), existed: &str| {
-            from_zero(native, &part.of(native), existed, &part.of(&format!("rate({native}[{window}])")))
-        };
-        match (&self.classic, &self.native) {
-            (Some(classic), None) => vec![(name.into(), of_classic(classic, &before(classic)))],
-            (None, Some(native)) => vec![(name.into(), of_native(native, &before(&native.0)))],
-            (Some(classic), Some(native)) => {
+        let of_native =
+            |native: &Native, existed: &str| from_zero(&native.histogram, &native.now(), existed, &native.rate(window));
+        match self {
+            Self::Classic(classic) => vec![(name.into(), of_classic(classic, &before(classic)))],
+            Self::Native(native) => vec![(name.into(), of_native(native, &before(&native.histogram)))],
+            Self::Both(both) => {
+                let Both { classic, native } = both;
                 // It was created only if it had no value in the other form either.
-                let existed = format!("({} or {})", before(&native.0), before(classic));
-                let native = self.unless_classic(&format!("({})", of_native(native, &existed)), window);
-                let classic = self.unless_native(&format!("({})", of_classic(classic, &existed)), window);
-                vec![(format!("{name} {NATIVE}"), native), (name.into(), classic)]
+                let existed = format!("({} or {})", before(&native.histogram), before(classic));
+                let of_native = both.unless_classic(&of_native(native, &existed), window);
+                let of_classic = both.unless_native(&format!("({})", of_classic(classic, &existed)), window);
+                vec![(format!("{name} {NATIVE}"), of_native), (name.into(), of_classic)]
             }
-            (None, None) => Vec::new(),
         }
+    }
+}
+
+/// A counter in both forms.
+pub(super) struct Both {
+    classic: String,
+    native: Native,
+}
+
+impl Both {
+    /// The matching of both forms: only a bucket has a label that its native histogram lacks.
+    fn matching(&self) -> &'static str {
+        match self.native.part {
+            Part::UpTo(_) => " ignoring (le)",
+            Part::Count | Part::Sum => "",
+        }
+    }
+
+    /// What is computed of the native form, without servers of which the classic one has all samples of the window, and it has not.
+    fn unless_classic(&self, of_native: &str, window: &str) -> String {
+        let Self { classic, native: Native { histogram, .. } } = self;
+        let with = self.matching();
+        let has_all = |form: &str| format!("({form} and {form} offset {window})");
+        format!("({of_native}) unless{with} ({} unless{with} {})", has_all(classic), has_all(histogram))
+    }
+
+    /// What is computed of the classic form, without servers of which the native one has all samples of the window, or as many. A failed
+    /// scrape or the end of a pod ends both at once: then the native one still has its rate, and is as if it were there.
+    fn unless_native(&self, of_classic: &str, window: &str) -> String {
+        let Self { classic, native: Native { histogram, .. } } = self;
+        let with = self.matching();
+        let has_native = format!("({histogram} or rate({histogram}[{window}]) unless{with} {classic})");
+        let was_alone = format!("({classic} offset {window} unless{with} {histogram} offset {window})");
+        format!("{of_classic} unless{with} ({has_native} unless{with} {was_alone})")
     }
 }
 
@@ -157,11 +191,15 @@ impl Source<'_> {
     /// A counter of the servers, its selectors made by `selector`.
     fn forms(&self, of: &Selector, part: Option<Part>, selector: impl Fn(&Selector) -> String) -> Counter {
         let Some((histogram, may_be_classic)) = self.native(&of.name) else {
-            return Counter { classic: Some(selector(of)), native: None };
+            return Counter::Classic(selector(of));
         };
         let ends = if of.name.ends_with("_sum") { Part::Sum } else { Part::Count };
         let named = selector(&Selector { name: histogram.name.clone(), matchers: of.matchers.clone() });
-        Counter { classic: may_be_classic.then(|| selector(of)), native: Some((named, part.unwrap_or(ends))) }
+        let native = Native { histogram: named, part: part.unwrap_or(ends) };
+        match may_be_classic {
+            true => Counter::Both(Both { classic: selector(of), native }),
+            false => Counter::Native(native),
+        }
     }
 
     /// A counter of the servers without health checks and scrapes, where its labels show them. `matchers`: beside its own.
@@ -172,15 +210,15 @@ impl Source<'_> {
     /// The values of those counters that may be stored in both forms. `None` without one.
     pub(super) fn in_both_forms(&self, counters: &[Selector]) -> Option<String> {
         let counters = counters.iter().map(|of| self.counter(of, &[]));
-        either(counters.filter(|of| of.classic.is_some() && of.native.is_some()).map(|of| of.now()))
+        either(counters.filter(|of| matches!(of, Counter::Both(_))).map(|of| of.now()))
     }
 
     /// What every server exposes from its start, of all servers.
     pub(super) fn presence(&self, window: &str, function: &str) -> String {
         let of = Selector { name: self.profile.presence.clone(), matchers: String::new() };
-        let Counter { classic, native } = self.forms(&of, None, |of| self.of_servers(&of.name, &[]));
-        let forms = native.map(|(histogram, _)| histogram).into_iter().chain(classic);
-        let each: Vec<String> = forms.map(|selector| format!("{function}({selector}[{window}])")).collect();
+        let forms = self.forms(&of, None, |of| self.of_servers(&of.name, &[])).selectors();
+        let each: Vec<String> =
+            forms.into_iter().map(|(_, selector)| format!("{function}({selector}[{window}])")).collect();
         match &each[..] {
             [one] => one.clone(),
             each => format!("({})", each.join(" or ")),
@@ -203,11 +241,13 @@ impl Source<'_> {
     fn quantiles(&self, quantile: &str, window: &str) -> Vec<(bool, String)> {
         let Some(latency) = &self.profile.latency else { return Vec::new() };
         let scale = scale(latency.per_second);
-        let Counter { classic, native } = self.counter(&latency.durations().counter("_bucket"), &[]);
-        let of = |rates: String| format!("histogram_quantile({quantile}, {rates}){scale} >= 0");
-        let native = native.map(|(histogram, _)| (true, of(format!("sum(rate({histogram}[{window}]))"))));
-        let classic = classic.map(|buckets| (false, of(format!("sum by (le) (rate({buckets}[{window}]))"))));
-        native.into_iter().chain(classic).collect()
+        let forms = self.counter(&latency.durations().counter("_bucket"), &[]).selectors();
+        let of = |(is_native, selector): (bool, String)| {
+            let sum = if is_native { "sum" } else { "sum by (le) " };
+            let rates = format!("{sum}(rate({selector}[{window}]))");
+            (is_native, format!("histogram_quantile({quantile}, {rates}){scale} >= 0"))
+        };
+        forms.into_iter().map(of).collect()
     }
 
     /// A quantile of the durations. `None` without a histogram.
