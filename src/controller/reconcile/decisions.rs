@@ -130,22 +130,33 @@ impl Reconcile {
         Jobs { in_use, runs, has_trainer: runs::has_trainer(children) }
     }
 
-    /// The versions that the reports of Jobs give.
-    pub fn read_versions(&self, model: &Model, children: &Children) -> Vec<Version> {
-        let jobs = self.jobs(model, children);
-        let inputs = training::Inputs {
-            plan: &Plan::new(model, |kind| render::training_template(model, kind)),
+    /// What trainings are decided on, while none of them is held back.
+    fn of_training<'a>(
+        &'a self,
+        (plan, versions): (&'a Plan, &'a [Version]),
+        jobs: &'a Jobs,
+        signals: &'a training::Signals,
+    ) -> training::Inputs<'a> {
+        training::Inputs {
+            plan,
             prior: self.prior.training.as_ref(),
-            versions: &pruning::known(&self.prior),
+            versions,
             in_use: &jobs.in_use,
             runs: &jobs.runs,
-            signals: &training::Signals::default(),
+            signals,
             held: None,
             now: self.now,
+            // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
             runs_complete: true,
             has_trainer: jobs.has_trainer,
-        };
-        training::decide(&inputs).versions
+        }
+    }
+
+    /// The versions that the reports of Jobs give.
+    pub fn read_versions(&self, model: &Model, children: &Children) -> Vec<Version> {
+        let (plan, known) = (plan(model), pruning::known(&self.prior));
+        let (jobs, signals) = (self.jobs(model, children), training::Signals::default());
+        training::decide(&self.of_training((&plan, &known), &jobs, &signals)).versions
     }
 
     /// How the version to serve gets to the servers.
@@ -199,19 +210,8 @@ impl Reconcile {
         observed: &Observed,
         jobs: &Jobs,
     ) -> (Decision, bool) {
-        let inputs = training::Inputs {
-            plan: &Plan::new(model, |kind| render::training_template(model, kind)),
-            prior: self.prior.training.as_ref(),
-            versions: &pruning::known(&self.prior),
-            in_use: &jobs.in_use,
-            runs: &jobs.runs,
-            signals: &observed.signals,
-            held: None,
-            now: self.now,
-            // A reconcile starts only after every list was delivered, and our own writes are recorded at once.
-            runs_complete: true,
-            has_trainer: jobs.has_trainer,
-        };
+        let (plan, known) = (plan(model), pruning::known(&self.prior));
+        let inputs = self.of_training((&plan, &known), jobs, &observed.signals);
         let decision = training::decide(&inputs);
         if decision.start.is_none() {
             return (decision, false);
@@ -243,4 +243,8 @@ impl Reconcile {
         };
         ours.filter_map(order).collect()
     }
+}
+
+fn plan(model: &Model) -> Plan {
+    Plan::new(model, |kind| render::training_template(model, kind))
 }
