@@ -448,9 +448,8 @@ fn check_selector(selector: &promql::Used, applies_to: AppliesTo) -> Result<Seri
 fn check_names(field: &str, text: &Spanned<String>, has_threshold: bool) -> Result<(), Refused> {
     let unknown = template::names(&text.value).find(|name| !has_threshold || *name != THRESHOLD);
     let Some(unknown) = unknown else { return Ok(()) };
-    if ["", "start", "end"].contains(&unknown) {
-        return Err(Refused::at(text, format!("{field}: {}", template::NO_MODIFIER)));
-    }
-    let reason = format!("{field}: @{unknown} stands for nothing: write @{THRESHOLD}, and threshold with its default");
-    Err(Refused::at(text, reason))
+    let why = template::modifier(unknown).unwrap_or_else(|| {
+        format!("@{unknown} stands for nothing: write @{THRESHOLD}, and threshold with its default")
+    });
+    Err(Refused::at(text, format!("{field}: {why}")))
 }

@@ -275,13 +275,11 @@ impl Checks<'_> {
     fn names(&self, field: &str, text: &Text) -> Result<(), Refused> {
         let is_known = |name: &&str| self.terms.contains_key(*name) || self.examples().any(|(value, _)| value == name);
         let Some(unknown) = template::names(&text.value).find(|name| !is_known(name)) else { return Ok(()) };
-        if ["", "start", "end"].contains(&unknown) {
-            return Err(Refused::at(text, format!("{field}: {}", template::NO_MODIFIER)));
-        }
-        let values: Vec<String> = self.examples().map(|(name, _)| format!("@{name}")).collect();
-        let reason =
-            format!("{field}: @{unknown} is neither a term nor a value of {}: {}", self.kind, values.join(", "));
-        Err(Refused::at(text, reason))
+        let why = template::modifier(unknown).unwrap_or_else(|| {
+            let values: Vec<String> = self.examples().map(|(name, _)| format!("@{name}")).collect();
+            format!("@{unknown} is neither a term nor a value of {}: {}", self.kind, values.join(", "))
+        });
+        Err(Refused::at(text, format!("{field}: {why}")))
     }
 
     /// A template with its terms, a value that no selector has by accident for each text of the object, and these matchers of it.

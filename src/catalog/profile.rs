@@ -241,7 +241,7 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
     let response_bytes = read_some("responseBytes", file.response_bytes.as_ref(), |text| bytes(&series, text))?;
     let latency = read_some("latency", file.latency.as_ref(), |text| latency(&series, text))?;
     let in_flight = read_some("inFlight", file.in_flight.as_ref(), |text| gauge(&series, text))?;
-    // A native histogram has one name, and its counters are told apart by the names that they would have of a classic one.
+    // A native histogram has one name, and its counters are distinguished by the names that they would have of a classic one.
     let part = |end: &'static str| {
         let series = &series;
         move |of: Selector| match series.native(&of.name) {

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 /// Values by name, each a complete piece of PromQL: a string literal, a number, `,label="value"`.
 pub type Values = Vec<(&'static str, String)>;
 
-/// Why a template has no `@` of PromQL.
-pub const NO_MODIFIER: &str =
-    "the modifier @ of PromQL, which fixes the time, is not possible here, where @name stands for a value: remove it";
+/// Why a name that stands for nothing cannot be meant as the modifier of PromQL; `None` if it is none.
+pub fn modifier(unknown: &str) -> Option<String> {
+    ["", "start", "end"].contains(&unknown).then(|| {
+        "the modifier @ of PromQL, which fixes the time, is not possible here, where @name stands for a value: remove it".into()
+    })
+}
 
 /// Fills in a template. Values are not expanded, so the text of a spec cannot refer to another value.
 ///
