@@ -133,7 +133,8 @@ impl History {
 /// The desired replicas at `now` (seconds). Call it every tick, about every 5 s.
 pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f64) -> Decision {
     history.steps.observe(&policy.common.behavior, signals.replicas.current, now);
-    history.removals.observe(signals.replicas.current, STABLE_STARTUP * policy.startup, now);
+    let stable_startup = STABLE_STARTUP * policy.startup;
+    history.removals.observe(signals.replicas.current, stable_startup, now);
     let interval = history.tick.replace(now).map_or(5.0, |before| (now - before).clamp(1.0, 60.0));
     let measured = signals.rate.value().is_some() && !signals.outside.source_failed;
     let assessment = history.overload.assess(&signals.outside, signals.replicas.ready, measured, now);
@@ -217,8 +218,10 @@ pub fn decide(policy: &Policy, signals: &Signals, history: &mut History, now: f6
         Inputs::Serving { rate: Some(rate), provisioned, capacity, latency: state.latency, target: policy.target };
     // The window starts at the newest sample: a sample that is late might still have asked for all replicas.
     let single = desired.saturating_add(1) == replicas.current;
-    let least = STABLE_STARTUP * policy.startup;
-    let wait = if single { history.removals.wait(replicas.current, least) } else { STABLE_SECONDS.max(least) };
+    let wait = match single {
+        true => history.removals.wait(replicas.current, stable_startup),
+        false => STABLE_SECONDS.max(stable_startup),
+    };
     let stabilization = wait + signals.rate.age();
     let recommendation = Recommendation { current: replicas.current, replicas: desired, limit, lowers, stabilization };
     let (stabilized, limit) = history.steps.apply_limits(&policy.common, &recommendation, now);
