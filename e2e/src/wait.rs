@@ -75,7 +75,7 @@ where
     .await
 }
 
-/// Waits until kubectl is told of a kind, `plural.group`. It is some time after the kind is served: the API server collects what it serves.
+/// Waits until kubectl discovers a kind, `plural.group`. It is some time after the kind is served: the API server collects what it serves.
 pub async fn until_discovered(cluster: &Cluster, name: &str, within: Duration) -> Result<()> {
     let (_, group) = name.split_once('.').with_context(|| format!("{name} has no group"))?;
     // kubectl asks again for this list, whatever it has cached.

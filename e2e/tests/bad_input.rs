@@ -92,7 +92,7 @@ impl Validator {
         }
     }
 
-    /// The output of kubectl when it applies an invalid object. The kind may be served before it is among those that kubectl is told of.
+    /// The output of kubectl when it applies an invalid object. The kind may be served before it is among those that kubectl discovers.
     async fn kubectl_apply(&self, object: &Value) -> Result<String> {
         e2e::until_discovered(&self.cluster, &self.crd_name(), SERVED).await?;
         let input = serde_json::to_string(&self.in_our_group(object))?;
