@@ -37,9 +37,9 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
         Stage { per_second: CROWD_FACTOR * capacity, seconds: DURATION },
     ];
 
-    let plain = Crowd::begin("crowd-hpa", plain_autoscaler()).await?.run(&crowd, "plain HPA on CPU").await?;
-    let decided = Crowd::begin("crowd", ours(machine, 1, MAX_REPLICAS)).await?.run(&crowd, "latency").await?;
-    let mut blind = Crowd::begin("crowd-outage", ours(machine, 1, MAX_REPLICAS)).await?;
+    let plain = Crowd::begin("crowd-hpa", machine, plain_autoscaler()).await?.run(&crowd, "plain HPA on CPU").await?;
+    let decided = Crowd::begin("crowd", machine, ours(machine, 1, MAX_REPLICAS)).await?.run(&crowd, "latency").await?;
+    let mut blind = Crowd::begin("crowd-outage", machine, ours(machine, 1, MAX_REPLICAS)).await?;
     blind.turn.without_prometheus().await;
     let outage = Outage::begin(&blind.bed).await?;
     let without_source = blind.run(&crowd, "latency, Prometheus is stopped").await;
@@ -74,11 +74,11 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
 
 pub async fn overloaded_servers_stay_ready_and_serve_their_capacity() -> Result<()> {
     let machine = serving::machine().await?;
-    let all = Crowd::begin("overload", ours(machine, OVERLOADED_REPLICAS, OVERLOADED_REPLICAS)).await?;
+    let all = Crowd::begin("overload", machine, ours(machine, OVERLOADED_REPLICAS, OVERLOADED_REPLICAS)).await?;
     // Replicas that run beside each other serve less than as many that run alone, on a busy machine much less.
     let full = serving::full_load(&all.bed, OVERLOADED_REPLICAS * machine.capacity).await?;
     let capacity = full.served_per_second();
-    // Twice the capacity, or on a fast machine as much as one host may send.
+    // Twice the capacity, or as much as one host may send.
     let per_second = ((2.0 * capacity) as u32).min(MAX_PER_SECOND);
     ensure!(f64::from(per_second) > OVERLOAD * capacity, "{per_second} requests/s are no overload of {capacity:.0}/s");
     let load = [Stage { per_second, seconds: 0 }, Stage { per_second, seconds: DURATION }];
@@ -122,10 +122,10 @@ struct Outcome {
 }
 
 impl Crowd {
-    async fn begin(hint: &str, autoscaling: Value) -> Result<Self> {
+    async fn begin(hint: &str, machine: Machine, autoscaling: Value) -> Result<Self> {
         let mut turn = Turn::shared().await;
         let bed = Bed::new(hint).await?;
-        serving::create_with(&bed, autoscaling).await?;
+        serving::create_without_target(&bed, machine, autoscaling).await?;
         bed.measured("recommender:requests:rate1m{$labels,workload=\"serving\"} == 0").await?;
         turn.alone().await;
         Ok(Self { bed, turn })

@@ -27,6 +27,8 @@ pub const P95: Signal = Signal {
 /// the tests are derived from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
+    /// CPU limit of a replica, millicores.
+    cpu_limit: u32,
     /// Requests per second that one replica can serve with all of its CPU.
     pub capacity: u32,
     /// Latency target, milliseconds: 95 % of the requests must be answered within it. It is a bound of the server's
@@ -48,13 +50,17 @@ const MIN_REQUESTS_PER_PERIOD: f64 = 4.0;
 /// Creates the object with these fields in addition to its latency target, and waits until Prometheus has its metrics.
 pub async fn create(bed: &Bed, machine: Machine, mut autoscaling: Value) -> Result<()> {
     autoscaling["latency"] = json!({"quantile": "P95", "targetMilliseconds": machine.target});
-    create_with(bed, autoscaling).await?;
+    create_with(bed, machine.cpu_limit, autoscaling).await?;
     bed.measured("recommender:cpu_use:rate20s{$labels,workload=\"serving\"}").await.map(drop)
 }
 
-/// Creates the object with this autoscaling, and waits until its servers are ready and scraped.
-pub async fn create_with(bed: &Bed, autoscaling: Value) -> Result<()> {
-    let limit = cpu_limit();
+/// Creates the object with this autoscaling, without a latency target.
+pub async fn create_without_target(bed: &Bed, machine: Machine, autoscaling: Value) -> Result<()> {
+    create_with(bed, machine.cpu_limit, autoscaling).await
+}
+
+/// Creates the object with this CPU limit of a replica in millicores, and waits until its servers are ready and scraped.
+async fn create_with(bed: &Bed, limit: u32, autoscaling: Value) -> Result<()> {
     let resources = json!({
         "requests": {"cpu": format!("{}m", limit / 3), "memory": "128Mi"},
         "limits": {"cpu": format!("{limit}m"), "memory": "256Mi"},
@@ -64,9 +70,8 @@ pub async fn create_with(bed: &Bed, autoscaling: Value) -> Result<()> {
     bed.measured("sum(up{namespace=\"$namespace\"} == 1)").await.map(drop)
 }
 
-/// CPU limit of a replica, millicores. `LIVE_CPU_LIMIT` overrides it, to run the tests as on a machine of another
-/// speed.
-fn cpu_limit() -> u32 {
+/// Highest CPU limit of a replica, millicores. `LIVE_CPU_LIMIT` overrides it, to run the tests as on a slower machine.
+fn max_cpu_limit() -> u32 {
     std::env::var("LIVE_CPU_LIMIT").ok().and_then(|limit| limit.parse().ok()).unwrap_or(150)
 }
 
@@ -76,6 +81,9 @@ pub async fn machine() -> Result<Machine> {
     MACHINE.get_or_try_init(measure).await.copied()
 }
 
+/// Requests per second that a replica serves at most. On a faster machine its CPU limit is lower, because one host may send
+/// only [`e2e::load::MAX_PER_SECOND`], and several replicas together are to be overloaded by that.
+const MAX_CAPACITY: f64 = 75.0;
 /// A load that one replica with this CPU limit serves on any machine.
 const LIGHT: Stage = Stage { per_second: 6, seconds: 40 };
 /// The full load, relative to the predicted capacity. Slightly more: the served rate is then the capacity.
@@ -89,7 +97,8 @@ async fn measure() -> Result<Machine> {
     let mut turn = Turn::shared().await;
     let bed = Bed::new("machine").await?;
     // Scales on CPU from one replica to one, so there is nothing to decide.
-    create_with(&bed, json!({"minReplicas": 1, "maxReplicas": 1, "cpu": {}})).await?;
+    let limit = f64::from(max_cpu_limit());
+    create_with(&bed, max_cpu_limit(), json!({"minReplicas": 1, "maxReplicas": 1, "cpu": {}})).await?;
     turn.alone().await;
     let light = load(&bed, &[Stage { seconds: 0, ..LIGHT }, LIGHT]).await?;
     tokio::time::sleep(Duration::from_secs(LIGHT.seconds.into())).await;
@@ -97,19 +106,22 @@ async fn measure() -> Result<Machine> {
     let scraped = async || bed.query(CPU).await?.context("no CPU use was scraped");
     let cores = e2e::eventually("the CPU use is scraped", Duration::from_secs(30), scraped).await?;
     let report = light.stop().await?;
-    let by_cpu = f64::from(LIGHT.per_second) * f64::from(cpu_limit()) / 1e3 / cores;
-    let full = full_load(&bed, by_cpu as u32).await?;
-    let capacity = full.served_per_second() as u32;
-    let per_period = f64::from(cpu_limit()) * PERIOD_SECONDS / 1e3 / (cores / f64::from(LIGHT.per_second));
+    let by_cpu = f64::from(LIGHT.per_second) * limit / 1e3 / cores;
+    let served = full_load(&bed, by_cpu as u32).await?.served_per_second();
+    // The capacity is proportional to the limit.
+    let share = (MAX_CAPACITY / served).min(1.0);
+    let (limit, capacity) = (share * limit, (share * served) as u32);
+    let per_period = limit * PERIOD_SECONDS / 1e3 / (cores / f64::from(LIGHT.per_second));
     let waits = if per_period < MIN_REQUESTS_PER_PERIOD { 1e3 * PERIOD_SECONDS } else { 0.0 };
     let least = waits.max(ABOVE_UNLOADED * report.p95_milliseconds);
     let target = TARGETS.into_iter().find(|target| f64::from(*target) >= least);
     println!(
-        "one replica serves {capacity} requests/s, and its target is {target:?} ms: {cores:.3} cores at {report:?}"
+        "one replica serves {capacity} requests/s with {limit:.0} millicores, and its target is {target:?} ms: \
+         {cores:.3} cores at {report:?}"
     );
     ensure!(capacity >= 10, "this machine is too slow or too busy for a load test: {cores} cores at {report:?}");
     let target = target.with_context(|| format!("this machine is too slow or too busy for a latency: {report:?}"))?;
-    Ok(Machine { capacity, target })
+    Ok(Machine { cpu_limit: limit.round() as u32, capacity, target })
 }
 
 /// The result of slightly more load than this predicted capacity, in requests/s.
