@@ -1,6 +1,6 @@
 //! The condition `PromotionReady`: whether the newest version serves, or why not.
 
-use super::{Held, Inputs, Refusal, Uncounted, Waiting, untried, watch::harm_of};
+use super::{Held, Inputs, Refusal, SourceUnavailable, Waiting, unserved, watch::harm_of};
 use crate::{
     api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
     training::{Outcome, Truth},
@@ -43,8 +43,8 @@ pub fn condition(
     };
     let id = &newest.id;
     let is_desired = desired.is_some_and(|desired| desired.id == *id);
-    let is_untried =
-        untried(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
+    let is_unserved =
+        unserved(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
     let rolled_out =
         desired.map(|desired| desired.id.as_str()).filter(|desired| inputs.serving.is_some_and(|of| of != *desired));
     let is_approved = inputs.requests.approve.as_ref() == Some(id);
@@ -89,7 +89,7 @@ pub fn condition(
             );
             outcome(Truth::False, reasons::ROLLOUT_FAILED, message)
         }
-        VersionState::Candidate if !is_desired && is_untried && inputs.policy.is_manual && !is_approved => {
+        VersionState::Candidate if !is_desired && is_unserved && inputs.policy.is_manual && !is_approved => {
             let approved = inputs.requests.approve.as_ref().filter(|value| *value != id);
             let other = approved.map(|value| format!(" ({value:?} is approved)")).unwrap_or_default();
             let message = format!(
@@ -102,7 +102,7 @@ pub fn condition(
             );
             outcome(Truth::False, reasons::AWAITING_APPROVAL, message)
         }
-        VersionState::Candidate if !is_desired && is_untried && inputs.requests.is_paused => {
+        VersionState::Candidate if !is_desired && is_unserved && inputs.requests.is_paused => {
             let message = format!(
                 "version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}: {}remove it to promote{}",
                 passed(newest),
@@ -123,7 +123,7 @@ pub fn condition(
             },
         ),
         _ => {
-            let is_waiting = newest.state == VersionState::Candidate && is_untried;
+            let is_waiting = newest.state == VersionState::Candidate && is_unserved;
             let kept = kept(desired, Some(id));
             match (held.filter(|_| is_waiting), rolled_out.filter(|_| is_waiting)) {
                 (Some(held), _) => waits(newest, held, &kept),
@@ -154,7 +154,7 @@ fn waits(newest: &Version, held: &Held, kept: &str) -> Outcome {
         Held::Source(_) => format!("waits, because {why}"),
     };
     let status = match held {
-        Held::Source(Uncounted { is_passing: true, .. }) => Truth::Unknown,
+        Held::Source(SourceUnavailable { is_temporary: true, .. }) => Truth::Unknown,
         _ => Truth::False,
     };
     let message =

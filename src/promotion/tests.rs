@@ -35,13 +35,13 @@ struct Story {
     servers: Servers,
     now: Timestamp,
     /// Which versions begin as a canary.
-    tried: Option<CanaryVersions>,
+    canary_versions: Option<CanaryVersions>,
     /// The verdict on a canary.
     verdict: Option<(String, Verdict)>,
     /// The metric source that canaries are counted by.
     source: Source,
     /// Whether a canary has ended without a verdict.
-    is_void: bool,
+    lacks_data: bool,
 }
 
 impl Story {
@@ -81,10 +81,10 @@ impl Story {
             rollout,
             servers,
             now,
-            tried: None,
+            canary_versions: None,
             verdict: None,
             source: Source::Answers,
-            is_void: false,
+            lacks_data: false,
         }
     }
 
@@ -105,8 +105,8 @@ impl Story {
             serving: before.serving.as_deref(),
             rolling_out: before.rolling_out.as_deref(),
             rolled_out,
-            tried: self.tried,
-            canary: before.canary.as_ref().filter(|_| !self.is_void).map(|version| version.id.as_str()),
+            canary_versions: self.canary_versions,
+            canary: before.canary.as_ref().filter(|_| !self.lacks_data).map(|version| version.id.as_str()),
             source: &self.source,
             verdict: self.verdict.as_ref().map(|(id, verdict)| (id.as_str(), verdict)),
             servers: &self.servers,
@@ -155,11 +155,11 @@ impl Story {
     }
 
     /// The canary has ended without a verdict.
-    fn ends_void(&mut self) -> &mut Self {
-        self.is_void = true;
+    fn ends_without_data(&mut self) -> &mut Self {
+        self.lacks_data = true;
         let serving = self.rollout.serving.clone();
         self.reconcile(serving.as_deref());
-        self.is_void = false;
+        self.lacks_data = false;
         self
     }
 

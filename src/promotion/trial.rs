@@ -65,13 +65,13 @@ pub struct Progress {
     /// What it waits for, or what it ended with.
     pub why: String,
     /// Whether it ended inconclusive because its metric source did not answer. Too little is known of the version then, so that is no verdict.
-    pub is_void: bool,
+    pub lacks_data: bool,
 }
 
 impl Progress {
     /// The verdict, once there is one.
     pub fn verdict(&self) -> Option<Verdict> {
-        let end = self.memory.end.as_ref().filter(|_| !self.is_void)?;
+        let end = self.memory.end.as_ref().filter(|_| !self.lacks_data)?;
         Some(Verdict { gate: GATE.into(), passed: end.is_promoted, message: end.why.clone() })
     }
 }
@@ -188,7 +188,7 @@ struct Trial {
     /// The newest counts, and when they were read. They are counted once, whatever the number of ticks that hand them in.
     counts: Option<(Tick, Timestamp)>,
     /// The part of its step in which its source gave it nothing.
-    blind: Blind,
+    silence: Silence,
     memory: Memory,
     wait: Option<Wait>,
     /// What reconciles read. It changes less often than what is counted.
@@ -199,7 +199,7 @@ struct Trial {
 /// The part of a step of which nothing is known, because the metric source did not answer. It is not kept over a restart of the operator: then
 /// it begins with the next read that fails.
 #[derive(Clone, Copy, Debug, Default)]
-struct Blind {
+struct Silence {
     /// Whether the source was silent in a tick since requests were counted last. One that answers again may have no series yet, and of the
     /// first sample nothing follows.
     is_on: bool,
@@ -207,7 +207,7 @@ struct Blind {
     seconds: i64,
 }
 
-impl Blind {
+impl Silence {
     /// One tick later. `counted`: seconds that new counts cover, if there are some; `is_silent`: whether there are none because the source does
     /// not answer.
     fn after(self, elapsed: i64, counted: Option<i64>, is_silent: bool) -> Self {
@@ -221,7 +221,7 @@ impl Blind {
 
     /// Whether the version could not be judged in a step that took so many seconds: nothing was counted since the source was silent, or for most
     /// of the step.
-    fn hides(self, step_seconds: i64) -> bool {
+    fn lacks_data(self, step_seconds: i64) -> bool {
         self.is_on || self.seconds > step_seconds / 2
     }
 }
@@ -256,9 +256,9 @@ impl Trial {
             counters: Counters::default(),
             counted_at: None,
             counts: None,
-            blind: Blind::default(),
+            silence: Silence::default(),
             wait: None,
-            reported: Progress { memory: memory.clone(), why, is_void: false },
+            reported: Progress { memory: memory.clone(), why, lacks_data: false },
             reported_at: now,
             memory,
             plan,
@@ -291,7 +291,7 @@ impl Trial {
             undivided: route.as_ref().and_then(|route| route.undivided(*ready, self.memory.shares())),
         };
         let elapsed = now.duration_since(self.memory.advanced_at.0).as_secs().clamp(0, canary::ELAPSED_MAX);
-        let blind = self.blind.after(elapsed, counted, is_silent);
+        let silence = self.silence.after(elapsed, counted, is_silent);
         let next = canary::advance(policy, self.memory.clone(), &observed, now);
         let (wait, why) = match next.outcome {
             Outcome::Stay { wait, why } => (Some(wait), why),
@@ -305,13 +305,13 @@ impl Trial {
         let ends = self.memory.end.is_none() && next.memory.end.as_ref().is_some_and(is_inconclusive);
         // That pods do not get ready, or get no requests, is known without the source.
         let waits_for_counts = !matches!(self.wait, Some(Wait::Replicas | Wait::Share));
-        let is_hidden = is_silent || waits_for_counts && blind.hides(next.memory.weighted_seconds);
-        let is_void = self.reported.is_void || ends && is_hidden;
+        let has_no_data = is_silent || waits_for_counts && silence.lacks_data(next.memory.weighted_seconds);
+        let lacks_data = self.reported.lacks_data || ends && has_no_data;
         let begins = position(&next.memory) != position(&self.memory) && next.memory.end.is_none();
-        self.blind = if begins { Blind { seconds: 0, ..blind } } else { blind };
+        self.silence = if begins { Silence { seconds: 0, ..silence } } else { silence };
         (self.wait, self.memory) = (wait, next.memory);
         if is_news || is_due {
-            self.reported = Progress { memory: self.memory.clone(), why, is_void };
+            self.reported = Progress { memory: self.memory.clone(), why, lacks_data };
             self.reported_at = now;
         }
         is_news || is_due
@@ -501,7 +501,7 @@ mod tests {
     fn while_its_metric_source_does_not_answer_a_canary_ends_without_a_verdict_on_its_version() {
         let silent = |second| Some(readings(&[], second).silent("metric source \"default\": HTTP 503"));
         for progress in [ended_by(silent), ended_by(|_| None)] {
-            assert!(progress.is_void && progress.verdict().is_none(), "{progress:?}");
+            assert!(progress.lacks_data && progress.verdict().is_none(), "{progress:?}");
             assert!(progress.why.contains("no current counts of errors"), "{progress:?}");
         }
     }
@@ -536,10 +536,10 @@ mod tests {
             _ => Some(readings(&[], second)),
         };
         for progress in [ended_with(|tick| tick >= LAST, silent), ended_with(|_| false, mute)] {
-            assert!(progress.is_void && progress.verdict().is_none(), "{progress:?}");
+            assert!(progress.lacks_data && progress.verdict().is_none(), "{progress:?}");
         }
         let progress = ended_with(|tick| tick >= LAST - 20, silent);
-        assert!(progress.is_void, "a third of the step was counted: {progress:?}");
+        assert!(progress.lacks_data, "a third of the step was counted: {progress:?}");
         for (is_sampled, why) in [
             ((|_| true) as fn(i64) -> bool, "the source has answered all the time"),
             (|tick| !(10..30).contains(&tick), "what its pods counted meanwhile is known"),
@@ -547,7 +547,7 @@ mod tests {
         ] {
             let progress = ended_with(is_sampled, silent);
             assert!(
-                !progress.is_void && progress.verdict().is_some_and(|verdict| !verdict.passed),
+                !progress.lacks_data && progress.verdict().is_some_and(|verdict| !verdict.passed),
                 "{why}: {progress:?}"
             );
         }
@@ -563,7 +563,7 @@ mod tests {
             state.tick(Some(&read), at(tick * TICK));
         }
         let progress = state.observed().expect("there is one");
-        assert!(!progress.is_void && progress.verdict().is_some_and(|verdict| !verdict.passed), "{progress:?}");
+        assert!(!progress.lacks_data && progress.verdict().is_some_and(|verdict| !verdict.passed), "{progress:?}");
     }
 
     /// A canary that gets requests and is then read so, until it has ended.

@@ -17,7 +17,7 @@ enum Step {
     Paused(bool),
     Strict(bool),
     TrainedPartially,
-    Tried(Option<bool>),
+    CanaryVersions(Option<bool>),
     Judged(bool),
     GetsStuck,
     Crashes,
@@ -29,7 +29,7 @@ enum Step {
     /// What is known of the metric source.
     Source(u8),
     /// A canary ends without a verdict, because its source does not answer.
-    Void,
+    EndsWithoutData,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -43,7 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Paused),
         1 => any::<bool>().prop_map(Step::Strict),
         2 => Just(Step::TrainedPartially),
-        1 => any::<Option<bool>>().prop_map(Step::Tried),
+        1 => any::<Option<bool>>().prop_map(Step::CanaryVersions),
         3 => any::<bool>().prop_map(Step::Judged),
         2 => Just(Step::GetsStuck),
         3 => Just(Step::Crashes),
@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2u8).prop_map(Step::NewSettings),
         2 => any::<bool>().prop_map(Step::Inputs),
         2 => (0..4u8).prop_map(Step::Source),
-        1 => Just(Step::Void),
+        1 => Just(Step::EndsWithoutData),
     ]
 }
 
@@ -94,8 +94,8 @@ proptest! {
                         story.add(Version { metrics, ..based(&format!("p{number}"), &base.id, root) });
                     }
                 }
-                Step::Tried(all) => {
-                    story.tried = all.map(|all| if all { CanaryVersions::All } else { CanaryVersions::Full });
+                Step::CanaryVersions(all) => {
+                    story.canary_versions = all.map(|all| if all { CanaryVersions::All } else { CanaryVersions::Full });
                     story.annotated(|_| {});
                 }
                 Step::Judged(passed) => _ = story.judged(passed),
@@ -115,7 +115,7 @@ proptest! {
                     story.source = source[usize::from(number)].clone();
                     story.annotated(|_| {});
                 }
-                Step::Void => _ = story.ends_void(),
+                Step::EndsWithoutData => _ = story.ends_without_data(),
                 Step::NewSettings(settings) => {
                     story.servers.settings = Some(settings.to_string());
                     story.reconcile(None);
@@ -147,30 +147,30 @@ proptest! {
             if let Some(begun) = begun.filter(|of| of.state == VersionState::Candidate && !is_pinned) {
                 let is_ready = story.readings["users-db"].up == Some(true);
                 let was_begun = [&before.rolling_out, &before.serving].contains(&&Some(begun.id.clone()));
-                let was_tried = track::has_passed(begun) || before.canary.as_ref().is_some_and(|of| of.id == begun.id);
-                let may_begin = is_ready || was_begun || was_tried || before.serving.is_none() || is_broken;
+                let was_canary = track::has_passed(begun) || before.canary.as_ref().is_some_and(|of| of.id == begun.id);
+                let may_begin = is_ready || was_begun || was_canary || before.serving.is_none() || is_broken;
                 prop_assert!(may_begin, "{} begins without its inputs: {}", begun.id, story.states());
                 let was_alone = before.serving.is_none() || before.serving.as_ref() == Some(&begun.id);
                 // The rollout of one that has begun goes on, also as part of a newer one.
-                let is_tried = |version: &Version| {
+                let passed_canary = |version: &Version| {
                     let is_begun = before.rolling_out.as_ref() == Some(&version.id);
                     track::has_passed(version) || version.served_at.is_some() || is_begun
                 };
                 let root = begun.base.as_ref().and_then(|base| versions.iter().find(|of| of.id == base.full));
-                let is_fine = match story.tried {
+                let is_fine = match story.canary_versions {
                     None => true,
-                    Some(CanaryVersions::All) => is_tried(begun),
-                    Some(CanaryVersions::Full) if begun.kind == TrainingKind::Full => is_tried(begun),
-                    // What it is based on was tried, or was not to be when it was superseded.
-                    Some(CanaryVersions::Full) => root.is_none_or(|root| is_tried(root) || root.state == VersionState::Superseded),
+                    Some(CanaryVersions::All) => passed_canary(begun),
+                    Some(CanaryVersions::Full) if begun.kind == TrainingKind::Full => passed_canary(begun),
+                    // What it is based on was a canary, or was not to be when it was superseded.
+                    Some(CanaryVersions::Full) => root.is_none_or(|root| passed_canary(root) || root.state == VersionState::Superseded),
                 };
                 prop_assert!(is_fine || was_alone || is_broken, "{} begins: {}", begun.id, story.states());
             }
             let has_begun = canary.filter(|of| before.canary.as_ref().is_none_or(|before| before.id != of.id));
             let is_kept = |version: &Version| track::has_passed(version);
             prop_assert!(has_begun.is_none_or(is_kept) || story.source == Source::Answers, "its requests are not counted");
-            let tried = versions.iter().filter(|version| version.state == VersionState::Canary);
-            for version in tried {
+            let canaries = versions.iter().filter(|version| version.state == VersionState::Canary);
+            for version in canaries {
                 prop_assert!(version.canary.is_none() && serve.is_some() && desired.as_ref() != Some(&version.id));
                 prop_assert_eq!(canary.map(|canary| &canary.id), Some(&version.id));
             }
