@@ -62,7 +62,7 @@ impl Reconcile {
         let store = model.artifacts.root_uri();
         let verdict = observed.canary.as_ref().and_then(|of| Some((of.memory.version.as_str(), of.verdict()?)));
         let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
-        let lacks_data = observed.canary.as_ref().is_some_and(|of| of.lacks_data);
+        let lacks_data = observed.canary.as_ref().is_some_and(|of| of.memory.lacks_data());
         let canaries = promotion::CanaryInputs { verdict, lacks_data, source: &observed.source };
         let versions = promotion::hold_back_newer(&training.versions, self.found.as_deref());
         let versions = (store.as_str(), versions.as_slice());
