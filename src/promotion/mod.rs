@@ -247,7 +247,9 @@ impl Rollout {
         let pinned = pin.as_ref().ok().and_then(|of| *of);
         let (chosen, why) = choose(inputs, pinned, back);
         let needs_canary = chosen.filter(|version| track::needs_canary(inputs, version));
-        let (canary, chosen, why) = match (needs_canary, back) {
+        // Where it serves already, nothing has to be rolled back to it.
+        let returning = back.filter(|back| inputs.serving != Some(back.id.as_str()));
+        let (canary, chosen, why) = match (needs_canary, returning) {
             (None, _) => (None, chosen, why),
             // It is a canary beside the version that it is rolled back to.
             (Some(_), Some(back)) => (None, inputs.version(&back.id), "it is rolled back to"),
@@ -255,7 +257,7 @@ impl Rollout {
         };
 
         // A pin and a rollback do not wait.
-        let is_requested = pinned.is_some() || back.is_some();
+        let is_requested = pinned.is_some() || returning.is_some();
         let next = permitted(inputs).first().copied().filter(|_| !is_requested);
         let held = next.and_then(|version| Held::of(inputs, version));
         let rechecked = match &held {
@@ -282,7 +284,9 @@ impl Rollout {
             watch::record_serving(version, serving != last.serving, inputs.now);
         }
         let settings = inputs.servers.settings.as_deref().filter(|_| inputs.rolled_out.is_some()).or(inputs.settings);
-        let rolling_out = desired.filter(|desired| serving != Some(desired));
+        // Where nothing is rolled out because of its store, the Deployment is left as it is, and goes on with what has begun.
+        let left = inputs.rolling_out.filter(|_| chosen.is_some() && usable.is_none());
+        let rolling_out = desired.filter(|desired| serving != Some(desired)).or(left);
         // Its pods stay until the rollout is complete.
         let is_kept = |version: &&Version| {
             let id = Some(version.id.as_str());
@@ -313,15 +317,23 @@ impl Rollout {
 }
 
 /// Ids of versions that are never dropped: those that serve, are being rolled out, are a canary or have served before, the full ones at the
-/// root of any version, and the one that is pinned. Without the roots, partial versions every quarter of an hour would soon leave no
-/// full one to roll back to, and nothing that shows that what they are based on was refused.
+/// root of any version, and those that are requested: pinned, to be rolled back to, or approved and not promoted yet. Without the roots,
+/// partial versions every quarter of an hour would soon leave no full one to roll back to, and nothing that shows that what they are based on
+/// was refused.
 pub fn in_use(prior: &RecommenderModelStatus, requests: &Requests) -> Vec<String> {
     let serving: Vec<&String> = prior.serving.iter().flat_map(|of| of.version.iter().chain(&of.rolling_out)).collect();
-    let is_used = |version: &&Version| version.state == VersionState::Previous || serving.contains(&&version.id);
+    let is_approved =
+        |version: &Version| version.state == VersionState::Candidate && requests.approve.as_ref() == Some(&version.id);
+    let is_used = |version: &&Version| {
+        version.state == VersionState::Previous || serving.contains(&&version.id) || is_approved(version)
+    };
     let used = prior.versions.iter().filter(is_used).map(|version| &version.id);
     let roots = prior.versions.iter().filter_map(|version| Some(&version.base.as_ref()?.full));
     let canary = trial::status(prior).map(|canary| &canary.version);
-    serving.iter().copied().chain(canary).chain(used).chain(roots).chain(&requests.pin).cloned().collect()
+    // One that waits for the end of a pin.
+    let back = requests.rollback.as_ref().filter(|back| prior.last_rollback.as_ref() != Some(back));
+    let requested = requests.pin.iter().chain(back);
+    serving.iter().copied().chain(canary).chain(used).chain(roots).chain(requested).cloned().collect()
 }
 
 /// Whether a version serves or served just before, or has this id.
@@ -338,12 +350,16 @@ fn deployment<'a>(
     children.deployment(&name(&model.identity.base), model.identity.uid.as_deref().unwrap_or_default())
 }
 
-/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again.
+/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again. Neither is the
+/// canary, if it goes back to the version that serves: nothing else is meant by that.
 fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
+    let canary = inputs.canary.filter(|_| to.is_some_and(|to| inputs.serving == Some(to.id.as_str())));
     let target =
         inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
     let state = |(index, version): (usize, &Version)| match version.state {
-        _ if index < target && has_served(version, inputs.rolling_out) => VersionState::RolledBack,
+        _ if index < target && (has_served(version, inputs.rolling_out) || canary == Some(version.id.as_str())) => {
+            VersionState::RolledBack
+        }
         state => state,
     };
     let with_state = |of: (usize, &Version)| Version { state: state(of), ..of.1.clone() };
@@ -452,7 +468,7 @@ fn permitted<'a>(inputs: &Inputs<'a>) -> Vec<&'a Version> {
     unserved(inputs.versions, inputs.serving)
         .filter(|version| version.state == VersionState::Candidate && version.is_in(inputs.store))
         .filter(|version| is_approved(version) && may_begin(version))
-        .filter(|version| !track::waits_for_base(inputs, version))
+        .filter(|version| track::base_to_wait_for(inputs, version).is_none())
         .collect()
 }
 

@@ -562,6 +562,50 @@ fn a_version_that_was_pruned_cannot_be_requested_and_the_reason_states_it() {
     }
 }
 
+#[test]
+fn a_pin_that_cannot_be_followed_keeps_nothing_from_being_rolled_back() {
+    let mut story = serving_a(&gated());
+    story.trained("b", "0.31").completes();
+    story.annotated(|of| (of.pin, of.rollback) = (some("full-9"), some("a")));
+    assert_eq!((story.serve(), story.states().as_str()), (Some("a"), "b:RolledBack a:Previous"));
+    let message =
+        "annotation recommender.dev/pin: \"full-9\" names no version of this object; write one of b, a; a serves";
+    assert_eq!(story.condition(), ("InvalidRequest", message));
+}
+
+#[test]
+fn a_rollout_that_goes_on_while_the_store_is_another_one_is_known_to_be_complete() {
+    let mut story = serving_a(&Promotion::default());
+    story.trained("b", "0").store = "s3://models";
+    let rollout = story.reconcile(None).rollout.clone();
+    assert_eq!((rollout.serve, rollout.elsewhere.as_deref()), (None, Some("a")), "the Deployment is left as it is");
+    let rollout = story.reconcile(Some("b")).rollout.clone();
+    assert_eq!((rollout.serving.as_deref(), rollout.rolling_out), (Some("b"), None));
+    assert_eq!((rollout.elsewhere.as_deref(), story.states().as_str()), (Some("b"), "b:Serving a:Previous"));
+    let mut first = without_gates();
+    first.trained("a", "0").store = "s3://models";
+    assert_eq!(first.reconcile(None).reconcile(Some("a")).rollout.serving.as_deref(), Some("a"));
+}
+
+#[test]
+fn what_is_requested_and_has_to_wait_is_kept() {
+    let with = |id: &str, state| Version { state, ..version(id) };
+    let prior = RecommenderModelStatus {
+        versions: vec![
+            with("c", VersionState::Candidate),
+            with("b", VersionState::Candidate),
+            with("a", VersionState::Superseded),
+        ],
+        last_rollback: some("z"),
+        ..RecommenderModelStatus::default()
+    };
+    let of = |requests: Requests| in_use(&prior, &requests);
+    assert_eq!(of(Requests { approve: some("b"), ..Requests::default() }), ["b"], "it waits for its inputs");
+    assert_eq!(of(Requests { approve: some("a"), ..Requests::default() }), [""; 0], "it was superseded");
+    assert_eq!(of(Requests { rollback: some("a"), ..Requests::default() }), ["a"], "it waits for the end of a pin");
+    assert_eq!(of(Requests { rollback: some("z"), ..Requests::default() }), [""; 0], "it was followed");
+}
+
 /// A version of a partial training.
 fn based(id: &str, on: &str, full: &str) -> Version {
     let base = Base {

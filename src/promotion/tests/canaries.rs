@@ -234,3 +234,90 @@ fn requests_of_servers_that_changed_versions_without_a_restart_count_once_these_
     let from: Vec<_> = plan.pods.iter().map(|(name, (_, from))| (name.as_str(), *from)).collect();
     assert_eq!(from, [("new", at(530)), ("old", at(30))]);
 }
+
+#[test]
+fn a_version_whose_base_waits_for_an_approval_says_so() {
+    let mut story = Story::new(&Promotion { mode: PromotionMode::Manual, ..Promotion::default() });
+    story.canary_versions = Some(CanaryVersions::Full);
+    story.trained("v1", "0.5").annotated(|of| of.approve = some("v1")).completes().trained("v2", "0.5");
+    story.add(based("p1", "v2", "v2")).annotated(|of| of.approve = some("p1"));
+    let message = "version v2 waits for an approval (\"p1\" is approved): p1 is based on it and waits with it; \
+                   kubectl -n shop annotate recommendermodel packages recommender.dev/approve=v2 --overwrite; v1 serves";
+    assert_eq!(story.condition(), ("AwaitingApproval", message));
+    story.annotated(|of| of.approve = some("v2"));
+    assert_eq!(story.states(), "p1:Candidate v2:Canary v1:Serving");
+    // The approval of another one withdraws it.
+    assert_eq!(story.annotated(|of| of.approve = some("p1")).states(), "p1:Candidate v2:Candidate v1:Serving");
+    assert_eq!(story.condition(), ("AwaitingApproval", message));
+    story.canary_versions = None;
+    assert_eq!(story.reconcile(Some("v1")).serve(), Some("p1"), "it is approved with what it is based on");
+}
+
+/// `v0` has served, `v1` serves, and `v2` is the canary.
+fn with_canary() -> Story {
+    let mut story = Story::new(&Promotion::default());
+    story.trained("v0", "0.5").completes().trained("v1", "0.5").completes();
+    story.canary_versions = Some(CanaryVersions::Full);
+    story.trained("v2", "0.5");
+    assert_eq!(story.states(), "v2:Canary v1:Serving v0:Previous");
+    story
+}
+
+#[test]
+fn a_rollback_to_the_version_that_serves_takes_the_canary_back() {
+    let mut story = with_canary();
+    let mut passes = story.clone();
+    story.annotated(|of| of.rollback = some("v1"));
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:RolledBack v1:Serving v0:Previous"));
+    assert_eq!(story.condition(), ("RolledBack", "version v2 was rolled back, and is not promoted again; v1 serves"));
+    assert_eq!(story.add(based("p1", "v2", "v2")).states(), "p1:Rejected v2:RolledBack v1:Serving v0:Previous");
+    assert_eq!(story.trained("v3", "0.5").condition().0, "Canary", "the annotation was followed once");
+    // It passes at the same moment.
+    passes.requests.rollback = some("v1");
+    assert_eq!(passes.judged(true).states(), "v2:RolledBack v1:Serving v0:Previous");
+    assert_eq!(passes.serve(), Some("v1"));
+}
+
+#[test]
+fn a_canary_cannot_be_rolled_back_to_and_goes_on() {
+    let mut story = with_canary();
+    story.annotated(|of| of.rollback = some("v2"));
+    let message = "annotation recommender.dev/rollback: \"v2\" names a version that cannot be rolled back to, because it is Canary; \
+                   write one of v1, v0; v1 serves";
+    assert_eq!(story.condition(), ("InvalidRequest", message));
+    assert_eq!((story.states().as_str(), &story.rollout.last_rollback), ("v2:Canary v1:Serving v0:Previous", &None));
+}
+
+#[test]
+fn requests_that_come_together_during_a_canary_are_followed_one_after_the_other() {
+    let mut story = with_canary();
+    story.annotated(|of| (of.pin, of.rollback, of.is_paused) = (some("v1"), some("v0"), true));
+    assert_eq!((story.serve(), story.condition().0), (Some("v1"), "InvalidRequest"));
+    assert_eq!(
+        (story.states().as_str(), story.rollout.canary.is_none()),
+        ("v2:Candidate v1:Serving v0:Previous", true)
+    );
+    story.annotated(|of| of.pin = None);
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), "v2:Candidate v1:RolledBack v0:Previous"));
+    story.completes().annotated(|_| {});
+    assert_eq!((story.states().as_str(), story.condition().0), ("v2:Candidate v1:RolledBack v0:Serving", "Paused"));
+    story.annotated(|of| of.is_paused = false);
+    assert_eq!(story.states(), "v2:Canary v1:RolledBack v0:Serving");
+    story.annotated(|of| of.pin = some("v2"));
+    assert_eq!((story.serve(), story.rollout.rolling_out.as_deref()), (Some("v2"), Some("v2")));
+}
+
+#[test]
+fn a_canary_whose_store_is_left_ends_and_begins_anew_when_that_comes_back() {
+    let mut story = with_canary();
+    story.store = "s3://models";
+    story.reconcile(Some("v1"));
+    assert_eq!(
+        (story.rollout.elsewhere.as_deref(), story.states().as_str()),
+        (Some("v1"), "v2:Candidate v1:Serving v0:Previous")
+    );
+    assert_eq!(story.condition().0, "ArtifactsMoved");
+    story.store = STORE;
+    assert_eq!(story.reconcile(Some("v1")).states(), "v2:Canary v1:Serving v0:Previous");
+    assert_eq!(story.judged(true).serve(), Some("v2"));
+}
