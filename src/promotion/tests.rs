@@ -182,11 +182,16 @@ impl Story {
 
     /// The canary ends with this verdict.
     fn judged(&mut self, passed: bool) -> &mut Self {
-        let canary = self.rollout.canary.as_ref().map(|version| version.id.clone());
-        let message = if passed { "no worse" } else { "errors are worse" };
-        self.verdict = canary.map(|id| (id, Verdict { gate: "canary".into(), passed, message: message.into() }));
+        self.verdict = self.verdict_of(passed);
         let serving = self.rollout.serving.clone();
         self.reconcile(serving.as_deref())
+    }
+
+    /// The verdict on the canary, if there is one.
+    fn verdict_of(&self, passed: bool) -> Option<(String, Verdict)> {
+        let message = if passed { "no worse" } else { "errors are worse" };
+        let verdict = Verdict { gate: "canary".into(), passed, message: message.into() };
+        self.rollout.canary.as_ref().map(|version| (version.id.clone(), verdict))
     }
 
     fn serve(&self) -> Option<&str> {

@@ -30,6 +30,64 @@ enum Step {
     Source(u8),
     /// A canary ends without a verdict, because its source does not answer.
     EndsWithoutData,
+    /// Several of these before one decision.
+    Together(Vec<Sudden>),
+}
+
+/// Something that may happen at the same time as others.
+#[derive(Clone, Debug)]
+enum Sudden {
+    Approved(usize),
+    Pinned(Option<usize>),
+    RolledBack(Option<usize>),
+    Paused(bool),
+    Completes,
+    Judged(bool),
+    EndsWithoutData,
+    GetsStuck,
+    Crashes,
+    Breaches,
+}
+
+fn sudden() -> impl Strategy<Value = Sudden> {
+    prop_oneof![
+        1 => (0..6usize).prop_map(Sudden::Approved),
+        1 => proptest::option::of(0..6usize).prop_map(Sudden::Pinned),
+        3 => proptest::option::of(0..6usize).prop_map(Sudden::RolledBack),
+        1 => any::<bool>().prop_map(Sudden::Paused),
+        2 => Just(Sudden::Completes),
+        2 => any::<bool>().prop_map(Sudden::Judged),
+        1 => Just(Sudden::EndsWithoutData),
+        1 => Just(Sudden::GetsStuck),
+        1 => Just(Sudden::Crashes),
+        1 => Just(Sudden::Breaches),
+    ]
+}
+
+/// They happen, and then it is decided once.
+fn happen(story: &mut Story, all: &[Sudden]) {
+    let before = story.rollout.clone();
+    let id = |index: &usize| before.versions.get(*index).map_or("none".into(), |version| version.id.clone());
+    let mut rolled_out = before.serving.clone();
+    for sudden in all {
+        match sudden {
+            Sudden::Approved(index) => story.requests.approve = Some(id(index)),
+            Sudden::Pinned(index) => story.requests.pin = index.as_ref().map(id),
+            Sudden::RolledBack(index) => story.requests.rollback = index.as_ref().map(id),
+            Sudden::Paused(is_paused) => story.requests.is_paused = *is_paused,
+            Sudden::Completes => rolled_out = before.serve.as_ref().map(|version| version.id.clone()),
+            Sudden::Judged(passed) => story.verdict = story.verdict_of(*passed),
+            Sudden::EndsWithoutData => story.lacks_data = true,
+            Sudden::GetsStuck => story.servers.stuck = Some("its rollout made no progress".into()),
+            Sudden::Crashes => story.servers.crashes = Some("1 of 1 pods were restarted 4 times or more".into()),
+            Sudden::Breaches => {
+                story.servers.breaches = BTreeMap::from([("fast".to_owned(), "it is breached".to_owned())]);
+            }
+        }
+    }
+    story.reconcile(rolled_out.as_deref());
+    story.lacks_data = false;
+    (story.servers.stuck, story.servers.crashes, story.servers.breaches) = Default::default();
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -53,6 +111,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(Step::Inputs),
         2 => (0..4u8).prop_map(Step::Source),
         1 => Just(Step::EndsWithoutData),
+        4 => proptest::collection::vec(sudden(), 2..5).prop_map(Step::Together),
     ]
 }
 
@@ -71,7 +130,9 @@ proptest! {
         for (number, step) in steps.into_iter().enumerate() {
             let before = story.rollout.clone();
             let id = |index: usize| before.versions.get(index).map_or("none".into(), |version| version.id.clone());
-            let (is_judged, is_broken) = (matches!(step, Step::Judged(_)), matches!(step, Step::Crashes));
+            let sudden = if let Step::Together(all) = &step { all.clone() } else { Vec::new() };
+            let is_judged = matches!(step, Step::Judged(_)) || sudden.iter().any(|of| matches!(of, Sudden::Judged(_)));
+            let is_broken = matches!(step, Step::Crashes) || sudden.iter().any(|of| matches!(of, Sudden::Crashes));
             match step {
                 Step::Trained(value) => _ = story.trained(&format!("v{number}"), &format!("0.{value:02}")),
                 Step::Completes => _ = story.completes(),
@@ -116,6 +177,7 @@ proptest! {
                     story.annotated(|_| {});
                 }
                 Step::EndsWithoutData => _ = story.ends_without_data(),
+                Step::Together(all) => happen(&mut story, &all),
                 Step::NewSettings(settings) => {
                     story.servers.settings = Some(settings.to_string());
                     story.reconcile(None);
