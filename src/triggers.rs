@@ -226,10 +226,10 @@ fn waits_to_serve(model: &Model, prior: &RecommenderModelStatus, kind: TrainingK
     let full = |version| training::root(version).map(|(full, _)| full);
     let served = prior.versions.iter().find(serves).and_then(full);
     let store = model.artifacts.root_uri();
-    let is_untried = |version: &&Version| {
+    let is_unserved = |version: &&Version| {
         matches!(version.state, VersionState::Candidate | VersionState::Canary) && version.is_in(&store)
     };
-    let mut newer = prior.versions.iter().take_while(|version| !serves(version)).filter(is_untried);
+    let mut newer = prior.versions.iter().take_while(|version| !serves(version)).filter(is_unserved);
     newer.any(|version| kind == TrainingKind::Partial || full(version) != served)
 }
 

@@ -211,7 +211,7 @@ fn computed(trained: &Trained, children: &Children, refused: Refused) -> Result<
     let servers = promotion::Servers::new(&model, &prior, children, &Default::default(), NOW);
     let versions = (store.as_str(), training.versions.as_slice());
     let none = BTreeMap::new();
-    let rollout = promotion::Inputs::new(&model, versions, &prior, &servers, promotion::Tried::NONE, &none, NOW);
+    let rollout = promotion::Inputs::new(&model, versions, &prior, &servers, promotion::CanaryInputs::NONE, &none, NOW);
     Ok(status::compute(&Inputs {
         reload: None,
         model: &model,

@@ -168,6 +168,10 @@ impl Reconcile {
         }
         let store = model.artifacts.root_uri();
         self.found = promotion::served(&self.identity, &self.prior, &children);
+        if self.found.is_some() {
+            // It is not known whether it was followed. What serves goes on until it is set anew.
+            self.prior.last_rollback.clone_from(&model.promotion_requests.rollback);
+        }
         let read = if self.found.is_some() { self.read_versions(model, &children) } else { Vec::new() };
         if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children, &read) {
             self.prior.serving.get_or_insert_default().version = Some(version.id.clone());

@@ -21,7 +21,7 @@
 mod memory;
 
 pub(super) use memory::ELAPSED_MAX;
-pub use memory::{End, Memory, Policy, Step};
+pub use memory::{End, Memory, Policy, Silence, Step};
 
 use std::collections::BTreeMap;
 
@@ -293,11 +293,11 @@ fn next_step(mut memory: Memory, index: usize, why: String) -> Next {
 }
 
 fn promote(memory: Memory, verdict: &Verdict, why: String) -> Next {
-    ended(memory, End { is_promoted: true, finding: verdict.finding, why })
+    ended(memory, End { is_promoted: true, finding: verdict.finding, why, lacks_data: false })
 }
 
 fn back(memory: Memory, finding: Finding, why: String) -> Next {
-    ended(memory, End { is_promoted: false, finding, why })
+    ended(memory, End { is_promoted: false, finding, why, lacks_data: false })
 }
 
 fn ended(mut memory: Memory, end: End) -> Next {

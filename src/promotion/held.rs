@@ -1,6 +1,6 @@
 //! What a version waits for that may be promoted otherwise. Pure.
 
-use super::{Inputs, Uncounted, Waiting, readiness, source};
+use super::{Inputs, SourceUnavailable, Waiting, readiness, source};
 use crate::api::{Version, conditions::reasons};
 
 /// What a version that may be promoted waits for.
@@ -9,27 +9,27 @@ pub enum Held {
     /// Its inputs.
     Inputs(Waiting),
     /// What counts the requests of a canary.
-    Source(Uncounted),
+    Source(SourceUnavailable),
 }
 
 impl Held {
     /// The first thing that a version waits for; none if it begins, or another one has to end before.
     pub(super) fn of(inputs: &Inputs<'_>, version: &Version) -> Option<Self> {
         let of_inputs = readiness::waits(inputs, version).map(Self::Inputs);
-        of_inputs.or_else(|| source::uncounted(inputs, version).map(Self::Source))
+        of_inputs.or_else(|| source::unavailable(inputs, version).map(Self::Source))
     }
 
     /// The version.
     pub fn version(&self) -> &str {
         match self {
-            Self::Inputs(Waiting { version, .. }) | Self::Source(Uncounted { version, .. }) => version,
+            Self::Inputs(Waiting { version, .. }) | Self::Source(SourceUnavailable { version, .. }) => version,
         }
     }
 
     /// Why it waits, to follow "because".
     pub fn why(&self) -> &str {
         match self {
-            Self::Inputs(Waiting { why, .. }) | Self::Source(Uncounted { why, .. }) => why,
+            Self::Inputs(Waiting { why, .. }) | Self::Source(SourceUnavailable { why, .. }) => why,
         }
     }
 
@@ -37,7 +37,7 @@ impl Held {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Inputs(_) => reasons::AWAITING_INPUTS,
-            Self::Source(Uncounted { is_passing: true, .. }) => reasons::SOURCE_FAILED,
+            Self::Source(SourceUnavailable { is_temporary: true, .. }) => reasons::SOURCE_FAILED,
             Self::Source(_) => reasons::UNKNOWN_SOURCE,
         }
     }

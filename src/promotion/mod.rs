@@ -33,8 +33,8 @@ pub use gates::{Policy, decimal};
 pub use held::Held;
 pub use readiness::Waiting;
 pub use requests::Requests;
-pub use restored::{doubted, restored, served};
-pub use source::{Source, Uncounted};
+pub use restored::{hold_back_newer, restored, served};
+pub use source::{Source, SourceUnavailable};
 pub use watch::{Servers, harm_of};
 
 use crate::{
@@ -71,7 +71,7 @@ pub struct Rollout {
     /// Hash of the settings with which the last rollout was completed.
     pub settings: Option<String>,
     /// Whether a version is taken back now, or its canary has ended. That is recorded before another one is applied: afterwards its
-    /// servers are gone, and it would be tried again.
+    /// servers are gone, and it would be promoted again.
     pub is_recorded_first: bool,
     /// What the newest version that may be promoted waits for.
     pub held: Option<Held>,
@@ -89,18 +89,18 @@ pub struct Rollout {
 
 /// What is known of canaries.
 #[derive(Clone, Copy, Debug)]
-pub struct Tried<'a> {
+pub struct CanaryInputs<'a> {
     /// The verdict on the canary of a version, when there is one.
     pub verdict: Option<(&'a str, &'a Verdict)>,
     /// Whether the canary has ended without a verdict, because nothing could be counted: it begins anew.
-    pub is_void: bool,
+    pub lacks_data: bool,
     /// Whether the requests of a canary can be counted.
     pub source: &'a Source,
 }
 
-impl Tried<'static> {
+impl CanaryInputs<'static> {
     /// There was none, and one may begin.
-    pub const NONE: Self = Self { verdict: None, is_void: false, source: &Source::Answers };
+    pub const NONE: Self = Self { verdict: None, lacks_data: false, source: &Source::Answers };
 }
 
 /// What a rollout is decided on.
@@ -127,7 +127,7 @@ pub struct Inputs<'a> {
     /// The version of which all servers are ready and no other servers exist.
     pub rolled_out: Option<&'a str>,
     /// Which versions begin as a canary; none if no version does.
-    pub tried: Option<CanaryVersions>,
+    pub canary_versions: Option<CanaryVersions>,
     /// The version that was the canary then.
     pub canary: Option<&'a str>,
     /// The verdict on the canary of a version, when there is one.
@@ -154,13 +154,13 @@ pub struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// From the object, the status that was written last, and the observed Deployment of the servers. `store`: URI of the artifact
-    /// store. `tried`: what is known of canaries. `readings`: of its inputs.
+    /// store. `canaries`: what is known of them. `readings`: of its inputs.
     pub fn new(
         model: &'a Model,
         (store, versions): (&'a str, &'a [Version]),
         prior: &'a RecommenderModelStatus,
         servers: &'a Servers,
-        tried: Tried<'a>,
+        canaries: CanaryInputs<'a>,
         readings: &'a BTreeMap<String, Reading>,
         now: Timestamp,
     ) -> Self {
@@ -176,10 +176,10 @@ impl<'a> Inputs<'a> {
             serving: serving.and_then(|serving| serving.version.as_deref()),
             rolling_out: serving.and_then(|serving| serving.rolling_out.as_deref()),
             rolled_out: servers.rolled_out.as_deref(),
-            tried: model.canary.as_ref().map(|canary| canary.versions),
-            canary: trial::status(prior).filter(|_| !tried.is_void).map(|canary| canary.version.as_str()),
-            verdict: tried.verdict,
-            source: tried.source,
+            canary_versions: model.canary.as_ref().map(|canary| canary.versions),
+            canary: trial::status(prior).filter(|_| !canaries.lacks_data).map(|canary| canary.version.as_str()),
+            verdict: canaries.verdict,
+            source: canaries.source,
             servers,
             settings: serving.and_then(|serving| serving.settings.as_deref()),
             watched_until: serving.and_then(|serving| serving.watched_until.as_ref()).map(|until| until.0),
@@ -246,23 +246,25 @@ impl Rollout {
         let pin = requests::pinned(inputs);
         let pinned = pin.as_ref().ok().and_then(|of| *of);
         let (chosen, why) = choose(inputs, pinned, back);
-        let has_to_be_tried = chosen.filter(|version| track::has_to_be_tried(inputs, version));
-        let (tried, chosen, why) = match (has_to_be_tried, back) {
+        let needs_canary = chosen.filter(|version| track::needs_canary(inputs, version));
+        // Where it serves already, nothing has to be rolled back to it.
+        let returning = back.filter(|back| inputs.serving != Some(back.id.as_str()));
+        let (canary, chosen, why) = match (needs_canary, returning) {
             (None, _) => (None, chosen, why),
-            // It is tried beside the version that it is rolled back to.
+            // It is a canary beside the version that it is rolled back to.
             (Some(_), Some(back)) => (None, inputs.version(&back.id), "it is rolled back to"),
-            (tried, None) => (tried, inputs.standing(), "a newer version is a canary"),
+            (canary, None) => (canary, inputs.standing(), "a newer version is a canary"),
         };
 
         // A pin and a rollback do not wait.
-        let is_requested = pinned.is_some() || back.is_some();
+        let is_requested = pinned.is_some() || returning.is_some();
         let next = permitted(inputs).first().copied().filter(|_| !is_requested);
         let held = next.and_then(|version| Held::of(inputs, version));
         let rechecked = match &held {
             Some(Held::Inputs(waiting)) => inputs.readiness.wakes(waiting.since, inputs.now).min(),
             _ => None,
         };
-        let begins = |version: &Version| [tried, chosen].into_iter().flatten().any(|begun| begun.id == version.id);
+        let begins = |version: &Version| [canary, chosen].into_iter().flatten().any(|begun| begun.id == version.id);
         let waiting_since = next
             .filter(|version| !begins(version))
             .and_then(|version| readiness::pending(inputs, version).map(|(since, _)| since));
@@ -275,14 +277,16 @@ impl Rollout {
         let is_followed = |value: &&String| back.is_some() || inputs.last_rollback == Some(value.as_str());
         let refusals: Vec<Refusal> = pin.err().into_iter().chain(rollback.as_ref().err().cloned()).collect();
         // Its objectives are those of all servers: they show the harm of another version that gets requests, too.
-        let is_alone = tried.is_none() && desired == serving;
+        let is_alone = canary.is_none() && desired == serving;
         let watched_until = watch::until(inputs, last.serving, serving).filter(|_| is_alone);
-        let mut versions = track::marked(states(inputs.versions, serving, desired), tried);
+        let mut versions = track::marked(states(inputs.versions, serving, desired), canary);
         if let Some(version) = versions.iter_mut().find(|version| serving == Some(version.id.as_str())) {
             watch::record_serving(version, serving != last.serving, inputs.now);
         }
         let settings = inputs.servers.settings.as_deref().filter(|_| inputs.rolled_out.is_some()).or(inputs.settings);
-        let rolling_out = desired.filter(|desired| serving != Some(desired));
+        // Where nothing is rolled out because of its store, the Deployment is left as it is, and goes on with what has begun.
+        let left = inputs.rolling_out.filter(|_| chosen.is_some() && usable.is_none());
+        let rolling_out = desired.filter(|desired| serving != Some(desired)).or(left);
         // Its pods stay until the rollout is complete.
         let is_kept = |version: &&Version| {
             let id = Some(version.id.as_str());
@@ -290,7 +294,7 @@ impl Rollout {
         };
         let kept = chosen.filter(is_kept);
         Self {
-            canary: tried.or(kept).cloned(),
+            canary: canary.or(kept).cloned(),
             serve: versions.iter().find(|version| desired == Some(version.id.as_str())).cloned(),
             why,
             rolling_out: rolling_out.map(str::to_owned),
@@ -302,8 +306,8 @@ impl Rollout {
             watched_until,
             settings: settings.map(str::to_owned),
             is_recorded_first: harm.is_some_and(|harm| harm.to.is_some()) || track::is_news(last),
-            condition: outcome::condition(inputs, usable, tried, &refusals, held.as_ref()),
-            wake_at: too_old_at(inputs, tried).into_iter().chain(rechecked).min(),
+            condition: outcome::condition(inputs, usable, canary, &refusals, held.as_ref()),
+            wake_at: too_old_at(inputs, canary).into_iter().chain(rechecked).min(),
             waiting_since,
             held,
             reads_source: next.is_some_and(|version| source::is_read_for(inputs, version)),
@@ -313,15 +317,23 @@ impl Rollout {
 }
 
 /// Ids of versions that are never dropped: those that serve, are being rolled out, are a canary or have served before, the full ones at the
-/// root of any version, and the one that is pinned. Without the roots, partial versions every quarter of an hour would soon leave no
-/// full one to roll back to, and nothing that shows that what they are based on was refused.
+/// root of any version, and those that are requested: pinned, to be rolled back to, or approved and not promoted yet. Without the roots,
+/// partial versions every quarter of an hour would soon leave no full one to roll back to, and nothing that shows that what they are based on
+/// was refused.
 pub fn in_use(prior: &RecommenderModelStatus, requests: &Requests) -> Vec<String> {
     let serving: Vec<&String> = prior.serving.iter().flat_map(|of| of.version.iter().chain(&of.rolling_out)).collect();
-    let is_used = |version: &&Version| version.state == VersionState::Previous || serving.contains(&&version.id);
+    let is_approved =
+        |version: &Version| version.state == VersionState::Candidate && requests.approve.as_ref() == Some(&version.id);
+    let is_used = |version: &&Version| {
+        version.state == VersionState::Previous || serving.contains(&&version.id) || is_approved(version)
+    };
     let used = prior.versions.iter().filter(is_used).map(|version| &version.id);
     let roots = prior.versions.iter().filter_map(|version| Some(&version.base.as_ref()?.full));
     let canary = trial::status(prior).map(|canary| &canary.version);
-    serving.iter().copied().chain(canary).chain(used).chain(roots).chain(&requests.pin).cloned().collect()
+    // One that waits for the end of a pin.
+    let back = requests.rollback.as_ref().filter(|back| prior.last_rollback.as_ref() != Some(back));
+    let requested = requests.pin.iter().chain(back);
+    serving.iter().copied().chain(canary).chain(used).chain(roots).chain(requested).cloned().collect()
 }
 
 /// Whether a version serves or served just before, or has this id.
@@ -338,12 +350,16 @@ fn deployment<'a>(
     children.deployment(&name(&model.identity.base), model.identity.uid.as_deref().unwrap_or_default())
 }
 
-/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again.
+/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again. Neither is the
+/// canary, if it goes back to the version that serves: nothing else is meant by that.
 fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
+    let canary = inputs.canary.filter(|_| to.is_some_and(|to| inputs.serving == Some(to.id.as_str())));
     let target =
         inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
     let state = |(index, version): (usize, &Version)| match version.state {
-        _ if index < target && has_served(version, inputs.rolling_out) => VersionState::RolledBack,
+        _ if index < target && (has_served(version, inputs.rolling_out) || canary == Some(version.id.as_str())) => {
+            VersionState::RolledBack
+        }
         state => state,
     };
     let with_state = |of: (usize, &Version)| Version { state: state(of), ..of.1.clone() };
@@ -352,7 +368,7 @@ fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
 
 /// The versions that have not served, and are newer than the one that does and the one before: only these are judged, and may be
 /// promoted.
-fn untried<'a>(versions: &'a [Version], serving: Option<&str>) -> impl Iterator<Item = &'a Version> {
+fn unserved<'a>(versions: &'a [Version], serving: Option<&str>) -> impl Iterator<Item = &'a Version> {
     let end = versions.iter().position(|version| has_served(version, serving)).unwrap_or(versions.len());
     versions[..end].iter().filter(|version| matches!(version.state, VersionState::Candidate | VersionState::Rejected))
 }
@@ -363,19 +379,19 @@ fn judged(inputs: &Inputs<'_>, versions: Vec<Version>, back: Option<&Version>) -
     let inputs = &Inputs { versions: &versions, ..*inputs };
     let earlier: Vec<&Version> = versions.iter().filter(|version| requests::may_return(version)).collect();
     let baselines = gates::Baselines { serving: back.or_else(|| inputs.standing()), earlier: &earlier };
-    let untried: Vec<&str> = untried(&versions, inputs.serving).map(|version| version.id.as_str()).collect();
+    let unserved: Vec<&str> = unserved(&versions, inputs.serving).map(|version| version.id.as_str()).collect();
     let mut judged: Vec<Version> = Vec::new();
     // The oldest first, so that a version is refused with its base.
     for version in versions.iter().rev() {
         let is_begun = inputs.rolling_out == Some(version.id.as_str());
         // Where nothing else serves, a rollout that has begun goes on.
-        if !untried.contains(&version.id.as_str()) || (is_begun && baselines.serving.is_none()) {
+        if !unserved.contains(&version.id.as_str()) || (is_begun && baselines.serving.is_none()) {
             judged.push(version.clone());
             continue;
         }
-        // The data of one that was promoted or tried in time do not become too old.
-        let is_tried = inputs.canary == Some(version.id.as_str()) || track::has_passed(version);
-        let now = if is_begun || is_tried { version.trained_at.0 } else { inputs.now };
+        // The data of one that was promoted or became a canary in time do not become too old.
+        let is_canary = inputs.canary == Some(version.id.as_str()) || track::has_passed(version);
+        let now = if is_begun || is_canary { version.trained_at.0 } else { inputs.now };
         // The versions in between may be dropped already.
         let is_base = |known: &&Version| {
             version.base.as_ref().is_some_and(|base| [&base.version, &base.full].contains(&&known.id))
@@ -393,13 +409,13 @@ fn judged(inputs: &Inputs<'_>, versions: Vec<Version>, back: Option<&Version>) -
 }
 
 /// When the data of the first version that waits becomes too old to be promoted: for an approval, or the end of a pause, a pin or a
-/// canary of another one. `tried`: the canary.
-fn too_old_at(inputs: &Inputs<'_>, tried: Option<&Version>) -> Option<Timestamp> {
+/// canary of another one. `canary`: that one.
+fn too_old_at(inputs: &Inputs<'_>, canary: Option<&Version>) -> Option<Timestamp> {
     let is_begun = |version: &Version| {
         let id = Some(version.id.as_str());
-        id == inputs.rolling_out || id == tried.map(|version| version.id.as_str()) || track::has_passed(version)
+        id == inputs.rolling_out || id == canary.map(|version| version.id.as_str()) || track::has_passed(version)
     };
-    let waiting = untried(inputs.versions, inputs.serving).filter(|version| version.state == VersionState::Candidate);
+    let waiting = unserved(inputs.versions, inputs.serving).filter(|version| version.state == VersionState::Candidate);
     let ends = waiting.filter(|version| !is_begun(version)).filter_map(|version| inputs.policy.too_old_at(version));
     ends.filter(|at| *at >= inputs.now).min()
 }
@@ -418,8 +434,8 @@ fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Ve
         return (Some(new), why);
     }
     let unreadable = || {
-        let mut untried = untried(inputs.versions, inputs.serving);
-        untried.find(|version| version.state == VersionState::Candidate && !version.is_in(inputs.store))
+        let mut unserved = unserved(inputs.versions, inputs.serving);
+        unserved.find(|version| version.state == VersionState::Candidate && !version.is_in(inputs.store))
     };
     if let Some(back) = back {
         return (inputs.version(&back.id), "it is rolled back to");
@@ -437,9 +453,9 @@ fn promotable<'a>(inputs: &Inputs<'a>) -> Option<&'a Version> {
         permitted(inputs).into_iter().filter(|version| Held::of(inputs, version).is_none()).collect();
     let named = |id: Option<&str>| promotable.iter().copied().find(|version| id == Some(version.id.as_str()));
     let newest = promotable.first().copied();
-    // What has begun comes to its end before a newer version is tried: with frequent trainings nothing would end otherwise.
-    let is_tried = newest.is_some_and(|version| track::has_to_be_tried(inputs, version));
-    let begun = named(inputs.canary).or_else(|| named(inputs.rolling_out).filter(|_| is_tried));
+    // What has begun comes to its end before a newer version begins: with frequent trainings nothing would end otherwise.
+    let newest_needs_canary = newest.is_some_and(|version| track::needs_canary(inputs, version));
+    let begun = named(inputs.canary).or_else(|| named(inputs.rolling_out).filter(|_| newest_needs_canary));
     begun.or(newest)
 }
 
@@ -449,10 +465,10 @@ fn permitted<'a>(inputs: &Inputs<'a>) -> Vec<&'a Version> {
         !inputs.policy.is_manual || inputs.requests.approve.as_deref() == Some(version.id.as_str())
     };
     let may_begin = |version: &&Version| !inputs.requests.is_paused || inputs.rolling_out == Some(version.id.as_str());
-    untried(inputs.versions, inputs.serving)
+    unserved(inputs.versions, inputs.serving)
         .filter(|version| version.state == VersionState::Candidate && version.is_in(inputs.store))
         .filter(|version| is_approved(version) && may_begin(version))
-        .filter(|version| !track::waits_for_base(inputs, version))
+        .filter(|version| track::base_to_wait_for(inputs, version).is_none())
         .collect()
 }
 

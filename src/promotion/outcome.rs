@@ -1,6 +1,6 @@
 //! The condition `PromotionReady`: whether the newest version serves, or why not.
 
-use super::{Held, Inputs, Refusal, Uncounted, Waiting, untried, watch::harm_of};
+use super::{Held, Inputs, Refusal, SourceUnavailable, Waiting, track, unserved, watch::harm_of};
 use crate::{
     api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
     training::{Outcome, Truth},
@@ -17,7 +17,7 @@ use crate::{
 /// | the newest version did not pass its gates | False, VersionRejected |
 /// | the newest version was rolled back | False, RolledBack |
 /// | the rollout of the newest version failed | False, RolloutFailed |
-/// | the newest version waits for an approval | False, AwaitingApproval |
+/// | the newest version, or the one that it is based on, waits for an approval | False, AwaitingApproval |
 /// | the newest version waits because promotion is paused | True, Paused |
 /// | the newest version, or the one that it is based on, waits for its inputs | False, AwaitingInputs |
 /// | the same is to be a canary, and the operator has no metric source to count its requests | False, UnknownSource |
@@ -43,11 +43,11 @@ pub fn condition(
     };
     let id = &newest.id;
     let is_desired = desired.is_some_and(|desired| desired.id == *id);
-    let is_untried =
-        untried(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
+    let is_unserved =
+        unserved(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
     let rolled_out =
         desired.map(|desired| desired.id.as_str()).filter(|desired| inputs.serving.is_some_and(|of| of != *desired));
-    let is_approved = inputs.requests.approve.as_ref() == Some(id);
+    let is_candidate = newest.state == VersionState::Candidate && is_unserved;
     if let Some(pin) = &inputs.requests.pin {
         let newer = if is_desired { String::new() } else { format!("; {id} is newer and waits until it is removed") };
         return outcome(
@@ -66,6 +66,9 @@ pub fn condition(
             kept(desired, None)
         );
         return outcome(Truth::True, reasons::CANARY, message);
+    }
+    if let Some(version) = unapproved(inputs, newest).filter(|_| is_candidate && !is_desired) {
+        return awaits_approval(inputs, newest, version, &kept(desired, Some(id)));
     }
     match newest.state {
         VersionState::Rejected => {
@@ -89,20 +92,7 @@ pub fn condition(
             );
             outcome(Truth::False, reasons::ROLLOUT_FAILED, message)
         }
-        VersionState::Candidate if !is_desired && is_untried && inputs.policy.is_manual && !is_approved => {
-            let approved = inputs.requests.approve.as_ref().filter(|value| *value != id);
-            let other = approved.map(|value| format!(" ({value:?} is approved)")).unwrap_or_default();
-            let message = format!(
-                "version {id} waits for an approval{other}: {}kubectl -n {} annotate recommendermodel {} {APPROVE_ANNOTATION}={id} \
-                 --overwrite{}",
-                passed(newest),
-                inputs.identity.namespace,
-                inputs.identity.name,
-                kept(desired, Some(id))
-            );
-            outcome(Truth::False, reasons::AWAITING_APPROVAL, message)
-        }
-        VersionState::Candidate if !is_desired && is_untried && inputs.requests.is_paused => {
+        _ if is_candidate && !is_desired && inputs.requests.is_paused => {
             let message = format!(
                 "version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}: {}remove it to promote{}",
                 passed(newest),
@@ -123,9 +113,8 @@ pub fn condition(
             },
         ),
         _ => {
-            let is_waiting = newest.state == VersionState::Candidate && is_untried;
             let kept = kept(desired, Some(id));
-            match (held.filter(|_| is_waiting), rolled_out.filter(|_| is_waiting)) {
+            match (held.filter(|_| is_candidate), rolled_out.filter(|_| is_candidate)) {
                 (Some(held), _) => waits(newest, held, &kept),
                 (None, Some(other)) => behind(newest, other, inputs.serving),
                 (None, None) => {
@@ -136,6 +125,28 @@ pub fn condition(
             }
         }
     }
+}
+
+/// The version without the approval that the newest one waits for: that one, or one that it is based on and that has to be a canary first.
+fn unapproved<'a>(inputs: &Inputs<'a>, newest: &'a Version) -> Option<&'a Version> {
+    let is_approved = |version: &Version| inputs.requests.approve.as_ref() == Some(&version.id);
+    let version = if is_approved(newest) { track::base_to_wait_for(inputs, newest) } else { Some(newest) };
+    version.filter(|version| inputs.policy.is_manual && !is_approved(version))
+}
+
+/// The condition when a version waits for an approval: the newest one, or one that it is based on.
+fn awaits_approval(inputs: &Inputs<'_>, newest: &Version, version: &Version, kept: &str) -> Outcome {
+    let (id, requests, identity) = (&version.id, inputs.requests, inputs.identity);
+    let approved = requests.approve.as_ref().filter(|value| *value != id);
+    let other = approved.map(|value| format!(" ({value:?} is approved)")).unwrap_or_default();
+    let newer =
+        if newest.id == *id { passed(newest) } else { format!("{} is based on it and waits with it; ", newest.id) };
+    let message = format!(
+        "version {id} waits for an approval{other}: {newer}kubectl -n {} annotate recommendermodel {} {APPROVE_ANNOTATION}={id} \
+         --overwrite{kept}",
+        identity.namespace, identity.name,
+    );
+    Outcome { status: Truth::False, reason: reasons::AWAITING_APPROVAL, message }
 }
 
 /// The condition when the newest version, or the one that it is based on, waits until another one is rolled out.
@@ -154,7 +165,7 @@ fn waits(newest: &Version, held: &Held, kept: &str) -> Outcome {
         Held::Source(_) => format!("waits, because {why}"),
     };
     let status = match held {
-        Held::Source(Uncounted { is_passing: true, .. }) => Truth::Unknown,
+        Held::Source(SourceUnavailable { is_temporary: true, .. }) => Truth::Unknown,
         _ => Truth::False,
     };
     let message =

@@ -44,7 +44,7 @@ pub(super) fn rollback<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, R
         return Ok(None);
     };
     let refusal = |why: String| Err(Refusal { annotation: ROLLBACK_ANNOTATION, value: value.clone(), why });
-    if let Some(pin) = &inputs.requests.pin {
+    if let Ok(Some(Version { id: pin, .. })) = pinned(inputs) {
         return refusal(format!("waits as long as {PIN_ANNOTATION} keeps {pin} serving"));
     }
     let not_newer = || inputs.versions.iter().skip_while(|version| inputs.serving != Some(version.id.as_str()));
@@ -53,7 +53,7 @@ pub(super) fn rollback<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, R
         Some(version) if may_be_named(version) => readable(inputs, version).map(Some).or_else(refusal),
         Some(version) if !may_return(version) => refusal(format!(
             "names a version that cannot be rolled back to, because it is {}; {}",
-            version.state.as_str(),
+            (if inputs.canary == Some(version.id.as_str()) { VersionState::Canary } else { version.state }).as_str(),
             known(inputs, may_be_named)
         )),
         Some(_) => {

@@ -69,10 +69,10 @@ pub fn served(identity: &Identity, prior: &RecommenderModelStatus, children: &Ch
 /// The versions after the status was lost while one of them served. The Jobs of newer ones are read again, but not what was decided on
 /// these: they may have been taken back, so none of them is promoted by itself. Where the one that serves is not among them, it is not known
 /// which are newer, so that counts for all of them. `serving`: none if the status was not lost.
-pub fn doubted(versions: &[Version], serving: Option<&str>) -> Vec<Version> {
+pub fn hold_back_newer(versions: &[Version], serving: Option<&str>) -> Vec<Version> {
     let newer = serving
         .map_or(0, |serving| versions.iter().position(|version| version.id == serving).unwrap_or(versions.len()));
-    let doubt = |version: &Version| {
+    let held_back = |version: &Version| {
         let why = format!(
             "the status was lost while {} served, so it is not known why this newer version did not; set the annotation \
              {PIN_ANNOTATION}={} if it is to serve, or wait for the next one",
@@ -81,7 +81,7 @@ pub fn doubted(versions: &[Version], serving: Option<&str>) -> Vec<Version> {
         );
         Version { state: VersionState::RolledBack, ..watch::with_verdict(version, watch::ROLLBACK, why) }
     };
-    let of = |(index, version): (usize, &Version)| if index < newer { doubt(version) } else { version.clone() };
+    let of = |(index, version): (usize, &Version)| if index < newer { held_back(version) } else { version.clone() };
     versions.iter().enumerate().map(of).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Whether the requests of a canary can be counted: by the metric source of its object. Pure.
 //!
 //! A source may not be read at all while there is no canary, so a version that is to be one waits for a read of it first, one tick. It is read
-//! until that version has begun, also after it has answered and while another version is tried or rolled out: else it would be unknown again.
+//! until that version has begun, also after it has answered and while another version is a canary or rolled out: else it would be unknown again.
 
 use jiff::Timestamp;
 
@@ -29,18 +29,18 @@ pub enum Source {
 
 /// A version that is to be a canary, and does not begin because its requests could not be counted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Uncounted {
+pub struct SourceUnavailable {
     /// The version.
     pub version: String,
     /// Whether it waits for the source; else it needs a person.
-    pub is_passing: bool,
+    pub is_temporary: bool,
     /// Why, to follow "because".
     pub why: String,
 }
 
 /// Whether a version is to be a canary and has not begun.
 fn is_to_begin(inputs: &Inputs<'_>, version: &Version) -> bool {
-    inputs.canary != Some(version.id.as_str()) && track::has_to_be_tried(inputs, version)
+    inputs.canary != Some(version.id.as_str()) && track::needs_canary(inputs, version)
 }
 
 /// Whether the source has to be known of a version that is to be a canary and has not begun. One that the operator does not have needs a person.
@@ -49,16 +49,20 @@ pub(super) fn is_read_for(inputs: &Inputs<'_>, version: &Version) -> bool {
 }
 
 /// Why a version does not begin as a canary; none if it does, has begun, need not be one, or cannot begin yet whatever the source answers,
-/// because another one is tried or rolled out.
-pub(super) fn uncounted(inputs: &Inputs<'_>, version: &Version) -> Option<Uncounted> {
+/// because another one is a canary or rolled out.
+pub(super) fn unavailable(inputs: &Inputs<'_>, version: &Version) -> Option<SourceUnavailable> {
     let begun = [inputs.canary, inputs.rolling_out];
     let is_ahead = |other: &&Version| other.id != version.id && begun.contains(&Some(other.id.as_str()));
     if !is_to_begin(inputs, version) || permitted(inputs).iter().any(is_ahead) {
         return None;
     }
     let why = inputs.source.why()?;
-    let is_passing = !matches!(inputs.source, Source::Unconfigured(_));
-    Some(Uncounted { version: version.id.clone(), is_passing, why: format!("it has to be a canary, and {why}") })
+    let is_temporary = !matches!(inputs.source, Source::Unconfigured(_));
+    Some(SourceUnavailable {
+        version: version.id.clone(),
+        is_temporary,
+        why: format!("it has to be a canary, and {why}"),
+    })
 }
 
 impl Source {

@@ -35,13 +35,13 @@ struct Story {
     servers: Servers,
     now: Timestamp,
     /// Which versions begin as a canary.
-    tried: Option<CanaryVersions>,
+    canary_versions: Option<CanaryVersions>,
     /// The verdict on a canary.
     verdict: Option<(String, Verdict)>,
     /// The metric source that canaries are counted by.
     source: Source,
     /// Whether a canary has ended without a verdict.
-    is_void: bool,
+    lacks_data: bool,
 }
 
 impl Story {
@@ -81,10 +81,10 @@ impl Story {
             rollout,
             servers,
             now,
-            tried: None,
+            canary_versions: None,
             verdict: None,
             source: Source::Answers,
-            is_void: false,
+            lacks_data: false,
         }
     }
 
@@ -105,8 +105,8 @@ impl Story {
             serving: before.serving.as_deref(),
             rolling_out: before.rolling_out.as_deref(),
             rolled_out,
-            tried: self.tried,
-            canary: before.canary.as_ref().filter(|_| !self.is_void).map(|version| version.id.as_str()),
+            canary_versions: self.canary_versions,
+            canary: before.canary.as_ref().filter(|_| !self.lacks_data).map(|version| version.id.as_str()),
             source: &self.source,
             verdict: self.verdict.as_ref().map(|(id, verdict)| (id.as_str(), verdict)),
             servers: &self.servers,
@@ -155,11 +155,11 @@ impl Story {
     }
 
     /// The canary has ended without a verdict.
-    fn ends_void(&mut self) -> &mut Self {
-        self.is_void = true;
+    fn ends_without_data(&mut self) -> &mut Self {
+        self.lacks_data = true;
         let serving = self.rollout.serving.clone();
         self.reconcile(serving.as_deref());
-        self.is_void = false;
+        self.lacks_data = false;
         self
     }
 
@@ -182,11 +182,16 @@ impl Story {
 
     /// The canary ends with this verdict.
     fn judged(&mut self, passed: bool) -> &mut Self {
-        let canary = self.rollout.canary.as_ref().map(|version| version.id.clone());
-        let message = if passed { "no worse" } else { "errors are worse" };
-        self.verdict = canary.map(|id| (id, Verdict { gate: "canary".into(), passed, message: message.into() }));
+        self.verdict = self.verdict_of(passed);
         let serving = self.rollout.serving.clone();
         self.reconcile(serving.as_deref())
+    }
+
+    /// The verdict on the canary, if there is one.
+    fn verdict_of(&self, passed: bool) -> Option<(String, Verdict)> {
+        let message = if passed { "no worse" } else { "errors are worse" };
+        let verdict = Verdict { gate: "canary".into(), passed, message: message.into() };
+        self.rollout.canary.as_ref().map(|version| (version.id.clone(), verdict))
     }
 
     fn serve(&self) -> Option<&str> {
@@ -560,6 +565,50 @@ fn a_version_that_was_pruned_cannot_be_requested_and_the_reason_states_it() {
             (Some("b"), format!("annotation recommender.dev/rollback: {why}").as_str())
         );
     }
+}
+
+#[test]
+fn a_pin_that_cannot_be_followed_keeps_nothing_from_being_rolled_back() {
+    let mut story = serving_a(&gated());
+    story.trained("b", "0.31").completes();
+    story.annotated(|of| (of.pin, of.rollback) = (some("full-9"), some("a")));
+    assert_eq!((story.serve(), story.states().as_str()), (Some("a"), "b:RolledBack a:Previous"));
+    let message =
+        "annotation recommender.dev/pin: \"full-9\" names no version of this object; write one of b, a; a serves";
+    assert_eq!(story.condition(), ("InvalidRequest", message));
+}
+
+#[test]
+fn a_rollout_that_goes_on_while_the_store_is_another_one_is_known_to_be_complete() {
+    let mut story = serving_a(&Promotion::default());
+    story.trained("b", "0").store = "s3://models";
+    let rollout = story.reconcile(None).rollout.clone();
+    assert_eq!((rollout.serve, rollout.elsewhere.as_deref()), (None, Some("a")), "the Deployment is left as it is");
+    let rollout = story.reconcile(Some("b")).rollout.clone();
+    assert_eq!((rollout.serving.as_deref(), rollout.rolling_out), (Some("b"), None));
+    assert_eq!((rollout.elsewhere.as_deref(), story.states().as_str()), (Some("b"), "b:Serving a:Previous"));
+    let mut first = without_gates();
+    first.trained("a", "0").store = "s3://models";
+    assert_eq!(first.reconcile(None).reconcile(Some("a")).rollout.serving.as_deref(), Some("a"));
+}
+
+#[test]
+fn what_is_requested_and_has_to_wait_is_kept() {
+    let with = |id: &str, state| Version { state, ..version(id) };
+    let prior = RecommenderModelStatus {
+        versions: vec![
+            with("c", VersionState::Candidate),
+            with("b", VersionState::Candidate),
+            with("a", VersionState::Superseded),
+        ],
+        last_rollback: some("z"),
+        ..RecommenderModelStatus::default()
+    };
+    let of = |requests: Requests| in_use(&prior, &requests);
+    assert_eq!(of(Requests { approve: some("b"), ..Requests::default() }), ["b"], "it waits for its inputs");
+    assert_eq!(of(Requests { approve: some("a"), ..Requests::default() }), [""; 0], "it was superseded");
+    assert_eq!(of(Requests { rollback: some("a"), ..Requests::default() }), ["a"], "it waits for the end of a pin");
+    assert_eq!(of(Requests { rollback: some("z"), ..Requests::default() }), [""; 0], "it was followed");
 }
 
 /// A version of a partial training.

@@ -27,30 +27,30 @@ pub(super) fn is_news(inputs: &Inputs<'_>) -> bool {
     version.is_some_and(|version| version.canary.is_none())
 }
 
-/// Whether a version is based on one that has to be a canary first: what is in that one is in it as well.
-pub(super) fn waits_for_base(inputs: &Inputs<'_>, version: &Version) -> bool {
+/// The version that one is based on and that has to be a canary first: what is in that one is in it as well.
+pub(super) fn base_to_wait_for<'a>(inputs: &Inputs<'a>, version: &Version) -> Option<&'a Version> {
     let base = |version: &Version| inputs.version(&version.base.as_ref()?.version);
     let bases = std::iter::successors(base(version), |version| base(version));
     let root = version.base.as_ref().and_then(|base| inputs.version(&base.full));
     // A lineage is as long as the list of versions at most. Those between a version and its root may be dropped already.
-    bases.take(inputs.versions.len()).chain(root).any(|version| has_to_be_tried(inputs, version))
+    bases.take(inputs.versions.len()).chain(root).find(|version| needs_canary(inputs, version))
 }
 
 /// Whether a version that may be promoted is a canary first: the spec asks for it, another version serves that it is compared with, and
 /// there is no verdict yet. A rollout that has begun goes on.
-pub(super) fn has_to_be_tried(inputs: &Inputs<'_>, version: &Version) -> bool {
+pub(super) fn needs_canary(inputs: &Inputs<'_>, version: &Version) -> bool {
     let is_pinned = inputs.requests.pin.as_deref() == Some(version.id.as_str());
     let is_begun = inputs.rolling_out == Some(version.id.as_str());
     let is_new = version.state == VersionState::Candidate && version.canary.is_none();
     let other = inputs.standing().filter(|serving| serving.id != version.id && serving.is_in(inputs.store));
-    let is_tried = match inputs.tried {
+    let is_asked_for = match inputs.canary_versions {
         Some(CanaryVersions::All) => true,
         Some(CanaryVersions::Full) => version.kind == TrainingKind::Full,
         None => false,
     };
     // Without servers that answer there is nothing to compare with, and nothing that could be harmed.
     let is_served = !inputs.servers.is_stopped && inputs.servers.crashes.is_none();
-    is_tried && is_new && !is_pinned && !is_begun && is_served && other.is_some()
+    is_asked_for && is_new && !is_pinned && !is_begun && is_served && other.is_some()
 }
 
 /// Whether a version has passed its canary.

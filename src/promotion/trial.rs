@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    canary::{self, End, Memory, Outcome, Policy, Readings as Observation, Tick, Wait},
+    canary::{self, End, Memory, Outcome, Policy, Readings as Observation, Silence, Tick, Wait},
     counts::{self, Counters, Track},
     judge::Finding,
     route::Routed,
@@ -64,14 +64,12 @@ pub struct Progress {
     pub memory: Memory,
     /// What it waits for, or what it ended with.
     pub why: String,
-    /// Whether it ended inconclusive because its metric source did not answer. Too little is known of the version then, so that is no verdict.
-    pub is_void: bool,
 }
 
 impl Progress {
     /// The verdict, once there is one.
     pub fn verdict(&self) -> Option<Verdict> {
-        let end = self.memory.end.as_ref().filter(|_| !self.is_void)?;
+        let end = self.memory.end.as_ref().filter(|end| !end.lacks_data)?;
         Some(Verdict { gate: GATE.into(), passed: end.is_promoted, message: end.why.clone() })
     }
 }
@@ -156,10 +154,10 @@ pub fn replicas_of(known: &Known<'_>, version: &Version, now: Timestamp) -> i32 
     replicas(percent, serving, known.model.http_route().is_some())
 }
 
-/// What was written of a canary to the status, if it is of this version.
+/// What was written of a canary to the status, if it is of this version. One that ended without a verdict begins anew.
 fn resumed(status: Option<&CanaryStatus>, version: &str) -> Option<Memory> {
     let memory: Memory = serde_json::from_str(status?.notes.as_deref()?).ok()?;
-    (memory.version == version).then_some(memory)
+    (memory.version == version && !memory.lacks_data()).then_some(memory)
 }
 
 /// Pods of a canary that get so many per cent of the requests beside `serving` other ones, which can answer all of them: at least one,
@@ -187,8 +185,6 @@ struct Trial {
     counted_at: Option<f64>,
     /// The newest counts, and when they were read. They are counted once, whatever the number of ticks that hand them in.
     counts: Option<(Tick, Timestamp)>,
-    /// The part of its step in which its source gave it nothing.
-    blind: Blind,
     memory: Memory,
     wait: Option<Wait>,
     /// What reconciles read. It changes less often than what is counted.
@@ -196,43 +192,13 @@ struct Trial {
     reported_at: Timestamp,
 }
 
-/// The part of a step of which nothing is known, because the metric source did not answer. It is not kept over a restart of the operator: then
-/// it begins with the next read that fails.
-#[derive(Clone, Copy, Debug, Default)]
-struct Blind {
-    /// Whether the source was silent in a tick since requests were counted last. One that answers again may have no series yet, and of the
-    /// first sample nothing follows.
-    is_on: bool,
-    /// Seconds of the step.
-    seconds: i64,
-}
-
-impl Blind {
-    /// One tick later. `counted`: seconds that new counts cover, if there are some; `is_silent`: whether there are none because the source does
-    /// not answer.
-    fn after(self, elapsed: i64, counted: Option<i64>, is_silent: bool) -> Self {
-        if let Some(counted) = counted {
-            // Counters of pods that ran on have what was missed.
-            return Self { is_on: false, seconds: (self.seconds - (counted - elapsed).max(0)).max(0) };
-        }
-        let is_on = self.is_on || is_silent;
-        Self { is_on, seconds: self.seconds.saturating_add(if is_on { elapsed } else { 0 }) }
-    }
-
-    /// Whether the version could not be judged in a step that took so many seconds: nothing was counted since the source was silent, or for most
-    /// of the step.
-    fn hides(self, step_seconds: i64) -> bool {
-        self.is_on || self.seconds > step_seconds / 2
-    }
-}
-
 impl State {
     /// Takes over what a reconcile knows; `None` without a canary. `status`: what was written of the canary last.
     pub fn plan(&mut self, plan: Option<Plan>, status: Option<&CanaryStatus>, now: Timestamp) {
-        // Beside another version, and with another bound of what is slow, it begins anew.
+        // Beside another version, with another bound of what is slow, and after an end without a verdict, it begins anew.
         let is_same = |trial: &Trial, plan: &Plan| {
             let compared = |plan: &Plan| (plan.version.clone(), plan.baseline.clone(), plan.compared);
-            compared(&trial.plan) == compared(plan)
+            compared(&trial.plan) == compared(plan) && !trial.memory.lacks_data()
         };
         let has_changed = self.trial.as_ref().zip(plan.as_ref()).is_some_and(|(trial, plan)| !is_same(trial, plan));
         let status = status.filter(|_| !has_changed);
@@ -256,9 +222,8 @@ impl Trial {
             counters: Counters::default(),
             counted_at: None,
             counts: None,
-            blind: Blind::default(),
             wait: None,
-            reported: Progress { memory: memory.clone(), why, is_void: false },
+            reported: Progress { memory: memory.clone(), why },
             reported_at: now,
             memory,
             plan,
@@ -291,8 +256,8 @@ impl Trial {
             undivided: route.as_ref().and_then(|route| route.undivided(*ready, self.memory.shares())),
         };
         let elapsed = now.duration_since(self.memory.advanced_at.0).as_secs().clamp(0, canary::ELAPSED_MAX);
-        let blind = self.blind.after(elapsed, counted, is_silent);
-        let next = canary::advance(policy, self.memory.clone(), &observed, now);
+        let silence = self.memory.silence.after(elapsed, counted, is_silent);
+        let mut next = canary::advance(policy, self.memory.clone(), &observed, now);
         let (wait, why) = match next.outcome {
             Outcome::Stay { wait, why } => (Some(wait), why),
             Outcome::NextStep { why } | Outcome::Promote { why } | Outcome::Back { why } => (None, why),
@@ -300,18 +265,19 @@ impl Trial {
         let position = |memory: &Memory| (memory.step, memory.shares(), memory.end.is_some());
         let is_news = wait != self.wait || position(&next.memory) != position(&self.memory);
         let is_due = now.duration_since(self.reported_at).abs() >= SignedDuration::from_secs(REPORT_SECONDS);
-        // An end is reported once, and stays what it was.
-        let is_inconclusive = |end: &End| !end.is_promoted && end.finding == Finding::Inconclusive;
-        let ends = self.memory.end.is_none() && next.memory.end.as_ref().is_some_and(is_inconclusive);
-        // That pods do not get ready, or get no requests, is known without the source.
-        let waits_for_counts = !matches!(self.wait, Some(Wait::Replicas | Wait::Share));
-        let is_hidden = is_silent || waits_for_counts && blind.hides(next.memory.weighted_seconds);
-        let is_void = self.reported.is_void || ends && is_hidden;
-        let begins = position(&next.memory) != position(&self.memory) && next.memory.end.is_none();
-        self.blind = if begins { Blind { seconds: 0, ..blind } } else { blind };
+        // What it ended with stays.
+        if self.memory.end.is_none() {
+            // That pods do not get ready, or get no requests, is known without the source.
+            let waits_for_counts = !matches!(self.wait, Some(Wait::Replicas | Wait::Share));
+            let has_no_data = is_silent || waits_for_counts && silence.lacks_data(next.memory.weighted_seconds);
+            let begins = position(&next.memory) != position(&self.memory) && next.memory.end.is_none();
+            next.memory.silence = if begins { Silence { seconds: 0, ..silence } } else { silence };
+            let is_inconclusive = |end: &&mut End| !end.is_promoted && end.finding == Finding::Inconclusive;
+            next.memory.end.as_mut().filter(is_inconclusive).iter_mut().for_each(|end| end.lacks_data = has_no_data);
+        }
         (self.wait, self.memory) = (wait, next.memory);
         if is_news || is_due {
-            self.reported = Progress { memory: self.memory.clone(), why, is_void };
+            self.reported = Progress { memory: self.memory.clone(), why };
             self.reported_at = now;
         }
         is_news || is_due
@@ -501,7 +467,7 @@ mod tests {
     fn while_its_metric_source_does_not_answer_a_canary_ends_without_a_verdict_on_its_version() {
         let silent = |second| Some(readings(&[], second).silent("metric source \"default\": HTTP 503"));
         for progress in [ended_by(silent), ended_by(|_| None)] {
-            assert!(progress.is_void && progress.verdict().is_none(), "{progress:?}");
+            assert!(progress.memory.lacks_data() && progress.verdict().is_none(), "{progress:?}");
             assert!(progress.why.contains("no current counts of errors"), "{progress:?}");
         }
     }
@@ -536,10 +502,10 @@ mod tests {
             _ => Some(readings(&[], second)),
         };
         for progress in [ended_with(|tick| tick >= LAST, silent), ended_with(|_| false, mute)] {
-            assert!(progress.is_void && progress.verdict().is_none(), "{progress:?}");
+            assert!(progress.memory.lacks_data() && progress.verdict().is_none(), "{progress:?}");
         }
         let progress = ended_with(|tick| tick >= LAST - 20, silent);
-        assert!(progress.is_void, "a third of the step was counted: {progress:?}");
+        assert!(progress.memory.lacks_data(), "a third of the step was counted: {progress:?}");
         for (is_sampled, why) in [
             ((|_| true) as fn(i64) -> bool, "the source has answered all the time"),
             (|tick| !(10..30).contains(&tick), "what its pods counted meanwhile is known"),
@@ -547,10 +513,56 @@ mod tests {
         ] {
             let progress = ended_with(is_sampled, silent);
             assert!(
-                !progress.is_void && progress.verdict().is_some_and(|verdict| !verdict.passed),
+                !progress.memory.lacks_data() && progress.verdict().is_some_and(|verdict| !verdict.passed),
                 "{why}: {progress:?}"
             );
         }
+    }
+
+    /// What is written to the status of this progress.
+    fn written(progress: &Progress) -> CanaryStatus {
+        let notes = serde_json::to_string(&progress.memory).ok();
+        CanaryStatus { version: "full-2".into(), notes, ..CanaryStatus::default() }
+    }
+
+    #[test]
+    fn a_restart_of_the_operator_does_not_forget_that_the_source_was_silent() {
+        let mut bed = Bed::new();
+        for tick in 1..=LAST {
+            bed.second += TICK;
+            bed.counters.values_mut().for_each(|(requests, _)| *requests += 2.0);
+            if tick == LAST - 3 {
+                let status = written(&bed.state.observed().expect("there is one"));
+                bed.state = State { object: OfSource::packages(), trial: None };
+                bed.state.plan(Some(plan()), Some(&status), at(bed.second));
+            }
+            // It answers again just before the restart, and the counters of the process after it begin with a first sample.
+            match tick {
+                ..20 => _ = bed.tick(),
+                20..60 => _ = bed.state.tick(Some(&readings(&[], bed.second).silent("it is down")), at(bed.second)),
+                60.. => _ = bed.state.tick(Some(&readings(&[], bed.second)), at(bed.second)),
+            }
+        }
+        let progress = bed.state.observed().expect("there is one");
+        assert!(progress.memory.end.is_some(), "{progress:?}");
+        assert!(progress.memory.lacks_data() && progress.verdict().is_none(), "{progress:?}");
+    }
+
+    #[test]
+    fn a_canary_that_ended_without_data_begins_anew_also_after_a_restart() {
+        let ended = ended_by(|_| None);
+        let mut bed = Bed::new();
+        bed.state.plan(None, None, at(0));
+        bed.state.plan(Some(plan()), Some(&written(&ended)), at(0));
+        let begun = bed.state.observed().expect("there is one").memory;
+        assert_eq!((begun.end, begun.weight_percent), (None, 0));
+        while bed.state.observed().is_some_and(|progress| progress.memory.end.is_none()) {
+            bed.second += TICK;
+            bed.state.tick(None, at(bed.second));
+            assert!(bed.second < 10_000, "it does not end");
+        }
+        bed.state.plan(Some(plan()), None, at(bed.second));
+        assert_eq!(bed.state.observed().and_then(|progress| progress.memory.end), None, "in the same process");
     }
 
     #[test]
@@ -563,7 +575,10 @@ mod tests {
             state.tick(Some(&read), at(tick * TICK));
         }
         let progress = state.observed().expect("there is one");
-        assert!(!progress.is_void && progress.verdict().is_some_and(|verdict| !verdict.passed), "{progress:?}");
+        assert!(
+            !progress.memory.lacks_data() && progress.verdict().is_some_and(|verdict| !verdict.passed),
+            "{progress:?}"
+        );
     }
 
     /// A canary that gets requests and is then read so, until it has ended.

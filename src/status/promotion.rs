@@ -26,13 +26,13 @@ use crate::{
 /// | not in the spec any more | any | as decided, with how to remove it |
 pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
     let decided = left(inputs, ConditionValue::from(&inputs.rollout.condition));
-    let tried = inputs.rollout.canary.as_ref().filter(|version| version.canary.is_none());
-    let decided = match tried.filter(|_| decided.reason == reasons::CANARY) {
+    let canary = inputs.rollout.canary.as_ref().filter(|version| version.canary.is_none());
+    let decided = match canary.filter(|_| decided.reason == reasons::CANARY) {
         Some(version) => decided.more(&format!("it gets {}", shares(inputs, version))),
         None => decided,
     };
     let also = |value: ConditionValue| {
-        let rest = match tried {
+        let rest = match canary {
             Some(version) => {
                 format!("version {}, the canary, waits for that and gets {}", version.id, shares(inputs, version))
             }
@@ -45,10 +45,10 @@ pub(super) fn promotion(inputs: &Inputs<'_>) -> ConditionValue {
     }
     match inputs.route.map(|route| &route.state) {
         Some(Acceptance::Refused(why)) => also(ConditionValue::no(reasons::ROUTE_NOT_ACCEPTED, why)),
-        Some(Acceptance::Unreported(why)) if tried.is_some() => {
+        Some(Acceptance::Unreported(why)) if canary.is_some() => {
             also(ConditionValue::unknown(reasons::ROUTE_NOT_ACCEPTED, why))
         }
-        Some(Acceptance::Late(why)) if tried.is_some() => {
+        Some(Acceptance::Late(why)) if canary.is_some() => {
             remarked(inputs, types::PROMOTION_READY, decided.more(why), [])
         }
         _ => remarked(inputs, types::PROMOTION_READY, decided, []),

@@ -161,19 +161,19 @@ fn refused(versions: &[Version]) -> String {
 /// That no canary can get requests. It holds back the versions that have to be one: with `canary.versions: Full` those of partial
 /// trainings are rolled out meanwhile, unless one is a canary, which has to end first.
 fn route(inputs: &Inputs<'_>) -> Option<Problem> {
-    let is_tried = inputs.rollout.canary.as_ref().is_some_and(|version| version.canary.is_none());
-    let tried = inputs.model.canary.as_ref().map(|canary| canary.versions);
-    let others = tried == Some(CanaryVersions::Full) && inputs.model.training.partial.is_some();
-    if tried.is_none() || others && !is_tried {
+    let has_canary = inputs.rollout.canary.as_ref().is_some_and(|version| version.canary.is_none());
+    let canaries = inputs.model.canary.as_ref().map(|canary| canary.versions);
+    let others = canaries == Some(CanaryVersions::Full) && inputs.model.training.partial.is_some();
+    if canaries.is_none() || others && !has_canary {
         return None;
     }
     let (reason, why) = match (problem(inputs, types::PROMOTION_READY), inputs.route.map(|route| &route.state)) {
         (Some(problem), _) => (problem.reason, &problem.message),
         (None, Some(Acceptance::Refused(why))) => (reasons::ROUTE_NOT_ACCEPTED, why),
-        (None, Some(Acceptance::Unreported(why))) if is_tried => (reasons::ROUTE_NOT_ACCEPTED, why),
+        (None, Some(Acceptance::Unreported(why))) if has_canary => (reasons::ROUTE_NOT_ACCEPTED, why),
         _ => return None,
     };
-    let what = if is_tried { "the canary gets no requests" } else { "no version can be a canary" };
+    let what = if has_canary { "the canary gets no requests" } else { "no version can be a canary" };
     Some((reason.into(), format!("{what}: {} ({})", one_line(why, QUOTE), types::PROMOTION_READY)))
 }
 

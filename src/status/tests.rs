@@ -28,7 +28,7 @@ pub(super) fn rollout(
         versions,
         prior,
         &servers,
-        promotion::Tried::NONE,
+        promotion::CanaryInputs::NONE,
         &Default::default(),
         NOW,
     ))

@@ -64,9 +64,10 @@ pub fn root(version: &Version) -> Option<(&str, Timestamp)> {
 }
 
 /// Where the data of a version ends, and that of the next partial one begins: as reported, else when its run was due, which is
-/// the end of the interval that a partial run is given. An end before its beginning would learn the same data twice.
+/// the end of the interval that a partial run is given. An end before its beginning would learn the same data twice, and one after the end of
+/// its run would leave data out: its trainer has reported a time of the future.
 pub fn data_end(version: &Version) -> Timestamp {
-    let end = version.data_through.as_ref().map_or(version.due_at.0, |through| through.0);
+    let end = version.data_through.as_ref().map_or(version.due_at.0, |through| through.0.min(version.trained_at.0));
     version.base.as_ref().map_or(end, |base| end.max(base.data_from.0))
 }
 

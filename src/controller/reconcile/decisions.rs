@@ -62,13 +62,20 @@ impl Reconcile {
         let store = model.artifacts.root_uri();
         let verdict = observed.canary.as_ref().and_then(|of| Some((of.memory.version.as_str(), of.verdict()?)));
         let verdict = verdict.as_ref().map(|(version, verdict)| (*version, verdict));
-        let is_void = observed.canary.as_ref().is_some_and(|of| of.is_void);
-        let tried = promotion::Tried { verdict, is_void, source: &observed.source };
-        let versions = promotion::doubted(&training.versions, self.found.as_deref());
+        let lacks_data = observed.canary.as_ref().is_some_and(|of| of.memory.lacks_data());
+        let canaries = promotion::CanaryInputs { verdict, lacks_data, source: &observed.source };
+        let versions = promotion::hold_back_newer(&training.versions, self.found.as_deref());
         let versions = (store.as_str(), versions.as_slice());
         let servers = promotion::Servers::new(model, &self.prior, &observed.children, &observed.burns, self.now);
-        let inputs =
-            promotion::Inputs::new(model, versions, &self.prior, &servers, tried, &observed.signals.inputs, self.now);
+        let inputs = promotion::Inputs::new(
+            model,
+            versions,
+            &self.prior,
+            &servers,
+            canaries,
+            &observed.signals.inputs,
+            self.now,
+        );
         let rollout = Rollout::decide(&inputs);
         let pruning = self.pruning(model, observed, &jobs, (&training, &rollout));
         let reload = self.reload(model, &rollout, observed);

@@ -163,3 +163,37 @@ async fn after_the_status_was_lost_the_version_that_serves_is_known_also_if_the_
         assert_eq!(states, [VersionState::RolledBack, VersionState::Serving]);
     }
 }
+
+#[tokio::test]
+async fn after_the_status_was_lost_a_rollback_that_may_have_been_followed_is_not_followed_again() {
+    let (mut fixture, mut object) = (Fixture::new(), object(json!({})));
+    fixture.requests(&object).await;
+    train_in(&fixture, "first");
+    fixture.requests(&object).await;
+    roll_out(&fixture, 1);
+    fixture.requests(&object).await;
+    object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
+    fixture.requests(&object).await;
+    train_in(&fixture, "second");
+    fixture.requests(&object).await;
+    let rolled_out = json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1});
+    fixture.show_child(Watched::Child(Kind::Deployment), "deployments/packages-serving", &rolled_out);
+    fixture.requests(&object).await;
+    let states = |fixture: &Fixture| fixture.status().versions.iter().map(|of| of.state).collect::<Vec<_>>();
+    assert_eq!(states(&fixture), [VersionState::Serving, VersionState::Previous]);
+
+    let first = fixture.status().versions[1].id.clone();
+    fixture.context.memory.forget("uid");
+    object["metadata"]["annotations"]["recommender.dev/rollback"] = first.clone().into();
+    for _ in 0..2 {
+        let requests = fixture.requests(&object).await;
+        assert!(!requests.contains(&"PATCH deployments/packages-serving".to_owned()), "{requests:?}");
+        assert_eq!(states(&fixture)[0], VersionState::Serving);
+    }
+    object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
+    fixture.requests(&object).await;
+    object["metadata"]["annotations"]["recommender.dev/rollback"] = first.into();
+    let requests = fixture.requests(&object).await;
+    assert!(requests.contains(&"PATCH deployments/packages-serving".to_owned()), "set anew: {requests:?}");
+    assert_eq!(states(&fixture)[0], VersionState::RolledBack);
+}

@@ -79,11 +79,26 @@ pub struct Memory {
     /// Until when counts were added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted_until: Option<Time>,
+    /// The part of its step in which its metric source gave it nothing.
+    #[serde(default, skip_serializing_if = "Silence::is_none")]
+    pub silence: Silence,
     /// What was counted.
     pub evidence: Evidence,
     /// What the canary ended with; nothing changes any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
+}
+
+/// The part of a step of which nothing is known, because the metric source did not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Silence {
+    /// Whether the source was silent in a tick since requests were counted last. One that answers again may have no series yet, and of the
+    /// first sample nothing follows.
+    pub is_on: bool,
+    /// Seconds of the step.
+    #[schemars(range(min = 0))]
+    pub seconds: i64,
 }
 
 /// What a canary ended with.
@@ -97,6 +112,32 @@ pub struct End {
     /// Why, in one sentence.
     #[schemars(length(max = 4096))]
     pub why: String,
+    /// Whether it ended inconclusive because its metric source did not answer. Too little is known of the version then, so that is no verdict.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_data: bool,
+}
+
+impl Silence {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// One tick later. `counted`: seconds that new counts cover, if there are some; `is_silent`: whether there are none because the source does
+    /// not answer.
+    pub(in crate::promotion) fn after(self, elapsed: i64, counted: Option<i64>, is_silent: bool) -> Self {
+        if let Some(counted) = counted {
+            // Counters of pods that ran on have what was missed.
+            return Self { is_on: false, seconds: (self.seconds - (counted - elapsed).max(0)).max(0) };
+        }
+        let is_on = self.is_on || is_silent;
+        Self { is_on, seconds: self.seconds.saturating_add(if is_on { elapsed } else { 0 }) }
+    }
+
+    /// Whether the version could not be judged in a step that took so many seconds: nothing was counted since the source was silent, or for most
+    /// of the step.
+    pub(in crate::promotion) fn lacks_data(self, step_seconds: i64) -> bool {
+        self.is_on || self.seconds > step_seconds / 2
+    }
 }
 
 impl Policy {
@@ -120,9 +161,15 @@ impl Memory {
             weighted_seconds: 0,
             judged_seconds: 0,
             counted_until: None,
+            silence: Silence::default(),
             evidence: Evidence::default(),
             end: None,
         }
+    }
+
+    /// Whether it ended without a verdict, because nothing could be counted: a canary of its version begins anew.
+    pub fn lacks_data(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.lacks_data)
     }
 
     /// The share of the traffic for which replicas of the canary are to be there. `Readings::expected` is the number for it.

@@ -8,7 +8,7 @@ use crate::observe::{ChildState, PodState, Watched};
 #[test]
 fn a_canary_that_is_no_worse_is_rolled_out_and_keeps_its_pods_until_that_is_complete() {
     let mut story = Story::new(&Promotion::default());
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     assert_eq!(
         story.trained("v1", "0.5").completes().serve(),
         Some("v1"),
@@ -19,7 +19,7 @@ fn a_canary_that_is_no_worse_is_rolled_out_and_keeps_its_pods_until_that_is_comp
     let message = "version v2 is a canary: it is compared with the version that serves; v1 serves";
     assert_eq!(story.condition(), ("Canary", message));
     story.trained("v3", "0.5");
-    assert_eq!(story.states(), "v3:Candidate v2:Canary v1:Serving", "the one that is tried comes to its end");
+    assert_eq!(story.states(), "v3:Candidate v2:Canary v1:Serving", "the one that is a canary comes to its end");
     assert!(story.condition().1.contains("v3 is newer and waits until that has ended"), "{:?}", story.condition());
     story.judged(true);
     assert_eq!((story.serve(), story.rollout.canary.as_ref().map(|of| of.id.as_str())), (Some("v2"), Some("v2")));
@@ -30,7 +30,7 @@ fn a_canary_that_is_no_worse_is_rolled_out_and_keeps_its_pods_until_that_is_comp
 /// `v1` serves, and `v2` is to be a canary.
 fn with_source(source: Source) -> Story {
     let mut story = Story::new(&Promotion::default());
-    (story.tried, story.source) = (Some(CanaryVersions::Full), source);
+    (story.canary_versions, story.source) = (Some(CanaryVersions::Full), source);
     story.trained("v1", "0.5").completes().trained("v2", "0.5");
     story
 }
@@ -52,7 +52,7 @@ fn a_canary_whose_requests_could_not_be_counted_does_not_begin_and_blames_no_ver
     let mut pinned = story.clone();
     pinned.annotated(|of| of.pin = Some("v2".into()));
     assert_eq!((pinned.serve(), pinned.condition().0), (Some("v2"), "Pinned"));
-    story.tried = None;
+    story.canary_versions = None;
     assert_eq!(story.reconcile(Some("v1")).serve(), Some("p1"), "no canary is asked for any more");
 }
 
@@ -94,7 +94,7 @@ fn a_canary_that_ended_while_its_source_did_not_answer_begins_anew() {
     let mut story = with_source(Source::Answers);
     assert_eq!(story.states(), "v2:Canary v1:Serving");
     story.source = Source::Unread;
-    story.ends_void();
+    story.ends_without_data();
     assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Candidate v1:Serving"));
     assert!(story.rollout.canary.is_none() && story.rollout.versions[0].canary.is_none());
     story.source = Source::Answers;
@@ -105,7 +105,7 @@ fn a_canary_that_ended_while_its_source_did_not_answer_begins_anew() {
 #[test]
 fn a_canary_that_is_worse_is_not_promoted_again() {
     let mut story = Story::new(&Promotion::default());
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     story.trained("v1", "0.5").completes().trained("v2", "0.5").judged(false);
     assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:RolledBack v1:Serving"));
     assert!(story.rollout.canary.is_none());
@@ -121,7 +121,7 @@ fn a_canary_that_is_worse_is_not_promoted_again() {
 #[test]
 fn a_pause_a_pin_and_a_rollback_end_a_canary() {
     let mut story = Story::new(&Promotion::default());
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     story.trained("v0", "0.5").completes().trained("v1", "0.5").judged(true).completes().trained("v2", "0.5");
     let canary = |story: &Story| story.rollout.canary.as_ref().map(|of| of.id.clone());
     assert_eq!(canary(&story).as_deref(), Some("v2"));
@@ -145,7 +145,7 @@ fn a_rollback_goes_to_the_version_that_it_names_also_while_there_is_a_canary() {
     for id in ["v0", "v1", "v2", "v3"] {
         story.trained(id, "0.5").completes();
     }
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     story.trained("v4", "0.5").annotated(|of| of.rollback = Some("v0".into()));
     assert_eq!(story.serve(), Some("v0"), "{}", story.states());
 }
@@ -154,7 +154,7 @@ fn a_rollback_goes_to_the_version_that_it_names_also_while_there_is_a_canary() {
 fn a_rollout_that_has_begun_is_completed_before_a_newer_version_is_tried() {
     let mut story = Story::new(&Promotion::default());
     story.trained("v0", "0.5").completes().trained("v1", "0.5");
-    story.tried = Some(CanaryVersions::Full);
+    story.canary_versions = Some(CanaryVersions::Full);
     story.trained("v2", "0.5");
     assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Candidate v1:Candidate v0:Serving"));
     story.completes();
@@ -164,7 +164,7 @@ fn a_rollout_that_has_begun_is_completed_before_a_newer_version_is_tried() {
 #[test]
 fn a_partial_version_waits_for_the_canary_of_what_it_is_based_on_and_is_refused_with_it() {
     let mut story = Story::new(&Promotion::default());
-    story.tried = Some(CanaryVersions::Full);
+    story.canary_versions = Some(CanaryVersions::Full);
     story.trained("v0", "0.5").completes().trained("v1", "0.5").add(based("p1", "v1", "v1"));
     // The one in between is not kept.
     story.add(based("p2", "p1", "v1")).rollout.versions.retain(|version| version.id != "p1");
@@ -178,7 +178,7 @@ fn a_partial_version_waits_for_the_canary_of_what_it_is_based_on_and_is_refused_
 #[test]
 fn a_version_is_rolled_out_at_once_where_no_server_answers() {
     let mut story = Story::new(&Promotion::default());
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     story.trained("v0", "0.5").completes();
     story.servers.is_stopped = true;
     assert_eq!(story.trained("v1", "0.5").serve(), Some("v1"));
@@ -187,7 +187,7 @@ fn a_version_is_rolled_out_at_once_where_no_server_answers() {
 #[test]
 fn the_data_of_a_canary_do_not_become_too_old() {
     let mut story = Story::new(&Promotion { max_data_age_hours: Some(1), ..Promotion::default() });
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     let fresh = |id| Version { data_through: Some(Time(Timestamp::UNIX_EPOCH)), ..version(id) };
     story.add(fresh("v0")).completes().add(fresh("v1"));
     story.now += SignedDuration::from_hours(2);
@@ -199,11 +199,11 @@ fn the_data_of_a_canary_do_not_become_too_old() {
 #[test]
 fn versions_of_partial_trainings_are_rolled_out_at_once_unless_all_are_tried() {
     let mut story = Story::new(&Promotion::default());
-    story.tried = Some(CanaryVersions::Full);
+    story.canary_versions = Some(CanaryVersions::Full);
     story.trained("v1", "0.5").completes();
     let partial = |id| Version { kind: TrainingKind::Partial, ..version(id) };
     assert_eq!(story.add(partial("p1")).serve(), Some("p1"));
-    story.completes().tried = Some(CanaryVersions::All);
+    story.completes().canary_versions = Some(CanaryVersions::All);
     assert_eq!(story.add(partial("p2")).serve(), Some("p1"));
 }
 
@@ -233,4 +233,91 @@ fn requests_of_servers_that_changed_versions_without_a_restart_count_once_these_
     let plan = trial::Plan::new(&known, (&version("v2"), &baseline), 1).expect("a plan");
     let from: Vec<_> = plan.pods.iter().map(|(name, (_, from))| (name.as_str(), *from)).collect();
     assert_eq!(from, [("new", at(530)), ("old", at(30))]);
+}
+
+#[test]
+fn a_version_whose_base_waits_for_an_approval_says_so() {
+    let mut story = Story::new(&Promotion { mode: PromotionMode::Manual, ..Promotion::default() });
+    story.canary_versions = Some(CanaryVersions::Full);
+    story.trained("v1", "0.5").annotated(|of| of.approve = some("v1")).completes().trained("v2", "0.5");
+    story.add(based("p1", "v2", "v2")).annotated(|of| of.approve = some("p1"));
+    let message = "version v2 waits for an approval (\"p1\" is approved): p1 is based on it and waits with it; \
+                   kubectl -n shop annotate recommendermodel packages recommender.dev/approve=v2 --overwrite; v1 serves";
+    assert_eq!(story.condition(), ("AwaitingApproval", message));
+    story.annotated(|of| of.approve = some("v2"));
+    assert_eq!(story.states(), "p1:Candidate v2:Canary v1:Serving");
+    // The approval of another one withdraws it.
+    assert_eq!(story.annotated(|of| of.approve = some("p1")).states(), "p1:Candidate v2:Candidate v1:Serving");
+    assert_eq!(story.condition(), ("AwaitingApproval", message));
+    story.canary_versions = None;
+    assert_eq!(story.reconcile(Some("v1")).serve(), Some("p1"), "it is approved with what it is based on");
+}
+
+/// `v0` has served, `v1` serves, and `v2` is the canary.
+fn with_canary() -> Story {
+    let mut story = Story::new(&Promotion::default());
+    story.trained("v0", "0.5").completes().trained("v1", "0.5").completes();
+    story.canary_versions = Some(CanaryVersions::Full);
+    story.trained("v2", "0.5");
+    assert_eq!(story.states(), "v2:Canary v1:Serving v0:Previous");
+    story
+}
+
+#[test]
+fn a_rollback_to_the_version_that_serves_takes_the_canary_back() {
+    let mut story = with_canary();
+    let mut passes = story.clone();
+    story.annotated(|of| of.rollback = some("v1"));
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:RolledBack v1:Serving v0:Previous"));
+    assert_eq!(story.condition(), ("RolledBack", "version v2 was rolled back, and is not promoted again; v1 serves"));
+    assert_eq!(story.add(based("p1", "v2", "v2")).states(), "p1:Rejected v2:RolledBack v1:Serving v0:Previous");
+    assert_eq!(story.trained("v3", "0.5").condition().0, "Canary", "the annotation was followed once");
+    // It passes at the same moment.
+    passes.requests.rollback = some("v1");
+    assert_eq!(passes.judged(true).states(), "v2:RolledBack v1:Serving v0:Previous");
+    assert_eq!(passes.serve(), Some("v1"));
+}
+
+#[test]
+fn a_canary_cannot_be_rolled_back_to_and_goes_on() {
+    let mut story = with_canary();
+    story.annotated(|of| of.rollback = some("v2"));
+    let message = "annotation recommender.dev/rollback: \"v2\" names a version that cannot be rolled back to, because it is Canary; \
+                   write one of v1, v0; v1 serves";
+    assert_eq!(story.condition(), ("InvalidRequest", message));
+    assert_eq!((story.states().as_str(), &story.rollout.last_rollback), ("v2:Canary v1:Serving v0:Previous", &None));
+}
+
+#[test]
+fn requests_that_come_together_during_a_canary_are_followed_one_after_the_other() {
+    let mut story = with_canary();
+    story.annotated(|of| (of.pin, of.rollback, of.is_paused) = (some("v1"), some("v0"), true));
+    assert_eq!((story.serve(), story.condition().0), (Some("v1"), "InvalidRequest"));
+    assert_eq!(
+        (story.states().as_str(), story.rollout.canary.is_none()),
+        ("v2:Candidate v1:Serving v0:Previous", true)
+    );
+    story.annotated(|of| of.pin = None);
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), "v2:Candidate v1:RolledBack v0:Previous"));
+    story.completes().annotated(|_| {});
+    assert_eq!((story.states().as_str(), story.condition().0), ("v2:Candidate v1:RolledBack v0:Serving", "Paused"));
+    story.annotated(|of| of.is_paused = false);
+    assert_eq!(story.states(), "v2:Canary v1:RolledBack v0:Serving");
+    story.annotated(|of| of.pin = some("v2"));
+    assert_eq!((story.serve(), story.rollout.rolling_out.as_deref()), (Some("v2"), Some("v2")));
+}
+
+#[test]
+fn a_canary_whose_store_is_left_ends_and_begins_anew_when_that_comes_back() {
+    let mut story = with_canary();
+    story.store = "s3://models";
+    story.reconcile(Some("v1"));
+    assert_eq!(
+        (story.rollout.elsewhere.as_deref(), story.states().as_str()),
+        (Some("v1"), "v2:Candidate v1:Serving v0:Previous")
+    );
+    assert_eq!(story.condition().0, "ArtifactsMoved");
+    story.store = STORE;
+    assert_eq!(story.reconcile(Some("v1")).states(), "v2:Canary v1:Serving v0:Previous");
+    assert_eq!(story.judged(true).serve(), Some("v2"));
 }

@@ -17,7 +17,7 @@ enum Step {
     Paused(bool),
     Strict(bool),
     TrainedPartially,
-    Tried(Option<bool>),
+    CanaryVersions(Option<bool>),
     Judged(bool),
     GetsStuck,
     Crashes,
@@ -29,7 +29,65 @@ enum Step {
     /// What is known of the metric source.
     Source(u8),
     /// A canary ends without a verdict, because its source does not answer.
-    Void,
+    EndsWithoutData,
+    /// Several of these before one decision.
+    Together(Vec<Sudden>),
+}
+
+/// Something that may happen at the same time as others.
+#[derive(Clone, Debug)]
+enum Sudden {
+    Approved(usize),
+    Pinned(Option<usize>),
+    RolledBack(Option<usize>),
+    Paused(bool),
+    Completes,
+    Judged(bool),
+    EndsWithoutData,
+    GetsStuck,
+    Crashes,
+    Breaches,
+}
+
+fn sudden() -> impl Strategy<Value = Sudden> {
+    prop_oneof![
+        1 => (0..6usize).prop_map(Sudden::Approved),
+        1 => proptest::option::of(0..6usize).prop_map(Sudden::Pinned),
+        3 => proptest::option::of(0..6usize).prop_map(Sudden::RolledBack),
+        1 => any::<bool>().prop_map(Sudden::Paused),
+        2 => Just(Sudden::Completes),
+        2 => any::<bool>().prop_map(Sudden::Judged),
+        1 => Just(Sudden::EndsWithoutData),
+        1 => Just(Sudden::GetsStuck),
+        1 => Just(Sudden::Crashes),
+        1 => Just(Sudden::Breaches),
+    ]
+}
+
+/// They happen, and then it is decided once.
+fn happen(story: &mut Story, all: &[Sudden]) {
+    let before = story.rollout.clone();
+    let id = |index: &usize| before.versions.get(*index).map_or("none".into(), |version| version.id.clone());
+    let mut rolled_out = before.serving.clone();
+    for sudden in all {
+        match sudden {
+            Sudden::Approved(index) => story.requests.approve = Some(id(index)),
+            Sudden::Pinned(index) => story.requests.pin = index.as_ref().map(id),
+            Sudden::RolledBack(index) => story.requests.rollback = index.as_ref().map(id),
+            Sudden::Paused(is_paused) => story.requests.is_paused = *is_paused,
+            Sudden::Completes => rolled_out = before.serve.as_ref().map(|version| version.id.clone()),
+            Sudden::Judged(passed) => story.verdict = story.verdict_of(*passed),
+            Sudden::EndsWithoutData => story.lacks_data = true,
+            Sudden::GetsStuck => story.servers.stuck = Some("its rollout made no progress".into()),
+            Sudden::Crashes => story.servers.crashes = Some("1 of 1 pods were restarted 4 times or more".into()),
+            Sudden::Breaches => {
+                story.servers.breaches = BTreeMap::from([("fast".to_owned(), "it is breached".to_owned())]);
+            }
+        }
+    }
+    story.reconcile(rolled_out.as_deref());
+    story.lacks_data = false;
+    (story.servers.stuck, story.servers.crashes, story.servers.breaches) = Default::default();
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -43,7 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Paused),
         1 => any::<bool>().prop_map(Step::Strict),
         2 => Just(Step::TrainedPartially),
-        1 => any::<Option<bool>>().prop_map(Step::Tried),
+        1 => any::<Option<bool>>().prop_map(Step::CanaryVersions),
         3 => any::<bool>().prop_map(Step::Judged),
         2 => Just(Step::GetsStuck),
         3 => Just(Step::Crashes),
@@ -52,7 +110,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2u8).prop_map(Step::NewSettings),
         2 => any::<bool>().prop_map(Step::Inputs),
         2 => (0..4u8).prop_map(Step::Source),
-        1 => Just(Step::Void),
+        1 => Just(Step::EndsWithoutData),
+        4 => proptest::collection::vec(sudden(), 2..5).prop_map(Step::Together),
     ]
 }
 
@@ -71,7 +130,9 @@ proptest! {
         for (number, step) in steps.into_iter().enumerate() {
             let before = story.rollout.clone();
             let id = |index: usize| before.versions.get(index).map_or("none".into(), |version| version.id.clone());
-            let (is_judged, is_broken) = (matches!(step, Step::Judged(_)), matches!(step, Step::Crashes));
+            let sudden = if let Step::Together(all) = &step { all.clone() } else { Vec::new() };
+            let is_judged = matches!(step, Step::Judged(_)) || sudden.iter().any(|of| matches!(of, Sudden::Judged(_)));
+            let is_broken = matches!(step, Step::Crashes) || sudden.iter().any(|of| matches!(of, Sudden::Crashes));
             match step {
                 Step::Trained(value) => _ = story.trained(&format!("v{number}"), &format!("0.{value:02}")),
                 Step::Completes => _ = story.completes(),
@@ -94,8 +155,8 @@ proptest! {
                         story.add(Version { metrics, ..based(&format!("p{number}"), &base.id, root) });
                     }
                 }
-                Step::Tried(all) => {
-                    story.tried = all.map(|all| if all { CanaryVersions::All } else { CanaryVersions::Full });
+                Step::CanaryVersions(all) => {
+                    story.canary_versions = all.map(|all| if all { CanaryVersions::All } else { CanaryVersions::Full });
                     story.annotated(|_| {});
                 }
                 Step::Judged(passed) => _ = story.judged(passed),
@@ -115,7 +176,8 @@ proptest! {
                     story.source = source[usize::from(number)].clone();
                     story.annotated(|_| {});
                 }
-                Step::Void => _ = story.ends_void(),
+                Step::EndsWithoutData => _ = story.ends_without_data(),
+                Step::Together(all) => happen(&mut story, &all),
                 Step::NewSettings(settings) => {
                     story.servers.settings = Some(settings.to_string());
                     story.reconcile(None);
@@ -147,30 +209,30 @@ proptest! {
             if let Some(begun) = begun.filter(|of| of.state == VersionState::Candidate && !is_pinned) {
                 let is_ready = story.readings["users-db"].up == Some(true);
                 let was_begun = [&before.rolling_out, &before.serving].contains(&&Some(begun.id.clone()));
-                let was_tried = track::has_passed(begun) || before.canary.as_ref().is_some_and(|of| of.id == begun.id);
-                let may_begin = is_ready || was_begun || was_tried || before.serving.is_none() || is_broken;
+                let was_canary = track::has_passed(begun) || before.canary.as_ref().is_some_and(|of| of.id == begun.id);
+                let may_begin = is_ready || was_begun || was_canary || before.serving.is_none() || is_broken;
                 prop_assert!(may_begin, "{} begins without its inputs: {}", begun.id, story.states());
                 let was_alone = before.serving.is_none() || before.serving.as_ref() == Some(&begun.id);
                 // The rollout of one that has begun goes on, also as part of a newer one.
-                let is_tried = |version: &Version| {
+                let passed_canary = |version: &Version| {
                     let is_begun = before.rolling_out.as_ref() == Some(&version.id);
                     track::has_passed(version) || version.served_at.is_some() || is_begun
                 };
                 let root = begun.base.as_ref().and_then(|base| versions.iter().find(|of| of.id == base.full));
-                let is_fine = match story.tried {
+                let is_fine = match story.canary_versions {
                     None => true,
-                    Some(CanaryVersions::All) => is_tried(begun),
-                    Some(CanaryVersions::Full) if begun.kind == TrainingKind::Full => is_tried(begun),
-                    // What it is based on was tried, or was not to be when it was superseded.
-                    Some(CanaryVersions::Full) => root.is_none_or(|root| is_tried(root) || root.state == VersionState::Superseded),
+                    Some(CanaryVersions::All) => passed_canary(begun),
+                    Some(CanaryVersions::Full) if begun.kind == TrainingKind::Full => passed_canary(begun),
+                    // What it is based on was a canary, or was not to be when it was superseded.
+                    Some(CanaryVersions::Full) => root.is_none_or(|root| passed_canary(root) || root.state == VersionState::Superseded),
                 };
                 prop_assert!(is_fine || was_alone || is_broken, "{} begins: {}", begun.id, story.states());
             }
             let has_begun = canary.filter(|of| before.canary.as_ref().is_none_or(|before| before.id != of.id));
             let is_kept = |version: &Version| track::has_passed(version);
             prop_assert!(has_begun.is_none_or(is_kept) || story.source == Source::Answers, "its requests are not counted");
-            let tried = versions.iter().filter(|version| version.state == VersionState::Canary);
-            for version in tried {
+            let canaries = versions.iter().filter(|version| version.state == VersionState::Canary);
+            for version in canaries {
                 prop_assert!(version.canary.is_none() && serve.is_some() && desired.as_ref() != Some(&version.id));
                 prop_assert_eq!(canary.map(|canary| &canary.id), Some(&version.id));
             }
@@ -188,6 +250,7 @@ proptest! {
                 let is_leaving = state == Some(VersionState::RolledBack) && desired.as_ref() != Some(id);
                 prop_assert!(state == Some(VersionState::Serving) || is_leaving, "{id} of {}", story.states());
             }
+            prop_assert_ne!(story.condition().0, "ArtifactsMoved", "{}", story.condition().1);
             // Another decision changes nothing. It may take one more when a rollback or a pin makes another version the baseline.
             let serving = serving.clone();
             let mut again = story.clone();

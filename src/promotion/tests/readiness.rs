@@ -89,7 +89,7 @@ fn a_version_that_waits_for_an_approval_does_not_wait_for_inputs_before() {
 #[test]
 fn a_canary_begins_once_the_inputs_are_there_and_then_goes_on() {
     let mut story = requires(&gated());
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     story.trained("b", "0.31");
     assert_eq!((story.condition().0, story.rollout.canary.clone()), ("AwaitingInputs", None));
     reads(&mut story, true);
@@ -105,7 +105,7 @@ fn a_canary_begins_once_the_inputs_are_there_and_then_goes_on() {
 #[test]
 fn behind_a_canary_the_longest_wait_does_not_begin_anew() {
     let mut story = requires(&gated());
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     story.readiness.max_wait = Some(SignedDuration::from_mins(30));
     reads(&mut story, true);
     story.trained("b", "0.31");
@@ -130,7 +130,7 @@ fn behind_a_canary_the_longest_wait_does_not_begin_anew() {
 #[test]
 fn a_wait_ends_with_its_inputs_and_the_next_one_begins_anew() {
     let mut story = requires(&gated());
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     reads(&mut story, true);
     story.trained("b", "0.31");
     for (at, up, since) in [(10, false, Some(minutes(10))), (20, true, None), (30, false, Some(minutes(30)))] {
@@ -147,7 +147,7 @@ fn a_wait_ends_with_its_inputs_and_the_next_one_begins_anew() {
 #[test]
 fn a_version_on_top_of_one_that_waits_says_so() {
     let mut story = requires(&gated());
-    story.tried = Some(CanaryVersions::All);
+    story.canary_versions = Some(CanaryVersions::All);
     story.now = minutes(10);
     story.trained("b", "0.31");
     let metrics = story.rollout.versions[0].metrics.clone();

@@ -523,7 +523,7 @@ fn a_version_that_a_mounted_file_names_or_a_server_was_started_with_is_in_use() 
 #[test]
 fn a_version_that_is_a_canary_first_is_reloaded_once_it_has_passed() {
     let mut world = World::new();
-    world.story.tried = Some(CanaryVersions::All);
+    world.story.canary_versions = Some(CanaryVersions::All);
     world.trains(partial(2, "full-1"));
     assert_eq!(world.story.rollout.canary.as_ref().map(|canary| canary.id.as_str()), Some("partial-2"));
     assert_eq!((world.reload.clone(), world.files.len()), (None, 1), "its pods are its own");

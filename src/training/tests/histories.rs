@@ -118,7 +118,8 @@ fn happens(simulation: &mut Simulation, event: &Event) {
 
 /// Where the data of a version ends, computed from its reports alone.
 fn data_end(version: &Version) -> Timestamp {
-    let reported = version.data_through.as_ref().map_or(version.due_at.0, |through| through.0);
+    let reported =
+        version.data_through.as_ref().map_or(version.due_at.0, |through| through.0.min(version.trained_at.0));
     version.base.as_ref().map_or(reported, |base| reported.max(base.data_from.0))
 }
 

@@ -63,6 +63,22 @@ fn a_partial_run_names_the_newest_version_and_has_the_data_since_it() {
 }
 
 #[test]
+fn data_of_the_future_that_a_trainer_reports_leaves_none_out() {
+    let mut simulation = quarterly(None);
+    for minute in [15, 30, 45] {
+        simulation.go_to(&format!("2026-11-20T12:{minute}:00Z"));
+        let run = started(&simulation.reconcile()).clone();
+        assert!(base(&run).data_from.0 < run.due, "{run:?}");
+        // Its clock has the time of another zone.
+        simulation.pass_minutes(2);
+        simulation.succeed_through("2026-11-20T21:15:00Z");
+        simulation.reconcile();
+    }
+    simulation.go_to("2026-11-20T13:00:00Z");
+    assert_eq!(base(started(&simulation.reconcile())).data_from.0, at("2026-11-20T12:47:00Z"), "the end of its run");
+}
+
+#[test]
 fn missed_and_failed_partial_runs_are_made_up_for_once_with_all_of_their_data() {
     let mut simulation = quarterly(None);
     simulation.go_to("2026-11-21T18:07:00Z");

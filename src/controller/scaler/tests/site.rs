@@ -112,7 +112,7 @@ impl Site {
             (&store, versions),
             &self.status,
             &servers,
-            promotion::Tried::NONE,
+            promotion::CanaryInputs::NONE,
             &none,
             at(now),
         );
