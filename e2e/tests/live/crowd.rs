@@ -22,8 +22,12 @@ const MAX_REPLICAS: u32 = 5;
 const OVERLOADED_REPLICAS: u32 = 3;
 /// Least multiple of the capacity that is an overload for certain: replicas that run beside each other serve a little more or less each time.
 const OVERLOAD: f64 = 1.4;
-/// Duration of each load, seconds.
-const DURATION: u32 = 180;
+/// Duration of the flash crowd, seconds.
+const CROWD_SECONDS: u32 = 180;
+/// Duration of the overload, seconds: a minute that is judged, after the [`UNJUDGED_SECONDS`] at its begin.
+const OVERLOAD_SECONDS: u32 = 90;
+/// The begin of the overload, in which pods may still be seen as before it, seconds.
+const UNJUDGED_SECONDS: f64 = 30.0;
 /// Load of the flash crowd, as a multiple of the capacity of one replica.
 const CROWD_FACTOR: u32 = 4;
 /// Time within which the first new replica must be ordered, seconds.
@@ -34,7 +38,7 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
     let capacity = machine.capacity;
     let crowd = [
         Stage { per_second: CROWD_FACTOR * capacity, seconds: 0 },
-        Stage { per_second: CROWD_FACTOR * capacity, seconds: DURATION },
+        Stage { per_second: CROWD_FACTOR * capacity, seconds: CROWD_SECONDS },
     ];
 
     let plain = Crowd::begin("crowd-hpa", machine, plain_autoscaler()).await?.run(&crowd, "plain HPA on CPU").await?;
@@ -47,7 +51,7 @@ pub async fn a_crowd_does_not_blind_the_scaler() -> Result<()> {
     let without_source = without_source?;
 
     let errors = plain.errors();
-    println!("one replica serves {capacity} requests/s; errors of {DURATION} s with {}", crowd[0].per_second);
+    println!("one replica serves {capacity} requests/s; errors of {CROWD_SECONDS} s with {}", crowd[0].per_second);
     for outcome in [&plain, &decided, &without_source] {
         println!("{}", outcome.summary());
     }
@@ -81,7 +85,7 @@ pub async fn overloaded_servers_stay_ready_and_serve_their_capacity() -> Result<
     // Twice the capacity, or as much as one host may send.
     let per_second = ((2.0 * capacity) as u32).min(MAX_PER_SECOND);
     ensure!(f64::from(per_second) > OVERLOAD * capacity, "{per_second} requests/s are no overload of {capacity:.0}/s");
-    let load = [Stage { per_second, seconds: 0 }, Stage { per_second, seconds: DURATION }];
+    let load = [Stage { per_second, seconds: 0 }, Stage { per_second, seconds: OVERLOAD_SECONDS }];
     let outcome = all.run(&load, "latency, more than all replicas serve").await?;
     let active = all.bed.condition("ScalingActive").await?;
     println!("{OVERLOADED_REPLICAS} replicas serve {capacity:.0} of {per_second} requests/s\n{}", outcome.summary());
@@ -134,7 +138,7 @@ impl Crowd {
     async fn run(&self, stages: &[Stage], name: &'static str) -> Result<Outcome> {
         let load = serving::load(&self.bed, stages).await?;
         let mut watch = Watch::new(&self.bed, DEPLOYMENT, Source::Sent(stages), P95);
-        watch.during(Duration::from_secs(DURATION.into())).await?;
+        watch.during(Duration::from_secs(stages.iter().map(|stage| u64::from(stage.seconds)).sum())).await?;
         let report = load.stop().await?;
         let table = format!("{name}\n{}\n{report:?}", watch.table());
         println!("\n{table}");
@@ -163,14 +167,14 @@ impl Outcome {
 
     /// Fails unless all replicas stay ready and serve four fifths of their capacity, requests/s.
     fn all_stay_ready(&self, capacity: f64) -> Result<()> {
-        let rows: Vec<&Row> = self.rows.iter().filter(|row| row.seconds > 30.0).collect();
+        let rows: Vec<&Row> = self.rows.iter().filter(|row| row.seconds > UNJUDGED_SECONDS).collect();
         let ready: Vec<i32> = rows.iter().map(|row| row.ready).collect();
         ensure!(
             ready.iter().all(|ready| *ready == OVERLOADED_REPLICAS as i32),
             "ready pods flap: {ready:?}\n{}",
             self.table
         );
-        let served = (self.report.requests - self.report.failed) as f64 / f64::from(DURATION);
+        let served = (self.report.requests - self.report.failed) as f64 / f64::from(OVERLOAD_SECONDS);
         let least = 0.8 * capacity;
         ensure!(served >= least, "{served:.0} requests/s were served of {least:.0} at least\n{}", self.table);
         Ok(())
