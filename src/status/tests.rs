@@ -747,7 +747,7 @@ fn servers_and_workers_count_alike_in_the_summary() {
     let (ready, trained) = (ConditionValue::yes(reasons::SERVING, ""), ConditionValue::yes(reasons::TRAINED, ""));
     for (servers, servers_wait, servers_pass) in of_pods() {
         for (workers, workers_wait, workers_pass) in of_pods() {
-            let (stalled, reconciling) = condition::summary(&inputs, &ready, &trained, &[&servers, &workers]);
+            let (stalled, reconciling) = summary::summary(&inputs, &ready, &trained, &[&servers, &workers]);
             let waits = servers_wait || workers_wait;
             assert_eq!(stalled.is_yes(), waits, "{servers:?} {workers:?}");
             assert_eq!(reconciling.is_yes(), !waits && (servers_pass || workers_pass), "{servers:?} {workers:?}");
