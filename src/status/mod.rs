@@ -338,6 +338,4 @@ fn to_conditions(
 }
 
 #[cfg(test)]
-mod scaling_tests;
-#[cfg(test)]
 mod tests;
