@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSch
 use super::{items, property, visit};
 
 /// A field whose fields another one has as well.
-pub(super) struct Copy {
+pub(super) struct CopyOf {
     /// Where it is, below `spec`.
     pub(super) at: &'static str,
     /// Where its fields are described, below `spec`.
@@ -26,7 +26,7 @@ pub(super) enum Kept {
 }
 
 /// The copies in the spec. Names and structure of the fields are those of Kubernetes or of `spec.serving`, in which people look first.
-pub(super) const COPIES: [Copy; 15] = [
+pub(super) const COPIES: [CopyOf; 15] = [
     copy("training.pod", "serving.pod", Kept::Sentence),
     copy("training.env[]", "serving.env", Kept::Sentence),
     copy("training.resources", "serving.resources", Kept::Sentence),
@@ -44,13 +44,13 @@ pub(super) const COPIES: [Copy; 15] = [
     copy("serving.pod.initContainers[].volumeMounts[]", "serving.pod.volumeMounts", Kept::Default),
 ];
 
-const fn copy(at: &'static str, full: &'static str, kept: Kept) -> Copy {
-    Copy { at, full, kept }
+const fn copy(at: &'static str, full: &'static str, kept: Kept) -> CopyOf {
+    CopyOf { at, full, kept }
 }
 
 /// Shortens the descriptions of all copies.
 pub(super) fn shorten_all(spec: &mut JSONSchemaProps) {
-    for Copy { at, full, kept } in COPIES {
+    for CopyOf { at, full, kept } in COPIES {
         if let Some(copy) = find(spec, at) {
             shorten(copy, kept);
         }
@@ -91,6 +91,7 @@ pub(super) fn readiness_of_promotions(spec: &mut JSONSchemaProps) {
     readiness.description = Some(format!("{description} Its fields are those of {READINESS}."));
 }
 
+/// Shortens the descriptions of what is below a copy.
 fn shorten(copy: &mut JSONSchemaProps, kept: Kept) {
     for field in copy.properties.iter_mut().flat_map(BTreeMap::values_mut) {
         let of_field = field.description.clone().filter(|_| kept == Kept::Sentence);
