@@ -83,12 +83,12 @@ fn the_documentation_of_canonical_series_is_up_to_date() {
 /// Whether a series is one of a section.
 type Of = fn(&Series) -> bool;
 
-/// A series in a table. What it is, is said in the comment of its declaration.
+/// A series in a table. What it is, is said in the comment of its row.
 fn row(series: Series) -> String {
-    const SOURCE: &str = include_str!("../src/series.rs");
-    let name = format!("    {series:?},");
-    let before = SOURCE.lines().take_while(|line| *line != name).collect::<Vec<_>>();
-    let comment = before.iter().rev().map_while(|line| line.strip_prefix("    /// ")).collect::<Vec<_>>();
+    const SOURCE: &str = include_str!("../src/series/table.rs");
+    let name = format!("        {series:?}: ");
+    let before = SOURCE.lines().take_while(|line| !line.starts_with(&name)).collect::<Vec<_>>();
+    let comment = before.iter().rev().map_while(|line| line.strip_prefix("        /// ")).collect::<Vec<_>>();
     let mut what = comment.into_iter().rev().collect::<Vec<_>>().join(" ");
     for other in Series::all() {
         what = what.replace(&format!("[`Series::{other:?}`]"), &format!("`{}`", other.short_name()));
@@ -100,7 +100,7 @@ fn row(series: Series) -> String {
 }
 
 /// How the page on canonical series begins.
-const SERIES: &str = r#"<!-- Generated from src/series.rs by UPDATE_GENERATED=1 cargo test --test generated -->
+const SERIES: &str = r#"<!-- Generated from src/series/table.rs by UPDATE_GENERATED=1 cargo test --test generated -->
 # Canonical series
 
 What our rules record under the same name for every object, whatever its servers and exporters expose. Alerts of your own, dashboards

@@ -5,17 +5,22 @@ mod dependencies;
 mod events;
 mod monitoring;
 mod objectives;
+mod problems;
 mod promotion;
 mod refresh;
+mod scaling;
+mod serving;
+mod summary;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-pub use condition::{ConditionValue, FIRST_METRICS};
+pub use condition::ConditionValue;
 pub use events::{Event, events};
 use jiff::Timestamp;
+pub use scaling::FIRST_METRICS;
 
 use crate::{
     api::{
@@ -332,7 +337,5 @@ fn to_conditions(
         .collect()
 }
 
-#[cfg(test)]
-mod scaling_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The condition on monitoring.
 
-use super::{ConditionValue, Inputs, condition::problem};
+use super::{ConditionValue, Inputs, problems::problem};
 use crate::{
     api::conditions::{reasons, types},
     signals::config::DEFAULT,

@@ -2,7 +2,8 @@
 
 use super::{
     ConditionValue, Inputs,
-    condition::{canary_problem, of_problem, remarked},
+    condition::remarked,
+    problems::{canary_problem, of_problem},
 };
 use crate::{
     api::{

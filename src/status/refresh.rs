@@ -1,10 +1,7 @@
 //! The condition Refreshable: whether a newer version can take the place of the one that serves. It is the other axis beside Ready:
 //! a model that cannot be refreshed still serves, and its data get older.
 
-use super::{
-    Inputs,
-    condition::{ConditionValue, problem},
-};
+use super::{ConditionValue, Inputs, problems::problem};
 use crate::{
     api::{
         APPROVE_ANNOTATION, CanaryVersions, FinishedRun, PAUSE_ANNOTATION, PIN_ANNOTATION, ServingStatus, TrainingKind,

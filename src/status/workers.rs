@@ -1,9 +1,6 @@
 //! WorkersReady: which workers are not ready, and why.
 
-use super::{
-    ConditionValue, Inputs,
-    condition::{missing_pods, remarked},
-};
+use super::{ConditionValue, Inputs, condition::remarked, serving::missing_pods};
 use crate::{
     api::conditions::{reasons, types},
     apply::ChildProblem,

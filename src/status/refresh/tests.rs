@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::super::tests::{Case, NOW, children, deployment, serving, training};
+use super::super::tests::{Case, NOW, serving, training};
 use crate::{
     api::{
         FinishedRun, Stage, TrainingKind, Trigger, VersionState,
@@ -12,11 +12,6 @@ use crate::{
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-/// An object that serves v1 and whose training works.
-fn case() -> Case {
-    Case::new(serving("v1"), training(Truth::True, reasons::TRAINED, &["v1"]), children(deployment("v1", 2, 2)))
-}
 
 /// Status, reason and message of Refreshable, and the status of Ready.
 fn refreshable(case: &Case) -> (String, String, String, String) {
@@ -60,7 +55,7 @@ fn before_the_first_version_there_is_nothing_to_refresh() {
 
 #[test]
 fn what_works_is_refreshable_with_the_age_of_what_serves_and_when_it_is_refreshed() {
-    let mut case = case();
+    let mut case = Case::well();
     case.training.versions[0].data_through = Some(Time(NOW - jiff::SignedDuration::from_hours(2)));
     let serves = "version v1 serves, trained at 2027-01-15T08:00:00Z with data until 2027-01-15T06:00:00Z; ";
     let message = |case: &Case| {
@@ -80,11 +75,11 @@ fn what_works_is_refreshable_with_the_age_of_what_serves_and_when_it_is_refreshe
 
 #[test]
 fn trainings_that_are_suspended_fail_cannot_start_or_wait_are_reported_while_the_version_serves() {
-    let mut suspended = case();
+    let mut suspended = Case::well();
     suspended.model.training.suspend = true;
     assert_held(&suspended, reasons::TRAINING_SUSPENDED, "training is suspended (spec.training.suspend)");
 
-    let mut failing = case();
+    let mut failing = Case::well();
     failing.training.condition.status = Truth::False;
     failing.training.condition.reason = reasons::TRAINING_FAILED;
     (failing.training.status.last, failing.training.status.consecutive_failures) =
@@ -92,17 +87,17 @@ fn trainings_that_are_suspended_fail_cannot_start_or_wait_are_reported_while_the
     let text = "the last 3 full runs failed, full-2 at 2027-01-15T08:00:00Z (TrainingFailed) (TrainingReady)";
     assert_held(&failing, reasons::TRAINING_FAILED, text);
 
-    let mut blocked = case();
+    let mut blocked = Case::well();
     blocked.training.condition.status = Truth::False;
     blocked.training.condition.reason = reasons::TRAINING_BLOCKED;
     assert_held(&blocked, reasons::TRAINING_BLOCKED, "training: Trained (TrainingReady)");
 
-    let mut old = case();
+    let mut old = Case::well();
     old.training.condition.reason = reasons::BASE_TOO_OLD;
     let text = "the base of the partial training is too old, so it waits for a full run (TrainingReady)";
     assert_held(&old, reasons::BASE_TOO_OLD, text);
 
-    let mut waits = case();
+    let mut waits = Case::well();
     waits.training.status.waiting_since = Some(Time(NOW));
     waits.training.status.waiting_kind = Some(TrainingKind::Partial);
     let text = "a partial run is due and waits since 2027-01-15T08:00:00Z (TrainingReady)";
@@ -112,7 +107,7 @@ fn trainings_that_are_suspended_fail_cannot_start_or_wait_are_reported_while_the
 #[test]
 fn versions_that_are_refused_or_held_back_are_reported_while_the_version_before_serves() {
     let with = |ids: &[&str], annotation: &str, value: &str| {
-        let mut case = case();
+        let mut case = Case::well();
         case.training = training(Truth::True, reasons::TRAINED, ids);
         let annotations = [(annotation.to_owned(), value.to_owned())].into();
         case.model.promotion_requests = crate::promotion::Requests::of(&annotations);
@@ -150,7 +145,7 @@ fn versions_that_are_refused_or_held_back_are_reported_while_the_version_before_
 
 #[test]
 fn several_reasons_are_all_named_and_the_first_is_the_reason() {
-    let mut case = case();
+    let mut case = Case::well();
     case.model.training.suspend = true;
     case.training.status.waiting_since = Some(Time(NOW));
     let text = "training is suspended (spec.training.suspend); a full run is due and waits since 2027-01-15T08:00:00Z \
@@ -184,7 +179,7 @@ fn refused_route(versions: &str, partial: bool, ids: &[&str]) -> Case {
         object["spec"]["training"]["partial"] = json!({"schedule": "0 * * * *"});
     }
     let object: crate::api::RecommenderModel = serde_json::from_value(object).expect("an object");
-    let mut case = case();
+    let mut case = Case::well();
     case.model = crate::model::Model::new(&object, NOW).expect("a valid model");
     case.training = training(Truth::True, reasons::TRAINED, ids);
     case.training.versions.last_mut().expect("one").state = VersionState::Serving;
@@ -213,19 +208,19 @@ fn a_child_that_is_not_as_desired_counts_where_a_new_version_needs_it() {
         assert_held(&case, reason, &text);
     }
     for reason in [reasons::NAME_CONFLICT, reasons::FIELD_CONFLICT, reasons::APPLY_FAILED] {
-        let case = case().with_problem(Kind::Deployment, reason, true);
+        let case = Case::well().with_problem(Kind::Deployment, reason, true);
         let (status, found, message, _) = refreshable(&case);
         assert_eq!((status.as_str(), found.as_str()), ("False", reason), "{message}");
         assert!(message.ends_with(&format!("cannot be refreshed: Deployment: {reason} (ServingReady)")), "{message}");
     }
-    let monitor = case().with_problem(Kind::ServiceMonitor, reasons::API_MISSING, true);
+    let monitor = Case::well().with_problem(Kind::ServiceMonitor, reasons::API_MISSING, true);
     assert_eq!(refreshable(&monitor).0, "True", "versions need no monitor");
 }
 
 #[test]
 fn a_request_that_is_refused_hides_no_pin_no_pause_and_no_approval_that_is_missing() {
     let with = |annotations: &[(&str, &str)]| {
-        let mut case = case();
+        let mut case = Case::well();
         case.training = training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
         case.training.versions.last_mut().expect("one").state = VersionState::Serving;
         let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

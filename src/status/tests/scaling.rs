@@ -10,21 +10,10 @@ use crate::{
     training::{Outcome, Truth},
 };
 
-/// The time of every reconcile.
-const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 /// Name of the servers' Deployment.
 const SERVING: &str = "packages-serving";
 /// Name of the worker's Deployment.
 const WORKER: &str = "packages-worker-events";
-
-/// An object with servers and one worker, and the inputs of its status.
-struct Case {
-    model: Model,
-    prior: RecommenderModelStatus,
-    children: Children,
-    problems: Vec<ChildProblem>,
-    scaling: Scaling,
-}
 
 fn latency() -> Value {
     json!({"minReplicas": 2, "maxReplicas": 9, "latency": {"quantile": "P95", "targetMilliseconds": 75}})
@@ -39,8 +28,8 @@ fn cpu() -> Value {
 }
 
 impl Case {
-    /// `serving` and `worker`: the autoscaling of each; without one it has two replicas.
-    fn new(serving: Option<Value>, worker: Option<Value>) -> Self {
+    /// An object with servers and one worker. `serving` and `worker`: the autoscaling of each; without one it has two replicas.
+    fn scaled(serving: Option<Value>, worker: Option<Value>) -> Self {
         let with = |mut workload: Value, autoscaling: Option<Value>| {
             match autoscaling {
                 Some(autoscaling) => workload["autoscaling"] = autoscaling,
@@ -65,9 +54,8 @@ impl Case {
         let children = Children::default()
             .with(Watched::Child(Kind::Deployment), SERVING, ChildState::Deployment(deployment(2, 2)), None)
             .with(Watched::Child(Kind::Deployment), WORKER, ChildState::Deployment(deployment(2, 2)), None);
-        let prior = RecommenderModelStatus::default();
         let model = Model::new(&object, NOW).expect("a valid object");
-        Self { model, prior, children, problems: Vec::new(), scaling: Scaling::default() }
+        Self { model, ..Self::new(RecommenderModelStatus::default(), trained(), children) }
     }
 
     fn reported(mut self, workload: &str, reason: &str, message: &str) -> Self {
@@ -75,7 +63,7 @@ impl Case {
         self
     }
 
-    fn with_problem(mut self, kind: Kind, name: &str) -> Self {
+    fn with_failed(mut self, kind: Kind, name: &str) -> Self {
         let (reason, message) = (reasons::APPLY_FAILED, format!("{} {name}: forbidden", kind.as_str()));
         self.problems.push(ChildProblem { kind, name: name.into(), reason, message, permanent: false });
         self
@@ -98,26 +86,6 @@ impl Case {
     fn with_worker(mut self, state: ChildState) -> Self {
         self.children = self.children.with(Watched::Child(Kind::Deployment), WORKER, state, None);
         self
-    }
-
-    fn compute(&self) -> RecommenderModelStatus {
-        compute(&Inputs {
-            reload: None,
-            model: &self.model,
-            prior: &self.prior,
-            training: &trained(),
-            rollout: &super::tests::rollout(&trained(), &self.prior, &self.model, &self.children),
-            pruning: None,
-            children: &self.children,
-            problems: &self.problems,
-            scaling: &self.scaling,
-            health: &Default::default(),
-            budgets: &Default::default(),
-            canary: None,
-            route: None,
-            feedback: None,
-            now: NOW,
-        })
     }
 
     /// Status, reason and message of a condition.
@@ -172,34 +140,38 @@ fn status(replicas: i32, reason: &str, message: &str) -> ScalingStatus {
 
 #[test]
 fn without_autoscaling_scaling_is_not_requested() {
-    Case::new(None, None).scales("False", reasons::NOT_REQUESTED, "the number of replicas is fixed");
+    Case::scaled(None, None).scales("False", reasons::NOT_REQUESTED, "the number of replicas is fixed");
 }
 
 #[test]
 fn the_signals_that_replicas_follow_are_named() {
     let load = |case: Case, workload| case.reported(workload, "Load", "kept");
-    load(Case::new(Some(latency()), None), "serving").scales("True", "AsSpecified", "the replicas follow the latency");
-    load(Case::new(None, Some(lag())), "events").scales("True", "AsSpecified", "the replicas follow the lag");
+    load(Case::scaled(Some(latency()), None), "serving").scales(
+        "True",
+        "AsSpecified",
+        "the replicas follow the latency",
+    );
+    load(Case::scaled(None, Some(lag())), "events").scales("True", "AsSpecified", "the replicas follow the lag");
     let mut both = latency();
     (both["lag"], both["cpu"]) = (json!({"dependency": "events"}), json!({}));
     let all = "the replicas follow the latency and the lag and the CPU use";
-    load(Case::new(Some(both), None), "serving").scales("True", "AsSpecified", all);
+    load(Case::scaled(Some(both), None), "serving").scales("True", "AsSpecified", all);
     let mut advisory = latency();
     advisory["advisory"] = json!(true);
     let reported = "advisory: decisions on replicas are reported and not applied";
-    load(Case::new(Some(advisory), None), "serving").scales("True", reasons::ADVISORY, reported);
+    load(Case::scaled(Some(advisory), None), "serving").scales("True", reasons::ADVISORY, reported);
 }
 
 #[test]
 fn before_the_first_decision_scaling_is_pending() {
     let pending = "nothing is decided yet, because the first signals are awaited";
-    Case::new(Some(latency()), None).scales("Unknown", reasons::PENDING, pending);
+    Case::scaled(Some(latency()), None).scales("Unknown", reasons::PENDING, pending);
 }
 
 #[test]
 fn missing_metrics_are_reported_with_the_message_of_the_decision() {
     let message = "kept at 4 replicas because the lag is missing";
-    let case = Case::new(None, Some(lag())).reported("events", reasons::METRICS_MISSING, message);
+    let case = Case::scaled(None, Some(lag())).reported("events", reasons::METRICS_MISSING, message);
     case.scales("False", reasons::METRICS_MISSING, message);
     let (status, ..) = case.condition(types::STALLED);
     assert_eq!(status, "False", "nothing of the object has to be changed");
@@ -208,25 +180,25 @@ fn missing_metrics_are_reported_with_the_message_of_the_decision() {
 #[test]
 fn a_limiting_reason_is_reported_while_scaling_is_active() {
     for reason in reasons::LIMITING_REASONS {
-        let case = Case::new(Some(latency()), None).reported("serving", reason, "because");
+        let case = Case::scaled(Some(latency()), None).reported("serving", reason, "because");
         case.scales("True", reason, "because");
     }
 }
 
 #[test]
 fn a_problem_of_the_autoscaler_takes_precedence() {
-    let case = Case::new(Some(latency()), None).reported("serving", reasons::METRICS_MISSING, "missing");
-    let case = case.with_external(SERVING, None).with_problem(Kind::HorizontalPodAutoscaler, SERVING);
+    let case = Case::scaled(Some(latency()), None).reported("serving", reasons::METRICS_MISSING, "missing");
+    let case = case.with_external(SERVING, None).with_failed(Kind::HorizontalPodAutoscaler, SERVING);
     case.scales("False", reasons::APPLY_FAILED, "HorizontalPodAutoscaler packages-serving: forbidden");
     // A problem of the autoscaler of a workload without autoscaling does not count. A single workload is not named.
-    let other = Case::new(Some(latency()), None).reported("serving", "Load", "kept");
-    let other = other.with_problem(Kind::HorizontalPodAutoscaler, WORKER);
+    let other = Case::scaled(Some(latency()), None).reported("serving", "Load", "kept");
+    let other = other.with_failed(Kind::HorizontalPodAutoscaler, WORKER);
     other.scales("True", "AsSpecified", "the replicas follow the latency");
 }
 
 #[test]
 fn an_external_autoscaler_is_named_with_its_owner_and_what_to_do() {
-    let case = || Case::new(Some(latency()), None).reported("serving", reasons::METRICS_MISSING, "missing");
+    let case = || Case::scaled(Some(latency()), None).reported("serving", reasons::METRICS_MISSING, "missing");
     case().with_external(SERVING, Some("ScaledObject shop-scaler")).scales(
         "False",
         reasons::SCALING_CONFLICT,
@@ -239,7 +211,7 @@ fn an_external_autoscaler_is_named_with_its_owner_and_what_to_do() {
 
 #[test]
 fn scaling_on_cpu_is_as_the_autoscaler_reports() {
-    let case = || Case::new(Some(cpu()), None);
+    let case = || Case::scaled(Some(cpu()), None);
     let wait = "the autoscaler has no metrics of the pods yet";
     case().scales("Unknown", reasons::PENDING, wait);
     case().with_autoscaler(SERVING, None, 60).scales("Unknown", reasons::PENDING, wait);
@@ -255,7 +227,7 @@ fn scaling_on_cpu_is_as_the_autoscaler_reports() {
 /// Of two workloads the worse one is reported, with its name.
 #[test]
 fn the_worst_workload_is_reported_by_name() {
-    let case = || Case::new(Some(latency()), Some(lag()));
+    let case = || Case::scaled(Some(latency()), Some(lag()));
     let good = |case: Case, workload| case.reported(workload, "Load", "kept");
     good(good(case(), "serving"), "events").scales("True", "AsSpecified", "serving: the replicas follow the latency");
     good(case(), "serving").scales(
@@ -274,7 +246,7 @@ fn the_worst_workload_is_reported_by_name() {
 #[test]
 fn workers_are_ready_when_their_pods_are() {
     let ready = |case: Case, status, reason, message| case.is(types::WORKERS_READY, status, reason, message);
-    let case = || Case::new(None, None);
+    let case = || Case::scaled(None, None);
     ready(case(), "True", reasons::AS_SPECIFIED, "the workers' pods are ready");
     let missing = "worker events: 1 of at least 2 pods are ready";
     let one = ChildState::Deployment(deployment(1, 2));
@@ -290,7 +262,7 @@ fn workers_are_ready_when_their_pods_are() {
     let reported = "worker events does not get ready: deadline";
     ready(case().with_worker(ChildState::Deployment(stuck)), "False", reasons::ROLLOUT_STUCK, reported);
     let refused = "Deployment packages-worker-events: forbidden";
-    ready(case().with_problem(Kind::Deployment, WORKER), "False", reasons::APPLY_FAILED, refused);
+    ready(case().with_failed(Kind::Deployment, WORKER), "False", reasons::APPLY_FAILED, refused);
     let mut none = case();
     none.model.workers.clear();
     ready(none, "False", reasons::NOT_REQUESTED, "spec.workers is empty");
@@ -298,7 +270,7 @@ fn workers_are_ready_when_their_pods_are() {
 
 #[test]
 fn every_worker_that_is_not_ready_is_named_and_the_worst_gives_the_reason() {
-    let mut case = Case::new(None, None).with_worker(ChildState::Deployment(deployment(1, 2)));
+    let mut case = Case::scaled(None, None).with_worker(ChildState::Deployment(deployment(1, 2)));
     for name in ["mails", "clicks"] {
         let mut worker = case.model.workers[0].clone();
         worker.name = name.into();
@@ -322,7 +294,7 @@ fn every_worker_that_is_not_ready_is_named_and_the_worst_gives_the_reason() {
 fn workers_without_replicas_are_ready_when_none_are_desired() {
     let mut to_zero = lag();
     to_zero["minReplicas"] = json!(0);
-    let case = || Case::new(None, Some(to_zero.clone())).reported("events", "Idle", "there is nothing to do");
+    let case = || Case::scaled(None, Some(to_zero.clone())).reported("events", "Idle", "there is nothing to do");
     let with = |ready, desired| case().with_worker(ChildState::Deployment(deployment(ready, desired)));
     with(0, 0).is(types::WORKERS_READY, "True", reasons::AS_SPECIFIED, "the workers' pods are ready");
     with(1, 6).is(types::WORKERS_READY, "True", reasons::AS_SPECIFIED, "the workers' pods are ready");
@@ -341,7 +313,7 @@ fn the_reason_why_the_pod_of_a_worker_does_not_start_is_reported() {
         end: None,
         ..PodState::default()
     };
-    let mut case = Case::new(None, None).with_worker(ChildState::Deployment(deployment(0, 2)));
+    let mut case = Case::scaled(None, None).with_worker(ChildState::Deployment(deployment(0, 2)));
     case.children = case.children.with(Watched::Pod, "p", ChildState::Nothing, Some(pod));
     let reported = "worker events: 0 of at least 2 pods are ready: image s cannot be pulled";
     case.is(types::WORKERS_READY, "False", reasons::REPLICAS_MISSING, reported);
@@ -349,8 +321,9 @@ fn the_reason_why_the_pod_of_a_worker_does_not_start_is_reported() {
 
 #[test]
 fn a_decision_is_in_the_status_of_its_workload() {
-    let case =
-        Case::new(Some(latency()), Some(lag())).reported("serving", "Load", "kept").reported("events", "Idle", "idle");
+    let case = Case::scaled(Some(latency()), Some(lag()))
+        .reported("serving", "Load", "kept")
+        .reported("events", "Idle", "idle");
     let status = case.compute();
     let serving = status.serving.and_then(|serving| serving.scaling).expect("it was decided");
     let events = status.workers[0].scaling.clone().expect("it was decided");
@@ -373,7 +346,7 @@ fn history(serving: (&str, &[i64]), events: (&str, &[i64])) -> RecommenderModelS
         case.scaling.decided.insert(workload.into(), reported);
         case
     };
-    with(with(Case::new(Some(latency()), Some(lag())), "serving", serving), "events", events).compute()
+    with(with(Case::scaled(Some(latency()), Some(lag())), "serving", serving), "events", events).compute()
 }
 
 fn reported(prior: &RecommenderModelStatus, next: &RecommenderModelStatus) -> Vec<String> {
@@ -420,7 +393,7 @@ fn missing_metrics_are_an_event_once_also_when_both_workloads_miss_them() {
 fn a_worker_whose_rollout_is_stuck_waits_for_a_person() {
     // Observed on a real cluster: an image could not be pulled, while kstatus, Flux and helm --wait reported success.
     let stuck = DeploymentState { stuck: Some("image w cannot be pulled".into()), ..deployment(0, 1) };
-    let case = Case::new(None, None).with_worker(ChildState::Deployment(stuck));
+    let case = Case::scaled(None, None).with_worker(ChildState::Deployment(stuck));
     let message = "worker events does not get ready: image w cannot be pulled";
     case.is(types::STALLED, "True", reasons::ROLLOUT_STUCK, message);
     case.is(types::RECONCILING, "False", reasons::ROLLOUT_STUCK, "waits for a person, see Stalled");
