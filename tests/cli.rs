@@ -131,6 +131,16 @@ fn render_warns_of_changes_of_alerts_that_the_object_does_not_have() {
     let warning = "-:1: warning: RecommenderModel \"packages\": spec.monitoring.alerts: RecommenderLagHigh: no dependency of the spec \
                    reports recommender:lag_messages, so the object does not have this alert: ";
     assert!(err.starts_with(warning) && err.lines().count() == 1, "{err}");
+    // Each of two dependencies reports one of the two series that the alert compares.
+    let dependencies = "[{name: a, exporter: {name: PostgresExporter}}, {name: b, exporter: {name: RabbitMqBroker}}]";
+    let alerts = "{RecommenderDependencyFilling: {threshold: \"0.2\"}}";
+    let object = format!(
+        "{MINIMAL}  dependencies: {dependencies}\n  monitoring: {{metrics: {{profile: FastApiInstrumentator}}, alerts: {alerts}}}\n"
+    );
+    let (code, _, err) = outcome(&operator(&["render", "-"], &object));
+    let warning = "RecommenderDependencyFilling: no single dependency of the spec reports recommender:dependency_bytes and \
+                   recommender:dependency_free_bytes, so the object does not have this alert: ";
+    assert!(code == 0 && err.contains(warning) && err.lines().count() == 1, "{err}");
 }
 
 #[test]

@@ -2,7 +2,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::{Autoscaling, WorkerAutoscaling},
+    api::{self, Autoscaling, WorkerAutoscaling},
+    catalog,
+    series::Series,
     validate::{stored, tests::minimal},
 };
 
@@ -465,7 +467,7 @@ fn dependencies_that_nothing_is_recorded_of_and_a_critical_without_effect_are_wa
     assert!(unrecorded.starts_with("spec.dependencies[0]: nothing is recorded of it without spec.monitoring: "));
     assert_eq!(warnings(kafka("Burrow"), monitoring()), [""; 0]);
     let labelled = |exporter: &str, label: &str| json!([{"name": "x", "exporter": {"name": exporter}, "matchLabels": {label: "y"}}]);
-    for (exporter, label) in [("PostgresExporter", "datname"), ("MinIoV3", "bucket")] {
+    for (exporter, label) in [("PostgresExporter", "datname"), ("MinIoV3", "bucket"), ("MongoDbExporter", "rs_nm")] {
         let [unmatched] = &warnings(labelled(exporter, label), monitoring())[..] else {
             panic!("one warning: {exporter}")
         };
@@ -481,6 +483,16 @@ fn dependencies_that_nothing_is_recorded_of_and_a_critical_without_effect_are_wa
     let [moot] = &warnings(of("DriftMonitor"), monitoring())[..] else { panic!("one warning") };
     assert!(moot.starts_with("spec.dependencies[0].critical: it has no effect, "), "{moot}");
     assert_eq!(warnings(of("PostgresExporter"), monitoring()), [""; 0]);
+}
+
+#[test]
+fn an_object_may_change_every_alert_and_record_every_signal() {
+    let schema = api::crd::schema();
+    let fields = &schema["properties"]["spec"]["properties"]["monitoring"]["properties"];
+    let most = |field: &str| fields[field]["maxProperties"].as_u64().expect("a bound");
+    for (field, all) in [("alerts", catalog::embedded().alerts.len()), ("signals", Series::SIGNALS.len())] {
+        assert!(most(field) >= all as u64, "at most {} {field} of {all}", most(field));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The scrape configuration of the pods, and the rules over their metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde_json::{Value, json};
@@ -323,6 +323,14 @@ pub fn alerts_without_effect(model: &Model) -> Vec<String> {
                     format!("no dependency of the spec reports {}", series.name())
                 }
                 Some(series) => format!("nothing in the spec makes {} recorded", series.name()),
+                None if matches!(
+                    alert.applies_to,
+                    catalog::AppliesTo::Dependencies | catalog::AppliesTo::EachDependency
+                ) =>
+                {
+                    let names: BTreeSet<_> = alert.series.iter().map(|series| series.name()).collect();
+                    format!("no single dependency of the spec reports {}", Vec::from_iter(names).join(" and "))
+                }
                 None => "no series that it compares can exceed its threshold".into(),
             };
             let name = &alert.name;

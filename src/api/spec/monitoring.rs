@@ -45,7 +45,7 @@ pub struct Monitoring {
     pub probe: Option<Probing>,
     /// Alerts that are changed, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 128))]
     pub alerts: BTreeMap<String, AlertSettings>,
     /// Service level objectives: how many of the requests, or how much of the time, is to be good. Alerts fire when the error
     /// budget is spent too fast, and the status has what is left of it.
@@ -57,7 +57,7 @@ pub struct Monitoring {
     /// "sessions": shop_sessions. docs/signals.md lists them and their labels; others are aggregated away. Selectors get
     /// namespace="..." of the object unless they have it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
+    #[schemars(extend("maxProperties" = 24, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
     pub signals: BTreeMap<String, String>,
     /// How far in the past the rules are evaluated, in seconds (query_offset). Set it to 0 if your ruler evaluates in the past
     /// by default, as that of Mimir does. Needs Prometheus 2.53 or newer. Default: that of the ruler.
