@@ -40,7 +40,7 @@ const ANSWERED: &str = "/requests.txt";
 /// finding on errors within a quarter of a minute.
 const SENDERS: usize = 5;
 const PERIOD: Duration = Duration::from_millis(50);
-/// Requests of one sender at most: 12,000, which are 10 min. The test takes 5.
+/// Requests of one sender at most: 12,000, which are 10 min. They are sent for 3 min.
 const MOST: usize = 12_000;
 /// How long an answer may take: 10 s, far more than a server that is well takes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -266,7 +266,8 @@ pub async fn the_requests_through_a_real_gateway_follow_the_steps_of_a_canary_an
     let share = percent(copies, answers);
     ensure!((100.0 - share).abs() < TOLERANCE, "{copies} copies of {answers} requests");
     let hosts = hosts_of_canary(&bed).await?;
-    println!("the copies are sent to {:?}", hosts.last());
+    let copied = format!("{HOST}-shadow");
+    ensure!(hosts.iter().all(|host| *host == copied), "docs/canary.md names another host of copies: {:?}", hosts.last());
 
     // The weight: of the answers so many are of the canary.
     let (versions, _) = sample(&bed, &traffic, Given { stable: 100 - WEIGHT, canary: WEIGHT, mirrored: 0 }).await?;

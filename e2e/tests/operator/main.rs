@@ -118,8 +118,8 @@ fn main() {
             an_operator_killed_every_second_trains_each_object_exactly_once,
         }
     });
-    // Its programs are on no machine of ours but for this test: 134 s of CPU to compile Contour, and 37 MB of Envoy. Beside that, its requests
-    // need a core for some minutes, which `cargo test --workspace` does not have.
+    // Ignored, because `cargo test --workspace` has no time for it: no other test needs Contour, which takes 134 s of CPU to compile, and
+    // Envoy, 25 MB to download; and it sends requests for some minutes.
     trials.extend(
         tests! { gateways { the_requests_through_a_real_gateway_follow_the_steps_of_a_canary_and_none_fails } }
             .into_iter()

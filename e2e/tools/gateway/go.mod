@@ -1,5 +1,4 @@
-// Contour, the controller of the one Gateway that a test runs. It compiles with another version of Kubernetes' libraries than the others.
-// See ../README.md.
+// Contour, the controller of the Gateway that one test runs, with the version of Kubernetes' libraries that it requires. See ../README.md.
 module recommender.dev/e2e/tools/gateway
 
 go 1.26.4
