@@ -267,7 +267,11 @@ pub async fn the_requests_through_a_real_gateway_follow_the_steps_of_a_canary_an
     ensure!((100.0 - share).abs() < TOLERANCE, "{copies} copies of {answers} requests");
     let hosts = hosts_of_canary(&bed).await?;
     let copied = format!("{HOST}-shadow");
-    ensure!(hosts.iter().all(|host| *host == copied), "docs/canary.md names another host of copies: {:?}", hosts.last());
+    ensure!(
+        hosts.iter().all(|host| *host == copied),
+        "docs/canary.md names another host of copies: {:?}",
+        hosts.last()
+    );
 
     // The weight: of the answers so many are of the canary.
     let (versions, _) = sample(&bed, &traffic, Given { stable: 100 - WEIGHT, canary: WEIGHT, mirrored: 0 }).await?;
