@@ -19,7 +19,7 @@ use crate::cluster::{self as host};
 use crate::image::{Recipe, catalog, double};
 use crate::lock::Lock;
 use crate::progress::Progress;
-use crate::{command, kueue, operator, paths, tools};
+use crate::{command, contour, kueue, operator, paths, tools};
 
 /// Environment variable with the operator image to use in a cluster that is not ours, into which images cannot be
 /// loaded. The cluster must be able to pull it.
@@ -286,6 +286,21 @@ impl Cluster {
         tokio::task::spawn_blocking(move || {
             let _changing = host::lock_for_change(&Progress::quiet())?;
             kueue::install(&image)
+        })
+        .await?
+    }
+
+    /// Starts a Gateway with its controller in `namespace` for routes of `served`, see [`contour`]. Only in our cluster. Its program is
+    /// built on first use.
+    pub async fn gateway(&self, namespace: &str, served: &str) -> Result<()> {
+        if !self.is_ours() {
+            bail!("a Gateway is only run in the cluster that the tests start: unset KUBECONFIG for this test");
+        }
+        let image = load("the Gateway's image", |_| catalog::gateway()).await?;
+        let (namespace, served) = (namespace.to_owned(), served.to_owned());
+        tokio::task::spawn_blocking(move || {
+            let _changing = host::lock_for_change(&Progress::quiet())?;
+            contour::install(&image, &namespace, &served)
         })
         .await?
     }

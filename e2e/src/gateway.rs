@@ -1,4 +1,5 @@
-//! The kinds of the Gateway API, as its Go module has them. No Gateway implements them in the cluster: tests report what one would.
+//! The kinds of the Gateway API, as its Go module has them. No Gateway implements them in the cluster: tests report what one would, but for
+//! the one that runs [`crate::contour`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,16 @@ use crate::{command, paths};
 const DIRECTORY: &str = "e2e/tools/gateway-api";
 /// The module.
 const MODULE: &str = "sigs.k8s.io/gateway-api";
-/// The definition of HTTPRoutes in the module.
-const HTTP_ROUTES: &str = "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml";
+/// The definitions in the module; the plural of the kind and `.yaml` follow.
+const DEFINITIONS: &str = "config/crd/standard/gateway.networking.k8s.io_";
 
 /// The definition of HTTPRoutes, as YAML.
 pub fn http_routes() -> Result<String> {
+    definition("httproutes")
+}
+
+/// The definition of the kind with this plural, as YAML.
+pub fn definition(plural: &str) -> Result<String> {
     let directory = match cached()? {
         Some(directory) => directory,
         None => {
@@ -24,7 +30,7 @@ pub fn http_routes() -> Result<String> {
             cached()?.with_context(|| format!("{MODULE} cannot be downloaded: go mod download in {DIRECTORY}"))?
         }
     };
-    let path = directory.join(HTTP_ROUTES);
+    let path = directory.join(format!("{DEFINITIONS}{plural}.yaml"));
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 

@@ -22,6 +22,7 @@ mod bare;
 mod client;
 pub mod cluster;
 pub mod command;
+pub mod contour;
 mod debian;
 pub mod demo;
 mod digest;

@@ -29,6 +29,18 @@ pub fn kueue() -> Result<Recipe> {
     Ok(single("kueue", "/manager", tools::program("kueue")?, tools::component("kueue")?.hash()?, &[]))
 }
 
+/// Contour and Envoy, each in `/bin`. Contour is built on first use; Envoy is the program of its wheel, with the shared libraries of this
+/// host that it is linked with.
+pub fn gateway() -> Result<Recipe> {
+    let envoy = super::host_libraries(&paths::repository().join("e2e/images/gateway/requirements.txt"))?
+        .join("envoy/_bin/envoy");
+    let mut files =
+        vec![("/bin/contour".to_owned(), tools::program("contour")?), ("/bin/envoy".to_owned(), envoy.clone())];
+    files.extend(libraries(&envoy)?.into_iter().map(|library| (library.display().to_string(), library)));
+    let config = Config { entrypoint: vec![], user: USER.into(), working_directory: "/".into(), env: vec![] };
+    super::cache::layered("gateway", vec![], files, config)
+}
+
 /// The operator, built from this checkout, on an empty root with the host's shared libraries that it is linked with. It
 /// is the debug build of `cargo build`: the release build takes several times as long to compile. The image for users
 /// is built by the Dockerfile.

@@ -24,9 +24,15 @@ pub struct Component {
 
 /// The Go modules, relative to the repository: one for all components, one for prometheus-operator, which does not compile with
 /// the versions of the others, one with the oldest Kubernetes that is supported, one of programs that only live tests need, and one
-/// for Kueue, which compiles with no other version of Kubernetes than its own.
-pub(super) const DIRECTORIES: [&str; 5] =
-    ["e2e/tools", "e2e/tools/prometheus-operator", "e2e/tools/validate-crd", "e2e/tools/live", "e2e/tools/kueue"];
+/// each for Kueue and Contour, which are compiled with the version of Kubernetes that they require.
+pub(super) const DIRECTORIES: [&str; 6] = [
+    "e2e/tools",
+    "e2e/tools/prometheus-operator",
+    "e2e/tools/validate-crd",
+    "e2e/tools/live",
+    "e2e/tools/kueue",
+    "e2e/tools/gateway",
+];
 
 /// All components, in the order in which a cluster needs them.
 pub(super) const COMPONENTS: &[Component] = &[
@@ -149,6 +155,13 @@ pub(super) const COMPONENTS: &[Component] = &[
         packages: &["sigs.k8s.io/kueue/cmd/kueue"],
         always: false,
     },
+    Component {
+        name: "contour",
+        directory: DIRECTORIES[5],
+        module: "github.com/projectcontour/contour",
+        packages: &["github.com/projectcontour/contour/cmd/contour"],
+        always: false,
+    },
 ];
 
 /// The component with this name.
@@ -223,7 +236,7 @@ mod tests {
 
     #[test]
     fn shared_requirements_have_the_same_version() {
-        let [all, own, _, live, _] = DIRECTORIES.map(go_mod);
+        let [all, own, _, live, ..] = DIRECTORIES.map(go_mod);
         let all: BTreeMap<&str, &str> = requirements(&all).collect();
         for (own, different) in [(&own, &DIFFERENT_VERSIONS[..]), (&live, &[])] {
             let other = requirements(own).filter(|(module, version)| all.get(module).is_some_and(|v| v != version));

@@ -1,5 +1,5 @@
-//! A canary by the weights of an HTTPRoute. The cluster has the kind and no Gateway that implements it, so the test reports what one would,
-//! and reads which weights the operator writes, and when.
+//! A canary by the weights of an HTTPRoute, without a Gateway that implements it: the test reports what one would, and reads which weights
+//! the operator writes, and when. With a real one: `gateways`.
 
 use std::{
     sync::{Arc, Mutex},
@@ -23,9 +23,9 @@ use tokio::task::JoinHandle;
 use crate::bed::{Bed, TIMEOUT, has_message, serving};
 
 /// The object, its Service and its HTTPRoute.
-const NAME: &str = "shop";
+pub const NAME: &str = "shop";
 /// The Deployment and the Service of the canary.
-const CANARY: &str = "shop-canary";
+pub const CANARY: &str = "shop-canary";
 /// The Gateway, which nobody implements.
 const GATEWAY: &str = "public";
 /// Time between two looks of the Gateway at its route: 500 ms, longer than a reconcile takes, so that the order of writes shows.
@@ -54,14 +54,18 @@ const COUNTING: &str = r#"
 
 /// What an HTTPRoute gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Given {
-    stable: i32,
-    canary: i32,
-    mirrored: i32,
+pub struct Given {
+    /// The weight of the version that serves.
+    pub stable: i32,
+    /// That of the canary.
+    pub canary: i32,
+    /// Per cent of the requests that the canary gets copies of.
+    pub mirrored: i32,
 }
 
 impl Given {
-    fn of(spec: &HttpRouteSpec) -> Result<Self> {
+    /// Of a route with one rule.
+    pub fn of(spec: &HttpRouteSpec) -> Result<Self> {
         let rule = spec.rules.first().context("the route has a rule")?;
         let weight = |name: &str| {
             let backend = rule.backend_refs.iter().find(|backend| backend.name == name);
