@@ -27,6 +27,65 @@ pub struct HttpRouteSpec {
     pub rules: Vec<RouteRule>,
 }
 
+/// Spec of a Gateway: of it we read what can be done with its requests.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1",
+    kind = "Gateway",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewaySpec {
+    /// Name of its GatewayClass.
+    pub gateway_class_name: String,
+}
+
+/// Spec of a GatewayClass.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1",
+    kind = "GatewayClass",
+    plural = "gatewayclasses",
+    status = "GatewayClassStatus",
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(default)]
+pub struct GatewayClassSpec {}
+
+/// Status of a GatewayClass.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewayClassStatus {
+    /// What its controller supports beyond the core of the Gateway API; empty where it does not state that.
+    pub supported_features: Vec<SupportedFeature>,
+}
+
+/// A feature of the Gateway API: an object since its version 1.2, and its name before.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(untagged)]
+pub enum SupportedFeature {
+    /// Its name.
+    Name(String),
+    /// An object with its name.
+    Object {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl From<SupportedFeature> for String {
+    fn from(feature: SupportedFeature) -> Self {
+        match feature {
+            SupportedFeature::Name(name) | SupportedFeature::Object { name } => name,
+        }
+    }
+}
+
 /// A Gateway, or a listener of it. Its group and kind are those of Gateways by default.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use super::ownership;
 use crate::{
     api::{
-        FIELD_MANAGER, HANDOFF_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus, gateway::RouteRule,
+        FIELD_MANAGER, HANDOFF_MANAGER, MANAGED_BY_LABEL, RecommenderModel, RecommenderModelStatus,
+        gateway::{Gateway, GatewayClass, RouteRule},
         monitoring_coreos::Prometheus,
     },
     kinds::Kind,
@@ -346,6 +347,18 @@ impl Cluster {
         };
         let listed = self.call("list", "Prometheus", api.list(&ListParams::default().limit(MOST_PROMETHEUSES))).await?;
         Ok(listed.items.into_iter().filter_map(|object| object.try_parse().ok()).collect())
+    }
+
+    /// The GatewayClass of a Gateway, and the features that it states to support; none where it states none.
+    ///
+    /// # Errors
+    /// When a call failed, as where one of the two does not exist.
+    pub async fn gateway(&self, namespace: &str, name: &str) -> Result<(String, Vec<String>), CallError> {
+        let gateways: Api<Gateway> = Api::namespaced(self.client.clone(), namespace);
+        let class = self.call("get", "Gateway", gateways.get(name)).await?.spec.gateway_class_name;
+        let classes: Api<GatewayClass> = Api::all(self.client.clone());
+        let status = self.call("get", "GatewayClass", classes.get(&class)).await?.status.unwrap_or_default();
+        Ok((class, status.supported_features.into_iter().map(String::from).collect()))
     }
 
     fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::explain::Explained;
+use super::{explain::Explained, gateways};
 use crate::{api::RecommenderModelStatus, apply::Corrections, kinds::Kind, promotion::reload::Since};
 
 /// Pause after a first failure: 1 s. It doubles with each further one.
@@ -36,6 +36,8 @@ struct ObjectState {
     failed_orders: Vec<String>,
     /// What Events state of its objects that hang.
     explained: Explained,
+    /// What its Gateways can do.
+    gateways: Option<gateways::Read>,
     /// Servers that have changed versions without a restart, by pod.
     changed: BTreeMap<String, Since>,
 }
@@ -102,6 +104,16 @@ impl Memory {
     /// Records what Events state.
     pub fn explain(&self, uid: &str, explained: &Explained) {
         self.lock().entry(uid.to_owned()).or_default().explained = explained.clone();
+    }
+
+    /// What was read of an object's Gateways.
+    pub fn gateways(&self, uid: &str) -> Option<gateways::Read> {
+        self.lock().get(uid).and_then(|object| object.gateways.clone())
+    }
+
+    /// Records what was read of them; none if it is not asked for any more.
+    pub fn read_gateways(&self, uid: &str, read: Option<gateways::Read>) {
+        self.lock().entry(uid.to_owned()).or_default().gateways = read;
     }
 
     /// How often servers were restarted before they changed to the version that they have, by pod: that is no fault of it. `changed`: those

@@ -5,6 +5,7 @@ mod context;
 mod error;
 mod explain;
 mod feedback;
+mod gateways;
 mod memory;
 mod observed;
 mod prunes;

@@ -9,6 +9,7 @@ use super::{
     context::Context,
     error::Error,
     explain::{self, Explained},
+    gateways,
     observed::{self, Handed, Observed},
     report,
     ticked::Observe,
@@ -24,7 +25,7 @@ use crate::{
     kinds::Kind,
     model::{Identity, Model, Workload, names},
     observe::Children,
-    promotion::{self, reload, trial},
+    promotion::{self, reload, route::Routed, trial},
     render::{self, Child, Decided},
     status::{self, ConditionValue, Event},
     telemetry::models,
@@ -76,6 +77,12 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     let mut observed = Observed::new(context, &model, &reconcile.uid, &reconcile.prior, children);
     let explained = reconcile.explain(context, &observed.children).await;
     observed.children.explain(&explain::found(&explained));
+    let gateways = reconcile.gateways(context, &model, observed.route.as_ref()).await;
+    let refusal = gateways::refusal(&model, gateways.as_ref());
+    let asks_again = gateways.filter(|_| refusal.is_some()).map(|read| read.next());
+    if let Some(why) = refusal {
+        observed.route = observed.route.map(|route| route.refused(why));
+    }
     let decisions = reconcile.decide(context, &model, &observed);
     reconcile.record(context, &decisions).await?;
     let desired = reconcile.render(&model, &decisions, &observed);
@@ -88,7 +95,7 @@ pub async fn reconcile(context: &Context, object: Arc<Guarded>, now: Timestamp) 
     observed.feedback = reconcile.feedback(context, &model, &desired, &children, &outcome);
     reconcile.report(context, &model, &decisions, &observed, &children, &outcome).await?;
     let held_until = decisions.is_held.then(|| now + HELD);
-    let next_read = explain::next_read(&explained).into_iter().chain(held_until).min();
+    let next_read = [explain::next_read(&explained), asks_again, held_until].into_iter().flatten().min();
     reconcile.next(&model, &decisions, &children, next_read, outcome)
 }
 
@@ -189,6 +196,22 @@ impl Reconcile {
             context.memory.explain(&self.uid, &explained);
         }
         explained
+    }
+
+    /// Reads what the Gateways of a canary can do, where that has to be known.
+    async fn gateways(&self, context: &Context, model: &Model, route: Option<&Routed>) -> Option<gateways::Read> {
+        let (known, of) = (context.memory.gateways(&self.uid), gateways::asked(model, &self.prior, route));
+        let read = match of {
+            Some(of) => {
+                let namespace = &self.identity.namespace;
+                Some(gateways::read(&context.cluster, namespace, of, known.clone(), self.now).await)
+            }
+            None => None,
+        };
+        if read != known {
+            context.memory.read_gateways(&self.uid, read.clone());
+        }
+        read
     }
 
     /// Records that a version is taken back, or that servers are to change versions, before that is applied.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod canary;
+pub mod copies;
 pub mod counts;
 mod gates;
 mod held;

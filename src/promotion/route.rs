@@ -122,6 +122,11 @@ impl Routed {
         Self { shares: is_ours.then_some(shares), state }
     }
 
+    /// The same HTTPRoute, which is not to be used for this reason.
+    pub fn refused(self, why: String) -> Self {
+        Self { state: Acceptance::Refused(why), ..self }
+    }
+
     /// Whether Gateways divide requests by it, or will once they have observed its last change.
     pub fn is_usable(&self) -> bool {
         matches!(self.state, Acceptance::Accepted | Acceptance::Late(_))

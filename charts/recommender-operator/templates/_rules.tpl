@@ -56,6 +56,10 @@ mode, so that both modes grant the same. Never here: secrets, wildcards, escalat
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, patch]
+# Whether a Gateway can copy requests: read only before the first step of a canary with copies (mirrorPercent).
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways, gatewayclasses]
+  verbs: [get]
 # Scraping, recording rules and alerts of a model; unused where prometheus-operator is not installed.
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors, podmonitors, probes, prometheusrules]

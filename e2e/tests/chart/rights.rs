@@ -39,6 +39,7 @@ async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()>
         "watch horizontalpodautoscalers.autoscaling",
         "patch podmonitors.monitoring.coreos.com",
         "patch httproutes.gateway.networking.k8s.io",
+        "get gateways.gateway.networking.k8s.io",
         "list prometheuses.monitoring.coreos.com",
         "list pods",
         "create events",
@@ -56,6 +57,7 @@ async fn the_service_account_has_exactly_the_rights_of_the_rules() -> Result<()>
     for refused in [
         "get secrets",
         "patch prometheuses.monitoring.coreos.com",
+        "patch gateways.gateway.networking.k8s.io",
         "delete httproutes.gateway.networking.k8s.io",
         "list secrets",
         "create pods",

@@ -71,7 +71,11 @@ fn tick(fixture: &Fixture) {
 
 /// An object whose first version serves, and whose second one is to be a canary. No Gateway has reported on its route.
 async fn with_candidate() -> (Fixture, Value) {
-    let (mut fixture, mut object) = (with_source(), routed());
+    with_candidate_of(routed()).await
+}
+
+async fn with_candidate_of(mut object: Value) -> (Fixture, Value) {
+    let mut fixture = with_source();
     fixture.requests(&object).await;
     train(&fixture);
     fixture.requests(&object).await;
@@ -165,6 +169,70 @@ async fn a_canary_has_pods_once_its_route_is_accepted_and_weight_once_they_are_r
     assert!(condition.ends_with("serves; it gets 1 % of the requests"), "{condition}");
     fixture.requests(&object).await;
     assert_eq!(fixture.requests(&object).await, [""; 0], "it waits without requests");
+}
+
+/// Stores the Gateway, and a GatewayClass that states these features.
+fn store_gateway(fixture: &Fixture, features: Value) {
+    let object = |kind: &str, name: &str| json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": {"name": name, "resourceVersion": "1"}});
+    let (mut gateway, mut class) = (object("Gateway", "public"), object("GatewayClass", "traefik"));
+    gateway["spec"] = json!({"gatewayClassName": "traefik", "listeners": []});
+    class["spec"] = json!({"controllerName": "traefik.io/gateway-controller"});
+    class["status"] = json!({"supportedFeatures": features});
+    fixture.server.store("namespaces/infra/gateways/public", gateway);
+    fixture.server.store("gatewayclasses/traefik", class);
+}
+
+fn mirrored(percent: i32) -> Value {
+    let mut object = routed();
+    object["spec"]["promotion"]["canary"]["steps"] = json!([{"mirrorPercent": percent, "seconds": 20}]);
+    object
+}
+
+const GET_GATEWAY: &str = "GET namespaces/infra/gateways/public";
+const GET_CLASS: &str = "GET gatewayclasses/traefik";
+
+#[tokio::test]
+async fn a_gateway_that_does_not_copy_requests_gets_no_route_with_copies_although_it_would_accept_it() {
+    let (mut fixture, mut object) = with_candidate_of(mirrored(100)).await;
+    store_gateway(&fixture, json!([{"name": "HTTPRouteMethodMatching"}]));
+    report(&fixture, true);
+    let requests = fixture.requests(&object).await;
+    assert!([GET_GATEWAY, GET_CLASS].iter().all(|get| requests.contains(&(*get).to_owned())), "{requests:?}");
+    let (reason, message) = fixture.condition(types::PROMOTION_READY);
+    assert!(reason == "RouteNotAccepted" && message.contains("lacks HTTPRouteRequestMirror"), "{reason}: {message}");
+    tick(&fixture);
+    fixture.requests(&object).await;
+    assert_eq!(fixture.requests(&object).await, [""; 0], "it is not read again at once");
+    assert_eq!((fixture.server.object(CANARY), weights(&fixture)), (None, (100, 0)));
+
+    // Without copies, nothing is asked.
+    object["spec"] = routed()["spec"].clone();
+    object["metadata"]["generation"] = 2.into();
+    let requests = fixture.requests(&object).await;
+    assert!(requests.contains(&"POST deployments".into()) && !requests.contains(&GET_CLASS.into()), "{requests:?}");
+}
+
+#[tokio::test]
+async fn copies_begin_where_the_gateway_copies_or_where_it_is_not_known() {
+    let copies = [json!([{"name": "HTTPRouteRequestMirror"}]), json!(["HTTPRouteRequestMirror"]), json!([])];
+    for features in copies.into_iter().map(Some).chain([None]) {
+        let (mut fixture, object) = with_candidate_of(mirrored(100)).await;
+        if let Some(features) = &features {
+            store_gateway(&fixture, features.clone());
+        }
+        report(&fixture, true);
+        let requests = fixture.requests(&object).await;
+        assert!(requests.contains(&"POST deployments".into()), "{features:?}: {requests:?}");
+        ready(&fixture, 1);
+        fixture.requests(&object).await;
+        tick(&fixture);
+        fixture.requests(&object).await;
+        let route = fixture.server.object(ROUTE).expect("was created");
+        assert_eq!(route["spec"]["rules"][0]["filters"][0]["type"], "RequestMirror", "{features:?}");
+        report(&fixture, true);
+        fixture.requests(&object).await;
+        assert_eq!(fixture.requests(&object).await, [""; 0], "{features:?}: nothing is read while it gets copies");
+    }
 }
 
 #[tokio::test]

@@ -86,7 +86,10 @@ impl Server {
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.path().split_once("/namespaces/shop/").expect("a namespaced path").1.to_owned();
+        let path = parts.uri.path();
+        // Of other namespaces and of the cluster, only what Gateways can do is read.
+        let path =
+            path.split_once("/namespaces/shop/").or_else(|| path.split_once("/v1/")).expect("a path").1.to_owned();
         let request = format!("{} {path}", parts.method);
         let is_apply = parts.headers.get("content-type").is_some_and(|of| of == "application/apply-patch+yaml");
         let query = parts.uri.query().unwrap_or_default();
