@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    canary::{self, End, Memory, Outcome, Policy, Readings as Observation, Silence, Tick, Wait},
+    canary::{self, Answer, Memory, Outcome, Policy, Readings as Observation, Silence, Tick, Wait},
     counts::{self, Counters, Track},
-    judge::Finding,
     route::Routed,
     watch,
 };
@@ -245,8 +244,12 @@ impl Trial {
         let is_current = |read: Timestamp| now.duration_since(read).as_secs().abs() <= CURRENT_SECONDS;
         let counts = self.counts.as_ref().filter(|(_, read)| is_current(*read)).map(|(tick, _)| tick.clone());
         let Plan { ready, expected, broken, policy, route, .. } = &self.plan;
-        let counted = counts.as_ref().filter(|_| newest.is_some() && has_counted).map(|tick| tick.window_seconds);
-        let is_silent = counts.is_none() && readings.is_none_or(|readings| readings.silence().is_some());
+        let answer = match &counts {
+            Some(tick) if newest.is_some() && has_counted => Answer::Counts(tick.window_seconds),
+            _ if readings.is_some_and(|readings| readings.silence().is_none()) => Answer::NoCounts,
+            Some(_) => Answer::Missed,
+            None => Answer::Silence,
+        };
         let observed = Observation {
             ready: *ready,
             expected: Some(*expected),
@@ -256,24 +259,22 @@ impl Trial {
             undivided: route.as_ref().and_then(|route| route.undivided(*ready, self.memory.shares())),
         };
         let elapsed = now.duration_since(self.memory.advanced_at.0).as_secs().clamp(0, canary::ELAPSED_MAX);
-        let silence = self.memory.silence.after(elapsed, counted, is_silent);
+        let silence = self.memory.silence.after(elapsed, answer);
         let mut next = canary::advance(policy, self.memory.clone(), &observed, now);
-        let (wait, why) = match next.outcome {
-            Outcome::Stay { wait, why } => (Some(wait), why),
-            Outcome::NextStep { why } | Outcome::Promote { why } | Outcome::Back { why } => (None, why),
+        let (wait, waited, why) = match next.outcome {
+            Outcome::Stay { wait, why } => (Some(wait), None, why),
+            Outcome::NextStep { why } | Outcome::Promote { why } => (None, None, why),
+            Outcome::Back { why, waited } => (None, waited, why),
         };
         let position = |memory: &Memory| (memory.step, memory.shares(), memory.end.is_some());
         let is_news = wait != self.wait || position(&next.memory) != position(&self.memory);
         let is_due = now.duration_since(self.reported_at).abs() >= SignedDuration::from_secs(REPORT_SECONDS);
         // What it ended with stays.
         if self.memory.end.is_none() {
-            // That pods do not get ready, or get no requests, is known without the source.
-            let waits_for_counts = !matches!(self.wait, Some(Wait::Replicas | Wait::Share));
-            let has_no_data = is_silent || waits_for_counts && silence.lacks_data(next.memory.weighted_seconds);
+            let lacks_data = waited.is_some_and(Wait::needs_counts) && silence.lacks_data(next.memory.weighted_seconds);
             let begins = position(&next.memory) != position(&self.memory) && next.memory.end.is_none();
             next.memory.silence = if begins { Silence { seconds: 0, ..silence } } else { silence };
-            let is_inconclusive = |end: &&mut End| !end.is_promoted && end.finding == Finding::Inconclusive;
-            next.memory.end.as_mut().filter(is_inconclusive).iter_mut().for_each(|end| end.lacks_data = has_no_data);
+            next.memory.end.iter_mut().for_each(|end| end.lacks_data = lacks_data);
         }
         (self.wait, self.memory) = (wait, next.memory);
         if is_news || is_due {
@@ -323,6 +324,7 @@ mod tests {
             canary::Step,
             counts::{ERRORS, SLOW},
             judge::{Settings, Signal},
+            route::{Acceptance, Shares},
         },
         signals::fake::{at, readings},
     };
@@ -474,7 +476,10 @@ mod tests {
 
     /// A canary with hardly any requests whose counters are read in these ticks, and else so, until it has ended.
     fn ended_with(is_sampled: impl Fn(i64) -> bool, read: impl Fn(i64) -> Option<Readings>) -> Progress {
-        let mut bed = Bed::new();
+        ended_in(&mut Bed::new(), is_sampled, read)
+    }
+
+    fn ended_in(bed: &mut Bed, is_sampled: impl Fn(i64) -> bool, read: impl Fn(i64) -> Option<Readings>) -> Progress {
         for tick in 1..100 {
             bed.second += TICK;
             bed.counters.values_mut().for_each(|(requests, _)| *requests += 2.0);
@@ -523,6 +528,42 @@ mod tests {
     fn written(progress: &Progress) -> CanaryStatus {
         let notes = serde_json::to_string(&progress.memory).ok();
         CanaryStatus { version: "full-2".into(), notes, ..CanaryStatus::default() }
+    }
+
+    #[test]
+    fn a_version_that_exposes_no_counters_is_judged_although_its_source_was_silent_for_a_while_in_each_step() {
+        let silent = |second| Some(readings(&[], second).silent("metric source \"default\": HTTP 503"));
+        let fails_in = |from: i64, until: i64| {
+            move |second: i64| match second / TICK {
+                tick if (from..until).contains(&tick) => silent(second),
+                _ => Some(readings(&[], second)),
+            }
+        };
+        // Of none of the pods, and of those of the serving version alone.
+        let of_servers = || {
+            let mut bed = Bed::new();
+            bed.counters.remove("c1");
+            bed
+        };
+        let progress = [
+            ended_with(|_| false, fails_in(20, 21)),
+            ended_with(|_| false, fails_in(LAST - 7, LAST - 6)),
+            ended_in(&mut of_servers(), |tick| !(20..27).contains(&tick), silent),
+        ];
+        for progress in progress {
+            assert!(progress.verdict().is_some_and(|verdict| !verdict.passed), "{progress:?}");
+        }
+        // A source that is back for half a minute may have no series yet.
+        for progress in [
+            ended_with(|_| false, fails_in(LAST - 4, LAST - 3)),
+            ended_in(&mut of_servers(), |tick| !(LAST - 10..LAST - 3).contains(&tick), silent),
+            ended_with(
+                |_| false,
+                |second| if second / TICK % 5 == 0 { silent(second) } else { Some(readings(&[], second)) },
+            ),
+        ] {
+            assert!(progress.memory.lacks_data(), "{progress:?}");
+        }
     }
 
     #[test]
@@ -579,6 +620,42 @@ mod tests {
             !progress.memory.lacks_data() && progress.verdict().is_some_and(|verdict| !verdict.passed),
             "{progress:?}"
         );
+    }
+
+    #[test]
+    fn what_is_known_without_the_source_is_a_verdict_also_if_it_is_silent_in_the_end() {
+        let route = Routed {
+            shares: Some(Shares::default()),
+            state: Acceptance::Refused("HTTPRoute packages is not accepted".into()),
+        };
+        let waits = [
+            (Plan { ready: 0, ..plan() }, "0 of 1 replicas are ready"),
+            (Plan { route: Some(route), ..plan() }, "HTTPRoute packages is not accepted"),
+        ];
+        // With a restart of the operator just before the end, too: the first tick after it ends the canary.
+        for ((waiting, why), is_restarted) in waits.into_iter().flat_map(|of| [(of.clone(), false), (of, true)]) {
+            let mut bed = Bed::new();
+            let begun = if waiting.route.is_some() { plan() } else { waiting.clone() };
+            bed.state.plan(Some(begun), None, at(0));
+            bed.tick();
+            bed.state.plan(Some(waiting.clone()), None, at(0));
+            for tick in 2..100 {
+                bed.second = tick * TICK;
+                let memory = bed.state.trial.as_ref().map(|trial| trial.memory.clone()).expect("there is one");
+                if is_restarted && memory.waited_seconds == 590 {
+                    let status = written(&Progress { memory, why: String::new() });
+                    bed.state = State { object: OfSource::packages(), trial: None };
+                    bed.state.plan(Some(waiting.clone()), Some(&status), at(bed.second));
+                }
+                let read = readings(&[], bed.second);
+                let read = if tick > 40 { read.silent("metric source \"default\": HTTP 503") } else { read };
+                bed.state.tick(Some(&read), at(bed.second));
+            }
+            let progress = bed.state.observed().expect("there is one");
+            let verdict =
+                progress.verdict().unwrap_or_else(|| panic!("no verdict, restarted {is_restarted}: {progress:?}"));
+            assert!(!verdict.passed && verdict.message.contains(why), "{progress:?}");
+        }
     }
 
     /// A canary that gets requests and is then read so, until it has ended.
