@@ -20,7 +20,7 @@
 
 mod memory;
 
-pub(super) use memory::ELAPSED_MAX;
+pub(super) use memory::{Answer, ELAPSED_MAX};
 pub use memory::{End, Memory, Policy, Silence, Step};
 
 use std::collections::BTreeMap;
@@ -92,6 +92,8 @@ pub enum Outcome {
     Back {
         /// Why.
         why: String,
+        /// What it waited for, if it goes back because that took too long.
+        waited: Option<Wait>,
     },
 }
 
@@ -114,6 +116,13 @@ pub enum Wait {
     Requests,
 }
 
+impl Wait {
+    /// Whether the metric source has to answer for it. Whether pods get ready, and get requests, is known without it.
+    pub fn needs_counts(self) -> bool {
+        !matches!(self, Self::Replicas | Self::Share)
+    }
+}
+
 /// What follows from a tick.
 pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Timestamp) -> Next {
     if let Some(end) = memory.end.clone() {
@@ -121,11 +130,11 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     }
     let elapsed = memory.elapse(now);
     let Some((index, step)) = memory.step_of(policy) else {
-        return back(memory, Finding::Inconclusive, "the canary has no step".into());
+        return back(memory, Finding::Inconclusive, "the canary has no step".into(), None);
     };
     let here = format!("step {} of {} ({})", index + 1, policy.judged().len(), step.shares());
     if let Some(broken) = &readings.broken {
-        return back(memory, Finding::Worse, format!("{here}: {broken}"));
+        return worse(memory, format!("{here}: {broken}"));
     }
     let lacking = replicas_lacking(readings);
     memory.limit(step);
@@ -133,7 +142,7 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     if (readings.undivided.is_some() || moves)
         && let Some(verdict) = memory.worse_meanwhile(policy, readings)
     {
-        return back(memory, Finding::Worse, format!("{here}: {verdict}"));
+        return worse(memory, format!("{here}: {verdict}"));
     }
     if let Some(why) = &readings.undivided {
         return undivided(policy, memory, readings.is_late, elapsed, format!("{here}: {why}"));
@@ -149,7 +158,7 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
         memory.waited_seconds = memory.waited_seconds.saturating_add(elapsed);
         let why = format!("{here}: {lacking}, after {} of at most {} s", memory.waited_seconds, policy.max_seconds);
         return match memory.waited_seconds >= policy.max_seconds {
-            true => back(memory, Finding::Inconclusive, why),
+            true => late(memory, Wait::Replicas, why),
             false => stay(memory, Wait::Replicas, why),
         };
     }
@@ -157,7 +166,7 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     memory.count(policy, readings.counts.as_ref());
     let verdict = memory.evidence.verdict(&policy.judge, memory.judged_seconds);
     if verdict.finding == Finding::Worse {
-        return back(memory, Finding::Worse, format!("{here}: {}", verdict.why));
+        return worse(memory, format!("{here}: {}", verdict.why));
     }
     let Some((wait, why)) = open(policy, &memory, step, readings, &verdict, lacking) else {
         let why = format!("{here}: {}", verdict.why);
@@ -169,7 +178,7 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     };
     let most = policy.warm_up_seconds.saturating_add(step.minimum_seconds).saturating_add(policy.max_seconds);
     match memory.weighted_seconds >= most {
-        true => back(memory, Finding::Inconclusive, format!("{here}: {why}; it may take {most} s at most")),
+        true => late(memory, wait, format!("{here}: {why}; it may take {most} s at most")),
         false => stay(memory, wait, format!("{here}: {why}")),
     }
 }
@@ -182,7 +191,7 @@ fn undivided(policy: &Policy, mut memory: Memory, is_late: bool, elapsed: i64, w
     }
     memory.waited_seconds = memory.waited_seconds.saturating_add(elapsed);
     match memory.waited_seconds >= policy.max_seconds {
-        true => back(memory, Finding::Inconclusive, format!("{why}; it may wait for {} s at most", policy.max_seconds)),
+        true => late(memory, Wait::Share, format!("{why}; it may wait for {} s at most", policy.max_seconds)),
         false => stay(memory, Wait::Share, why),
     }
 }
@@ -296,8 +305,18 @@ fn promote(memory: Memory, verdict: &Verdict, why: String) -> Next {
     ended(memory, End { is_promoted: true, finding: verdict.finding, why, lacks_data: false })
 }
 
-fn back(memory: Memory, finding: Finding, why: String) -> Next {
-    ended(memory, End { is_promoted: false, finding, why, lacks_data: false })
+fn worse(memory: Memory, why: String) -> Next {
+    back(memory, Finding::Worse, why, None)
+}
+
+/// It waited too long for something.
+fn late(memory: Memory, wait: Wait, why: String) -> Next {
+    back(memory, Finding::Inconclusive, why, Some(wait))
+}
+
+fn back(memory: Memory, finding: Finding, why: String, waited: Option<Wait>) -> Next {
+    let next = ended(memory, End { is_promoted: false, finding, why: why.clone(), lacks_data: false });
+    Next { outcome: Outcome::Back { why, waited }, ..next }
 }
 
 fn ended(mut memory: Memory, end: End) -> Next {
@@ -306,7 +325,7 @@ fn ended(mut memory: Memory, end: End) -> Next {
         memory.weight_percent = 0;
     }
     let why = end.why.clone();
-    let outcome = if end.is_promoted { Outcome::Promote { why } } else { Outcome::Back { why } };
+    let outcome = if end.is_promoted { Outcome::Promote { why } } else { Outcome::Back { why, waited: None } };
     memory.end = Some(end);
     Next { weight_percent: memory.weight_percent, memory, outcome }
 }

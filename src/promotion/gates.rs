@@ -208,7 +208,7 @@ impl Policy {
         let hours = most.as_hours();
         let verdict = |passed, message| Some(Verdict { gate: DATA_THROUGH.into(), passed, message });
         match &version.data_through {
-            None => verdict(false, "dataThrough was not reported, so the age of the data is unknown".into()),
+            None => verdict(false, "dataThrough was not reported, or is no time until the end of the run, so the age of the data is unknown".into()),
             Some(time) if now.duration_since(time.0) > most => {
                 verdict(false, format!("the data reach until {}, more than {hours} h ago", time.0))
             }

@@ -64,16 +64,21 @@ pub fn root(version: &Version) -> Option<(&str, Timestamp)> {
 }
 
 /// Where the data of a version ends, and that of the next partial one begins: as reported, else when its run was due, which is
-/// the end of the interval that a partial run is given. An end before its beginning would learn the same data twice, and one after the end of
-/// its run would leave data out: its trainer has reported a time of the future.
+/// the end of the interval that a partial run is given. An end before its beginning would learn the same data twice.
 pub fn data_end(version: &Version) -> Timestamp {
-    let end = version.data_through.as_ref().map_or(version.due_at.0, |through| through.0.min(version.trained_at.0));
+    let end = reported_end(version).unwrap_or(version.due_at.0);
     version.base.as_ref().map_or(end, |base| end.max(base.data_from.0))
 }
 
 /// No partial run is due for scheduled times up to this one: the data of the newest version reaches as far, as when a full run
-/// has taken hours. Not after the end of its run, because its trainer may have reported a time of the future.
+/// has taken hours.
 pub fn covered(inputs: &Inputs<'_>, history: &History) -> Option<Timestamp> {
-    let version = rollable(inputs, history)?;
-    Some(version.data_through.as_ref()?.0.min(version.trained_at.0))
+    reported_end(rollable(inputs, history)?)
+}
+
+/// Where the data of a version ends, as its trainer has reported. A status may have a time after the end of the run, from before reports of it
+/// were left out. Nothing follows from it: what arrived until then may have been read or not.
+fn reported_end(version: &Version) -> Option<Timestamp> {
+    let through = version.data_through.as_ref()?.0;
+    (through <= version.trained_at.0).then_some(through)
 }

@@ -27,8 +27,9 @@ const METRIC_VALUE_MAX: usize = 32;
 const URI_MAX: usize = 1024;
 /// Most entries that are named when they are left out.
 const NAMED_MAX: usize = 2;
-/// How far `dataThrough` may be after the end of the run: 24 h, for clocks and time zones.
-const DATA_AHEAD: SignedDuration = SignedDuration::from_hours(24);
+/// How far `dataThrough` may be after the end of the run: a minute, far more than clocks of nodes differ that are kept right. It then is
+/// that end. What is later is the time of another zone or of a clock that is wrong, and nothing is known from it.
+const DATA_AHEAD: SignedDuration = SignedDuration::from_mins(1);
 /// Longest quote of an invalid value in an error, in characters.
 const SHOWN: usize = 48;
 
@@ -47,7 +48,7 @@ pub struct Report {
     pub digest: String,
     /// Size of the artifact in bytes.
     pub bytes: i64,
-    /// Time up to which the training data reaches.
+    /// Time up to which the training data reaches, at most the end of the run.
     pub data_through: Option<Timestamp>,
     /// Entries that cannot be used and were left out.
     pub invalid: Vec<ReportError>,
@@ -308,20 +309,21 @@ fn samples(value: &Value) -> Result<i64, ReportError> {
     value.as_i64().filter(|samples| *samples >= 1).ok_or_else(|| invalid("samples", value, expected))
 }
 
-/// In whole seconds, the precision of the status.
+/// In whole seconds, the precision of the status. `finished_at` is in whole seconds, too.
 fn data_through(value: &Value, finished_at: Timestamp) -> Result<Timestamp, ReportError> {
+    const EXPECTED: &str = "with its zone, such as \"2026-11-21T03:00:00Z\", or leave it out";
     let instant: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
-    instant
+    let instant = instant
         .and_then(|instant| Timestamp::from_second(instant.as_second()).ok())
         // The API server rejects dates before the year 0. Training data from before 1970 is not expected.
-        .filter(|instant| *instant >= Timestamp::UNIX_EPOCH && instant.duration_since(finished_at) <= DATA_AHEAD)
-        .ok_or_else(|| {
-            invalid(
-                "dataThrough",
-                value,
-                "write an instant of the past with its zone, such as \"2026-11-21T03:00:00Z\", or leave it out",
-            )
-        })
+        .filter(|instant| *instant >= Timestamp::UNIX_EPOCH)
+        .ok_or_else(|| invalid("dataThrough", value, format!("write an instant of the past {EXPECTED}")))?;
+    if instant.duration_since(finished_at) > DATA_AHEAD {
+        let expected =
+            format!("it is after the end of the run at {finished_at}: write until when its data reach, {EXPECTED}");
+        return Err(invalid("dataThrough", value, expected));
+    }
+    Ok(instant.min(finished_at))
 }
 
 fn invalid(path: &str, found: &Value, expected: impl Into<String>) -> ReportError {

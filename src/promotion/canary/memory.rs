@@ -20,6 +20,12 @@ pub(in crate::promotion) const ELAPSED_MAX: i64 = 60;
 /// all of the window was counted already.
 const SET_BACK: i64 = -300;
 
+/// Seconds of answers after which a source that has nothing to count is no longer one that was just silent: a scrape and two evaluations of
+/// the rules, from whose first sample nothing follows, with as much to spare.
+const ANSWERED: i64 = 60;
+/// Seconds for which one answer stands at most: ticks come every 5 or 15 s. What was in a longer time is not known.
+const ANSWER: i64 = 15;
+
 /// How a canary is rolled out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -93,12 +99,29 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Silence {
-    /// Whether the source was silent in a tick since requests were counted last. One that answers again may have no series yet, and of the
-    /// first sample nothing follows.
+    /// Whether the source was silent in a tick since requests were counted last, or since it has answered for long enough without them. One
+    /// that answers again may have no series yet, and of the first sample nothing follows.
     pub is_on: bool,
+    /// Seconds for which it has answered since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub answered_seconds: i64,
     /// Seconds of the step.
     #[schemars(range(min = 0))]
     pub seconds: i64,
+}
+
+/// What a tick has got of the metric source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::promotion) enum Answer {
+    /// New counts, which cover so many seconds.
+    Counts(i64),
+    /// No new counts.
+    NoCounts,
+    /// None, while the last counts are still those of now.
+    Missed,
+    /// None.
+    Silence,
 }
 
 /// What a canary ended with.
@@ -122,19 +145,28 @@ impl Silence {
         *self == Self::default()
     }
 
-    /// One tick later. `counted`: seconds that new counts cover, if there are some; `is_silent`: whether there are none because the source does
-    /// not answer.
-    pub(in crate::promotion) fn after(self, elapsed: i64, counted: Option<i64>, is_silent: bool) -> Self {
-        if let Some(counted) = counted {
+    /// One tick later.
+    pub(in crate::promotion) fn after(self, elapsed: i64, answer: Answer) -> Self {
+        let (is_on, answered_seconds) = match answer {
             // Counters of pods that ran on have what was missed.
-            return Self { is_on: false, seconds: (self.seconds - (counted - elapsed).max(0)).max(0) };
+            Answer::Counts(counted) => {
+                let seconds = (self.seconds - (counted - elapsed).max(0)).max(0);
+                return Self { seconds, ..Self::default() };
+            }
+            // It has nothing to count of a version that exposes no counters: that is no silence.
+            Answer::NoCounts => (self.is_on, self.answered_seconds.saturating_add(elapsed.min(ANSWER))),
+            Answer::Missed => (self.is_on, self.answered_seconds),
+            Answer::Silence => (true, 0),
+        };
+        let seconds = self.seconds.saturating_add(if is_on { elapsed } else { 0 });
+        match is_on && answered_seconds < ANSWERED {
+            true => Self { is_on, answered_seconds, seconds },
+            false => Self { seconds, ..Self::default() },
         }
-        let is_on = self.is_on || is_silent;
-        Self { is_on, seconds: self.seconds.saturating_add(if is_on { elapsed } else { 0 }) }
     }
 
-    /// Whether the version could not be judged in a step that took so many seconds: nothing was counted since the source was silent, or for most
-    /// of the step.
+    /// Whether the version could not be judged in a step that took so many seconds: nothing was counted since the source was just silent, or
+    /// for most of the step.
     pub(in crate::promotion) fn lacks_data(self, step_seconds: i64) -> bool {
         self.is_on || self.seconds > step_seconds / 2
     }

@@ -92,7 +92,7 @@ impl Story {
 }
 
 fn back(outcome: &Outcome) -> &str {
-    let Outcome::Back { why } = outcome else { panic!("{outcome:?}") };
+    let Outcome::Back { why, .. } = outcome else { panic!("{outcome:?}") };
     why
 }
 
@@ -189,7 +189,7 @@ fn a_broken_bound_goes_back_at_once() {
     let mut story = Story::new();
     story.readings.broken = Some("2 of 3 replicas crash".into());
     let why = "step 1 of 2 (10 % of the requests): 2 of 3 replicas crash";
-    assert_eq!(story.advance(), Outcome::Back { why: why.into() });
+    assert_eq!(story.advance(), Outcome::Back { why: why.into(), waited: None });
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_spec_that_changes_meanwhile_is_followed() {
         let mut story = Story::new();
         let step = |weight_percent: &i32| Step { weight_percent: *weight_percent, ..story.policy.steps[0] };
         story.policy.steps = weights.iter().map(step).collect();
-        let outcome = Outcome::Back { why: "the canary has no step".into() };
+        let outcome = Outcome::Back { why: "the canary has no step".into(), waited: None };
         assert_eq!(story.until_decided(Some(GOOD)), (1, outcome), "{weights:?}");
     }
     let mut story = Story::new();

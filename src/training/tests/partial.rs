@@ -1,5 +1,7 @@
 //! Partial runs beside full ones.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::{at, simulation::Simulation};
 use crate::{
     api::{Base, TrainingKind, Trigger, conditions::reasons},
@@ -65,17 +67,40 @@ fn a_partial_run_names_the_newest_version_and_has_the_data_since_it() {
 #[test]
 fn data_of_the_future_that_a_trainer_reports_leaves_none_out() {
     let mut simulation = quarterly(None);
+    let mut read_until = at("2026-11-20T12:00:00Z");
     for minute in [15, 30, 45] {
         simulation.go_to(&format!("2026-11-20T12:{minute}:00Z"));
         let run = started(&simulation.reconcile()).clone();
-        assert!(base(&run).data_from.0 < run.due, "{run:?}");
+        assert_eq!(base(&run).data_from.0, read_until, "what arrived while its base was trained is new");
+        read_until = run.due;
         // Its clock has the time of another zone.
         simulation.pass_minutes(2);
         simulation.succeed_through("2026-11-20T21:15:00Z");
-        simulation.reconcile();
+        let decision = simulation.reconcile();
+        let said = decision.condition.message;
+        assert!(said.contains("Left out of its report: dataThrough is \"2026-11-20T21:15:00Z\""), "{said}");
+        assert_eq!(simulation.versions[0].data_through, None, "no age of its data is known");
     }
-    simulation.go_to("2026-11-20T13:00:00Z");
-    assert_eq!(base(started(&simulation.reconcile())).data_from.0, at("2026-11-20T12:47:00Z"), "the end of its run");
+}
+
+#[test]
+fn a_clock_that_is_a_little_ahead_does_not_have_data_learnt_twice() {
+    let mut simulation = quarterly(None);
+    simulation.request("full");
+    simulation.reconcile();
+    simulation.go_to("2026-11-20T13:01:00Z");
+    simulation.succeed_through("2026-11-20T13:01:40Z");
+    simulation.reconcile();
+    simulation.go_to("2026-11-20T13:15:00Z");
+    assert_eq!(base(started(&simulation.reconcile())).data_from.0, at("2026-11-20T13:01:00Z"), "the end of its run");
+}
+
+#[test]
+fn a_time_of_the_future_in_the_status_leaves_no_data_out_either() {
+    let mut simulation = quarterly(None);
+    simulation.versions[0].data_through = Some(Time(at("2026-11-20T21:15:00Z")));
+    simulation.go_to("2026-11-20T12:15:00Z");
+    assert_eq!(base(started(&simulation.reconcile())).data_from.0, at("2026-11-20T12:00:00Z"));
 }
 
 #[test]
@@ -318,10 +343,13 @@ fn what_a_long_full_run_has_learnt_is_not_trained_again() {
 fn a_reported_time_of_the_future_does_not_end_partial_training() {
     let mut simulation = quarterly(None);
     simulation.request("full");
-    simulation.reconcile();
+    let full = started(&simulation.reconcile()).clone();
     simulation.go_to("2026-11-20T12:29:00Z");
     simulation.succeed_through("2026-11-21T00:00:00Z");
-    simulation.reconcile();
+    // Whether its trainer has read what arrived until 12:15 is not known.
+    let run = started(&simulation.reconcile()).clone();
+    assert_eq!((run.version.as_str(), base(&run).data_from.0), ("partial-20261120-1215", full.due));
+    simulation.succeed();
     simulation.go_to("2026-11-20T12:30:00Z");
     assert_eq!(id(&simulation.reconcile()), "partial-20261120-1230");
 }

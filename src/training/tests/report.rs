@@ -66,6 +66,26 @@ fn a_complete_report_is_parsed() {
 }
 
 #[test]
+fn data_reach_until_the_end_of_the_run_at_most() {
+    let of = |time: &str| {
+        let mut report = valid();
+        report["dataThrough"] = json!(time);
+        (read(&report).expect("a report").data_through, left_out(&report))
+    };
+    // Of a clock that is a little ahead.
+    for time in [ENDED, "2026-11-21T03:30:01Z", "2026-11-21T05:31:00+02:00"] {
+        assert_eq!(of(time), (Some(at(ENDED)), String::new()), "{time}");
+    }
+    let (through, why) = of("2026-11-21T03:31:01Z");
+    assert_eq!(through, None, "gates and ages do not count on it");
+    assert_eq!(
+        why,
+        "Left out of its report: dataThrough is \"2026-11-21T03:31:01Z\": it is after the end of the run at 2026-11-21T03:30:00Z: write \
+         until when its data reach, with its zone, such as \"2026-11-21T03:00:00Z\", or leave it out."
+    );
+}
+
+#[test]
 fn a_report_without_metrics_and_with_whitespace_around_it_is_parsed() {
     let report = format!("\n  {}\n", with("/metrics", json!({})));
     assert!(parsed(Some(&report), &format!("{PREFIX}/")).expect("a report").metrics.is_empty());
