@@ -173,14 +173,13 @@ impl Reconcile {
         if apply::take_over(&context.cluster, &context.cache, &self.identity, &children).await {
             children = self.children(context);
         }
-        let store = model.artifacts.root_uri();
         self.found = promotion::served(&self.identity, &self.prior, &children);
         if self.found.is_some() {
             // It is not known whether it was followed. What serves goes on until it is set anew.
             self.prior.last_rollback.clone_from(&model.promotion_requests.rollback);
         }
         let read = if self.found.is_some() { self.read_versions(model, &children) } else { Vec::new() };
-        if let Some(version) = promotion::restored(&self.identity, &store, &self.prior, &children, &read) {
+        if let Some(version) = promotion::restored(&self.identity, &self.prior, &children, &read) {
             self.prior.serving.get_or_insert_default().version = Some(version.id.clone());
             self.prior.versions.push(version);
         }

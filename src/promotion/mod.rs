@@ -236,16 +236,20 @@ impl Rollout {
         let versions = track::recorded(inputs.versions, inputs.verdict);
         let versions = states(&versions, serving, rolling_out.or(serving));
         let inputs = &Inputs { versions: &versions, serving, rolling_out, ..*inputs };
-        let harm = watch::Harm::of(inputs);
+        // Decided once, on what the gates say now: what does harm and a rollback yield to it.
+        let pin = requests::pinned(&Inputs { versions: &judged(inputs, versions.clone(), None), ..*inputs })
+            .map(|of| of.map(|version| version.id.clone()));
+        let pinned = pin.as_ref().ok().and_then(Option::as_deref);
+        let harm = watch::Harm::of(inputs).filter(|_| pinned.is_none());
         let versions = harm.as_ref().map_or_else(|| versions.clone(), |harm| harm.applied(&versions));
         let rolling_out = harm.as_ref().map_or(rolling_out, |harm| harm.rolling_out(inputs));
         let inputs = &Inputs { versions: &versions, rolling_out, ..*inputs };
-        let rollback = requests::rollback(inputs);
+        let rollback = requests::rollback(inputs, pinned);
         let back = rollback.as_ref().ok().and_then(|of| *of);
         let versions = judged(inputs, taken_back(inputs, back), back);
+        let versions = without_waiting(versions, back.filter(|back| inputs.serving == Some(back.id.as_str())));
         let inputs = &Inputs { versions: &versions, ..*inputs };
-        let pin = requests::pinned(inputs);
-        let pinned = pin.as_ref().ok().and_then(|of| *of);
+        let pinned = pinned.and_then(|id| inputs.version(id));
         let (chosen, why) = choose(inputs, pinned, back);
         let needs_canary = chosen.filter(|version| track::needs_canary(inputs, version));
         // Where it serves already, nothing has to be rolled back to it.
@@ -285,8 +289,9 @@ impl Rollout {
             watch::record_serving(version, serving != last.serving, inputs.now);
         }
         let settings = inputs.servers.settings.as_deref().filter(|_| inputs.rolled_out.is_some()).or(inputs.settings);
-        // Where nothing is rolled out because of its store, the Deployment is left as it is, and goes on with what has begun.
-        let left = inputs.rolling_out.filter(|_| chosen.is_some() && usable.is_none());
+        // Where nothing is rolled out because of its store, the Deployment is left as it is, and goes on with what it has begun.
+        let left = inputs.rolling_out.filter(|id| inputs.servers.version.as_deref() == Some(*id));
+        let left = left.filter(|_| chosen.is_some() && usable.is_none());
         let rolling_out = desired.filter(|desired| serving != Some(desired)).or(left);
         // Its pods stay until the rollout is complete.
         let is_kept = |version: &&Version| {
@@ -351,20 +356,25 @@ fn deployment<'a>(
     children.deployment(&name(&model.identity.base), model.identity.uid.as_deref().unwrap_or_default())
 }
 
-/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again. Neither is the
-/// canary, if it goes back to the version that serves: nothing else is meant by that.
+/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again.
 fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
-    let canary = inputs.canary.filter(|_| to.is_some_and(|to| inputs.serving == Some(to.id.as_str())));
     let target =
         inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
     let state = |(index, version): (usize, &Version)| match version.state {
-        _ if index < target && (has_served(version, inputs.rolling_out) || canary == Some(version.id.as_str())) => {
-            VersionState::RolledBack
-        }
+        _ if index < target && has_served(version, inputs.rolling_out) => VersionState::RolledBack,
         state => state,
     };
     let with_state = |of: (usize, &Version)| Version { state: state(of), ..of.1.clone() };
     inputs.versions.iter().enumerate().map(with_state).collect()
+}
+
+/// The versions after a rollback to the one that serves, `to`: no newer one that is there is promoted, whether it is a canary or waits, and
+/// whatever for. Nothing else can be meant by that. One that did not pass its gates stays so: else it could be pinned.
+fn without_waiting(mut versions: Vec<Version>, to: Option<&Version>) -> Vec<Version> {
+    let newer = versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
+    let waiting = versions[..newer].iter_mut().filter(|version| version.state == VersionState::Candidate);
+    waiting.for_each(|version| version.state = VersionState::RolledBack);
+    versions
 }
 
 /// The versions that have not served, and are newer than the one that does and the one before: only these are judged, and may be

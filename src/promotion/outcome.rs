@@ -6,7 +6,8 @@ use crate::{
     training::{Outcome, Truth},
 };
 
-/// The condition when `desired` is to serve, `canary` gets a part of the requests, and these requests are refused. The first row that applies counts:
+/// The condition when `desired` is to serve, `canary` gets a part of the requests, and these requests are refused. The first row that applies
+/// counts. From the fifth on, an approved version that waits takes the place of the newest one:
 ///
 /// | case | condition |
 /// |---|---|
@@ -41,14 +42,8 @@ pub fn condition(
     let Some(newest) = inputs.versions.first() else {
         return outcome(Truth::Unknown, reasons::NO_VERSION, "no version was trained yet".into());
     };
-    let id = &newest.id;
-    let is_desired = desired.is_some_and(|desired| desired.id == *id);
-    let is_unserved =
-        unserved(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
-    let rolled_out =
-        desired.map(|desired| desired.id.as_str()).filter(|desired| inputs.serving.is_some_and(|of| of != *desired));
-    let is_candidate = newest.state == VersionState::Candidate && is_unserved;
     if let Some(pin) = &inputs.requests.pin {
+        let (id, is_desired) = (&newest.id, desired.is_some_and(|desired| desired.id == newest.id));
         let newer = if is_desired { String::new() } else { format!("; {id} is newer and waits until it is removed") };
         return outcome(
             Truth::True,
@@ -57,6 +52,7 @@ pub fn condition(
         );
     }
     if let Some(canary) = canary {
+        let id = &newest.id;
         let newer =
             if canary.id == *id { String::new() } else { format!("; {id} is newer and waits until that has ended") };
         let message = format!(
@@ -67,6 +63,14 @@ pub fn condition(
         );
         return outcome(Truth::True, reasons::CANARY, message);
     }
+    let newest = approved(inputs, desired).unwrap_or(newest);
+    let id = &newest.id;
+    let is_desired = desired.is_some_and(|desired| desired.id == *id);
+    let is_unserved =
+        unserved(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
+    let rolled_out =
+        desired.map(|desired| desired.id.as_str()).filter(|desired| inputs.serving.is_some_and(|of| of != *desired));
+    let is_candidate = newest.state == VersionState::Candidate && is_unserved;
     if let Some(version) = unapproved(inputs, newest).filter(|_| is_candidate && !is_desired) {
         return awaits_approval(inputs, newest, version, &kept(desired, Some(id)));
     }
@@ -127,11 +131,25 @@ pub fn condition(
     }
 }
 
-/// The version without the approval that the newest one waits for: that one, or one that it is based on and that has to be a canary first.
-fn unapproved<'a>(inputs: &Inputs<'a>, newest: &'a Version) -> Option<&'a Version> {
-    let is_approved = |version: &Version| inputs.requests.approve.as_ref() == Some(&version.id);
-    let version = if is_approved(newest) { track::base_to_wait_for(inputs, newest) } else { Some(newest) };
-    version.filter(|version| inputs.policy.is_manual && !is_approved(version))
+/// The version that is approved and waits: people are told what for, also once newer versions are trained.
+fn approved<'a>(inputs: &Inputs<'a>, desired: Option<&Version>) -> Option<&'a Version> {
+    let waits = |version: &&Version| {
+        version.state == VersionState::Candidate
+            && version.is_in(inputs.store)
+            && desired.is_none_or(|desired| desired.id != version.id)
+    };
+    let mut waiting = unserved(inputs.versions, inputs.serving).filter(waits);
+    waiting.find(|version| inputs.policy.is_manual && is_approved(inputs, version))
+}
+
+fn is_approved(inputs: &Inputs<'_>, version: &Version) -> bool {
+    inputs.requests.approve.as_ref() == Some(&version.id)
+}
+
+/// The version without the approval that another one waits for: one that it is based on and that has to be a canary first, or itself.
+fn unapproved<'a>(inputs: &Inputs<'a>, waiting: &'a Version) -> Option<&'a Version> {
+    let first = track::base_to_wait_for(inputs, waiting).unwrap_or(waiting);
+    Some(first).filter(|first| inputs.policy.is_manual && !is_approved(inputs, first))
 }
 
 /// The condition when a version waits for an approval: the newest one, or one that it is based on.

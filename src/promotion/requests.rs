@@ -35,16 +35,16 @@ impl Requests {
     }
 }
 
-/// The version that a rollback requests, unless that was followed before.
+/// The version that a rollback requests, unless that was followed before. `pinned`: the version that is pinned.
 ///
 /// # Errors
 /// Why it is not followed.
-pub(super) fn rollback<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, Refusal> {
+pub(super) fn rollback<'a>(inputs: &Inputs<'a>, pinned: Option<&str>) -> Result<Option<&'a Version>, Refusal> {
     let Some(value) = inputs.requests.rollback.as_ref().filter(|value| inputs.last_rollback != Some(value)) else {
         return Ok(None);
     };
     let refusal = |why: String| Err(Refusal { annotation: ROLLBACK_ANNOTATION, value: value.clone(), why });
-    if let Ok(Some(Version { id: pin, .. })) = pinned(inputs) {
+    if let Some(pin) = pinned {
         return refusal(format!("waits as long as {PIN_ANNOTATION} keeps {pin} serving"));
     }
     let not_newer = || inputs.versions.iter().skip_while(|version| inputs.serving != Some(version.id.as_str()));

@@ -17,11 +17,10 @@ use crate::{
 type Deployed = (String, Option<(String, String)>);
 
 /// The version that a Deployment serves although the status has no version: object and children were restored from a backup,
-/// without the status. None when it is among `read`, the versions that reports of the object's Jobs give. A Job whose pod is gone gives none,
+/// without the status, perhaps with another artifact store. None when it is among `read`, the versions that reports of the object's Jobs give. A Job whose pod is gone gives none,
 /// but when its run was due, and on top of what.
 pub fn restored(
     identity: &Identity,
-    store: &str,
     prior: &RecommenderModelStatus,
     children: &Children,
     read: &[Version],
@@ -58,7 +57,7 @@ pub fn restored(
         served_at: Some(created_at),
     };
     let is_read = read.iter().any(|read| read.id == version.id);
-    (!is_read && version.is_in(store)).then_some(version)
+    (!is_read).then_some(version)
 }
 
 /// The version that a Deployment serves although the status has no version, also if one of the object's Jobs has trained it.

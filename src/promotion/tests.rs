@@ -9,12 +9,14 @@ use crate::{
     training::Truth,
 };
 
+mod approvals;
 mod canaries;
 mod gates;
 mod histories;
 mod readiness;
 mod reloads;
 mod restored;
+mod rollbacks;
 mod routes;
 mod servers;
 mod watch;
@@ -93,7 +95,9 @@ impl Story {
         let mut meta = kube::core::ObjectMeta::default();
         (meta.name, meta.namespace) = (Some("packages".into()), Some("shop".into()));
         let before = self.rollout.clone();
-        self.servers.version = before.serve.as_ref().map(|version| version.id.clone());
+        // Where nothing is rolled out, the Deployment is left as it is.
+        let applied = before.serve.as_ref().map(|version| version.id.clone());
+        self.servers.version = applied.or(self.servers.version.take());
         self.rollout = Rollout::decide(&Inputs {
             identity: &Identity::of(&meta, self.now),
             policy: &self.policy,

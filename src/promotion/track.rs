@@ -27,13 +27,14 @@ pub(super) fn is_news(inputs: &Inputs<'_>) -> bool {
     version.is_some_and(|version| version.canary.is_none())
 }
 
-/// The version that one is based on and that has to be a canary first: what is in that one is in it as well.
+/// The version that one is based on and that has to be a canary first: what is in that one is in it as well. Of several the oldest: the others
+/// wait for it themselves.
 pub(super) fn base_to_wait_for<'a>(inputs: &Inputs<'a>, version: &Version) -> Option<&'a Version> {
     let base = |version: &Version| inputs.version(&version.base.as_ref()?.version);
     let bases = std::iter::successors(base(version), |version| base(version));
     let root = version.base.as_ref().and_then(|base| inputs.version(&base.full));
     // A lineage is as long as the list of versions at most. Those between a version and its root may be dropped already.
-    bases.take(inputs.versions.len()).chain(root).find(|version| needs_canary(inputs, version))
+    bases.take(inputs.versions.len()).chain(root).filter(|version| needs_canary(inputs, version)).last()
 }
 
 /// Whether a version that may be promoted is a canary first: the spec asks for it, another version serves that it is compared with, and

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Inputs, requests};
+use super::Inputs;
 use crate::{
     api::{RecommenderModelStatus, Verdict, Version, VersionState},
     burns::{self, Burn},
@@ -183,11 +183,10 @@ pub struct Harm<'a> {
 }
 
 impl<'a> Harm<'a> {
-    /// That of the version that is being rolled out, or else of the one that is watched. None as long as one is pinned.
+    /// That of the version that is being rolled out, or else of the one that is watched. Nothing follows from it as long as one is pinned.
     pub fn of(inputs: &Inputs<'a>) -> Option<Self> {
-        let is_pinned = matches!(requests::pinned(inputs), Ok(Some(_)));
         let is_its_own = inputs.servers.settings.is_some() && inputs.servers.settings.as_deref() == inputs.settings;
-        if is_pinned || !is_its_own {
+        if !is_its_own {
             return None;
         }
         let servers = inputs.servers;

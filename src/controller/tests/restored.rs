@@ -28,11 +28,10 @@ fn backup(object: &Value) -> Vec<render::Child> {
     render::offline(&model, Timestamp::now())
 }
 
-#[tokio::test]
-async fn children_without_an_owner_are_taken_over_and_what_they_serve_is_served_without_a_training() {
-    let (mut fixture, object) = (Fixture::new(), object(json!({})));
+/// Restores all children but the Jobs. The servers have the artifact `uri` of the version `full-1`. Returns the children.
+fn restore_all(fixture: &Fixture, object: &Value, uri: &str) -> Vec<String> {
     let mut taken = Vec::new();
-    for child in backup(&object).into_iter().filter(|child| child.kind != Kind::Job) {
+    for child in backup(object).into_iter().filter(|child| child.kind != Kind::Job) {
         let plural = child.kind.resource().plural;
         let key = format!("{plural}/{}", child.name);
         let mut restored = child.object.clone();
@@ -41,14 +40,21 @@ async fn children_without_an_owner_are_taken_over_and_what_they_serve_is_served_
             restored["spec"]["template"]["metadata"]["labels"]["recommender.dev/version"] = "full-1".into();
             let env = restored["spec"]["template"]["spec"]["containers"][0]["env"].as_array_mut().expect("variables");
             for variable in env.iter_mut().filter(|variable| variable["name"] == "RECOMMENDER_MODEL_URI") {
-                variable["value"] = URI.into();
+                variable["value"] = uri.into();
             }
             restored["status"] =
                 json!({"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "observedGeneration": 1});
         }
-        restore(&fixture, child.kind, &key, restored);
+        restore(fixture, child.kind, &key, restored);
         taken.push(key);
     }
+    taken
+}
+
+#[tokio::test]
+async fn children_without_an_owner_are_taken_over_and_what_they_serve_is_served_without_a_training() {
+    let (mut fixture, object) = (Fixture::new(), object(json!({})));
+    let taken = restore_all(&fixture, &object, URI);
     fixture.reconcile(&object).await.expect("the reconcile succeeds");
     let requests = fixture.server.requests();
     assert!(!requests.iter().any(|request| request.contains("jobs")), "nothing is trained anew: {requests:?}");
@@ -63,6 +69,25 @@ async fn children_without_an_owner_are_taken_over_and_what_they_serve_is_served_
     assert_eq!(fixture.condition(types::STALLED).0, "AsSpecified");
     let deployment = fixture.server.object("deployments/packages-serving").expect("it is there");
     assert_eq!(deployment["spec"]["template"]["metadata"]["labels"]["recommender.dev/version"], "full-1");
+}
+
+#[tokio::test]
+async fn after_a_restore_with_another_store_the_first_version_that_is_trained_there_is_promoted() {
+    let (mut fixture, object) = (Fixture::new(), object(json!({})));
+    let uri = "s3://earlier/shop/packages/full-1/m";
+    restore_all(&fixture, &object, uri);
+    fixture.reconcile(&object).await.expect("the reconcile succeeds");
+    let before = fixture.status().versions;
+    let ready = [types::SERVING_READY, types::READY].map(|type_| fixture.condition(type_).0);
+    train_in(&fixture, "first");
+    fixture.server.requests();
+    let requests = fixture.requests(&object).await;
+    assert!(requests.contains(&"PATCH deployments/packages-serving".to_owned()), "{requests:?}");
+    let states: Vec<_> = fixture.status().versions.iter().map(|version| version.state).collect();
+    assert_eq!(states, [VersionState::Candidate, VersionState::Serving]);
+    let known: Vec<_> = before.iter().map(|version| (&*version.id, &*version.uri, version.state)).collect();
+    assert_eq!(known, [("full-1", uri, VersionState::Serving)]);
+    assert_eq!(ready, ["ArtifactsMoved", "Serving"]);
 }
 
 #[tokio::test]

@@ -254,7 +254,7 @@ fn a_version_whose_base_waits_for_an_approval_says_so() {
 }
 
 /// `v0` has served, `v1` serves, and `v2` is the canary.
-fn with_canary() -> Story {
+pub(super) fn with_canary() -> Story {
     let mut story = Story::new(&Promotion::default());
     story.trained("v0", "0.5").completes().trained("v1", "0.5").completes();
     story.canary_versions = Some(CanaryVersions::Full);

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{approvals::approve_as_told, *};
 use crate::training::Input;
 
 /// Something that happens to an object.
@@ -127,6 +127,8 @@ proptest! {
         let mut story = Story::new(&Promotion { mode, ..gated() });
         story.readiness.inputs = vec![Input { dependency: "users-db".into(), has_health: true, ..Input::default() }];
         story.readings.insert("users-db".into(), Reading { up: Some(true), ..Reading::default() });
+        // What was there when a rollback to the version that serves was followed.
+        let mut taken: Vec<String> = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             let before = story.rollout.clone();
             let id = |index: usize| before.versions.get(index).map_or("none".into(), |version| version.id.clone());
@@ -231,6 +233,15 @@ proptest! {
             let has_begun = canary.filter(|of| before.canary.as_ref().is_none_or(|before| before.id != of.id));
             let is_kept = |version: &Version| track::has_passed(version);
             prop_assert!(has_begun.is_none_or(is_kept) || story.source == Source::Answers, "its requests are not counted");
+            taken.retain(|id| story.requests.pin.as_ref() != Some(id));
+            let begins = [desired.as_ref(), canary.map(|version| &version.id)].into_iter().flatten().find(|id| taken.contains(id));
+            prop_assert!(begins.is_none(), "{begins:?} begins after a rollback: {}", story.states());
+            let followed = story.rollout.last_rollback.as_ref().filter(|id| before.last_rollback.as_ref() != Some(*id));
+            if let Some(to) = followed.filter(|id| [&before.serving, serving].iter().all(|of| of.as_ref() == Some(*id))) {
+                let newer = versions.iter().take_while(|version| version.id != *to);
+                taken.extend(newer.filter(|version| version.state != VersionState::Rejected).map(|version| version.id.clone()));
+                prop_assert!(canary.is_none() && desired.as_ref() == Some(to), "{}", story.states());
+            }
             let canaries = versions.iter().filter(|version| version.state == VersionState::Canary);
             for version in canaries {
                 prop_assert!(version.canary.is_none() && serve.is_some() && desired.as_ref() != Some(&version.id));
@@ -265,6 +276,17 @@ proptest! {
             prop_assert_eq!(completed.rollout.serving.clone(), desired);
             prop_assert!(completed.completes().rollout.rolling_out.is_none() || is_pinned || completed.serve().is_some());
         }
+        // Who does what the condition says gets the newest version promoted.
+        let mut told = story.clone();
+        (told.requests, told.source) = (Requests::default(), Source::Answers);
+        told.readings.insert("users-db".into(), Reading { up: Some(true), ..Reading::default() });
+        told.completes().completes();
+        let newest = told.rollout.versions.first().filter(|version| version.state == VersionState::Candidate).cloned();
+        let approved = approve_as_told(&mut told);
+        // Those that are promoted before it are what it is compared with then.
+        let is_refused = told.rollout.versions.first().is_some_and(|version| version.state == VersionState::Rejected);
+        let is_promoted = newest.as_ref().is_none_or(|newest| told.serve() == Some(newest.id.as_str()));
+        prop_assert!(is_promoted || is_refused, "{approved:?} are approved: {}; {}", told.states(), told.condition().1);
         // A series of rollbacks ends, whether what comes back completes its rollout or not.
         for completes in [false, true] {
             let mut failing = story.clone();

@@ -11,5 +11,5 @@ fn what_is_not_known_to_be_older_than_the_version_that_serves_is_held_back() {
     };
     assert_eq!(is_held_back(None), [false; 3], "the status was not lost");
     assert_eq!([is_held_back(Some("v3")), is_held_back(Some("v1"))], [[false; 3], [true, true, false]]);
-    assert_eq!(is_held_back(Some("v0")), [true; 3], "it has no report, and is in another store");
+    assert_eq!(is_held_back(Some("v0")), [true; 3], "it has no report, and its artifact is not known");
 }
