@@ -37,6 +37,18 @@ pub fn schema() -> Value {
 
 /// Completes the schema with everything that the derive macro cannot express.
 fn finish(root: &mut JSONSchemaProps) {
+    describe(root);
+    if let Some(spec) = property(root, "spec") {
+        copies::shorten_all(spec);
+        copies::readiness_of_promotions(spec);
+    }
+    if let Some(status) = property(root, "status") {
+        finish_status(status);
+    }
+}
+
+/// Completes the schema, with all descriptions of its spec in full.
+fn describe(root: &mut JSONSchemaProps) {
     root.title = None;
     visit(root, &mut refuse_null);
     visit(root, &mut known_formats);
@@ -50,11 +62,6 @@ fn finish(root: &mut JSONSchemaProps) {
         visit(spec, &mut implied);
         visit(spec, &mut key_in_message);
         visit(spec, &mut no_description_of_values);
-        copies::shorten_all(spec);
-        copies::readiness_of_promotions(spec);
-    }
-    if let Some(status) = property(root, "status") {
-        finish_status(status);
     }
 }
 
@@ -113,7 +120,8 @@ fn implied(schema: &mut JSONSchemaProps) {
 /// How rules on each entry of a map begin.
 const EACH_KEY: &str = "self.all(k, ";
 
-/// Puts a key that violates a rule on a map of texts before the message of the rule.
+/// Puts a key that violates a rule on a map of texts before the message of the rule. The API server answers with the message alone where
+/// a key has a line break or makes the whole longer than 5 kB.
 fn key_in_message(schema: &mut JSONSchemaProps) {
     let is_of_texts = matches!(
         &schema.additional_properties,
@@ -124,18 +132,21 @@ fn key_in_message(schema: &mut JSONSchemaProps) {
         if let (Some(condition), Some(message)) = (condition, &rule.message) {
             let message = message.replace('\'', "\\'");
             rule.message_expression = Some(format!("self.filter(k, {})[0] + ': {message}'", negated(condition)));
-            // It would be the message if the expression failed. That cannot: a key violates the rule.
-            rule.message = None;
         }
     }
 }
 
-/// The opposite of a condition in CEL: a call, or what operators combine, which are between blanks.
+/// The opposite of a condition in CEL: a call without its `!` or with one, anything else in parentheses.
 fn negated(condition: &str) -> String {
+    let is_call = |condition: &str| {
+        // Every other part is a text in quotes: one with a quote in it makes what is outside unknown, and parentheses are always right.
+        let outside = condition.split('\'').step_by(2).flat_map(str::chars);
+        !condition.contains('\\') && outside.into_iter().all(|c| c.is_ascii_alphanumeric() || "_.,()[]".contains(c))
+    };
     match condition.strip_prefix('!') {
-        _ if condition.contains(' ') => format!("!({condition})"),
-        Some(opposite) => opposite.to_owned(),
-        None => format!("!{condition}"),
+        Some(opposite) if is_call(opposite) => opposite.to_owned(),
+        None if is_call(condition) => format!("!{condition}"),
+        _ => format!("!({condition})"),
     }
 }
 

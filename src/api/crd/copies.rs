@@ -1,8 +1,9 @@
-//! Descriptions of what the schema has several times: they are in full in one place, because the CRD has to stay small.
+//! Descriptions of what the schema has several times: they are in full in one place, because the CRD has to stay small. One that differs
+//! from that in this place stays as it is.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, ValidationRule};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
+};
 
 use super::{items, property, visit};
 
@@ -50,9 +51,11 @@ const fn copy(at: &'static str, full: &'static str, kept: Kept) -> CopyOf {
 
 /// Shortens the descriptions of all copies.
 pub(super) fn shorten_all(spec: &mut JSONSchemaProps) {
+    let mut in_full = spec.clone();
     for CopyOf { at, full, kept } in COPIES {
-        if let Some(copy) = find(spec, at) {
-            shorten(copy, kept);
+        if let Some((copy, full)) = find(spec, at).zip(find(&mut in_full, full)) {
+            // Those of a list are those of its items.
+            shorten(copy, items_of(full).unwrap_or(full), kept);
         }
         // The description of a list includes that of its items.
         if let Some(described) = find(spec, at.trim_end_matches("[]")) {
@@ -63,7 +66,7 @@ pub(super) fn shorten_all(spec: &mut JSONSchemaProps) {
 }
 
 /// The field at a path such as `workers[].pod`.
-fn find<'a>(schema: &'a mut JSONSchemaProps, path: &str) -> Option<&'a mut JSONSchemaProps> {
+pub(super) fn find<'a>(schema: &'a mut JSONSchemaProps, path: &str) -> Option<&'a mut JSONSchemaProps> {
     path.split('.').try_fold(schema, |schema, name| match name.strip_suffix("[]") {
         Some(list) => items(property(schema, list)?),
         None => property(schema, name),
@@ -71,7 +74,7 @@ fn find<'a>(schema: &'a mut JSONSchemaProps, path: &str) -> Option<&'a mut JSONS
 }
 
 /// Where the fields of a readiness are described.
-const READINESS: &str = "spec.training.readiness";
+pub(super) const READINESS: &str = "spec.training.readiness";
 
 /// A promotion waits for the same inputs as a training, but for new messages: these are counted between two trainings. The field remains,
 /// so that the API server says so.
@@ -91,14 +94,30 @@ pub(super) fn readiness_of_promotions(spec: &mut JSONSchemaProps) {
     readiness.description = Some(format!("{description} Its fields are those of {READINESS}."));
 }
 
-/// Shortens the descriptions of what is below a copy.
-fn shorten(copy: &mut JSONSchemaProps, kept: Kept) {
-    for field in copy.properties.iter_mut().flat_map(BTreeMap::values_mut) {
-        let of_field = field.description.clone().filter(|_| kept == Kept::Sentence);
-        visit(field, &mut |schema| schema.description = schema.description.as_deref().and_then(default_of));
-        if let Some(description) = of_field {
-            field.description = Some(brief(&description));
+/// Shortens the descriptions below a copy that are those of the same fields below what is described in full.
+fn shorten(copy: &mut JSONSchemaProps, full: &JSONSchemaProps, kept: Kept) {
+    for (name, field) in copy.properties.iter_mut().flatten() {
+        let Some(full) = full.properties.as_ref().and_then(|fields| fields.get(name)) else { continue };
+        if field.description == full.description {
+            let brief = if kept == Kept::Sentence { |text: &str| Some(brief(text)) } else { default_of };
+            field.description = field.description.as_deref().and_then(brief);
         }
+        shorten(field, full, Kept::Default);
+    }
+    if let Some((copy, full)) = items(copy).zip(items_of(full)) {
+        shorten(copy, full, Kept::Default);
+    }
+    if let Some((JSONSchemaPropsOrBool::Schema(copy), JSONSchemaPropsOrBool::Schema(full))) =
+        copy.additional_properties.as_mut().zip(full.additional_properties.as_ref())
+    {
+        shorten(copy, full, Kept::Default);
+    }
+}
+
+fn items_of(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
+    match &schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => Some(items),
+        _ => None,
     }
 }
 
