@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// Object, the most recording rules, alerts, series and samples per second.
 const BUDGETS: [(&str, usize, usize, usize, f64); 6] = [
-    ("everything.yaml", 253, 79, 398, 14.7),
+    ("everything.yaml", 269, 81, 414, 14.7),
     ("latency.yaml", 63, 35, 80, 3.3),
     ("minimal.yaml", 0, 0, 0, 0.0),
     ("packages.yaml", 57, 31, 71, 1.3),

@@ -223,6 +223,10 @@ series! {
         DeadLetterMessages: "recommender:dead_letter_messages", "messages", DEPENDENCY, ["queue"];
         /// Messages that are lost.
         MessagesDropped: "recommender:messages_dropped:rate5m", "messages/s", DEPENDENCY;
+        /// Log records that a shipper gives up; those that it tries again are not lost.
+        LogsLost: "recommender:logs_lost:rate5m", "records/s", DEPENDENCY;
+        /// Spans that a collector gives up.
+        SpansLost: "recommender:spans_lost:rate5m", "spans/s", DEPENDENCY;
         /// Messages waiting in the partition in which most wait.
         LagOfPartition: "recommender:lag_partition:max", "messages", DEPENDENCY;
         /// Partitions in which messages wait and none is consumed.

@@ -50,6 +50,12 @@ pub(super) const DEPENDENCIES: &[(&str, &str)] = &[
     ("nginx_exporter", "{name: front, exporter: {name: NginxExporter}, matchLabels: {namespace: data}}"),
     ("blackbox_exporter", "{name: upstream, exporter: {name: BlackboxExporter}, matchLabels: {namespace: data}}"),
     ("elasticsearch_exporter", "{name: search, exporter: {name: ElasticsearchExporter}, matchLabels: {namespace: data}}"),
+    ("fluent_bit", "{name: shipper, exporter: {name: FluentBit}, matchLabels: {job: exporter}}"),
+    ("fluentd", "{name: shipper, exporter: {name: Fluentd}, matchLabels: {job: exporter}}"),
+    (
+        "open_telemetry_collector",
+        "{name: telemetry, exporter: {name: OpenTelemetryCollector}, matchLabels: {job: exporter}}",
+    ),
     ("rabbit_mq_broker", "{name: broker, exporter: {name: RabbitMqBroker}, matchLabels: {job: exporter}}"),
     ("kafka_cluster", "{name: cluster, exporter: {name: KafkaExporter}, matchLabels: {namespace: data}}"),
     ("client", "{name: upstream, exporter: {name: Client}}"),
