@@ -49,9 +49,6 @@ fn main() {
     let mut trials = tests! {
         // First: Kueue is compiled on first use.
         queues { kueue_admits_runs_one_after_the_other_and_what_it_evicts_has_not_failed }
-        // Its many rules make prometheus-operator restart Prometheus. A worker without work is removed five minutes after that, which
-        // takes longer than all other tests.
-        designs { every_example_is_accepted_and_its_rules_are_loaded }
         workers {
             a_worker_without_work_scales_to_zero_and_back_up_with_work,
             a_worker_follows_its_lag_and_yields_to_another_autoscaler,
@@ -114,6 +111,8 @@ fn main() {
             deleting_the_object_removes_everything,
             a_deleted_namespace_terminates_cleanly,
         }
+        // Its many rules make prometheus-operator restart Prometheus, which disturbs what is scaled beside it.
+        designs { every_example_is_accepted_and_its_rules_are_loaded }
         crashes {
             a_restart_with_converged_objects_only_lists_and_watches,
             an_operator_killed_every_second_trains_each_object_exactly_once,
