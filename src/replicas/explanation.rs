@@ -40,6 +40,21 @@ impl Explanation<'_> {
         self.decision.limiting_reason().map_or(NORMAL, |limit| limit.reason())
     }
 
+    /// What is missing in the state of missing metrics: the source, or the first series; empty in other states. It does not change with each
+    /// tick as the message does, which has numbers.
+    pub fn lacking(&self) -> &'static str {
+        if self.state() != METRICS_MISSING {
+            return "";
+        }
+        if self.tick.readings.is_none() || self.tick.source_failed() {
+            return "source";
+        }
+        self.signals()
+            .filter(|of| self.lacks(of))
+            .find_map(|of| self.missing_series(&of.inputs))
+            .map_or("", Series::name)
+    }
+
     /// The reason in the status: the state, or in the normal state what limited the decision.
     pub fn reason(&self) -> &'static str {
         match self.state() {
@@ -78,6 +93,15 @@ impl Explanation<'_> {
             matches!(of_signal.inputs, Inputs::Lag { .. }) && lag.is_some_and(|lag| lag.value().is_none())
         };
         matches!(of_signal.limit, Limit::NoData(_) | Limit::Outage) || lag_is_old()
+    }
+
+    /// The first series that is not fresh of those that a signal needs.
+    fn missing_series(&self, inputs: &Inputs) -> Option<Series> {
+        let (needs, about) = match inputs {
+            Inputs::Serving { .. } => (LATENCY_NEEDS, self.tick.workload),
+            Inputs::Lag { .. } => (LAG_NEEDS, self.dependency?),
+        };
+        needs.into_iter().find(|series| !matches!(self.tick.signal(*series, about), Signal::Fresh { .. }))
     }
 
     /// Why a signal is missing: a known cause, else the first series that is not fresh of those it needs, and why it is not.

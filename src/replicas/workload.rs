@@ -81,8 +81,10 @@ pub struct Scaled {
     learned_at: Timestamp,
     /// The learned estimates that were last reported.
     learned: Learned,
-    /// A state that differs from the reported one and is not reported yet, and since when it lasts.
-    candidate: Option<(&'static str, Timestamp)>,
+    /// A state that differs from the reported one and is not reported yet, with what it lacks, and since when it lasts.
+    candidate: Option<((&'static str, &'static str), Timestamp)>,
+    /// What the reported state lacks, see [`Explanation::lacking`]; nothing after a restart.
+    lacking: &'static str,
     /// What is known of servers that do not answer.
     pub evidence: Evidence,
     /// Whether some servers did not answer at the last tick: then their kubelets are queried.
@@ -113,6 +115,7 @@ impl Scaled {
             decided_at: now,
             learned_at: now,
             candidate: None,
+            lacking: "",
             evidence: Evidence::default(),
             silent: false,
             unmeasured: false,
@@ -311,7 +314,8 @@ impl Scaled {
     /// the learned estimates. Returns whether it did.
     fn report_if_changed(&mut self, decision: &Decision, tick: &Tick<'_>) -> bool {
         let now = tick.now;
-        let state = self.explain(decision, tick).state();
+        let explanation = self.explain(decision, tick);
+        let (state, lacking) = (explanation.state(), explanation.lacking());
         let Some(reported) = &self.reported else {
             let waited = self.since.map(|since| now.duration_since(since));
             let held = state == METRICS_MISSING && decision.replicas <= decision.current;
@@ -325,12 +329,13 @@ impl Scaled {
             self.report(decision, tick);
             return true;
         }
-        if state == reported_state(&reported.reason) {
+        // Also the same state for another cause: a message that names a failed source is wrong once that answers without the series.
+        if (state, lacking) == (reported_state(&reported.reason), self.lacking) {
             self.candidate = None;
         } else {
-            let (candidate, since) = *self.candidate.get_or_insert((state, now));
-            if candidate != state {
-                self.candidate = Some((state, now));
+            let (candidate, since) = *self.candidate.get_or_insert(((state, lacking), now));
+            if candidate != (state, lacking) {
+                self.candidate = Some(((state, lacking), now));
             } else if now.duration_since(since) >= LASTING {
                 self.report(decision, tick);
                 return true;
@@ -349,7 +354,7 @@ impl Scaled {
         let replicas = i32::try_from(decision.replicas).unwrap_or(i32::MAX);
         let current = i32::try_from(decision.current).unwrap_or(i32::MAX);
         let explanation = self.explain(decision, tick);
-        let (reason, message) = (explanation.reason(), explanation.message());
+        let (reason, message, lacking) = (explanation.reason(), explanation.message(), explanation.lacking());
         let before = self.reported.take();
         let changed = before.as_ref().map(|reported| reported.replicas) != Some(replicas);
         let mut decisions = before.map(|reported| reported.decisions).unwrap_or_default();
@@ -363,7 +368,7 @@ impl Scaled {
             }
         }
         (self.learned, self.learned_at) = (self.learned(), tick.now);
-        self.candidate = None;
+        (self.candidate, self.lacking) = (None, lacking);
         self.reported =
             Some(ScalingStatus { replicas, reason: reason.into(), message, decisions, learned: self.learned_status() });
     }

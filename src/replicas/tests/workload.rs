@@ -330,6 +330,36 @@ fn advisory_decisions_change_no_replicas_and_start_from_the_current_ones() {
     assert_eq!(servers.reported().replicas, 6, "advised replicas were never ordered, so they are not held");
 }
 
+/// Seen on a real cluster: Prometheus was restarted, and "connection refused" stayed in the status for as long as a series was missing after it.
+#[test]
+fn the_message_of_missing_metrics_follows_their_cause_and_not_each_tick() {
+    let mut servers = Servers::new(Some(status(8)), 8);
+    servers.run(600, Some(300.0));
+    let (begin, before) = (servers.now, servers.reported().replicas);
+    let refused = |servers: &mut Servers| {
+        servers.now += 5;
+        let readings = readings(&[], servers.now).silent("metric source \"default\": connection refused");
+        let (now, clock, object) = (at(servers.now), servers.now as f64, ("shop", "packages"));
+        let tick = Tick { object, workload: "serving", source: "default", readings: Some(&readings), now, clock };
+        if servers.scaled.tick(&tick) == Some(true) {
+            servers.changed.push(servers.now);
+        }
+    };
+    (0..24).for_each(|_| refused(&mut servers));
+    assert!(servers.reported().message.contains("connection refused"), "{}", servers.reported().message);
+    servers.run(25, None);
+    assert!(servers.reported().message.contains("connection refused"), "it has not lasted yet");
+    servers.run(600, None);
+    let reported = servers.reported();
+    assert_eq!((reported.reason.as_str(), reported.replicas), (reasons::METRICS_MISSING, before));
+    assert!(
+        reported.message.contains("recommender:requests:rate20s") && !reported.message.contains("connection refused"),
+        "{}",
+        reported.message
+    );
+    assert_eq!(servers.changes_after(begin).len(), 2, "once each: {:?}", servers.changes_after(begin));
+}
+
 #[test]
 fn an_unknown_source_is_reported_together_with_the_flags_that_configure_it() {
     let mut servers = Servers::new(Some(status(8)), 8);
