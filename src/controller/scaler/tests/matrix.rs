@@ -197,7 +197,7 @@ fn too_many(asked: &Asked<'_>) -> Response {
 #[tokio::test]
 async fn s19_slow_and_huge_answers_lower_nothing() {
     run(&[
-        row("slow", Slowly(30, dripping), all_hold("no complete answer within 0 s; is it overloaded")),
+        row("slow", Slowly(30, dripping), all_hold("no complete answer within 1 s; is it overloaded")),
         row(
             "huge",
             Answers(|asked| reply_at(asked.now, 200, vec![b' '; 65 << 10])),
