@@ -27,7 +27,7 @@ pub struct HttpRouteSpec {
     pub rules: Vec<RouteRule>,
 }
 
-/// Spec of a Gateway: of it we read what can be done with its requests.
+/// Spec of a Gateway, of which only the class is read.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "gateway.networking.k8s.io",

@@ -17,8 +17,8 @@ use crate::{
 type Deployed = (String, Option<(String, String)>);
 
 /// The version that a Deployment serves although the status has no version: object and children were restored from a backup,
-/// without the status, perhaps with another artifact store. None when it is among `read`, the versions that reports of the object's Jobs give. A Job whose pod is gone gives none,
-/// but when its run was due, and on top of what.
+/// without the status, perhaps with another artifact store. None when it is among `read`, the versions that reports of the object's Jobs
+/// give. A Job whose pod is gone gives none, but when its run was due, and on top of what.
 pub fn restored(
     identity: &Identity,
     prior: &RecommenderModelStatus,

@@ -95,20 +95,26 @@ impl Explanation<'_> {
         matches!(of_signal.limit, Limit::NoData(_) | Limit::Outage) || lag_is_old()
     }
 
+    /// The series that a signal needs, and what they are about.
+    fn needs(&self, inputs: &Inputs) -> Option<([Series; 2], &str)> {
+        match inputs {
+            Inputs::Serving { .. } => Some((LATENCY_NEEDS, self.tick.workload)),
+            Inputs::Lag { .. } => Some((LAG_NEEDS, self.dependency?)),
+        }
+    }
+
     /// The first series that is not fresh of those that a signal needs.
     fn missing_series(&self, inputs: &Inputs) -> Option<Series> {
-        let (needs, about) = match inputs {
-            Inputs::Serving { .. } => (LATENCY_NEEDS, self.tick.workload),
-            Inputs::Lag { .. } => (LAG_NEEDS, self.dependency?),
-        };
+        let (needs, about) = self.needs(inputs)?;
         needs.into_iter().find(|series| !matches!(self.tick.signal(*series, about), Signal::Fresh { .. }))
     }
 
     /// Why a signal is missing: a known cause, else the first series that is not fresh of those it needs, and why it is not.
     fn missing(&self, inputs: &Inputs) -> Option<String> {
-        let (needs, about, cause) = match inputs {
-            Inputs::Serving { .. } => (LATENCY_NEEDS, self.tick.workload, self.why_not_measured()),
-            Inputs::Lag { .. } => (LAG_NEEDS, self.dependency?, self.why_no_lag()),
+        let (needs, about) = self.needs(inputs)?;
+        let cause = match inputs {
+            Inputs::Serving { .. } => self.why_not_measured(),
+            Inputs::Lag { .. } => self.why_no_lag(),
         };
         if cause.is_some() {
             return cause;

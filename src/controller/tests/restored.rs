@@ -109,14 +109,20 @@ async fn a_child_of_another_owner_or_without_our_hash_is_not_taken_over() {
     }
 }
 
-#[tokio::test]
-async fn after_the_status_was_lost_no_version_that_is_newer_than_the_one_that_serves_is_promoted_by_itself() {
-    let (mut fixture, mut object) = (Fixture::new(), object(json!({})));
+/// An object whose first version serves.
+async fn with_first_version() -> (Fixture, Value) {
+    let (mut fixture, object) = (Fixture::new(), object(json!({})));
     fixture.requests(&object).await;
     train_in(&fixture, "first");
     fixture.requests(&object).await;
     roll_out(&fixture, 1);
     fixture.requests(&object).await;
+    (fixture, object)
+}
+
+#[tokio::test]
+async fn after_the_status_was_lost_no_version_that_is_newer_than_the_one_that_serves_is_promoted_by_itself() {
+    let (mut fixture, mut object) = with_first_version().await;
     // The second one is held back. What was decided on it is in the status only.
     object["metadata"]["annotations"] =
         json!({"recommender.dev/train": "full again", "recommender.dev/pause-promotion": "true"});
@@ -150,12 +156,7 @@ async fn after_the_status_was_lost_no_version_that_is_newer_than_the_one_that_se
 
 #[tokio::test]
 async fn after_the_status_was_lost_the_version_that_serves_is_known_also_if_the_report_of_its_job_is_gone() {
-    let (mut fixture, mut object) = (Fixture::new(), object(json!({})));
-    fixture.requests(&object).await;
-    train_in(&fixture, "first");
-    fixture.requests(&object).await;
-    roll_out(&fixture, 1);
-    fixture.requests(&object).await;
+    let (mut fixture, mut object) = with_first_version().await;
     object["metadata"]["annotations"] =
         json!({"recommender.dev/train": "full again", "recommender.dev/pause-promotion": "true"});
     fixture.requests(&object).await;
@@ -191,12 +192,7 @@ async fn after_the_status_was_lost_the_version_that_serves_is_known_also_if_the_
 
 #[tokio::test]
 async fn after_the_status_was_lost_a_rollback_that_may_have_been_followed_is_not_followed_again() {
-    let (mut fixture, mut object) = (Fixture::new(), object(json!({})));
-    fixture.requests(&object).await;
-    train_in(&fixture, "first");
-    fixture.requests(&object).await;
-    roll_out(&fixture, 1);
-    fixture.requests(&object).await;
+    let (mut fixture, mut object) = with_first_version().await;
     object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
     fixture.requests(&object).await;
     train_in(&fixture, "second");

@@ -119,19 +119,8 @@ fn trained() -> Decision {
 }
 
 fn deployment(ready: i32, desired: i32) -> DeploymentState {
-    DeploymentState {
-        version: None,
-        observed: true,
-        observed_generation: 1,
-        applied_generation: 1,
-        desired,
-        is_ordered: false,
-        total: desired,
-        updated: desired,
-        ready,
-        stuck: None,
-        ..DeploymentState::default()
-    }
+    let of_version = super::deployment("", ready, desired);
+    DeploymentState { version: None, observed_generation: 1, applied_generation: 1, ..of_version }
 }
 
 fn status(replicas: i32, reason: &str, message: &str) -> ScalingStatus {
