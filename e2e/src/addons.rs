@@ -58,7 +58,6 @@ pub fn monitoring(progress: &Progress) -> Result<()> {
     progress.detail("images");
     let operator = catalog::go_program("prometheus-operator", "prometheus-operator")?.load()?;
     let reloader = catalog::go_program("prometheus-config-reloader", "prometheus-operator")?.load()?;
-    let prometheus = catalog::go_program("prometheus", "prometheus")?.load()?;
     let bundle = operator_bundle(&operator, &reloader)?;
     once("prometheus-operator", &bundle, || {
         progress.detail("applying prometheus-operator");
@@ -72,11 +71,7 @@ pub fn monitoring(progress: &Progress) -> Result<()> {
         wait.extend(names.iter().map(String::as_str));
         until_it_succeeds(&wait)
     })?;
-    let version = prometheus_version(&tools::component("prometheus")?.version()?)?;
-    let server = filled(
-        include_str!("../manifests/prometheus.yaml"),
-        &[("PROMETHEUS_IMAGE", &prometheus), ("PROMETHEUS_VERSION", &version)],
-    )?;
+    let server = server(include_str!("../manifests/prometheus.yaml"))?;
     once("prometheus", &server, || {
         progress.detail("applying Prometheus");
         kubectl_apply(&server)
@@ -88,6 +83,21 @@ pub fn monitoring(progress: &Progress) -> Result<()> {
     rolled_out("monitoring", "statefulset/prometheus-main")?;
     progress.detail("waiting for metrics-server");
     rolled_out("kube-system", "deployment/metrics-server")
+}
+
+/// Applies a second Prometheus, which the rules of other objects than those with its label do not restart, and waits until it is ready.
+pub fn steady_prometheus() -> Result<()> {
+    let server = server(include_str!("../manifests/prometheus-steady.yaml"))?;
+    once("prometheus-steady", &server, || kubectl_apply(&server))?;
+    exists("monitoring", "statefulset/prometheus-steady")?;
+    rolled_out("monitoring", "statefulset/prometheus-steady")
+}
+
+/// The manifest of a Prometheus, with our image, which is loaded.
+fn server(manifest: &str) -> Result<String> {
+    let image = catalog::go_program("prometheus", "prometheus")?.load()?;
+    let version = prometheus_version(&tools::component("prometheus")?.version()?)?;
+    filled(manifest, &[("PROMETHEUS_IMAGE", &image), ("PROMETHEUS_VERSION", &version)])
 }
 
 /// The bundle of prometheus-operator's module, in the namespace `monitoring` and with our images.

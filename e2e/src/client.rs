@@ -19,7 +19,7 @@ use crate::cluster::{self as host};
 use crate::image::{Recipe, catalog, double};
 use crate::lock::Lock;
 use crate::progress::Progress;
-use crate::{command, contour, kueue, operator, paths, tools};
+use crate::{addons, command, contour, kueue, operator, paths, tools};
 
 /// Environment variable with the operator image to use in a cluster that is not ours, into which images cannot be
 /// loaded. The cluster must be able to pull it.
@@ -271,6 +271,19 @@ impl Cluster {
             let progress = Progress::quiet();
             let _changing = host::lock_for_change(&progress)?;
             operator::install(&image)
+        })
+        .await?
+    }
+
+    /// Starts the metric source `steady` of the operator, once: a Prometheus that only the rules with the label `prometheus: steady` can
+    /// restart. A cluster of `KUBECONFIG` must have such a source already.
+    pub async fn steady_prometheus(&self) -> Result<()> {
+        if !self.is_ours() {
+            return Ok(());
+        }
+        tokio::task::spawn_blocking(|| {
+            let _changing = host::lock_for_change(&Progress::quiet())?;
+            addons::steady_prometheus()
         })
         .await?
     }

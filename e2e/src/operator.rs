@@ -32,6 +32,9 @@ pub fn install(image: &str) -> Result<()> {
     arguments.extend(["--set", "hotReload.enabled=true"]);
     arguments.extend(["--set", "metricSources[0].name=default"]);
     arguments.extend(["--set", "metricSources[0].url=http://prometheus.monitoring:9090"]);
+    // Started by the test that needs it.
+    arguments.extend(["--set", "metricSources[1].name=steady"]);
+    arguments.extend(["--set", "metricSources[1].url=http://prometheus-steady.monitoring:9090"]);
     // The CRD may have been applied without Helm, as tests without the operator do.
     arguments.extend(["--take-ownership", "--server-side=true", "--force-conflicts"]);
     let content = format!("{image}\n{}\n{}", arguments.join("\n"), digest_of_directory(&chart)?);
