@@ -13,17 +13,16 @@ use super::{
 };
 use crate::{
     api::{
-        Dependency, Histograms, MetricRelabeling, Monitoring, RelabelAction, Resources, ScrapeScheme, ScrapeTls,
-        Worker,
+        Dependency, Histograms, MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
         monitoring_coreos::{
             Endpoint, PodMonitor, PodMonitorSpec, Probe, ProbeSpec, ProbeTargets, Prober, PrometheusRule,
             PrometheusRuleSpec, Relabeling, Rule, RuleGroup, ServiceMonitor, ServiceMonitorSpec, StaticTargets,
         },
     },
-    catalog, cores,
+    catalog,
     kinds::Kind,
     model::{Identity, Model, Workload, names, scrapes},
-    monitoring::{self, Requested, Watched},
+    monitoring::{self, Alerting, Metrics, Monitored, Object, Servers, Training, Versions, canary::Canary},
     series::{Series, Subject},
     training::Schedule,
 };
@@ -243,70 +242,66 @@ pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
     let monitoring = model.monitoring.as_ref()?;
     let identity = &model.identity;
     let probed = model.serving.pod.probes.iter().filter_map(|probe| probe.path.as_deref());
-    let health_paths: Vec<&str> = std::iter::once(model.serving.probes.path.as_str()).chain(probed).collect();
-    let latency = model.serving.autoscaling.as_ref().and_then(|autoscaling| autoscaling.latency.as_ref());
-    let lags = model.workers.iter().filter_map(|worker| worker.autoscaling.as_ref()?.lag.as_ref());
-    let scaled_on_lag_of: Vec<(&str, i32)> = lags.map(|lag| (lag.dependency.as_str(), lag.catch_up_seconds)).collect();
-    let of_worker = |worker: &Worker| names::worker(&identity.base, &worker.name);
-    let workers: Vec<_> = model.workers.iter().map(|worker| (worker.name.as_str(), of_worker(worker))).collect();
-    let of_workers = model.workers.iter().map(|worker| (worker.name.as_str(), worker.resources.as_ref()));
-    let own = [
-        (monitoring::Workload::Serving.label(), model.serving.resources.as_ref()),
-        (monitoring::Workload::Training.label(), model.training.resources.as_ref()),
-    ];
-    let all = own.into_iter().chain(of_workers);
-    let cores: Vec<_> = all.clone().filter_map(|(name, of)| Some((name, cores::allowed(of)?))).collect();
-    let requested: Vec<_> = all.filter_map(|(name, of)| requested(name, of)).collect();
-    let watched = Watched {
-        namespace: &identity.namespace,
-        recommender: &identity.name,
-        serving_deployment: &names::serving(&identity.base),
-        is_routed: model.http_route().is_some(),
-        compared: model.canary.as_ref().map(|canary| canary.compared),
-        reloads: model.hot_reload.is_some(),
-        workers: &workers,
-        base: &identity.base,
-        claim: model.artifacts.claim(),
-        cores: &cores,
-        requested: &requested,
-        front: monitoring.front.as_ref(),
-        profile: &monitoring.metrics.profile,
-        reads_native: monitoring.metrics.histograms == Some(Histograms::Native),
-        signals: model.signals.as_ref(),
-        application: &model.application,
-        interval_seconds: scrapes::of_servers(model),
-        workers_interval_seconds: scrapes::of_workers(model),
-        metrics_path: &monitoring.metrics.path,
-        health_paths: &health_paths,
-        scaled_on: latency,
-        resources: model.serving.resources.as_ref(),
-        dependencies: &model.dependencies,
-        scaled_on_lag_of: &scaled_on_lag_of,
-        // Nothing is overdue while training is suspended.
-        training_period_seconds: model
-            .schedule
+    let paths = [monitoring.metrics.path.as_str(), &model.serving.probes.path];
+    let unmeasured_paths: Vec<&str> = paths.into_iter().chain(probed).collect();
+    let workers: Vec<_> = model.workers.iter().map(monitored_worker).collect();
+    let minimums = model.promotion.minimums();
+    let monitored = Monitored {
+        object: Object { namespace: &identity.namespace, name: &identity.name, base: &identity.base },
+        metrics: Metrics {
+            profile: &monitoring.metrics.profile,
+            signals: model.signals.as_ref(),
+            reads_native: monitoring.metrics.histograms == Some(Histograms::Native),
+            interval_seconds: scrapes::of_servers(model),
+            workers_interval_seconds: scrapes::of_workers(model),
+            unmeasured_paths: &unmeasured_paths,
+        },
+        servers: Servers {
+            resources: model.serving.resources.as_ref(),
+            latency_target: model.serving.autoscaling.as_ref().and_then(|autoscaling| autoscaling.latency.as_ref()),
+            front: monitoring.front.as_ref(),
+            is_probed: monitoring.probe.is_some(),
+            reloads: model.hot_reload.is_some(),
+        },
+        canary: model
+            .canary
             .as_ref()
-            .filter(|_| !model.training.suspend)
-            .and_then(Schedule::longest_pause_seconds),
-        waits_for_inputs: !model.readiness.inputs.is_empty(),
-        promotions_wait: !model.promotion_readiness.inputs.is_empty(),
-        prunes: model.training.prune.is_some(),
-        reports_progress: model.training.metrics.is_some(),
-        is_gated: model.promotion.has_gates(),
-        minimums: &model.promotion.minimums(),
+            .map(|canary| Canary { compared: canary.compared, is_routed: canary.http_route.is_some() }),
+        workers: &workers,
+        training: Training {
+            resources: model.training.resources.as_ref(),
+            // Nothing is overdue while training is suspended.
+            period_seconds: model
+                .schedule
+                .as_ref()
+                .filter(|_| !model.training.suspend)
+                .and_then(Schedule::longest_pause_seconds),
+            waits_for_inputs: !model.readiness.inputs.is_empty(),
+            reports_progress: model.training.metrics.is_some(),
+        },
+        versions: Versions {
+            claim: model.artifacts.claim(),
+            prunes: model.training.prune.is_some(),
+            wait_for_inputs: !model.promotion_readiness.inputs.is_empty(),
+            gates: model.promotion.has_gates().then_some(&minimums),
+        },
+        dependencies: &model.dependencies,
+        application: &model.application,
         objectives: &model.objectives,
-        alerts: &model.alerts,
-        runbooks: &model.runbooks,
-        is_probed: monitoring.probe.is_some(),
+        alerting: Alerting { changes: &model.alerts, runbooks: &model.runbooks },
         query_offset_seconds: monitoring.query_offset_seconds,
     };
-    Some(monitoring::rule_groups(&watched))
+    Some(monitoring::rule_groups(&monitored))
 }
 
-/// What a workload requests; `None` unless it is both CPU and memory.
-fn requested<'a>(workload: &'a str, resources: Option<&Resources>) -> Option<Requested<'a>> {
-    let of_allowed = cores::requested(resources)? / cores::allowed(resources)?;
-    Some(Requested { workload, of_allowed, memory: cores::memory_requested(resources)? })
+/// What the rules depend on of a worker.
+fn monitored_worker(worker: &Worker) -> monitoring::Worker<'_> {
+    let lag = worker.autoscaling.as_ref().and_then(|autoscaling| autoscaling.lag.as_ref());
+    monitoring::Worker {
+        name: &worker.name,
+        resources: worker.resources.as_ref(),
+        lag: lag.map(|lag| (lag.dependency.as_str(), lag.catch_up_seconds)),
+    }
 }
 
 /// Changes of alerts that an object does not have, each with the reason.
