@@ -46,11 +46,11 @@ pub fn is_custom(group: &RuleGroup) -> bool {
 
 /// The rules of an object, in up to ten groups.
 pub fn rule_groups(monitored: &Monitored) -> Vec<RuleGroup> {
-    let Recorded { scaling, lags, custom, application, kubelet, watched, slow, objectives } = Recorded::of(monitored);
+    let Recorded { scaling, lags, custom, application, kubelet, minutes, slow, objectives } = Recorded::of(monitored);
     let faster = [scaling.as_slice(), &lags, &custom, &application, &kubelet].concat();
-    let alerts = alerts::rules(monitored, &[watched.as_slice(), &faster, &slow, &objectives].concat());
+    let alerts = alerts::rules(monitored, &[minutes.as_slice(), &faster, &slow, &objectives].concat());
     let faster: HashSet<String> = faster.into_iter().filter_map(|rule| rule.record).collect();
-    let split = urgency::split(watched, alerts, &faster);
+    let split = urgency::split(minutes, alerts, &faster);
     let slow = [slow, split.slow, split.slow_alerts].concat();
 
     let object = format!("recommender/{}/{}", monitored.object.namespace, monitored.object.name);
@@ -91,7 +91,7 @@ struct Recorded {
     /// What servers scale on of what kubelets measure.
     kubelet: Vec<Rule>,
     /// What changes within minutes: every minute, or more rarely where nothing urgent reads it.
-    watched: Vec<Rule>,
+    minutes: Vec<Rule>,
     /// What changes within hours, or with the spec.
     slow: Vec<Rule>,
     /// Objectives over hours and days.
@@ -104,7 +104,7 @@ impl Recorded {
             monitored.dependencies.iter().partition(|dependency| dependency.custom.is_some());
         let (scaled_on, others): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|dependency| monitored.catch_up_seconds(dependency).is_some());
-        let watched = [
+        let minutes = [
             recording::rules(monitored),
             responses::rules(monitored),
             dependencies::signals(monitored, &others),
@@ -113,7 +113,7 @@ impl Recorded {
             objectives::fast(monitored, WATCHING_SECONDS),
         ]
         .concat();
-        let (signals, watched) = signals_apart(monitored, watched);
+        let (signals, minutes) = signals_apart(monitored, minutes);
         let (scaling_signals, scaling) = signals_apart(monitored, scaling::rules(monitored));
         let custom =
             [front::custom_rule(monitored), dependencies::signals(monitored, &custom), scaling_signals, signals];
@@ -129,7 +129,7 @@ impl Recorded {
             custom: custom.concat(),
             application: application::rules(monitored),
             kubelet: scaling::kubelet_rules(monitored),
-            watched,
+            minutes,
             slow: slow.concat(),
             objectives: objectives::slow(monitored),
         }

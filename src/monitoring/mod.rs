@@ -4,6 +4,7 @@
 //! metric profile (what the server exposes) -> recording rules -> canonical series -> alerts
 //! ```
 //!
+//! [`Monitored`] is what the rules of an object depend on, and [`rule_groups`] lists them; each other module makes some of them.
 //! A new kind of server, a new exporter of a dependency and a new alert are entries of the catalogue (`src/catalog/`).
 
 pub mod alerts;

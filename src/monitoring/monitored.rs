@@ -21,7 +21,8 @@ static SILENT: Application = Application::new();
 /// Alerts as the catalogue has them.
 static UNCHANGED: BTreeMap<String, Change> = BTreeMap::new();
 
-/// A monitored object: what its rules depend on, by the part of it that this describes.
+/// A monitored object: all that its rules depend on, by the part of the object that it describes. What follows from it is computed
+/// where it is needed.
 #[derive(Clone, Copy, Debug)]
 pub struct Monitored<'a> {
     /// Which object it is.
@@ -104,7 +105,7 @@ pub struct Worker<'a> {
     pub lag: Option<(&'a str, i32)>,
 }
 
-/// The training runs. By default none is due.
+/// The training runs. By default no schedule starts them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Training<'a> {
     /// Compute resources of each pod.
@@ -117,7 +118,7 @@ pub struct Training<'a> {
     pub reports_progress: bool,
 }
 
-/// What becomes of trained versions. By default each is promoted at once, and kept where nothing measures the room that is left.
+/// What becomes of trained versions. By default each is promoted at once, and none is deleted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Versions<'a> {
     /// The PersistentVolumeClaim with their artifacts, if they are on one.
@@ -165,7 +166,7 @@ impl Workload {
 }
 
 impl<'a> Metrics<'a> {
-    /// Those of a profile, of servers that do not scale, with the default paths.
+    /// The metrics of a profile, with all that the spec has by default for servers and workers that do not scale.
     pub fn of(profile: &'a str) -> Self {
         Self {
             profile,
@@ -184,7 +185,7 @@ impl<'a> Metrics<'a> {
 }
 
 impl<'a> Monitored<'a> {
-    /// An object with servers of which nothing is in the spec but what they expose: what tests begin with.
+    /// An object with nothing in its spec but how it is scraped, and all else by default: what tests begin with.
     pub fn new(object: Object<'a>, metrics: Metrics<'a>) -> Self {
         Self {
             object,
