@@ -197,6 +197,45 @@ fn yes() -> bool {
 
 /// The profile of a file, or why it is refused.
 pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
+    check_file(name, &file)?;
+    check_labels(&file.series)?;
+    let series = Declarations::new(file.series)?;
+    read("presence", &file.presence, |name| presence(&series, name))?;
+    let requests = counters(&series, "requests", &file.requests)?;
+    let errors = counters(&series, "errors", &file.errors)?;
+    check_errors(&requests, &errors, &file.errors)?;
+    check_route(&series, file.route.as_ref(), requests.iter().chain(&errors))?;
+    let responses = responses(&series, file.responses.as_ref(), file.status.as_ref(), &file.profile)?;
+    let route = file.route.map(|of| of.value);
+    let of_routes = |text: &str| durations(&series, text, route.as_deref());
+    let route_latency = read_some("routeLatency", file.route_latency.as_ref(), of_routes)?;
+    let request_bytes = read_some("requestBytes", file.request_bytes.as_ref(), |text| bytes(&series, text))?;
+    let response_bytes = read_some("responseBytes", file.response_bytes.as_ref(), |text| bytes(&series, text))?;
+    let latency = read_some("latency", file.latency.as_ref(), |text| latency(&series, text))?;
+    let in_flight = read_some("inFlight", file.in_flight.as_ref(), |text| gauge(&series, text))?;
+
+    let count = |of: Selector| part(&series, of, "_count");
+    let sum = |of: Selector| part(&series, of, "_sum");
+    let profile = Profile {
+        about: file.about.trim_end().into(),
+        presence: count(Selector { name: file.presence.value, matchers: String::new() }).name,
+        requests: requests.into_iter().map(count).collect(),
+        errors: errors.into_iter().map(count).collect(),
+        route,
+        latency,
+        responses: responses.map(|of| Responses { counter: count(of.counter), ..of }),
+        route_latency,
+        request_bytes: request_bytes.map(sum),
+        response_bytes: response_bytes.map(sum),
+        in_flight,
+        series: series.into_vec(),
+        process: file.process,
+    };
+    Ok(with_latency_of_routes(profile))
+}
+
+/// Fails unless the file is that of a profile with this name, and counts requests.
+fn check_file(name: &str, file: &File) -> Result<(), Refused> {
     check_name("profile", &file.profile, name)?;
     if name == CUSTOM {
         return Err(Refused::at(&file.profile, "profile: Custom is the one of PromQL in an object: take another name"));
@@ -204,7 +243,12 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
     if file.requests.is_empty() {
         return Err(Refused::at(&file.profile, "requests is empty: name at least one counter of requests"));
     }
-    for of in &file.series {
+    Ok(())
+}
+
+/// Fails if a series has a label that the scrape sets.
+fn check_labels(series: &[Spanned<Declared>]) -> Result<(), Refused> {
+    for of in series {
         if let Some(label) = of.value.labels.iter().find(|label| TARGET_LABELS.contains(&label.as_str())) {
             let reason = format!(
                 "{}: the scrape has a label {label} of its own, so that of the server is stored as exported_{label}: write that",
@@ -213,61 +257,49 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
             return Err(Refused::at(of, reason));
         }
     }
-    let series = Declarations::new(file.series)?;
-    read("presence", &file.presence, |name| presence(&series, name))?;
-    let counters = |field: &str, selectors: &[Spanned<String>]| {
-        let all = selectors.iter().map(|text| read(field, text, |text| counter(&series, text)));
-        all.collect::<Result<Vec<_>, _>>()
-    };
-    let (requests, errors) = (counters("requests", &file.requests)?, counters("errors", &file.errors)?);
-    if !errors.is_empty() && requests.iter().all(|of| errors.contains(of)) {
-        let reason = "errors: they are the same as requests, so every request would be an error: select the failed ones, or write []";
-        return Err(Refused::at(&file.errors[0], reason));
+    Ok(())
+}
+
+/// Fails if all requests are errors. `texts`: of the errors.
+fn check_errors(requests: &[Selector], errors: &[Selector], texts: &[Spanned<String>]) -> Result<(), Refused> {
+    match texts {
+        [first, ..] if requests.iter().all(|of| errors.contains(of)) => Err(Refused::at(
+            first,
+            "errors: they are the same as requests, so every request would be an error: select the failed ones, or write []",
+        )),
+        _ => Ok(()),
     }
-    if let Some(route) = &file.route {
-        let without =
-            requests.iter().chain(&errors).find(|of| !series.find(&of.name).is_some_and(|of| of.has(&route.value)));
-        if let Some(Selector { name, .. }) = without {
-            return Err(Refused::at(
-                route,
-                format!("route: {name} has no label {}: add it to its labels", route.value),
-            ));
+}
+
+/// Fails unless all these counters have the label of routes, if there is one.
+fn check_route<'a>(
+    series: &Declarations,
+    route: Option<&Spanned<String>>,
+    mut counters: impl Iterator<Item = &'a Selector>,
+) -> Result<(), Refused> {
+    let Some(route) = route else { return Ok(()) };
+    match counters.find(|of| !series.find(&of.name).is_some_and(|of| of.has(&route.value))) {
+        Some(Selector { name, .. }) => {
+            let why = format!("route: {name} has no label {}: add it to its labels", route.value);
+            Err(Refused::at(route, why))
         }
+        None => Ok(()),
     }
-    let responses = responses(&series, file.responses.as_ref(), file.status.as_ref(), &file.profile)?;
-    let route = file.route.as_ref().map(|of| of.value.as_str());
-    let route_latency = read_some("routeLatency", file.route_latency.as_ref(), |text| durations(&series, text, route))?;
-    let request_bytes = read_some("requestBytes", file.request_bytes.as_ref(), |text| bytes(&series, text))?;
-    let response_bytes = read_some("responseBytes", file.response_bytes.as_ref(), |text| bytes(&series, text))?;
-    let latency = read_some("latency", file.latency.as_ref(), |text| latency(&series, text))?;
-    let in_flight = read_some("inFlight", file.in_flight.as_ref(), |text| gauge(&series, text))?;
-    // A native histogram has one name, and its counters are distinguished by the names that they would have of a classic one.
-    let part = |end: &'static str| {
-        let series = &series;
-        move |of: Selector| match series.native(&of.name) {
-            Some(native) => Selector { name: format!("{}{end}", native.name), ..of },
-            None => of,
-        }
-    };
-    let count = part("_count");
-    let mut profile = Profile {
-        about: file.about.trim_end().into(),
-        presence: count(Selector { name: file.presence.value, matchers: String::new() }).name,
-        requests: requests.into_iter().map(&count).collect(),
-        errors: errors.into_iter().map(&count).collect(),
-        route: file.route.map(|of| of.value),
-        latency,
-        responses: responses.map(|of| Responses { counter: count(of.counter), ..of }),
-        route_latency,
-        request_bytes: request_bytes.map(part("_sum")),
-        response_bytes: response_bytes.map(part("_sum")),
-        in_flight,
-        series: series.into_vec(),
-        process: file.process,
-    };
+}
+
+/// A native histogram has one name, and its counters are distinguished by the names that they would have of a classic one.
+fn part(series: &Declarations, of: Selector, end: &str) -> Selector {
+    match series.native(&of.name) {
+        Some(native) => Selector { name: format!("{}{end}", native.name), ..of },
+        None => of,
+    }
+}
+
+/// The durations of each route are those of all requests if these have the label of routes, unless the file has others.
+fn with_latency_of_routes(profile: Profile) -> Profile {
     let of_all = profile.latency.as_ref().filter(|of| profile.has_route(&format!("{}_sum", of.histogram)));
-    profile.route_latency = profile.route_latency.or_else(|| of_all.map(Latency::durations));
-    Ok(profile)
+    let of_all = of_all.map(Latency::durations);
+    Profile { route_latency: profile.route_latency.or(of_all), ..profile }
 }
 
 /// Fails unless a server has the series of this name from its start.
@@ -349,6 +381,11 @@ fn bytes(series: &Declarations, text: &str) -> Result<Selector, String> {
     let is_bytes = series.get(&selector.name)?.declared.is_some_and(|of| of.unit == Unit::Bytes);
     is_bytes.then_some(()).ok_or_else(|| format!("{} is not a counter of bytes", selector.name))?;
     Ok(selector)
+}
+
+/// The selectors of counters in a field.
+fn counters(series: &Declarations, field: &str, texts: &[Spanned<String>]) -> Result<Vec<Selector>, Refused> {
+    texts.iter().map(|text| read(field, text, |text| counter(series, text))).collect()
 }
 
 /// A selector of a counter.
