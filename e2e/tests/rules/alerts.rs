@@ -12,7 +12,7 @@ fn the_alerts_fire_and_resolve_as_their_canonical_series_ask_for() -> Result<()>
     // The alerts on dependencies without a lag are left out of objects without their exporters.
     let dependencies = DEPENDENCIES.iter().map(|(_, yaml)| dependency(yaml)).collect::<Result<Vec<_>>>()?;
     let changes = BTreeMap::from([("RecommenderErrorRateHigh".to_owned(), Change::default())]);
-    let usual = of_operator(packages());
+    let usual = with_gauges_of_operator(packages());
     let monitored = Monitored {
         servers: Servers { latency_target: Some(&P95), resources: Some(&resources), ..usual.servers },
         dependencies: &dependencies,

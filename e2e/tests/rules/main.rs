@@ -62,7 +62,7 @@ static P95: LatencyTarget = LatencyTarget { quantile: Quantile::P95, target_mill
 /// A canary that is compared by all that it can be.
 const CANARY: Option<Canary> = Some(Canary { compared: Compared { errors: true, slow: Some(0.1) }, is_routed: false });
 
-/// The object with servers of the first profile.
+/// The object with servers of the profile that most tests use.
 fn packages() -> Monitored<'static> {
     of_profile("FastApiInstrumentator")
 }
@@ -77,8 +77,8 @@ fn of_profile(profile: &str) -> Monitored<'_> {
     }
 }
 
-/// What reads the operator's gauges of trainings and promotions, in addition.
-fn of_operator(monitored: Monitored) -> Monitored {
+/// The object with gates, inputs to wait for and Jobs that delete artifacts, all of which the operator reports on.
+fn with_gauges_of_operator(monitored: Monitored) -> Monitored {
     Monitored {
         training: Training { waits_for_inputs: true, ..monitored.training },
         versions: Versions {

@@ -53,7 +53,7 @@ fn the_version_of_each_server_is_recorded_where_servers_change_versions_without_
 
 #[test]
 fn the_rules_about_trainings_versions_and_pods_give_the_expected_results() -> Result<()> {
-    let usual = of_operator(packages());
+    let usual = with_gauges_of_operator(packages());
     let monitored = Monitored {
         workers: &[Worker { name: "events", ..Worker::default() }],
         training: Training { reports_progress: true, ..usual.training },
