@@ -8,7 +8,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_saphyr::Spanned;
 
-use super::{Catalog, alert, exporter, profile, series::most_similar, yaml};
+use super::{Catalog, alert, exporter, profile_file, series::most_similar, yaml};
 
 /// Why a file is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,9 +145,9 @@ fn add_file(catalog: &mut Catalog, path: &str, text: &str) -> Result<Alerts, Ref
     match name.split('/').collect::<Vec<_>>()[..] {
         ["alerts", _] => return add_alerts(catalog, read(text)?),
         ["profiles", name] => {
-            let file: profile::File = read(text)?;
+            let file: profile_file::File = read(text)?;
             let stated = file.profile.clone();
-            let profile = profile::check(name, file)?;
+            let profile = profile_file::check(name, file)?;
             if catalog.profiles.contains_key(name) {
                 return taken("a profile", &stated);
             }

@@ -17,6 +17,7 @@ mod exporter;
 mod load;
 mod pitfalls;
 mod profile;
+mod profile_file;
 pub mod promql;
 pub mod re2;
 mod series;

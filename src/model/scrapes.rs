@@ -7,7 +7,7 @@ use crate::api::Worker;
 /// sample.
 const SCALING_SECONDS: i32 = 5;
 /// Seconds between two scrapes of all other workloads.
-const DEFAULT_SECONDS: i32 = 15;
+pub const DEFAULT_SECONDS: i32 = 15;
 
 /// Seconds between two scrapes of the servers.
 pub fn of_servers(model: &Model) -> i32 {

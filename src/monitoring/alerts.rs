@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Watched, profiles, promql};
+use super::{Monitored, Object, Workload, profiles, promql};
 use crate::{
     api::monitoring_coreos::Rule,
     catalog::{self, Alert, AppliesTo, Severity},
@@ -29,9 +29,9 @@ pub struct Change {
 /// The alerting rules of an object. Alerts have the labels of the series they read (`namespace`, `recommender`, and `workload` or
 /// `dependency`). No text of the object is inserted into a template. An alert on a series that is not recorded could never fire;
 /// it is left out. `recorded`: the recording rules of the object.
-pub fn rules(watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
+pub fn rules(monitored: &Monitored, recorded: &[Rule]) -> Vec<Rule> {
     let all = catalog::current().alerts.iter().filter(|alert| is_possible(alert, recorded));
-    all.flat_map(|alert| of(alert, watched, recorded)).collect()
+    all.flat_map(|alert| of(alert, monitored, recorded)).collect()
 }
 
 /// Whether all series that an alert needs are recorded.
@@ -42,36 +42,49 @@ fn is_possible<'a>(alert: &Alert, recorded: impl IntoIterator<Item = &'a Rule> +
 }
 
 /// The rules for an alert; none if it is disabled or has to be set, or its threshold is a latency that the buckets of the servers cannot show.
-fn of(alert: &Alert, watched: &Watched, recorded: &[Rule]) -> Vec<Rule> {
-    let change = watched.alerts.get(&alert.name).copied();
+fn of(alert: &Alert, monitored: &Monitored, recorded: &[Rule]) -> Vec<Rule> {
+    let change = monitored.alerting.changes.get(&alert.name).copied();
     if alert.is_only_if_set && change.is_none() {
         return Vec::new();
     }
     let change = change.unwrap_or_default();
     let threshold = change.threshold.or(alert.threshold.map(|of| of.default)).unwrap_or_default();
-    let latency = profiles::of(watched.profile).latency.as_ref().filter(|_| alert.is_on_latency());
+    let latency = profiles::of(monitored.metrics.profile).latency.as_ref().filter(|_| alert.is_on_latency());
     if change.is_disabled || latency.is_some_and(|of| !of.shows_excess(threshold)) {
         return Vec::new();
     }
     let subjects = match alert.applies_to {
-        AppliesTo::Dependencies | AppliesTo::EachDependency => dependencies(alert, watched, recorded, change.severity),
-        AppliesTo::Objectives => objectives(alert, watched, change.severity),
-        applies_to => vec![(vec![watched.matchers_of(applies_to)], change.severity.unwrap_or(alert.severity))],
+        AppliesTo::Dependencies | AppliesTo::EachDependency => {
+            dependencies(alert, monitored, recorded, change.severity)
+        }
+        AppliesTo::Objectives => objectives(alert, monitored, change.severity),
+        applies_to => vec![(vec![matchers(monitored.object, applies_to)], change.severity.unwrap_or(alert.severity))],
     };
     let expr = |all: &[String]| all.iter().map(|one| alert.expr(one, threshold)).collect::<Vec<_>>().join(" or ");
-    let changed = Changed { alert, change, threshold, runbooks: watched.runbooks };
+    let changed = Changed { alert, change, threshold, runbooks: monitored.alerting.runbooks };
     subjects.iter().map(|(all, severity)| changed.rule(expr(all), *severity)).collect()
+}
+
+/// The matchers of the series that an alert reads.
+fn matchers(object: Object, applies_to: AppliesTo) -> String {
+    match applies_to {
+        AppliesTo::Serving => object.matchers_of(Workload::Serving),
+        AppliesTo::Training => object.matchers_of(Workload::Training),
+        AppliesTo::Workloads | AppliesTo::Dependencies | AppliesTo::EachDependency | AppliesTo::Objectives => {
+            object.matchers()
+        }
+    }
 }
 
 /// The matchers of an alert on dependencies, and its severity: in one rule, or in two if it is less severe for those that the
 /// recommender can do without. Left out are dependencies without the series that it needs.
 fn dependencies(
     alert: &Alert,
-    watched: &Watched,
+    monitored: &Monitored,
     recorded: &[Rule],
     changed: Option<Severity>,
 ) -> Vec<(Vec<String>, Severity)> {
-    let reported = watched.dependencies.iter().filter(|dependency| {
+    let reported = monitored.dependencies.iter().filter(|dependency| {
         let is_its_own = |rule: &&Rule| rule.labels.get("dependency") == Some(&dependency.name);
         is_possible(alert, recorded.iter().filter(is_its_own))
     });
@@ -79,11 +92,11 @@ fn dependencies(
     let is_whole = groups.len() == 1;
     let matchers = |names: Vec<&str>| match alert.applies_to {
         AppliesTo::EachDependency => {
-            let one = |name| format!("{},{}", watched.object(), promql::equals("dependency", name));
+            let one = |name| format!("{},{}", monitored.object.matchers(), promql::equals("dependency", name));
             names.into_iter().map(one).collect()
         }
-        _ if is_whole => vec![watched.object()],
-        _ => vec![format!("{},dependency=~{}", watched.object(), promql::any_of(names))],
+        _ if is_whole => vec![monitored.object.matchers()],
+        _ => vec![format!("{},dependency=~{}", monitored.object.matchers(), promql::any_of(names))],
     };
     groups.into_iter().map(|(names, severity)| (matchers(names), severity)).collect()
 }
@@ -107,12 +120,12 @@ fn by_severity<'a>(
 }
 
 /// The matchers of an alert on objectives, and its severity, which is lower for those that wake no one.
-fn objectives(alert: &Alert, watched: &Watched, changed: Option<Severity>) -> Vec<(Vec<String>, Severity)> {
-    let named = watched.objectives.iter().map(|of| (of.name.as_str(), of.is_critical));
+fn objectives(alert: &Alert, monitored: &Monitored, changed: Option<Severity>) -> Vec<(Vec<String>, Severity)> {
+    let named = monitored.objectives.iter().map(|of| (of.name.as_str(), of.is_critical));
     let groups = by_severity(alert, named, changed);
     let is_whole = groups.len() == 1;
     let matchers = |names: Vec<&str>| {
-        let object = watched.object();
+        let object = monitored.object.matchers();
         if is_whole { object } else { format!("{object},objective=~{}", promql::any_of(names)) }
     };
     groups.into_iter().map(|(names, severity)| (vec![matchers(names)], severity)).collect()

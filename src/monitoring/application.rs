@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Watched, recording::Source, signals::limited};
+use super::{Monitored, recording::Source, signals::limited};
 use crate::{
     api::monitoring_coreos::Rule,
     catalog::most_similar,
@@ -49,10 +49,10 @@ fn series(name: &str) -> Result<Series, String> {
 }
 
 /// The recording rules, with the labels of the servers.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    let source = Source::new(watched);
-    let each = watched.application.iter().map(|(series, expr)| (*series, bounded(*series, expr)));
-    let share = watched.application.get(&Series::TenantRequests).map(|expr| (Series::TenantShare, share(expr)));
+pub fn rules(monitored: &Monitored) -> Vec<Rule> {
+    let source = Source::new(monitored);
+    let each = monitored.application.iter().map(|(series, expr)| (*series, bounded(*series, expr)));
+    let share = monitored.application.get(&Series::TenantRequests).map(|expr| (Series::TenantShare, share(expr)));
     each.chain(share).map(|(series, expr)| source.rule(series.name(), expr)).collect()
 }
 

@@ -3,10 +3,19 @@
 //! They are recorded only while there are pods of a canary, so without one they cost an evaluation of nothing.
 
 use super::{
-    Watched, Workload,
+    Monitored, Workload,
     recording::{Source, distinct, rule_of},
 };
 use crate::{api::monitoring_coreos::Rule, catalog::Selector, series::Series};
+
+/// A canary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Canary {
+    /// What it is compared by.
+    pub compared: Compared,
+    /// Whether it has a Service of its own, with the name of its Deployment, because an HTTPRoute divides the requests.
+    pub is_routed: bool,
+}
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,15 +30,15 @@ pub struct Compared {
 pub const SECONDS: i32 = 10;
 
 /// The rules; empty without a canary in the spec.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    let Some(compared) = watched.compared else { return Vec::new() };
-    let source = Source::new(watched);
-    let pods = format!("pod=~{}", watched.canary_pods());
+pub fn rules(monitored: &Monitored) -> Vec<Rule> {
+    let Some(Canary { compared, .. }) = monitored.canary else { return Vec::new() };
+    let source = Source::new(monitored);
+    let pods = format!("pod=~{}", monitored.object.canary_pods());
     let canary = source.of_servers("up", &[&pods]);
     let counted = |counters: &[Selector]| of_each_pod(&source, &all(&source, counters));
     let rule = |series: Series, expr: &str| {
         let expr = format!("{} and on () count({canary})", source.trusted_each(expr));
-        rule_of(watched, Workload::Serving, series.name(), expr)
+        rule_of(monitored, Workload::Serving, series.name(), expr)
     };
     let requests = rule(Series::PodRequests, &counted(&source.profile.requests));
     let errors = compared.errors.then(|| rule(Series::PodErrors, &counted(&source.profile.errors)));

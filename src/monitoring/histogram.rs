@@ -185,7 +185,7 @@ impl Source<'_> {
     /// The histogram that a counter is a part of, if it may be a native one, and whether it may be a classic one as well.
     fn native(&self, counter: &str) -> Option<(&Declared, bool)> {
         let (declared, _) = self.profile.histogram(counter)?;
-        (declared.native || self.watched.reads_native).then_some((declared, !declared.native))
+        (declared.native || self.monitored.metrics.reads_native).then_some((declared, !declared.native))
     }
 
     /// A counter of the servers, its selectors made by `selector`.

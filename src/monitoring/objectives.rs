@@ -32,7 +32,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    SLOW_SECONDS, Watched, Workload,
+    Monitored, Workload,
+    groups::SLOW_SECONDS,
     histogram::Counter,
     promql::{any_of, equals, series},
     recording::{Source, record},
@@ -97,53 +98,54 @@ const REQUESTS: [(Series, &str); 3] =
     [(Series::ObjectiveRequests6h, "6h"), (Series::ObjectiveRequests1d, "1d"), (Series::ObjectiveRequests3d, "3d")];
 
 /// The rules that are evaluated every `seconds`: what is bad and all, up to an hour. A rule comes after the rules whose series it reads.
-pub fn fast(watched: &Watched, seconds: i32) -> Vec<Rule> {
-    if watched.objectives.is_empty() {
+pub fn fast(monitored: &Monitored, seconds: i32) -> Vec<Rule> {
+    if monitored.objectives.is_empty() {
         return Vec::new();
     }
-    let source = Source::new(watched);
-    let of_each = watched.objectives.iter().flat_map(|objective| of(watched, &source, objective));
+    let source = Source::new(monitored);
+    let of_each = monitored.objectives.iter().flat_map(|objective| of(monitored, &source, objective));
     let (bad, all) = (Series::ObjectiveBad, Series::ObjectiveAll);
-    let ratios = FAST.map(|(series, window)| rule(watched, series, ratio(watched, bad, all, window)));
-    let requests = requests(watched, all, "1h", seconds).map(|expr| rule(watched, Series::ObjectiveRequests1h, expr));
+    let ratios = FAST.map(|(series, window)| rule(monitored, series, ratio(monitored, bad, all, window)));
+    let requests =
+        requests(monitored, all, "1h", seconds).map(|expr| rule(monitored, Series::ObjectiveRequests1h, expr));
     of_each.chain(ratios).chain(requests).collect()
 }
 
 /// The rules that are evaluated every [`SLOW_SECONDS`]: above an hour, the error budgets, and what the spec states.
-pub fn slow(watched: &Watched) -> Vec<Rule> {
-    if watched.objectives.is_empty() {
+pub fn slow(monitored: &Monitored) -> Vec<Rule> {
+    if monitored.objectives.is_empty() {
         return Vec::new();
     }
-    let of_spec = watched.objectives.iter().flat_map(|objective| of_spec(watched, objective));
+    let of_spec = monitored.objectives.iter().flat_map(|objective| of_spec(monitored, objective));
     let (bad, all) = (Series::ObjectiveBadMean, Series::ObjectiveAllMean);
-    let mean = |of: Series| format!("avg_over_time({}[5m])", series(of.name(), &[&watched.object()]));
+    let mean = |of: Series| format!("avg_over_time({}[5m])", series(of.name(), &[&monitored.object.matchers()]));
     let means = [(bad, Series::ObjectiveBad), (all, Series::ObjectiveAll)];
-    let means = means.map(|(series, of)| rule(watched, series, mean(of)));
-    let ratios = SLOW.map(|(series, window)| rule(watched, series, ratio(watched, bad, all, window)));
+    let means = means.map(|(series, of)| rule(monitored, series, mean(of)));
+    let ratios = SLOW.map(|(series, window)| rule(monitored, series, ratio(monitored, bad, all, window)));
     let requests = REQUESTS
         .into_iter()
-        .filter_map(|(series, window)| Some(rule(watched, series, requests(watched, all, window, SLOW_SECONDS)?)));
+        .filter_map(|(series, window)| Some(rule(monitored, series, requests(monitored, all, window, SLOW_SECONDS)?)));
     let spent = [
-        (Series::BudgetBad, of_windows(watched, bad)),
+        (Series::BudgetBad, of_windows(monitored, bad)),
         (
             Series::BudgetSpent,
             format!(
                 "{} / ({}) / {} >= 0",
-                series(Series::BudgetBad.name(), &[&watched.object()]),
-                of_windows(watched, all),
-                series(Series::ErrorBudget.name(), &[&watched.object()])
+                series(Series::BudgetBad.name(), &[&monitored.object.matchers()]),
+                of_windows(monitored, all),
+                series(Series::ErrorBudget.name(), &[&monitored.object.matchers()])
             ),
         ),
     ];
-    let spent = spent.map(|(series, expr)| rule(watched, series, expr));
-    let left = format!("1 - {}", series(Series::BudgetSpent.name(), &[&watched.object()]));
-    let left = rule(watched, Series::BudgetLeft, left);
+    let spent = spent.map(|(series, expr)| rule(monitored, series, expr));
+    let left = format!("1 - {}", series(Series::BudgetSpent.name(), &[&monitored.object.matchers()]));
+    let left = rule(monitored, Series::BudgetLeft, left);
     of_spec.chain(means).chain(ratios).chain(requests).chain(spent).chain([left]).collect()
 }
 
 /// A rule for all objectives, which have their names as a label already.
-fn rule(watched: &Watched, series: Series, expr: String) -> Rule {
-    record(watched, series.name(), &[], expr)
+fn rule(monitored: &Monitored, series: Series, expr: String) -> Rule {
+    record(monitored, series.name(), &[], expr)
 }
 
 /// The matcher of some objectives.
@@ -152,26 +154,27 @@ fn named<'a>(objectives: impl IntoIterator<Item = &'a Objective>) -> String {
 }
 
 /// What is bad in a window, as a part of all.
-fn ratio(watched: &Watched, bad: Series, all: Series, window: &str) -> String {
-    let mean = |of: Series| format!("avg_over_time({}[{window}])", series(of.name(), &[&watched.object()]));
+fn ratio(monitored: &Monitored, bad: Series, all: Series, window: &str) -> String {
+    let mean = |of: Series| format!("avg_over_time({}[{window}])", series(of.name(), &[&monitored.object.matchers()]));
     format!("{} / {} >= 0", mean(bad), mean(all))
 }
 
 /// Requests that were counted in a window: less than there were if some samples are missing, so that an alert needs no fewer. `all` is
 /// recorded every `seconds`. `None` if there are no objectives of requests.
-fn requests(watched: &Watched, all: Series, window: &str, seconds: i32) -> Option<String> {
+fn requests(monitored: &Monitored, all: Series, window: &str, seconds: i32) -> Option<String> {
     let of_requests: Vec<&Objective> =
-        watched.objectives.iter().filter(|objective| objective.min_bad_requests.is_some()).collect();
-    let matchers = [watched.object(), named(of_requests.iter().copied())];
+        monitored.objectives.iter().filter(|objective| objective.min_bad_requests.is_some()).collect();
+    let matchers = [monitored.object.matchers(), named(of_requests.iter().copied())];
     let all = series(all.name(), &matchers.each_ref().map(String::as_str));
     (!of_requests.is_empty()).then(|| format!("sum_over_time({all}[{window}]) * {seconds}"))
 }
 
 /// How much was counted within the window of each objective: requests, or seconds. One range for all objectives with the same window.
-fn of_windows(watched: &Watched, of: Series) -> String {
-    let days: BTreeSet<i32> = watched.objectives.iter().map(|objective| objective.window_days).collect();
+fn of_windows(monitored: &Monitored, of: Series) -> String {
+    let days: BTreeSet<i32> = monitored.objectives.iter().map(|objective| objective.window_days).collect();
     let sum = |days: i32| {
-        let matchers = [watched.object(), named(watched.objectives.iter().filter(|of| of.window_days == days))];
+        let matchers =
+            [monitored.object.matchers(), named(monitored.objectives.iter().filter(|of| of.window_days == days))];
         let of = series(of.name(), &matchers.each_ref().map(String::as_str));
         format!("sum_over_time({of}[{days}d]) * {SLOW_SECONDS}")
     };
@@ -179,9 +182,9 @@ fn of_windows(watched: &Watched, of: Series) -> String {
 }
 
 /// The rules of one objective.
-fn of(watched: &Watched, source: &Source, objective: &Objective) -> Vec<Rule> {
+fn of(monitored: &Monitored, source: &Source, objective: &Objective) -> Vec<Rule> {
     let name = equals("objective", &objective.name);
-    let own = |of: Series| format!("sum({})", series(of.name(), &[&watched.object(), &name]));
+    let own = |of: Series| format!("sum({})", series(of.name(), &[&monitored.object.matchers(), &name]));
     let (bad, all) = (Series::ObjectiveBad, Series::ObjectiveAll);
     let of_time = |measured: &str, most: i64| {
         vec![(bad, format!("max({measured}) > bool {most}")), (all, format!("0 * {} + 1", own(bad)))]
@@ -197,27 +200,27 @@ fn of(watched: &Watched, source: &Source, objective: &Objective) -> Vec<Rule> {
         }
         Indicator::Lag { dependency, within_seconds } => {
             let dependency = equals("dependency", dependency);
-            let lag = series(Series::LagSeconds.name(), &[&watched.object(), &dependency]);
+            let lag = series(Series::LagSeconds.name(), &[&monitored.object.matchers(), &dependency]);
             of_time(&lag, i64::from(*within_seconds))
         }
         Indicator::Age { series: age, max_hours } => {
-            let age = series(age.name(), &[&watched.matchers(Workload::Training)]);
+            let age = series(age.name(), &[&monitored.object.matchers_of(Workload::Training)]);
             of_time(&age, i64::from(*max_hours) * 3600)
         }
     };
-    measured.into_iter().map(|(series, expr)| own_rule(watched, objective, series, expr)).collect()
+    measured.into_iter().map(|(series, expr)| own_rule(monitored, objective, series, expr)).collect()
 }
 
 /// The rules of what the spec states of an objective.
-fn of_spec(watched: &Watched, objective: &Objective) -> Vec<Rule> {
+fn of_spec(monitored: &Monitored, objective: &Objective) -> Vec<Rule> {
     let budget = (Series::ErrorBudget, format!("vector({})", objective.error_budget));
     let floor = objective.min_bad_requests.map(|floor| (Series::BadRequestsFloor, format!("vector({floor})")));
-    [budget].into_iter().chain(floor).map(|(series, expr)| own_rule(watched, objective, series, expr)).collect()
+    [budget].into_iter().chain(floor).map(|(series, expr)| own_rule(monitored, objective, series, expr)).collect()
 }
 
 /// A rule of one objective, whose name it adds as a label.
-fn own_rule(watched: &Watched, objective: &Objective, series: Series, expr: String) -> Rule {
-    record(watched, series.name(), &[("objective", &objective.name)], expr)
+fn own_rule(monitored: &Monitored, objective: &Objective, series: Series, expr: String) -> Rule {
+    record(monitored, series.name(), &[("objective", &objective.name)], expr)
 }
 
 /// The rates of all requests in the histogram of the servers, and of those up to a bound of its buckets, which are none of a native

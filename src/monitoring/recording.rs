@@ -4,7 +4,7 @@
 //! if zero was measured.
 
 use super::{
-    Watched, Workload, profiles,
+    Monitored, Workload, profiles,
     promql::{equals, none_of, quote, quote_regex, series},
 };
 use crate::{
@@ -46,10 +46,10 @@ const CLOCKS_SECONDS: i64 = 30;
 const MOST_RESTARTS: i64 = 10;
 
 /// The recording rules of what changes within minutes. A rule comes after the rules whose series it reads.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    let source = Source::new(watched);
+pub fn rules(monitored: &Monitored) -> Vec<Rule> {
+    let source = Source::new(monitored);
     let mut rules = vec![source.rule(Series::SeveralProcesses.name(), source.several_processes())];
-    if watched.scaled_on.is_none() {
+    if monitored.servers.latency_target.is_none() {
         rules.extend(source.in_flight_rule());
     }
     let window = &source.window;
@@ -69,10 +69,10 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         source.rule(Series::ServingExpected.name(), source.serving_expected()),
         source.rule(Series::ServingReady.name(), source.serving_ready()),
     ]);
-    if watched.is_probed {
+    if monitored.servers.is_probed {
         rules.push(source.rule(Series::ProbeUp.name(), source.probe_up()));
     }
-    if watched.is_decided() {
+    if monitored.is_decided() {
         rules.extend(
             [
                 (Series::ScalingHeld, OPERATOR_SCALING_HELD),
@@ -86,16 +86,20 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
 }
 
 /// The recording rules of what changes within hours, or with the spec.
-pub fn slow(watched: &Watched) -> Vec<Rule> {
-    let source = Source::new(watched);
-    let of_training = |series: Series, expr: String| rule_of(watched, Workload::Training, series.name(), expr);
+pub fn slow(monitored: &Monitored) -> Vec<Rule> {
+    let source = Source::new(monitored);
+    let of_training = |series: Series, expr: String| rule_of(monitored, Workload::Training, series.name(), expr);
     let mut rules = vec![
         source.rule(Series::Restarts.name(), source.restarts()),
         of_training(Series::TrainingFailed, source.training_failed()),
         of_training(Series::TrainingAge, source.training_age()),
-        of_training(Series::TrainingPeriod, format!("vector({})", watched.training_period_seconds.unwrap_or(0))),
+        of_training(Series::TrainingPeriod, format!("vector({})", monitored.training.period_seconds.unwrap_or(0))),
     ];
-    if let Some(target) = watched.scaled_on.filter(|_| source.profile.latency.is_some() || watched.signals.is_some()) {
+    if let Some(target) = monitored
+        .servers
+        .latency_target
+        .filter(|_| source.profile.latency.is_some() || monitored.metrics.signals.is_some())
+    {
         let seconds = f64::from(target.target_milliseconds) / 1000.0;
         rules.push(source.rule(Series::LatencyTarget.name(), format!("vector({seconds})")));
     }
@@ -104,20 +108,20 @@ pub fn slow(watched: &Watched) -> Vec<Rule> {
 }
 
 /// A recording rule with the labels of the object and of one of its workloads.
-pub(super) fn rule_of(watched: &Watched, workload: Workload, name: &str, expr: String) -> Rule {
-    record(watched, name, &[("workload", workload.label())], expr)
+pub(super) fn rule_of(monitored: &Monitored, workload: Workload, name: &str, expr: String) -> Rule {
+    record(monitored, name, &[("workload", workload.label())], expr)
 }
 
 /// A recording rule with the labels of the object and `own` ones.
-pub(super) fn record(watched: &Watched, name: &str, own: &[(&str, &str)], expr: String) -> Rule {
+pub(super) fn record(monitored: &Monitored, name: &str, own: &[(&str, &str)], expr: String) -> Rule {
     let own = own.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned()));
-    let labels = watched.labels().into_iter().chain(own).collect();
+    let labels = monitored.object.labels().into_iter().chain(own).collect();
     Rule { record: Some(name.into()), expr, labels, ..Rule::default() }
 }
 
 /// The expressions for one object. Each returns at most one element, without labels; the rule adds the labels.
 pub(super) struct Source<'a> {
-    pub(super) watched: &'a Watched<'a>,
+    pub(super) monitored: &'a Monitored<'a>,
     pub(super) profile: &'static Profile,
     /// The matchers that select the object's servers, by the labels their ServiceMonitor adds.
     servers: String,
@@ -128,19 +132,22 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(watched: &'a Watched<'a>) -> Self {
-        let profile = profiles::of(watched.profile);
+    pub(super) fn new(monitored: &'a Monitored<'a>) -> Self {
+        let profile = profiles::of(monitored.metrics.profile);
         Self {
-            watched,
+            monitored,
             profile,
-            servers: watched.matchers(Workload::Serving),
-            measured: profile.route.as_ref().map_or_else(String::new, |of| none_of(of, &watched.unmeasured_routes())),
-            window: format!("{}s", (4 * i64::from(watched.interval_seconds)).max(60)),
+            servers: monitored.object.matchers_of(Workload::Serving),
+            measured: profile
+                .route
+                .as_ref()
+                .map_or_else(String::new, |of| none_of(of, &monitored.metrics.unmeasured_routes())),
+            window: format!("{}s", (4 * i64::from(monitored.metrics.interval_seconds)).max(60)),
         }
     }
 
     pub(super) fn rule(&self, name: &str, expr: String) -> Rule {
-        rule_of(self.watched, Workload::Serving, name, expr)
+        rule_of(self.monitored, Workload::Serving, name, expr)
     }
 
     /// What the scaler and people read: where servers scale on latency, [`scaling`](super::scaling) records it more often.
@@ -161,7 +168,7 @@ impl<'a> Source<'a> {
     ///
     /// With a client library that computes the start time anew for each scrape, a clock that is set is the first sign too.
     fn several_processes(&self) -> String {
-        let seconds = (PROCESSES_SCRAPES * i64::from(self.watched.interval_seconds)).max(PROCESSES_SECONDS);
+        let seconds = (PROCESSES_SCRAPES * i64::from(self.monitored.metrics.interval_seconds)).max(PROCESSES_SECONDS);
         let started = self.of_servers("process_start_time_seconds", &[]);
         let up = self.of_servers("up", &[]);
         let older = seconds + CLOCKS_SECONDS;
@@ -195,7 +202,7 @@ impl<'a> Source<'a> {
     /// The quantile of no requests is NaN, for which every comparison is false. `>= 0` drops it, so that the series is
     /// absent.
     pub(super) fn latency(&self, quantile: Quantile, window: &str) -> Option<String> {
-        if let Some(signals) = self.watched.signals {
+        if let Some(signals) = self.monitored.metrics.signals {
             return signals.latency(quantile).map(|expr| format!("max({expr}) >= 0"));
         }
         self.quantile(in_promql(quantile), window)
@@ -210,7 +217,7 @@ impl<'a> Source<'a> {
     /// in the window, because a rate needs two samples. Right after an outage of Prometheus there is only one, and the rate
     /// is unknown.
     pub(super) fn requests(&self, window: &str) -> String {
-        if let Some(signals) = self.watched.signals {
+        if let Some(signals) = self.monitored.metrics.signals {
             return format!("sum({})", signals.requests);
         }
         let all = self.rate_from_zero(&self.profile.requests, window);
@@ -226,7 +233,7 @@ impl<'a> Source<'a> {
     /// requests is. `limited`: adds this condition to PromQL of the spec, which has no such sum. `None` if the servers do not count errors.
     pub(super) fn errors(&self, window: &str, recorded: &str, limited: &dyn Fn(String) -> String) -> Option<String> {
         let requests = self.of_servers(recorded, &[]);
-        if let Some(signals) = self.watched.signals {
+        if let Some(signals) = self.monitored.metrics.signals {
             let errors = signals.errors.as_ref();
             return errors.map(|expr| limited(format!("sum({expr}) or 0 * sum({requests})")));
         }
@@ -235,7 +242,7 @@ impl<'a> Source<'a> {
     }
 
     fn in_flight(&self) -> Option<String> {
-        if let Some(signals) = self.watched.signals {
+        if let Some(signals) = self.monitored.metrics.signals {
             return signals.in_flight.as_ref().map(|expr| format!("sum({expr})"));
         }
         self.profile.in_flight.as_ref().map(|gauge| format!("sum({})", self.measured(gauge, &[])))
@@ -249,7 +256,10 @@ impl<'a> Source<'a> {
         let up = self.of_servers("up", &[]);
         let restarted = series(
             "kube_pod_container_status_restarts_total",
-            &[&equals("namespace", self.watched.namespace), &format!("pod=~{}", self.watched.serving_pods())],
+            &[
+                &equals("namespace", self.monitored.object.namespace),
+                &format!("pod=~{}", self.monitored.object.serving_pods()),
+            ],
         );
         largest(&[
             ("process", self.trusted(&format!("sum(changes({started}[1h]) and on (pod) {up})"))),
@@ -259,14 +269,14 @@ impl<'a> Source<'a> {
 
     /// Of the server that uses most; the kubelet's measure counts what cannot be given back. `None` without a limit.
     fn memory_use(&self) -> Option<String> {
-        let limit = cores::memory_limit(self.watched.resources)?;
-        let used = self.watched.server_containers("container_memory_working_set_bytes");
+        let limit = cores::memory_limit(self.monitored.servers.resources)?;
+        let used = self.monitored.object.server_containers("container_memory_working_set_bytes");
         Some(format!("max(last_over_time({used}[{LAST}])) / {limit}"))
     }
 
     /// A gauge of the operator for each workload of this object.
     fn of_workloads(&self, name: &str, gauge: &str) -> Rule {
-        record(self.watched, name, &[], self.of_operator_by("workload", gauge, ""))
+        record(self.monitored, name, &[], self.of_operator_by("workload", gauge, ""))
     }
 
     /// A gauge of the operator for this object by some of its labels. `matchers`: of its series, beside those of the object.
@@ -282,14 +292,14 @@ impl<'a> Source<'a> {
 
     /// By the labels of our Probe, whose base name is that of the Service.
     fn probe_up(&self) -> String {
-        let job = equals("job", &probe_job(self.watched.namespace, self.watched.base));
-        format!("min(last_over_time({}[{LAST}]))", series("probe_success", &[&self.watched.object(), &job]))
+        let job = equals("job", &probe_job(self.monitored.object.namespace, self.monitored.object.base));
+        format!("min(last_over_time({}[{LAST}]))", series("probe_success", &[&self.monitored.object.matchers(), &job]))
     }
 
     /// The operator's gauge, else what kube-state-metrics reports of the Deployment. Absent where neither is scraped.
     fn serving_ready(&self) -> String {
-        let namespace = equals("namespace", self.watched.namespace);
-        let deployment = equals("deployment", self.watched.serving_deployment);
+        let namespace = equals("namespace", self.monitored.object.namespace);
+        let deployment = equals("deployment", &self.monitored.object.serving_deployment());
         let ready = series("kube_deployment_status_replicas_ready", &[&namespace, &deployment]);
         format!("{} or max({ready})", self.operator_gauge(OPERATOR_SERVING_READY))
     }
@@ -313,12 +323,13 @@ impl<'a> Source<'a> {
 
     /// The latest `time` among the object's Jobs with an outcome, as reported by kube-state-metrics.
     fn newest_job(&self, time: &str, outcome: &str) -> String {
-        let namespace = equals("namespace", self.watched.namespace);
-        let owner = equals("owner_name", self.watched.recommender);
+        let namespace = equals("namespace", self.monitored.object.namespace);
+        let owner = equals("owner_name", self.monitored.object.name);
         let owned = series("kube_job_owner", &[&namespace, r#"owner_kind="RecommenderModel""#, &owner]);
         // A training is named after the object, like the Service, and its kind; a Job that deletes artifacts is no training. The join
         // remains: another object's name may begin so, too.
-        let job = format!("job_name=~{}", quote(&format!("{}-(full|partial)-.+", quote_regex(self.watched.base))));
+        let job =
+            format!("job_name=~{}", quote(&format!("{}-(full|partial)-.+", quote_regex(self.monitored.object.base))));
         let time = series(time, &[&namespace, &job]);
         let outcome = series(outcome, &[&namespace, &job, r#"condition="true""#]);
         format!("max({time} and on (job_name) {outcome} == 1 and on (job_name) {owned})")
@@ -332,9 +343,9 @@ impl<'a> Source<'a> {
     /// The selectors of a gauge of the operator for this object. Scraped without `honorLabels`, its label `namespace` is the
     /// namespace of the operator, and the object's namespace is in `exported_namespace`.
     pub(super) fn of_operator(&self, name: &str, matchers: &[&str]) -> [String; 2] {
-        let object = equals("recommender", self.watched.recommender);
-        let namespace = equals("namespace", self.watched.namespace);
-        let exported = equals("exported_namespace", self.watched.namespace);
+        let object = equals("recommender", self.monitored.object.name);
+        let namespace = equals("namespace", self.monitored.object.namespace);
+        let exported = equals("exported_namespace", self.monitored.object.namespace);
         let honoured = [namespace.as_str(), r#"exported_namespace="""#, &object];
         [&honoured[..], &[&exported, &object]].map(|of| series(name, &[of, matchers].concat()))
     }

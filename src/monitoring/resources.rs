@@ -2,11 +2,15 @@
 //! kubelets, where these are scraped.
 
 use super::{
-    Watched, Workload,
+    Monitored, Workload,
     promql::{any_of, equals, quote, series},
     recording::{LAST, Source, distinct, record, rule_of},
 };
-use crate::{api::monitoring_coreos::Rule, series::Series};
+use crate::{
+    api::{Resources, monitoring_coreos::Rule},
+    cores,
+    series::Series,
+};
 
 /// Window of rates of what containers use, as a PromQL duration: kubelets measure every 10 to 20 s and are scraped every 15 to 60 s.
 const WINDOW: &str = "5m";
@@ -14,22 +18,30 @@ const WINDOW: &str = "5m";
 const CONTAINERS: &str = r#"container=~"server|trainer|worker""#;
 
 /// What a workload requests for each of its pods.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Requested<'a> {
+struct Requested<'a> {
     /// Servers, training or the name of a worker.
-    pub workload: &'a str,
+    workload: &'a str,
     /// CPU, as a part of what its CPU use is a part of: of the limit, or else of the request itself.
-    pub of_allowed: f64,
+    of_allowed: f64,
     /// Memory, in bytes.
-    pub memory: f64,
+    memory: f64,
+}
+
+impl<'a> Requested<'a> {
+    /// `None` unless it requests both CPU and memory.
+    fn of(workload: &'a str, resources: &Resources) -> Option<Self> {
+        let resources = Some(resources);
+        let of_allowed = cores::requested(resources)? / cores::allowed(resources)?;
+        Some(Self { workload, of_allowed, memory: cores::memory_requested(resources)? })
+    }
 }
 
 /// The recording rules. The label `workload` comes from the pods.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    let source = Source::new(watched);
-    let pods = watched.pods();
+pub fn rules(monitored: &Monitored) -> Vec<Rule> {
+    let source = Source::new(monitored);
+    let pods = monitored.pods();
     let of_pods = |name: &str, containers: &[&str]| {
-        let namespace = equals("namespace", watched.namespace);
+        let namespace = equals("namespace", monitored.object.namespace);
         let all = pods.iter().map(|(_, pattern)| pattern.as_str()).collect::<Vec<_>>().join("|");
         series(name, &[&[namespace.as_str(), &format!("pod=~{}", quote(&all))], containers].concat())
     };
@@ -60,21 +72,25 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::NetworkReceived, rate("container_network_receive_bytes_total", &[])),
         (Series::NetworkTransmitted, rate("container_network_transmit_bytes_total", &[])),
     ];
-    let use_of_cores = values(watched.cores.iter().copied()).map(|allowed| {
+    let allowed = monitored.resources().filter_map(|(workload, of)| Some((workload, cores::allowed(Some(of))?)));
+    let use_of_cores = values(allowed).map(|allowed| {
         let mean = rated("avg", "container_cpu_usage_seconds_total", &[CONTAINERS]);
         (Series::CpuUse, format!("{mean} / on (workload) ({allowed})"))
     });
-    let requested = values(watched.requested.iter().map(|of| (of.workload, of.memory))).map(|requested| {
+    let requested: Vec<_> =
+        monitored.resources().filter_map(|(workload, resources)| Requested::of(workload, resources)).collect();
+    let of_requested = values(requested.iter().map(|of| (of.workload, of.memory))).map(|memory_requested| {
         let largest = by_workload("max", format!("last_over_time({memory}[{LAST}])"));
-        [(Series::MemoryRequested, format!("{largest} / on (workload) ({requested})"))].into_iter().chain(week(watched))
+        [(Series::MemoryRequested, format!("{largest} / on (workload) ({memory_requested})"))]
+            .into_iter()
+            .chain(week(monitored, &requested))
     });
-    let of_volume = watched.claim.map(|claim| volume(watched, claim));
-    let of_volume = of_volume.map(|free| rule_of(watched, Workload::Training, Series::VolumeFree.name(), free));
-    let requested = requested.into_iter().flatten();
+    let of_volume = monitored.versions.claim.map(|claim| volume(monitored, claim));
+    let of_volume = of_volume.map(|free| rule_of(monitored, Workload::Training, Series::VolumeFree.name(), free));
     all.into_iter()
         .chain(use_of_cores)
-        .chain(requested)
-        .map(|(series, expr)| record(watched, series.name(), &[], expr))
+        .chain(of_requested.into_iter().flatten())
+        .map(|(series, expr)| record(monitored, series.name(), &[], expr))
         .chain(of_volume)
         .collect()
 }
@@ -87,16 +103,16 @@ fn values<'a>(of: impl Iterator<Item = (&'a str, f64)>) -> Option<String> {
 
 /// What workloads used within a week of what they request, once something is known of its first day. What is recorded every two minutes
 /// is read, 5,040 samples of each workload: some milliseconds per object, of the two minutes until the next evaluation.
-fn week(watched: &Watched) -> [(Series, String); 2] {
-    let workloads = format!("workload=~{}", any_of(watched.requested.iter().map(|of| of.workload)));
+fn week(monitored: &Monitored, requested: &[Requested]) -> [(Series, String); 2] {
+    let workloads = format!("workload=~{}", any_of(requested.iter().map(|of| of.workload)));
     let of_week = |function: &str, of: Series| {
-        let of = series(of.name(), &[&watched.object(), &workloads]);
+        let of = series(of.name(), &[&monitored.object.matchers(), &workloads]);
         format!("{function}{of}[1w]) and present_over_time({of}[1d] offset 6d)")
     };
     // The mean of the pods, as replicas share the load; the largest of the pods, as each may fill its memory.
     let cpu = of_week("quantile_over_time(0.95, ", Series::CpuUse);
-    let cpu = match values(watched.requested.iter().map(|of| (of.workload, of.of_allowed))) {
-        Some(parts) if watched.requested.iter().any(|of| of.of_allowed != 1.0) => {
+    let cpu = match values(requested.iter().map(|of| (of.workload, of.of_allowed))) {
+        Some(parts) if requested.iter().any(|of| of.of_allowed != 1.0) => {
             format!("({cpu}) / on (workload) ({parts})")
         }
         _ => cpu,
@@ -106,8 +122,8 @@ fn week(watched: &Watched) -> [(Series, String); 2] {
 }
 
 /// The free part of the volume of the artifacts. It is mounted by pods on several nodes, each of which reports it.
-fn volume(watched: &Watched, claim: &str) -> String {
-    let namespace = equals("namespace", watched.namespace);
+fn volume(monitored: &Monitored, claim: &str) -> String {
+    let namespace = equals("namespace", monitored.object.namespace);
     let of = |name: &str| {
         series(&format!("kubelet_volume_stats_{name}_bytes"), &[&namespace, &equals("persistentvolumeclaim", claim)])
     };

@@ -1,7 +1,7 @@
 //! Canonical series of the responses of servers that people and alerts read, by class and route, where the profile has them.
 
 use super::{
-    Watched, Workload,
+    Monitored, Workload,
     promql::{quote, series},
     recording::Source,
 };
@@ -24,8 +24,8 @@ const LOWEST: &str = "0.000000001";
 const STATUSES: &str = "[2-5].*";
 
 /// The recording rules.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    let of = Servers { source: Source::new(watched), object: watched.matchers(Workload::Serving) };
+pub fn rules(monitored: &Monitored) -> Vec<Rule> {
+    let of = Servers { source: Source::new(monitored), object: monitored.object.matchers_of(Workload::Serving) };
     let profile = of.source.profile;
     let latency = profile.latency.as_ref();
     let bytes = |selector: &Selector| format!("sum({})", of.rate(selector, &[]));

@@ -27,24 +27,25 @@
 //! for the length of its window from the samples left, and would fall meanwhile. If servers answer and there are no
 //! requests, the rates are 0 and the latency is absent.
 
-use super::{Watched, front, recording::Source};
+use super::{Monitored, front, recording::Source};
 use crate::{api::monitoring_coreos::Rule, cores, series::Series};
 
 /// Largest age of the two newest samples of a kubelet, as a PromQL duration. Kubelets are scraped every 10 to 60 s.
 const KUBELET_WINDOW: &str = "2m";
 
 /// The recording rules for scaling; empty if the servers do not scale on latency.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    let Some(target) = watched.scaled_on else { return Vec::new() };
-    let source = Source::new(watched);
-    let [long, short] = [window_seconds(watched.interval_seconds), window_seconds(watched.interval_seconds) / 2]
-        .map(|seconds| format!("{seconds}s"));
+pub fn rules(monitored: &Monitored) -> Vec<Rule> {
+    let Some(target) = monitored.servers.latency_target else { return Vec::new() };
+    let source = Source::new(monitored);
+    let [long, short] =
+        [window_seconds(monitored.metrics.interval_seconds), window_seconds(monitored.metrics.interval_seconds) / 2]
+            .map(|seconds| format!("{seconds}s"));
     let up = source.of_servers("up", &[]);
     let trusted = |expr: String| source.trusted(&format!("({expr}) and sum({up}) > 0"));
     // The request rate is recorded first, and is absent whenever servers do not answer or are not trusted. That of PromQL of the spec
     // is in another group.
     let rate = source.of_servers(Series::RequestRate.name(), &[]);
-    let answering = |expr: String| match watched.signals {
+    let answering = |expr: String| match monitored.metrics.signals {
         Some(_) => trusted(expr),
         None => format!("({expr}) and sum({rate})"),
     };
@@ -52,20 +53,23 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::RequestRate, Some(trusted(source.requests(&long)))),
         (Series::LatestRequestRate, Some(answering(source.requests(&short)))),
         (Series::Latency, source.latency(target.quantile, &long).map(answering)),
-        (Series::Cpu, cores::allowed(watched.resources).map(|cores| answering(cpu_use(&source, cores, &long)))),
+        (
+            Series::Cpu,
+            cores::allowed(monitored.servers.resources).map(|cores| answering(cpu_use(&source, cores, &long))),
+        ),
         (Series::Failed, source.errors(&long, Series::RequestRate.name(), &answering)),
         (Series::Unanswered, Some(format!("sum({up} == bool 0)"))),
-        (Series::Front, front::requests(watched)),
+        (Series::Front, front::requests(monitored)),
     ];
     let recorded = recorded.into_iter().filter_map(|(series, expr)| Some(source.rule(series.name(), expr?)));
     source.in_flight_rule().into_iter().chain(recorded).collect()
 }
 
 /// The rule for the CPU use by the kubelet's metrics; none without a limit.
-pub fn kubelet_rules(watched: &Watched) -> Vec<Rule> {
-    let limit = watched.scaled_on.and_then(|_| cores::limit(watched.resources));
-    let expr = limit.map(|cores| container_cpu_use(watched, cores));
-    expr.map(|expr| Source::new(watched).rule(Series::ContainerCpu.name(), expr)).into_iter().collect()
+pub fn kubelet_rules(monitored: &Monitored) -> Vec<Rule> {
+    let limit = monitored.servers.latency_target.and_then(|_| cores::limit(monitored.servers.resources));
+    let expr = limit.map(|cores| container_cpu_use(monitored, cores));
+    expr.map(|expr| Source::new(monitored).rule(Series::ContainerCpu.name(), expr)).into_iter().collect()
 }
 
 /// Length of the longer window in seconds: four scrapes. The scaler assumes the same window for the series it reads.
@@ -76,8 +80,8 @@ pub fn window_seconds(interval_seconds: i32) -> i32 {
 /// The larger of the mean use and the share of CFS periods in which the pods were throttled. A pod that is throttled all the
 /// time has too little CPU, even if its use does not quite reach the limit. Below half of the limit the share is ignored:
 /// the kernel counts only periods with work, and a single long request is throttled in most of its periods.
-fn container_cpu_use(watched: &Watched, cores: f64) -> String {
-    let of_server = |name: &str| format!("irate({}[{KUBELET_WINDOW}])", watched.server_containers(name));
+fn container_cpu_use(monitored: &Monitored, cores: f64) -> String {
+    let of_server = |name: &str| format!("irate({}[{KUBELET_WINDOW}])", monitored.object.server_containers(name));
     let used = format!("avg({}) / {cores}", of_server("container_cpu_usage_seconds_total"));
     let throttled = format!(
         "sum({}) / (sum({}) > 0) and {used} > 0.5",

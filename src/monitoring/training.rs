@@ -1,7 +1,7 @@
 //! Canonical series of trainings and versions, from the operator's own metrics.
 
 use super::{
-    Watched, Workload,
+    Monitored, Workload,
     promql::series,
     recording::{Source, distinct, rule_of},
 };
@@ -16,9 +16,9 @@ const SIZES: &str = "(.+)_bytes";
 const WHOLE: &str = "version";
 
 /// The recording rules of the progress of trainings, by the version of the run: of several trainers of a run that of the slowest.
-pub fn progress(watched: &Watched) -> Vec<Rule> {
+pub fn progress(monitored: &Monitored) -> Vec<Rule> {
     let of = |function: &str, name: &str| {
-        format!("{function} by (version) ({})", series(name, &[&watched.matchers(Workload::Training)]))
+        format!("{function} by (version) ({})", series(name, &[&monitored.object.matchers_of(Workload::Training)]))
     };
     let all = [
         (Series::TrainingProgress, of("min", "recommender_training_progress_ratio")),
@@ -26,13 +26,13 @@ pub fn progress(watched: &Watched) -> Vec<Rule> {
         (Series::TrainingLoss, of("max", "recommender_training_loss")),
         (Series::TrainingRemaining, of("max", "recommender_training_remaining_seconds")),
     ];
-    let all = all.into_iter().filter(|_| watched.reports_progress);
-    all.map(|(series, expr)| rule_of(watched, Workload::Training, series.name(), expr)).collect()
+    let all = all.into_iter().filter(|_| monitored.training.reports_progress);
+    all.map(|(series, expr)| rule_of(monitored, Workload::Training, series.name(), expr)).collect()
 }
 
 /// The recording rules, with the labels of the training, and those of the rollout with the labels of the servers.
-pub fn rules(watched: &Watched) -> Vec<Rule> {
-    let source = Source::new(watched);
+pub fn rules(monitored: &Monitored) -> Vec<Rule> {
+    let source = Source::new(monitored);
     let age = |gauge| format!("time() - {}", source.operator_gauge(gauge));
     let reported =
         |labels: &str, of: &str| source.of_operator_by(labels, "recommender_operator_serving_version_metric", of);
@@ -49,10 +49,9 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         reported("metric", &format!(r#"metric=~"{SIZES}""#)),
         distinct("artifact", &[(WHOLE, source.operator_gauge("recommender_operator_serving_version_bytes"))]),
     );
-    let gates = watched.is_gated.then(|| {
+    let gates = monitored.versions.gates.map(|minimums| {
         let refused = source.operator_gauge("recommender_operator_versions_refused_in_a_row");
-        let minimums: Vec<_> =
-            watched.minimums.iter().map(|(metric, least)| (*metric, format!("vector({least})"))).collect();
+        let minimums: Vec<_> = minimums.iter().map(|(metric, least)| (*metric, format!("vector({least})"))).collect();
         let minimum = (!minimums.is_empty()).then(|| (Series::QualityMinimum, distinct("metric", &minimums)));
         [Some((Series::VersionsRefused, refused)), minimum].into_iter().flatten()
     });
@@ -61,11 +60,11 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
     let last = source.of_operator_by("stage", "recommender_operator_training_failed_timestamp_seconds", "");
     let failures = format!("{counted} > 0 or time() - {last} < bool 3600 or {counted}");
     let waiting = age("recommender_operator_training_waiting_timestamp_seconds");
-    let waiting = watched.waits_for_inputs.then_some((Series::TrainingWaiting, waiting));
+    let waiting = monitored.training.waits_for_inputs.then_some((Series::TrainingWaiting, waiting));
     let promotion = age("recommender_operator_promotion_waiting_timestamp_seconds");
-    let promotion = watched.promotions_wait.then_some((Series::PromotionWaiting, promotion));
+    let promotion = monitored.versions.wait_for_inputs.then_some((Series::PromotionWaiting, promotion));
     let pruning = source.operator_gauge("recommender_operator_prune_failures_in_a_row");
-    let pruning = watched.prunes.then_some((Series::PruneFailuresInARow, pruning));
+    let pruning = monitored.versions.prunes.then_some((Series::PruneFailuresInARow, pruning));
     let of_training = [
         (Series::ModelAge, age("recommender_operator_serving_trained_timestamp_seconds")),
         (Series::DataAge, age("recommender_operator_serving_data_through_timestamp_seconds")),
@@ -88,15 +87,15 @@ pub fn rules(watched: &Watched) -> Vec<Rule> {
         (Series::VersionInfo, source.of_operator_by("version, kind, state", "recommender_operator_version_info", "")),
     ];
     // A canary has another version for as long as it is judged.
-    let canary = watched.compared.map(|_| format!("pod!~{}", watched.canary_pods()));
-    let servers: Vec<String> = [watched.matchers(Workload::Serving)].into_iter().chain(canary).collect();
+    let canary = monitored.canary.map(|_| format!("pod!~{}", monitored.object.canary_pods()));
+    let servers: Vec<String> = [monitored.object.matchers_of(Workload::Serving)].into_iter().chain(canary).collect();
     let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
     let of_servers = [
         (Series::Rollout, age("recommender_operator_rollout_started_timestamp_seconds")),
         (Series::ServingVersion, format!("count by (version) ({})", series("recommender_model_info", &servers))),
     ];
     let of = |workload: Workload, rules: Vec<(Series, String)>| {
-        rules.into_iter().map(move |(series, expr)| rule_of(watched, workload, series.name(), expr))
+        rules.into_iter().map(move |(series, expr)| rule_of(monitored, workload, series.name(), expr))
     };
     let of_training = of_training
         .into_iter()

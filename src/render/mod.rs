@@ -12,6 +12,7 @@ mod pod;
 mod prune;
 mod route;
 mod rule_file;
+mod rules;
 mod service;
 mod service_account;
 mod stats;
@@ -19,9 +20,9 @@ mod version_file;
 mod worker;
 
 pub use child::{Child, hash, owner};
-pub use monitoring::{alerts_without_effect, rule_groups};
 pub use offline::{as_yaml, later_jobs, offline};
 pub use rule_file::rule_file;
+pub use rules::{alerts_without_effect, rule_groups};
 pub use stats::{Stats, stats, stats_table, total};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,7 +107,7 @@ pub fn children(model: &Model, decided: &Decided<'_>) -> Vec<Child> {
     children.extend(monitoring::trainer_monitor(model));
     children.extend(model.dependencies.iter().filter_map(|of| monitoring::exporter_monitor(model, of)));
     children.extend(monitoring::probe(model));
-    children.extend(monitoring::prometheus_rules(model));
+    children.extend(rules::prometheus_rules(model));
     children
 }
 

@@ -1,6 +1,6 @@
-//! The scrape configuration of the pods, and the rules over their metrics.
+//! The scrape configuration of the pods.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde_json::{Value, json};
@@ -13,19 +13,15 @@ use super::{
 };
 use crate::{
     api::{
-        Dependency, Histograms, MetricRelabeling, Monitoring, RelabelAction, Resources, ScrapeScheme, ScrapeTls,
-        Worker,
+        Dependency, MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
         monitoring_coreos::{
-            Endpoint, PodMonitor, PodMonitorSpec, Probe, ProbeSpec, ProbeTargets, Prober, PrometheusRule,
-            PrometheusRuleSpec, Relabeling, Rule, RuleGroup, ServiceMonitor, ServiceMonitorSpec, StaticTargets,
+            Endpoint, PodMonitor, PodMonitorSpec, Probe, ProbeSpec, ProbeTargets, Prober, Relabeling, ServiceMonitor,
+            ServiceMonitorSpec, StaticTargets,
         },
     },
-    catalog, cores,
     kinds::Kind,
     model::{Identity, Model, Workload, names, scrapes},
-    monitoring::{self, Requested, Watched},
-    series::{Series, Subject},
-    training::Schedule,
+    monitoring,
 };
 
 /// Longest timeout of a scrape, in seconds.
@@ -223,123 +219,6 @@ fn relabeling(rule: &MetricRelabeling) -> Value {
     relabeling
 }
 
-/// The PrometheusRule, and another one for PromQL of the spec; none without `spec.monitoring`.
-pub fn prometheus_rules(model: &Model) -> Vec<Child> {
-    let (Some(monitoring), Some(groups)) = (&model.monitoring, rule_groups(model)) else { return Vec::new() };
-    let identity = &model.identity;
-    let (custom, own): (Vec<_>, Vec<_>) = groups.into_iter().partition(monitoring::is_custom);
-    [(identity.base.clone(), own), (names::custom_rules(&identity.base), custom)]
-        .into_iter()
-        .filter(|(_, groups)| !groups.is_empty())
-        .map(|(name, groups)| {
-            let metadata = meta(identity, monitoring, name, COMPONENT);
-            Child::new(Kind::PrometheusRule, PrometheusRule { metadata, spec: PrometheusRuleSpec { groups } })
-        })
-        .collect()
-}
-
-/// The recording and alerting rules of an object; `None` without `spec.monitoring`.
-pub fn rule_groups(model: &Model) -> Option<Vec<RuleGroup>> {
-    let monitoring = model.monitoring.as_ref()?;
-    let identity = &model.identity;
-    let probed = model.serving.pod.probes.iter().filter_map(|probe| probe.path.as_deref());
-    let health_paths: Vec<&str> = std::iter::once(model.serving.probes.path.as_str()).chain(probed).collect();
-    let latency = model.serving.autoscaling.as_ref().and_then(|autoscaling| autoscaling.latency.as_ref());
-    let lags = model.workers.iter().filter_map(|worker| worker.autoscaling.as_ref()?.lag.as_ref());
-    let scaled_on_lag_of: Vec<(&str, i32)> = lags.map(|lag| (lag.dependency.as_str(), lag.catch_up_seconds)).collect();
-    let of_worker = |worker: &Worker| names::worker(&identity.base, &worker.name);
-    let workers: Vec<_> = model.workers.iter().map(|worker| (worker.name.as_str(), of_worker(worker))).collect();
-    let of_workers = model.workers.iter().map(|worker| (worker.name.as_str(), worker.resources.as_ref()));
-    let own = [
-        (monitoring::Workload::Serving.label(), model.serving.resources.as_ref()),
-        (monitoring::Workload::Training.label(), model.training.resources.as_ref()),
-    ];
-    let all = own.into_iter().chain(of_workers);
-    let cores: Vec<_> = all.clone().filter_map(|(name, of)| Some((name, cores::allowed(of)?))).collect();
-    let requested: Vec<_> = all.filter_map(|(name, of)| requested(name, of)).collect();
-    let watched = Watched {
-        namespace: &identity.namespace,
-        recommender: &identity.name,
-        serving_deployment: &names::serving(&identity.base),
-        is_routed: model.http_route().is_some(),
-        compared: model.canary.as_ref().map(|canary| canary.compared),
-        reloads: model.hot_reload.is_some(),
-        workers: &workers,
-        base: &identity.base,
-        claim: model.artifacts.claim(),
-        cores: &cores,
-        requested: &requested,
-        front: monitoring.front.as_ref(),
-        profile: &monitoring.metrics.profile,
-        reads_native: monitoring.metrics.histograms == Some(Histograms::Native),
-        signals: model.signals.as_ref(),
-        application: &model.application,
-        interval_seconds: scrapes::of_servers(model),
-        workers_interval_seconds: scrapes::of_workers(model),
-        metrics_path: &monitoring.metrics.path,
-        health_paths: &health_paths,
-        scaled_on: latency,
-        resources: model.serving.resources.as_ref(),
-        dependencies: &model.dependencies,
-        scaled_on_lag_of: &scaled_on_lag_of,
-        // Nothing is overdue while training is suspended.
-        training_period_seconds: model
-            .schedule
-            .as_ref()
-            .filter(|_| !model.training.suspend)
-            .and_then(Schedule::longest_pause_seconds),
-        waits_for_inputs: !model.readiness.inputs.is_empty(),
-        promotions_wait: !model.promotion_readiness.inputs.is_empty(),
-        prunes: model.training.prune.is_some(),
-        reports_progress: model.training.metrics.is_some(),
-        is_gated: model.promotion.has_gates(),
-        minimums: &model.promotion.minimums(),
-        objectives: &model.objectives,
-        alerts: &model.alerts,
-        runbooks: &model.runbooks,
-        is_probed: monitoring.probe.is_some(),
-        query_offset_seconds: monitoring.query_offset_seconds,
-    };
-    Some(monitoring::rule_groups(&watched))
-}
-
-/// What a workload requests; `None` unless it is both CPU and memory.
-fn requested<'a>(workload: &'a str, resources: Option<&Resources>) -> Option<Requested<'a>> {
-    let of_allowed = cores::requested(resources)? / cores::allowed(resources)?;
-    Some(Requested { workload, of_allowed, memory: cores::memory_requested(resources)? })
-}
-
-/// Changes of alerts that an object does not have, each with the reason.
-pub fn alerts_without_effect(model: &Model) -> Vec<String> {
-    let rules: Vec<Rule> = rule_groups(model).into_iter().flatten().flat_map(|group| group.rules).collect();
-    let is_recorded = |series: &Series| rules.iter().any(|rule| rule.record.as_deref() == Some(series.name()));
-    let changed = model.alerts.iter().filter(|(_, change)| !change.is_disabled).map(|(name, _)| name);
-    let left_out = changed.filter(|name| !rules.iter().any(|rule| rule.alert.as_ref() == Some(name)));
-    let alerts = left_out.filter_map(|name| catalog::current().alert(name));
-    alerts
-        .map(|alert| {
-            let why = match alert.series.iter().find(|series| !is_recorded(series)) {
-                Some(series) if series.subject() == Subject::Dependency => {
-                    format!("no dependency of the spec reports {}", series.name())
-                }
-                Some(series) => format!("nothing in the spec makes {} recorded", series.name()),
-                None if matches!(
-                    alert.applies_to,
-                    catalog::AppliesTo::Dependencies | catalog::AppliesTo::EachDependency
-                ) =>
-                {
-                    let names: BTreeSet<_> = alert.series.iter().map(|series| series.name()).collect();
-                    format!("no single dependency of the spec reports {}", Vec::from_iter(names).join(" and "))
-                }
-                None => "no series that it compares can exceed its threshold".into(),
-            };
-            let name = &alert.name;
-            let page = if alert.is_embedded { format!(", or see docs/runbooks/{name}.md") } else { String::new() };
-            format!("spec.monitoring.alerts: {name}: {why}, so the object does not have this alert: remove it{page}")
-        })
-        .collect()
-}
-
 fn label(name: &str, value: &str) -> Relabeling {
     // `$` would refer to a capture group.
     let replacement = value.replace('$', "$$");
@@ -347,7 +226,7 @@ fn label(name: &str, value: &str) -> Relabeling {
 }
 
 /// Metadata with the additional labels by which the user's Prometheus selects objects.
-fn meta(identity: &Identity, monitoring: &Monitoring, name: String, component: &str) -> ObjectMeta {
+pub(super) fn meta(identity: &Identity, monitoring: &Monitoring, name: String, component: &str) -> ObjectMeta {
     let mut meta = child::meta(identity, name, component);
     child::add(&mut meta.labels, &monitoring.labels);
     meta

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Child, monitoring};
+use super::{Child, monitoring, rules};
 use crate::{kinds::Kind, model::Model};
 
 /// Comment at the beginning of the file.
@@ -27,7 +27,7 @@ pub fn rule_file(models: &[Model]) -> anyhow::Result<String> {
         let identity = &model.identity;
         let name = format!("{}/{}", identity.namespace, identity.name);
         anyhow::ensure!(names.insert(name.clone()), "{name} is in these files twice: leave one of them out");
-        groups.extend(monitoring::rule_groups(model).unwrap_or_default());
+        groups.extend(rules::rule_groups(model).unwrap_or_default());
         let workers = model.workers.iter().filter_map(|worker| monitoring::pod_monitor(model, worker));
         let exporters = model.dependencies.iter().filter_map(|of| monitoring::exporter_monitor(model, of));
         let monitors = monitoring::service_monitor(model).into_iter().chain(workers).chain(exporters);

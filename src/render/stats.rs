@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::monitoring;
+use super::rules;
 use crate::{
     api::monitoring_coreos::RuleGroup,
     model::Model,
@@ -72,7 +72,7 @@ pub fn stats(model: &Model) -> BTreeMap<u32, Stats> {
     // Servers, training and workers.
     let workloads = 2 + model.workers.len();
     let mut by_interval: BTreeMap<u32, Stats> = BTreeMap::new();
-    for group in monitoring::rule_groups(model).into_iter().flatten() {
+    for group in rules::rule_groups(model).into_iter().flatten() {
         let seconds = group.interval.as_deref().and_then(|interval| interval.strip_suffix('s')?.parse().ok());
         by_interval.entry(seconds.unwrap_or_default()).or_default().add(&group, workloads, model.objectives.len());
     }

@@ -8,25 +8,21 @@ pub(super) const ALERTS: [(&str, &str); 2] =
 
 #[test]
 fn the_alerts_fire_and_resolve_as_their_canonical_series_ask_for() -> Result<()> {
-    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m, memory: 256Mi}}")?;
+    let resources = resources("{limits: {cpu: 500m, memory: 256Mi}}");
     // The alerts on dependencies without a lag are left out of objects without their exporters.
     let dependencies = DEPENDENCIES.iter().map(|(_, yaml)| dependency(yaml)).collect::<Result<Vec<_>>>()?;
-    let watched = Watched {
-        scaled_on: Some(&P95),
-        resources: Some(&resources),
+    let changes = BTreeMap::from([("RecommenderErrorRateHigh".to_owned(), Change::default())]);
+    let usual = with_gauges_of_operator(packages());
+    let monitored = Monitored {
+        servers: Servers { latency_target: Some(&P95), resources: Some(&resources), ..usual.servers },
         dependencies: &dependencies,
-        scaled_on_lag_of: &[("events", 120)],
+        workers: &[Worker { name: "events", lag: Some(("events", 120)), ..Worker::default() }],
         objectives: &objectives(&["availability", "quiet", "gone"]),
         application: &application("shop")?,
-        waits_for_inputs: true,
-        promotions_wait: true,
-        prunes: true,
-        is_gated: true,
-        minimums: &[("precision_at_10", 0.2)],
-        alerts: &BTreeMap::from([("RecommenderErrorRateHigh".to_owned(), Change::default())]),
-        ..PACKAGES
+        alerting: Alerting { changes: &changes, ..usual.alerting },
+        ..usual
     };
-    let rules = rule_groups(&watched).into_iter().flat_map(|group| group.rules);
+    let rules = rule_groups(&monitored).into_iter().flat_map(|group| group.rules);
     let alerts: Vec<Rule> = rules.filter(|rule| rule.alert.is_some()).collect();
     assert_eq!(alerts.len(), catalog::embedded().alerts.len());
     let object = r#"namespace="shop",recommender="packages""#;

@@ -90,11 +90,12 @@ fn the_rules_give_the_expected_results_for_every_dependency() -> Result<()> {
     let mut problems = Vec::new();
     for (exporter, yaml) in DEPENDENCIES {
         let dependencies = [dependency(yaml)?];
-        let scaled_on = [(dependencies[0].name.as_str(), 120)];
-        let watched = Watched { dependencies: &dependencies, scaled_on_lag_of: &scaled_on, ..PACKAGES };
+        let lag = Some((dependencies[0].name.as_str(), 120));
+        let workers = [Worker { name: "events", lag, ..Worker::default() }];
+        let monitored = Monitored { dependencies: &dependencies, workers: &workers, ..packages() };
         let scenarios = fs::read_to_string(scenarios.join(exporter).with_extension("yaml"))?;
         write_not_a_number(&directory(exporter)?.join("nan.yaml"), &scenarios)?;
-        let outcome = run_scenarios(exporter, &watched, &scenarios).and_then(|()| {
+        let outcome = run_scenarios(exporter, &monitored, &scenarios).and_then(|()| {
             every_record_of_an_exporter_is_expected(&dependencies[0], &serde_saphyr::from_str(&scenarios)?)
         });
         problems.extend(outcome.err().map(|problem| format!("{exporter}: {problem:#}")));

@@ -30,11 +30,12 @@ fn the_rules_give_the_expected_results_for_every_profile() -> Result<()> {
         let file = format!("e2e/tests/rules/{name}.yaml");
         let text = fs::read_to_string(e2e::paths::repository().join(&file))
             .with_context(|| format!("{profile} has no scenarios: write {file}, with real series of such a server"))?;
-        let watched = Watched { profile, ..PACKAGES };
+        let monitored = of_profile(profile);
         let objectives = fast(profile);
-        run_scenarios(&name, &Watched { objectives: &objectives, ..watched }, &text).with_context(|| file.clone())?;
+        run_scenarios(&name, &Monitored { objectives: &objectives, ..monitored }, &text)
+            .with_context(|| file.clone())?;
         let scenarios: Scenarios = serde_saphyr::from_str(&text)?;
-        every_series_of_a_profile_is_expected(&watched, &scenarios).with_context(|| file.clone())?;
+        every_series_of_a_profile_is_expected(&monitored, &scenarios).with_context(|| file.clone())?;
         tests.extend(scenarios.tests);
         unread.remove(&name);
     }
@@ -53,10 +54,9 @@ fn the_rules_give_the_expected_results_for_every_profile() -> Result<()> {
 /// An object may read native histograms while its Prometheus still stores classic ones.
 #[test]
 fn the_rules_of_native_histograms_give_the_same_results_for_classic_ones() -> Result<()> {
-    let watched = Watched { reads_native: true, ..PACKAGES };
     let lint = directory("lint-native")?.join("rules.yaml");
     for profile in profiles::all().filter(|profile| profiles::of(profile).histograms().next().is_some()) {
-        write_rules(&lint, &rule_groups(&Watched { profile, ..watched }))?;
+        write_rules(&lint, &rule_groups(&native(profile)))?;
         promtool(&LINT, &lint).with_context(|| profile)?;
     }
     // With requests that are counted apart from their durations, and those that are the count of a histogram.
@@ -65,25 +65,33 @@ fn the_rules_of_native_histograms_give_the_same_results_for_classic_ones() -> Re
         ("OpenTelemetryLegacy", include_str!("open_telemetry_legacy.yaml")),
     ] {
         let objectives = fast(profile);
-        let watched = Watched { profile, objectives: &objectives, ..watched };
-        run_scenarios(&format!("{profile}-classic"), &watched, scenarios)?;
+        let monitored = Monitored { objectives: &objectives, ..native(profile) };
+        run_scenarios(&format!("{profile}-classic"), &monitored, scenarios)?;
     }
-    let compared = Some(Compared { errors: true, slow: Some(0.1) });
-    run_scenarios("canary-classic", &Watched { compared, ..watched }, include_str!("canary.yaml"))
+    let monitored = Monitored { canary: CANARY, ..native("FastApiInstrumentator") };
+    run_scenarios("canary-classic", &monitored, include_str!("canary.yaml"))
 }
 
 #[test]
 fn the_rules_give_the_expected_results_for_native_histograms() -> Result<()> {
-    let compared = Some(Compared { errors: true, slow: Some(0.1) });
     let objectives = &measured()[..2];
-    let watched = Watched { reads_native: true, compared, objectives, ..PACKAGES };
-    run_scenarios("native", &watched, include_str!("native.yaml"))?;
-    let profile = "OpenTelemetry";
-    run_scenarios("native_counters", &Watched { profile, ..watched }, include_str!("native_counters.yaml"))?;
-    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
-    let scaled =
-        Watched { scaled_on: Some(&P95), resources: Some(&resources), interval_seconds: 5, profile, ..watched };
+    let compared = |profile| Monitored { canary: CANARY, objectives, ..native(profile) };
+    run_scenarios("native", &compared("FastApiInstrumentator"), include_str!("native.yaml"))?;
+    let counters = compared("OpenTelemetry");
+    run_scenarios("native_counters", &counters, include_str!("native_counters.yaml"))?;
+    let resources = resources("{limits: {cpu: 500m}}");
+    let scaled = Monitored {
+        metrics: Metrics { interval_seconds: 5, ..counters.metrics },
+        servers: Servers { latency_target: Some(&P95), resources: Some(&resources), ..counters.servers },
+        ..counters
+    };
     run_scenarios("native_scaling", &scaled, include_str!("native_scaling.yaml"))
+}
+
+/// The object with native histograms of this profile.
+fn native(profile: &str) -> Monitored<'_> {
+    let usual = of_profile(profile);
+    Monitored { metrics: Metrics { reads_native: true, ..usual.metrics }, ..usual }
 }
 
 /// An objective of the latency, of a profile whose histogram has the bound 50.

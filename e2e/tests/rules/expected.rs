@@ -42,9 +42,10 @@ pub(super) fn every_record_of_an_exporter_is_expected(dependency: &Dependency, s
 }
 
 /// Fails unless each series that is computed from the names of the profile has an expected value.
-pub(super) fn every_series_of_a_profile_is_expected(watched: &Watched, scenarios: &Scenarios) -> Result<()> {
-    let names: Vec<&str> = profiles::of(watched.profile).series.iter().map(|series| series.name.as_str()).collect();
-    let rules = rule_groups(watched).into_iter().flat_map(|group| group.rules);
+pub(super) fn every_series_of_a_profile_is_expected(monitored: &Monitored, scenarios: &Scenarios) -> Result<()> {
+    let names: Vec<&str> =
+        profiles::of(monitored.metrics.profile).series.iter().map(|series| series.name.as_str()).collect();
+    let rules = rule_groups(monitored).into_iter().flat_map(|group| group.rules);
     let rules = rules.filter(|rule| names.iter().any(|name| rule.expr.contains(name)));
     every_series_is_expected(rules.filter_map(|rule| rule.record), scenarios)
 }

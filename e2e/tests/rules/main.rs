@@ -14,6 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -27,10 +28,10 @@ use recommender_operator::{
     catalog,
     model::Model,
     monitoring::{
-        Requested, Signals, Watched,
-        alerts::{Change, RUNBOOKS},
+        Alerting, Metrics, Monitored, Object, Servers, Signals, Training, Versions, Worker,
+        alerts::Change,
         application::{self, Application},
-        canary::Compared,
+        canary::{Canary, Compared},
         dependencies::reported,
         objectives::{Indicator, Objective},
         profiles, rule_groups,
@@ -49,56 +50,51 @@ use objectives::{measured, objectives};
 use signals::application;
 
 /// The monitored object of the tests.
-const PACKAGES: Watched = Watched {
-    namespace: "shop",
-    recommender: "packages",
-    serving_deployment: "packages-serving",
-    is_routed: false,
-    compared: None,
-    reloads: false,
-    workers: &[],
-    base: "packages",
-    claim: Some("packages-models"),
-    cores: &[("serving", 3.0)],
-    requested: &[SERVERS],
-    front: None,
-    profile: "FastApiInstrumentator",
-    reads_native: false,
-    signals: None,
-    application: &SILENT,
-    workers_interval_seconds: 15,
-    interval_seconds: 15,
-    metrics_path: "/metrics",
-    health_paths: &["/health"],
-    scaled_on: None,
-    resources: None,
-    dependencies: &[],
-    scaled_on_lag_of: &[],
-    training_period_seconds: Some(86_400),
-    waits_for_inputs: false,
-    promotions_wait: false,
-    prunes: false,
-    reports_progress: false,
-    is_gated: false,
-    minimums: &[],
-    objectives: &[],
-    alerts: &UNCHANGED,
-    is_probed: true,
-    runbooks: RUNBOOKS,
-    query_offset_seconds: None,
-};
+const OBJECT: Object = Object { namespace: "shop", name: "packages", base: "packages" };
 
-/// What its servers request.
-const SERVERS: Requested = Requested { workload: "serving", of_allowed: 0.5, memory: 1000.0 };
-
-/// An application without series of its own.
-static SILENT: Application = Application::new();
+/// What its servers request and may use.
+static RESOURCES: LazyLock<Resources> =
+    LazyLock::new(|| resources("{requests: {cpu: 1500m, memory: '1000'}, limits: {cpu: '3'}}"));
 
 /// A latency target.
 static P95: LatencyTarget = LatencyTarget { quantile: Quantile::P95, target_milliseconds: 75 };
 
-/// Alerts as the catalogue has them.
-static UNCHANGED: BTreeMap<String, Change> = BTreeMap::new();
+/// A canary that is compared by all that it can be.
+const CANARY: Option<Canary> = Some(Canary { compared: Compared { errors: true, slow: Some(0.1) }, is_routed: false });
+
+/// The object with servers of the profile that most tests use.
+fn packages() -> Monitored<'static> {
+    of_profile("FastApiInstrumentator")
+}
+
+/// The object with servers of this profile.
+fn of_profile(profile: &str) -> Monitored<'_> {
+    Monitored {
+        servers: Servers { resources: Some(&RESOURCES), is_probed: true, ..Servers::default() },
+        training: Training { period_seconds: Some(86_400), ..Training::default() },
+        versions: Versions { claim: Some("packages-models"), ..Versions::default() },
+        ..Monitored::new(OBJECT, Metrics::of(profile))
+    }
+}
+
+/// The object with gates, inputs to wait for and Jobs that delete artifacts, all of which the operator reports on.
+fn with_gauges_of_operator(monitored: Monitored) -> Monitored {
+    Monitored {
+        training: Training { waits_for_inputs: true, ..monitored.training },
+        versions: Versions {
+            wait_for_inputs: true,
+            prunes: true,
+            gates: Some(&[("precision_at_10", 0.2)]),
+            ..monitored.versions
+        },
+        ..monitored
+    }
+}
+
+/// Compute resources in YAML.
+fn resources(yaml: &str) -> Resources {
+    serde_saphyr::from_str(yaml).expect("resources")
+}
 
 /// The labels that prometheus-operator and our ServiceMonitor add to the series of a target.
 fn target(recommender: &str, pod: &str, address: &str) -> String {
@@ -129,8 +125,8 @@ fn stems(directory: &str) -> Result<BTreeSet<String>> {
     Ok(paths.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect())
 }
 
-fn run_scenarios(name: &str, watched: &Watched, scenarios: &str) -> Result<()> {
-    run_groups(name, &rule_groups(watched), scenarios)
+fn run_scenarios(name: &str, monitored: &Monitored, scenarios: &str) -> Result<()> {
+    run_groups(name, &rule_groups(monitored), scenarios)
 }
 
 fn run_groups(name: &str, groups: &[RuleGroup], scenarios: &str) -> Result<()> {

@@ -37,15 +37,15 @@ pub(super) fn measured() -> Vec<Objective> {
 #[test]
 fn the_rules_give_the_expected_results_for_objectives() -> Result<()> {
     let dependencies = [dependency("{name: events, custom: {lag: waiting, consumed: done}}")?];
-    let watched = Watched { objectives: &measured(), dependencies: &dependencies, ..PACKAGES };
-    run_scenarios("objectives", &watched, include_str!("objectives.yaml"))
+    let monitored = Monitored { objectives: &measured(), dependencies: &dependencies, ..packages() };
+    run_scenarios("objectives", &monitored, include_str!("objectives.yaml"))
 }
 
 /// The rules over hours and days alone, over days of given series: an hour of the servers' own would take minutes.
 #[test]
 fn the_error_budget_is_that_of_the_days_of_an_objective() -> Result<()> {
     let objectives = [Objective { window_days: 7, ..objectives(&["availability"]).remove(0) }];
-    let mut groups = rule_groups(&Watched { objectives: &objectives, ..PACKAGES });
+    let mut groups = rule_groups(&Monitored { objectives: &objectives, ..packages() });
     groups.retain(|group| group.name.ends_with("/objectives"));
     run_groups("budget", &groups, include_str!("budget.yaml"))
 }

@@ -18,13 +18,13 @@ pub(super) fn application(namespace: &str) -> Result<Application> {
 
 #[test]
 fn the_rules_give_the_expected_results_for_the_signals_of_the_documentation() -> Result<()> {
-    let watched = Watched { application: &application(PACKAGES.namespace)?, ..PACKAGES };
-    assert_eq!(watched.application.len(), Series::SIGNALS.len(), "the documentation has an example of each");
+    let monitored = Monitored { application: &application(OBJECT.namespace)?, ..packages() };
+    assert_eq!(monitored.application.len(), Series::SIGNALS.len(), "the documentation has an example of each");
     let file = directory("signals_lint")?.join("rules.yaml");
-    write_rules(&file, &rule_groups(&watched))?;
+    write_rules(&file, &rule_groups(&monitored))?;
     promtool(&LINT, &file)?;
     let scenarios = include_str!("signals.yaml");
-    run_scenarios("signals", &watched, scenarios)?;
+    run_scenarios("signals", &monitored, scenarios)?;
     let signals = Series::SIGNALS.into_iter().chain([Series::TenantShare]);
     every_series_is_expected(signals.map(|of| of.name().to_owned()), &serde_saphyr::from_str(scenarios)?)
 }

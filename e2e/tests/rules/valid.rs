@@ -6,7 +6,7 @@ use super::*;
 fn the_rules_of_every_profile_are_valid_and_lint() -> Result<()> {
     let file = directory("lint")?.join("rules.yaml");
     for profile in profiles::all() {
-        let groups = rule_groups(&Watched { profile, ..PACKAGES });
+        let groups = rule_groups(&of_profile(profile));
         write_rules(&file, &groups)?;
         let stdout = promtool(&LINT, &file).with_context(|| format!("the rules of {profile}"))?;
         let found = format!("{} rules found", groups.iter().map(|group| group.rules.len()).sum::<usize>());
@@ -40,25 +40,22 @@ fn the_rules_of_all_scaling_signals_are_valid_and_lint() -> Result<()> {
     }
     // Then an alert has two rules of different severity.
     dependencies[0].critical = false;
-    let resources: Resources = serde_saphyr::from_str("{limits: {cpu: 500m}}")?;
+    let resources = resources("{limits: {cpu: 500m}}");
     // Two windows of error budgets.
     let mut objectives = measured();
     objectives[0].window_days = 7;
-    let watched = Watched {
-        scaled_on: Some(&P95),
-        resources: Some(&resources),
-        dependencies: &dependencies,
-        objectives: &objectives,
-        ..PACKAGES
-    };
+    let usual = packages();
+    let servers = Servers { latency_target: Some(&P95), resources: Some(&resources), ..usual.servers };
+    let monitored = Monitored { servers, dependencies: &dependencies, objectives: &objectives, ..usual };
     let fronts = ["{ingressNginx: {}}", "{istio: {}}", "{custom: {requests: 'rate(requests_total[1m]) # in front'}}"];
     for front in fronts {
         let front: Front = serde_saphyr::from_str(front)?;
         let file = directory("lint-front")?.join("rules.yaml");
-        write_rules(&file, &rule_groups(&Watched { front: Some(&front), ..watched }))?;
+        let servers = Servers { front: Some(&front), ..servers };
+        write_rules(&file, &rule_groups(&Monitored { servers, ..monitored }))?;
         promtool(&LINT, &file)?;
     }
-    write_rules(&file, &rule_groups(&watched))?;
+    write_rules(&file, &rule_groups(&monitored))?;
     promtool(&LINT, &file).map(drop)
 }
 
@@ -162,13 +159,11 @@ fn the_rules_are_valid_with_any_names() -> Result<()> {
     let mut groups = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let other = names[(index + 3) % names.len()];
-        groups.extend(rule_groups(&Watched {
-            namespace: other,
-            recommender: name,
-            serving_deployment: name,
-            metrics_path: name,
-            health_paths: &[other],
-            ..PACKAGES
+        let usual = packages();
+        groups.extend(rule_groups(&Monitored {
+            object: Object { namespace: other, name, base: name },
+            metrics: Metrics { unmeasured_paths: &[name, other], ..usual.metrics },
+            ..usual
         }));
     }
     write_rules(&file, &groups)?;

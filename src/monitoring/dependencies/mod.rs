@@ -37,7 +37,7 @@ use values::exporter_of;
 pub use values::reported;
 
 use super::{
-    Watched,
+    Monitored,
     promql::{equals, quote, series, words},
     recording::record,
 };
@@ -67,20 +67,20 @@ const LAG_TARGET: &str = Series::LagTarget.name();
 
 /// The recording rules of some dependencies that decisions on replicas are made from. A rule comes after the rules whose series it
 /// reads.
-pub fn signals(watched: &Watched, dependencies: &[&Dependency]) -> Vec<Rule> {
-    let sources = dependencies.iter().filter_map(|dependency| Source::new(watched, dependency));
+pub fn signals(monitored: &Monitored, dependencies: &[&Dependency]) -> Vec<Rule> {
+    let sources = dependencies.iter().filter_map(|dependency| Source::new(monitored, dependency));
     sources.flat_map(|source| source.signals()).collect()
 }
 
 /// What is computed from the signals of all dependencies, and their health: for people, alerts and the condition of the object.
-pub fn states(watched: &Watched) -> Vec<Rule> {
-    let sources = watched.dependencies.iter().filter_map(|dependency| Source::new(watched, dependency));
+pub fn states(monitored: &Monitored) -> Vec<Rule> {
+    let sources = monitored.dependencies.iter().filter_map(|dependency| Source::new(monitored, dependency));
     sources.flat_map(|source| [source.lag(), source.records()].concat()).collect()
 }
 
 /// What the spec states of dependencies, for alerts to compare with.
-pub fn of_spec(watched: &Watched) -> Vec<Rule> {
-    let sources = watched.dependencies.iter().filter_map(|dependency| Source::new(watched, dependency));
+pub fn of_spec(monitored: &Monitored) -> Vec<Rule> {
+    let sources = monitored.dependencies.iter().filter_map(|dependency| Source::new(monitored, dependency));
     sources.flat_map(|source| source.of_spec()).collect()
 }
 
@@ -164,7 +164,7 @@ fn complete(elements: &str, expected: &str, above: &str) -> String {
 
 /// The expressions for one dependency. Each returns at most one element, without labels; the rule adds the labels.
 struct Source<'a> {
-    watched: &'a Watched<'a>,
+    monitored: &'a Monitored<'a>,
     dependency: &'a Dependency,
     exporter: Cow<'static, Exporter>,
     values: Values,
@@ -172,13 +172,13 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// `None` if there is no such exporter.
-    fn new(watched: &'a Watched<'a>, dependency: &'a Dependency) -> Option<Self> {
+    fn new(monitored: &'a Monitored<'a>, dependency: &'a Dependency) -> Option<Self> {
         let (exporter, mut values) = exporter_of(dependency)?;
-        let scraped = dependency.scrape.as_ref().map(|_| names::scraped(watched.base, &dependency.name));
-        let scraped = scraped.map(|name| equals("job", &job(watched.namespace, &name)));
+        let scraped = dependency.scrape.as_ref().map(|_| names::scraped(monitored.object.base, &dependency.name));
+        let scraped = scraped.map(|name| equals("job", &job(monitored.object.namespace, &name)));
         let labels = dependency.match_labels.iter().map(|(name, value)| equals(name, value));
         let mut matchers: Vec<String> = labels.chain(scraped).collect();
-        let own = (!selects_targets(dependency)).then(|| equals("namespace", watched.namespace));
+        let own = (!selects_targets(dependency)).then(|| equals("namespace", monitored.object.namespace));
         let target: Vec<String> = matchers.iter().cloned().chain(own.clone()).collect();
         // What has a lag is selected by the names of its topics, queues or job.
         matchers.extend(own.filter(|_| dependency.exporter.is_some()));
@@ -186,11 +186,11 @@ impl<'a> Source<'a> {
             ("labels", matchers.iter().map(|matcher| format!(",{matcher}")).collect()),
             ("matchers", matchers.join(",")),
             ("target", target.join(",")),
-            ("namespace", quote(watched.namespace)),
-            ("recommender", quote(watched.recommender)),
-            ("window", duration(exporter.window.seconds(watched.workers_interval_seconds))),
+            ("namespace", quote(monitored.object.namespace)),
+            ("recommender", quote(monitored.object.name)),
+            ("window", duration(exporter.window.seconds(monitored.metrics.workers_interval_seconds))),
         ]);
-        Some(Self { watched, dependency, exporter, values })
+        Some(Self { monitored, dependency, exporter, values })
     }
 
     /// The rules of its lag, arrivals and consumption; none if the exporter reports no lag.
@@ -220,7 +220,7 @@ impl<'a> Source<'a> {
             return Vec::new();
         }
         let vector = |value: i64| format!("vector({value})");
-        let target = self.watched.catch_up_seconds(self.dependency).map(|seconds| vector(seconds.into()));
+        let target = self.monitored.catch_up_seconds(self.dependency).map(|seconds| vector(seconds.into()));
         let retention = self.dependency.kafka.as_ref().and_then(|kafka| kafka.retention_hours);
         let task_managers = self.dependency.flink.as_ref().and_then(|flink| flink.task_managers);
         self.recorded_rules([
@@ -240,7 +240,7 @@ impl<'a> Source<'a> {
     }
 
     fn rule(&self, name: &str, expr: String) -> Rule {
-        record(self.watched, name, &[("dependency", &self.dependency.name)], expr)
+        record(self.monitored, name, &[("dependency", &self.dependency.name)], expr)
     }
 
     fn fill(&self, template: &str) -> String {
@@ -249,7 +249,7 @@ impl<'a> Source<'a> {
 
     /// Selector of a recorded series of this dependency.
     fn recorded(&self, name: &str) -> String {
-        series(name, &[&self.watched.object(), &equals("dependency", &self.dependency.name)])
+        series(name, &[&self.monitored.object.matchers(), &equals("dependency", &self.dependency.name)])
     }
 
     /// `above`: more than the sum can be.

@@ -10,7 +10,7 @@ pub fn all() -> Application {
 #[test]
 fn signals_are_recorded_every_minute_in_a_group_that_is_dropped_alone() {
     let application = all();
-    let groups = rule_groups(&Watched { application: &application, ..packages("FastApiInstrumentator") });
+    let groups = rule_groups(&Monitored { application: &application, ..packages("FastApiInstrumentator") });
     let (custom, own): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_custom);
     insta::assert_yaml_snapshot!("the_rules_of_an_application", custom);
     let recorded = |groups: &[RuleGroup]| {
@@ -26,7 +26,7 @@ fn signals_are_recorded_every_minute_in_a_group_that_is_dropped_alone() {
 fn without_signals_nothing_of_them_is_recorded_and_no_alert_waits_for_them() {
     let usual = rules(&packages("FastApiInstrumentator"));
     let application = all();
-    let with = rules(&Watched { application: &application, ..packages("FastApiInstrumentator") });
+    let with = rules(&Monitored { application: &application, ..packages("FastApiInstrumentator") });
     let alerts = |rules: &[Rule]| rules.iter().filter(|rule| rule.alert.is_some()).count();
     let reading = catalog::embedded().alerts.iter().filter(|alert| {
         alert.series.iter().any(|series| Series::SIGNALS.contains(series) || *series == Series::TenantShare)

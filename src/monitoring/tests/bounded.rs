@@ -8,7 +8,10 @@ use promql_parser::{
     util::{ExprVisitor, walk_expr},
 };
 
-use super::{dependencies::everything, *};
+use super::{
+    dependencies::{consumers, everything},
+    *,
+};
 use crate::catalog::promql;
 
 /// Labels whose value is the namespace of the object: of its own series, of those that were scraped with another namespace, and of
@@ -61,10 +64,10 @@ fn has(selector: &VectorSelector, labels: &[&str], value: impl Fn(&str) -> bool)
 }
 
 /// Whether a selector reads the series of one object, or of what its dependencies' exporters report.
-fn is_bounded(selector: &VectorSelector, watched: &Watched) -> bool {
-    let of_namespace = has(selector, &NAMESPACES, |value| value == watched.namespace);
-    let is_of_claim = has(selector, &["persistentvolumeclaim"], |value| Some(value) == watched.claim);
-    if of_namespace && (is_of_claim || has(selector, &PARTS, |value| value.starts_with(watched.recommender))) {
+fn is_bounded(selector: &VectorSelector, monitored: &Monitored) -> bool {
+    let of_namespace = has(selector, &NAMESPACES, |value| value == monitored.object.namespace);
+    let is_of_claim = has(selector, &["persistentvolumeclaim"], |value| Some(value) == monitored.versions.claim);
+    if of_namespace && (is_of_claim || has(selector, &PARTS, |value| value.starts_with(monitored.object.name))) {
         return true;
     }
     let name = selector.name.as_deref().unwrap_or_default();
@@ -72,7 +75,7 @@ fn is_bounded(selector: &VectorSelector, watched: &Watched) -> bool {
         let mut labels = of.match_labels.iter();
         !of.match_labels.is_empty() && labels.all(|(label, value)| has(selector, &[label], |of| of == value))
     };
-    let is_of_a_dependency = watched.dependencies.iter().any(is_labelled);
+    let is_of_a_dependency = monitored.dependencies.iter().any(is_labelled);
     if name == "up" {
         return of_namespace || is_of_a_dependency;
     }
@@ -83,13 +86,13 @@ fn is_bounded(selector: &VectorSelector, watched: &Watched) -> bool {
 }
 
 /// The selectors of an object's rules that read more than its own series.
-fn unbounded(watched: &Watched) -> Vec<String> {
-    let rules = rules(watched).into_iter();
+fn unbounded(monitored: &Monitored) -> Vec<String> {
+    let rules = rules(monitored).into_iter();
     let selectors = rules.flat_map(|rule| {
         let name = rule.record.or(rule.alert).unwrap_or_default();
         selectors_of(&rule.expr).into_iter().map(move |selector| (name.clone(), selector))
     });
-    selectors.filter(|(_, of)| !is_bounded(of, watched)).map(|(name, of)| format!("{name}: {of}")).collect()
+    selectors.filter(|(_, of)| !is_bounded(of, monitored)).map(|(name, of)| format!("{name}: {of}")).collect()
 }
 
 fn front(of: &str) -> Front {
@@ -100,9 +103,11 @@ fn front(of: &str) -> Front {
 fn no_rule_of_servers_reads_the_series_of_other_objects() {
     let (resources, front) = (scaling::half_a_core(), front("istio"));
     for profile in profiles::all() {
-        let watched = Watched { front: Some(&front), ..scaling::scaled(profile, &resources) };
-        for watched in [watched, Watched { reads_native: true, ..watched }] {
-            assert_eq!(unbounded(&watched), Vec::<String>::new(), "{profile:?}");
+        let scaled = scaling::scaled(profile, &resources);
+        let classic = Monitored { servers: Servers { front: Some(&front), ..scaled.servers }, ..scaled };
+        let native = Monitored { metrics: Metrics { reads_native: true, ..classic.metrics }, ..classic };
+        for monitored in [classic, native] {
+            assert_eq!(unbounded(&monitored), Vec::<String>::new(), "{profile:?}");
         }
     }
 }
@@ -115,9 +120,8 @@ fn no_rule_of_dependencies_reads_the_series_of_other_objects() {
         let mut dependencies = everything(labels);
         // Without labels, what has a lag is selected by its names, in all series of its exporters.
         dependencies.retain(|of| !labels.is_empty() || of.exporter.is_some());
-        let scaled_on: Vec<_> = dependencies.iter().map(|of| (of.name.as_str(), 120)).collect();
-        let watched = whole(&dependencies, &front, &resources, &objectives);
-        let watched = Watched { scaled_on_lag_of: &scaled_on, ..watched };
-        assert_eq!(unbounded(&watched), Vec::<String>::new(), "{labels:?}");
+        let workers = consumers(&dependencies);
+        let monitored = Monitored { workers: &workers, ..whole(&dependencies, &front, &resources, &objectives) };
+        assert_eq!(unbounded(&monitored), Vec::<String>::new(), "{labels:?}");
     }
 }

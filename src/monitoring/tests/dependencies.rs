@@ -94,16 +94,23 @@ impl Names {
     }
 
     fn rules(&self, dependency: &Dependency) -> Vec<Rule> {
-        let watched = Watched {
-            namespace: &self.namespace,
-            recommender: &self.recommender,
-            dependencies: std::slice::from_ref(dependency),
-            scaled_on_lag_of: &[(&dependency.name, 120)],
-            ..packages("FastApiInstrumentator")
+        let usual = packages("FastApiInstrumentator");
+        let dependencies = std::slice::from_ref(dependency);
+        let monitored = Monitored {
+            object: Object { namespace: &self.namespace, name: &self.recommender, ..usual.object },
+            dependencies,
+            workers: &consumers(dependencies),
+            ..usual
         };
-        let rules = rule_groups(&watched).into_iter().flat_map(|group| group.rules);
+        let rules = rule_groups(&monitored).into_iter().flat_map(|group| group.rules);
         rules.filter(|rule| rule.labels.contains_key("dependency")).collect()
     }
+}
+
+/// A worker for each dependency that scales on its lag.
+pub fn consumers(dependencies: &[Dependency]) -> Vec<Worker<'_>> {
+    let consumer = |of| Worker { name: "events", lag: Some((of, 120)), ..Worker::default() };
+    dependencies.iter().map(|dependency| consumer(dependency.name.as_str())).collect()
 }
 
 /// A dependency on each exporter of the catalogue, with these labels.
@@ -154,8 +161,9 @@ fn named(exporter: &str, names: &[&str]) -> Vec<Dependency> {
 /// Matchers beside those of the object, and severity, of each rule of an alert.
 fn severities(dependencies: &[Dependency], alert: &str, change: alerts::Change) -> Vec<(String, String)> {
     let changes = BTreeMap::from([(alert.to_owned(), change)]);
-    let watched = Watched { dependencies, alerts: &changes, ..packages("FastApiInstrumentator") };
-    let rules = rules(&watched).into_iter().filter(|rule| rule.alert.as_deref() == Some(alert));
+    let alerting = Alerting { changes: &changes, ..Alerting::default() };
+    let monitored = Monitored { dependencies, alerting, ..packages("FastApiInstrumentator") };
+    let rules = rules(&monitored).into_iter().filter(|rule| rule.alert.as_deref() == Some(alert));
     let beside = |rule: &Rule| {
         let (_, rest) = rule.expr.split_once(r#"recommender="packages""#).expect("matchers of the object");
         rest.split_once('}').expect("the end of a selector").0.trim_start_matches(',').to_owned()
@@ -186,8 +194,8 @@ fn critical_alerts_are_warnings_for_dependencies_that_are_not_critical() {
 fn an_alert_on_what_is_absent_names_each_dependency_that_could_report_it() {
     let mut dependencies = named("PostgresExporter", &["a", "unb"]);
     dependencies.extend(named("DriftMonitor", &["drift"]));
-    let watched = Watched { dependencies: &dependencies, ..packages("FastApiInstrumentator") };
-    let all = rules(&watched);
+    let monitored = Monitored { dependencies: &dependencies, ..packages("FastApiInstrumentator") };
+    let all = rules(&monitored);
     let expr = |name: &str| {
         let [rule] = &all.iter().filter(|rule| rule.alert.as_deref() == Some(name)).collect::<Vec<_>>()[..] else {
             panic!("one rule of {name}")
@@ -210,8 +218,8 @@ fn the_room_of_an_exporter_alone_has_the_alerts_that_its_series_allow() {
         ("RedisExporter", &[]),
     ] {
         let all = named(exporter, &["x"]);
-        let watched = Watched { dependencies: &all, ..packages("FastApiInstrumentator") };
-        let alerts: Vec<String> = rules(&watched).into_iter().filter_map(|rule| rule.alert).collect();
+        let monitored = Monitored { dependencies: &all, ..packages("FastApiInstrumentator") };
+        let alerts: Vec<String> = rules(&monitored).into_iter().filter_map(|rule| rule.alert).collect();
         let found: Vec<&String> = alerts.iter().filter(|name| name.starts_with("RecommenderDependencyF")).collect();
         assert_eq!(found, expected, "{exporter}");
     }
@@ -222,8 +230,8 @@ fn without_a_label_of_a_target_only_the_exporter_in_the_namespace_of_the_object_
     let expr = |labels: &[(&str, &str)]| {
         let mut all = named("PostgresExporter", &["db"]);
         all[0].match_labels = labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let watched = Watched { dependencies: &all, ..packages("FastApiInstrumentator") };
-        let up = rules(&watched).into_iter().find(|rule| rule.record.as_deref() == Some(Series::DependencyUp.name()));
+        let monitored = Monitored { dependencies: &all, ..packages("FastApiInstrumentator") };
+        let up = rules(&monitored).into_iter().find(|rule| rule.record.as_deref() == Some(Series::DependencyUp.name()));
         up.expect("it is recorded").expr
     };
     assert_eq!(expr(&[]), r#"(min(pg_up{namespace="shop"})) >= 0"#);
@@ -236,9 +244,9 @@ fn the_rules_of_every_dependency() {
     let names = Names::usual();
     let mut all = names.dependencies();
     all.push(own());
-    let scaled: Vec<(&str, i32)> = all.iter().map(|dependency| (dependency.name.as_str(), 120)).collect();
-    let watched = Watched { dependencies: &all, scaled_on_lag_of: &scaled, ..packages("FastApiInstrumentator") };
-    let mut groups = rule_groups(&watched);
+    let workers = consumers(&all);
+    let monitored = Monitored { dependencies: &all, workers: &workers, ..packages("FastApiInstrumentator") };
+    let mut groups = rule_groups(&monitored);
     let mut others = groups.split_off(2);
     // Of the last groups, only what they have of dependencies.
     others.iter_mut().for_each(|group| group.rules.retain(|rule| rule.labels.contains_key("dependency")));
@@ -254,8 +262,9 @@ fn only_the_lags_that_workers_scale_on_are_recorded_every_15_s_and_the_others_be
     let names = Names::usual();
     let mut all = names.dependencies();
     all.push(own());
-    let watched = Watched { dependencies: &all, scaled_on_lag_of: &[("rq", 120)], ..packages("FastApiInstrumentator") };
-    let groups = rule_groups(&watched);
+    let worker = Worker { name: "jobs", lag: Some(("rq", 120)), ..Worker::default() };
+    let monitored = Monitored { dependencies: &all, workers: &[worker], ..packages("FastApiInstrumentator") };
+    let groups = rule_groups(&monitored);
     let intervals: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.interval.as_deref())).collect();
     let of = |name: &'static str, interval: &'static str| (name, Some(interval));
     let expected = [
@@ -279,11 +288,15 @@ fn only_the_lags_that_workers_scale_on_are_recorded_every_15_s_and_the_others_be
 fn expressions_of_the_spec_are_in_a_group_of_their_own() {
     let front: Front = serde_json::from_value(json!({"custom": {"requests": "in_front"}})).expect("a front");
     let all = [own()];
-    let watched =
-        Watched { dependencies: &all, front: Some(&front), scaled_on: Some(&P95), ..packages("FastApiInstrumentator") };
-    // An object may have the name of the group.
-    let watched = Watched { recommender: "custom", ..watched };
-    let (custom, others): (Vec<_>, Vec<_>) = rule_groups(&watched).into_iter().partition(is_custom);
+    let usual = packages("FastApiInstrumentator");
+    let monitored = Monitored {
+        // An object may have the name of the group.
+        object: Object { name: "custom", ..usual.object },
+        servers: Servers { front: Some(&front), latency_target: Some(&P95), ..usual.servers },
+        dependencies: &all,
+        ..usual
+    };
+    let (custom, others): (Vec<_>, Vec<_>) = rule_groups(&monitored).into_iter().partition(is_custom);
     let [custom] = &custom[..] else { panic!("{custom:?}") };
     let recorded: Vec<_> = custom.rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
     assert_eq!(recorded.len(), 5, "{recorded:?}");
@@ -298,13 +311,11 @@ fn the_rate_window_of_metrics_exposed_by_workers_spans_four_of_their_scrapes() {
     let all = Names::usual().dependencies();
     let by_workers: Vec<_> = all.into_iter().filter(|dependency| dependency.name == "ConsumerClient").collect();
     for (interval, window) in [(5, "[1m]"), (60, "[4m]")] {
-        let watched = Watched {
-            workers_interval_seconds: interval,
-            dependencies: &by_workers,
-            ..packages("FastApiInstrumentator")
-        };
+        let usual = packages("FastApiInstrumentator");
+        let metrics = Metrics { workers_interval_seconds: interval, ..usual.metrics };
+        let monitored = Monitored { metrics, dependencies: &by_workers, ..usual };
         let expr =
-            rules(&watched).into_iter().find(|rule| rule.record.as_deref() == Some("recommender:arrivals:rate1m"));
+            rules(&monitored).into_iter().find(|rule| rule.record.as_deref() == Some("recommender:arrivals:rate1m"));
         assert!(expr.as_ref().is_some_and(|rule| rule.expr.contains(window)), "{interval}: {expr:?}");
         assert_eq!(
             f64::from(crate::monitoring::dependencies::window_seconds(&by_workers[0], interval)),

@@ -9,10 +9,9 @@ fn differing(profile: &str) -> Vec<Rule> {
 fn both(profile: &str) -> Vec<(Rule, Rule)> {
     let resources = scaling::half_a_core();
     let objectives = objectives::some();
-    let compared = Some(canary::Compared { errors: true, slow: Some(0.1) });
-    let usual = Watched { objectives: &objectives[1..2], compared, ..scaling::scaled(profile, &resources) };
+    let usual = Monitored { objectives: &objectives[1..2], canary: CANARY, ..scaling::scaled(profile, &resources) };
     let classic = rules(&usual);
-    let native = rules(&Watched { reads_native: true, ..usual });
+    let native = rules(&Monitored { metrics: Metrics { reads_native: true, ..usual.metrics }, ..usual });
     assert_eq!(native.len(), classic.len(), "a form has no rule of its own");
     native.into_iter().zip(classic).collect()
 }

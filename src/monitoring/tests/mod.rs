@@ -6,71 +6,67 @@ mod objectives;
 mod scaling;
 mod selectors;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use proptest::prelude::*;
 use selectors::{Selector, selectors};
 use serde_json::json;
 
-use super::*;
+use super::{
+    application::Application,
+    canary::{Canary, Compared},
+    objectives::Objective,
+    *,
+};
 use crate::{
-    api::{Dependency, Front, LatencyTarget, Quantile, Resources, monitoring_coreos::Rule},
+    api::{
+        Dependency, Front, LatencyTarget, Quantile, Resources,
+        monitoring_coreos::{Rule, RuleGroup},
+    },
     catalog,
     series::Series,
 };
 
-/// Alerts as the catalogue has them.
-static UNCHANGED: BTreeMap<String, alerts::Change> = BTreeMap::new();
-
-/// An application without series of its own.
-static SILENT: Application = Application::new();
-
 /// A latency target.
 static P95: LatencyTarget = LatencyTarget { quantile: Quantile::P95, target_milliseconds: 75 };
 
-pub(super) fn packages(profile: &str) -> Watched<'_> {
-    Watched {
-        front: None,
-        namespace: "shop",
-        recommender: "packages",
-        serving_deployment: "packages-serving",
-        is_routed: false,
-        compared: None,
-        reloads: false,
-        workers: &[],
-        base: "packages",
-        claim: Some("packages-models"),
-        cores: &[("serving", 0.5)],
-        requested: &[Requested { workload: "serving", of_allowed: 0.5, memory: 1_073_741_824.0 }],
-        profile,
-        reads_native: false,
-        signals: None,
-        application: &SILENT,
-        interval_seconds: 15,
-        workers_interval_seconds: 15,
-        metrics_path: "/metrics",
-        health_paths: &["/health"],
-        scaled_on: None,
-        resources: None,
-        dependencies: &[],
-        scaled_on_lag_of: &[],
-        training_period_seconds: Some(86_400),
-        waits_for_inputs: true,
-        promotions_wait: true,
-        prunes: true,
-        reports_progress: true,
-        is_gated: true,
-        minimums: &[("precision_at_10", 0.2)],
-        objectives: &[],
-        alerts: &UNCHANGED,
-        is_probed: true,
-        runbooks: alerts::RUNBOOKS,
-        query_offset_seconds: None,
+/// What the servers request and may use.
+static RESOURCES: LazyLock<Resources> = LazyLock::new(|| {
+    let resources = json!({"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"cpu": "500m"}});
+    serde_json::from_value(resources).expect("resources")
+});
+
+/// What a canary is compared by.
+pub(super) const COMPARED: Compared = Compared { errors: true, slow: Some(0.1) };
+
+/// A canary.
+const CANARY: Option<Canary> = Some(Canary { compared: COMPARED, is_routed: false });
+
+pub(super) fn packages(profile: &str) -> Monitored<'_> {
+    let object = Object { namespace: "shop", name: "packages", base: "packages" };
+    Monitored {
+        servers: Servers { resources: Some(&RESOURCES), is_probed: true, ..Servers::default() },
+        training: Training {
+            period_seconds: Some(86_400),
+            waits_for_inputs: true,
+            reports_progress: true,
+            ..Training::default()
+        },
+        versions: Versions {
+            claim: Some("packages-models"),
+            prunes: true,
+            wait_for_inputs: true,
+            gates: Some(&[("precision_at_10", 0.2)]),
+        },
+        ..Monitored::new(object, Metrics::of(profile))
     }
 }
 
-fn rules(watched: &Watched) -> Vec<Rule> {
-    rule_groups(watched).into_iter().flat_map(|group| group.rules).collect()
+fn rules(monitored: &Monitored) -> Vec<Rule> {
+    rule_groups(monitored).into_iter().flat_map(|group| group.rules).collect()
 }
 
 #[test]
@@ -83,8 +79,8 @@ fn the_rules_of_every_profile() {
 #[test]
 fn a_canary_is_compared_by_the_counters_of_each_pod() {
     for (profile, slow) in [("FastApiInstrumentator", Some(0.1)), ("Triton", None), ("StarletteExporter", Some(1.0))] {
-        let compared = Some(canary::Compared { errors: true, slow });
-        let rules = canary::rules(&Watched { compared, ..packages(profile) });
+        let canary = Some(Canary { compared: Compared { slow, ..COMPARED }, is_routed: false });
+        let rules = canary::rules(&Monitored { canary, ..packages(profile) });
         insta::assert_yaml_snapshot!(format!("the_rules_of_a_canary_of_{profile}"), rules);
     }
     assert_eq!(canary::rules(&packages("FastApiInstrumentator")), []);
@@ -100,7 +96,8 @@ fn expressions_of_the_spec_are_recorded_in_a_group_of_their_own_and_scaled_on() 
     }));
     let signals = Signals::new(&custom.expect("expressions"), "shop").expect("they are valid");
     let resources = scaling::half_a_core();
-    let scaled = Watched { signals: Some(&signals), ..scaling::scaled(catalog::CUSTOM, &resources) };
+    let scaled = scaling::scaled(catalog::CUSTOM, &resources);
+    let scaled = Monitored { metrics: Metrics { signals: Some(&signals), ..scaled.metrics }, ..scaled };
     let groups = rule_groups(&scaled);
     let (custom, own): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_custom);
     insta::assert_yaml_snapshot!("the_rules_of_Custom", custom);
@@ -123,17 +120,21 @@ fn whole<'a>(
     front: &'a Front,
     resources: &'a Resources,
     objectives: &'a [Objective],
-) -> Watched<'a> {
-    Watched {
+) -> Monitored<'a> {
+    let usual = packages("FastApiInstrumentator");
+    Monitored {
         objectives,
-        scaled_on: Some(&P95),
-        scaled_on_lag_of: &[("events", 120)],
-        compared: Some(canary::Compared { errors: true, slow: Some(0.1) }),
-        reloads: true,
+        servers: Servers {
+            resources: Some(resources),
+            latency_target: Some(&P95),
+            front: Some(front),
+            reloads: true,
+            ..usual.servers
+        },
+        workers: &[Worker { name: "events", lag: Some(("events", 120)), resources: None }],
+        canary: CANARY,
         dependencies,
-        front: Some(front),
-        resources: Some(resources),
-        ..packages("FastApiInstrumentator")
+        ..usual
     }
 }
 
@@ -155,7 +156,8 @@ fn every_series_is_recorded_and_no_other_and_every_alert_reads_recorded_ones() {
     let changes = BTreeMap::from([("RecommenderErrorRateHigh".to_owned(), alerts::Change::default())]);
     let objectives = objectives::some();
     let whole = whole(&dependencies, &front, &resources, &objectives[..2]);
-    let rules = rules(&Watched { application: &application, alerts: &changes, ..whole });
+    let alerting = Alerting { changes: &changes, ..whole.alerting };
+    let rules = rules(&Monitored { application: &application, alerting, ..whole });
     let recorded: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
     let declared: BTreeSet<&str> = Series::all().map(Series::name).collect();
     assert_eq!(recorded, declared);
@@ -194,21 +196,22 @@ fn hostile() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn every_selector_matches_the_object_and_no_other(
-        namespace in hostile(), recommender in hostile(), serving_deployment in hostile(), worker in hostile(),
+        namespace in hostile(), recommender in hostile(), base in hostile(), worker in hostile(),
         metrics_path in hostile(), health_path in hostile(), interval_seconds in 1..=300,
         profile in prop::sample::select(profiles::all().collect::<Vec<_>>()),
     ) {
         let resources = scaling::half_a_core();
         let [availability, _, lag, age] = objectives::some();
         let objectives = [availability, lag, age];
-        let watched = Watched {
-            objectives: &objectives, namespace: &namespace, recommender: &recommender, serving_deployment: &serving_deployment,
-            base: &recommender, claim: Some(&worker), workers: &[(&worker, worker.clone())],
-            metrics_path: &metrics_path, health_paths: &[&health_path], interval_seconds, profile,
-            ..scaling::scaled(profile, &resources)
+        let usual = Monitored { objectives: &objectives, ..scaling::scaled(profile, &resources) };
+        let monitored = Monitored {
+            object: Object { namespace: &namespace, name: &recommender, base: &base },
+            metrics: Metrics { interval_seconds, unmeasured_paths: &[&metrics_path, &health_path], ..usual.metrics },
+            versions: Versions { claim: Some(&worker), ..usual.versions },
+            workers: &[Worker { name: &worker, ..Worker::default() }],
+            ..usual
         };
-        let usual = rules(&Watched { objectives: &objectives, ..scaling::scaled(profile, &resources) });
-        for (rule, usual) in rules(&watched).iter().zip(&usual) {
+        for (rule, usual) in rules(&monitored).iter().zip(&rules(&usual)) {
             let (found, expected) = (selectors(&rule.expr), selectors(&usual.expr));
             prop_assert_eq!(
                 names(&found), names(&expected),
@@ -311,11 +314,12 @@ fn an_alert_on_a_latency_that_the_buckets_cannot_show_is_left_out() {
 fn an_alert_that_has_to_be_set_is_only_in_objects_that_set_it() {
     let name = "RecommenderErrorRateHigh";
     let of = |changes: &BTreeMap<String, alerts::Change>| {
-        let rules = rules(&Watched { alerts: changes, ..packages("FastApiInstrumentator") });
+        let alerting = Alerting { changes, ..Alerting::default() };
+        let rules = rules(&Monitored { alerting, ..packages("FastApiInstrumentator") });
         rules.into_iter().find(|rule| rule.alert.as_deref() == Some(name))
     };
     let changes = |change| BTreeMap::from([(name.to_owned(), change)]);
-    assert_eq!(of(&UNCHANGED), None);
+    assert_eq!(of(&BTreeMap::new()), None);
     assert_eq!(of(&changes(alerts::Change { is_disabled: true, ..alerts::Change::default() })), None);
     let set = of(&changes(alerts::Change { threshold: Some(0.5), ..alerts::Change::default() })).expect("it is set");
     assert!(set.expr.ends_with(" > 0.5"), "{}", set.expr);
@@ -335,7 +339,8 @@ fn an_object_changes_threshold_duration_and_severity_of_an_alert_or_leaves_it_ou
         ("RecommenderScrapesFail".to_owned(), alerts::Change { is_disabled: true, ..change() }),
     ]);
     let usual = rules(&packages("FastApiInstrumentator"));
-    let changed = rules(&Watched { alerts: &changes, ..packages("FastApiInstrumentator") });
+    let alerting = Alerting { changes: &changes, ..Alerting::default() };
+    let changed = rules(&Monitored { alerting, ..packages("FastApiInstrumentator") });
     let find = |rules: &[Rule], name: &str| rules.iter().find(|rule| rule.alert.as_deref() == Some(name)).cloned();
     let rule = |name: &str| find(&changed, name).unwrap_or_else(|| panic!("no {name}"));
     let ratio = rule("RecommenderErrorRatioHigh");
@@ -352,8 +357,10 @@ fn an_object_changes_threshold_duration_and_severity_of_an_alert_or_leaves_it_ou
 #[test]
 fn rate_windows_span_at_least_a_minute_and_four_scrapes() {
     for (interval, window) in [(1, "[60s]"), (45, "[180s]"), (60, "[240s]"), (300, "[1200s]")] {
-        let watched = Watched { interval_seconds: interval, ..packages("FastApiInstrumentator") };
-        let group = &rule_groups(&watched)[0];
+        let usual = packages("FastApiInstrumentator");
+        let metrics = Metrics { interval_seconds: interval, ..usual.metrics };
+        let monitored = Monitored { metrics, ..usual };
+        let group = &rule_groups(&monitored)[0];
         assert_eq!(group.interval.as_deref(), Some("60s"));
         for rule in group.rules.iter().filter(|rule| rule.expr.contains("rate(")) {
             assert!(rule.expr.contains(window), "every {interval} s: {}", rule.expr);
@@ -363,6 +370,8 @@ fn rate_windows_span_at_least_a_minute_and_four_scrapes() {
 
 #[test]
 fn a_path_with_a_query_is_excluded_by_its_route() {
-    let watched = Watched { health_paths: &["/health?deep=1"], ..packages("FastApiInstrumentator") };
-    assert!(rules(&watched).iter().any(|rule| rule.expr.contains(r#"handler!~"/metrics|/health""#)));
+    let usual = packages("FastApiInstrumentator");
+    let metrics = Metrics { unmeasured_paths: &["/metrics", "/health?deep=1"], ..usual.metrics };
+    let monitored = Monitored { metrics, ..usual };
+    assert!(rules(&monitored).iter().any(|rule| rule.expr.contains(r#"handler!~"/metrics|/health""#)));
 }

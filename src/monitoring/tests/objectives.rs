@@ -1,5 +1,5 @@
 use super::{
-    super::{SLOW_SECONDS, objectives::Indicator},
+    super::{groups::SLOW_SECONDS, objectives::Indicator},
     *,
 };
 
@@ -26,7 +26,7 @@ pub fn some() -> [Objective; 4] {
 /// The rules of these objectives.
 fn of(objectives: &[Objective], profile: &str) -> Vec<Rule> {
     let usual = rules(&packages(profile));
-    let rules = rules(&Watched { objectives, ..packages(profile) }).into_iter();
+    let rules = rules(&Monitored { objectives, ..packages(profile) }).into_iter();
     rules.filter(|rule| !usual.contains(rule)).collect()
 }
 
@@ -47,7 +47,7 @@ fn an_objective_more_takes_no_rule_more_but_those_of_what_it_measures() {
 #[test]
 fn hours_and_days_are_computed_from_means_in_a_group_of_their_own() {
     let objectives = some();
-    let groups = rule_groups(&Watched { objectives: &objectives, ..packages("FastApiInstrumentator") });
+    let groups = rule_groups(&Monitored { objectives: &objectives, ..packages("FastApiInstrumentator") });
     let of_objectives = groups.iter().find(|group| group.name == "recommender/shop/packages/objectives");
     let interval = of_objectives.and_then(|group| group.interval.clone());
     assert_eq!(interval, Some(format!("{SLOW_SECONDS}s")));

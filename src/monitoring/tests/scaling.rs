@@ -5,8 +5,13 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::*;
 
 /// Servers that scale on latency.
-pub fn scaled<'a>(profile: &'a str, resources: &'a Resources) -> Watched<'a> {
-    Watched { interval_seconds: 5, scaled_on: Some(&P95), resources: Some(resources), ..packages(profile) }
+pub fn scaled<'a>(profile: &'a str, resources: &'a Resources) -> Monitored<'a> {
+    let usual = packages(profile);
+    Monitored {
+        metrics: Metrics { interval_seconds: 5, ..usual.metrics },
+        servers: Servers { latency_target: Some(&P95), resources: Some(resources), ..usual.servers },
+        ..usual
+    }
 }
 
 pub fn half_a_core() -> Resources {
@@ -15,8 +20,8 @@ pub fn half_a_core() -> Resources {
 }
 
 /// The group of the rules for scaling.
-fn group(watched: &Watched) -> Option<RuleGroup> {
-    rule_groups(watched).into_iter().find(|group| group.name.ends_with("/scaling"))
+fn group(monitored: &Monitored) -> Option<RuleGroup> {
+    rule_groups(monitored).into_iter().find(|group| group.name.ends_with("/scaling"))
 }
 
 #[test]
@@ -28,7 +33,8 @@ fn the_rules_of_servers_that_scale() {
 fn only_rules_for_scaling_are_evaluated_every_5_s() {
     assert_eq!(group(&packages("FastApiInstrumentator")), None);
     let resources = half_a_core();
-    let slow = Watched { interval_seconds: 30, ..scaled("FastApiInstrumentator", &resources) };
+    let scaled = scaled("FastApiInstrumentator", &resources);
+    let slow = Monitored { metrics: Metrics { interval_seconds: 30, ..scaled.metrics }, ..scaled };
     let intervals: Vec<_> = rule_groups(&slow).into_iter().map(|group| group.interval).collect();
     assert_eq!(intervals, ["5s", "15s", "60s", "120s"].map(|seconds| Some(seconds.into())));
 }
@@ -39,8 +45,10 @@ fn windows_follow_the_scrape_interval_and_names_do_not() {
     for (interval, long, short) in
         [(1, "[20s]", "[10s]"), (5, "[20s]", "[10s]"), (15, "[60s]", "[30s]"), (120, "[480s]", "[240s]")]
     {
-        let watched = Watched { interval_seconds: interval, ..scaled("FastApiInstrumentator", &resources) };
-        for rule in group(&watched).expect("a group").rules {
+        let scaled = scaled("FastApiInstrumentator", &resources);
+        let metrics = Metrics { interval_seconds: interval, ..scaled.metrics };
+        let monitored = Monitored { metrics, ..scaled };
+        for rule in group(&monitored).expect("a group").rules {
             let name = rule.record.unwrap_or_default();
             if !name.ends_with("0s") {
                 continue; // Not a rate of the servers' own counters.
@@ -59,8 +67,10 @@ fn windows_follow_the_scrape_interval_and_names_do_not() {
 fn the_quantile_is_that_of_the_target() {
     for (quantile, number) in [(Quantile::P50, "0.5"), (Quantile::P95, "0.95"), (Quantile::P99, "0.99")] {
         let target = LatencyTarget { quantile, ..P95.clone() };
-        let watched = Watched { scaled_on: Some(&target), ..packages("FastApiInstrumentator") };
-        let rules = group(&watched).expect("a group").rules;
+        let usual = packages("FastApiInstrumentator");
+        let servers = Servers { latency_target: Some(&target), ..usual.servers };
+        let monitored = Monitored { servers, ..usual };
+        let rules = group(&monitored).expect("a group").rules;
         let latency =
             rules.iter().find(|rule| rule.record.as_deref() == Some("recommender:scaling_latency_seconds:rate20s"));
         let expr = &latency.expect("a latency").expr;
@@ -71,8 +81,8 @@ fn the_quantile_is_that_of_the_target() {
 #[test]
 fn without_a_cpu_limit_or_request_no_cpu_use_is_recorded() {
     let records = |resources: &Resources| -> Vec<String> {
-        let watched = scaled("FastApiInstrumentator", resources);
-        let groups = rule_groups(&watched)
+        let monitored = scaled("FastApiInstrumentator", resources);
+        let groups = rule_groups(&monitored)
             .into_iter()
             .filter(|group| ["5s", "15s"].map(Some).contains(&group.interval.as_deref()));
         groups.flat_map(|group| group.rules).filter_map(|rule| rule.record).collect()
