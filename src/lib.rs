@@ -41,6 +41,8 @@ pub mod series;
 pub mod signals;
 pub mod status;
 pub mod telemetry;
+pub mod text;
+pub mod time;
 pub mod training;
 pub mod triggers;
 pub mod validate;

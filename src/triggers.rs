@@ -12,7 +12,8 @@ use crate::{
     observed::{OfSource, Ticked},
     series::Series,
     signals::Readings,
-    training::{self, Condition, Met, Signals, TriggerPlan, whole_seconds},
+    time::whole_seconds,
+    training::{self, Condition, Met, Signals, TriggerPlan},
 };
 
 /// In how many steps messages are reported on the way to the number that starts a run: each step is a write of the status, and a

@@ -7,9 +7,9 @@ use crate::{
     promotion::{
         canary::{Policy, Step},
         counts::{ERRORS, SLOW},
-        decimal,
         judge::{Settings, Signal},
     },
+    text::decimal,
 };
 
 /// How a new version is tried before it is rolled out.

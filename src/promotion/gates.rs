@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{Better, Gate, Promotion, PromotionMode, Verdict, Version, VersionState};
+use crate::{
+    api::{Better, Gate, Promotion, PromotionMode, Verdict, Version, VersionState},
+    text::decimal,
+};
 
 /// What a version has to fulfil, as numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,11 +238,6 @@ fn bounds(index: usize, gate: &Gate, number: &mut impl FnMut(String, &Option<Str
 fn reported<'a>(version: &'a Version, metric: &str) -> Option<(&'a str, f64)> {
     let text = version.metrics.get(metric)?;
     Some((text, decimal(text)?))
-}
-
-/// A finite decimal number.
-pub fn decimal(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// The verdict on a version by its base: what is in one that was refused is in it as well. None if the base was not refused.

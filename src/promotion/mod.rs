@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use gates::{Policy, decimal};
+pub use gates::Policy;
 pub use held::Held;
 pub use readiness::Waiting;
 pub use requests::Requests;

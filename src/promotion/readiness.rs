@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Inputs, track};
-use crate::{api::Version, training::whole_seconds};
+use crate::{api::Version, time::whole_seconds};
 
 /// A version that may be promoted and waits for inputs.
 #[derive(Clone, Debug, PartialEq)]

@@ -26,7 +26,7 @@ use crate::{
     model::{Model, names},
     observe::{ChildState, Children, PodState},
     render::SERVING_COMPONENT,
-    training::whole_seconds,
+    time::whole_seconds,
     version_file::{Artifact, Observed, Placement},
 };
 

@@ -10,7 +10,7 @@ use crate::{
     kinds::Kind,
     model::{Identity, names},
     observe::{ChildState, Children, DeploymentState},
-    training::whole_seconds,
+    time::whole_seconds,
 };
 
 /// A version, and the URI and the digest of its artifact.

@@ -30,7 +30,7 @@ use crate::{
     model::{Model, names},
     observe::{Children, DeploymentState, PodState},
     render::SERVING_COMPONENT,
-    training::whole_seconds,
+    time::whole_seconds,
 };
 
 /// Restarts from which on a server counts as one that crashes in a loop: 4. Before the last three the kubelet waits for 10, 20 and

@@ -13,7 +13,8 @@ use crate::{
     model::{Model, names},
     promotion::route::Shares,
     pruning::NewPrune,
-    training::{self, Inputs, NewBase, NewRun, Plan, Readiness, Signals, whole_seconds},
+    time::whole_seconds,
+    training::{self, Inputs, NewBase, NewRun, Plan, Readiness, Signals},
 };
 
 /// Placeholder for the time in the version of a scheduled run.

@@ -39,7 +39,8 @@ use crate::{
         route::Routed,
         trial::{self, Progress},
     },
-    training::{Decision, whole_seconds},
+    time::whole_seconds,
+    training::Decision,
 };
 
 /// Longest message of a condition, in characters.

@@ -18,7 +18,6 @@ mod outcome;
 mod readiness;
 pub mod report;
 mod schedule;
-mod text;
 mod triggers;
 
 #[cfg(test)]
@@ -29,10 +28,9 @@ use jiff::{SignedDuration, Timestamp};
 pub use admission::{TrainingLimits, Waiting};
 pub use base::root;
 pub use decide::decide;
-pub use history::{bounded, error_text, whole_seconds};
+pub use history::{bounded, error_text};
 pub use readiness::{Input, Readiness, Reading};
 pub use schedule::{Schedule, ScheduleError};
-pub use text::{MESSAGE_MAX, listed, one_line};
 pub use triggers::{Condition, Met, Signals, TriggerPlan};
 
 use crate::{

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Inputs, NewRun, history};
-use crate::api::{TrainingKind, TrainingReadiness, Trigger};
+use super::{Inputs, NewRun};
+use crate::{
+    api::{TrainingKind, TrainingReadiness, Trigger},
+    time::whole_seconds,
+};
 
 /// Time after which what waits for its inputs is decided again: 60 s, as they are recorded every minute.
 const RECHECK: SignedDuration = SignedDuration::from_secs(60);
@@ -148,7 +151,7 @@ pub fn waits(inputs: &Inputs<'_>, run: &NewRun, newest: Option<&str>) -> Option<
 /// Since when a run of a kind waits, if one did when the status was written last. A later one of that kind goes on with its wait:
 /// it has its data as well, and its schedule may be due again before the longest wait ends.
 pub fn since(inputs: &Inputs<'_>, kind: TrainingKind) -> Timestamp {
-    recorded(inputs, kind).unwrap_or_else(|| history::whole_seconds(inputs.now))
+    recorded(inputs, kind).unwrap_or_else(|| whole_seconds(inputs.now))
 }
 
 /// Since when a run of a kind waited when the status was written last.

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Inputs, NewRun, Plan, Reading, due, due::Done, history, history::History, ids};
+use super::{Inputs, NewRun, Plan, Reading, due, due::Done, history::History, ids};
 use crate::{
     api::{FinishedRun, TrainingKind, TrainingProgress, TrainingStatus, Trigger, TriggerStatus},
     series::Series,
+    time::whole_seconds,
 };
 
 /// Longest time from the begin of a triggered run that failed to the next one, unless the cool-down is longer: 24 h. It begins with the
@@ -172,7 +173,7 @@ pub fn due(inputs: &Inputs<'_>, done: &Done, history: &History, kind: TrainingKi
     let (trigger, _, _, cause) = due.min_by_key(|(_, _, since, _)| *since)?;
     let before = done.triggered.get(&trigger.name).map(ToString::to_string).unwrap_or_default();
     let last = [&trigger.name, &before, due::last_id(history.last(kind)).unwrap_or_default()].join(" ");
-    let at = history::whole_seconds(inputs.now);
+    let at = whole_seconds(inputs.now);
     Some(NewRun {
         version: ids::version(plan, kind, Trigger::Signal, at, Some(&last)),
         kind,
@@ -220,7 +221,7 @@ pub fn status(inputs: &Inputs<'_>, done: &Done, history: &History, status: &Trai
         TriggerStatus {
             name: trigger.name.clone(),
             last_trigger_time: done.triggered.get(&trigger.name).copied().map(Time),
-            met_since: met.map(|met| Time(history::whole_seconds(met.since))),
+            met_since: met.map(|met| Time(whole_seconds(met.since))),
             new_events: events.map(|(count, _)| *count),
             failures: failed.map_or(0, |failed| failed.count),
             failed_cause: failed.map(|failed| failed.cause.clone()),

@@ -12,7 +12,7 @@ use super::{
     },
     Tick,
 };
-use crate::{api::is_zero, training::whole_seconds};
+use crate::{api::is_zero, time::whole_seconds};
 
 /// Seconds between two calls that count at most. Ticks come more often; a clock that steps, or an operator that was down, counts no more.
 pub(in crate::promotion) const ELAPSED_MAX: i64 = 60;

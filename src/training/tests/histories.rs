@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::simulation::Simulation;
 use crate::{
     api::{TrainingKind, Trigger, Version, VersionState},
-    training::{Input, NewRun, ObservedRun, PartialPlan, Reading, RunState, Schedule, whole_seconds},
+    time::whole_seconds,
+    training::{Input, NewRun, ObservedRun, PartialPlan, Reading, RunState, Schedule},
 };
 
 /// What may happen between two reconciles.
