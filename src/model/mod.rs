@@ -18,6 +18,7 @@ mod pod_values;
 mod probing;
 mod readiness;
 mod relabeling;
+pub mod schedule;
 pub mod scrapes;
 mod triggers;
 mod utilization;
@@ -31,6 +32,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 pub use path::{FieldPath, InvalidField};
 pub use pod::{ARTIFACTS_VOLUME, CA_PATH, CA_VOLUME, TMP_PATH, TMP_VOLUME, TRAINER_GRACE_SECONDS};
+use schedule::Schedule;
 pub use warnings::Warning;
 pub use workload::{Scaling, Workload};
 
@@ -50,7 +52,7 @@ use crate::{
         profiles,
     },
     promotion::{Policy, Requests},
-    training::{Readiness, Schedule, ScheduleError, TriggerPlan},
+    training::{Readiness, TriggerPlan},
 };
 
 /// A `RecommenderModel` with a valid spec.
@@ -188,7 +190,7 @@ impl Model {
         let spec = &object.spec;
         let mut problems = Vec::new();
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
-        let schedules = schedules(&spec.training).map_err(|of| problems.extend(of));
+        let schedules = schedule::schedules(&spec.training).map_err(|of| problems.extend(of));
         let promotion = promotion(spec).map_err(|of| problems.extend(of));
         let canary = canary::canary(spec).map_err(|of| problems.extend(of));
         let alerts = alerts::changes(spec.monitoring.as_ref()).map_err(|of| problems.extend(of));
@@ -290,26 +292,6 @@ fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, InvalidField> {
             .field("artifacts")
             .problem("set exactly one of s3, gcs, azure and persistentVolumeClaim")),
     }
-}
-
-/// The schedules of the full and of the partial training.
-fn schedules(training: &Training) -> Result<[Option<Schedule>; 2], Vec<InvalidField>> {
-    let full = schedule("training.full", training.full.schedule.as_ref(), training.full.time_zone.as_deref());
-    let partial = training.partial.as_ref().map_or(Ok(None), |partial| {
-        schedule("training.partial", partial.schedule.as_ref(), partial.time_zone.as_deref())
-    });
-    match (full, partial) {
-        (Ok(full), Ok(partial)) => Ok([full, partial]),
-        (full, partial) => Err(full.err().into_iter().chain(partial.err()).collect()),
-    }
-}
-
-fn schedule(field: &str, cron: Option<&String>, zone: Option<&str>) -> Result<Option<Schedule>, InvalidField> {
-    let problem = |error: ScheduleError| {
-        let name = if error.is_time_zone() { "timeZone" } else { "schedule" };
-        FieldPath::spec().field(field).field(name).problem(error.to_string())
-    };
-    cron.map(|cron| Schedule::parse(cron, zone).map_err(problem)).transpose()
 }
 
 fn promotion(spec: &RecommenderModelSpec) -> Result<Policy, Vec<InvalidField>> {

@@ -22,10 +22,9 @@ use crate::{
     },
     catalog, cores,
     kinds::Kind,
-    model::{Identity, Model, Workload, names, scrapes},
+    model::{Identity, Model, Workload, names, schedule::Schedule, scrapes},
     monitoring::{self, Requested, Watched},
     series::{Series, Subject},
-    training::Schedule,
 };
 
 /// Longest timeout of a scrape, in seconds.

@@ -17,7 +17,6 @@ mod ids;
 mod outcome;
 mod readiness;
 pub mod report;
-mod schedule;
 mod triggers;
 
 #[cfg(test)]
@@ -30,12 +29,11 @@ pub use base::root;
 pub use decide::decide;
 pub use history::{bounded, error_text};
 pub use readiness::{Input, Readiness, Reading};
-pub use schedule::{Schedule, ScheduleError};
 pub use triggers::{Condition, Met, Signals, TriggerPlan};
 
 use crate::{
     api::{Base, TrainingKind, TrainingStatus, Trigger, Version},
-    model::Model,
+    model::{Model, schedule::Schedule},
 };
 
 /// The desired training, taken from the validated model.

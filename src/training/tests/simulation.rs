@@ -6,9 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::at;
 use crate::{
     api::{TrainingKind, TrainingStatus, Version},
+    model::schedule::Schedule,
     training::{
         Condition, Decision, Inputs, JobsKept, Met, NewRun, ObservedRun, PartialPlan, Plan, Readiness, RunState,
-        Schedule, Signals, TriggerPlan, decide,
+        Signals, TriggerPlan, decide,
     },
 };
 
