@@ -16,11 +16,11 @@ mod path;
 mod pod;
 mod pod_values;
 mod probing;
-mod readiness;
+pub mod readiness;
 mod relabeling;
 pub mod schedule;
 pub mod scrapes;
-mod triggers;
+pub mod triggers;
 mod utilization;
 mod warnings;
 mod workload;
@@ -32,7 +32,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 pub use path::{FieldPath, InvalidField};
 pub use pod::{ARTIFACTS_VOLUME, CA_PATH, CA_VOLUME, TMP_PATH, TMP_VOLUME, TRAINER_GRACE_SECONDS};
+use readiness::Readiness;
 use schedule::Schedule;
+use triggers::TriggerPlan;
 pub use warnings::Warning;
 pub use workload::{Scaling, Workload};
 
@@ -52,7 +54,6 @@ use crate::{
         profiles,
     },
     promotion::{Policy, Requests},
-    training::{Readiness, TriggerPlan},
 };
 
 /// A `RecommenderModel` with a valid spec.

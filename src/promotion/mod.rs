@@ -40,9 +40,9 @@ pub use watch::{Servers, harm_of};
 
 use crate::{
     api::{CanaryVersions, PruningStatus, RecommenderModelStatus, Verdict, Version, VersionState},
-    model::{Identity, Model},
+    model::{Identity, Model, readiness::Readiness},
     observe::{Children, DeploymentState},
-    training::{Outcome, Readiness, Reading},
+    training::{Outcome, Reading},
 };
 
 /// The decision on what serves, and the state of every version.

@@ -10,11 +10,11 @@ use super::{Child, Decided, children, job, prune, training_template};
 use crate::{
     api::{BASE_ANNOTATION, Base, TrainingKind, Trigger, Version, VersionState},
     kinds::Kind,
-    model::{Model, names},
+    model::{Model, names, readiness::Readiness},
     promotion::route::Shares,
     pruning::NewPrune,
     time::whole_seconds,
-    training::{self, Inputs, NewBase, NewRun, Plan, Readiness, Signals},
+    training::{self, Inputs, NewBase, NewRun, Plan, Signals},
 };
 
 /// Placeholder for the time in the version of a scheduled run.

@@ -28,12 +28,12 @@ pub use admission::{TrainingLimits, Waiting};
 pub use base::root;
 pub use decide::decide;
 pub use history::{bounded, error_text};
-pub use readiness::{Input, Readiness, Reading};
-pub use triggers::{Condition, Met, Signals, TriggerPlan};
+pub use readiness::Reading;
+pub use triggers::{Met, Signals};
 
 use crate::{
     api::{Base, TrainingKind, TrainingStatus, Trigger, Version},
-    model::{Model, schedule::Schedule},
+    model::{Model, readiness::Readiness, schedule::Schedule, triggers::TriggerPlan},
 };
 
 /// The desired training, taken from the validated model.

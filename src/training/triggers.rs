@@ -1,4 +1,4 @@
-//! Runs that recorded series start: what the spec asks for, what ticks observe of it, and which run is due.
+//! Runs that recorded series start: what ticks observe of the triggers of the spec ([`crate::model::triggers`]), and which run is due.
 //!
 //! What is observed counts since the newest run with the data of the kind ([`Met::after`]), so that a run that was started by anything
 //! else covers it as well.
@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{Inputs, NewRun, Plan, Reading, due, due::Done, history::History, ids};
 use crate::{
     api::{FinishedRun, TrainingKind, TrainingProgress, TrainingStatus, Trigger, TriggerStatus},
-    series::Series,
+    model::triggers::TriggerPlan,
     time::whole_seconds,
 };
 
@@ -20,49 +20,6 @@ use crate::{
 const LAST_RETRY: SignedDuration = SignedDuration::from_hours(24);
 /// Most doublings of a cool-down, so that none overflows: 16.
 const DOUBLINGS_MAX: i32 = 16;
-
-/// A trigger of the spec.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TriggerPlan {
-    /// Its name.
-    pub name: String,
-    /// The kind of run that it starts.
-    pub kind: TrainingKind,
-    /// Least time between two runs that it starts.
-    pub cool_down: SignedDuration,
-    /// When it starts a run.
-    pub condition: Condition,
-}
-
-/// The condition of a trigger.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Condition {
-    /// A signal is above a value for a time.
-    Above {
-        /// The signal.
-        series: Series,
-        /// The dependency or workload that it is about.
-        about: String,
-        /// The value.
-        value: f64,
-        /// The time.
-        duration: SignedDuration,
-    },
-    /// Messages have arrived.
-    Events {
-        /// At this dependency.
-        dependency: String,
-        /// So many.
-        count: i64,
-    },
-    /// A dependency works again.
-    Recovered {
-        /// The dependency.
-        dependency: String,
-        /// Least time for which it was down.
-        down: SignedDuration,
-    },
-}
 
 /// A condition that is met.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,13 +87,6 @@ impl Failures {
 
     fn of(&self, trigger: &TriggerPlan) -> Option<&Failed> {
         self.0.get(&trigger.name).filter(|_| trigger.condition.is_past())
-    }
-}
-
-impl Condition {
-    /// Whether it is met by something that does not last until a run has its data.
-    const fn is_past(&self) -> bool {
-        !matches!(self, Self::Above { .. })
     }
 }
 

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use super::simulation::Simulation;
 use crate::{
     api::{TrainingKind, Trigger, Version, VersionState},
-    model::schedule::Schedule,
+    model::{readiness::Input, schedule::Schedule},
     time::whole_seconds,
-    training::{Input, NewRun, ObservedRun, PartialPlan, Reading, RunState},
+    training::{NewRun, ObservedRun, PartialPlan, Reading, RunState},
 };
 
 /// What may happen between two reconciles.
