@@ -6,7 +6,7 @@
 
 mod accounts;
 mod alerts;
-mod canary;
+pub mod canary;
 mod containers;
 mod dependencies;
 mod hot_reload;
@@ -16,6 +16,7 @@ mod path;
 mod pod;
 mod pod_values;
 mod probing;
+pub mod promotion;
 pub mod readiness;
 mod relabeling;
 pub mod schedule;
@@ -32,6 +33,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 pub use path::{FieldPath, InvalidField};
 pub use pod::{ARTIFACTS_VOLUME, CA_PATH, CA_VOLUME, TMP_PATH, TMP_VOLUME, TRAINER_GRACE_SECONDS};
+use promotion::{Policy, Requests};
 use readiness::Readiness;
 use schedule::Schedule;
 use triggers::TriggerPlan;
@@ -53,7 +55,6 @@ use crate::{
         objectives::Objective,
         profiles,
     },
-    promotion::{Policy, Requests},
 };
 
 /// A `RecommenderModel` with a valid spec.
@@ -192,7 +193,7 @@ impl Model {
         let mut problems = Vec::new();
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
         let schedules = schedule::schedules(&spec.training).map_err(|of| problems.extend(of));
-        let promotion = promotion(spec).map_err(|of| problems.extend(of));
+        let promotion = promotion::policy(spec).map_err(|of| problems.extend(of));
         let canary = canary::canary(spec).map_err(|of| problems.extend(of));
         let alerts = alerts::changes(spec.monitoring.as_ref()).map_err(|of| problems.extend(of));
         let objectives = alerts.as_ref().map_or(Ok(Vec::new()), |changes| objectives::objectives(spec, changes));
@@ -293,12 +294,6 @@ fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, InvalidField> {
             .field("artifacts")
             .problem("set exactly one of s3, gcs, azure and persistentVolumeClaim")),
     }
-}
-
-fn promotion(spec: &RecommenderModelSpec) -> Result<Policy, Vec<InvalidField>> {
-    let path = FieldPath::spec().field("promotion");
-    let problems = |of: Vec<(String, String)>| of.into_iter().map(|(at, why)| path.field(&at).problem(why)).collect();
-    Policy::new(&spec.promotion).map_err(problems)
 }
 
 /// What the checks of autoscaling read of the servers or of a worker.

@@ -30,17 +30,19 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use gates::Policy;
 pub use held::Held;
 pub use readiness::Waiting;
-pub use requests::Requests;
 pub use restored::{hold_back_newer, restored, served};
 pub use source::{Source, SourceUnavailable};
 pub use watch::{Servers, harm_of};
 
 use crate::{
     api::{CanaryVersions, PruningStatus, RecommenderModelStatus, Verdict, Version, VersionState},
-    model::{Identity, Model, readiness::Readiness},
+    model::{
+        Identity, Model,
+        promotion::{Policy, Requests},
+        readiness::Readiness,
+    },
     observe::{Children, DeploymentState},
     training::{Outcome, Reading},
 };
