@@ -28,6 +28,7 @@ pub mod leader;
 pub mod limits;
 pub mod model;
 pub mod monitoring;
+pub mod names;
 pub mod observe;
 pub mod observed;
 pub mod progress;

@@ -10,7 +10,6 @@ pub mod canary;
 mod containers;
 mod dependencies;
 mod hot_reload;
-pub mod names;
 mod objectives;
 mod path;
 mod pod;
@@ -55,6 +54,7 @@ use crate::{
         objectives::Objective,
         profiles,
     },
+    names,
 };
 
 /// A `RecommenderModel` with a valid spec.

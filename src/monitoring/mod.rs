@@ -40,7 +40,7 @@ use crate::{
         monitoring_coreos::{Rule, RuleGroup},
     },
     catalog::AppliesTo,
-    model::names,
+    names,
 };
 
 /// The settings of an object that its rules depend on.

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     api::{RecommenderModelStatus, ReloadStatus, Version},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names,
     observe::{ChildState, Children, PodState},
     render::SERVING_COMPONENT,
     time::whole_seconds,

@@ -8,7 +8,8 @@ use super::watch;
 use crate::{
     api::{PIN_ANNOTATION, RecommenderModelStatus, TrainingKind, Version, VersionState},
     kinds::Kind,
-    model::{Identity, names},
+    model::Identity,
+    names,
     observe::{ChildState, Children, DeploymentState},
     time::whole_seconds,
 };

@@ -14,7 +14,8 @@ use std::fmt;
 use crate::{
     api::Version,
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names,
     observe::{Children, PodState, RouteState},
     render::CANARY_COMPONENT,
 };

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     api::{CanaryStatus, RecommenderModelStatus, Verdict, Version},
-    model::{Model, canary::Policy, names},
+    model::{Model, canary::Policy},
     monitoring::canary::Compared,
+    names,
     observe::{Children, DeploymentState, PodState},
     observed::{OfSource, Ticked},
     render::{CANARY_COMPONENT, SERVING_COMPONENT},

@@ -10,7 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{Base, PruningStatus, RecommenderModelStatus, Version},
-    model::{Model, names},
+    model::Model,
+    names,
     text::{MESSAGE_MAX, listed, one_line},
     time::whole_seconds,
     training::{Decision as Training, ObservedRun},

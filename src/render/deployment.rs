@@ -21,7 +21,8 @@ use crate::{
         VERSION_LABEL, Version,
     },
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names,
     version_file::{self, Artifact, Placement},
 };
 

@@ -10,11 +10,7 @@ use super::{
     deployment::COMPONENT,
     pod,
 };
-use crate::{
-    api::DisruptionBudget,
-    kinds::Kind,
-    model::{Model, names},
-};
+use crate::{api::DisruptionBudget, kinds::Kind, model::Model, names};
 
 /// The budget; `None` if the spec asks for none.
 pub fn render(model: &Model) -> Option<Child> {

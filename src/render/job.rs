@@ -19,7 +19,8 @@ use crate::{
         VERSION_LABEL,
     },
     kinds::Kind,
-    model::{Model, TRAINER_GRACE_SECONDS, names},
+    model::{Model, TRAINER_GRACE_SECONDS},
+    names,
     training::{NewBase, NewRun},
 };
 

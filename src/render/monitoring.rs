@@ -22,8 +22,9 @@ use crate::{
     },
     catalog, cores,
     kinds::Kind,
-    model::{Identity, Model, Workload, names, schedule::Schedule, scrapes},
+    model::{Identity, Model, Workload, schedule::Schedule, scrapes},
     monitoring::{self, Requested, Watched},
+    names,
     series::{Series, Subject},
 };
 

@@ -10,7 +10,8 @@ use super::{Child, Decided, children, job, prune, training_template};
 use crate::{
     api::{BASE_ANNOTATION, Base, TrainingKind, Trigger, Version, VersionState},
     kinds::Kind,
-    model::{Model, names, readiness::Readiness},
+    model::{Model, readiness::Readiness},
+    names,
     promotion::route::Shares,
     pruning::NewPrune,
     time::whole_seconds,

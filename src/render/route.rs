@@ -8,7 +8,8 @@ use super::{
 use crate::{
     api::gateway::{BackendRef, HTTPRoute, HttpRouteSpec, ParentReference, RequestMirror, RouteFilter, RouteRule},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names,
     promotion::route::Shares,
 };
 

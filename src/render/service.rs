@@ -13,7 +13,8 @@ use super::{
 use crate::{
     api::{CANARY_TRACK, STABLE_TRACK, ServiceType},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names,
 };
 
 /// Port of the Service: that of HTTP, which URLs leave out.

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     api::VERSION_FILE_ANNOTATION,
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names,
     version_file::{Artifact, FILE},
 };
 

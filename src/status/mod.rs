@@ -32,7 +32,8 @@ use crate::{
     budgets, health,
     kinds::Kind,
     limits,
-    model::{Model, Workload, names},
+    model::{Model, Workload},
+    names,
     observe::{Children, DeploymentState, ExternalAutoscaler},
     promotion::{
         Rollout,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{ActiveRun, PartialTrainingStatus, TrainingKind, TrainingStatus, Trigger},
-    model::names,
+    names,
     time::whole_seconds,
 };
 
