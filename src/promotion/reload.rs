@@ -24,9 +24,8 @@ use crate::{
     api::{RecommenderModelStatus, ReloadStatus, Version},
     kinds::Kind,
     model::Model,
-    names,
+    names::{self, SERVING_COMPONENT},
     observe::{ChildState, Children, PodState},
-    render::SERVING_COMPONENT,
     time::whole_seconds,
     version_file::{Artifact, Observed, Placement},
 };

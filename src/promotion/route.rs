@@ -15,9 +15,8 @@ use crate::{
     api::Version,
     kinds::Kind,
     model::Model,
-    names,
+    names::{self, CANARY_COMPONENT},
     observe::{Children, PodState, RouteState},
-    render::CANARY_COMPONENT,
 };
 
 /// All requests, in per cent.

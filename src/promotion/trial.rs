@@ -18,10 +18,9 @@ use crate::{
     api::{CanaryStatus, RecommenderModelStatus, Verdict, Version},
     model::{Model, canary::Policy},
     monitoring::canary::Compared,
-    names,
+    names::{self, CANARY_COMPONENT, SERVING_COMPONENT},
     observe::{Children, DeploymentState, PodState},
     observed::{OfSource, Ticked},
-    render::{CANARY_COMPONENT, SERVING_COMPONENT},
     series::Series,
     signals::Readings,
 };

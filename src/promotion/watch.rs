@@ -28,9 +28,8 @@ use crate::{
     burns::{self, Burn},
     health,
     model::Model,
-    names,
+    names::{self, SERVING_COMPONENT},
     observe::{Children, DeploymentState, PodState},
-    render::SERVING_COMPONENT,
     time::whole_seconds,
 };
 

@@ -7,10 +7,14 @@ use k8s_openapi::{
 
 use super::{
     child::{self, Child},
-    deployment::COMPONENT,
     pod,
 };
-use crate::{api::DisruptionBudget, kinds::Kind, model::Model, names};
+use crate::{
+    api::DisruptionBudget,
+    kinds::Kind,
+    model::Model,
+    names::{self, SERVING_COMPONENT},
+};
 
 /// The budget; `None` if the spec asks for none.
 pub fn render(model: &Model) -> Option<Child> {
@@ -32,7 +36,7 @@ pub fn render(model: &Model) -> Option<Child> {
         // An unhealthy pod must not block a drain.
         unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
     };
-    let metadata = child::meta(identity, names::serving(&identity.base), COMPONENT);
+    let metadata = child::meta(identity, names::serving(&identity.base), SERVING_COMPONENT);
     let budget = PodDisruptionBudget { metadata, spec: Some(spec), status: None };
     desired.is_none_or(|desired| desired.enabled).then(|| Child::new(Kind::PodDisruptionBudget, budget))
 }

@@ -135,12 +135,8 @@ pub fn training_template(model: &Model, kind: TrainingKind) -> String {
     job::template_hash(model, kind)
 }
 
-pub use deployment::{
-    CANARY as CANARY_COMPONENT, COMPONENT as SERVING_COMPONENT, CONTAINER as SERVER_CONTAINER, servers_template,
-};
-pub use job::{COMPONENT as TRAINING_COMPONENT, CONTAINER as TRAINER_CONTAINER};
+pub use deployment::servers_template;
 pub use route::released as released_route;
-pub use worker::CONTAINER as WORKER_CONTAINER;
 
 /// Rules of an HTTPRoute that gives a canary nothing.
 pub fn closed_route(base: &str) -> Vec<RouteRule> {

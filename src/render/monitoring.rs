@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     child::{self, Child},
-    deployment::{self, COMPONENT},
-    job,
+    deployment,
     worker::METRICS_PORT,
 };
 use crate::{
@@ -24,7 +23,7 @@ use crate::{
     kinds::Kind,
     model::{Identity, Model, Workload, schedule::Schedule, scrapes},
     monitoring::{self, Requested, Watched},
-    names,
+    names::{self, SERVING_COMPONENT, TRAINING_COMPONENT},
     series::{Series, Subject},
 };
 
@@ -52,7 +51,7 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
     let identity = &model.identity;
     let spec = ServiceMonitorSpec {
         selector: LabelSelector {
-            match_labels: Some(child::selector(identity, COMPONENT)),
+            match_labels: Some(child::selector(identity, SERVING_COMPONENT)),
             ..LabelSelector::default()
         },
         endpoints: vec![endpoint(
@@ -60,12 +59,12 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
             deployment::scraped_port(&model.serving),
             &monitoring.metrics.path,
             scrapes::of_servers(model),
-            COMPONENT,
+            SERVING_COMPONENT,
         )],
         target_labels: Vec::new(),
         sample_limit: sample_limit(monitoring),
     };
-    let metadata = meta(identity, monitoring, identity.base.clone(), COMPONENT);
+    let metadata = meta(identity, monitoring, identity.base.clone(), SERVING_COMPONENT);
     Some(Child::new(Kind::ServiceMonitor, ServiceMonitor { metadata, spec }))
 }
 
@@ -110,7 +109,7 @@ pub fn trainer_monitor(model: &Model) -> Option<Child> {
         replacement: "$1".into(),
         ..label("version", "")
     });
-    Some(of_pods(identity, monitoring, (names::trainers(&identity.base), job::COMPONENT), endpoint))
+    Some(of_pods(identity, monitoring, (names::trainers(&identity.base), TRAINING_COMPONENT), endpoint))
 }
 
 /// The PodMonitor of a dependency's exporter; `None` without `spec.monitoring`, or if the spec does not name its pods. Its series keep
@@ -152,7 +151,7 @@ pub fn probe(model: &Model) -> Option<Child> {
             },
         },
     };
-    let metadata = meta(identity, settings, identity.base.clone(), COMPONENT);
+    let metadata = meta(identity, settings, identity.base.clone(), SERVING_COMPONENT);
     Some(Child::new(Kind::Probe, Probe { metadata, spec }))
 }
 
@@ -232,7 +231,7 @@ pub fn prometheus_rules(model: &Model) -> Vec<Child> {
         .into_iter()
         .filter(|(_, groups)| !groups.is_empty())
         .map(|(name, groups)| {
-            let metadata = meta(identity, monitoring, name, COMPONENT);
+            let metadata = meta(identity, monitoring, name, SERVING_COMPONENT);
             Child::new(Kind::PrometheusRule, PrometheusRule { metadata, spec: PrometheusRuleSpec { groups } })
         })
         .collect()

@@ -11,7 +11,7 @@ use crate::{
     api::{BASE_ANNOTATION, Base, TrainingKind, Trigger, Version, VersionState},
     kinds::Kind,
     model::{Model, readiness::Readiness},
-    names,
+    names::{self, PRUNE_COMPONENT},
     promotion::route::Shares,
     pruning::NewPrune,
     time::whole_seconds,
@@ -132,7 +132,7 @@ fn comment(child: &Child) -> Option<&'static str> {
         Kind::Deployment if child.name.ends_with("-serving") => {
             Some("The version is the first training's; its digest is known when it was trained.")
         }
-        Kind::Job if child.object["metadata"]["labels"]["app.kubernetes.io/component"] == prune::COMPONENT => Some(
+        Kind::Job if child.object["metadata"]["labels"]["app.kubernetes.io/component"] == PRUNE_COMPONENT => Some(
             "A later Job that deletes artifacts; here that of the first training, as if its version were not kept any more.",
         ),
         Kind::Job if is_partial() => {

@@ -2,14 +2,13 @@
 
 use super::{
     child::{self, Child},
-    deployment::COMPONENT,
     service::PORT,
 };
 use crate::{
     api::gateway::{BackendRef, HTTPRoute, HttpRouteSpec, ParentReference, RequestMirror, RouteFilter, RouteRule},
     kinds::Kind,
     model::Model,
-    names,
+    names::{self, SERVING_COMPONENT},
     promotion::route::Shares,
 };
 
@@ -28,7 +27,7 @@ pub fn render(model: &Model, shares: Shares) -> Option<Child> {
         hostnames: route.hostnames.clone(),
         rules: rules(&identity.base, shares),
     };
-    let metadata = child::meta(identity, identity.base.clone(), COMPONENT);
+    let metadata = child::meta(identity, identity.base.clone(), SERVING_COMPONENT);
     Some(Child::new(Kind::HTTPRoute, HTTPRoute { metadata, spec, status: None }))
 }
 

@@ -13,10 +13,9 @@ use crate::{
     api::Worker,
     kinds::Kind,
     model::{Model, Workload},
+    names::WORKER_CONTAINER,
 };
 
-/// Name of the container.
-pub const CONTAINER: &str = "worker";
 /// Name of the metrics port.
 pub const METRICS_PORT: &str = "metrics";
 
@@ -44,7 +43,7 @@ pub fn render(model: &Model, worker: &Worker) -> Child {
 
 fn main<'a>(model: &'a Model, worker: &'a Worker) -> Main<'a> {
     Main {
-        name: CONTAINER,
+        name: WORKER_CONTAINER,
         image: worker.image.as_ref().unwrap_or(&model.serving.image),
         command: &worker.command,
         args: &worker.args,
