@@ -18,6 +18,7 @@ pub mod budgets;
 pub mod burns;
 pub mod catalog;
 pub mod causes;
+pub mod child;
 pub mod cli;
 pub mod controller;
 mod cores;

@@ -5,9 +5,9 @@ use k8s_openapi::api::autoscaling::v2::{
     HorizontalPodAutoscaler, HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
 };
 
-use super::child::{self, Child};
 use crate::{
     api::{ScalingBehavior, ScalingPolicyType, ScalingRules, SelectPolicy},
+    child::{self, Child},
     kinds::Kind,
     limits::Limits,
     model::{Identity, Scaling, Workload},

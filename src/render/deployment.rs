@@ -11,7 +11,6 @@ use k8s_openapi::{
 };
 
 use super::{
-    child::{self, Child},
     pod::{self, Access, Main, Probes, Spread},
     version_file as file,
 };
@@ -20,6 +19,7 @@ use crate::{
         CANARY_TRACK, ProbeType, RESTARTED_ANNOTATION, RolloutStrategy, SERVERS_ANNOTATION, STABLE_TRACK, Serving,
         VERSION_LABEL, Version,
     },
+    child::{self, Child},
     kinds::Kind,
     model::Model,
     names::{self, CANARY_COMPONENT, SERVER_CONTAINER, SERVING_COMPONENT},

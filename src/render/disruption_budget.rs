@@ -5,12 +5,10 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::{
-    child::{self, Child},
-    pod,
-};
+use super::pod;
 use crate::{
     api::DisruptionBudget,
+    child::{self, Child},
     kinds::Kind,
     model::Model,
     names::{self, SERVING_COMPONENT},

@@ -8,7 +8,6 @@ use k8s_openapi::api::{
 };
 
 use super::{
-    child::{self, Child},
     pod::{self, Access, Main, Probes, Spread},
     worker::METRICS_PORT,
 };
@@ -18,6 +17,7 @@ use crate::{
         REQUEST_ANNOTATION, Resources, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, TrainingJob, TrainingKind,
         VERSION_LABEL,
     },
+    child::{self, Child},
     kinds::Kind,
     model::{Model, TRAINER_GRACE_SECONDS},
     names::{self, TRAINER_CONTAINER, TRAINING_COMPONENT},

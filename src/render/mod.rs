@@ -2,7 +2,6 @@
 //! [`crate::model`].
 
 mod autoscaler;
-mod child;
 mod deployment;
 mod disruption_budget;
 mod job;
@@ -18,7 +17,7 @@ mod stats;
 mod version_file;
 mod worker;
 
-pub use child::{Child, hash, owner};
+pub use crate::child::{Child, owner};
 pub use monitoring::{alerts_without_effect, rule_groups};
 pub use offline::{as_yaml, later_jobs, offline};
 pub use rule_file::rule_file;

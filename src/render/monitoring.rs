@@ -5,11 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde_json::{Value, json};
 
-use super::{
-    child::{self, Child},
-    deployment,
-    worker::METRICS_PORT,
-};
+use super::{deployment, worker::METRICS_PORT};
 use crate::{
     api::{
         Dependency, Histograms, MetricRelabeling, Monitoring, RelabelAction, Resources, ScrapeScheme, ScrapeTls,
@@ -19,7 +15,9 @@ use crate::{
             PrometheusRuleSpec, Relabeling, Rule, RuleGroup, ServiceMonitor, ServiceMonitorSpec, StaticTargets,
         },
     },
-    catalog, cores,
+    catalog,
+    child::{self, Child},
+    cores,
     kinds::Kind,
     model::{Identity, Model, Workload, schedule::Schedule, scrapes},
     monitoring::{self, Requested, Watched},

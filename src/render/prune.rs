@@ -8,12 +8,12 @@ use k8s_openapi::{
 };
 
 use super::{
-    child::{self, Child},
     job::{self, disruptions_are_no_failures},
     pod::{self, Access, Main, Probes},
 };
 use crate::{
     api::{MODEL_NAME_ANNOTATION, PRUNE_ANNOTATION, Prune, Resources},
+    child::{self, Child},
     kinds::Kind,
     model::Model,
     names::{PRUNE_COMPONENT, TRAINER_CONTAINER},

@@ -1,11 +1,9 @@
 //! The HTTPRoute that divides the requests of Gateways between the servers and a canary.
 
-use super::{
-    child::{self, Child},
-    service::PORT,
-};
+use super::service::PORT;
 use crate::{
     api::gateway::{BackendRef, HTTPRoute, HttpRouteSpec, ParentReference, RequestMirror, RouteFilter, RouteRule},
+    child::{self, Child},
     kinds::Kind,
     model::Model,
     names::{self, SERVING_COMPONENT},

@@ -5,12 +5,10 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{
-    child::{self, Child},
-    deployment::{self, PORT_NAME},
-};
+use super::deployment::{self, PORT_NAME};
 use crate::{
     api::{CANARY_TRACK, STABLE_TRACK, ServiceType},
+    child::{self, Child},
     kinds::Kind,
     model::Model,
     names::{self, SERVING_COMPONENT, TRAINING_COMPONENT},

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::child::{self, Child};
 use crate::{
     api::VERSION_FILE_ANNOTATION,
+    child::{self, Child},
     kinds::Kind,
     model::Model,
     names::{self, SERVING_COMPONENT},

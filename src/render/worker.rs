@@ -5,12 +5,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 
-use super::{
-    child::{self, Child},
-    pod::{self, Access, Main, Probes, Spread},
-};
+use super::pod::{self, Access, Main, Probes, Spread};
 use crate::{
     api::Worker,
+    child::{self, Child},
     kinds::Kind,
     model::{Model, Workload},
     names::WORKER_CONTAINER,
