@@ -28,6 +28,7 @@ use crate::{
     burns::{self, Burn},
     health,
     model::Model,
+    monitoring::objectives::FAST_BURN_ALERT,
     names::{self, SERVING_COMPONENT},
     observe::{Children, DeploymentState, PodState},
     time::whole_seconds,
@@ -158,7 +159,7 @@ fn breaches(prior: &RecommenderModelStatus, burns: &burns::Observed) -> BTreeMap
         let goal = status.map(|status| format!(" ({} %)", status.goal)).unwrap_or_default();
         let left = status.and_then(|status| status.budget_remaining_percent);
         let left = left.map(|left| format!("; {left} % of its error budget are left")).unwrap_or_default();
-        let what = format!("the objective {name}{goal} is breached since its rollout: {} fires{left}", burns::ALERT);
+        let what = format!("the objective {name}{goal} is breached since its rollout: {FAST_BURN_ALERT} fires{left}");
         (name.clone(), what)
     };
     firing.map(breach).collect()
