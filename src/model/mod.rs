@@ -3,6 +3,9 @@
 //! The schema and its CEL rules refuse most mistakes at `kubectl apply`. Validated here is what they cannot check
 //! (schedules, time zones, PromQL). What rendering relies on is validated again, because an object may be older than the
 //! schema.
+//!
+//! The values that it is made of ([`schedule`], [`triggers`], [`readiness`], [`promotion`], [`canary`]) are read and checked here. What is
+//! decided with them is above, in [`crate::training`] and [`crate::promotion`].
 
 mod accounts;
 mod alerts;
