@@ -1,4 +1,4 @@
-//! Whether the inputs are there that a promotion requires: judged as those of trainings are ([`Readiness`]).
+//! Whether the inputs are there that a promotion requires: judged as those of trainings are ([`crate::model::readiness`]).
 
 use jiff::Timestamp;
 
