@@ -14,8 +14,6 @@ use crate::{
     signals::Readings,
 };
 
-/// The alert, see `catalog/alerts/objectives.yaml`.
-pub const ALERT: &str = "RecommenderObjectiveBurnFast";
 /// Age up to which a sample of the alert counts: 150 s. It is evaluated every 60 s, and one evaluation may be missing.
 const RECENT: SignedDuration = SignedDuration::from_secs(150);
 

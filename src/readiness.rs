@@ -8,12 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::{RecommenderModelStatus, TrainingKind, TrainingStatus},
-    model::Model,
+    model::{
+        Model,
+        readiness::Input,
+        triggers::{Condition, TriggerPlan},
+    },
     observed::{OfSource, Ticked},
     scaling::Signal,
     series::Series,
     signals::Readings,
-    training::{Condition, Input, Reading, TriggerPlan},
+    training::Reading,
     triggers::{Newest, Watched},
 };
 

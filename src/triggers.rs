@@ -8,11 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::{RecommenderModelStatus, TrainingKind, TrainingStatus, Version, VersionState},
-    model::Model,
+    model::{
+        Model,
+        triggers::{Condition, TriggerPlan},
+    },
     observed::{OfSource, Ticked},
     series::Series,
     signals::Readings,
-    training::{self, Condition, Met, Signals, TriggerPlan, whole_seconds},
+    time::whole_seconds,
+    training::{self, Met, Signals},
 };
 
 /// In how many steps messages are reported on the way to the number that starts a run: each step is a write of the status, and a
@@ -100,17 +104,6 @@ impl Ticked for State {
             (before != (of.met.is_some(), of.reported())).then_some(())
         });
         changed.count() > 0
-    }
-}
-
-impl Condition {
-    /// The series that it reads, and what that is about.
-    fn signal(&self) -> (Series, &str) {
-        match self {
-            Self::Above { series, about, .. } => (*series, about),
-            Self::Events { dependency, .. } => (Series::Arrivals, dependency),
-            Self::Recovered { dependency, .. } => (Series::DependencyUp, dependency),
-        }
     }
 }
 

@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL, conditions::reasons},
     kinds::Kind,
-    model::{Identity, names},
+    model::Identity,
+    names,
     observe::{self, Cache, ChildState, Children, DeploymentState, ObservedChild},
     render::{self, Child},
 };

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use crate::{
     api::Guarded,
     observe::Cache,
-    training::{TrainingLimits, Waiting, whole_seconds},
+    time::whole_seconds,
+    training::{TrainingLimits, Waiting},
 };
 
 /// The trainings of all scopes.

@@ -10,8 +10,8 @@ use crate::{
     apply::Cluster,
     causes::{self, Part, Source, Subject},
     kinds::Kind,
+    names::TRAINING_COMPONENT,
     observe::{ChildState, Children, Open, PodState, Unexplained},
-    render,
 };
 
 /// Least time between two reads of the Events of one object: 2 min. The kubelet repeats a failing mount after at most 2 min.
@@ -57,7 +57,7 @@ pub fn hanging(children: &Children, uid: &str, now: Timestamp) -> Vec<Hanging> {
         ChildState::Job(job) if job.end.is_none() && !observed.deleting && job.is_pod_due(now) => {
             let has_pod = children.pods().any(|pod| pod.job.as_deref() == Some(name));
             let object = format!("job {name}");
-            let part = Part::of_pod(render::TRAINING_COMPONENT, &job.version);
+            let part = Part::of_pod(TRAINING_COMPONENT, &job.version);
             let hanging = || Hanging { uid: observed.uid.clone(), part, object, open: Open::Creation };
             (!has_pod).then(hanging)
         }

@@ -7,7 +7,8 @@ use crate::{
     kinds::Kind,
     observe::{ChildState, Children, ContainerEnd, JobEnd, PodState},
     pruning::ObservedPrune,
-    training::{error_text, one_line},
+    text::one_line,
+    training::error_text,
 };
 
 /// Longest part of a message that the Job's container wrote, in characters.

@@ -6,8 +6,8 @@ use crate::{
     api::{ActiveRun, TrainingKind},
     causes::{self, Part},
     kinds::Kind,
+    names::TRAINING_COMPONENT,
     observe::{ChildState, Children, ContainerEnd, JobEnd, JobState, ObservedChild, PodState},
-    render::TRAINING_COMPONENT,
     training::{ObservedRun, RunState},
 };
 

@@ -1,15 +1,10 @@
-//! The canary of the spec: whether it can be judged.
+//! The canary of the spec: its steps, how it is judged, and whether it can be.
 
 use super::{FieldPath, InvalidField};
 use crate::{
     api::{self, CanaryStep, CanaryVersions, HttpRoute, ParentRef, RecommenderModelSpec},
     monitoring::{canary::Compared, profiles},
-    promotion::{
-        canary::{Policy, Step},
-        counts::{ERRORS, SLOW},
-        decimal,
-        judge::{Settings, Signal},
-    },
+    text::decimal,
 };
 
 /// How a new version is tried before it is rolled out.
@@ -24,6 +19,60 @@ pub struct Canary {
     /// The HTTPRoute that divides the requests; none if the Service does.
     pub http_route: Option<HttpRoute>,
 }
+
+/// How a canary is rolled out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The steps, at least one; the weights rise. A step of 100 % and those after it are the promotion: nothing would be left to
+    /// compare with.
+    pub steps: Vec<Step>,
+    /// Seconds after a weight has moved in which counts are no evidence, because caches are cold.
+    pub warm_up_seconds: i64,
+    /// Seconds after which a step that is not decided goes back: of waiting for replicas, and again of being judged.
+    pub max_seconds: i64,
+    /// What is judged, and how strictly.
+    pub judge: Settings,
+}
+
+/// A step of a canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The share of the requests that the canary gets, 1 to 99; 0 in a step with copies.
+    pub weight_percent: i32,
+    /// The share of the requests that it gets copies of, 1 to 100; 0 in the other steps, which come after those with copies.
+    pub mirror_percent: i32,
+    /// Seconds that it has to be judged at least.
+    pub minimum_seconds: i64,
+    /// Requests of the canary that have to be judged at least.
+    pub minimum_requests: i64,
+}
+
+/// What is judged, and how strictly.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// α: the probability with which a canary without any difference is called worse, and one that is worse by the margin no worse.
+    pub level: f64,
+    /// How many times as often events may come in the canary without being a reason to keep the version from serving; at least 1.
+    pub margin: f64,
+    /// What is counted.
+    pub signals: Vec<Signal>,
+}
+
+/// What is counted as an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// The events in words, as "errors" or "requests slower than 100 ms"; of a signal that is named otherwise, there is no evidence.
+    pub name: String,
+    /// The share of the requests below which the canary's events are no reason to keep the version from serving, whatever the ratio.
+    pub floor: Option<f64>,
+    /// The share of the requests above which they are, also if it is the same in the serving version.
+    pub maximum: Option<f64>,
+}
+
+/// Name of the signal of failed requests in verdicts.
+pub const ERRORS: &str = "errors";
+/// Name of the signal of slow requests in verdicts.
+pub const SLOW: &str = "slow requests";
 
 /// The canary of a spec.
 ///

@@ -3,23 +3,27 @@
 //! The schema and its CEL rules refuse most mistakes at `kubectl apply`. Validated here is what they cannot check
 //! (schedules, time zones, PromQL). What rendering relies on is validated again, because an object may be older than the
 //! schema.
+//!
+//! The values that it is made of ([`schedule`], [`triggers`], [`readiness`], [`promotion`], [`canary`]) are read and checked here. What is
+//! decided with them is above, in [`crate::training`] and [`crate::promotion`].
 
 mod accounts;
 mod alerts;
-mod canary;
+pub mod canary;
 mod containers;
 mod dependencies;
 mod hot_reload;
-pub mod names;
 mod objectives;
 mod path;
 mod pod;
 mod pod_values;
 mod probing;
-mod readiness;
+pub mod promotion;
+pub mod readiness;
 mod relabeling;
+pub mod schedule;
 pub mod scrapes;
-mod triggers;
+pub mod triggers;
 mod utilization;
 mod warnings;
 mod workload;
@@ -31,6 +35,10 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 pub use path::{FieldPath, InvalidField};
 pub use pod::{ARTIFACTS_VOLUME, CA_PATH, CA_VOLUME, TMP_PATH, TMP_VOLUME, TRAINER_GRACE_SECONDS};
+use promotion::{Policy, Requests};
+use readiness::Readiness;
+use schedule::Schedule;
+use triggers::TriggerPlan;
 pub use warnings::Warning;
 pub use workload::{Scaling, Workload};
 
@@ -49,8 +57,7 @@ use crate::{
         objectives::Objective,
         profiles,
     },
-    promotion::{Policy, Requests},
-    training::{Readiness, Schedule, ScheduleError, TriggerPlan},
+    names,
 };
 
 /// A `RecommenderModel` with a valid spec.
@@ -188,8 +195,8 @@ impl Model {
         let spec = &object.spec;
         let mut problems = Vec::new();
         let artifacts = artifacts(&spec.artifacts).map_err(|problem| problems.push(problem));
-        let schedules = schedules(&spec.training).map_err(|of| problems.extend(of));
-        let promotion = promotion(spec).map_err(|of| problems.extend(of));
+        let schedules = schedule::schedules(&spec.training).map_err(|of| problems.extend(of));
+        let promotion = promotion::policy(spec).map_err(|of| problems.extend(of));
         let canary = canary::canary(spec).map_err(|of| problems.extend(of));
         let alerts = alerts::changes(spec.monitoring.as_ref()).map_err(|of| problems.extend(of));
         let objectives = alerts.as_ref().map_or(Ok(Vec::new()), |changes| objectives::objectives(spec, changes));
@@ -290,32 +297,6 @@ fn artifacts(artifacts: &Artifacts) -> Result<ArtifactStore, InvalidField> {
             .field("artifacts")
             .problem("set exactly one of s3, gcs, azure and persistentVolumeClaim")),
     }
-}
-
-/// The schedules of the full and of the partial training.
-fn schedules(training: &Training) -> Result<[Option<Schedule>; 2], Vec<InvalidField>> {
-    let full = schedule("training.full", training.full.schedule.as_ref(), training.full.time_zone.as_deref());
-    let partial = training.partial.as_ref().map_or(Ok(None), |partial| {
-        schedule("training.partial", partial.schedule.as_ref(), partial.time_zone.as_deref())
-    });
-    match (full, partial) {
-        (Ok(full), Ok(partial)) => Ok([full, partial]),
-        (full, partial) => Err(full.err().into_iter().chain(partial.err()).collect()),
-    }
-}
-
-fn schedule(field: &str, cron: Option<&String>, zone: Option<&str>) -> Result<Option<Schedule>, InvalidField> {
-    let problem = |error: ScheduleError| {
-        let name = if error.is_time_zone() { "timeZone" } else { "schedule" };
-        FieldPath::spec().field(field).field(name).problem(error.to_string())
-    };
-    cron.map(|cron| Schedule::parse(cron, zone).map_err(problem)).transpose()
-}
-
-fn promotion(spec: &RecommenderModelSpec) -> Result<Policy, Vec<InvalidField>> {
-    let path = FieldPath::spec().field("promotion");
-    let problems = |of: Vec<(String, String)>| of.into_iter().map(|(at, why)| path.field(&at).problem(why)).collect();
-    Policy::new(&spec.promotion).map_err(problems)
 }
 
 /// What the checks of autoscaling read of the servers or of a worker.

@@ -1,15 +1,58 @@
-//! What the schema cannot check of `spec.training.readiness` and `spec.promotion.readiness`: whether the inputs can be observed.
+//! What trainings and promotions wait for (`spec.training.readiness`, `spec.promotion.readiness`), and what the schema cannot check of it:
+//! whether the inputs can be observed.
+
+use jiff::SignedDuration;
 
 use super::{FieldPath, InvalidField, dependencies::named};
 use crate::{
     api::{Dependency, RecommenderModelSpec, TrainingInput, TrainingReadiness},
     monitoring::dependencies::{recorded, reports_health},
     series::Series,
-    training::Readiness,
 };
 
 /// The readiness of promotions, which has no minNewEvents.
 const PROMOTION: &str = "promotion.readiness";
+
+/// What the runs of an object wait for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Readiness {
+    /// All of these.
+    pub inputs: Vec<Input>,
+    /// Time after which a run starts anyway; none: never.
+    pub max_wait: Option<SignedDuration>,
+}
+
+/// What has to be there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Input {
+    /// The dependency.
+    pub dependency: String,
+    /// Whether its exporter reports its health.
+    pub has_health: bool,
+    /// The most messages that may wait.
+    pub max_lag: Option<i64>,
+    /// Whether the events until the run was due have to be processed.
+    pub events_until_due: bool,
+    /// The least messages that have to arrive between two runs.
+    pub min_events: Option<i64>,
+}
+
+impl Readiness {
+    /// The inputs of a spec. `has_health`: whether the exporter of a dependency reports its health.
+    fn new(readiness: &TrainingReadiness, has_health: impl Fn(&str) -> bool) -> Self {
+        let input = |of: &TrainingInput| Input {
+            dependency: of.dependency.clone(),
+            has_health: has_health(&of.dependency),
+            max_lag: of.max_lag_messages,
+            events_until_due: of.events_until_due.unwrap_or_default(),
+            min_events: of.min_new_events,
+        };
+        Self {
+            inputs: readiness.inputs.iter().map(input).collect(),
+            max_wait: readiness.max_wait_seconds.map(SignedDuration::from_secs),
+        }
+    }
+}
 
 /// What the trainings and the promotions of a spec wait for.
 ///

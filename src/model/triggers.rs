@@ -1,4 +1,4 @@
-//! What the schema cannot check of `spec.training.triggers`: whether what they wait for is recorded.
+//! The triggers of trainings, and what the schema cannot check of them: whether what they wait for is recorded.
 
 use jiff::SignedDuration;
 
@@ -7,7 +7,6 @@ use crate::{
     api::{Dependency, RecommenderModelSpec, TrainingKind, TrainingTrigger},
     monitoring::{Workload, dependencies},
     series::Series,
-    training::{Condition, TriggerPlan},
 };
 
 /// `forSeconds` by default: two values that are recorded every two minutes.
@@ -16,6 +15,65 @@ const FOR_SECONDS: i64 = 300;
 const LEAST_FOR_SECONDS: i64 = 60;
 /// `coolDownSeconds` by default: longer than most trainings take. While its version may still be promoted no signal counts anyway.
 const COOL_DOWN_SECONDS: i64 = 3600;
+
+/// A trigger of the spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TriggerPlan {
+    /// Its name.
+    pub name: String,
+    /// The kind of run that it starts.
+    pub kind: TrainingKind,
+    /// Least time between two runs that it starts.
+    pub cool_down: SignedDuration,
+    /// When it starts a run.
+    pub condition: Condition,
+}
+
+/// The condition of a trigger.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// A signal is above a value for a time.
+    Above {
+        /// The signal.
+        series: Series,
+        /// The dependency or workload that it is about.
+        about: String,
+        /// The value.
+        value: f64,
+        /// The time.
+        duration: SignedDuration,
+    },
+    /// Messages have arrived.
+    Events {
+        /// At this dependency.
+        dependency: String,
+        /// So many.
+        count: i64,
+    },
+    /// A dependency works again.
+    Recovered {
+        /// The dependency.
+        dependency: String,
+        /// Least time for which it was down.
+        down: SignedDuration,
+    },
+}
+
+impl Condition {
+    /// Whether it is met by something that does not last until a run has its data.
+    pub const fn is_past(&self) -> bool {
+        !matches!(self, Self::Above { .. })
+    }
+
+    /// The series that it reads, and what that is about.
+    pub fn signal(&self) -> (Series, &str) {
+        match self {
+            Self::Above { series, about, .. } => (*series, about),
+            Self::Events { dependency, .. } => (Series::Arrivals, dependency),
+            Self::Recovered { dependency, .. } => (Series::DependencyUp, dependency),
+        }
+    }
+}
 
 /// The triggers of a spec.
 ///

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::names;
 use crate::{
     api::{
         Autoscaling, Headroom, LagTarget, LatencyTarget, Resources, ScalingBehavior, Serving, UtilizationTarget,
         Worker, WorkerAutoscaling,
     },
-    cores, monitoring,
+    cores, monitoring, names,
 };
 
 /// What the component of a worker begins with, before its name.

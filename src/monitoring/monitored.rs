@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     api::{Dependency, Front, LatencyTarget, Resources},
-    model::{names, scrapes},
+    model::scrapes,
+    names,
 };
 
 /// An application without series of its own.

@@ -83,6 +83,8 @@ pub enum Indicator {
     },
 }
 
+/// The alert on a fast burn of an error budget, see `catalog/alerts/objectives.yaml`.
+pub const FAST_BURN_ALERT: &str = "RecommenderObjectiveBurnFast";
 /// Windows of ratios up to an hour, and of the requests within an hour.
 const FAST: [(Series, &str); 3] =
     [(Series::ErrorRatio5m, "5m"), (Series::ErrorRatio30m, "30m"), (Series::ErrorRatio1h, "1h")];

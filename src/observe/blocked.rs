@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod,
 use super::state::{Blocked, Open, Unexplained, instant};
 use crate::{
     causes::{self, Source, Subject},
-    render::TRAINER_CONTAINER,
+    names::TRAINER_CONTAINER,
 };
 
 /// How long a pod may be without a node, or a Job without a pod, before that is reported: 15 s. In its first seconds an

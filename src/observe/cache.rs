@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use kube::core::ObjectMeta;
 
 use super::{ChildState, Children, ObservedChild, Watched, child::model_of, external::External, state};
-use crate::{kinds::Kind, model::names};
+use crate::{kinds::Kind, names};
 
 /// Identifies a model: namespace and base name.
 type ModelKey = (String, String);

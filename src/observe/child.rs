@@ -8,7 +8,7 @@ use kube::core::ObjectMeta;
 use super::{ChildState, PodState, fields};
 use crate::{
     api::{FIELD_MANAGER, HASH_ANNOTATION, MANAGED_BY_LABEL, MODEL_LABEL, MODEL_NAME_ANNOTATION},
-    render::Child,
+    child::Child,
 };
 
 /// A child, or a pod of one, as last observed.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use kube::core::ObjectMeta;
 
 use super::{Cache, ChildState, cache::lock, controller};
-use crate::{kinds::Kind, model::names};
+use crate::{kinds::Kind, names};
 
 /// An external autoscaler.
 #[derive(Clone, Debug, PartialEq)]

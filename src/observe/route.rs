@@ -6,7 +6,7 @@ use kube::core::ObjectMeta;
 use super::ChildState;
 use crate::{
     api::gateway::{HTTPRoute, ParentReference, RouteParentStatus, RouteRule},
-    model::names,
+    names,
 };
 
 /// Condition of a route at a Gateway: whether it routes by it.

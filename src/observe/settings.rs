@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 
 use crate::{
     api::{RESTARTED_ANNOTATION, VERSION_LABEL},
-    render, version_file,
+    child, version_file,
 };
 
 /// The variables of a server that differ with its version.
@@ -25,7 +25,7 @@ pub fn settings(template: &PodTemplateSpec) -> String {
         files.for_each(|volume| volume.config_map = None);
         spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(strip);
     }
-    render::hash(&template)
+    child::hash(&template)
 }
 
 fn strip(container: &mut Container) {
@@ -43,7 +43,7 @@ mod tests {
     use crate::{
         api::{RecommenderModel, Version},
         model::Model,
-        render::Decided,
+        render::{self, Decided},
         validate::tests::minimal,
         version_file::Placement,
     };

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{cache::lock, external::External, *};
 use crate::{
     api::{FIELD_MANAGER, HASH_ANNOTATION, PRUNE_ANNOTATION, TEMPLATE_ANNOTATION, VERSION_LABEL},
-    render::Child,
+    child::Child,
 };
 
 /// The time at which watches deliver objects.

@@ -21,13 +21,14 @@
 mod memory;
 
 pub(super) use memory::{Answer, ELAPSED_MAX};
-pub use memory::{End, Memory, Policy, Silence, Step};
+pub use memory::{End, Memory, Silence};
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::judge::{Comparison, Finding, Verdict};
+use crate::model::canary::{Policy, Step};
 
 /// What is observed in a tick.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,17 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    model::canary::{ERRORS, SLOW},
     monitoring::canary::Compared,
     series::Series,
     signals::{Readings, Sampled},
 };
 
 use super::judge::{Comparison, Counts};
-
-/// Name of the signal of failed requests in verdicts.
-pub const ERRORS: &str = "errors";
-/// Name of the signal of slow requests in verdicts.
-pub const SLOW: &str = "slow requests";
 
 /// The two tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

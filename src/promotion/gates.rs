@@ -1,34 +1,13 @@
-//! The gates that a version has to pass before it serves. They fail closed: what is missing or no number does not pass.
+//! The verdicts on a version: whether it passes the gates of the spec ([`Policy`]) before it serves. They fail closed: what is missing or no
+//! number does not pass.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::api::{Better, Gate, Promotion, PromotionMode, Verdict, Version, VersionState};
-
-/// What a version has to fulfil, as numbers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// Whether a version that passes waits for an approval.
-    pub is_manual: bool,
-    /// How long a version is watched once it serves.
-    pub watch: SignedDuration,
-    /// Number of versions that are kept.
-    pub kept: usize,
-    bounds: Vec<Bounds>,
-    level: Option<f64>,
-    max_data_age: Option<SignedDuration>,
-    bytes: (Option<i64>, Option<i64>),
-}
-
-/// The bounds of a metric.
-#[derive(Clone, Debug, PartialEq)]
-struct Bounds {
-    metric: String,
-    minimum: Option<f64>,
-    maximum: Option<f64>,
-    /// Per cent by which it may be worse than the version that serves, and than the best one.
-    regressions: [Option<f64>; 2],
-    is_lower_better: bool,
-}
+use crate::{
+    api::{Verdict, Version, VersionState},
+    model::promotion::{Bounds, Policy},
+    text::decimal,
+};
 
 /// With which versions one is compared.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,72 +28,6 @@ const ARTIFACT_BYTES: &str = "artifactBytes";
 const DATA_THROUGH: &str = "dataThrough";
 
 impl Policy {
-    /// Reads a spec.
-    ///
-    /// # Errors
-    /// The fields that are wrong, below `spec.promotion`, with what to write instead.
-    pub fn new(spec: &Promotion) -> Result<Self, Vec<(String, String)>> {
-        let mut problems = Vec::new();
-        let mut number = |path: String, text: &Option<String>| {
-            let parsed = text.as_ref().map(|text| (text, decimal(text)))?;
-            if parsed.1.is_none() {
-                problems.push((path, format!("{:?} is no decimal number: write for example \"0.20\"", parsed.0)));
-            }
-            parsed.1
-        };
-        let bounds: Vec<Bounds> =
-            spec.gates.iter().enumerate().map(|(index, gate)| bounds(index, gate, &mut number)).collect();
-        let level = number("significanceLevel".into(), &spec.significance_level);
-        for (index, of) in bounds.iter().enumerate() {
-            if of.minimum.zip(of.maximum).is_some_and(|(minimum, maximum)| minimum > maximum) {
-                let message = "must not be above maximum, because no version would pass: write a lower number";
-                problems.push((format!("gates[{index}].minimum"), message.into()));
-            }
-            if bounds[..index].iter().any(|before| before.metric == of.metric) {
-                let message = format!("{:?} has a gate already: put all of its bounds into one", of.metric);
-                problems.push((format!("gates[{index}].metric"), message));
-            }
-        }
-        let bytes = (spec.min_artifact_bytes, spec.max_artifact_bytes);
-        if bytes.0.zip(bytes.1).is_some_and(|(least, most)| least > most) {
-            let message = "must not be above maxArtifactBytes, because no version would pass: write a lower number";
-            problems.push(("minArtifactBytes".into(), message.into()));
-        }
-        if problems.is_empty() {
-            Ok(Self {
-                is_manual: spec.mode == PromotionMode::Manual,
-                watch: SignedDuration::from_secs(spec.watch_seconds.into()),
-                kept: usize::try_from(spec.keep_versions).unwrap_or_default(),
-                bounds,
-                level,
-                max_data_age: spec.max_data_age_hours.map(|hours| SignedDuration::from_hours(hours.into())),
-                bytes,
-            })
-        } else {
-            Err(problems)
-        }
-    }
-
-    /// Whether there are gates.
-    pub fn has_gates(&self) -> bool {
-        !self.bounds.is_empty() || self.max_data_age.is_some() || self.bytes != (None, None)
-    }
-
-    /// The least values of metrics.
-    pub fn minimums(&self) -> Vec<(&str, f64)> {
-        self.bounds.iter().filter_map(|of| Some((of.metric.as_str(), of.minimum?))).collect()
-    }
-
-    /// Gates that most likely mean something else: fields below `spec.promotion`, and why.
-    pub fn warnings(&self) -> Vec<(String, String)> {
-        let is_doubtful = |of: &Bounds| {
-            of.maximum.is_some() && of.minimum.is_none() && of.regressions != [None, None] && !of.is_lower_better
-        };
-        let doubtful = self.bounds.iter().enumerate().filter(|(_, of)| is_doubtful(of));
-        let why = "a lower value counts as worse, and it has a maximum only: write Lower if a lower one is better, or a minimum as well";
-        doubtful.map(|(index, _)| (format!("gates[{index}].better"), why.to_owned())).collect()
-    }
-
     /// When the data of a version become too old for it to be promoted.
     pub fn too_old_at(&self, version: &Version) -> Option<Timestamp> {
         version.data_through.as_ref()?.0.checked_add(self.max_data_age?).ok()
@@ -217,29 +130,10 @@ impl Policy {
     }
 }
 
-fn bounds(index: usize, gate: &Gate, number: &mut impl FnMut(String, &Option<String>) -> Option<f64>) -> Bounds {
-    let mut field = |name: &str, text| number(format!("gates[{index}].{name}"), text);
-    Bounds {
-        metric: gate.metric.clone(),
-        minimum: field("minimum", &gate.minimum),
-        maximum: field("maximum", &gate.maximum),
-        regressions: [
-            field("maxRegressionPercent", &gate.max_regression_percent),
-            field("maxRegressionFromBestPercent", &gate.max_regression_from_best_percent),
-        ],
-        is_lower_better: gate.better == Some(Better::Lower),
-    }
-}
-
 /// A metric of a version, as reported and as a number.
 fn reported<'a>(version: &'a Version, metric: &str) -> Option<(&'a str, f64)> {
     let text = version.metrics.get(metric)?;
     Some((text, decimal(text)?))
-}
-
-/// A finite decimal number.
-pub fn decimal(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// The verdict on a version by its base: what is in one that was refused is in it as well. None if the base was not refused.

@@ -58,6 +58,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::canary::{Settings, Signal};
 use words::{duration, per_cent, stated};
 
 /// Ratios of event rates that count as worse, with their share of the stakes.
@@ -88,28 +89,6 @@ const METHOD: f64 = 1.0;
 const COUNTED: usize = 5;
 /// Units per request in recorded tallies.
 const PER_REQUEST: f64 = 1e3;
-
-/// What is judged, and how strictly.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// α: the probability with which a canary without any difference is called worse, and one that is worse by the margin no worse.
-    pub level: f64,
-    /// How many times as often events may come in the canary without being a reason to keep the version from serving; at least 1.
-    pub margin: f64,
-    /// What is counted.
-    pub signals: Vec<Signal>,
-}
-
-/// What is counted as an event.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Signal {
-    /// The events in words, as "errors" or "requests slower than 100 ms"; of a signal that is named otherwise, there is no evidence.
-    pub name: String,
-    /// The share of the requests below which the canary's events are no reason to keep the version from serving, whatever the ratio.
-    pub floor: Option<f64>,
-    /// The share of the requests above which they are, also if it is the same in the serving version.
-    pub maximum: Option<f64>,
-}
 
 /// How many requests of a track there were, and how many of them were events.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -30,19 +30,21 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use gates::{Policy, decimal};
 pub use held::Held;
 pub use readiness::Waiting;
-pub use requests::Requests;
 pub use restored::{hold_back_newer, restored, served};
 pub use source::{Source, SourceUnavailable};
 pub use watch::{Servers, harm_of};
 
 use crate::{
     api::{CanaryVersions, PruningStatus, RecommenderModelStatus, Verdict, Version, VersionState},
-    model::{Identity, Model},
+    model::{
+        Identity, Model,
+        promotion::{Policy, Requests},
+        readiness::Readiness,
+    },
     observe::{Children, DeploymentState},
-    training::{Outcome, Readiness, Reading},
+    training::{Outcome, Reading},
 };
 
 /// The decision on what serves, and the state of every version.

@@ -1,9 +1,9 @@
-//! Whether the inputs are there that a promotion requires: judged as those of trainings are ([`Readiness`]).
+//! Whether the inputs are there that a promotion requires: judged as those of trainings are ([`crate::model::readiness`]).
 
 use jiff::Timestamp;
 
 use super::{Inputs, track};
-use crate::{api::Version, training::whole_seconds};
+use crate::{api::Version, time::whole_seconds};
 
 /// A version that may be promoted and waits for inputs.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,10 +23,10 @@ use super::{
 use crate::{
     api::{RecommenderModelStatus, ReloadStatus, Version},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names::{self, SERVING_COMPONENT},
     observe::{ChildState, Children, PodState},
-    render::SERVING_COMPONENT,
-    training::whole_seconds,
+    time::whole_seconds,
     version_file::{Artifact, Observed, Placement},
 };
 

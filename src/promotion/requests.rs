@@ -1,39 +1,10 @@
-//! What people request by annotations.
-
-use std::collections::BTreeMap;
+//! What people request by annotations ([`crate::model::promotion::Requests`]): which of it is followed.
 
 use super::{Inputs, Refusal};
 use crate::{
-    api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, ROLLBACK_ANNOTATION, Version, VersionState},
+    api::{PIN_ANNOTATION, ROLLBACK_ANNOTATION, Version, VersionState},
     pruning,
 };
-
-/// The values of the annotations of an object that concern its versions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Requests {
-    /// The version that may serve.
-    pub approve: Option<String>,
-    /// The version to roll back to.
-    pub rollback: Option<String>,
-    /// The version that is to serve as long as the annotation is there.
-    pub pin: Option<String>,
-    /// Whether no new version is to be promoted.
-    pub is_paused: bool,
-}
-
-impl Requests {
-    /// Of an object with these annotations.
-    pub fn of(annotations: &BTreeMap<String, String>) -> Self {
-        let value =
-            |key: &str| annotations.get(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        Self {
-            approve: value(APPROVE_ANNOTATION),
-            rollback: value(ROLLBACK_ANNOTATION),
-            pin: value(PIN_ANNOTATION),
-            is_paused: value(PAUSE_ANNOTATION).is_some_and(|value| !value.eq_ignore_ascii_case("false")),
-        }
-    }
-}
 
 /// The version that a rollback requests, unless that was followed before. `pinned`: the version that is pinned.
 ///

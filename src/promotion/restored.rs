@@ -8,9 +8,10 @@ use super::watch;
 use crate::{
     api::{PIN_ANNOTATION, RecommenderModelStatus, TrainingKind, Version, VersionState},
     kinds::Kind,
-    model::{Identity, names},
+    model::Identity,
+    names,
     observe::{ChildState, Children, DeploymentState},
-    training::whole_seconds,
+    time::whole_seconds,
 };
 
 /// A version, and the URI and the digest of its artifact.

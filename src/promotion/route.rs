@@ -14,9 +14,9 @@ use std::fmt;
 use crate::{
     api::Version,
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names::{self, CANARY_COMPONENT},
     observe::{Children, PodState, RouteState},
-    render::CANARY_COMPONENT,
 };
 
 /// All requests, in per cent.

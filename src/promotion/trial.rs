@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    canary::{self, Answer, Memory, Outcome, Policy, Readings as Observation, Silence, Tick, Wait},
+    canary::{self, Answer, Memory, Outcome, Readings as Observation, Silence, Tick, Wait},
     counts::{self, Counters, Track},
     route::Routed,
     watch,
 };
 use crate::{
     api::{CanaryStatus, RecommenderModelStatus, Verdict, Version},
-    model::{Model, names},
+    model::{Model, canary::Policy},
     monitoring::canary::Compared,
+    names::{self, CANARY_COMPONENT, SERVING_COMPONENT},
     observe::{Children, DeploymentState, PodState},
     observed::{OfSource, Ticked},
-    render::{CANARY_COMPONENT, SERVING_COMPONENT},
     series::Series,
     signals::Readings,
 };

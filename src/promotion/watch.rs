@@ -27,10 +27,11 @@ use crate::{
     api::{RecommenderModelStatus, Verdict, Version, VersionState},
     burns::{self, Burn},
     health,
-    model::{Model, names},
+    model::Model,
+    monitoring::objectives::FAST_BURN_ALERT,
+    names::{self, SERVING_COMPONENT},
     observe::{Children, DeploymentState, PodState},
-    render::SERVING_COMPONENT,
-    training::whole_seconds,
+    time::whole_seconds,
 };
 
 /// Restarts from which on a server counts as one that crashes in a loop: 4. Before the last three the kubelet waits for 10, 20 and
@@ -158,7 +159,7 @@ fn breaches(prior: &RecommenderModelStatus, burns: &burns::Observed) -> BTreeMap
         let goal = status.map(|status| format!(" ({} %)", status.goal)).unwrap_or_default();
         let left = status.and_then(|status| status.budget_remaining_percent);
         let left = left.map(|left| format!("; {left} % of its error budget are left")).unwrap_or_default();
-        let what = format!("the objective {name}{goal} is breached since its rollout: {} fires{left}", burns::ALERT);
+        let what = format!("the objective {name}{goal} is breached since its rollout: {FAST_BURN_ALERT} fires{left}");
         (name.clone(), what)
     };
     firing.map(breach).collect()

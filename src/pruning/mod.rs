@@ -10,8 +10,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{Base, PruningStatus, RecommenderModelStatus, Version},
-    model::{Model, names},
-    training::{Decision as Training, MESSAGE_MAX, ObservedRun, listed, one_line, whole_seconds},
+    model::Model,
+    names,
+    text::{MESSAGE_MAX, listed, one_line},
+    time::whole_seconds,
+    training::{Decision as Training, ObservedRun},
 };
 
 /// Least time from the end of a Job to the next one: 1 h. With partial training a version leaves the status every few minutes, and a pod

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     api::{Base, ServingStatus, TrainingKind, TrainingStatus, Trigger, VersionState},
-    promotion::{self, Requests},
+    model::promotion::Requests,
+    promotion,
     training::{NewRun, Outcome, RunState, Truth, bounded},
 };
 

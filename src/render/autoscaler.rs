@@ -5,15 +5,13 @@ use k8s_openapi::api::autoscaling::v2::{
     HorizontalPodAutoscaler, HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
 };
 
-use super::{
-    SERVER_CONTAINER, WORKER_CONTAINER,
-    child::{self, Child},
-};
 use crate::{
     api::{ScalingBehavior, ScalingPolicyType, ScalingRules, SelectPolicy},
+    child::{self, Child},
     kinds::Kind,
     limits::Limits,
     model::{Identity, Scaling, Workload},
+    names::{SERVER_CONTAINER, WORKER_CONTAINER},
 };
 
 /// The autoscaler with these limits. `is_frozen`: it removes no pods by itself, because those of a canary answer a part of the requests,

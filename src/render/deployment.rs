@@ -11,7 +11,6 @@ use k8s_openapi::{
 };
 
 use super::{
-    child::{self, Child},
     pod::{self, Access, Main, Probes, Spread},
     version_file as file,
 };
@@ -20,17 +19,13 @@ use crate::{
         CANARY_TRACK, ProbeType, RESTARTED_ANNOTATION, RolloutStrategy, SERVERS_ANNOTATION, STABLE_TRACK, Serving,
         VERSION_LABEL, Version,
     },
+    child::{self, Child},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names::{self, CANARY_COMPONENT, SERVER_CONTAINER, SERVING_COMPONENT},
     version_file::{self, Artifact, Placement},
 };
 
-/// Component label of the servers.
-pub const COMPONENT: &str = "serving";
-/// Component label of the canary. It is one of its own, so that what is about the servers' Deployment does not count its pods.
-pub const CANARY: &str = "canary";
-/// Name of the container.
-pub const CONTAINER: &str = "server";
 /// Name of the port of the requests.
 pub const PORT_NAME: &str = "http";
 /// Name of the port of the metrics, if it is another one.
@@ -89,7 +84,7 @@ fn stable<'a>(model: &Model, artifact: &'a Artifact) -> Track<'a> {
     let workload = model.serving_workload();
     Track {
         name: workload.deployment,
-        component: COMPONENT,
+        component: SERVING_COMPONENT,
         track: STABLE_TRACK,
         artifact,
         file: None,
@@ -102,7 +97,7 @@ fn stable<'a>(model: &Model, artifact: &'a Artifact) -> Track<'a> {
 pub fn canary(model: &Model, version: &Version, replicas: i32) -> Child {
     let name = names::canary(&model.identity.base);
     let (artifact, replicas) = (&version.into(), Some(replicas));
-    deployment(model, &Track { name, component: CANARY, track: CANARY_TRACK, artifact, file: None, replicas })
+    deployment(model, &Track { name, component: CANARY_COMPONENT, track: CANARY_TRACK, artifact, file: None, replicas })
 }
 
 fn deployment(model: &Model, track: &Track) -> Child {
@@ -207,7 +202,7 @@ fn main<'a>(model: &'a Model, track: &Track) -> Main<'a> {
     let path = || format!("{}/{}", version_file::DIRECTORY, version_file::FILE);
     contract.extend(track.file.map(|_| (version_file::VARIABLE, path())));
     Main {
-        name: CONTAINER,
+        name: SERVER_CONTAINER,
         image: &serving.image,
         command: &serving.command,
         args: &serving.args,

@@ -5,15 +5,13 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::{
-    child::{self, Child},
-    deployment::COMPONENT,
-    pod,
-};
+use super::pod;
 use crate::{
     api::DisruptionBudget,
+    child::{self, Child},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names::{self, SERVING_COMPONENT},
 };
 
 /// The budget; `None` if the spec asks for none.
@@ -36,7 +34,7 @@ pub fn render(model: &Model) -> Option<Child> {
         // An unhealthy pod must not block a drain.
         unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
     };
-    let metadata = child::meta(identity, names::serving(&identity.base), COMPONENT);
+    let metadata = child::meta(identity, names::serving(&identity.base), SERVING_COMPONENT);
     let budget = PodDisruptionBudget { metadata, spec: Some(spec), status: None };
     desired.is_none_or(|desired| desired.enabled).then(|| Child::new(Kind::PodDisruptionBudget, budget))
 }

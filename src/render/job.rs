@@ -8,7 +8,6 @@ use k8s_openapi::api::{
 };
 
 use super::{
-    child::{self, Child},
     pod::{self, Access, Main, Probes, Spread},
     worker::METRICS_PORT,
 };
@@ -18,20 +17,17 @@ use crate::{
         REQUEST_ANNOTATION, Resources, TEMPLATE_ANNOTATION, TRIGGER_ANNOTATION, TrainingJob, TrainingKind,
         VERSION_LABEL,
     },
+    child::{self, Child},
     kinds::Kind,
-    model::{Model, TRAINER_GRACE_SECONDS, names},
+    model::{Model, TRAINER_GRACE_SECONDS},
+    names::{self, TRAINER_CONTAINER, TRAINING_COMPONENT},
     training::{NewBase, NewRun},
 };
-
-/// Component label of training pods.
-pub const COMPONENT: &str = "training";
-/// Name of the container whose termination message is the report.
-pub const CONTAINER: &str = "trainer";
 
 pub fn render(model: &Model, run: &NewRun) -> Child {
     let identity = &model.identity;
     let settings = settings(model);
-    let mut meta = child::meta(identity, names::job(&identity.base, &run.version), COMPONENT);
+    let mut meta = child::meta(identity, names::job(&identity.base, &run.version), TRAINING_COMPONENT);
     let labels = meta.labels.get_or_insert_default();
     labels.insert(VERSION_LABEL.into(), run.version.clone());
     labels.extend(settings.queue_name.clone().map(|queue| (QUEUE_LABEL.into(), queue)));
@@ -164,9 +160,9 @@ pub fn template(model: &Model, main: &Main<'_>, labels: BTreeMap<String, String>
 }
 
 fn spec(model: &Model, version: &str, of: &Settings<'_>, contract: Vec<(&'static str, String)>) -> JobSpec {
-    let mut labels = child::labels(&model.identity, COMPONENT);
+    let mut labels = child::labels(&model.identity, TRAINING_COMPONENT);
     labels.insert(VERSION_LABEL.into(), version.into());
-    let mut template = template(model, &main(model, version, of, contract), labels, COMPONENT);
+    let mut template = template(model, &main(model, version, of, contract), labels, TRAINING_COMPONENT);
     template.spec.get_or_insert_default().subdomain = of.trainers.map(|_| names::trainers(&model.identity.base));
     JobSpec {
         active_deadline_seconds: Some(of.deadline_seconds),
@@ -196,7 +192,7 @@ fn main<'a>(model: &'a Model, version: &str, of: &'a Settings<'_>, of_run: Vec<(
         contract.push(("RECOMMENDER_LEADER_HOST", format!("{job}-0.{service}")));
     }
     Main {
-        name: CONTAINER,
+        name: TRAINER_CONTAINER,
         image: of.image,
         command: of.command,
         args: of.args,

@@ -2,7 +2,6 @@
 //! [`crate::model`].
 
 mod autoscaler;
-mod child;
 mod deployment;
 mod disruption_budget;
 mod job;
@@ -19,7 +18,7 @@ mod stats;
 mod version_file;
 mod worker;
 
-pub use child::{Child, hash, owner};
+pub use crate::child::{Child, owner};
 pub use offline::{as_yaml, later_jobs, offline};
 pub use rule_file::rule_file;
 pub use rules::{alerts_without_effect, rule_groups};
@@ -136,12 +135,8 @@ pub fn training_template(model: &Model, kind: TrainingKind) -> String {
     job::template_hash(model, kind)
 }
 
-pub use deployment::{
-    CANARY as CANARY_COMPONENT, COMPONENT as SERVING_COMPONENT, CONTAINER as SERVER_CONTAINER, servers_template,
-};
-pub use job::{COMPONENT as TRAINING_COMPONENT, CONTAINER as TRAINER_CONTAINER};
+pub use deployment::servers_template;
 pub use route::released as released_route;
-pub use worker::CONTAINER as WORKER_CONTAINER;
 
 /// Rules of an HTTPRoute that gives a canary nothing.
 pub fn closed_route(base: &str) -> Vec<RouteRule> {

@@ -5,12 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde_json::{Value, json};
 
-use super::{
-    child::{self, Child},
-    deployment::{self, COMPONENT},
-    job,
-    worker::METRICS_PORT,
-};
+use super::{deployment, worker::METRICS_PORT};
 use crate::{
     api::{
         Dependency, MetricRelabeling, Monitoring, RelabelAction, ScrapeScheme, ScrapeTls, Worker,
@@ -19,9 +14,11 @@ use crate::{
             ServiceMonitorSpec, StaticTargets,
         },
     },
+    child::{self, Child},
     kinds::Kind,
-    model::{Identity, Model, Workload, names, scrapes},
+    model::{Identity, Model, Workload, scrapes},
     monitoring,
+    names::{self, SERVING_COMPONENT, TRAINING_COMPONENT},
 };
 
 /// Longest timeout of a scrape, in seconds.
@@ -48,7 +45,7 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
     let identity = &model.identity;
     let spec = ServiceMonitorSpec {
         selector: LabelSelector {
-            match_labels: Some(child::selector(identity, COMPONENT)),
+            match_labels: Some(child::selector(identity, SERVING_COMPONENT)),
             ..LabelSelector::default()
         },
         endpoints: vec![endpoint(
@@ -56,12 +53,12 @@ pub fn service_monitor(model: &Model) -> Option<Child> {
             deployment::scraped_port(&model.serving),
             &monitoring.metrics.path,
             scrapes::of_servers(model),
-            COMPONENT,
+            SERVING_COMPONENT,
         )],
         target_labels: Vec::new(),
         sample_limit: sample_limit(monitoring),
     };
-    let metadata = meta(identity, monitoring, identity.base.clone(), COMPONENT);
+    let metadata = meta(identity, monitoring, identity.base.clone(), SERVING_COMPONENT);
     Some(Child::new(Kind::ServiceMonitor, ServiceMonitor { metadata, spec }))
 }
 
@@ -106,7 +103,7 @@ pub fn trainer_monitor(model: &Model) -> Option<Child> {
         replacement: "$1".into(),
         ..label("version", "")
     });
-    Some(of_pods(identity, monitoring, (names::trainers(&identity.base), job::COMPONENT), endpoint))
+    Some(of_pods(identity, monitoring, (names::trainers(&identity.base), TRAINING_COMPONENT), endpoint))
 }
 
 /// The PodMonitor of a dependency's exporter; `None` without `spec.monitoring`, or if the spec does not name its pods. Its series keep
@@ -148,7 +145,7 @@ pub fn probe(model: &Model) -> Option<Child> {
             },
         },
     };
-    let metadata = meta(identity, settings, identity.base.clone(), COMPONENT);
+    let metadata = meta(identity, settings, identity.base.clone(), SERVING_COMPONENT);
     Some(Child::new(Kind::Probe, Probe { metadata, spec }))
 }
 

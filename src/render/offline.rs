@@ -10,10 +10,12 @@ use super::{Child, Decided, children, job, prune, training_template};
 use crate::{
     api::{BASE_ANNOTATION, Base, TrainingKind, Trigger, Version, VersionState},
     kinds::Kind,
-    model::{Model, names},
+    model::{Model, readiness::Readiness},
+    names::{self, PRUNE_COMPONENT},
     promotion::route::Shares,
     pruning::NewPrune,
-    training::{self, Inputs, NewBase, NewRun, Plan, Readiness, Signals, whole_seconds},
+    time::whole_seconds,
+    training::{self, Inputs, NewBase, NewRun, Plan, Signals},
 };
 
 /// Placeholder for the time in the version of a scheduled run.
@@ -130,7 +132,7 @@ fn comment(child: &Child) -> Option<&'static str> {
         Kind::Deployment if child.name.ends_with("-serving") => {
             Some("The version is the first training's; its digest is known when it was trained.")
         }
-        Kind::Job if child.object["metadata"]["labels"]["app.kubernetes.io/component"] == prune::COMPONENT => Some(
+        Kind::Job if child.object["metadata"]["labels"]["app.kubernetes.io/component"] == PRUNE_COMPONENT => Some(
             "A later Job that deletes artifacts; here that of the first training, as if its version were not kept any more.",
         ),
         Kind::Job if is_partial() => {

@@ -8,19 +8,18 @@ use k8s_openapi::{
 };
 
 use super::{
-    child::{self, Child},
-    job::{self, CONTAINER, disruptions_are_no_failures},
+    job::{self, disruptions_are_no_failures},
     pod::{self, Access, Main, Probes},
 };
 use crate::{
     api::{MODEL_NAME_ANNOTATION, PRUNE_ANNOTATION, Prune, Resources},
+    child::{self, Child},
     kinds::Kind,
     model::Model,
+    names::{PRUNE_COMPONENT, TRAINER_CONTAINER},
     pruning::NewPrune,
 };
 
-/// Component label of its pods. They are no trainers: no training waits for them, and they are in no count and no log of trainings.
-pub const COMPONENT: &str = "prune";
 /// Seconds after which it is ended: an hour, for the deletion of some dozens of artifacts. The next one goes on.
 const DEADLINE_SECONDS: i64 = 3600;
 /// What it requests of CPU and memory, and its limit of memory. A deletion needs neither the memory nor the GPU of a training.
@@ -30,7 +29,7 @@ const LIMITS: [(&str, &str); 1] = [("memory", "1Gi")];
 
 pub fn render(model: &Model, prune: &Prune, run: &NewPrune) -> Child {
     let ids = joined(run, |(id, _)| id);
-    let mut meta = child::meta(&model.identity, run.job.clone(), COMPONENT);
+    let mut meta = child::meta(&model.identity, run.job.clone(), PRUNE_COMPONENT);
     meta.annotations = Some(BTreeMap::from([
         (MODEL_NAME_ANNOTATION.into(), model.identity.name.clone()),
         (PRUNE_ANNOTATION.into(), ids.clone()),
@@ -38,7 +37,7 @@ pub fn render(model: &Model, prune: &Prune, run: &NewPrune) -> Child {
     pod::describe(&mut meta, &model.training.pod);
     let resources = resources();
     let main = Main {
-        name: CONTAINER,
+        name: TRAINER_CONTAINER,
         image: prune.image.as_ref().unwrap_or(&model.training.image),
         command: &prune.command,
         args: &prune.args,
@@ -61,7 +60,7 @@ pub fn render(model: &Model, prune: &Prune, run: &NewPrune) -> Child {
         backoff_limit: Some(0),
         pod_failure_policy: Some(disruptions_are_no_failures()),
         pod_replacement_policy: Some("Failed".into()),
-        template: job::template(model, &main, child::labels(&model.identity, COMPONENT), COMPONENT),
+        template: job::template(model, &main, child::labels(&model.identity, PRUNE_COMPONENT), PRUNE_COMPONENT),
         ..JobSpec::default()
     };
     Child::new(Kind::Job, Job { metadata: meta, spec: Some(spec), status: None })

@@ -1,14 +1,12 @@
 //! The HTTPRoute that divides the requests of Gateways between the servers and a canary.
 
-use super::{
-    child::{self, Child},
-    deployment::COMPONENT,
-    service::PORT,
-};
+use super::service::PORT;
 use crate::{
     api::gateway::{BackendRef, HTTPRoute, HttpRouteSpec, ParentReference, RequestMirror, RouteFilter, RouteRule},
+    child::{self, Child},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names::{self, SERVING_COMPONENT},
     promotion::route::Shares,
 };
 
@@ -27,7 +25,7 @@ pub fn render(model: &Model, shares: Shares) -> Option<Child> {
         hostnames: route.hostnames.clone(),
         rules: rules(&identity.base, shares),
     };
-    let metadata = child::meta(identity, identity.base.clone(), COMPONENT);
+    let metadata = child::meta(identity, identity.base.clone(), SERVING_COMPONENT);
     Some(Child::new(Kind::HTTPRoute, HTTPRoute { metadata, spec, status: None }))
 }
 

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{child::Child, deployment::COMPONENT, monitoring::meta};
+use super::monitoring::meta;
 use crate::{
     api::{
         self, Histograms, Monitoring,
         monitoring_coreos::{PrometheusRule, PrometheusRuleSpec, Rule, RuleGroup},
     },
     catalog,
+    child::Child,
     kinds::Kind,
-    model::{self, Identity, Model, names, scrapes},
+    model::{self, Identity, Model, schedule::Schedule, scrapes},
     monitoring::{self, Alerting, Metrics, Monitored, Object, Servers, Training, Versions, Worker, canary::Canary},
+    names::{self, SERVING_COMPONENT},
     series::{Series, Subject},
-    training::Schedule,
 };
 
 /// The PrometheusRule, and another one for PromQL of the spec; none without `spec.monitoring`.
@@ -25,7 +26,7 @@ pub fn prometheus_rules(model: &Model) -> Vec<Child> {
         .into_iter()
         .filter(|(_, groups)| !groups.is_empty())
         .map(|(name, groups)| {
-            let metadata = meta(identity, monitoring, name, COMPONENT);
+            let metadata = meta(identity, monitoring, name, SERVING_COMPONENT);
             Child::new(Kind::PrometheusRule, PrometheusRule { metadata, spec: PrometheusRuleSpec { groups } })
         })
         .collect()

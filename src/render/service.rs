@@ -5,15 +5,13 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{
-    child::{self, Child},
-    deployment::{self, COMPONENT, PORT_NAME},
-    job,
-};
+use super::deployment::{self, PORT_NAME};
 use crate::{
     api::{CANARY_TRACK, STABLE_TRACK, ServiceType},
+    child::{self, Child},
     kinds::Kind,
-    model::{Model, names},
+    model::Model,
+    names::{self, SERVING_COMPONENT, TRAINING_COMPONENT},
 };
 
 /// Port of the Service: that of HTTP, which URLs leave out.
@@ -29,7 +27,7 @@ pub fn of_canary(model: &Model) -> Option<Child> {
         ports: Some(ports(model)),
         ..ServiceSpec::default()
     };
-    let metadata = child::meta(identity, names::canary(&identity.base), COMPONENT);
+    let metadata = child::meta(identity, names::canary(&identity.base), SERVING_COMPONENT);
     Some(Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None }))
 }
 
@@ -49,13 +47,13 @@ fn ports(model: &Model) -> Vec<ServicePort> {
 pub fn of_trainers(model: &Model) -> Option<Child> {
     let identity = &model.identity;
     let spec = ServiceSpec {
-        selector: Some(child::selector(identity, job::COMPONENT)),
+        selector: Some(child::selector(identity, TRAINING_COMPONENT)),
         cluster_ip: Some("None".into()),
         // They have to find each other before they are ready.
         publish_not_ready_addresses: Some(true),
         ..ServiceSpec::default()
     };
-    let metadata = child::meta(identity, names::trainers(&identity.base), job::COMPONENT);
+    let metadata = child::meta(identity, names::trainers(&identity.base), TRAINING_COMPONENT);
     model.training.trainers().map(|_| Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None }))
 }
 
@@ -77,7 +75,7 @@ pub fn render(model: &Model, is_canary_held: bool) -> Child {
         type_: (settings.type_ != ServiceType::ClusterIP).then(|| settings.type_.as_str().into()),
         ..ServiceSpec::default()
     };
-    let mut metadata = child::meta(identity, identity.base.clone(), COMPONENT);
+    let mut metadata = child::meta(identity, identity.base.clone(), SERVING_COMPONENT);
     child::add(&mut metadata.labels, &settings.labels);
     child::add(&mut metadata.annotations, &settings.annotations);
     Child::new(Kind::Service, Service { metadata, spec: Some(spec), status: None })

@@ -5,8 +5,11 @@
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 
-use super::child::{self, Child};
-use crate::{kinds::Kind, model::Model};
+use crate::{
+    child::{self, Child},
+    kinds::Kind,
+    model::Model,
+};
 
 pub fn render(model: &Model) -> Child {
     let identity = &model.identity;

@@ -5,18 +5,15 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 
-use super::{
-    child::{self, Child},
-    pod::{self, Access, Main, Probes, Spread},
-};
+use super::pod::{self, Access, Main, Probes, Spread};
 use crate::{
     api::Worker,
+    child::{self, Child},
     kinds::Kind,
     model::{Model, Workload},
+    names::WORKER_CONTAINER,
 };
 
-/// Name of the container.
-pub const CONTAINER: &str = "worker";
 /// Name of the metrics port.
 pub const METRICS_PORT: &str = "metrics";
 
@@ -44,7 +41,7 @@ pub fn render(model: &Model, worker: &Worker) -> Child {
 
 fn main<'a>(model: &'a Model, worker: &'a Worker) -> Main<'a> {
     Main {
-        name: CONTAINER,
+        name: WORKER_CONTAINER,
         image: worker.image.as_ref().unwrap_or(&model.serving.image),
         command: &worker.command,
         args: &worker.args,

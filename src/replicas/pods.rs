@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::{
     model::Workload,
+    names::CANARY_COMPONENT,
     observe::{Children, PodState},
-    render::CANARY_COMPONENT,
 };
 
 /// Seconds after a restart in which a container may be in a crash loop: lost readiness is then no sign of an overload.

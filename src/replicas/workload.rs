@@ -20,7 +20,7 @@ use crate::{
     scaling::{Decision, Signal, combine, lag, overload::Outside, past::Replayed, serving},
     series::Series,
     signals::Sampled,
-    training::whole_seconds,
+    time::whole_seconds,
 };
 
 /// Series computed from the counters of the servers.

@@ -25,7 +25,10 @@ use super::{
     readings::{Clock, seconds},
     transport::Transport,
 };
-use crate::{burns, monitoring::promql, series::Series};
+use crate::{
+    monitoring::{objectives::FAST_BURN_ALERT, promql},
+    series::Series,
+};
 
 /// Range of the query for the newest samples: series are recorded every 5 or 10 s, and some samples may be missing.
 const RANGE: &str = "30s";
@@ -102,7 +105,7 @@ impl Session<'_> {
             // One query for both: the alert has samples only while it is pending or fires.
             Series::BudgetSpent => {
                 let names = format!(r#"__name__=~"{}|ALERTS""#, series.name());
-                let alert = format!(r#"alertname=~"{}|""#, burns::ALERT);
+                let alert = format!(r#"alertname=~"{}|""#, FAST_BURN_ALERT);
                 self.select_named("", [names, of_objects, alert])
             }
             _ => self.select(series, [of_objects]),

@@ -13,8 +13,8 @@ use kube::{
 use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL},
     cores,
+    names::SERVER_CONTAINER,
     observe::Scope,
-    render::SERVER_CONTAINER,
     scaling::overload::ProbeFailure,
 };
 

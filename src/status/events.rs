@@ -7,7 +7,7 @@ use crate::{
     },
     monitoring::Workload,
     promotion::{harm_of, reload::REPLACED},
-    training::one_line,
+    text::one_line,
 };
 
 /// Longest part of a message that repeats a request with its reason, in characters.

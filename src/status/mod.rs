@@ -32,14 +32,16 @@ use crate::{
     budgets, health,
     kinds::Kind,
     limits,
-    model::{Model, Workload, names},
+    model::{Model, Workload},
+    names,
     observe::{Children, DeploymentState, ExternalAutoscaler},
     promotion::{
         Rollout,
         route::Routed,
         trial::{self, Progress},
     },
-    training::{Decision, whole_seconds},
+    time::whole_seconds,
+    training::Decision,
 };
 
 /// Longest message of a condition, in characters.

@@ -5,7 +5,7 @@ use crate::{
     api::conditions::{reasons, types},
     apply::ChildProblem,
     kinds::Kind,
-    model::names,
+    names,
 };
 
 /// The first problem with a child that a condition reports.

@@ -9,7 +9,7 @@ use crate::{
         conditions::{reasons, types},
     },
     promotion::route::Acceptance,
-    training::one_line,
+    text::one_line,
 };
 
 /// Longest quote of the message of another condition, in characters. That condition has all of it.

@@ -2,8 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ObservedRun, Plan, RunState, text::one_line};
-use crate::api::{ActiveRun, TrainingKind};
+use super::{ObservedRun, Plan, RunState};
+use crate::{
+    api::{ActiveRun, TrainingKind},
+    text::one_line,
+};
 
 /// Longest part of a message that states why a pod cannot start, with its remedy, in characters.
 const SHOWN: usize = 700;

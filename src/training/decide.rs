@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     api::{ActiveRun, PartialTrainingStatus, TrainingKind, TrainingStatus, Trigger},
-    model::names,
+    names,
+    time::whole_seconds,
 };
 
 /// Decides which run to start, which Jobs to delete, and what the status reports.
@@ -234,7 +235,7 @@ fn again(inputs: &Inputs<'_>, history: &History, lost: &ActiveRun, is_full_due: 
         version: lost.version.clone(),
         kind: lost.kind,
         trigger: lost.trigger,
-        due: instant.unwrap_or_else(|| due::after_all(inputs, history::whole_seconds(inputs.now))),
+        due: instant.unwrap_or_else(|| due::after_all(inputs, whole_seconds(inputs.now))),
         request,
         cause: lost.cause.clone(),
         base,

@@ -5,7 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
 use super::{Inputs, NewRun, ObservedRun, base, base::Refusal, history, ids, triggers};
-use crate::api::{FinishedRun, TrainingKind, TrainingStatus, Trigger};
+use crate::{
+    api::{FinishedRun, TrainingKind, TrainingStatus, Trigger},
+    time::whole_seconds,
+};
 
 /// Longest accepted value of the annotation `recommender.dev/train`, in characters.
 const REQUEST_MAX: usize = 128;
@@ -102,10 +105,10 @@ pub fn full(inputs: &Inputs<'_>, done: &Done, history: &history::History) -> Opt
     let request = request(inputs, done);
     let scheduled = instant(inputs, kind, latest_due(inputs, done, history, kind));
     let (trigger, at) = match (&request, scheduled) {
-        (Some((TrainingKind::Full, _)), _) => (Trigger::Request, history::whole_seconds(inputs.now)),
+        (Some((TrainingKind::Full, _)), _) => (Trigger::Request, whole_seconds(inputs.now)),
         _ if plan.suspended => return None,
         _ if !has_version(inputs, history) && may_start_by_itself(inputs, history.full.last.as_ref()) => {
-            (Trigger::Initial, history::whole_seconds(inputs.now))
+            (Trigger::Initial, whole_seconds(inputs.now))
         }
         (_, Some(instant)) => (Trigger::Schedule, instant),
         (_, None) => return triggers::due(inputs, done, history, kind),
@@ -130,7 +133,7 @@ pub fn partial(inputs: &Inputs<'_>, done: &Done, history: &history::History) -> 
     };
     let run = match (&request, scheduled) {
         _ if plan.partial.is_none() => return Ok(None),
-        (Some(_), _) => of(Trigger::Request, history::whole_seconds(inputs.now)),
+        (Some(_), _) => of(Trigger::Request, whole_seconds(inputs.now)),
         (None, Some(instant)) => of(Trigger::Schedule, instant),
         (None, None) => match triggers::due(inputs, done, history, kind) {
             Some(run) => run,

@@ -6,14 +6,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{
-    Inputs, ObservedRun, Plan, RunState, report,
-    text::{MESSAGE_MAX, listed, one_line},
-    triggers::Failures,
-};
+use super::{Inputs, ObservedRun, Plan, RunState, report, triggers::Failures};
 use crate::{
     api::{FinishedRun, Stage, TrainingKind, Version, VersionState, conditions::reasons},
     causes::{self, Part, Source, Subject},
+    text::{MESSAGE_MAX, listed, one_line},
+    time::whole_seconds,
 };
 
 /// Number of metrics named in the message of a version.
@@ -287,10 +285,4 @@ fn stage(run: &ObservedRun, reason: &str) -> Stage {
 pub fn error_text(termination_message: &str) -> String {
     let json: serde_json::Value = serde_json::from_str(termination_message).unwrap_or_default();
     json["error"].as_str().unwrap_or(termination_message).to_owned()
-}
-
-/// Truncates to whole seconds, the precision of timestamps in the API. With fractions, the status would differ from
-/// what is read back.
-pub fn whole_seconds(instant: Timestamp) -> Timestamp {
-    Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }

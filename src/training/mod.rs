@@ -17,8 +17,6 @@ mod ids;
 mod outcome;
 mod readiness;
 pub mod report;
-mod schedule;
-mod text;
 mod triggers;
 
 #[cfg(test)]
@@ -29,15 +27,13 @@ use jiff::{SignedDuration, Timestamp};
 pub use admission::{TrainingLimits, Waiting};
 pub use base::root;
 pub use decide::decide;
-pub use history::{bounded, error_text, whole_seconds};
-pub use readiness::{Input, Readiness, Reading};
-pub use schedule::{Schedule, ScheduleError};
-pub use text::{MESSAGE_MAX, listed, one_line};
-pub use triggers::{Condition, Met, Signals, TriggerPlan};
+pub use history::{bounded, error_text};
+pub use readiness::Reading;
+pub use triggers::{Met, Signals};
 
 use crate::{
     api::{Base, TrainingKind, TrainingStatus, Trigger, Version},
-    model::Model,
+    model::{Model, readiness::Readiness, schedule::Schedule, triggers::TriggerPlan},
 };
 
 /// The desired training, taken from the validated model.

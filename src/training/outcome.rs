@@ -6,9 +6,11 @@ use super::{
     base::Refusal,
     due,
     history::{History, describe},
+};
+use crate::{
+    api::{FinishedRun, TRAIN_ANNOTATION, TrainingKind, Version, VersionState, conditions::reasons},
     text::one_line,
 };
-use crate::api::{FinishedRun, TRAIN_ANNOTATION, TrainingKind, Version, VersionState, conditions::reasons};
 
 /// The condition for the active run and the finished ones. `refused`: why a partial run that is due is not started.
 pub fn condition(plan: &Plan, activity: &Activity, history: &History, refused: Option<&Refusal>) -> Outcome {

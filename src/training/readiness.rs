@@ -1,38 +1,18 @@
-//! Whether the inputs of a run that is due are there. What is not known counts as not there.
+//! Whether the inputs of a run that is due ([`crate::model::readiness`]) are there. What is not known counts as not there.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Inputs, NewRun, history};
-use crate::api::{TrainingKind, TrainingReadiness, Trigger};
+use super::{Inputs, NewRun};
+use crate::{
+    api::{TrainingKind, Trigger},
+    model::readiness::{Input, Readiness},
+    time::whole_seconds,
+};
 
 /// Time after which what waits for its inputs is decided again: 60 s, as they are recorded every minute.
 const RECHECK: SignedDuration = SignedDuration::from_secs(60);
-
-/// What the runs of an object wait for.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Readiness {
-    /// All of these.
-    pub inputs: Vec<Input>,
-    /// Time after which a run starts anyway; none: never.
-    pub max_wait: Option<SignedDuration>,
-}
-
-/// What has to be there.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Input {
-    /// The dependency.
-    pub dependency: String,
-    /// Whether its exporter reports its health.
-    pub has_health: bool,
-    /// The most messages that may wait.
-    pub max_lag: Option<i64>,
-    /// Whether the events until the run was due have to be processed.
-    pub events_until_due: bool,
-    /// The least messages that have to arrive between two runs.
-    pub min_events: Option<i64>,
-}
 
 /// What ticks observe of an input; none where it is not known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,21 +56,6 @@ impl Readiness {
     pub fn wakes(&self, since: Timestamp, now: Timestamp) -> impl Iterator<Item = Timestamp> {
         let last = self.max_wait.map(|most| since + most);
         [Some(now + RECHECK), last].into_iter().flatten()
-    }
-
-    /// The inputs of a spec. `has_health`: whether the exporter of a dependency reports its health.
-    pub fn new(readiness: &TrainingReadiness, has_health: impl Fn(&str) -> bool) -> Self {
-        let input = |of: &crate::api::TrainingInput| Input {
-            dependency: of.dependency.clone(),
-            has_health: has_health(&of.dependency),
-            max_lag: of.max_lag_messages,
-            events_until_due: of.events_until_due.unwrap_or_default(),
-            min_events: of.min_new_events,
-        };
-        Self {
-            inputs: readiness.inputs.iter().map(input).collect(),
-            max_wait: readiness.max_wait_seconds.map(SignedDuration::from_secs),
-        }
     }
 }
 
@@ -148,7 +113,7 @@ pub fn waits(inputs: &Inputs<'_>, run: &NewRun, newest: Option<&str>) -> Option<
 /// Since when a run of a kind waits, if one did when the status was written last. A later one of that kind goes on with its wait:
 /// it has its data as well, and its schedule may be due again before the longest wait ends.
 pub fn since(inputs: &Inputs<'_>, kind: TrainingKind) -> Timestamp {
-    recorded(inputs, kind).unwrap_or_else(|| history::whole_seconds(inputs.now))
+    recorded(inputs, kind).unwrap_or_else(|| whole_seconds(inputs.now))
 }
 
 /// Since when a run of a kind waited when the status was written last.

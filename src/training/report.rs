@@ -10,10 +10,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::text::{listed, one_line};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
-
-use super::text::{listed, one_line};
 
 /// Length to which the kubelet truncates a termination message, in bytes.
 const KUBELET_KEEPS: usize = 4096;

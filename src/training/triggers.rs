@@ -1,4 +1,4 @@
-//! Runs that recorded series start: what the spec asks for, what ticks observe of it, and which run is due.
+//! Runs that recorded series start: what ticks observe of the triggers of the spec ([`crate::model::triggers`]), and which run is due.
 //!
 //! What is observed counts since the newest run with the data of the kind ([`Met::after`]), so that a run that was started by anything
 //! else covers it as well.
@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Inputs, NewRun, Plan, Reading, due, due::Done, history, history::History, ids};
+use super::{Inputs, NewRun, Plan, Reading, due, due::Done, history::History, ids};
 use crate::{
     api::{FinishedRun, TrainingKind, TrainingProgress, TrainingStatus, Trigger, TriggerStatus},
-    series::Series,
+    model::triggers::TriggerPlan,
+    time::whole_seconds,
 };
 
 /// Longest time from the begin of a triggered run that failed to the next one, unless the cool-down is longer: 24 h. It begins with the
@@ -19,49 +20,6 @@ use crate::{
 const LAST_RETRY: SignedDuration = SignedDuration::from_hours(24);
 /// Most doublings of a cool-down, so that none overflows: 16.
 const DOUBLINGS_MAX: i32 = 16;
-
-/// A trigger of the spec.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TriggerPlan {
-    /// Its name.
-    pub name: String,
-    /// The kind of run that it starts.
-    pub kind: TrainingKind,
-    /// Least time between two runs that it starts.
-    pub cool_down: SignedDuration,
-    /// When it starts a run.
-    pub condition: Condition,
-}
-
-/// The condition of a trigger.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Condition {
-    /// A signal is above a value for a time.
-    Above {
-        /// The signal.
-        series: Series,
-        /// The dependency or workload that it is about.
-        about: String,
-        /// The value.
-        value: f64,
-        /// The time.
-        duration: SignedDuration,
-    },
-    /// Messages have arrived.
-    Events {
-        /// At this dependency.
-        dependency: String,
-        /// So many.
-        count: i64,
-    },
-    /// A dependency works again.
-    Recovered {
-        /// The dependency.
-        dependency: String,
-        /// Least time for which it was down.
-        down: SignedDuration,
-    },
-}
 
 /// A condition that is met.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,13 +90,6 @@ impl Failures {
     }
 }
 
-impl Condition {
-    /// Whether it is met by something that does not last until a run has its data.
-    const fn is_past(&self) -> bool {
-        !matches!(self, Self::Above { .. })
-    }
-}
-
 /// The name of the trigger that started a run, from what is recorded of that.
 pub fn name(cause: &str) -> &str {
     cause.split_once(':').map_or(cause, |(name, _)| name)
@@ -172,7 +123,7 @@ pub fn due(inputs: &Inputs<'_>, done: &Done, history: &History, kind: TrainingKi
     let (trigger, _, _, cause) = due.min_by_key(|(_, _, since, _)| *since)?;
     let before = done.triggered.get(&trigger.name).map(ToString::to_string).unwrap_or_default();
     let last = [&trigger.name, &before, due::last_id(history.last(kind)).unwrap_or_default()].join(" ");
-    let at = history::whole_seconds(inputs.now);
+    let at = whole_seconds(inputs.now);
     Some(NewRun {
         version: ids::version(plan, kind, Trigger::Signal, at, Some(&last)),
         kind,
@@ -220,7 +171,7 @@ pub fn status(inputs: &Inputs<'_>, done: &Done, history: &History, status: &Trai
         TriggerStatus {
             name: trigger.name.clone(),
             last_trigger_time: done.triggered.get(&trigger.name).copied().map(Time),
-            met_since: met.map(|met| Time(history::whole_seconds(met.since))),
+            met_since: met.map(|met| Time(whole_seconds(met.since))),
             new_events: events.map(|(count, _)| *count),
             failures: failed.map_or(0, |failed| failed.count),
             failed_cause: failed.map(|failed| failed.cause.clone()),

@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use recommender_operator::promotion::judge::{Comparison, Evidence, Finding, Settings};
+use recommender_operator::{
+    model::canary::Settings,
+    promotion::judge::{Comparison, Evidence, Finding},
+};
 
 use crate::{
     times::Times,

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use recommender_operator::promotion::{
-    canary::{Memory, Outcome, Policy, Readings, Step, Tick, advance},
-    judge::{Comparison, Finding, Settings},
+use recommender_operator::{
+    model::canary::{Policy, Settings, Step},
+    promotion::{
+        canary::{Memory, Outcome, Readings, Tick, advance},
+        judge::{Comparison, Finding},
+    },
 };
 
 use crate::{

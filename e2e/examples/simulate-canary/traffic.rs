@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use recommender_operator::promotion::judge::{Comparison, Counts, Signal};
+use recommender_operator::{
+    model::canary::Signal,
+    promotion::judge::{Comparison, Counts},
+};
 
 use crate::rng::Rng;
 

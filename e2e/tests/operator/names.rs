@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
-use recommender_operator::model::names;
+use recommender_operator::names;
 use serde_json::json;
 
 use crate::bed::{Bed, serving};

@@ -9,7 +9,8 @@ use crate::{
     controller::{admission::Waker, context::Context, observed::Observed, prunes, runs},
     kinds::Kind,
     limits::Current,
-    model::{Model, Workload, names},
+    model::{Model, Workload},
+    names,
     observe::{ChildState, Children},
     promotion::{
         self, Rollout,

@@ -47,7 +47,7 @@ use crate::{
         Declared, Exporter, Parts, Sum, Window,
         template::{self, Values},
     },
-    model::names,
+    names,
     series::Series,
 };
 

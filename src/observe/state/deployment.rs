@@ -7,8 +7,8 @@ use super::{COMPONENT_LABEL, ChildState, annotation, instant, label, mounted};
 use crate::{
     api::{RESTARTED_ANNOTATION, SERVERS_ANNOTATION, VERSION_LABEL},
     causes::{self, Part, Source, Subject},
+    names::SERVER_CONTAINER,
     observe::{fields::are_replicas_ordered, settings::settings},
-    render::SERVER_CONTAINER,
     version_file::{self, Artifact},
 };
 

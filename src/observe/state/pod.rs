@@ -9,8 +9,8 @@ use super::{COMPONENT_LABEL, instant, label, mounted};
 use crate::{
     api::{TEMPLATE_HASH_LABEL, VERSION_LABEL},
     causes::{Part, Subject},
+    names::{SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
     observe::blocked,
-    render::{SERVER_CONTAINER, TRAINER_CONTAINER, WORKER_CONTAINER},
 };
 
 /// The state of a pod.

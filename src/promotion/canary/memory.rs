@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        judge::{Evidence, Finding, Settings},
+        judge::{Evidence, Finding},
         route::{Shares, WHOLE},
     },
     Tick,
 };
-use crate::{api::is_zero, training::whole_seconds};
+use crate::{
+    api::is_zero,
+    model::canary::{Policy, Step},
+    time::whole_seconds,
+};
 
 /// Seconds between two calls that count at most. Ticks come more often; a clock that steps, or an operator that was down, counts no more.
 pub(in crate::promotion) const ELAPSED_MAX: i64 = 60;
@@ -25,33 +29,6 @@ const SET_BACK: i64 = -300;
 const ANSWERED: i64 = 60;
 /// Seconds for which one answer stands at most: ticks come every 5 or 15 s. What was in a longer time is not known.
 const ANSWER: i64 = 15;
-
-/// How a canary is rolled out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// The steps, at least one; the weights rise. A step of 100 % and those after it are the promotion: nothing would be left to
-    /// compare with.
-    pub steps: Vec<Step>,
-    /// Seconds after a weight has moved in which counts are no evidence, because caches are cold.
-    pub warm_up_seconds: i64,
-    /// Seconds after which a step that is not decided goes back: of waiting for replicas, and again of being judged.
-    pub max_seconds: i64,
-    /// What is judged, and how strictly.
-    pub judge: Settings,
-}
-
-/// A step of a canary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The share of the requests that the canary gets, 1 to 99; 0 in a step with copies.
-    pub weight_percent: i32,
-    /// The share of the requests that it gets copies of, 1 to 100; 0 in the other steps, which come after those with copies.
-    pub mirror_percent: i32,
-    /// Seconds that it has to be judged at least.
-    pub minimum_seconds: i64,
-    /// Requests of the canary that have to be judged at least.
-    pub minimum_requests: i64,
-}
 
 /// What is remembered of a canary between two ticks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,10 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::{memory::ELAPSED_MAX, *};
-use crate::promotion::judge::{Counts, Settings, Signal};
+use crate::{
+    model::canary::{Settings, Signal},
+    promotion::judge::Counts,
+};
 
 /// Seconds between two ticks.
 const TICK: i64 = 5;

@@ -217,7 +217,7 @@ fn requests_of_servers_that_changed_versions_without_a_restart_count_once_these_
     let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).expect("a time");
     let ready = |name: &str, seconds| PodState {
         name: name.into(),
-        component: crate::render::SERVING_COMPONENT.into(),
+        component: crate::names::SERVING_COMPONENT.into(),
         version: "v1".into(),
         ready_since: Some(at(seconds)),
         ..PodState::default()

@@ -130,31 +130,3 @@ fn sizes_and_the_age_of_the_data_are_gates_as_well() {
     );
     assert!(!judge(&age, &version("b"), None).passed);
 }
-
-#[test]
-fn a_regression_beside_a_maximum_alone_is_warned_of() {
-    let warned = |gate| Policy::new(&of(gate)).expect("valid").warnings().len();
-    let error = Gate { maximum: some("1"), max_regression_percent: some("2"), ..Gate::default() };
-    assert_eq!(warned(error.clone()), 1);
-    assert_eq!(warned(Gate { better: Some(Better::Lower), ..error.clone() }), 0);
-    assert_eq!(warned(Gate { minimum: some("0"), ..error }), 0);
-}
-
-#[test]
-fn gates_that_no_version_can_pass_are_refused_with_their_field() {
-    let gate = |minimum: &str, maximum: &str| Gate {
-        metric: "precision".into(),
-        minimum: some(minimum),
-        maximum: some(maximum),
-        ..Gate::default()
-    };
-    let promotion = Promotion {
-        gates: vec![gate("0.9", "0.2"), gate("a", "1")],
-        min_artifact_bytes: Some(2),
-        max_artifact_bytes: Some(1),
-        ..Promotion::default()
-    };
-    let problems = Policy::new(&promotion).expect_err("wrong");
-    let fields: Vec<&str> = problems.iter().map(|(field, _)| field.as_str()).collect();
-    assert_eq!(fields, ["gates[1].minimum", "gates[0].minimum", "gates[1].metric", "minArtifactBytes"]);
-}

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{approvals::approve_as_told, *};
-use crate::training::Input;
+use crate::model::readiness::Input;
 
 /// Something that happens to an object.
 #[derive(Clone, Debug)]

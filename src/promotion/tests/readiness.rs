@@ -1,5 +1,5 @@
 use super::*;
-use crate::training::Input;
+use crate::model::readiness::Input;
 
 /// An object that serves `a`, whose promotions require that `users-db` works.
 fn requires(promotion: &Promotion) -> Story {

@@ -6,10 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    model::canary::{Policy, Settings, Signal, Step},
     observe::RouteState,
     promotion::{
-        canary::{self, Memory, Outcome, Policy, Readings, Step, Tick},
-        judge::{Comparison, Counts, Settings, Signal},
+        canary::{self, Memory, Outcome, Readings, Tick},
+        judge::{Comparison, Counts},
         route::{Acceptance, Directed, Routed, Shares, direct},
     },
 };

@@ -1,11 +1,7 @@
 use super::*;
 use crate::{
-    promotion::{
-        canary::Step,
-        counts::{ERRORS, SLOW},
-        judge::{Settings, Signal},
-        route::{Acceptance, Shares},
-    },
+    model::canary::{ERRORS, SLOW, Settings, Signal, Step},
+    promotion::route::{Acceptance, Shares},
     signals::fake::{at, readings},
 };
 

@@ -18,9 +18,9 @@ use k8s_openapi::{
 pub use scheduling::Spread;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::child;
 use crate::{
     api::{EnvVar, InitContainer, MODEL_NAME_ANNOTATION, Pod, ProbeType, Resources},
+    child,
     model::Model,
 };
 

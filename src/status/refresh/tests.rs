@@ -110,14 +110,14 @@ fn versions_that_are_refused_or_held_back_are_reported_while_the_version_before_
         let mut case = Case::well();
         case.training = training(Truth::True, reasons::TRAINED, ids);
         let annotations = [(annotation.to_owned(), value.to_owned())].into();
-        case.model.promotion_requests = crate::promotion::Requests::of(&annotations);
+        case.model.promotion_requests = crate::model::promotion::Requests::of(&annotations);
         // Of these the oldest serves.
         case.training.versions.last_mut().expect("one").state = VersionState::Serving;
         case
     };
     let gates = json!({"gates": [{"metric": "precision", "minimum": "0.2"}]});
     let policy =
-        |value| crate::promotion::Policy::new(&serde_json::from_value(value).expect("settings")).expect("valid");
+        |value| crate::model::promotion::Policy::new(&serde_json::from_value(value).expect("settings")).expect("valid");
     let mut refused = with(&["v3", "v2", "v1"], "none", "");
     refused.model.promotion = policy(gates);
     assert_held(&refused, reasons::VERSION_REJECTED, "the newest 2 versions did not pass the gates (PromotionReady)");
@@ -224,7 +224,7 @@ fn a_request_that_is_refused_hides_no_pin_no_pause_and_no_approval_that_is_missi
         case.training = training(Truth::True, reasons::TRAINED, &["v2", "v1"]);
         case.training.versions.last_mut().expect("one").state = VersionState::Serving;
         let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        case.model.promotion_requests = crate::promotion::Requests::of(&annotations);
+        case.model.promotion_requests = crate::model::promotion::Requests::of(&annotations);
         case
     };
     let wrong = ("recommender.dev/rollback", "v9");

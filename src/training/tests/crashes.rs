@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::simulation::Simulation;
 use crate::{
     api::Trigger,
-    training::{Decision, PartialPlan, RunState, Schedule},
+    model::schedule::Schedule,
+    training::{Decision, PartialPlan, RunState},
 };
 
 /// What may happen between two reconciles.

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use super::{at, simulation::Simulation};
 use crate::{
     api::{TrainingKind, Trigger},
-    training::{Decision, NewRun, Plan, RunState, Schedule, ids},
+    model::schedule::Schedule,
+    training::{Decision, NewRun, Plan, RunState, ids},
 };
 
 fn started(decision: &Decision) -> &NewRun {

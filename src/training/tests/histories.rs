@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use super::simulation::Simulation;
 use crate::{
     api::{TrainingKind, Trigger, Version, VersionState},
-    training::{Input, NewRun, ObservedRun, PartialPlan, Reading, RunState, Schedule, whole_seconds},
+    model::{readiness::Input, schedule::Schedule},
+    time::whole_seconds,
+    training::{NewRun, ObservedRun, PartialPlan, Reading, RunState},
 };
 
 /// What may happen between two reconciles.

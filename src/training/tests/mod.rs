@@ -7,7 +7,6 @@ mod outcomes;
 mod partial;
 mod readiness;
 mod report;
-mod schedule;
 mod simulation;
 mod triggers;
 

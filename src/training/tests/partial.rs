@@ -5,7 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{at, simulation::Simulation};
 use crate::{
     api::{Base, TrainingKind, Trigger, conditions::reasons},
-    training::{Decision, NewRun, PartialPlan, RunState, Schedule, Truth},
+    model::schedule::Schedule,
+    training::{Decision, NewRun, PartialPlan, RunState, Truth},
 };
 
 /// Trained at 12:10 on 20 November 2026 by a run that was due at 12:00, and then partially every quarter of an hour.

@@ -3,7 +3,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{at, simulation::Simulation};
 use crate::{
     api::{TrainingKind, Trigger},
-    training::{Input, Reading, RunState},
+    model::readiness::Input,
+    training::{Reading, RunState},
 };
 
 /// An object that was trained at creation and is due at 13:00, whose input is there or not.

@@ -6,10 +6,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::at;
 use crate::{
     api::{TrainingKind, TrainingStatus, Version},
-    training::{
-        Condition, Decision, Inputs, JobsKept, Met, NewRun, ObservedRun, PartialPlan, Plan, Readiness, RunState,
-        Schedule, Signals, TriggerPlan, decide,
+    model::{
+        readiness::Readiness,
+        schedule::Schedule,
+        triggers::{Condition, TriggerPlan},
     },
+    training::{Decision, Inputs, JobsKept, Met, NewRun, ObservedRun, PartialPlan, Plan, RunState, Signals, decide},
 };
 
 /// URI below which versions are stored.

@@ -3,8 +3,9 @@ use jiff::SignedDuration;
 use super::{at, simulation::Simulation};
 use crate::{
     api::{TrainingKind, Trigger},
+    model::triggers::Condition,
     series::Series,
-    training::{Condition, Decision, NewRun},
+    training::{Decision, NewRun},
 };
 
 const COOL_DOWN: SignedDuration = SignedDuration::from_hours(1);

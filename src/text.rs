@@ -1,4 +1,4 @@
-//! Sanitizes text from outside of the operator (trainers, kubelets, annotations) for the status.
+//! Text for the status: sanitized if it is from outside of the operator (trainers, kubelets, annotations); and numbers in text.
 
 /// Longest message stored in the status, in characters.
 pub const MESSAGE_MAX: usize = 512;
@@ -22,4 +22,9 @@ pub fn listed(all: impl ExactSizeIterator<Item = String>, most: usize, separator
 /// Zero-width characters and characters that change the text direction. They could disguise the text of a status.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A finite decimal number.
+pub fn decimal(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
 }

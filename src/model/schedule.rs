@@ -1,4 +1,4 @@
-//! The training schedule: the five fields of cron in a time zone.
+//! The schedules of trainings: the five fields of cron in a time zone.
 //!
 //! The rules are those of Vixie cron. The CronJobs of Kubernetes follow them too, except at clock changes:
 //! - If day-of-month and day-of-week are both restricted, either has to match. If one of them begins with a star, both
@@ -13,11 +13,37 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
+use super::{FieldPath, InvalidField};
+use crate::api::Training;
+
 /// How far to search for a matching day, in days (41 years). The rarest day, a leap day on a given weekday, occurs at
 /// least once in 40 years; a day that does not occur within this horizon never occurs.
 const HORIZON_DAYS: usize = 41 * 366;
 /// Days in which the longest pause of a schedule is searched for: two years, so that a day of the year occurs twice.
 const PAUSE_DAYS: usize = 2 * 366;
+
+/// The schedules of the full and of the partial training of a spec.
+///
+/// # Errors
+/// What is wrong with each of them.
+pub(super) fn schedules(training: &Training) -> Result<[Option<Schedule>; 2], Vec<InvalidField>> {
+    let full = schedule("training.full", training.full.schedule.as_ref(), training.full.time_zone.as_deref());
+    let partial = training.partial.as_ref().map_or(Ok(None), |partial| {
+        schedule("training.partial", partial.schedule.as_ref(), partial.time_zone.as_deref())
+    });
+    match (full, partial) {
+        (Ok(full), Ok(partial)) => Ok([full, partial]),
+        (full, partial) => Err(full.err().into_iter().chain(partial.err()).collect()),
+    }
+}
+
+fn schedule(field: &str, cron: Option<&String>, zone: Option<&str>) -> Result<Option<Schedule>, InvalidField> {
+    let problem = |error: ScheduleError| {
+        let name = if error.is_time_zone() { "timeZone" } else { "schedule" };
+        FieldPath::spec().field(field).field(name).problem(error.to_string())
+    };
+    cron.map(|cron| Schedule::parse(cron, zone).map_err(problem)).transpose()
+}
 
 /// A valid schedule: it fires an unlimited number of times.
 #[derive(Clone, Debug, PartialEq)]
@@ -313,3 +339,6 @@ fn examples(name: &str) -> String {
         None => "for example Europe/Helsinki or UTC".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,14 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 use proptest::prelude::*;
 
-use super::at;
-use crate::training::Schedule;
+use super::Schedule;
 
 /// A time zone with clock changes.
 const HELSINKI: Option<&str> = Some("Europe/Helsinki");
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("an instant")
+}
 
 fn parse(cron: &str, zone: Option<&str>) -> Schedule {
     Schedule::parse(cron, zone).unwrap_or_else(|error| panic!("{error}"))

@@ -1,6 +1,23 @@
-//! Names of children. Deterministic, at most 63 characters, and different for different objects.
+//! Names of children, of their components and of their containers. Those of children are deterministic, at most 63 characters, and
+//! different for different objects.
 
 use sha2::{Digest, Sha256};
+
+/// Component label of the servers.
+pub const SERVING_COMPONENT: &str = "serving";
+/// Component label of the canary. It is one of its own, so that what is about the servers' Deployment does not count its pods.
+pub const CANARY_COMPONENT: &str = "canary";
+/// Component label of training pods.
+pub const TRAINING_COMPONENT: &str = "training";
+/// Component label of the pods that delete artifacts. They are no trainers: no training waits for them, and they are in no count and no log
+/// of trainings.
+pub const PRUNE_COMPONENT: &str = "prune";
+/// Name of the container of the servers.
+pub const SERVER_CONTAINER: &str = "server";
+/// Name of the container of trainers, whose termination message is the report.
+pub const TRAINER_CONTAINER: &str = "trainer";
+/// Name of the container of workers.
+pub const WORKER_CONTAINER: &str = "worker";
 
 /// Longest base name, in characters. The longest suffix appended to it is a Job's `-partial-YYYYMMDD-HHMM` (22 characters).
 /// A Job's name is a label value of its pods, which is limited to 63 characters.
