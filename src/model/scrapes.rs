@@ -1,13 +1,11 @@
 //! How often an object's pods are scraped. The windows of recording rules and of scaling decisions depend on it.
 
 use super::Model;
-use crate::api::Worker;
+use crate::{api::Worker, monitoring::SCRAPE_SECONDS};
 
 /// Seconds between two scrapes of workloads that scale on latency or lag: a decision is only as current as its newest
 /// sample.
 const SCALING_SECONDS: i32 = 5;
-/// Seconds between two scrapes of all other workloads.
-pub const DEFAULT_SECONDS: i32 = 15;
 
 /// Seconds between two scrapes of the servers.
 pub fn of_servers(model: &Model) -> i32 {
@@ -24,9 +22,9 @@ pub fn of_worker(worker: &Worker) -> Option<i32> {
 
 /// Seconds between two scrapes of the worker that is scraped least often. Without scraped workers the value is unused.
 pub fn of_workers(model: &Model) -> i32 {
-    model.workers.iter().filter_map(of_worker).max().unwrap_or(DEFAULT_SECONDS)
+    model.workers.iter().filter_map(of_worker).max().unwrap_or(SCRAPE_SECONDS)
 }
 
 const fn default_of(scaled: bool) -> i32 {
-    if scaled { SCALING_SECONDS } else { DEFAULT_SECONDS }
+    if scaled { SCALING_SECONDS } else { SCRAPE_SECONDS }
 }

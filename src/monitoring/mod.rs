@@ -30,7 +30,9 @@ mod training;
 mod urgency;
 
 pub use groups::{LAG_SECONDS, SCALING_SECONDS, is_custom, rule_groups};
-pub use monitored::{Alerting, Metrics, Monitored, Object, Servers, Training, Versions, Worker, Workload};
+pub use monitored::{
+    Alerting, Metrics, Monitored, Object, SCRAPE_SECONDS, Servers, Training, Versions, Worker, Workload,
+};
 pub use signals::{Signals, limited};
 
 #[cfg(test)]

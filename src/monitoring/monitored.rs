@@ -12,9 +12,11 @@ use super::{
 };
 use crate::{
     api::{Dependency, Front, LatencyTarget, Resources},
-    model::scrapes,
     names,
 };
+
+/// Seconds between two scrapes of servers and workers that do not scale, unless the spec states them.
+pub const SCRAPE_SECONDS: i32 = 15;
 
 /// An application without series of its own.
 static SILENT: Application = Application::new();
@@ -173,8 +175,8 @@ impl<'a> Metrics<'a> {
             profile,
             signals: None,
             reads_native: false,
-            interval_seconds: scrapes::DEFAULT_SECONDS,
-            workers_interval_seconds: scrapes::DEFAULT_SECONDS,
+            interval_seconds: SCRAPE_SECONDS,
+            workers_interval_seconds: SCRAPE_SECONDS,
             unmeasured_paths: &["/metrics", "/health"],
         }
     }
