@@ -127,6 +127,8 @@ pub struct Inputs<'a> {
     pub rolling_out: Option<&'a str>,
     /// The version of which all servers are ready and no other servers exist.
     pub rolled_out: Option<&'a str>,
+    /// The version that was pinned then.
+    pub pinned: Option<&'a str>,
     /// Which versions begin as a canary; none if no version does.
     pub canary_versions: Option<CanaryVersions>,
     /// The version that was the canary then.
@@ -178,6 +180,7 @@ impl<'a> Inputs<'a> {
             rolling_out: serving.and_then(|serving| serving.rolling_out.as_deref()),
             rolled_out: servers.rolled_out.as_deref(),
             canary_versions: model.canary.as_ref().map(|canary| canary.versions),
+            pinned: serving.and_then(|serving| serving.pinned.as_deref()),
             canary: trial::status(prior).filter(|_| !canaries.lacks_data).map(|canary| canary.version.as_str()),
             verdict: canaries.verdict,
             source: canaries.source,
@@ -246,7 +249,10 @@ impl Rollout {
         let inputs = &Inputs { versions: &versions, rolling_out, ..*inputs };
         let rollback = requests::rollback(inputs, pinned);
         let back = rollback.as_ref().ok().and_then(|of| *of);
-        let versions = judged(inputs, taken_back(inputs, back), back);
+        let versions = taken_back(inputs, back);
+        let rolling_out = rolling_out.filter(|id| !requests::is_unpinned(inputs, pinned, id));
+        let inputs = &Inputs { rolling_out, ..*inputs };
+        let versions = judged(inputs, versions, back);
         let versions = without_waiting(versions, back.filter(|back| inputs.serving == Some(back.id.as_str())));
         let inputs = &Inputs { versions: &versions, ..*inputs };
         let pinned = pinned.and_then(|id| inputs.version(id));
@@ -356,13 +362,15 @@ fn deployment<'a>(
     children.deployment(&name(&model.identity.base), model.identity.uid.as_deref().unwrap_or_default())
 }
 
-/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again.
+/// The versions after a rollback to one of them: the newer ones that served, were being rolled out, or would be now because their canary
+/// is over, are not promoted again.
 fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
     let target =
         inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
     let state = |(index, version): (usize, &Version)| match version.state {
-        _ if index < target && has_served(version, inputs.rolling_out) => VersionState::RolledBack,
+        _ if index < target && is_meant(version) => VersionState::RolledBack,
         state => state,
+    let is_meant = |version: &Version| has_served(version, inputs.rolling_out) || track::is_over(inputs, version);
     };
     let with_state = |of: (usize, &Version)| Version { state: state(of), ..of.1.clone() };
     inputs.versions.iter().enumerate().map(with_state).collect()

@@ -109,6 +109,7 @@ impl Story {
             serving: before.serving.as_deref(),
             rolling_out: before.rolling_out.as_deref(),
             rolled_out,
+            pinned: before.pinned.as_deref(),
             canary_versions: self.canary_versions,
             canary: before.canary.as_ref().filter(|_| !self.lacks_data).map(|version| version.id.as_str()),
             source: &self.source,
