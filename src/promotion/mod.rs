@@ -34,7 +34,7 @@ pub use gates::{Policy, decimal};
 pub use held::Held;
 pub use readiness::Waiting;
 pub use requests::Requests;
-pub use restored::{hold_back_newer, restored, served};
+pub use restored::{hold_back_newer, restored, served, unreadable};
 pub use source::{Source, SourceUnavailable};
 pub use watch::{Servers, harm_of};
 

@@ -1,6 +1,6 @@
 //! The condition `PromotionReady`: whether the newest version serves, or why not.
 
-use super::{Held, Inputs, Refusal, SourceUnavailable, Waiting, track, unserved, watch::harm_of};
+use super::{Held, Inputs, Refusal, SourceUnavailable, Waiting, track, unreadable, unserved, watch::harm_of};
 use crate::{
     api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
     training::{Outcome, Truth},
@@ -122,8 +122,7 @@ pub fn condition(
                 (Some(held), _) => waits(newest, held, &kept),
                 (None, Some(other)) => behind(newest, other, inputs.serving),
                 (None, None) => {
-                    let message =
-                        format!("version {id} is not in the artifact store of the spec ({}){kept}", inputs.store);
+                    let message = format!("version {}{kept}", unreadable(inputs.identity, newest, inputs.store));
                     outcome(Truth::False, reasons::ARTIFACTS_MOVED, message)
                 }
             }

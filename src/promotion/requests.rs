@@ -98,6 +98,7 @@ fn may_be_pinned(version: &Version) -> bool {
 fn readable<'a>(inputs: &Inputs<'_>, version: &'a Version) -> Result<&'a Version, String> {
     match version.is_in(inputs.store) {
         true => Ok(version),
+        false if !version.has_artifact() => Err("names a version whose artifact is not known".into()),
         false => Err(format!("names a version that is not in the artifact store of the spec ({})", inputs.store)),
     }
 }

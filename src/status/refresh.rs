@@ -127,7 +127,12 @@ fn held(inputs: &Inputs<'_>) -> Option<Problem> {
         VersionState::RolledBack => (reasons::ROLLED_BACK, format!("the newest version, {id}, was rolled back")),
         VersionState::Failed => (reasons::ROLLOUT_FAILED, format!("the rollout of the newest version, {id}, failed")),
         _ if !newest.is_in(&inputs.model.artifacts.root_uri()) => {
-            (reasons::ARTIFACTS_MOVED, format!("version {id} is not in the artifact store of the spec"))
+            let why = if newest.has_artifact() {
+                "is not in the artifact store of the spec"
+            } else {
+                "has an artifact that is not known"
+            };
+            (reasons::ARTIFACTS_MOVED, format!("version {id} {why}"))
         }
         VersionState::Candidate if inputs.model.promotion.is_manual && requests.approve.as_deref() != Some(id) => (
             reasons::AWAITING_APPROVAL,
