@@ -74,6 +74,8 @@ pub struct Rollout {
     /// Whether a version is taken back now, or its canary has ended. That is recorded before another one is applied: afterwards its
     /// servers are gone, and it would be promoted again.
     pub is_recorded_first: bool,
+    /// The version whose approval the newest one waits for, or one that is approved: itself, or one that it is based on.
+    pub unapproved: Option<String>,
     /// What the newest version that may be promoted waits for.
     pub held: Option<Held>,
     /// Whether that version is to be a canary and has not begun, so that its metric source is read.
@@ -125,10 +127,10 @@ pub struct Inputs<'a> {
     pub serving: Option<&'a str>,
     /// The version that was being rolled out then.
     pub rolling_out: Option<&'a str>,
-    /// The version of which all servers are ready and no other servers exist.
-    pub rolled_out: Option<&'a str>,
     /// The version that was pinned then.
     pub pinned: Option<&'a str>,
+    /// The version of which all servers are ready and no other servers exist.
+    pub rolled_out: Option<&'a str>,
     /// Which versions begin as a canary; none if no version does.
     pub canary_versions: Option<CanaryVersions>,
     /// The version that was the canary then.
@@ -178,9 +180,9 @@ impl<'a> Inputs<'a> {
             store,
             serving: serving.and_then(|serving| serving.version.as_deref()),
             rolling_out: serving.and_then(|serving| serving.rolling_out.as_deref()),
+            pinned: serving.and_then(|serving| serving.pinned.as_deref()),
             rolled_out: servers.rolled_out.as_deref(),
             canary_versions: model.canary.as_ref().map(|canary| canary.versions),
-            pinned: serving.and_then(|serving| serving.pinned.as_deref()),
             canary: trial::status(prior).filter(|_| !canaries.lacks_data).map(|canary| canary.version.as_str()),
             verdict: canaries.verdict,
             source: canaries.source,
@@ -321,6 +323,7 @@ impl Rollout {
             condition: outcome::condition(inputs, usable, canary, &refusals, held.as_ref()),
             wake_at: too_old_at(inputs, canary).into_iter().chain(rechecked).min(),
             waiting_since,
+            unapproved: outcome::unapproved(inputs, usable).map(|(_, version)| version.id.clone()),
             held,
             reads_source: next.is_some_and(|version| source::is_read_for(inputs, version)),
             pinned: pinned.map(|version| version.id.clone()),
@@ -367,10 +370,10 @@ fn deployment<'a>(
 fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
     let target =
         inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
+    let is_meant = |version: &Version| has_served(version, inputs.rolling_out) || track::is_over(inputs, version);
     let state = |(index, version): (usize, &Version)| match version.state {
         _ if index < target && is_meant(version) => VersionState::RolledBack,
         state => state,
-    let is_meant = |version: &Version| has_served(version, inputs.rolling_out) || track::is_over(inputs, version);
     };
     let with_state = |of: (usize, &Version)| Version { state: state(of), ..of.1.clone() };
     inputs.versions.iter().enumerate().map(with_state).collect()

@@ -66,12 +66,10 @@ pub fn condition(
     let newest = approved(inputs, desired).unwrap_or(newest);
     let id = &newest.id;
     let is_desired = desired.is_some_and(|desired| desired.id == *id);
-    let is_unserved =
-        unserved(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
     let rolled_out =
         desired.map(|desired| desired.id.as_str()).filter(|desired| inputs.serving.is_some_and(|of| of != *desired));
-    let is_candidate = newest.state == VersionState::Candidate && is_unserved;
-    if let Some(version) = unapproved(inputs, newest).filter(|_| is_candidate && !is_desired) {
+    let is_candidate = is_candidate(inputs, newest);
+    if let Some((newest, version)) = unapproved(inputs, desired) {
         return awaits_approval(inputs, newest, version, &kept(desired, Some(id)));
     }
     match newest.state {
@@ -145,10 +143,20 @@ fn is_approved(inputs: &Inputs<'_>, version: &Version) -> bool {
     inputs.requests.approve.as_ref() == Some(&version.id)
 }
 
-/// The version without the approval that another one waits for: one that it is based on and that has to be a canary first, or itself.
-fn unapproved<'a>(inputs: &Inputs<'a>, waiting: &'a Version) -> Option<&'a Version> {
+/// The version that waits, the newest or an approved one, and the one without the approval that it waits for: one that it is based on and that
+/// has to be a canary first, or itself.
+pub(super) fn unapproved<'a>(inputs: &Inputs<'a>, desired: Option<&Version>) -> Option<(&'a Version, &'a Version)> {
+    let waiting = approved(inputs, desired).or(inputs.versions.first())?;
+    let is_desired = desired.is_some_and(|desired| desired.id == waiting.id);
     let first = track::base_to_wait_for(inputs, waiting).unwrap_or(waiting);
-    Some(first).filter(|first| inputs.policy.is_manual && !is_approved(inputs, first))
+    let is_open = inputs.policy.is_manual && !is_approved(inputs, first);
+    (is_open && !is_desired && is_candidate(inputs, waiting)).then_some((waiting, first))
+}
+
+/// Whether a version may be promoted, but for what it waits for.
+fn is_candidate(inputs: &Inputs<'_>, version: &Version) -> bool {
+    let is_unserved = unserved(inputs.versions, inputs.serving).any(|of| of.id == version.id);
+    is_unserved && version.state == VersionState::Candidate && version.is_in(inputs.store)
 }
 
 /// The condition when a version waits for an approval: the newest one, or one that it is based on.

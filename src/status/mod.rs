@@ -39,7 +39,7 @@ use crate::{
         route::Routed,
         trial::{self, Progress},
     },
-    training::{Decision, whole_seconds},
+    training::{Decision, reported_end, whole_seconds},
 };
 
 /// Longest message of a condition, in characters.
@@ -152,7 +152,7 @@ fn of_rollout(prior: ServingStatus, rollout: &Rollout, reload: Option<&ReloadSta
     let version = rollout.versions.iter().find(|version| rollout.serving.as_ref() == Some(&version.id));
     ServingStatus {
         trained_at: version.map(|version| version.trained_at.clone()),
-        data_through: version.and_then(|version| version.data_through.clone()),
+        data_through: version.and_then(reported_end).map(Time),
         version: rollout.serving.clone(),
         rolling_out: rollout.rolling_out.clone(),
         rolling_out_since: begun.then(|| since.unwrap_or_else(|| Time(whole_seconds(now)))),
