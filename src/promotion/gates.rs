@@ -2,11 +2,13 @@
 //! number does not pass.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{Verdict, Version, VersionState},
     model::promotion::{Bounds, Policy},
     text::decimal,
+    training::reported_end,
 };
 
 /// With which versions one is compared.
@@ -30,7 +32,7 @@ const DATA_THROUGH: &str = "dataThrough";
 impl Policy {
     /// When the data of a version become too old for it to be promoted.
     pub fn too_old_at(&self, version: &Version) -> Option<Timestamp> {
-        version.data_through.as_ref()?.0.checked_add(self.max_data_age?).ok()
+        reported_end(version)?.checked_add(self.max_data_age?).ok()
     }
 
     /// The verdict of each gate on a version.
@@ -120,12 +122,16 @@ impl Policy {
         let most = self.max_data_age?;
         let hours = most.as_hours();
         let verdict = |passed, message| Some(Verdict { gate: DATA_THROUGH.into(), passed, message });
-        match &version.data_through {
-            None => verdict(false, "dataThrough was not reported, or is no time until the end of the run, so the age of the data is unknown".into()),
-            Some(time) if now.duration_since(time.0) > most => {
-                verdict(false, format!("the data reach until {}, more than {hours} h ago", time.0))
+        match (reported_end(version), &version.data_through) {
+            (None, None) => verdict(false, "dataThrough was not reported, or is no time until the end of the run, so the age of the data is unknown".into()),
+            (None, Some(Time(reported))) => {
+                let end = version.trained_at.0;
+                verdict(false, format!("dataThrough {reported} is after the end of the run at {end} and does not count, so the age of the data is unknown"))
             }
-            Some(time) => verdict(true, format!("the data reach until {}, within {hours} h", time.0)),
+            (Some(end), _) if now.duration_since(end) > most => {
+                verdict(false, format!("the data reach until {end}, more than {hours} h ago"))
+            }
+            (Some(end), _) => verdict(true, format!("the data reach until {end}, within {hours} h")),
         }
     }
 }

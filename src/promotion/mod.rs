@@ -3,7 +3,7 @@
 //! ```text
 //! servers ─> watch (harm) ──┐
 //! versions ─> gates ────────┤
-//! annotations ─> requests ──┼─> choose (which version serves or is a canary, and why) ─> states ─> condition PromotionReady
+//! annotations ─> requests ──┼─> settled ─> choose (which version serves or is a canary, and why) ─> states ─> condition PromotionReady
 //! verdict on the canary ────┤
 //! prior status ─────────────┘
 //! ```
@@ -21,6 +21,7 @@ pub mod reports;
 mod requests;
 mod restored;
 pub mod route;
+mod settled;
 pub mod source;
 mod track;
 pub mod trial;
@@ -32,7 +33,8 @@ use jiff::Timestamp;
 
 pub use held::Held;
 pub use readiness::Waiting;
-pub use restored::{hold_back_newer, restored, served};
+pub use restored::{hold_back_newer, restored, served, unreadable};
+use settled::Settled;
 pub use source::{Source, SourceUnavailable};
 pub use watch::{Servers, harm_of};
 
@@ -76,6 +78,8 @@ pub struct Rollout {
     /// Whether a version is taken back now, or its canary has ended. That is recorded before another one is applied: afterwards its
     /// servers are gone, and it would be promoted again.
     pub is_recorded_first: bool,
+    /// The version whose approval the newest one waits for, or one that is approved: itself, or one that it is based on.
+    pub unapproved: Option<String>,
     /// What the newest version that may be promoted waits for.
     pub held: Option<Held>,
     /// Whether that version is to be a canary and has not begun, so that its metric source is read.
@@ -127,6 +131,8 @@ pub struct Inputs<'a> {
     pub serving: Option<&'a str>,
     /// The version that was being rolled out then.
     pub rolling_out: Option<&'a str>,
+    /// The version that was pinned then.
+    pub pinned: Option<&'a str>,
     /// The version of which all servers are ready and no other servers exist.
     pub rolled_out: Option<&'a str>,
     /// Which versions begin as a canary; none if no version does.
@@ -178,6 +184,7 @@ impl<'a> Inputs<'a> {
             store,
             serving: serving.and_then(|serving| serving.version.as_deref()),
             rolling_out: serving.and_then(|serving| serving.rolling_out.as_deref()),
+            pinned: serving.and_then(|serving| serving.pinned.as_deref()),
             rolled_out: servers.rolled_out.as_deref(),
             canary_versions: model.canary.as_ref().map(|canary| canary.versions),
             canary: trial::status(prior).filter(|_| !canaries.lacks_data).map(|canary| canary.version.as_str()),
@@ -231,37 +238,12 @@ impl Rollout {
     /// The newest version that passes its gates serves, unless people request another one.
     pub fn decide(inputs: &Inputs<'_>) -> Self {
         let last = inputs;
-        let (serving, rolling_out) = match inputs.rolling_out {
-            Some(id) if inputs.rolled_out == Some(id) => (Some(id), None),
-            rolling_out => (inputs.serving, rolling_out),
-        };
-        let versions = track::recorded(inputs.versions, inputs.verdict);
-        let versions = states(&versions, serving, rolling_out.or(serving));
-        let inputs = &Inputs { versions: &versions, serving, rolling_out, ..*inputs };
-        // Decided once, on what the gates say now: what does harm and a rollback yield to it.
-        let pin = requests::pinned(&Inputs { versions: &judged(inputs, versions.clone(), None), ..*inputs })
-            .map(|of| of.map(|version| version.id.clone()));
-        let pinned = pin.as_ref().ok().and_then(Option::as_deref);
-        let harm = watch::Harm::of(inputs).filter(|_| pinned.is_none());
-        let versions = harm.as_ref().map_or_else(|| versions.clone(), |harm| harm.applied(&versions));
-        let rolling_out = harm.as_ref().map_or(rolling_out, |harm| harm.rolling_out(inputs));
-        let inputs = &Inputs { versions: &versions, rolling_out, ..*inputs };
-        let rollback = requests::rollback(inputs, pinned);
-        let back = rollback.as_ref().ok().and_then(|of| *of);
-        let versions = judged(inputs, taken_back(inputs, back), back);
-        let versions = without_waiting(versions, back.filter(|back| inputs.serving == Some(back.id.as_str())));
-        let inputs = &Inputs { versions: &versions, ..*inputs };
-        let pinned = pinned.and_then(|id| inputs.version(id));
-        let (chosen, why) = choose(inputs, pinned, back);
-        let needs_canary = chosen.filter(|version| track::needs_canary(inputs, version));
+        let settled = Settled::of(last);
+        let inputs = &settled.inputs(last);
+        let (pinned, back) = settled.requested(inputs);
         // Where it serves already, nothing has to be rolled back to it.
         let returning = back.filter(|back| inputs.serving != Some(back.id.as_str()));
-        let (canary, chosen, why) = match (needs_canary, returning) {
-            (None, _) => (None, chosen, why),
-            // It is a canary beside the version that it is rolled back to.
-            (Some(_), Some(back)) => (None, inputs.version(&back.id), "it is rolled back to"),
-            (canary, None) => (canary, inputs.standing(), "a newer version is a canary"),
-        };
+        let (canary, (chosen, why)) = begin(inputs, choose(inputs, pinned, back), returning);
 
         // A pin and a rollback do not wait.
         let is_requested = pinned.is_some() || returning.is_some();
@@ -282,7 +264,7 @@ impl Rollout {
         let serving = if is_complete { desired } else { inputs.serving };
         // One that is refused is tried again.
         let is_followed = |value: &&String| back.is_some() || inputs.last_rollback == Some(value.as_str());
-        let refusals: Vec<Refusal> = pin.err().into_iter().chain(rollback.as_ref().err().cloned()).collect();
+        let refusals = settled.refusals();
         // Its objectives are those of all servers: they show the harm of another version that gets requests, too.
         let is_alone = canary.is_none() && desired == serving;
         let watched_until = watch::until(inputs, last.serving, serving).filter(|_| is_alone);
@@ -313,10 +295,11 @@ impl Rollout {
             breached: watch::breached(last, rolling_out, watched_until),
             watched_until,
             settings: settings.map(str::to_owned),
-            is_recorded_first: harm.is_some_and(|harm| harm.to.is_some()) || track::is_news(last),
+            is_recorded_first: settled.is_harmed || track::is_news(last),
             condition: outcome::condition(inputs, usable, canary, &refusals, held.as_ref()),
             wake_at: too_old_at(inputs, canary).into_iter().chain(rechecked).min(),
             waiting_since,
+            unapproved: outcome::unapproved(inputs, usable).map(|(_, version)| version.id.clone()),
             held,
             reads_source: next.is_some_and(|version| source::is_read_for(inputs, version)),
             pinned: pinned.map(|version| version.id.clone()),
@@ -356,27 +339,6 @@ fn deployment<'a>(
     name: impl FnOnce(&str) -> String,
 ) -> Option<&'a DeploymentState> {
     children.deployment(&name(&model.identity.base), model.identity.uid.as_deref().unwrap_or_default())
-}
-
-/// The versions after a rollback to one of them: the newer ones that served, or were being rolled out, are not promoted again.
-fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
-    let target =
-        inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
-    let state = |(index, version): (usize, &Version)| match version.state {
-        _ if index < target && has_served(version, inputs.rolling_out) => VersionState::RolledBack,
-        state => state,
-    };
-    let with_state = |of: (usize, &Version)| Version { state: state(of), ..of.1.clone() };
-    inputs.versions.iter().enumerate().map(with_state).collect()
-}
-
-/// The versions after a rollback to the one that serves, `to`: no newer one that is there is promoted, whether it is a canary or waits, and
-/// whatever for. Nothing else can be meant by that. One that did not pass its gates stays so: else it could be pinned.
-fn without_waiting(mut versions: Vec<Version>, to: Option<&Version>) -> Vec<Version> {
-    let newer = versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();
-    let waiting = versions[..newer].iter_mut().filter(|version| version.state == VersionState::Candidate);
-    waiting.for_each(|version| version.state = VersionState::RolledBack);
-    versions
 }
 
 /// The versions that have not served, and are newer than the one that does and the one before: only these are judged, and may be
@@ -457,6 +419,22 @@ fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Ve
     let is_back = standing.is_some_and(|version| inputs.serving != Some(version.id.as_str()));
     let why = if is_back { "it is rolled back to" } else { "no newer version is promoted" };
     (standing.or_else(unreadable), why)
+}
+
+/// What gets requests of what was chosen: a version that has to be a canary first gets a part of them, beside the one to serve. `returning`: the
+/// version that it is to be rolled back to.
+fn begin<'a>(
+    inputs: &Inputs<'a>,
+    (chosen, why): Choice<'a>,
+    returning: Option<&'a Version>,
+) -> (Option<&'a Version>, Choice<'a>) {
+    let canary = chosen.filter(|version| track::needs_canary(inputs, version));
+    match (canary, returning) {
+        (None, _) => (None, (chosen, why)),
+        // It is a canary beside the version that it is rolled back to.
+        (Some(_), Some(back)) => (None, (Some(back), "it is rolled back to")),
+        (canary, None) => (canary, (inputs.standing(), "a newer version is a canary")),
+    }
 }
 
 /// The newest version that passes its gates and needs no approval that it does not have, or an older one that is the canary. One that is being rolled out goes on while

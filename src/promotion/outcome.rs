@@ -1,6 +1,6 @@
 //! The condition `PromotionReady`: whether the newest version serves, or why not.
 
-use super::{Held, Inputs, Refusal, SourceUnavailable, Waiting, track, unserved, watch::harm_of};
+use super::{Held, Inputs, Refusal, SourceUnavailable, Waiting, track, unreadable, unserved, watch::harm_of};
 use crate::{
     api::{APPROVE_ANNOTATION, PAUSE_ANNOTATION, PIN_ANNOTATION, Version, VersionState, conditions::reasons},
     training::{Outcome, Truth},
@@ -33,101 +33,106 @@ pub fn condition(
     refusals: &[Refusal],
     held: Option<&Held>,
 ) -> Outcome {
-    let outcome = |status, reason, message| Outcome { status, reason, message };
     if !refusals.is_empty() {
-        let texts = refusals.iter().map(|of| format!("annotation {}: {:?} {}", of.annotation, of.value, of.why));
-        let message = format!("{}{}", texts.collect::<Vec<_>>().join("; "), kept(desired, None));
-        return outcome(Truth::False, reasons::INVALID_REQUEST, message);
+        return refused(refusals, desired);
     }
     let Some(newest) = inputs.versions.first() else {
         return outcome(Truth::Unknown, reasons::NO_VERSION, "no version was trained yet".into());
     };
     if let Some(pin) = &inputs.requests.pin {
-        let (id, is_desired) = (&newest.id, desired.is_some_and(|desired| desired.id == newest.id));
-        let newer = if is_desired { String::new() } else { format!("; {id} is newer and waits until it is removed") };
-        return outcome(
-            Truth::True,
-            reasons::PINNED,
-            format!("version {pin} is pinned by the annotation {PIN_ANNOTATION}{newer}"),
-        );
+        return pinned(pin, newest, desired);
     }
     if let Some(canary) = canary {
-        let id = &newest.id;
-        let newer =
-            if canary.id == *id { String::new() } else { format!("; {id} is newer and waits until that has ended") };
-        let message = format!(
-            "version {} is a canary: {}it is compared with the version that serves{newer}{}",
-            canary.id,
-            passed(canary),
-            kept(desired, None)
-        );
-        return outcome(Truth::True, reasons::CANARY, message);
+        return tried(canary, newest, desired);
+    }
+    if let Some((newest, version)) = unapproved(inputs, desired) {
+        return awaits_approval(inputs, newest, version, &kept(desired, Some(&newest.id)));
     }
     let newest = approved(inputs, desired).unwrap_or(newest);
-    let id = &newest.id;
-    let is_desired = desired.is_some_and(|desired| desired.id == *id);
-    let is_unserved =
-        unserved(inputs.versions, inputs.serving).any(|version| version.id == *id) && newest.is_in(inputs.store);
-    let rolled_out =
-        desired.map(|desired| desired.id.as_str()).filter(|desired| inputs.serving.is_some_and(|of| of != *desired));
-    let is_candidate = newest.state == VersionState::Candidate && is_unserved;
-    if let Some(version) = unapproved(inputs, newest).filter(|_| is_candidate && !is_desired) {
-        return awaits_approval(inputs, newest, version, &kept(desired, Some(id)));
-    }
     match newest.state {
-        VersionState::Rejected => {
-            let message =
-                format!("version {id} does not pass its gates: {}{}", verdicts(newest, false), kept(desired, Some(id)));
-            outcome(Truth::False, reasons::VERSION_REJECTED, message)
-        }
-        VersionState::RolledBack if !is_desired => {
-            let message = format!(
-                "version {id} was rolled back, and is not promoted again{}{}",
-                why(newest),
-                kept(desired, Some(id))
-            );
+        VersionState::Rejected => rejected(newest, desired),
+        _ if desired.is_some_and(|desired| desired.id == newest.id) => chosen(newest),
+        _ => held_back(inputs, newest, desired, held),
+    }
+}
+
+fn outcome(status: Truth, reason: &'static str, message: String) -> Outcome {
+    Outcome { status, reason, message }
+}
+
+fn refused(refusals: &[Refusal], desired: Option<&Version>) -> Outcome {
+    let texts = refusals.iter().map(|of| format!("annotation {}: {:?} {}", of.annotation, of.value, of.why));
+    let message = format!("{}{}", texts.collect::<Vec<_>>().join("; "), kept(desired, None));
+    outcome(Truth::False, reasons::INVALID_REQUEST, message)
+}
+
+fn pinned(pin: &str, newest: &Version, desired: Option<&Version>) -> Outcome {
+    let (id, is_desired) = (&newest.id, desired.is_some_and(|desired| desired.id == newest.id));
+    let newer = if is_desired { String::new() } else { format!("; {id} is newer and waits until it is removed") };
+    let message = format!("version {pin} is pinned by the annotation {PIN_ANNOTATION}{newer}");
+    outcome(Truth::True, reasons::PINNED, message)
+}
+
+/// The condition when a version is the canary.
+fn tried(canary: &Version, newest: &Version, desired: Option<&Version>) -> Outcome {
+    let (id, passed, kept) = (&newest.id, passed(canary), kept(desired, None));
+    let newer =
+        if canary.id == *id { String::new() } else { format!("; {id} is newer and waits until that has ended") };
+    let what = "it is compared with the version that serves";
+    outcome(Truth::True, reasons::CANARY, format!("version {} is a canary: {passed}{what}{newer}{kept}", canary.id))
+}
+
+fn rejected(newest: &Version, desired: Option<&Version>) -> Outcome {
+    let (id, failed, kept) = (&newest.id, verdicts(newest, false), kept(desired, Some(&newest.id)));
+    let message = format!("version {id} does not pass its gates: {failed}{kept}");
+    outcome(Truth::False, reasons::VERSION_REJECTED, message)
+}
+
+/// The condition when the newest version is to serve.
+fn chosen(newest: &Version) -> Outcome {
+    let id = &newest.id;
+    if harm_of(newest).is_some() {
+        let message = format!("version {id} stays, because there is no other one to return to{}", why(newest));
+        return outcome(Truth::False, reasons::ROLLOUT_FAILED, message);
+    }
+    let message = match verdicts(newest, true) {
+        of if of.is_empty() => format!("version {id} is the newest valid version"),
+        of => format!("version {id} passes its gates: {of}"),
+    };
+    outcome(Truth::True, reasons::AS_SPECIFIED, message)
+}
+
+/// The condition when another version is to serve, or none, and no approval is missing.
+fn held_back(inputs: &Inputs<'_>, newest: &Version, desired: Option<&Version>, held: Option<&Held>) -> Outcome {
+    let (id, kept) = (&newest.id, kept(desired, Some(&newest.id)));
+    let is_candidate = is_candidate(inputs, newest);
+    let is_other = |desired: &&str| inputs.serving.is_some_and(|serving| serving != *desired);
+    let rolled_out = desired.map(|desired| desired.id.as_str()).filter(is_other);
+    match newest.state {
+        VersionState::RolledBack => {
+            let message = format!("version {id} was rolled back, and is not promoted again{}{kept}", why(newest));
             outcome(Truth::False, reasons::ROLLED_BACK, message)
         }
-        VersionState::Failed if !is_desired => {
-            let message = format!(
-                "the rollout of version {id} failed, and it is not promoted again{}{}",
-                why(newest),
-                kept(desired, Some(id))
-            );
+        VersionState::Failed => {
+            let message =
+                format!("the rollout of version {id} failed, and it is not promoted again{}{kept}", why(newest));
             outcome(Truth::False, reasons::ROLLOUT_FAILED, message)
         }
-        _ if is_candidate && !is_desired && inputs.requests.is_paused => {
+        _ if is_candidate && inputs.requests.is_paused => {
             let message = format!(
-                "version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}: {}remove it to promote{}",
-                passed(newest),
-                kept(desired, Some(id))
+                "version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}: {}remove it to promote{kept}",
+                passed(newest)
             );
             outcome(Truth::True, reasons::PAUSED, message)
         }
-        _ if is_desired && harm_of(newest).is_some() => {
-            let message = format!("version {id} stays, because there is no other one to return to{}", why(newest));
-            outcome(Truth::False, reasons::ROLLOUT_FAILED, message)
-        }
-        _ if is_desired => outcome(
-            Truth::True,
-            reasons::AS_SPECIFIED,
-            match verdicts(newest, true) {
-                of if of.is_empty() => format!("version {id} is the newest valid version"),
-                of => format!("version {id} passes its gates: {of}"),
-            },
-        ),
-        _ => {
-            let kept = kept(desired, Some(id));
-            match (held.filter(|_| is_candidate), rolled_out.filter(|_| is_candidate)) {
-                (Some(held), _) => waits(newest, held, &kept),
-                (None, Some(other)) => behind(newest, other, inputs.serving),
-                (None, None) => {
-                    let message =
-                        format!("version {id} is not in the artifact store of the spec ({}){kept}", inputs.store);
-                    outcome(Truth::False, reasons::ARTIFACTS_MOVED, message)
-                }
+        _ => match (held.filter(|_| is_candidate), rolled_out.filter(|_| is_candidate)) {
+            (Some(held), _) => waits(newest, held, &kept),
+            (None, Some(other)) => behind(newest, other, inputs.serving),
+            (None, None) => {
+                let message = format!("version {}{kept}", unreadable(inputs.identity, newest, inputs.store));
+                outcome(Truth::False, reasons::ARTIFACTS_MOVED, message)
             }
-        }
+        },
     }
 }
 
@@ -146,10 +151,20 @@ fn is_approved(inputs: &Inputs<'_>, version: &Version) -> bool {
     inputs.requests.approve.as_ref() == Some(&version.id)
 }
 
-/// The version without the approval that another one waits for: one that it is based on and that has to be a canary first, or itself.
-fn unapproved<'a>(inputs: &Inputs<'a>, waiting: &'a Version) -> Option<&'a Version> {
+/// The version that waits, the newest or an approved one, and the one without the approval that it waits for: one that it is based on and that
+/// has to be a canary first, or itself.
+pub(super) fn unapproved<'a>(inputs: &Inputs<'a>, desired: Option<&Version>) -> Option<(&'a Version, &'a Version)> {
+    let waiting = approved(inputs, desired).or(inputs.versions.first())?;
+    let is_desired = desired.is_some_and(|desired| desired.id == waiting.id);
     let first = track::base_to_wait_for(inputs, waiting).unwrap_or(waiting);
-    Some(first).filter(|first| inputs.policy.is_manual && !is_approved(inputs, first))
+    let is_open = inputs.policy.is_manual && !is_approved(inputs, first);
+    (is_open && !is_desired && is_candidate(inputs, waiting)).then_some((waiting, first))
+}
+
+/// Whether a version may be promoted, but for what it waits for.
+fn is_candidate(inputs: &Inputs<'_>, version: &Version) -> bool {
+    let is_unserved = unserved(inputs.versions, inputs.serving).any(|of| of.id == version.id);
+    is_unserved && version.state == VersionState::Candidate && version.is_in(inputs.store)
 }
 
 /// The condition when a version waits for an approval: the newest one, or one that it is based on.

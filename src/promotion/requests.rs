@@ -48,6 +48,15 @@ pub(super) fn pinned<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, Ref
     }
 }
 
+/// Whether a version was being rolled out because of a pin that is gone, before it was complete. It was spared what other versions wait for,
+/// so it begins anew. `pinned`: the version that is pinned now.
+pub(super) fn is_unpinned(inputs: &Inputs<'_>, pinned: Option<&str>, id: &str) -> bool {
+    let was_pinned = inputs.pinned == Some(id) && pinned != Some(id);
+    // In another store, its rollout goes on in a Deployment that is left as it is.
+    let is_new = |version: &Version| version.state == VersionState::Candidate && version.is_in(inputs.store);
+    was_pinned && inputs.version(id).is_some_and(is_new)
+}
+
 /// Whether a version has served, and may do so again.
 pub(super) fn may_return(version: &Version) -> bool {
     matches!(version.state, VersionState::Serving | VersionState::Previous | VersionState::Superseded)
@@ -60,6 +69,7 @@ fn may_be_pinned(version: &Version) -> bool {
 fn readable<'a>(inputs: &Inputs<'_>, version: &'a Version) -> Result<&'a Version, String> {
     match version.is_in(inputs.store) {
         true => Ok(version),
+        false if !version.has_artifact() => Err("names a version whose artifact is not known".into()),
         false => Err(format!("names a version that is not in the artifact store of the spec ({})", inputs.store)),
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::watch;
 use crate::{
-    api::{PIN_ANNOTATION, RecommenderModelStatus, TrainingKind, Version, VersionState},
+    api::{PIN_ANNOTATION, RecommenderModelStatus, TRAIN_ANNOTATION, TrainingKind, Version, VersionState},
     kinds::Kind,
     model::Identity,
     names,
@@ -19,7 +19,8 @@ type Deployed = (String, Option<(String, String)>);
 
 /// The version that a Deployment serves although the status has no version: object and children were restored from a backup,
 /// without the status, perhaps with another artifact store. None when it is among `read`, the versions that reports of the object's Jobs
-/// give. A Job whose pod is gone gives none, but when its run was due, and on top of what.
+/// give. A Job whose pod is gone gives none, but when its run was due, and on top of what. A Deployment that does not name the artifact
+/// gives a version without one: the Deployment is left as it is, and what is trained later is known to be newer.
 pub fn restored(
     identity: &Identity,
     prior: &RecommenderModelStatus,
@@ -29,7 +30,7 @@ pub fn restored(
     let (servers, started) = deployed(identity, prior, children)?;
     let uid = identity.uid.as_deref()?;
     let (id, artifact) = started;
-    let (uri, digest) = artifact?;
+    let (uri, digest) = artifact.unwrap_or_default();
     let job = names::job(&identity.base, &id);
     let run = children.own(Kind::Job, &job, uid).and_then(|of| match &of.state {
         ChildState::Job(run) => Some(run),
@@ -59,6 +60,19 @@ pub fn restored(
     };
     let is_read = read.iter().any(|read| read.id == version.id);
     (!is_read).then_some(version)
+}
+
+/// Why pods cannot read a version that is not in the artifact store of the spec, and what to do, as text to follow "version".
+pub fn unreadable(identity: &Identity, version: &Version, store: &str) -> String {
+    let (id, Identity { namespace, name, .. }) = (&version.id, identity);
+    if version.has_artifact() {
+        return format!("{id} is not in the artifact store of the spec ({store})");
+    }
+    format!(
+        "{id} serves, and its artifact is not known, because the status was lost and its Deployment does not name it: it is left as it is \
+         until a version is trained that passes its gates. kubectl -n {namespace} annotate recommendermodel {name} \
+         {TRAIN_ANNOTATION}=\"full: status lost\" --overwrite starts a run"
+    )
 }
 
 /// The version that a Deployment serves although the status has no version, also if one of the object's Jobs has trained it.

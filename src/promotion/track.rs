@@ -49,9 +49,18 @@ pub(super) fn needs_canary(inputs: &Inputs<'_>, version: &Version) -> bool {
         Some(CanaryVersions::Full) => version.kind == TrainingKind::Full,
         None => false,
     };
-    // Without servers that answer there is nothing to compare with, and nothing that could be harmed.
-    let is_served = !inputs.servers.is_stopped && inputs.servers.crashes.is_none();
+    // Without servers that answer there is nothing to compare with, and nothing that could be harmed. Those that crash may be its own, from a
+    // pin that is gone.
+    let are_its_own = inputs.servers.version.as_deref() == Some(version.id.as_str());
+    let is_served = !inputs.servers.is_stopped && (inputs.servers.crashes.is_none() || are_its_own);
     is_asked_for && is_new && !is_pinned && !is_begun && is_served && other.is_some()
+}
+
+/// Whether a version that has not been rolled out was a canary and need not be one any more: it has passed, or nothing is left to compare it
+/// with.
+pub(super) fn is_over(inputs: &Inputs<'_>, version: &Version) -> bool {
+    let has_begun = has_passed(version) || inputs.canary == Some(version.id.as_str());
+    has_begun && version.state == VersionState::Candidate && !needs_canary(inputs, version)
 }
 
 /// Whether a version has passed its canary.

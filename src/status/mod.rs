@@ -41,7 +41,7 @@ use crate::{
         trial::{self, Progress},
     },
     time::whole_seconds,
-    training::Decision,
+    training::{Decision, reported_end},
 };
 
 /// Longest message of a condition, in characters.
@@ -154,10 +154,11 @@ fn of_rollout(prior: ServingStatus, rollout: &Rollout, reload: Option<&ReloadSta
     let version = rollout.versions.iter().find(|version| rollout.serving.as_ref() == Some(&version.id));
     ServingStatus {
         trained_at: version.map(|version| version.trained_at.clone()),
-        data_through: version.and_then(|version| version.data_through.clone()),
+        data_through: version.and_then(reported_end).map(Time),
         version: rollout.serving.clone(),
         rolling_out: rollout.rolling_out.clone(),
         rolling_out_since: begun.then(|| since.unwrap_or_else(|| Time(whole_seconds(now)))),
+        pinned: rollout.pinned.clone(),
         watched_until: rollout.watched_until.map(Time),
         waiting_since: rollout.waiting_since.map(Time),
         breached: rollout.breached.clone(),

@@ -1,6 +1,8 @@
 //! The condition Refreshable: whether a newer version can take the place of the one that serves. It is the other axis beside Ready:
 //! a model that cannot be refreshed still serves, and its data get older.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::{ConditionValue, Inputs, problems::problem};
 use crate::{
     api::{
@@ -10,6 +12,7 @@ use crate::{
     },
     promotion::route::Acceptance,
     text::one_line,
+    training::reported_end,
 };
 
 /// Longest quote of the message of another condition, in characters. That condition has all of it.
@@ -65,8 +68,13 @@ pub struct Others<'a> {
 
 /// Which version serves, and how old it and its data are: as times, because the message changes only when something happens.
 fn serves(version: &Version) -> String {
-    let data =
-        version.data_through.as_ref().map_or_else(String::new, |through| format!(" with data until {}", through.0));
+    let data = match (reported_end(version), &version.data_through) {
+        (Some(end), _) => format!(" with data until {end}"),
+        (None, Some(Time(reported))) => {
+            format!(" (its dataThrough, {reported}, is after the end of its run and does not count)")
+        }
+        (None, None) => String::new(),
+    };
     format!("version {} serves, trained at {}{data}", version.id, version.trained_at.0)
 }
 
@@ -123,16 +131,24 @@ fn held(inputs: &Inputs<'_>) -> Option<Problem> {
         }
         // It serves, although it may do harm, or is rolled out; behind a canary others wait for its end, whatever else they wait for.
         _ if is_to_serve || rollout.canary.is_some() => return None,
+        _ if rollout.unapproved.is_some() => {
+            let id = rollout.unapproved.as_deref().unwrap_or_default();
+            (
+                reasons::AWAITING_APPROVAL,
+                format!("version {id} waits for an approval by the annotation {APPROVE_ANNOTATION}"),
+            )
+        }
         VersionState::Rejected => (reasons::VERSION_REJECTED, refused(&rollout.versions)),
         VersionState::RolledBack => (reasons::ROLLED_BACK, format!("the newest version, {id}, was rolled back")),
         VersionState::Failed => (reasons::ROLLOUT_FAILED, format!("the rollout of the newest version, {id}, failed")),
         _ if !newest.is_in(&inputs.model.artifacts.root_uri()) => {
-            (reasons::ARTIFACTS_MOVED, format!("version {id} is not in the artifact store of the spec"))
+            let why = if newest.has_artifact() {
+                "is not in the artifact store of the spec"
+            } else {
+                "has an artifact that is not known"
+            };
+            (reasons::ARTIFACTS_MOVED, format!("version {id} {why}"))
         }
-        VersionState::Candidate if inputs.model.promotion.is_manual && requests.approve.as_deref() != Some(id) => (
-            reasons::AWAITING_APPROVAL,
-            format!("version {id} waits for an approval by the annotation {APPROVE_ANNOTATION}"),
-        ),
         VersionState::Candidate if requests.is_paused => (
             reasons::PAUSED,
             format!("version {id} waits because promotion is paused by the annotation {PAUSE_ANNOTATION}"),

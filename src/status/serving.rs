@@ -11,6 +11,7 @@ use crate::{
         conditions::{reasons, types},
     },
     observe::{DeploymentState, PodState},
+    promotion::unreadable,
 };
 
 /// ServingReady:
@@ -34,13 +35,15 @@ pub(super) fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> Condition
     }
     if let Some(version) = &inputs.rollout.elsewhere {
         let store = inputs.model.artifacts.root_uri();
-        return ConditionValue::no(
-            reasons::ARTIFACTS_MOVED,
-            format!(
+        let known = inputs.rollout.versions.iter().find(|known| known.id == *version);
+        let message = match known.filter(|known| !known.has_artifact()) {
+            Some(unknown) => format!("version {}", unreadable(&inputs.model.identity, unknown, &store)),
+            None => format!(
                 "version {version} is not in the artifact store of the spec ({store}): it is served with its earlier settings until \
                  a version is trained there"
             ),
-        );
+        };
+        return ConditionValue::no(reasons::ARTIFACTS_MOVED, message);
     }
     let Some(desired) = &inputs.rollout.serve else {
         let why = match inputs.rollout.versions.is_empty() {

@@ -14,6 +14,7 @@ use crate::{
     kinds::Kind,
     model::Workload,
     observe::{ChildState, Children, PodState},
+    training::reported_end,
 };
 
 /// Labels that identify an object.
@@ -235,7 +236,7 @@ fn not_refreshable(status: &RecommenderModelStatus) -> Option<f64> {
 
 fn of_version(samples: &mut Samples, version: &Version) {
     samples.insert((Gauge::ServingTrained, Vec::new()), seconds(version.trained_at.0));
-    let through = version.data_through.as_ref().map(|through| seconds(through.0));
+    let through = reported_end(version).map(seconds);
     samples.extend(through.map(|through| ((Gauge::ServingDataThrough, Vec::new()), through)));
     #[expect(clippy::cast_precision_loss, reason = "exact up to 8 PiB")]
     samples.insert((Gauge::ServingBytes, Vec::new()), version.bytes as f64);

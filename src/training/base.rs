@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Inputs, NewBase, history::History};
+use super::{Inputs, NewBase, history::History, report};
 use crate::api::{Base, TrainingKind, Version, VersionState};
 
 /// Why a partial run that is due is not started.
@@ -77,8 +77,7 @@ pub fn covered(inputs: &Inputs<'_>, history: &History) -> Option<Timestamp> {
 }
 
 /// Where the data of a version ends, as its trainer has reported. A status may have a time after the end of the run, from before reports of it
-/// were left out. Nothing follows from it: what arrived until then may have been read or not.
-fn reported_end(version: &Version) -> Option<Timestamp> {
-    let through = version.data_through.as_ref()?.0;
-    (through <= version.trained_at.0).then_some(through)
+/// were left out. Nothing follows from it, as from one in a report: what arrived until then may have been read or not.
+pub fn reported_end(version: &Version) -> Option<Timestamp> {
+    report::within_run(version.data_through.as_ref()?.0, version.trained_at.0)
 }

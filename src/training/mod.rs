@@ -25,7 +25,7 @@ mod tests;
 use jiff::{SignedDuration, Timestamp};
 
 pub use admission::{TrainingLimits, Waiting};
-pub use base::root;
+pub use base::{reported_end, root};
 pub use decide::decide;
 pub use history::{bounded, error_text};
 pub use readiness::Reading;

@@ -317,12 +317,16 @@ fn data_through(value: &Value, finished_at: Timestamp) -> Result<Timestamp, Repo
         // The API server rejects dates before the year 0. Training data from before 1970 is not expected.
         .filter(|instant| *instant >= Timestamp::UNIX_EPOCH)
         .ok_or_else(|| invalid("dataThrough", value, format!("write an instant of the past {EXPECTED}")))?;
-    if instant.duration_since(finished_at) > DATA_AHEAD {
+    within_run(instant, finished_at).ok_or_else(|| {
         let expected =
             format!("it is after the end of the run at {finished_at}: write until when its data reach, {EXPECTED}");
-        return Err(invalid("dataThrough", value, expected));
-    }
-    Ok(instant.min(finished_at))
+        invalid("dataThrough", value, expected)
+    })
+}
+
+/// `dataThrough` as far as it can be known at the end of the run; none if it is after that.
+pub fn within_run(through: Timestamp, finished_at: Timestamp) -> Option<Timestamp> {
+    (through.duration_since(finished_at) <= DATA_AHEAD).then(|| through.min(finished_at))
 }
 
 fn invalid(path: &str, found: &Value, expected: impl Into<String>) -> ReportError {

@@ -26,6 +26,9 @@ pub struct ServingStatus {
     /// Since when it is being rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_out_since: Option<Time>,
+    /// The version that is pinned, if the annotation is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
     /// Until when the version is watched, and taken back if it does harm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watched_until: Option<Time>,

@@ -45,6 +45,11 @@ impl Version {
         self.bytes == 0 && self.started_at.is_none() && self.metrics.is_empty()
     }
 
+    /// Whether it is known where its artifact is: not of one that was taken over with servers that do not name it.
+    pub fn has_artifact(&self) -> bool {
+        !self.uri.is_empty()
+    }
+
     /// Whether its artifact is in the store with this URI.
     pub fn is_in(&self, store: &str) -> bool {
         self.uri.strip_prefix(store).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -218,3 +218,69 @@ async fn after_the_status_was_lost_a_rollback_that_may_have_been_followed_is_not
     assert!(requests.contains(&"PATCH deployments/packages-serving".to_owned()), "set anew: {requests:?}");
     assert_eq!(states(&fixture)[0], VersionState::RolledBack);
 }
+
+#[tokio::test]
+async fn after_the_status_was_lost_servers_whose_artifact_is_unknown_serve_on_until_a_new_version_passes_its_gates() {
+    let (mut fixture, object) = (Fixture::new(), object(json!({})));
+    restore_all(&fixture, &object, URI);
+    let mut servers = fixture.server.object("deployments/packages-serving").expect("it was restored");
+    let env = servers["spec"]["template"]["spec"]["containers"][0]["env"].as_array_mut().expect("variables");
+    env.retain(|variable| variable["name"] != "RECOMMENDER_MODEL_URI");
+    restore(&fixture, Kind::Deployment, "deployments/packages-serving", servers);
+    fixture.reconcile(&object).await.expect("the reconcile succeeds");
+    assert_eq!(fixture.status().serving.and_then(|serving| serving.version).as_deref(), Some("full-1"));
+    assert_eq!(fixture.condition(types::READY).0, "Serving");
+    for type_ in [types::SERVING_READY, types::PROMOTION_READY] {
+        let (reason, message) = fixture.condition(type_);
+        let what = "version full-1 serves, and its artifact is not known, because the status was lost";
+        assert!(reason == "ArtifactsMoved" && message.contains(what), "{type_}: {message}");
+        assert!(message.contains("recommender.dev/train"), "{type_} says what to do: {message}");
+    }
+    let (reason, message) = fixture.condition(types::REFRESHABLE);
+    assert!(reason == "ArtifactsMoved" && message.contains("its artifact is not known"), "{message}");
+
+    train_in(&fixture, "first");
+    fixture.server.requests();
+    let requests = fixture.requests(&object).await;
+    assert!(requests.contains(&"PATCH deployments/packages-serving".to_owned()), "{requests:?}");
+    let states: Vec<_> = fixture.status().versions.iter().map(|version| version.state).collect();
+    assert_eq!(states, [VersionState::Candidate, VersionState::Serving]);
+}
+
+#[tokio::test]
+async fn of_servers_whose_artifact_is_unknown_no_newer_version_is_promoted_but_the_next_one_is_after_the_status_was_lost()
+ {
+    let (mut fixture, mut object) = with_first_version().await;
+    object["metadata"]["annotations"] =
+        json!({"recommender.dev/train": "full again", "recommender.dev/pause-promotion": "true"});
+    fixture.requests(&object).await;
+    train_in(&fixture, "second");
+    fixture.requests(&object).await;
+    let before = fixture.status().versions;
+    let job = fixture.server.object(&format!("jobs/{}", before[1].job)).expect("it is kept");
+    let mut meta = job["spec"]["template"]["metadata"].clone();
+    for (field, value) in [("name", "first"), ("namespace", "shop"), ("uid", "first")] {
+        meta[field] = value.into();
+    }
+    let meta = serde_json::from_value(meta).expect("metadata");
+    fixture.context.cache.remove(Watched::Pod, &meta).expect("it was there");
+    let mut servers = fixture.server.object("deployments/packages-serving").expect("it is there");
+    let containers = &mut servers["spec"]["template"]["spec"]["containers"][0];
+    containers["env"].as_array_mut().expect("variables").retain(|of| of["name"] != "RECOMMENDER_MODEL_DIGEST");
+    servers["metadata"]["resourceVersion"] = "99999".into();
+    fixture.server.store("deployments/packages-serving", servers);
+    roll_out(&fixture, 1);
+    fixture.context.memory.forget("uid");
+    object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
+    for _ in 0..2 {
+        let requests = fixture.requests(&object).await;
+        assert!(!requests.contains(&"PATCH deployments/packages-serving".to_owned()), "{requests:?}");
+        let of: Vec<_> = fixture.status().versions.iter().map(|of| (of.id.clone(), of.state)).collect();
+        let states = [VersionState::RolledBack, VersionState::Serving];
+        assert_eq!(of, before.iter().map(|of| of.id.clone()).zip(states).collect::<Vec<_>>());
+    }
+    let (reason, message) = fixture.condition(types::PROMOTION_READY);
+    assert!(reason == "RolledBack" && message.contains("the status was lost while"), "{reason}: {message}");
+    let (reason, message) = fixture.condition(types::SERVING_READY);
+    assert!(reason == "ArtifactsMoved" && message.contains("its artifact is not known"), "{message}");
+}

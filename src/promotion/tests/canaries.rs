@@ -321,3 +321,92 @@ fn a_canary_whose_store_is_left_ends_and_begins_anew_when_that_comes_back() {
     assert_eq!(story.reconcile(Some("v1")).states(), "v2:Canary v1:Serving v0:Previous");
     assert_eq!(story.judged(true).serve(), Some("v2"));
 }
+
+#[test]
+fn a_rollback_takes_back_a_canary_that_passes_at_the_same_moment() {
+    let mut story = with_canary();
+    let mut paused = story.clone();
+    story.requests.rollback = some("v0");
+    story.judged(true);
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), "v2:RolledBack v1:RolledBack v0:Previous"));
+    assert_eq!((story.rollout.canary.as_ref(), story.rollout.last_rollback.as_deref()), (None, Some("v0")));
+    story.completes().annotated(|_| {});
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), "v2:RolledBack v1:RolledBack v0:Serving"));
+    assert_eq!(story.condition(), ("RolledBack", "version v2 was rolled back, and is not promoted again; v0 serves"));
+    // It has passed beside the version that is taken back, and waits.
+    paused.requests.is_paused = true;
+    paused.judged(true);
+    assert_eq!(paused.states(), "v2:Candidate v1:Serving v0:Previous");
+    paused.annotated(|of| of.rollback = some("v0")).completes().annotated(|of| of.is_paused = false);
+    assert_eq!((paused.serve(), paused.states().as_str()), (Some("v0"), "v2:RolledBack v1:RolledBack v0:Serving"));
+}
+
+#[test]
+fn a_rollback_takes_back_a_canary_that_has_nothing_to_be_compared_with_any_more() {
+    let mut story = with_canary();
+    story.requests.rollback = some("v0");
+    story.crashes();
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), "v2:RolledBack v1:RolledBack v0:Previous"));
+}
+
+#[test]
+fn a_pin_that_is_removed_during_its_rollout_does_not_spare_a_version_its_canary() {
+    let pinned = |id: &str| {
+        let mut story = with_canary();
+        story.trained("v3", "0.5").annotated(|of| of.pin = some(id));
+        assert_eq!((story.serve(), story.rollout.rolling_out.as_deref()), (Some(id), Some(id)));
+        assert!(story.rollout.canary.is_none());
+        story
+    };
+    for (id, begins) in [("v2", "v3"), ("v3", "v3")] {
+        let mut story = pinned(id);
+        let mut completed = story.clone();
+        story.requests.pin = None;
+        story.reconcile(None);
+        let canary = story.rollout.canary.as_ref().map(|version| version.id.as_str());
+        assert_eq!((story.serve(), canary, story.rollout.rolling_out.as_deref()), (Some("v1"), Some(begins), None));
+        story.judged(true).completes();
+        assert_eq!(story.serve(), Some(begins), "{}", story.states());
+        // What all servers have serves on.
+        completed.requests.pin = None;
+        assert_eq!(completed.completes().rollout.serving.as_deref(), Some(id));
+    }
+    let mut older = pinned("v0");
+    older.requests.pin = None;
+    older.reconcile(None);
+    assert_eq!((older.serve(), older.states().as_str()), (Some("v1"), "v3:Canary v2:Candidate v1:Serving v0:Previous"));
+}
+
+#[test]
+fn a_version_that_was_pinned_waits_and_is_taken_back_as_if_it_had_never_been() {
+    let pinned = || {
+        let mut story = with_canary();
+        story.annotated(|of| of.pin = some("v2"));
+        story.requests.pin = None;
+        story
+    };
+    let mut silent = pinned();
+    silent.source = Source::Silent("it is down".into());
+    assert_eq!(silent.reconcile(None).condition().0, "SourceFailed");
+    assert_eq!((silent.serve(), silent.states().as_str()), (Some("v1"), "v2:Candidate v1:Serving v0:Previous"));
+    let mut paused = pinned();
+    paused.requests.is_paused = true;
+    assert_eq!((paused.reconcile(None).condition().0, paused.serve()), ("Paused", Some("v1")));
+    // Its own servers crash, which says nothing of those that it is to be compared with.
+    let mut crashes = pinned();
+    crashes.rollout.settings = some("others");
+    crashes.crashes();
+    assert_eq!((crashes.serve(), crashes.states().as_str()), (Some("v1"), "v2:Canary v1:Serving v0:Previous"));
+    let mut failed = pinned();
+    failed.crashes();
+    assert_eq!((failed.serve(), failed.states().as_str()), (Some("v1"), "v2:Failed v1:Serving v0:Previous"));
+    let mut back = pinned();
+    (back.canary_versions, back.requests.rollback) = (None, some("v0"));
+    back.reconcile(None);
+    assert_eq!((back.serve(), back.states().as_str()), (Some("v0"), "v2:RolledBack v1:RolledBack v0:Previous"));
+    // Where the store is another one, the Deployment goes on with it.
+    let mut moved = pinned();
+    moved.store = "s3://models";
+    assert_eq!(moved.reconcile(None).rollout.rolling_out.as_deref(), Some("v2"));
+    assert_eq!(moved.reconcile(Some("v2")).rollout.serving.as_deref(), Some("v2"));
+}

@@ -120,6 +120,7 @@ fn sizes_and_the_age_of_the_data_are_gates_as_well() {
     let age = Promotion { max_data_age_hours: Some(48), ..Promotion::default() };
     let at = |hours| Version {
         data_through: Some(Time(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours))),
+        trained_at: Time(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(2)),
         ..version("b")
     };
     assert!(judge(&age, &at(2), None).passed);
@@ -129,4 +130,28 @@ fn sizes_and_the_age_of_the_data_are_gates_as_well() {
         (false, "the data reach until 1970-01-01T01:00:00Z, more than 48 h ago")
     );
     assert!(!judge(&age, &version("b"), None).passed);
+}
+
+#[test]
+fn data_of_the_future_that_an_earlier_status_has_are_of_unknown_age() {
+    let age = Promotion { max_data_age_hours: Some(48), ..Promotion::default() };
+    let trained_at = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(50);
+    let through = |seconds| Version {
+        data_through: Some(Time(trained_at + SignedDuration::from_secs(seconds))),
+        trained_at: Time(trained_at),
+        ..version("b")
+    };
+    let verdict = judge(&age, &through(9 * 3600), None);
+    let message = "dataThrough 1970-01-03T11:00:00Z is after the end of the run at 1970-01-03T02:00:00Z and does not count, so the \
+                   age of the data is unknown";
+    assert_eq!((verdict.passed, verdict.message.as_str()), (false, message));
+    let policy = Policy::new(&age).expect("valid");
+    assert_eq!(policy.too_old_at(&through(9 * 3600)), None);
+    // As in a report, a clock may be a little ahead.
+    let ahead = judge(&age, &through(60), None);
+    assert_eq!(
+        (ahead.passed, ahead.message.as_str()),
+        (true, "the data reach until 1970-01-03T02:00:00Z, within 48 h")
+    );
+    assert_eq!(policy.too_old_at(&through(60)), Some(trained_at + SignedDuration::from_hours(48)));
 }

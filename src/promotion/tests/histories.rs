@@ -134,6 +134,7 @@ proptest! {
             let id = |index: usize| before.versions.get(index).map_or("none".into(), |version| version.id.clone());
             let sudden = if let Step::Together(all) = &step { all.clone() } else { Vec::new() };
             let is_judged = matches!(step, Step::Judged(_)) || sudden.iter().any(|of| matches!(of, Sudden::Judged(_)));
+            let has_no_data = sudden.iter().any(|of| matches!(of, Sudden::EndsWithoutData));
             let is_broken = matches!(step, Step::Crashes) || sudden.iter().any(|of| matches!(of, Sudden::Crashes));
             match step {
                 Step::Trained(value) => _ = story.trained(&format!("v{number}"), &format!("0.{value:02}")),
@@ -194,7 +195,8 @@ proptest! {
                 prop_assert!(!is_refused(serve) || is_pinned, "{}", story.states());
                 // One that was taken back may go on answering when nothing else is left.
                 let was_refused = before.versions.iter().any(|of| of.id == serve.id && is_refused(of));
-                prop_assert!(!was_refused || is_pinned || before.serving == desired, "{}", story.states());
+                let completes_its_pin = before.pinned == desired && *serving == desired;
+                prop_assert!(!was_refused || is_pinned || completes_its_pin || before.serving == desired, "{}", story.states());
                 let serves_already = before.serve.as_ref().is_some_and(|of| of.id == serve.id);
                 prop_assert!(!(story.rollout.is_recorded_first && serves_already) || is_judged, "it is not taken back: {}", story.states());
                 let was_skipped = before.versions.iter().any(|of| {
@@ -207,17 +209,20 @@ proptest! {
                 prop_assert!(!is_new || !is_manual || is_approved || is_pinned || serve.state != VersionState::Candidate);
             }
             let canary = story.rollout.canary.as_ref();
-            let begun = serve.as_ref().filter(|of| before.serve.as_ref().is_none_or(|before| before.id != of.id));
+            // What a pin alone has begun begins anew without it.
+            let began = before.rolling_out.as_ref().filter(|of| before.pinned.as_ref() != Some(of));
+            let is_new = |of: &&Version| before.serve.as_ref().is_none_or(|serve| serve.id != of.id) || before.pinned.as_ref() == Some(&of.id);
+            let begun = serve.as_ref().filter(is_new);
             if let Some(begun) = begun.filter(|of| of.state == VersionState::Candidate && !is_pinned) {
                 let is_ready = story.readings["users-db"].up == Some(true);
-                let was_begun = [&before.rolling_out, &before.serving].contains(&&Some(begun.id.clone()));
+                let was_begun = [began, before.serving.as_ref()].contains(&Some(&begun.id));
                 let was_canary = track::has_passed(begun) || before.canary.as_ref().is_some_and(|of| of.id == begun.id);
                 let may_begin = is_ready || was_begun || was_canary || before.serving.is_none() || is_broken;
                 prop_assert!(may_begin, "{} begins without its inputs: {}", begun.id, story.states());
                 let was_alone = before.serving.is_none() || before.serving.as_ref() == Some(&begun.id);
                 // The rollout of one that has begun goes on, also as part of a newer one.
                 let passed_canary = |version: &Version| {
-                    let is_begun = before.rolling_out.as_ref() == Some(&version.id);
+                    let is_begun = began == Some(&version.id);
                     track::has_passed(version) || version.served_at.is_some() || is_begun
                 };
                 let root = begun.base.as_ref().and_then(|base| versions.iter().find(|of| of.id == base.full));
@@ -237,6 +242,9 @@ proptest! {
             let begins = [desired.as_ref(), canary.map(|version| &version.id)].into_iter().flatten().find(|id| taken.contains(id));
             prop_assert!(begins.is_none(), "{begins:?} begins after a rollback: {}", story.states());
             let followed = story.rollout.last_rollback.as_ref().filter(|id| before.last_rollback.as_ref() != Some(*id));
+            if let Some(tried) = before.canary.as_ref().filter(|_| followed.is_some() && !has_no_data) {
+                prop_assert!(desired.as_ref() != Some(&tried.id), "a canary is promoted by a rollback: {}", story.states());
+            }
             if let Some(to) = followed.filter(|id| [&before.serving, serving].iter().all(|of| of.as_ref() == Some(*id))) {
                 let newer = versions.iter().take_while(|version| version.id != *to);
                 taken.extend(newer.filter(|version| version.state != VersionState::Rejected).map(|version| version.id.clone()));

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::super::tests::{Case, NOW, serving, training};
 use crate::{
     api::{
-        FinishedRun, Stage, TrainingKind, Trigger, VersionState,
+        Base, FinishedRun, Stage, TrainingKind, Trigger, VersionState,
         conditions::{reasons, types},
     },
     kinds::Kind,
@@ -238,4 +238,43 @@ fn a_request_that_is_refused_hides_no_pin_no_pause_and_no_approval_that_is_missi
     manual.model.promotion.is_manual = true;
     let text = "version v2 waits for an approval by the annotation recommender.dev/approve (PromotionReady)";
     assert_held(&manual, reasons::AWAITING_APPROVAL, text);
+}
+
+#[test]
+fn an_approved_version_whose_base_waits_for_an_approval_is_held_back_and_the_base_is_named() {
+    let with = |ids: &[&str], base: &str, annotations: &[(&str, &str)]| {
+        let mut case = refused_route("Full", true, ids);
+        case.route = None;
+        case.model.promotion.is_manual = true;
+        let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        case.model.promotion_requests = crate::model::promotion::Requests::of(&annotations);
+        for version in case.training.versions.iter_mut().filter(|version| version.id.starts_with('p')) {
+            let (base, at) = (base.to_owned(), || Time(NOW));
+            version.kind = TrainingKind::Partial;
+            version.base = Some(Base { version: base.clone(), full: base, full_trained_at: at(), data_from: at() });
+        }
+        case
+    };
+    let approved = ("recommender.dev/approve", "p1");
+    let text = "version v2 waits for an approval (\"p1\" is approved): p1 is based on it and waits with it; kubectl -n shop annotate \
+                recommendermodel packages recommender.dev/approve=v2 --overwrite; v1 serves (PromotionReady)";
+    assert_held(&with(&["p1", "v2", "v1"], "v2", &[approved]), reasons::AWAITING_APPROVAL, text);
+    // Also once a newer one is trained.
+    assert_held(&with(&["v3", "p1", "v2", "v1"], "v2", &[approved]), reasons::AWAITING_APPROVAL, text);
+    // And behind a request that is refused.
+    let wrong = ("recommender.dev/rollback", "v9");
+    let text = "version v2 waits for an approval by the annotation recommender.dev/approve (PromotionReady)";
+    assert_held(&with(&["p1", "v2", "v1"], "v2", &[approved, wrong]), reasons::AWAITING_APPROVAL, text);
+    assert_held(&with(&["p1", "v2", "v1"], "v2", &[wrong]), reasons::AWAITING_APPROVAL, text);
+}
+
+#[test]
+fn data_of_the_future_that_an_earlier_status_has_are_named_and_do_not_count() {
+    let mut case = Case::well();
+    case.training.versions[0].data_through = Some(Time(NOW + jiff::SignedDuration::from_hours(2)));
+    let (status, _, message, _) = refreshable(&case);
+    let text = "version v1 serves, trained at 2027-01-15T08:00:00Z (its dataThrough, 2027-01-15T10:00:00Z, is after the end of its run \
+                and does not count); without a schedule only a request starts a run";
+    assert_eq!((status.as_str(), message.as_str()), ("True", text));
+    assert_eq!(case.compute().serving.unwrap_or_default().data_through, None);
 }

@@ -114,6 +114,7 @@ fn of(status: &RecommenderModelStatus, children: &Children) -> Vec<(String, f64)
 fn the_served_version_and_not_the_newest_one_gives_the_age_of_the_model_and_its_quality() {
     let mut served = version("full-1", VersionState::Serving);
     served.trained_at = Time(NOW - SignedDuration::from_hours(30));
+    served.data_through = Some(Time(NOW - SignedDuration::from_hours(33)));
     served.metrics.insert("users".into(), "1e3".into());
     let newest = Version { metrics: BTreeMap::new(), ..version("full-2", VersionState::Candidate) };
     let serving = ServingStatus {
@@ -133,7 +134,7 @@ fn the_served_version_and_not_the_newest_one_gives_the_age_of_the_model_and_its_
     let now = 1_795_000_061.0;
     let expected = [
         ("rollout_started_timestamp_seconds", now),
-        ("serving_data_through_timestamp_seconds", now - 3.0 * 3600.0),
+        ("serving_data_through_timestamp_seconds", now - 33.0 * 3600.0),
         ("serving_expected", 1.0),
         ("serving_ready", 3.0),
         ("serving_trained_timestamp_seconds", now - 30.0 * 3600.0),
