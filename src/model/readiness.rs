@@ -1,6 +1,9 @@
 //! What the schema cannot check of `spec.training.readiness` and `spec.promotion.readiness`: whether the inputs can be observed.
 
-use super::{FieldPath, InvalidField, dependencies::named};
+use super::{
+    FieldPath, InvalidField,
+    dependencies::{has_known_exporter, named},
+};
 use crate::{
     api::{Dependency, RecommenderModelSpec, TrainingInput, TrainingReadiness},
     monitoring::dependencies::{recorded, reports_health},
@@ -58,6 +61,9 @@ fn problems(
         Ok(dependency) => dependency,
         Err(problem) => return vec![problem],
     };
+    if !has_known_exporter(dependency) {
+        return Vec::new();
+    }
     let bounds = [
         ("maxLagMessages", input.max_lag_messages.is_some(), Series::Lag),
         ("eventsUntilDue", input.events_until_due == Some(true), Series::EventLag),
