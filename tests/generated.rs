@@ -60,14 +60,16 @@ fn the_documentation_of_canonical_series_is_up_to_date() {
             "`appliesTo: serving`, also `workloads`.",
             (|of| of.workload() == Some("serving") && of.subject() == Subject::Workload) as Of,
         ),
-        ("Trainings and versions", "`appliesTo: training`, also `workloads`.", |of| of.workload() == Some("training")),
+        ("Trainings and versions", "`appliesTo: training`, also `workloads`.", |of| {
+            of.workload() == Some("training") && of.subject() == Subject::Workload
+        }),
         ("Any workload", "`appliesTo: workloads`; with `serving` or `training` those of the one.", |of| {
             of.subject() == Subject::Workload && of.workload().is_none()
         }),
         ("Dependencies", "`appliesTo: dependencies` or `eachDependency`.", |of| of.subject() == Subject::Dependency),
         ("Objectives", "`appliesTo: objectives`.", |of| of.subject() == Subject::Objective),
-        ("Pods and runs", "Read by the operator; alerts cannot read them.", |of| {
-            matches!(of.subject(), Subject::Pod | Subject::Run) && of.workload() != Some("training")
+        ("Pods and runs", "Alerts cannot read them: their label is another one with every run or pod.", |of| {
+            matches!(of.subject(), Subject::Pod | Subject::Run)
         }),
     ] {
         let rows: Vec<String> = Series::all().filter(is_of_it).map(row).collect();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{load::Refused, promql, series::most_similar, template};
-use crate::series::{Series, Subject};
+use crate::series::{PREFIX, Series, Subject};
 
 /// Stands for the matchers of the object in an expression, alone as `{@}` or before others as in `{@,state="ready"}`.
 const SELECTOR: &str = "{@";
@@ -417,6 +417,12 @@ fn check_selector(selector: &promql::Used, applies_to: AppliesTo) -> Result<Seri
     let name = &selector.name;
     let Some(canonical) = Series::named(name) else {
         let known = Series::all().map(Series::name);
+        if !name.starts_with(PREFIX) {
+            return Err(format!(
+                "{name} is no canonical series, and alerts read these alone, so that they fit every profile: write one of \
+                 docs/series.md, or record yours as one of spec.monitoring.signals"
+            ));
+        }
         let nearest = most_similar(name, known).unwrap_or_default();
         return Err(format!("{name} is no canonical series; the most similar one is {nearest}"));
     };
@@ -434,7 +440,13 @@ fn check_selector(selector: &promql::Used, applies_to: AppliesTo) -> Result<Seri
     }
     if canonical.subject() != applies_to.subject() {
         let label = canonical.subject().label();
-        return Err(format!("{name} has the label {label}, which does not go with appliesTo"));
+        let remedy = match canonical.subject() {
+            Subject::Workload => "write appliesTo: serving, training or workloads",
+            Subject::Dependency => "write appliesTo: dependencies",
+            Subject::Objective => "write appliesTo: objectives",
+            Subject::Pod | Subject::Run => "leave it out, because alerts cannot read it",
+        };
+        return Err(format!("{name} has the label {label}, which does not go with appliesTo: {remedy}"));
     }
     let (of, other) = match (applies_to, canonical.workload()) {
         (AppliesTo::Serving, Some("training")) => ("serving", "training"),

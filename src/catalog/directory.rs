@@ -24,7 +24,8 @@ pub fn read(directory: &Path) -> (Vec<File>, Vec<Problem>) {
 
 fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>, problems: &mut Vec<Problem>) {
     let at = if prefix.is_empty() { directory.display().to_string() } else { prefix.to_owned() };
-    let problem = |file: &str, reason: String| Problem { file: file.to_owned(), line: 0, reason };
+    let problem_at = |file: &str, line: u64, reason: String| Problem { file: file.to_owned(), line, reason };
+    let problem = |file: &str, reason: String| problem_at(file, 0, reason);
     let entries = match fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
         Ok(entries) => entries,
         Err(error) => return problems.push(problem(&at, format!("the directory cannot be read: {error}"))),
@@ -41,18 +42,25 @@ fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>, problems: &mut
             } else {
                 problems.push(problem(&below, "too deep: use profiles/, alerts/ or dependencies/KIND/".into()));
             }
-        } else if name.ends_with(".yml") {
-            problems.push(problem(&below, "its name ends with .yml: end it with .yaml".into()));
         } else if name.ends_with(".yaml") {
-            match text(&path) {
-                Ok(text) => files.push((below, text)),
+            match bytes(&path).map(String::from_utf8) {
+                Ok(Ok(text)) => files.push((below, text)),
+                Ok(Err(error)) => {
+                    let line =
+                        error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+                    let reason = "a character is not in UTF-8: save the file in that encoding";
+                    problems.push(problem_at(&below, line as u64, reason.into()));
+                }
                 Err(error) => problems.push(problem(&below, format!("it cannot be read: {error}"))),
             }
+        } else if let Some(end) = [".yaml", ".yml"].iter().find(|end| name.to_ascii_lowercase().ends_with(*end)) {
+            let end = &name[name.len() - end.len()..];
+            problems.push(problem(&below, format!("its name ends with {end}: end it with .yaml")));
         }
     }
 }
 
-fn text(path: &Path) -> io::Result<String> {
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         // Reading a pipe would wait for its writer for ever.
@@ -60,9 +68,11 @@ fn text(path: &Path) -> io::Result<String> {
     }
     let length = metadata.len();
     if length > LARGEST {
-        return Err(io::Error::other(format!("it has {length} bytes, and at most {LARGEST} are read: split it")));
+        return Err(io::Error::other(format!(
+            "it has {length} bytes, and at most {LARGEST} are read: leave out what is not needed, or write alerts in several files"
+        )));
     }
-    fs::read_to_string(path)
+    fs::read(path)
 }
 
 #[cfg(test)]
@@ -122,7 +132,8 @@ mod tests {
         directory.write("profiles/A.yaml", "a");
         directory.write("profiles/B.yml", "b");
         directory.write("README.md", "c");
-        fs::write(directory.0.join("profiles/C.yaml"), [0xff, 0xfe]).expect("it can be written");
+        directory.write("profiles/F.YAML", "f");
+        fs::write(directory.0.join("profiles/C.yaml"), b"a\nb\xff").expect("it can be written");
         symlink("nowhere", directory.0.join("profiles/D.yaml")).expect("a link");
         symlink("/dev/zero", directory.0.join("profiles/E.yaml")).expect("a link");
         symlink(".", directory.0.join("loop")).expect("a link");
@@ -132,7 +143,12 @@ mod tests {
         let of =
             |file: &str| problems.iter().find(|of| of.file == file).map(|of| of.reason.as_str()).unwrap_or_default();
         assert_eq!(of("profiles/B.yml"), "its name ends with .yml: end it with .yaml");
-        assert!(of("profiles/C.yaml").starts_with("it cannot be read: "), "{problems:?}");
+        assert_eq!(of("profiles/F.YAML"), "its name ends with .YAML: end it with .yaml");
+        let wrong = problems.iter().find(|of| of.file == "profiles/C.yaml").map(ToString::to_string);
+        assert_eq!(
+            wrong.as_deref(),
+            Some("profiles/C.yaml:2: a character is not in UTF-8: save the file in that encoding")
+        );
         assert!(of("profiles/D.yaml").starts_with("it cannot be read: "), "{problems:?}");
         assert_eq!(of("profiles/E.yaml"), "it cannot be read: it is no regular file: write one");
         let (files, problems) = read(&directory.0.join("nowhere"));

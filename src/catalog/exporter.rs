@@ -1,7 +1,7 @@
 //! Exporters of dependencies: how the lag, the arrivals and the consumption are computed from their series, and what they
 //! report of the health of a dependency.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -328,6 +328,12 @@ impl Checks<'_> {
             ));
         }
         let expression = promql::parse(&with).map_err(refuse)?;
+        if let Some(range) = expression.shortest_rate.filter(|range| *range < LEAST_RATE) {
+            return Err(refuse(format!(
+                "a rate needs two scrapes, and there are none in {} s of an exporter that is scraped seldom: write [@window]",
+                range.as_secs()
+            )));
+        }
         check_selectors(&expression).map_err(refuse)?;
         Ok(expression)
     }
@@ -436,6 +442,9 @@ impl Checks<'_> {
         Ok(())
     }
 }
+
+/// Least range of a rate, of which scrapes every 15 s leave four.
+const LEAST_RATE: Duration = Duration::from_secs(60);
 
 /// What stands around a template in a rule.
 #[derive(Clone, Copy)]

@@ -36,7 +36,7 @@ pub use directory::read;
 pub use exporter::{Exporter, KINDS, Kind, NO_LAG, Parts, Sum, Window};
 pub use load::{Problem, add};
 pub use profile::{CUSTOM, Durations, Latency, Profile, Responses, Selector};
-pub use series::{Declared, Type, UP, Unit, most_similar};
+pub use series::{Declared, Type, UP, Unit, is_like, most_similar};
 
 /// The embedded files: path below `src/catalog/`, and text.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));

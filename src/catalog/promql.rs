@@ -4,7 +4,7 @@
 //! Added to it: each selector has a name, because only declared series may be used, and what Prometheus refuses unless it is
 //! configured otherwise; the crate accepts that, and `or` between matchers as VictoriaMetrics does.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use promql_parser::{
     label::MatchOp,
@@ -47,6 +47,8 @@ pub struct Expression {
     pub filters: bool,
     /// Whether it is an aggregation of what a comparison with a number leaves.
     pub is_rest: bool,
+    /// The shortest range of a rate.
+    pub shortest_rate: Option<Duration>,
 }
 
 /// A selector.
@@ -102,6 +104,15 @@ fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
 /// Whether a text is a duration such as 5m. A range may be a number of seconds without a unit, `for` of a rule may not.
 pub fn is_duration(text: &str) -> bool {
     tokens::is_duration(text) && tree(&format!("x[{text}]")).is_ok()
+}
+
+/// A counter of which an expression that is to be a rate computes none: what has grown since a process started is no rate. Only the
+/// end `_total` shows that a series is a counter.
+pub fn counter_without_rate(text: &str) -> Option<String> {
+    let selectors = parse(text).ok()?.selectors;
+    let is_computed = |of: &Used| of.is_rate || of.is_of_gauges;
+    let counter = selectors.iter().find(|of| of.name.ends_with("_total") && !of.is_number)?;
+    (!selectors.iter().any(is_computed)).then(|| counter.name.clone())
 }
 
 /// Name and matchers, without their braces, of a text that is a selector and nothing else.
@@ -287,7 +298,12 @@ impl Expression {
     fn add(&mut self, part: &Expr, within: Within) -> Result<(), String> {
         match part {
             Expr::VectorSelector(selector) => self.select(selector, within),
-            Expr::MatrixSelector(of) => self.select(&of.vs, within),
+            Expr::MatrixSelector(of) => {
+                if within.rate {
+                    self.shortest_rate = Some(self.shortest_rate.map_or(of.range, |shortest| shortest.min(of.range)));
+                }
+                self.select(&of.vs, within)
+            }
             Expr::Subquery(of) => self.add(&of.expr, within),
             Expr::Paren(of) => self.add(&of.expr, within),
             Expr::Unary(of) => self.add(&of.expr, within),

@@ -90,6 +90,22 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// As files state it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Milliseconds => "milliseconds",
+            Self::Microseconds => "microseconds",
+            Self::Bytes => "bytes",
+            Self::Requests => "requests",
+            Self::Messages => "messages",
+            Self::Partitions => "partitions",
+            Self::Jobs => "jobs",
+            Self::Workers => "workers",
+            Self::One => "one",
+        }
+    }
+
     /// How many are one second; `None` of a unit that is not of time.
     pub const fn per_second(self) -> Option<u32> {
         match self {
@@ -251,6 +267,11 @@ pub fn most_similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     known.into_iter().max_by_key(|known| (similarity(known, name), Reverse(known.len())))
 }
 
+/// Whether two names share so much that one may be meant by the other: half of the longer one.
+pub fn is_like(a: &str, b: &str) -> bool {
+    2 * similarity(a, b) >= a.chars().count().max(b.chars().count())
+}
+
 /// How many characters two names share at their begin and at their end, in upper or lower case.
 fn similarity(a: &str, b: &str) -> usize {
     let is_same = |(a, b): &(char, char)| a.eq_ignore_ascii_case(b);
@@ -260,7 +281,7 @@ fn similarity(a: &str, b: &str) -> usize {
 
 fn check(series: &Declared) -> Result<(), String> {
     if !promql::is_metric_name(&series.name) {
-        return Err("is not a name of Prometheus: write letters, digits, _ and :, with no digit at the begin".into());
+        return Err("it is no name of Prometheus: write letters, digits, _ and :, with no digit at the begin".into());
     }
     if series.name.starts_with(PREFIX) {
         return Err(format!(
@@ -289,8 +310,9 @@ fn check(series: &Declared) -> Result<(), String> {
     let stated = SUFFIXES.iter().find(|(suffix, _)| base.ends_with(suffix)).map(|(_, unit)| *unit);
     if let Some(unit) = stated.filter(|unit| *unit != series.unit) {
         return Err(format!(
-            "its name ends with the unit {unit:?}, its unit is {:?}: correct one of them",
-            series.unit
+            "its name ends with the unit {}, its unit is {}: correct one of them",
+            unit.as_str(),
+            series.unit.as_str()
         ));
     }
     check_buckets(series)
@@ -314,7 +336,7 @@ fn check_buckets(series: &Declared) -> Result<(), String> {
         return Err("a histogram needs buckets: write all their upper bounds, without +Inf".into());
     }
     if buckets.iter().any(|bound| !bound.is_finite() || *bound < 0.0) {
-        return Err("buckets are finite bounds from 0 on: leave out +Inf, which every histogram has".into());
+        return Err("buckets are finite bounds from 0 on: remove others, also +Inf, which every histogram has".into());
     }
     let ascending = buckets.windows(2).all(|pair| pair[0] < pair[1]);
     ascending.then_some(()).ok_or_else(|| "buckets are not in ascending order: sort them, without repetition".into())

@@ -171,7 +171,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "{name: http_requests_total",
             "{name: 5xx_total",
             "  - {name: http_requests_total",
-            "5xx_total: is not a name",
+            "5xx_total: it is no name",
         ),
         (
             FAST_API,
@@ -213,7 +213,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "unit: seconds",
             "unit: milliseconds",
             "  - name: http_request_duration",
-            "its name ends with the unit Seconds, its unit is Milliseconds: correct one of them",
+            "its name ends with the unit seconds, its unit is milliseconds: correct one of them",
         ),
         (
             FAST_API,
@@ -222,7 +222,7 @@ fn a_wrong_file_is_refused_with_its_line_and_the_reason() {
             "  - name: http_request_duration",
             "only a histogram has buckets",
         ),
-        (FAST_API, "30, 60]", "30, 60, .inf]", "  - name: http_request_duration", "leave out +Inf"),
+        (FAST_API, "30, 60]", "30, 60, .inf]", "  - name: http_request_duration", "remove others, also +Inf"),
         (FAST_API, "30, 60]", "60, 30]", "  - name: http_request_duration", "not in ascending order"),
         (
             FAST_API,
@@ -506,7 +506,7 @@ fn a_file_in_no_known_place_is_refused() {
     let problem = |path: &str, text: &str| load([(path, text)]).1.first().map(ToString::to_string).unwrap_or_default();
     assert_eq!(
         problem("FastApiInstrumentator.yaml", fast_api),
-        "FastApiInstrumentator.yaml:0: no place for it: use alerts/GROUP.yaml, profiles/NAME.yaml or dependencies/KIND/NAME.yaml"
+        "FastApiInstrumentator.yaml: no place for it: use alerts/GROUP.yaml, profiles/NAME.yaml or dependencies/KIND/NAME.yaml"
     );
     let kafka = changed(KAFKA, "", "");
     let reason = problem("dependencies/nats/KafkaExporter.yaml", &kafka);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
-use super::most_similar;
+use super::{is_like, most_similar};
 
 /// What is wrong, without the place.
 pub fn message(error: &Error) -> Cow<'_, str> {
@@ -31,12 +31,75 @@ pub fn message(error: &Error) -> Cow<'_, str> {
         Error::SerdeUnknownField { field, expected, .. } => unknown("field", field, expected),
         Error::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
         Error::SerdeMissingField { field, .. } => format!("missing field `{field}`: add it").into(),
-        other => DefaultMessageFormatter.format_message(other),
+        other => {
+            let text = DefaultMessageFormatter.format_message(other);
+            // The library opens the quotation of a character with another sign than it ends it with.
+            let text = text.strip_prefix("unexpected character: `").map_or(text.clone(), |rest| {
+                format!("unexpected character {}", rest.trim_end_matches('\'').escape_default()).into()
+            });
+            remedy(&text).map_or(text.clone(), |remedy| format!("{text}: {remedy}").into())
+        }
     }
 }
 
+/// What to write instead of mistakes in the syntax that are made often: a part of the library's words, and the remedy.
+const REMEDIES: [(&str, &str); 10] = [
+    ("a tab", "indent with blanks"),
+    ("tabs disallowed", "indent with blanks"),
+    ("anchor or alias", "put a text that begins with * or & in quotes, as in \"* 3 * * *\""),
+    ("unknown anchor", "put a text that begins with * in quotes, as in \"*/15 * * * *\""),
+    ("unexpected character", "put a text that begins with it in quotes"),
+    (
+        "mapping values are not allowed",
+        "put a text with a colon in quotes, and begin the keys of a block below each other",
+    ),
+    ("did not find expected key", "begin the keys of a block below each other, and the entries of a list too"),
+    ("simple key expected", "write a key with a colon, and indent the lines of a text more than its key"),
+    ("unknown escape character", "write two backslashes, or single quotes"),
+    (
+        "indentation in multiline quoted",
+        "close the quotes that are open, or indent the lines of the text more than its key",
+    ),
+];
+
+fn remedy(message: &str) -> Option<&'static str> {
+    REMEDIES.iter().find(|(words, _)| message.contains(words)).map(|(_, remedy)| *remedy)
+}
+
 fn unknown(what: &str, name: &str, expected: &[&str]) -> Cow<'static, str> {
-    let nearest =
-        most_similar(name, expected.iter().copied()).map(|known| format!("; the most similar one is {known}"));
+    let nearest = most_similar(name, expected.iter().copied())
+        .filter(|known| is_like(known, name))
+        .map(|known| format!("; the most similar one is {known}"));
     format!("unknown {what} `{name}`{}, expected one of {}", nearest.unwrap_or_default(), expected.join(", ")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    fn message(text: &str) -> String {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let read: Result<BTreeMap<String, serde_json::Value>, _> = serde_saphyr::from_str_with_options(text, options);
+        super::message(&read.expect_err("it is no YAML")).into_owned()
+    }
+
+    #[test]
+    fn what_to_write_instead_of_syntax_that_is_no_yaml_is_said() {
+        for (text, remedy) in [
+            ("a:\n\tb: 1", "indent with blanks"),
+            ("a: 1\n\tb: 1", "indent with blanks"),
+            ("schedule: * 3 * * *", "put a text that begins with * or & in quotes, as in \"* 3 * * *\""),
+            ("schedule: *x 3 * * *", "put a text that begins with * in quotes, as in \"*/15 * * * *\""),
+            ("a: @daily", "put a text that begins with it in quotes"),
+            ("a: b: c", "put a text with a colon in quotes, and begin the keys of a block below each other"),
+            ("a:\n  b: 1\n c: 2", "begin the keys of a block below each other, and the entries of a list too"),
+            ("a: >-\nb", "write a key with a colon, and indent the lines of a text more than its key"),
+            ("a: \"\\y\"", "write two backslashes, or single quotes"),
+            ("a: 'b\nc: d'", "close the quotes that are open, or indent the lines of the text more than its key"),
+        ] {
+            let message = message(text);
+            assert!(message.ends_with(&format!(": {remedy}")), "{text}: {message}");
+        }
+        assert_eq!(message("a: @daily"), "unexpected character @: put a text that begins with it in quotes");
+    }
 }

@@ -31,7 +31,8 @@ fn change(path: &FieldPath, name: &str, settings: &AlertSettings, profile: &str)
     let Some(alert) = catalog.alert(name) else {
         let nearest = most_similar(name, catalog.alerts.iter().map(|alert| alert.name.as_str())).unwrap_or_default();
         return Err(path.problem(format!(
-            "there is no such alert; the most similar one is {nearest}: write its name; docs/runbooks has a page for each alert"
+            "there is no such alert of objects; the most similar one is {nearest}: write its name; docs/runbooks has a page for each \
+             alert, also for those on the operator itself, which its chart has"
         )));
     };
     let threshold = settings.threshold.as_ref().map(|of| threshold(alert, &of.0, profile)).transpose();

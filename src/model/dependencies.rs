@@ -64,6 +64,11 @@ fn unrecorded(path: &FieldPath) -> InvalidField {
     )
 }
 
+/// Whether the catalogue has the exporter. What else is wrong with one that it does not have follows from that.
+pub(super) fn has_known_exporter(dependency: &Dependency) -> bool {
+    exporter(&FieldPath::spec(), dependency).is_none()
+}
+
 /// An exporter that the catalogue does not have.
 fn exporter(path: &FieldPath, dependency: &Dependency) -> Option<InvalidField> {
     let (kind, name, _) = reported(dependency)?;
@@ -76,7 +81,8 @@ fn exporter(path: &FieldPath, dependency: &Dependency) -> Option<InvalidField> {
         kind => path.field(kind).field("exporter"),
     };
     let of_kind = catalog::current().exporters.keys().filter(move |(of, _)| of == kind);
-    Some(field.problem(unknown(&name, of_kind.map(|(_, name)| name.as_str()))))
+    let why = unknown(&name, of_kind.map(|(_, name)| name.as_str()));
+    Some(field.problem(format!("{why}, or add it to the catalogue: docs/catalog.md")))
 }
 
 /// Whether the workers themselves report the lag, so that nothing does without them.
@@ -167,14 +173,14 @@ mod tests {
             of("{name: a, kafka: {consumerGroup: g, topics: [t], exporter: KafkaLag}}"),
             [
                 "spec.dependencies[0].kafka.exporter: there is no KafkaLag; the most similar one is KafkaLagExporter: write one of \
-                 Burrow, ConsumerClient, KafkaExporter, KafkaLagExporter"
+                 Burrow, ConsumerClient, KafkaExporter, KafkaLagExporter, or add it to the catalogue: docs/catalog.md"
             ]
         );
         assert_eq!(
             of("{name: a, rabbitmq: {queues: [q], endpoint: Object}}"),
             [
                 "spec.dependencies[0].rabbitmq.endpoint: there is no Object; the most similar one is PerObject: write one of \
-              Detailed, PerObject"
+              Detailed, PerObject, or add it to the catalogue: docs/catalog.md"
             ]
         );
         for (text, field) in [

@@ -416,7 +416,10 @@ fn unreadable(spec: &RecommenderModelSpec, path: &FieldPath, scaling: &Scaling) 
 fn profile(monitoring: &Monitoring) -> Option<InvalidField> {
     let name = &monitoring.metrics.profile;
     let path = FieldPath::spec().field("monitoring.metrics.profile");
-    profiles::find(name).is_none().then(|| path.problem(unknown(name, profiles::all().chain([CUSTOM]))))
+    profiles::find(name).is_none().then(|| {
+        let why = unknown(name, profiles::all().chain([CUSTOM]));
+        path.problem(format!("{why}, or add it to the catalogue: docs/catalog.md"))
+    })
 }
 
 /// A form of histograms that is none of the profile's.

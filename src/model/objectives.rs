@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FieldPath, InvalidField, dependencies::named};
+use super::{
+    FieldPath, InvalidField,
+    dependencies::{has_known_exporter, named},
+};
 use crate::{
     api::{
         AgeObjective, Dependency, LagObjective, LatencyObjective, Metrics, Objective as Desired, RecommenderModelSpec,
@@ -207,7 +210,7 @@ fn nearest(threshold: i32, buckets: &[f64], latency: &Latency) -> String {
 fn lagging(path: &FieldPath, of: &LagObjective, dependencies: &[Dependency]) -> Result<Indicator, InvalidField> {
     let (path, name) = (path.field("lag.dependency"), &of.dependency);
     let dependency = named(&path, name, dependencies)?;
-    if !reports_lag_seconds(dependency) {
+    if has_known_exporter(dependency) && !reports_lag_seconds(dependency) {
         return Err(path.problem(format!(
             "nothing reports a lag of {name:?} and how fast it is consumed, so that its seconds are not known: name another \
              dependency, or set custom.consumed of this one"

@@ -3,7 +3,10 @@
 
 use jiff::SignedDuration;
 
-use super::{FieldPath, InvalidField, dependencies::named};
+use super::{
+    FieldPath, InvalidField,
+    dependencies::{has_known_exporter, named},
+};
 use crate::{
     api::{Dependency, RecommenderModelSpec, TrainingInput, TrainingReadiness},
     monitoring::dependencies::{recorded, reports_health},
@@ -101,6 +104,9 @@ fn problems(
         Ok(dependency) => dependency,
         Err(problem) => return vec![problem],
     };
+    if !has_known_exporter(dependency) {
+        return Vec::new();
+    }
     let bounds = [
         ("maxLagMessages", input.max_lag_messages.is_some(), Series::Lag),
         ("eventsUntilDue", input.events_until_due == Some(true), Series::EventLag),

@@ -69,6 +69,100 @@ fn schedules_and_resources_of_both_kinds_of_training_are_checked() {
 }
 
 #[test]
+fn schedules_of_which_runs_are_covered_or_late_are_warned_of() {
+    let warnings = |full: &str, partial: Value, jitter: i64| {
+        let full = json!({"schedule": full});
+        let training = json!({"image": "t", "full": full, "partial": partial, "jitterSeconds": jitter});
+        model(json!({"training": training}))
+            .warnings()
+            .iter()
+            .map(|warning| warning.problem.to_string())
+            .collect::<Vec<_>>()
+    };
+    let (often, nightly) = (json!({"schedule": "*/15 * * * *"}), json!({"schedule": "0 3 * * *"}));
+    assert_eq!(warnings("0 3 * * *", often.clone(), 900), [""; 0]);
+    assert_eq!(
+        warnings("0 3 * * *", often, 901),
+        [
+            "spec.training.jitterSeconds: two runs of a schedule are at most 900 s apart, so that a run may start only after the next \
+          one is due, with data as old: write at most 900"
+        ]
+    );
+    assert_eq!(
+        warnings("0 3 * * *", nightly.clone(), 60),
+        [
+            "spec.training.partial.schedule: a full run is due at each of these times and covers the partial one, so that none starts: \
+          write other times, as in \"*/15 * * * *\""
+        ]
+    );
+    assert_eq!(warnings("0 4 * * *", nightly, 60), [""; 0]);
+}
+
+#[test]
+fn a_counter_in_place_of_a_rate_is_warned_of() {
+    let warnings = |requests: &str, consumed: &str| {
+        let custom = json!({"requests": requests, "errors": "rate(shop_errors_total[1m])"});
+        model(json!({
+            "dependencies": [{"name": "own", "custom": {"lag": "shop_lag", "consumed": consumed}}],
+            "monitoring": {"metrics": {"profile": "Custom", "custom": custom}, "front": {"custom": {"requests": requests}}},
+        }))
+        .warnings()
+        .iter()
+        .map(|warning| warning.problem.to_string())
+        .collect::<Vec<_>>()
+    };
+    for rate in [
+        "rate(a_total[1m])",
+        "sum(increase(a_total[5m])) / 300",
+        "shop_rate",
+        "deriv(a_total[5m])",
+        "rate(a[1m]) and b_total",
+    ] {
+        assert_eq!(warnings(rate, rate), [""; 0], "{rate}");
+    }
+    let why = |field: &str, name: &str| {
+        format!(
+            "spec.{field}: {name} is a counter by its name, and this takes how much comes per second: write rate({name}{{...}}[2m])"
+        )
+    };
+    assert_eq!(
+        warnings("sum(a_total)", "b_total"),
+        [
+            why("monitoring.metrics.custom.requests", "a_total"),
+            why("monitoring.front.custom.requests", "a_total"),
+            why("dependencies[0].custom.consumed", "b_total"),
+        ]
+    );
+}
+
+#[test]
+fn an_exporter_that_the_catalogue_does_not_have_is_the_only_problem_with_what_reads_it() {
+    let object = |exporter: &str| {
+        problems(json!({
+            "training": {
+                "image": "t",
+                "full": {},
+                "triggers": [
+                    {"name": "a", "run": "Full", "signal": "drift_score", "dependency": "db", "above": "0.2"},
+                    {"name": "b", "run": "Full", "recoveredAfterSeconds": 300, "dependency": "db"},
+                ],
+                "readiness": {"inputs": [{"dependency": "db"}]},
+            },
+            "promotion": {"readiness": {"inputs": [{"dependency": "db"}]}},
+            "dependencies": [{"name": "db", "exporter": {"name": exporter}}],
+            "monitoring": {"metrics": {"profile": "FastApiInstrumentator"}},
+        }))
+    };
+    let [only] = &object("Postgres")[..] else { panic!("one problem") };
+    assert!(only.starts_with("spec.dependencies[0].exporter.name: there is no Postgres; "), "{only}");
+    assert!(only.ends_with(", or add it to the catalogue: docs/catalog.md"), "{only}");
+    let [signal] = &object("PostgresExporter")[..] else { panic!("one problem") };
+    let begin =
+        "spec.training.triggers[0].signal: of the dependency \"db\" there is no drift_score; the most similar one is ";
+    assert!(signal.starts_with(begin), "{signal}");
+}
+
+#[test]
 fn a_pause_of_servers_that_every_rollout_waits_for_is_warned_of_with_both_fields() {
     let warnings = |fields: Value| {
         let mut serving = json!({"image": "s"});
@@ -562,7 +656,8 @@ fn changes_of_alerts_that_cannot_be_made_are_refused_with_what_to_write() {
         fast_api(json!({"RecommenderLatenciesHigh": {"disabled": true}})),
         refused(
             "RecommenderLatenciesHigh",
-            ": there is no such alert; the most similar one is RecommenderLatencyHigh: write its name; docs/runbooks has a page for each alert"
+            ": there is no such alert of objects; the most similar one is RecommenderLatencyHigh: write its name; docs/runbooks has a \
+             page for each alert, also for those on the operator itself, which its chart has"
         )
     );
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{FieldPath, InvalidField, unknown};
+use super::{FieldPath, InvalidField, dependencies::has_known_exporter, unknown};
 use crate::{
     api::{Dependency, RecommenderModelSpec, TrainingKind, TrainingTrigger},
     monitoring::{Workload, dependencies},
@@ -88,6 +88,10 @@ pub(super) fn triggers(spec: &RecommenderModelSpec) -> Result<Vec<TriggerPlan>, 
             let twice = format!("there is another trigger {:?}: write another name", desired.name);
             problems.push(path.field("name").problem(twice));
         }
+        let named = spec.dependencies.iter().find(|of| Some(&of.name) == desired.dependency.as_ref());
+        if named.is_some_and(|of| !has_known_exporter(of)) {
+            continue;
+        }
         match trigger(&path, desired, spec) {
             Ok(trigger) => triggers.push(trigger),
             Err(problem) => problems.push(problem),
@@ -141,7 +145,11 @@ fn above(
     signal: &str,
     spec: &RecommenderModelSpec,
 ) -> Result<Condition, InvalidField> {
-    let text = desired.above.as_deref().unwrap_or_default();
+    let Some(text) = desired.above.as_deref() else {
+        return Err(path
+            .field("above")
+            .problem("it is missing: write the value that starts a run, for example \"0.2\""));
+    };
     let is_plain = text.chars().all(|c| c.is_ascii_digit() || "-.".contains(c));
     let value = text.parse().ok().filter(|_| is_plain).ok_or_else(|| {
         path.field("above").problem(format!("{text:?} is no decimal number: write for example \"0.2\""))
@@ -155,9 +163,7 @@ fn above(
     let (series, about) = match &desired.dependency {
         Some(_) => {
             let dependency = dependency(path, desired, spec)?;
-            let series = named(path, signal, &dependencies::recorded(dependency), || {
-                format!("of the dependency {:?} there is nothing recorded", dependency.name)
-            })?;
+            let series = named(path, signal, dependency)?;
             (series, dependency.name.clone())
         }
         None => (of_application(path, signal, spec)?, Workload::Serving.label().to_owned()),
@@ -165,18 +171,16 @@ fn above(
     Ok(Condition::Above { series, about, value, duration: SignedDuration::from_secs(seconds) })
 }
 
-/// The series of a name among those that are recorded. `nothing`: why there is none.
-fn named(
-    path: &FieldPath,
-    signal: &str,
-    recorded: &[Series],
-    nothing: impl Fn() -> String,
-) -> Result<Series, InvalidField> {
-    let field = path.field("signal");
+/// The series of a name among those that are recorded of a dependency.
+fn named(path: &FieldPath, signal: &str, dependency: &Dependency) -> Result<Series, InvalidField> {
+    let (field, recorded) = (path.field("signal"), dependencies::recorded(dependency));
     let known = recorded.iter().map(|series| series.short_name());
-    recorded.iter().find(|series| series.short_name() == signal).copied().ok_or_else(|| match recorded {
-        [] => field.problem(format!("{}: name a signal of another dependency", nothing())),
-        _ => field.problem(unknown(signal, known)),
+    recorded.iter().find(|series| series.short_name() == signal).copied().ok_or_else(|| match &recorded[..] {
+        [] => field.problem(format!(
+            "of the dependency {:?} there is nothing recorded: name a signal of another dependency",
+            dependency.name
+        )),
+        _ => field.problem(format!("of the dependency {:?} {}", dependency.name, unknown(signal, known))),
     })
 }
 
@@ -265,7 +269,7 @@ mod tests {
         let cases = [
             (
                 "{name: a, run: Full, signal: drift_scor, dependency: drift, above: '0.2'}",
-                "signal: there is no drift_scor; the most similar one is drift_score: write one of drift_score, \
+                "signal: of the dependency \"drift\" there is no drift_scor; the most similar one is drift_score: write one of drift_score, \
                  drifted_features_ratio, drift_age_seconds",
             ),
             (
@@ -280,7 +284,10 @@ mod tests {
                 "{name: a, run: Full, signal: sessions, above: 1e3}",
                 "above: \"1e3\" is no decimal number: write for example \"0.2\"",
             ),
-            ("{name: a, run: Full, signal: sessions}", "above: \"\" is no decimal number: write for example \"0.2\""),
+            (
+                "{name: a, run: Full, signal: sessions}",
+                "above: it is missing: write the value that starts a run, for example \"0.2\"",
+            ),
             (
                 "{name: a, run: Full, signal: sessions, above: '1', forSeconds: 4}",
                 "forSeconds: 4 s are less than the 60 s between two values of a signal: write 60 or more",

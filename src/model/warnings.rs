@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{FieldPath, InvalidField, Model};
 use crate::{
     api::{Dependency, Objective as DesiredObjective, conditions::types},
+    catalog::promql::counter_without_rate,
     monitoring::dependencies::{label_without_health, reports_health},
 };
 
@@ -34,9 +35,15 @@ impl Model {
     /// The warnings that a condition reports.
     pub fn warnings_of(&self, condition: &str) -> Vec<InvalidField> {
         match condition {
-            types::SERVING_READY => [self.no_eviction(), self.long_pause()].into_iter().flatten().collect(),
-            types::DEPENDENCIES_HEALTHY => self.dependencies(),
-            types::TRAINING_READY => self.early_age().into_iter().chain(self.short_ages()).collect(),
+            types::SERVING_READY => {
+                let of_pods = [self.no_eviction(), self.long_pause()].into_iter().flatten();
+                of_pods.chain(self.counters_of_servers()).collect()
+            }
+            types::DEPENDENCIES_HEALTHY => self.dependencies().into_iter().chain(self.counters_of_queues()).collect(),
+            types::TRAINING_READY => {
+                let of_schedules = [self.early_age(), self.long_jitter(), self.covered_partial()].into_iter().flatten();
+                of_schedules.chain(self.short_ages()).collect()
+            }
             types::PROMOTION_READY => {
                 let path = FieldPath::spec().field("promotion");
                 let of_gates = self.promotion.warnings().into_iter();
@@ -57,6 +64,30 @@ impl Model {
                  the hours that a full run takes",
                 (pause + 3599) / 3600
             ))
+        })
+    }
+
+    /// A jitter with which a run may start after the next one is due.
+    fn long_jitter(&self) -> Option<InvalidField> {
+        let jitter = self.training.jitter_seconds?;
+        let pauses = self.schedule.iter().chain(&self.partial_schedule).filter_map(|of| of.longest_pause_seconds());
+        let pause = pauses.min().filter(|pause| jitter > *pause)?;
+        Some(FieldPath::spec().field("training.jitterSeconds").problem(format!(
+            "two runs of a schedule are at most {pause} s apart, so that a run may start only after the next one is due, with data as \
+             old: write at most {pause}"
+        )))
+    }
+
+    /// A schedule of partial runs of which each is due together with a full one, which covers it.
+    fn covered_partial(&self) -> Option<InvalidField> {
+        let (full, partial) = (&self.training.full, self.training.partial.as_ref()?);
+        let is_same =
+            partial.schedule.is_some() && partial.schedule == full.schedule && partial.time_zone == full.time_zone;
+        is_same.then(|| {
+            FieldPath::spec().field("training.partial.schedule").problem(
+                "a full run is due at each of these times and covers the partial one, so that none starts: write other times, as in \
+                 \"*/15 * * * *\"",
+            )
         })
     }
 
@@ -104,6 +135,32 @@ impl Model {
         .collect()
     }
 
+    /// Counters where a rate of requests is asked for.
+    fn counters_of_servers(&self) -> Vec<InvalidField> {
+        let Some(monitoring) = &self.monitoring else { return Vec::new() };
+        let path = FieldPath::spec().field("monitoring");
+        let front = monitoring.front.as_ref().and_then(|of| of.custom.as_ref());
+        let custom = monitoring.metrics.custom.as_ref();
+        let rates = [
+            ("metrics.custom.requests", custom.map(|of| &of.requests)),
+            ("metrics.custom.errors", custom.and_then(|of| of.errors.as_ref())),
+            ("front.custom.requests", front.map(|of| &of.requests)),
+        ];
+        rates.into_iter().filter_map(|(field, text)| no_rate(path.field(field), text?)).collect()
+    }
+
+    /// Counters where a rate of messages is asked for.
+    fn counters_of_queues(&self) -> Vec<InvalidField> {
+        let spec = FieldPath::spec();
+        let all = spec.items("dependencies", &self.dependencies);
+        let all = all.filter_map(|(path, of)| Some((path.field("custom"), of.custom.as_ref()?)));
+        all.flat_map(|(path, of)| {
+            let rates = [("consumed", of.consumed.as_ref()), ("arrivals", of.arrivals.as_ref())];
+            rates.into_iter().filter_map(|(field, text)| no_rate(path.field(field), text?)).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
     /// A pause that makes every rollout and drain wait.
     fn long_pause(&self) -> Option<InvalidField> {
         let asked = self.serving.pod.pre_stop.as_ref().and_then(|hook| hook.sleep_seconds);
@@ -135,6 +192,14 @@ impl Model {
             ))
         })
     }
+}
+
+/// A counter in a field that takes a rate.
+fn no_rate(field: FieldPath, text: &str) -> Option<InvalidField> {
+    let counter = counter_without_rate(text)?;
+    Some(field.problem(format!(
+        "{counter} is a counter by its name, and this takes how much comes per second: write rate({counter}{{...}}[2m])"
+    )))
 }
 
 /// A number of pods, or per cent of `all`, which a PodDisruptionBudget rounds up.

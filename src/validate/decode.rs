@@ -12,6 +12,7 @@ use super::{
     Problem,
     schema::{self, child},
 };
+use crate::catalog::{is_like, most_similar};
 
 /// The schema of Kubernetes' metadata.
 static METADATA: LazyLock<Schema> = LazyLock::new(|| schema_for!(ObjectMeta));
@@ -96,6 +97,28 @@ fn unknown_fields(schema: &Value, object: &Map<String, Value>) -> Vec<String> {
     below.sort();
     unknown.extend(below);
     unknown
+}
+
+/// The unknown fields that the message of a problem names.
+pub(super) fn unknown_in(message: &str) -> impl Iterator<Item = &str> {
+    message.split("unknown field \"").skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+/// What to write instead of an unknown field below `spec`; `None` of others.
+pub(super) fn instead_of(schema: &Value, path: &str) -> Option<String> {
+    let (parent, name) = path.rsplit_once('.').filter(|(parent, _)| parent.starts_with("spec"))?;
+    let parts = || parent.split('.').map(|part| part.split('[').next().unwrap_or(part));
+    let known = parts().zip(parent.split('.')).try_fold(schema, |schema, (name, part)| {
+        let found = schema::field(schema, name)?;
+        Some(if part.ends_with(']') { &found["items"] } else { found })
+    })?;
+    let names = known["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let place = format!("`kubectl explain recommendermodels.{}` lists", parts().collect::<Vec<_>>().join("."));
+    let similar = most_similar(name, names).filter(|known| is_like(known, name));
+    Some(similar.map_or_else(
+        || format!("Instead of {path} write a field that {place}, or nothing."),
+        |known| format!("Instead of {path} write {known}, or another field that {place}."),
+    ))
 }
 
 fn field(schema: &Value, name: &str, value: &Value, path: &str, unknown: &mut Vec<String>) {

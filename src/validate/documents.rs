@@ -83,7 +83,8 @@ fn parse(first_line: usize, text: &str) -> Result<Value, DocumentError> {
 
 /// The message of `error` without its location, which is relative to the document.
 fn message(error: &serde_saphyr::Error) -> String {
-    yaml::message(error).escape_debug().to_string()
+    let printed = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    yaml::message(error).chars().map(printed).collect()
 }
 
 /// Converts numbers without a fraction to integers, regardless of their notation: 1e3 is 1000.

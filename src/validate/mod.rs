@@ -81,9 +81,13 @@ const QUANTITIES: &str = "Write quantities such as 500m, 2 or 1.5Gi.";
 /// What to write instead of a fraction of pods.
 const OF_PODS: &str =
     "Write a whole number of pods, or per cent of them in quotes, as in maxUnavailable: 1 or \"25%\".";
+/// Most unknown fields for which a report names the ones that there are: more are an object of another program.
+const UNKNOWN_FIELDS: usize = 5;
+/// What to write instead of a number or a boolean where a text is expected.
+const IN_QUOTES: &str = "Write the text in quotes, as in \"99.9\" or \"true\".";
 /// What to do about words of the API server that do not state the remedy: a problem has all of the first texts, and the second is
 /// added.
-const HINTS: [(&[&str], &str); 8] = [
+const HINTS: [(&[&str], &str); 12] = [
     (&["in body should match", ".resources."], QUANTITIES),
     (&["greater than or equal to 0", ".resources."], QUANTITIES),
     (&[FRACTION, ".resources."], "Write a fraction in quotes, as in \"0.5\", or in thousandths, as in 500m."),
@@ -91,6 +95,13 @@ const HINTS: [(&[&str], &str); 8] = [
     (&[FRACTION, ".disruptionBudget."], OF_PODS),
     (&[FRACTION, ".strategy."], OF_PODS),
     (&[NO_SETTINGS, ".disruptionBudget"], OF_PODS),
+    (&["must be of type string: \"number\""], IN_QUOTES),
+    (&["must be of type string: \"integer\""], IN_QUOTES),
+    (&["must be of type string: \"boolean\""], IN_QUOTES),
+    (
+        &[".weightPercent in body should be less than or equal to 50"],
+        "Leave out steps above 50: after the last one the version is rolled out to all servers.",
+    ),
     (&["unknown field", ".pod."], "docs/pods.md lists where each field of a pod is set, or why it cannot be."),
 ];
 
@@ -104,7 +115,9 @@ pub fn report(name: &str, problems: &[Problem]) -> String {
     let applies =
         |words: &[&str]| problems.iter().any(|problem| words.iter().all(|of| problem.to_string().contains(of)));
     let hints: BTreeSet<&str> = HINTS.iter().filter(|(words, _)| applies(words)).map(|(_, hint)| *hint).collect();
-    hints.into_iter().fold(text, |text, hint| format!("{text}\n{hint}"))
+    let unknown = problems.iter().flat_map(|problem| decode::unknown_in(&problem.message)).take(UNKNOWN_FIELDS);
+    let unknown = unknown.filter_map(|path| decode::instead_of(&SCHEMA, path));
+    hints.into_iter().map(str::to_owned).chain(unknown).fold(text, |text, hint| format!("{text}\n{hint}"))
 }
 
 fn type_meta(object: &Value) -> Vec<Problem> {
@@ -201,9 +214,59 @@ pub(crate) mod tests {
         object["spec"]["monitoring"] = json!({"metrics": {"profile": "FastApiInstrumentator"}, "alerts": alerts});
         let hinted = report("x", &validate(&object));
         assert!(hinted.ends_with("\nWrite a fraction in quotes, as in threshold: \"0.5\"."), "{hinted}");
-        let of_pods = "docs/pods.md lists where each field of a pod is set, or why it cannot be.";
-        assert_eq!(hint(json!({"pod": {"initContainers": [{"name": "a", "image": "a", "tty": true}]}})), of_pods);
-        assert!(hint(json!({"prot": 1})).contains("unknown field"));
+        let mut object = minimal();
+        object["spec"]["serving"]["pod"] = json!({"initContainers": [{"name": "a", "image": "a", "tty": true}]});
+        let hinted = report("x", &validate(&object));
+        assert!(
+            hinted.contains("\ndocs/pods.md lists where each field of a pod is set, or why it cannot be."),
+            "{hinted}"
+        );
+    }
+
+    #[test]
+    fn a_number_in_place_of_a_text_and_a_step_of_all_requests_are_explained() {
+        let monitoring =
+            |objectives: Value| json!({"metrics": {"profile": "FastApiInstrumentator"}, "objectives": objectives});
+        for goal in [json!(99.9), json!(99), json!(true)] {
+            let mut object = minimal();
+            object["spec"]["monitoring"] = monitoring(json!([{"name": "a", "goal": goal, "availability": {}}]));
+            let hinted = report("x", &validate(&object));
+            assert!(hinted.ends_with("\nWrite the text in quotes, as in \"99.9\" or \"true\"."), "{hinted}");
+        }
+        let mut object = minimal();
+        object["spec"]["monitoring"] = monitoring(json!([]));
+        object["spec"]["promotion"] = json!({"canary": {"steps": [{"weightPercent": 10}, {"weightPercent": 100}]}});
+        let hinted = report("x", &validate(&object));
+        let remedy = "\nLeave out steps above 50: after the last one the version is rolled out to all servers.";
+        assert!(hinted.ends_with(remedy), "{hinted}");
+    }
+
+    #[test]
+    fn beside_an_unknown_field_the_most_similar_one_is_named_and_how_to_list_all() {
+        let hinted = |path: &[&str], field: &str| {
+            let mut object = minimal();
+            let at = path.iter().fold(&mut object, |at, key| &mut at[*key]);
+            at[field] = json!(1);
+            report("x", &validate(&object)).lines().last().expect("a line").to_owned()
+        };
+        assert_eq!(
+            hinted(&["spec", "serving"], "replica"),
+            "Instead of spec.serving.replica write replicas, or another field that `kubectl explain recommendermodels.spec.serving` lists."
+        );
+        assert_eq!(
+            hinted(&["spec", "serving"], "colour"),
+            "Instead of spec.serving.colour write a field that `kubectl explain recommendermodels.spec.serving` lists, or nothing."
+        );
+        assert_eq!(
+            hinted(&["spec"], "monitor"),
+            "Instead of spec.monitor write monitoring, or another field that `kubectl explain recommendermodels.spec` lists."
+        );
+        let mut object = minimal();
+        object["spec"]["workers"] = json!([{"name": "a", "argz": ["b"]}]);
+        assert_eq!(
+            report("x", &validate(&object)).lines().last().expect("a line"),
+            "Instead of spec.workers[0].argz write args, or another field that `kubectl explain recommendermodels.spec.workers` lists."
+        );
     }
 
     #[test]

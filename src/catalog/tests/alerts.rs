@@ -7,7 +7,7 @@ const SERVERS: &str = "alerts/servers.yaml";
 fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
     let latency = "    expr: recommender:request_latency_seconds:p99";
     let unexpected: Vec<String> = [
-        ("severity: warning", "severity: urgent", "    severity: warning", "unknown value `urgent`; the most similar one is "),
+        ("severity: warning", "severity: urgent", "    severity: warning", "unknown value `urgent`, expected one of critical, warning, info"),
         ("p99{@} > @threshold", "p99{@} > @threshold and", latency, "expr: an operator, an operand or a label is missing or misplaced, in "),
         (
             "p99{@}",
@@ -33,7 +33,20 @@ fn a_wrong_alert_is_refused_with_its_line_and_the_reason() {
             "recommender:request_latency_seconds:p99{@}",
             "recommender:lag_messages{@}",
             latency,
-            "expr: recommender:lag_messages has the label dependency, which does not go with appliesTo",
+            "expr: recommender:lag_messages has the label dependency, which does not go with appliesTo: write appliesTo: dependencies",
+        ),
+        (
+            "recommender:request_latency_seconds:p99{@}",
+            "recommender:training_progress_ratio{@}",
+            latency,
+            "expr: recommender:training_progress_ratio has the label version, which does not go with appliesTo: leave it out, because",
+        ),
+        (
+            "recommender:request_latency_seconds:p99{@}",
+            "http_request_duration_seconds_sum{@}",
+            latency,
+            "expr: http_request_duration_seconds_sum is no canonical series, and alerts read these alone, so that they fit every profile: \
+             write one of docs/series.md, or record yours as one of spec.monitoring.signals",
         ),
         ("p99{@} > @threshold", "p99{@} > 1", latency, "expr: the threshold is not used: compare with @threshold"),
         ("p99{@} > @threshold", "p99{@} > @limit", latency, "expr: @limit stands for nothing: write @threshold"),

@@ -29,6 +29,8 @@ fn a_template_is_promql_without_and_with_matchers_and_as_a_rule() {
         "min(own_up{@matchers} == bool 1)",
         "min(own_up{namespace=@namespace@labels})",
         "0 * min(own_total{@matchers})",
+        "0 * max(rate(own_total{@matchers}[@window]))",
+        "0 * max(rate(own_total{@matchers}[1m]))",
     ] {
         assert_eq!(up(accepted), None, "{accepted}");
     }
@@ -55,6 +57,11 @@ fn a_template_is_promql_without_and_with_matchers_and_as_a_rule() {
 fn a_template_with_no_or_a_wrong_value_is_refused() {
     for (template, reason) in [
         ("1", "records.dependency_up: a scalar is no series: write an expression with one, as in sum(...), in 1"),
+        (
+            "min(own_up{@matchers}) * max(rate(own_total{@matchers}[5s]))",
+            "records.dependency_up: a rate needs two scrapes, and there are none in 5 s of an exporter that is scraped seldom: write \
+             [@window]",
+        ),
         ("time()", "records.dependency_up: a scalar is no series"),
         ("scalar(own_up{@matchers})", "records.dependency_up: a scalar is no series"),
         ("vector(1)", "records.dependency_up: it reads no series, so its value says nothing, in vector(1)"),
