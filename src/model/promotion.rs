@@ -114,14 +114,18 @@ impl Policy {
         self.bounds.iter().filter_map(|of| Some((of.metric.as_str(), of.minimum?))).collect()
     }
 
-    /// Gates that most likely mean something else: fields below `spec.promotion`, and why.
+    /// What most likely means something else, or has no effect: fields below `spec.promotion`, and why.
     pub fn warnings(&self) -> Vec<(String, String)> {
         let is_doubtful = |of: &Bounds| {
             of.maximum.is_some() && of.minimum.is_none() && of.regressions != [None, None] && !of.is_lower_better
         };
         let doubtful = self.bounds.iter().enumerate().filter(|(_, of)| is_doubtful(of));
         let why = "a lower value counts as worse, and it has a maximum only: write Lower if a lower one is better, or a minimum as well";
-        doubtful.map(|(index, _)| (format!("gates[{index}].better"), why.to_owned())).collect()
+        let doubtful = doubtful.map(|(index, _)| (format!("gates[{index}].better"), why.to_owned()));
+        let is_idle = self.level.is_some() && self.bounds.iter().all(|of| of.regressions == [None, None]);
+        let idle =
+            "has no effect, because no gate is about a regression: set maxRegressionPercent in one, or remove it";
+        doubtful.chain(is_idle.then(|| ("significanceLevel".into(), idle.into()))).collect()
     }
 }
 
@@ -182,6 +186,17 @@ mod tests {
         assert_eq!(warned(error.clone()), 1);
         assert_eq!(warned(Gate { better: Some(Better::Lower), ..error.clone() }), 0);
         assert_eq!(warned(Gate { minimum: Some("0".into()), ..error }), 0);
+    }
+
+    #[test]
+    fn a_level_without_a_regression_is_warned_of() {
+        let warned = |gate| {
+            let spec = Promotion { significance_level: Some("0.05".into()), ..of(vec![gate]) };
+            Policy::new(&spec).expect("valid").warnings().into_iter().map(|(field, _)| field).collect::<Vec<_>>()
+        };
+        let minimum = Gate { minimum: Some("0.2".into()), ..Gate::default() };
+        assert_eq!(warned(minimum.clone()), ["significanceLevel"]);
+        assert!(warned(Gate { max_regression_percent: Some("2".into()), ..minimum }).is_empty());
     }
 
     #[test]

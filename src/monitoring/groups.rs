@@ -145,7 +145,8 @@ fn signals_apart(monitored: &Monitored, rules: Vec<Rule>) -> (Vec<Rule>, Vec<Rul
 /// Seconds between two evaluations of PromQL of the spec: of what is decided on most often.
 fn custom_seconds(monitored: &Monitored) -> i32 {
     let is_scaled_on = |of: &Dependency| of.custom.is_some() && monitored.catch_up_seconds(of).is_some();
-    if monitored.servers.front.is_some() || monitored.scales_on_signals() {
+    let counts_in_front = monitored.servers.front.is_some_and(|front| front.custom.is_some());
+    if counts_in_front || monitored.scales_on_signals() {
         SCALING_SECONDS
     } else if monitored.dependencies.iter().any(is_scaled_on) {
         LAG_SECONDS

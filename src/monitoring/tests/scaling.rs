@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::json;
 
 use super::*;
 
@@ -37,6 +38,23 @@ fn only_rules_for_scaling_are_evaluated_every_5_s() {
     let slow = Monitored { metrics: Metrics { interval_seconds: 30, ..scaled.metrics }, ..scaled };
     let intervals: Vec<_> = rule_groups(&slow).into_iter().map(|group| group.interval).collect();
     assert_eq!(intervals, ["5s", "15s", "60s", "120s"].map(|seconds| Some(seconds.into())));
+}
+
+#[test]
+fn promql_of_the_spec_is_evaluated_as_often_as_what_is_decided_on_it() {
+    let lag: Dependency = serde_json::from_value(json!({"name": "own", "custom": {"lag": "jobs"}})).expect("valid");
+    let resources = Resources::default();
+    let interval = |front: serde_json::Value| {
+        let front: Front = serde_json::from_value(front).expect("valid");
+        let usual = scaled("FastApiInstrumentator", &resources);
+        let servers = Servers { front: Some(&front), ..usual.servers };
+        let monitored = Monitored { servers, dependencies: std::slice::from_ref(&lag), ..usual };
+        let group = rule_groups(&monitored).into_iter().find(|group| group.name.ends_with("/custom"));
+        group.expect("PromQL of the spec").interval.expect("is set")
+    };
+    // Only the requests of a front in PromQL are recorded in that group.
+    assert_eq!(interval(json!({"istio": {}})), "60s");
+    assert_eq!(interval(json!({"custom": {"requests": "rate(edge_requests_total[1m])"}})), "5s");
 }
 
 #[test]
