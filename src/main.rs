@@ -18,6 +18,7 @@ use recommender_operator::{
     render,
     signals::{self, SourceConfig},
     telemetry::{self, Health, Metrics},
+    text,
     training::TrainingLimits,
     validate,
 };
@@ -254,12 +255,14 @@ fn render_files(
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("standard input")?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(file).with_context(|| file.display().to_string())
+    let (name, bytes) = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        ("standard input".to_owned(), std::io::stdin().read_to_end(&mut bytes).map(|_| bytes))
+    } else {
+        (file.display().to_string(), std::fs::read(file))
+    };
+    let bytes = bytes.with_context(|| name.clone())?;
+    text::utf8(bytes).map_err(|(line, reason)| anyhow::anyhow!("{name}:{line}: {reason}"))
 }
 
 /// The validated model of an object, or the messages with which the API server and the operator refuse it.

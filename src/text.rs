@@ -24,6 +24,15 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// The text of a file. The error is the line of the first character that is not in UTF-8, from 1, and what to do.
+pub fn utf8(bytes: Vec<u8>) -> Result<String, (u64, &'static str)> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.split(|byte| *byte == b'\n').count();
+        (line as u64, "a character is not in UTF-8: save the file in that encoding")
+    })
+}
+
 /// A finite decimal number.
 pub fn decimal(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())

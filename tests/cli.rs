@@ -253,6 +253,22 @@ fn a_wrong_setting_is_told_before_anything_is_done() {
     assert!(err.contains("--concurrency"), "{err}");
 }
 
+#[test]
+fn a_file_that_is_not_in_utf_8_is_named_with_the_line() {
+    let file = std::env::temp_dir().join(format!("recommender-cli-latin-1-{}.yaml", std::process::id()));
+    let latin_1 = [MINIMAL.as_bytes(), b"  # M\xfcller\n"].concat();
+    std::fs::write(&file, latin_1).expect("it can be written");
+    let name = file.to_str().expect("UTF-8");
+    let (code, _, errors) = outcome(&operator(&["render", name], ""));
+    let _ = std::fs::remove_file(&file);
+    let line = MINIMAL.lines().count() + 1;
+    assert_eq!(code, 1);
+    assert!(
+        errors.contains(&format!("{name}:{line}: a character is not in UTF-8: save the file in that encoding")),
+        "{errors}"
+    );
+}
+
 /// A directory with files of a catalogue, which is removed at the end.
 struct Catalog(std::path::PathBuf);
 

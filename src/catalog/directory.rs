@@ -4,6 +4,7 @@
 use std::{fs, io, path::Path};
 
 use super::Problem;
+use crate::text;
 
 /// Directories below that of the catalogue: `dependencies/KIND/` is the deepest. Also ends a loop of links.
 const DEPTH: usize = 2;
@@ -43,14 +44,9 @@ fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>, problems: &mut
                 problems.push(problem(&below, "too deep: use profiles/, alerts/ or dependencies/KIND/".into()));
             }
         } else if name.ends_with(".yaml") {
-            match bytes(&path).map(String::from_utf8) {
+            match bytes(&path).map(text::utf8) {
                 Ok(Ok(text)) => files.push((below, text)),
-                Ok(Err(error)) => {
-                    let line =
-                        error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
-                    let reason = "a character is not in UTF-8: save the file in that encoding";
-                    problems.push(problem_at(&below, line as u64, reason.into()));
-                }
+                Ok(Err((line, reason))) => problems.push(problem_at(&below, line, reason.into())),
                 Err(error) => problems.push(problem(&below, format!("it cannot be read: {error}"))),
             }
         } else if let Some(end) = [".yaml", ".yml"].iter().find(|end| name.to_ascii_lowercase().ends_with(*end)) {
