@@ -8,7 +8,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_saphyr::Spanned;
 
-use super::{Catalog, alert, exporter, profile_file, series::most_similar, yaml};
+use super::{Catalog, alert, exporter_file, profile_file, series::most_similar, yaml};
 
 /// Why a file is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,9 +160,9 @@ fn add_file(catalog: &mut Catalog, path: &str, text: &str) -> Result<Alerts, Ref
             catalog.profiles.insert(name.into(), profile);
         }
         ["dependencies", kind, name] => {
-            let file: exporter::File = read(text)?;
+            let file: exporter_file::File = read(text)?;
             let stated = file.exporter.clone();
-            let (exporter, key) = (exporter::check(kind, name, file)?, (kind.to_owned(), name.to_owned()));
+            let (exporter, key) = (exporter_file::check(kind, name, file)?, (kind.to_owned(), name.to_owned()));
             if catalog.exporters.contains_key(&key) {
                 return taken("an exporter", &stated);
             }

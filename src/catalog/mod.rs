@@ -14,6 +14,8 @@
 mod alert;
 mod directory;
 mod exporter;
+mod exporter_checks;
+mod exporter_file;
 mod load;
 mod pitfalls;
 mod profile;

@@ -47,8 +47,8 @@ pub struct Expression {
     pub filters: bool,
     /// Whether it is an aggregation of what a comparison with a number leaves.
     pub is_rest: bool,
-    /// The shortest range of a rate.
-    pub shortest_rate: Option<Duration>,
+    /// A function that compares at least two samples, and its range: the one with the shortest.
+    pub shortest_change: Option<(&'static str, Duration)>,
 }
 
 /// A selector.
@@ -68,6 +68,10 @@ pub struct Used {
     pub is_number: bool,
     /// Whether there is a result without it: it is on the right of `unless`.
     pub is_optional: bool,
+    /// Whether the result has none of its values: it is on the right of `and` or `unless`.
+    pub is_condition: bool,
+    /// Whether it is read at another time, by `offset` or `@`.
+    pub is_past: bool,
 }
 
 /// The name of a histogram, and the end of the name of one of its series.
@@ -107,12 +111,16 @@ pub fn is_duration(text: &str) -> bool {
 }
 
 /// A counter of which an expression that is to be a rate computes none: what has grown since a process started is no rate. Only the
-/// end `_total` shows that a series is a counter.
+/// end `_total` shows that a series is a counter, and only where there is nothing else, because a gauge may have that end too. What
+/// it was before (`offset`) is there for a rate by hand.
 pub fn counter_without_rate(text: &str) -> Option<String> {
     let selectors = parse(text).ok()?.selectors;
-    let is_computed = |of: &Used| of.is_rate || of.is_of_gauges;
-    let counter = selectors.iter().find(|of| of.name.ends_with("_total") && !of.is_number)?;
-    (!selectors.iter().any(is_computed)).then(|| counter.name.clone())
+    if selectors.iter().any(|of| of.is_rate || of.is_of_gauges || of.is_past) {
+        return None;
+    }
+    let mut values = selectors.into_iter().filter(|of| !of.is_condition && !of.is_number).map(|of| of.name).peekable();
+    let first = values.peek()?.clone();
+    values.all(|name| name.ends_with("_total")).then_some(first)
 }
 
 /// Name and matchers, without their braces, of a text that is a selector and nothing else.
@@ -293,17 +301,22 @@ fn with(labels: Option<BTreeSet<String>>, label: String) -> Option<BTreeSet<Stri
     })
 }
 
+/// The range of an argument; `None` of others.
+fn range(argument: &Expr) -> Option<Duration> {
+    match argument {
+        Expr::MatrixSelector(of) => Some(of.range),
+        Expr::Subquery(of) => Some(of.range),
+        Expr::Paren(of) => range(&of.expr),
+        _ => None,
+    }
+}
+
 impl Expression {
     /// Adds what a part uses.
     fn add(&mut self, part: &Expr, within: Within) -> Result<(), String> {
         match part {
             Expr::VectorSelector(selector) => self.select(selector, within),
-            Expr::MatrixSelector(of) => {
-                if within.rate {
-                    self.shortest_rate = Some(self.shortest_rate.map_or(of.range, |shortest| shortest.min(of.range)));
-                }
-                self.select(&of.vs, within)
-            }
+            Expr::MatrixSelector(of) => self.select(&of.vs, within),
             Expr::Subquery(of) => self.add(&of.expr, within),
             Expr::Paren(of) => self.add(&of.expr, within),
             Expr::Unary(of) => self.add(&of.expr, within),
@@ -319,7 +332,11 @@ impl Expression {
                 self.add(&of.lhs, within)?;
                 let left = self.selectors.len();
                 self.add(&of.rhs, within)?;
-                self.selectors[left..].iter_mut().for_each(|of_right| of_right.is_optional |= of.op.id() == T_LUNLESS);
+                let op = of.op.id();
+                for of_right in &mut self.selectors[left..] {
+                    of_right.is_optional |= op == T_LUNLESS;
+                    of_right.is_condition |= [T_LAND, T_LUNLESS].contains(&op);
+                }
                 Ok(())
             }
             Expr::Call(of) => {
@@ -330,6 +347,11 @@ impl Expression {
                     self.created.push(label.val.clone());
                 }
                 let name = of.func.name;
+                if RATES.contains(&name) || pitfalls::is_of_gauges(name) {
+                    let ranges = of.args.args.iter().filter_map(|argument| Some((name, range(argument)?)));
+                    self.shortest_change =
+                        self.shortest_change.into_iter().chain(ranges).min_by_key(|(_, range)| *range);
+                }
                 let is_number = name.starts_with("histogram_") || NUMBERS.contains(&name);
                 let within = Within {
                     rate: within.rate || RATES.contains(&name),
@@ -355,6 +377,8 @@ impl Expression {
             is_of_gauges: within.of_gauges,
             is_number: within.number,
             is_optional: false,
+            is_condition: false,
+            is_past: selector.offset.is_some() || selector.at.is_some(),
         });
         Ok(())
     }
@@ -376,10 +400,15 @@ mod tests {
             is_of_gauges: false,
             is_number: false,
             is_optional: false,
+            is_condition: false,
+            is_past: false,
         };
         assert_eq!(
             found.selectors,
-            [used("a:b_total", &["x", "y"], &[("}\"", true), ("z", false)], true), used("c", &[], &[], false)]
+            [
+                used("a:b_total", &["x", "y"], &[("}\"", true), ("z", false)], true),
+                Used { is_condition: true, ..used("c", &[], &[], false) }
+            ]
         );
         assert_eq!(found.grouped, ["pod", "topic"]);
         assert_eq!(found.created, ["how"]);

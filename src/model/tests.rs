@@ -117,6 +117,10 @@ fn a_counter_in_place_of_a_rate_is_warned_of() {
         "shop_rate",
         "deriv(a_total[5m])",
         "rate(a[1m]) and b_total",
+        "shop:requests:rate5m unless on () maintenance_total > 0",
+        "shop_rate / on () replicas_total",
+        "(sum(a_total) - sum(a_total offset 1m)) / 60",
+        "(sum(a_total) - sum(a_total @ 1)) / 60",
     ] {
         assert_eq!(warnings(rate, rate), [""; 0], "{rate}");
     }
@@ -133,6 +137,13 @@ fn a_counter_in_place_of_a_rate_is_warned_of() {
             why("dependencies[0].custom.consumed", "b_total"),
         ]
     );
+    for counter in ["a_total unless on () b", "a_total and on () rate_of_others > 0", "a_total + b_total"] {
+        assert_eq!(
+            warnings(counter, "shop_rate")[0],
+            why("monitoring.metrics.custom.requests", "a_total"),
+            "{counter}"
+        );
+    }
 }
 
 #[test]

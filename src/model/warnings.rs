@@ -67,7 +67,7 @@ impl Model {
         })
     }
 
-    /// A jitter with which a run may start after the next one is due.
+    /// A jitter above the longest time between two runs, with which each may start after the next one is due.
     fn long_jitter(&self) -> Option<InvalidField> {
         let jitter = self.training.jitter_seconds?;
         let pauses = self.schedule.iter().chain(&self.partial_schedule).filter_map(|of| of.longest_pause_seconds());

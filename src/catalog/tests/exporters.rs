@@ -31,6 +31,8 @@ fn a_template_is_promql_without_and_with_matchers_and_as_a_rule() {
         "0 * min(own_total{@matchers})",
         "0 * max(rate(own_total{@matchers}[@window]))",
         "0 * max(rate(own_total{@matchers}[1m]))",
+        "0 * max(max_over_time(own_up{@matchers}[30s]))",
+        "0 * max(max_over_time(rate(own_total{@matchers}[2m])[30s:10s]))",
     ] {
         assert_eq!(up(accepted), None, "{accepted}");
     }
@@ -58,10 +60,13 @@ fn a_template_with_no_or_a_wrong_value_is_refused() {
     for (template, reason) in [
         ("1", "records.dependency_up: a scalar is no series: write an expression with one, as in sum(...), in 1"),
         (
-            "min(own_up{@matchers}) * max(rate(own_total{@matchers}[5s]))",
-            "records.dependency_up: a rate needs two scrapes, and there are none in 5 s of an exporter that is scraped seldom: write \
-             [@window]",
+            "min(own_up{@matchers}) * max(rate(own_total{@matchers}[59s]))",
+            "records.dependency_up: rate over 59 s may have fewer than two scrapes of an exporter that is scraped every 30 s: write \
+             [@window], in ",
         ),
+        ("0 * max(irate(own_total{@matchers}[500ms]))", "irate over 0.5 s may have fewer than two scrapes"),
+        ("0 * max(rate((own_total{@matchers})[30s:5s]))", "rate over 30 s may have fewer than two scrapes"),
+        ("0 * max(deriv(own_up{@matchers}[30s]))", "deriv over 30 s may have fewer than two scrapes"),
         ("time()", "records.dependency_up: a scalar is no series"),
         ("scalar(own_up{@matchers})", "records.dependency_up: a scalar is no series"),
         ("vector(1)", "records.dependency_up: it reads no series, so its value says nothing, in vector(1)"),
