@@ -31,24 +31,34 @@ pub fn message(error: &Error) -> Cow<'_, str> {
         Error::SerdeUnknownField { field, expected, .. } => unknown("field", field, expected),
         Error::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
         Error::SerdeMissingField { field, .. } => format!("missing field `{field}`: add it").into(),
-        other => {
-            let text = DefaultMessageFormatter.format_message(other);
-            // The library opens the quotation of a character with another sign than it ends it with.
-            let text = text.strip_prefix("unexpected character: `").map_or(text.clone(), |rest| {
-                format!("unexpected character {}", rest.trim_end_matches('\'').escape_default()).into()
-            });
-            remedy(&text).map_or(text.clone(), |remedy| format!("{text}: {remedy}").into())
+        // What the parser says; others quote what is in the file, such as the text "a table" where a number is expected.
+        Error::ExternalMessage { .. } | Error::UnknownAnchor { .. } => {
+            syntax(DefaultMessageFormatter.format_message(error))
         }
+        other => DefaultMessageFormatter.format_message(other),
     }
 }
 
+/// What is wrong with the syntax, with what to write instead.
+fn syntax(text: Cow<'_, str>) -> Cow<'_, str> {
+    if let Some(quoted) = text.strip_prefix(UNEXPECTED) {
+        // The library ends the quotation with another sign than it opens it with, and escapes what cannot be printed.
+        let character = quoted.strip_suffix('\'').unwrap_or(quoted);
+        let remedy = if character.starts_with('\\') { "remove it" } else { "put a text that begins with it in quotes" };
+        return format!("unexpected character {character}: {remedy}").into();
+    }
+    remedy(&text).map_or(text.clone(), |remedy| format!("{text}: {remedy}").into())
+}
+
+/// The begin of the library's words about a character that no text without quotes begins with.
+const UNEXPECTED: &str = "unexpected character: `";
+
 /// What to write instead of mistakes in the syntax that are made often: a part of the library's words, and the remedy.
-const REMEDIES: [(&str, &str); 10] = [
+const REMEDIES: [(&str, &str); 9] = [
     ("a tab", "indent with blanks"),
     ("tabs disallowed", "indent with blanks"),
     ("anchor or alias", "put a text that begins with * or & in quotes, as in \"* 3 * * *\""),
     ("unknown anchor", "put a text that begins with * in quotes, as in \"*/15 * * * *\""),
-    ("unexpected character", "put a text that begins with it in quotes"),
     (
         "mapping values are not allowed",
         "put a text with a colon in quotes, and begin the keys of a block below each other",
@@ -101,5 +111,24 @@ mod tests {
             assert!(message.ends_with(&format!(": {remedy}")), "{text}: {message}");
         }
         assert_eq!(message("a: @daily"), "unexpected character @: put a text that begins with it in quotes");
+        assert_eq!(message("a: \0"), r"unexpected character \u{0}: remove it");
+    }
+
+    #[test]
+    fn what_a_file_has_as_text_is_not_taken_for_a_mistake_in_its_syntax() {
+        let read = serde_saphyr::from_str::<BTreeMap<String, Word>>("a: {other: a table}");
+        let message = super::message(&read.expect_err("it is no word")).into_owned();
+        assert!(message.contains("a table") && !message.contains("indent"), "{message}");
+    }
+
+    /// A text that may not be any.
+    #[derive(Debug)]
+    struct Word;
+
+    impl<'a> serde::Deserialize<'a> for Word {
+        fn deserialize<D: serde::Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+            let value = BTreeMap::<String, String>::deserialize(deserializer)?;
+            Err(serde::de::Error::invalid_value(serde::de::Unexpected::Str(&value["other"]), &"a word"))
+        }
     }
 }
