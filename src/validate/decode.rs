@@ -107,13 +107,18 @@ pub(super) fn unknown_in(message: &str) -> impl Iterator<Item = &str> {
 /// What to write instead of an unknown field below `spec`; `None` of others.
 pub(super) fn instead_of(schema: &Value, path: &str) -> Option<String> {
     let (parent, name) = path.rsplit_once('.').filter(|(parent, _)| parent.starts_with("spec"))?;
-    let parts = || parent.split('.').map(|part| part.split('[').next().unwrap_or(part));
-    let known = parts().zip(parent.split('.')).try_fold(schema, |schema, (name, part)| {
-        let found = schema::field(schema, name)?;
-        Some(if part.ends_with(']') { &found["items"] } else { found })
-    })?;
+    let (mut known, mut explained) = (schema, vec!["recommendermodels"]);
+    for part in parent.split('.') {
+        let field = part.split('[').next().unwrap_or(part);
+        // `kubectl explain` takes no keys of maps: it lists the fields of their values in place of those of the map.
+        if known["properties"][field].is_object() {
+            explained.push(field);
+        }
+        let found = schema::field(known, field)?;
+        known = if part.ends_with(']') { &found["items"] } else { found };
+    }
     let names = known["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-    let place = format!("`kubectl explain recommendermodels.{}` lists", parts().collect::<Vec<_>>().join("."));
+    let place = format!("`kubectl explain {}` lists", explained.join("."));
     let similar = most_similar(name, names).filter(|known| is_like(known, name));
     Some(similar.map_or_else(
         || format!("Instead of {path} write a field that {place}, or nothing."),

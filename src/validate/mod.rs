@@ -267,6 +267,13 @@ pub(crate) mod tests {
             report("x", &validate(&object)).lines().last().expect("a line"),
             "Instead of spec.workers[0].argz write args, or another field that `kubectl explain recommendermodels.spec.workers` lists."
         );
+        let mut object = minimal();
+        object["spec"]["monitoring"] = json!({"alerts": {"RecommenderLatencyHigh": {"treshold": 1}}});
+        assert_eq!(
+            report("x", &validate(&object)).lines().last().expect("a line"),
+            "Instead of spec.monitoring.alerts.RecommenderLatencyHigh.treshold write threshold, or another field that \
+             `kubectl explain recommendermodels.spec.monitoring.alerts` lists."
+        );
     }
 
     #[test]
