@@ -1,4 +1,4 @@
-//! The modules of `src/` import in one direction: there is no circle among them.
+//! The modules of `src/` import without circles, and none of what data flows through imports a step after it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -103,6 +103,43 @@ fn no_modules_import_each_other() {
     let lines: Vec<String> =
         lines.map(|(module, name, file)| format!("{module} imports {name} in src/{}", file.display())).collect();
     assert!(lines.is_empty(), "a circle: move what both need into a module below them\n{}", lines.join("\n"));
+}
+
+/// Modules, and what none of them may import: the steps after it, see CONTRIBUTING.md. Without a circle such an import would be
+/// possible all the same.
+const BELOW: [(&[&str], &[&str]); 3] = [
+    (
+        &["catalog", "model"],
+        &[
+            "apply",
+            "controller",
+            "observe",
+            "promotion",
+            "pruning",
+            "render",
+            "replicas",
+            "signals",
+            "status",
+            "training",
+            "triggers",
+        ],
+    ),
+    (&["promotion", "pruning", "training", "triggers"], &["apply", "controller", "render", "status"]),
+    (&["monitoring", "render"], &["apply", "controller", "observe", "signals", "status"]),
+];
+
+#[test]
+fn no_step_imports_one_after_it() {
+    let imports = imports().expect("the sources");
+    for (modules, after) in BELOW {
+        for module in modules {
+            let of = &imports[*module];
+            let wrong: Vec<_> = after.iter().filter_map(|name| Some((name, of.get(*name)?))).collect();
+            assert!(wrong.is_empty(), "{module} imports what comes after it: {wrong:?}");
+            let unknown: Vec<_> = after.iter().filter(|name| !imports.contains_key(**name)).collect();
+            assert!(unknown.is_empty(), "there are no such modules: {unknown:?}");
+        }
+    }
 }
 
 #[test]

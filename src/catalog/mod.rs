@@ -1,5 +1,6 @@
 //! The catalogue: what servers and exporters expose, and what is computed from it, as YAML files that need no knowledge of
-//! Rust. They are embedded, and [`load`] checks them. Depends on no other module than [`series`](crate::series).
+//! Rust. They are embedded, and [`load`] checks them. Depends on no other modules than [`series`](crate::series) and
+//! [`text`](crate::text).
 //!
 //! | Directory | A file for each | Named after |
 //! |---|---|---|
