@@ -4,6 +4,7 @@
 mod alerts;
 mod helm;
 mod rights;
+mod scenarios;
 mod values;
 
 use std::{fs, time::Duration};
