@@ -76,7 +76,14 @@ pub fn check(name: &str, file: File) -> Result<Profile, Refused> {
         series: series.into_vec(),
         process: file.process,
     };
-    Ok(with_latency_of_routes(profile))
+    match &file.route_latency {
+        Some(text) if profile.routed().is_none() => Err(Refused::at(
+            text,
+            "routeLatency: it is recorded of the busiest routes, and which these are is not known without responses that have the label \
+             of route: write responses and status as well, or remove routeLatency",
+        )),
+        _ => Ok(with_latency_of_routes(profile)),
+    }
 }
 
 /// Fails unless the file is that of a profile with this name, and counts requests.

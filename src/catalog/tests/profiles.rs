@@ -110,6 +110,16 @@ fn matchers_are_read_as_they_are_written() {
 }
 
 #[test]
+fn a_latency_of_routes_of_which_none_is_recorded_is_refused() {
+    let responses = "responses: shop_requests_total\nstatus: code\n";
+    let reason = "routeLatency: it is recorded of the busiest routes, and which these are is not known without responses that have the \
+                  label of route: write responses and status as well, or remove routeLatency";
+    assert_eq!(unexpected(responses, "routeLatency: shop_request_seconds\n", reason), None);
+    let (profile, problems) = shop(responses, &format!("{responses}routeLatency: shop_request_seconds\n"));
+    assert!(profile.is_some_and(|of| of.route_latency.is_some()), "{problems:?}");
+}
+
+#[test]
 fn what_would_give_no_or_wrong_values_is_refused() {
     let errors = "errors: ['shop_requests_total{code=~\"5..\"}']";
     let unexpected: Vec<String> = [
