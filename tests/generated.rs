@@ -258,7 +258,9 @@ fn series(profile: &Profile) -> String {
     let failed: Vec<String> = profile.errors.iter().map(failed).collect();
     let failed = match failed.join(" or ") {
         none if none.is_empty() => "failed requests are not counted: no alert on errors".to_owned(),
-        failed => format!("failed requests are those with {failed}, and refused ones count as failed"),
+        failed => {
+            format!("failed requests are those with {failed}; refused ones that are counted have to be among them")
+        }
     };
     let of_users = if profile.route.is_some() { ", without the routes of probes and scrapes" } else { "" };
     rows.extend(
@@ -266,13 +268,13 @@ fn series(profile: &Profile) -> String {
     );
     let other = profile.errors.iter().filter(|of| profile.requests.iter().all(|requests| requests.name != of.name));
     rows.extend(other.map(|of| format!("| {} | counter | failed requests |", name(&of.name))));
+    let kept_out = "refused requests, which look like quick ones, have to be kept out of it by the servers";
     rows.push(match &profile.latency {
         Some(of) if of.limit_seconds.is_infinite() => {
-            format!("| {} | native histogram | the latency; excludes refused requests |", name(&of.histogram))
+            format!("| {} | native histogram | the latency; {kept_out} |", name(&of.histogram))
         }
         Some(of) => format!(
-            "| {} | histogram | the latency in {}, up to {} s; needs a bucket bound near your target, and excludes refused \
-             requests |",
+            "| {} | histogram | the latency in {}, up to {} s; needs a bucket bound near your target; {kept_out} |",
             name(&of.histogram),
             match of.per_second {
                 1 => "seconds",
