@@ -111,11 +111,12 @@ pub fn is_duration(text: &str) -> bool {
 }
 
 /// A counter of which an expression that is to be a rate computes none: what has grown since a process started is no rate. Only the
-/// end `_total` shows that a series is a counter, and only where there is nothing else, because a gauge may have that end too. What
-/// it was before (`offset`) is there for a rate by hand.
+/// end `_total` shows that a series is a counter, and only where there is nothing else, because a gauge may have that end too. Beside what
+/// it was before (`offset`), it is a rate by hand.
 pub fn counter_without_rate(text: &str) -> Option<String> {
     let selectors = parse(text).ok()?.selectors;
-    if selectors.iter().any(|of| of.is_rate || of.is_of_gauges || of.is_past) {
+    let is_by_hand = selectors.iter().any(|of| of.is_past) && selectors.iter().any(|of| !of.is_past);
+    if is_by_hand || selectors.iter().any(|of| of.is_rate || of.is_of_gauges) {
         return None;
     }
     let mut values = selectors.into_iter().filter(|of| !of.is_condition && !of.is_number).map(|of| of.name).peekable();

@@ -137,7 +137,9 @@ fn a_counter_in_place_of_a_rate_is_warned_of() {
             why("dependencies[0].custom.consumed", "b_total"),
         ]
     );
-    for counter in ["a_total unless on () b", "a_total and on () rate_of_others > 0", "a_total + b_total"] {
+    for counter in
+        ["a_total unless on () b", "a_total and on () rate_of_others > 0", "a_total + b_total", "a_total offset 1m"]
+    {
         assert_eq!(
             warnings(counter, "shop_rate")[0],
             why("monitoring.metrics.custom.requests", "a_total"),
