@@ -62,8 +62,8 @@ pub struct Rollout {
     pub serving: Option<String>,
     /// The version that is being rolled out: the one to serve until it answers requests.
     pub rolling_out: Option<String>,
-    /// The version to serve, if it is not in the artifact store of the spec: it is not rolled out, because its pods could not read
-    /// it, and what serves is left as it is until a version is trained in the new store.
+    /// The version to serve, if it is not in the artifact store of the spec, or its artifact is not known: it is not rolled out, because its
+    /// pods could not read it, and what serves is left as it is until a newer version is promoted.
     pub elsewhere: Option<String>,
     /// All versions with their states, newest first.
     pub versions: Vec<Version>,

@@ -232,7 +232,7 @@ async fn after_the_status_was_lost_servers_whose_artifact_is_unknown_serve_on_un
     assert_eq!(fixture.condition(types::READY).0, "Serving");
     for type_ in [types::SERVING_READY, types::PROMOTION_READY] {
         let (reason, message) = fixture.condition(type_);
-        let what = "version full-1 serves, and its artifact is not known, because the status was lost";
+        let what = "version full-1 is left as it is in the Deployment of the servers until a newer version is promoted";
         assert!(reason == "ArtifactsMoved" && message.contains(what), "{type_}: {message}");
         assert!(message.contains("recommender.dev/train"), "{type_} says what to do: {message}");
     }
