@@ -48,13 +48,13 @@ pub(super) fn pinned<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, Ref
     }
 }
 
-/// Whether a version was being rolled out because of a pin that is gone, before it was complete. It was spared what other versions wait for,
-/// so it begins anew. `pinned`: the version that is pinned now.
+/// Whether a version was being rolled out while it was pinned, and the pin is gone before that was complete. It was spared what other versions
+/// wait for, so it begins anew, also if its rollout had begun before the pin. `pinned`: the version that is pinned now.
 pub(super) fn is_unpinned(inputs: &Inputs<'_>, pinned: Option<&str>, id: &str) -> bool {
     let was_pinned = inputs.pinned == Some(id) && pinned != Some(id);
-    // In another store, its rollout goes on in a Deployment that is left as it is.
-    let is_new = |version: &Version| version.state == VersionState::Candidate && version.is_in(inputs.store);
-    was_pinned && inputs.version(id).is_some_and(is_new)
+    // In another store, its rollout goes on in a Deployment that is left as it is, and where nothing else serves, it goes on as well.
+    let is_left = inputs.standing().is_none() || inputs.version(id).is_none_or(|version| !version.is_in(inputs.store));
+    was_pinned && !is_left
 }
 
 /// Whether a version has served, and may do so again.
