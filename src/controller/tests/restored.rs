@@ -21,7 +21,7 @@ fn restore(fixture: &Fixture, kind: Kind, key: &str, mut object: Value) {
 }
 
 /// The children of a serving object, in a server of their own, as a backup has them.
-fn backup(object: &Value) -> Vec<render::Child> {
+fn backup(object: &Value) -> Vec<Child> {
     let object: RecommenderModel = serde_json::from_value(object.clone()).expect("a RecommenderModel");
     let mut model = Model::new(&object, Timestamp::now()).expect("a valid object");
     model.identity.uid = Some("uid of the deleted object".into());
