@@ -223,8 +223,8 @@ proptest! {
             let crashing = story.servers.version.as_ref().filter(|_| crashes);
             let is_broken = crashing.is_some_and(|id| {
                 let state = |id: &String| versions.iter().find(|of| of.id == *id).map(|of| of.state);
-                let is_leaving = before.serving.as_ref().and_then(state) == Some(VersionState::RolledBack);
-                state(id) != Some(VersionState::Candidate) && (before.serving.as_ref() == Some(id)) != is_leaving
+                let is_leaving = serving.as_ref().and_then(state) == Some(VersionState::RolledBack);
+                state(id) != Some(VersionState::Candidate) && (serving.as_ref() == Some(id)) != is_leaving
             });
             // What a pin alone has begun begins anew without it.
             let began = before.rolling_out.as_ref().filter(|of| before.pinned.as_ref() != Some(of));
