@@ -11,9 +11,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use recommender_operator::{
     api::RecommenderModel,
     catalog::{self, Catalog},
+    child::Child,
     kinds::Kind,
     model::Model,
-    render::{self, Child},
+    render,
     series::Series,
     validate,
 };

@@ -108,7 +108,7 @@ pub mod reasons {
     /// There is no version to serve yet.
     pub const NO_VERSION: &str = "NoVersion";
     /// The served version is not in the artifact store of the spec, or its artifact is not known since the status was lost: it is served as
-    /// it is until one is trained there.
+    /// it is until a newer one is promoted.
     pub const ARTIFACTS_MOVED: &str = "ArtifactsMoved";
     /// The pods of a version are being started.
     pub const ROLLING_OUT: &str = "RollingOut";

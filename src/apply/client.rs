@@ -21,10 +21,10 @@ use crate::{
         gateway::{Gateway, GatewayClass, RouteRule},
         monitoring_coreos::Prometheus,
     },
+    child::Child,
     kinds::Kind,
     leader::Fence,
     observe::{ObservedChild, Scope},
-    render::Child,
     telemetry::Metrics,
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{kinds::Kind, render::Child};
+use crate::{child::Child, kinds::Kind};
 
 /// Number of corrections without a pause. People edit a child once or twice; what edits it more often is a program.
 const AT_ONCE: u32 = 3;

@@ -13,11 +13,12 @@ use serde_json::Value;
 
 use crate::{
     api::{FIELD_MANAGER, MANAGED_BY_LABEL, conditions::reasons},
+    child::{self, Child},
     kinds::Kind,
     model::Identity,
     names,
     observe::{self, Cache, ChildState, Children, DeploymentState, ObservedChild},
-    render::{self, Child},
+    render,
 };
 
 /// The result of applying the children.
@@ -136,7 +137,7 @@ async fn release(
 /// reconciled from then on. A Job is left alone: without its pods its report is lost. Returns whether the cache has changed.
 pub async fn take_over(cluster: &Cluster, cache: &Cache, identity: &Identity, children: &Children) -> bool {
     let Some(uid) = &identity.uid else { return false };
-    let owner = render::owner(identity, uid);
+    let owner = child::owner(identity, uid);
     let orphans = children.iter().filter(|(kind, _, observed)| is_adoptable(*kind, observed));
     let mut has_changed = false;
     for (kind, name, observed) in orphans {

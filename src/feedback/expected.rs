@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::{
     api::{Histograms, conditions::types},
+    child::Child,
     kinds::Kind,
     model::Model,
     monitoring,
-    render::Child,
     signals::{Asked, LoadedRule, config::DEFAULT},
 };
 

@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Canary {
     /// Its steps, and how it is judged.
-    pub policy: Policy,
+    pub plan: Plan,
     /// Which versions are.
     pub versions: CanaryVersions,
     /// What is compared.
@@ -22,7 +22,7 @@ pub struct Canary {
 
 /// How a canary is rolled out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
+pub struct Plan {
     /// The steps, at least one; the weights rise. A step of 100 % and those after it are the promotion: nothing would be left to
     /// compare with.
     pub steps: Vec<Step>,
@@ -87,11 +87,11 @@ pub(super) fn canary(spec: &RecommenderModelSpec) -> Result<Option<Canary>, Vec<
     problems.extend(pairs.filter_map(|(index, pair)| out_of_order(&path, index + 1, &pair[0], &pair[1])));
     problems.extend(desired.http_route.iter().flat_map(|route| unroutable(&path.field("httpRoute"), route)));
     let Ok(compared) = compared else { return Err(problems) };
-    let policy = policy(desired, &compared, &mut problems, &path);
+    let plan = plan(desired, &compared, &mut problems, &path);
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(Some(Canary { policy, versions: desired.versions, compared, http_route: desired.http_route.clone() }))
+    Ok(Some(Canary { plan, versions: desired.versions, compared, http_route: desired.http_route.clone() }))
 }
 
 /// What is wrong with the order of two steps, the second of which has this number.
@@ -198,7 +198,7 @@ const ERROR_FLOOR: f64 = 0.01;
 /// the requests for a verdict (`cargo simulate-canary`).
 const MARGIN: f64 = 1.5;
 
-fn policy(desired: &api::Canary, compared: &Compared, problems: &mut Vec<InvalidField>, path: &FieldPath) -> Policy {
+fn plan(desired: &api::Canary, compared: &Compared, problems: &mut Vec<InvalidField>, path: &FieldPath) -> Plan {
     let mut number = |field: &str, text: &str| {
         let number = decimal(text);
         if number.is_none() {
@@ -221,7 +221,7 @@ fn policy(desired: &api::Canary, compared: &Compared, problems: &mut Vec<Invalid
         minimum_seconds: step.seconds.into(),
         minimum_requests: step.requests.into(),
     };
-    Policy {
+    Plan {
         steps: desired.steps.iter().map(step).collect(),
         warm_up_seconds: desired.warm_up_seconds.into(),
         max_seconds: desired.max_step_seconds.into(),
@@ -248,16 +248,16 @@ mod tests {
     fn a_canary_is_compared_by_errors_and_by_requests_that_are_slower_than_the_target() {
         let canary = model(spec(json!({"steps": steps(&[10, 50])}), "FastApiInstrumentator")).canary.expect("one");
         assert_eq!(canary.compared, Compared { errors: true, slow: None });
-        assert_eq!((canary.policy.judge.level, canary.policy.warm_up_seconds), (0.05, 30));
+        assert_eq!((canary.plan.judge.level, canary.plan.warm_up_seconds), (0.05, 30));
         let step =
             |weight_percent| Step { weight_percent, mirror_percent: 0, minimum_seconds: 300, minimum_requests: 100 };
-        assert_eq!(canary.policy.steps, [step(10), step(50)]);
+        assert_eq!(canary.plan.steps, [step(10), step(50)]);
         let mut scaled = spec(json!({"steps": steps(&[10]), "maxErrorPercent": "2.5"}), "FastApiInstrumentator");
         scaled["serving"] =
             json!({"image": "s", "autoscaling": {"maxReplicas": 2, "latency": {"targetMilliseconds": 500}}});
         let canary = model(scaled).canary.expect("one");
         assert_eq!(canary.compared, Compared { errors: true, slow: Some(0.5) });
-        let names: Vec<_> = canary.policy.judge.signals.iter().map(|of| (of.name.as_str(), of.maximum)).collect();
+        let names: Vec<_> = canary.plan.judge.signals.iter().map(|of| (of.name.as_str(), of.maximum)).collect();
         assert_eq!(names, [(ERRORS, Some(0.025)), (SLOW, None)]);
     }
 
@@ -313,8 +313,7 @@ mod tests {
         let steps = json!([{"mirrorPercent": 10}, {"mirrorPercent": 100}, {"weightPercent": 1}]);
         let routed = model(spec(json!({"httpRoute": route, "steps": steps}), "FastApiInstrumentator"));
         let canary = routed.canary.as_ref().expect("one");
-        let shares: Vec<_> =
-            canary.policy.steps.iter().map(|step| (step.weight_percent, step.mirror_percent)).collect();
+        let shares: Vec<_> = canary.plan.steps.iter().map(|step| (step.weight_percent, step.mirror_percent)).collect();
         assert_eq!((shares, routed.http_route().is_some()), (vec![(0, 10), (0, 100), (1, 0)], true));
         let mut custom = spec(json!({"steps": one}), "Custom");
         custom["monitoring"]["metrics"]["custom"] = json!({"requests": "sum(rate(a_total[1m]))"});

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Memory::new(version, now)                    a canary begins; goes to the status as it is
-//! memory.capacity_percent(&policy)             the share of the traffic for which replicas of the canary are to be there
-//! advance(&policy, memory, &readings, now)     one tick: what to remember, the weight of the canary, and what follows
+//! memory.capacity_percent(&plan)               the share of the traffic for which replicas of the canary are to be there
+//! advance(&plan, memory, &readings, now)       one tick: what to remember, the weight of the canary, and what follows
 //! ```
 //!
 //! Per step: replicas for its share are ordered and awaited; then the weight moves; the canary warms up; then it is judged. The step ends
@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::judge::{Comparison, Finding, Verdict};
-use crate::model::canary::{Policy, Step};
+use crate::model::canary::{Plan, Step};
 
 /// What is observed in a tick.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -125,15 +125,15 @@ impl Wait {
 }
 
 /// What follows from a tick.
-pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Timestamp) -> Next {
+pub fn advance(plan: &Plan, mut memory: Memory, readings: &Readings, now: Timestamp) -> Next {
     if let Some(end) = memory.end.clone() {
         return ended(memory, end);
     }
     let elapsed = memory.elapse(now);
-    let Some((index, step)) = memory.step_of(policy) else {
+    let Some((index, step)) = memory.step_of(plan) else {
         return back(memory, Finding::Inconclusive, "the canary has no step".into(), None);
     };
-    let here = format!("step {} of {} ({})", index + 1, policy.judged().len(), step.shares());
+    let here = format!("step {} of {} ({})", index + 1, plan.judged().len(), step.shares());
     if let Some(broken) = &readings.broken {
         return worse(memory, format!("{here}: {broken}"));
     }
@@ -141,12 +141,12 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
     memory.limit(step);
     let moves = memory.shares() != step.shares();
     if (readings.undivided.is_some() || moves)
-        && let Some(verdict) = memory.worse_meanwhile(policy, readings)
+        && let Some(verdict) = memory.worse_meanwhile(plan, readings)
     {
         return worse(memory, format!("{here}: {verdict}"));
     }
     if let Some(why) = &readings.undivided {
-        return undivided(policy, memory, readings.is_late, elapsed, format!("{here}: {why}"));
+        return undivided(plan, memory, readings.is_late, elapsed, format!("{here}: {why}"));
     }
     if moves {
         let Some(lacking) = lacking else {
@@ -157,27 +157,27 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
             return stay(memory, Wait::WarmUp, format!("{here}: its replicas are ready"));
         };
         memory.waited_seconds = memory.waited_seconds.saturating_add(elapsed);
-        let why = format!("{here}: {lacking}, after {} of at most {} s", memory.waited_seconds, policy.max_seconds);
-        return match memory.waited_seconds >= policy.max_seconds {
+        let why = format!("{here}: {lacking}, after {} of at most {} s", memory.waited_seconds, plan.max_seconds);
+        return match memory.waited_seconds >= plan.max_seconds {
             true => late(memory, Wait::Replicas, why),
             false => stay(memory, Wait::Replicas, why),
         };
     }
     memory.weighted_seconds = memory.weighted_seconds.saturating_add(elapsed);
-    memory.count(policy, readings.counts.as_ref());
-    let verdict = memory.evidence.verdict(&policy.judge, memory.judged_seconds);
+    memory.count(plan, readings.counts.as_ref());
+    let verdict = memory.evidence.verdict(&plan.judge, memory.judged_seconds);
     if verdict.finding == Finding::Worse {
         return worse(memory, format!("{here}: {}", verdict.why));
     }
-    let Some((wait, why)) = open(policy, &memory, step, readings, &verdict, lacking) else {
+    let Some((wait, why)) = open(plan, &memory, step, readings, &verdict, lacking) else {
         let why = format!("{here}: {}", verdict.why);
-        return if index + 1 < policy.judged().len() {
+        return if index + 1 < plan.judged().len() {
             next_step(memory, index, why)
         } else {
             promote(memory, &verdict, why)
         };
     };
-    let most = policy.warm_up_seconds.saturating_add(step.minimum_seconds).saturating_add(policy.max_seconds);
+    let most = plan.warm_up_seconds.saturating_add(step.minimum_seconds).saturating_add(plan.max_seconds);
     match memory.weighted_seconds >= most {
         true => late(memory, wait, format!("{here}: {why}; it may take {most} s at most")),
         false => stay(memory, wait, format!("{here}: {why}")),
@@ -186,31 +186,31 @@ pub fn advance(policy: &Policy, mut memory: Memory, readings: &Readings, now: Ti
 
 /// The requests are not divided as they are to be. A canary that gets none waits without an end: that is no fault of its version. So does one
 /// whose Gateways have not observed the last change: to take it back would change nothing of what they do.
-fn undivided(policy: &Policy, mut memory: Memory, is_late: bool, elapsed: i64, why: String) -> Next {
+fn undivided(plan: &Plan, mut memory: Memory, is_late: bool, elapsed: i64, why: String) -> Next {
     if is_late || !memory.shares().is_some() {
         return stay(memory, Wait::Share, why);
     }
     memory.waited_seconds = memory.waited_seconds.saturating_add(elapsed);
-    match memory.waited_seconds >= policy.max_seconds {
-        true => late(memory, Wait::Share, format!("{why}; it may wait for {} s at most", policy.max_seconds)),
+    match memory.waited_seconds >= plan.max_seconds {
+        true => late(memory, Wait::Share, format!("{why}; it may wait for {} s at most", plan.max_seconds)),
         false => stay(memory, Wait::Share, why),
     }
 }
 
 /// What a step that is judged still lacks. The first row that applies counts.
 fn open(
-    policy: &Policy,
+    plan: &Plan,
     memory: &Memory,
     step: &Step,
     readings: &Readings,
     verdict: &Verdict,
     lacking: Option<String>,
 ) -> Option<(Wait, String)> {
-    let (weighted, warm_up) = (memory.weighted_seconds, policy.warm_up_seconds);
+    let (weighted, warm_up) = (memory.weighted_seconds, plan.warm_up_seconds);
     let (judged, requests) = (memory.judged_seconds, memory.evidence.requests_in_step());
     #[expect(clippy::cast_precision_loss, reason = "a bound, far below 2^52")]
     let least = step.minimum_requests as f64;
-    let missing = memory.missing(policy, readings);
+    let missing = memory.missing(plan, readings);
     let rows = [
         (weighted < warm_up, Wait::WarmUp, format!("it warms up: {weighted} of {warm_up} s")),
         (!missing.is_empty(), Wait::Readings, format!("there are no current counts of {missing}; {}", verdict.why)),
@@ -249,46 +249,46 @@ fn replicas_lacking(readings: &Readings) -> Option<String> {
 impl Memory {
     /// Why it is found worse while it waits. Meanwhile it answers the share of the step before: that shows what is worse, but not what
     /// the step is to show.
-    fn worse_meanwhile(&mut self, policy: &Policy, readings: &Readings) -> Option<String> {
+    fn worse_meanwhile(&mut self, plan: &Plan, readings: &Readings) -> Option<String> {
         if !self.shares().is_some() {
             return None;
         }
-        self.observe(policy, readings.counts.as_ref());
-        let verdict = self.evidence.verdict(&policy.judge, self.judged_seconds);
+        self.observe(plan, readings.counts.as_ref());
+        let verdict = self.evidence.verdict(&plan.judge, self.judged_seconds);
         (verdict.finding == Finding::Worse).then_some(verdict.why)
     }
 
     /// Adds counts, once it has warmed up: of windows that begin after that.
-    fn count(&mut self, policy: &Policy, tick: Option<&Tick>) {
+    fn count(&mut self, plan: &Plan, tick: Option<&Tick>) {
         let window = tick.map_or(0, |tick| tick.window_seconds);
-        let warm = if policy.warm_up_seconds > 0 { policy.warm_up_seconds.saturating_add(window) } else { 0 };
+        let warm = if plan.warm_up_seconds > 0 { plan.warm_up_seconds.saturating_add(window) } else { 0 };
         if self.weighted_seconds < warm {
             tick.iter().for_each(|tick| _ = self.take(tick));
             return;
         }
-        let new = self.observe(policy, tick);
-        let is_whole = |tick: &Tick| policy.judge.signals.iter().all(|signal| tick.signals.contains_key(&signal.name));
+        let new = self.observe(plan, tick);
+        let is_whole = |tick: &Tick| plan.judge.signals.iter().all(|signal| tick.signals.contains_key(&signal.name));
         if tick.is_some_and(is_whole) {
             self.judged_seconds = self.judged_seconds.saturating_add(new);
         }
     }
 
     /// Adds the part of a window that was not counted before. Returns its seconds.
-    fn observe(&mut self, policy: &Policy, tick: Option<&Tick>) -> i64 {
+    fn observe(&mut self, plan: &Plan, tick: Option<&Tick>) -> i64 {
         let Some(tick) = tick.filter(|tick| tick.window_seconds > 0) else { return 0 };
         let new = self.take(tick).max(0);
         if new > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 seconds")]
             let share = new as f64 / tick.window_seconds as f64;
-            self.evidence.observe(&policy.judge, &tick.signals, share);
+            self.evidence.observe(&plan.judge, &tick.signals, share);
         }
         new
     }
 
     /// The signals without counts in this tick.
-    fn missing(&self, policy: &Policy, readings: &Readings) -> String {
+    fn missing(&self, plan: &Plan, readings: &Readings) -> String {
         let has = |name: &String| readings.counts.as_ref().is_some_and(|tick| tick.signals.contains_key(name));
-        let names = policy.judge.signals.iter().map(|signal| &signal.name).filter(|name| !has(name));
+        let names = plan.judge.signals.iter().map(|signal| &signal.name).filter(|name| !has(name));
         names.map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 }

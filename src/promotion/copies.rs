@@ -24,7 +24,7 @@ pub struct Stated {
 
 /// The shares of the requests that a canary is to get copies of, in per cent.
 pub fn percents(canary: &Canary) -> Vec<i32> {
-    canary.policy.steps.iter().map(|step| step.mirror_percent).filter(|percent| *percent > 0).collect()
+    canary.plan.steps.iter().map(|step| step.mirror_percent).filter(|percent| *percent > 0).collect()
 }
 
 /// Why a Gateway does not copy such shares of the requests, and what to do; none if all do, or do not state what they can.

@@ -123,10 +123,18 @@ impl Policy {
         let hours = most.as_hours();
         let verdict = |passed, message| Some(Verdict { gate: DATA_THROUGH.into(), passed, message });
         match (reported_end(version), &version.data_through) {
-            (None, None) => verdict(false, "dataThrough was not reported, or is no time until the end of the run, so the age of the data is unknown".into()),
+            (None, None) => verdict(
+                false,
+                "dataThrough was not reported, or was left out of the report, so the age of the data is unknown".into(),
+            ),
             (None, Some(Time(reported))) => {
                 let end = version.trained_at.0;
-                verdict(false, format!("dataThrough {reported} is after the end of the run at {end} and does not count, so the age of the data is unknown"))
+                verdict(
+                    false,
+                    format!(
+                        "dataThrough {reported} is after the end of the run at {end} and does not count, so the age of the data is unknown"
+                    ),
+                )
             }
             (Some(end), _) if now.duration_since(end) > most => {
                 verdict(false, format!("the data reach until {end}, more than {hours} h ago"))

@@ -62,8 +62,8 @@ pub struct Rollout {
     pub serving: Option<String>,
     /// The version that is being rolled out: the one to serve until it answers requests.
     pub rolling_out: Option<String>,
-    /// The version to serve, if it is not in the artifact store of the spec: it is not rolled out, because its pods could not read
-    /// it, and what serves is left as it is until a version is trained in the new store.
+    /// The version to serve, if it is not in the artifact store of the spec, or its artifact is not known: it is not rolled out, because its
+    /// pods could not read it, and what serves is left as it is until a newer version is promoted.
     pub elsewhere: Option<String>,
     /// All versions with their states, newest first.
     pub versions: Vec<Version>,
@@ -78,7 +78,7 @@ pub struct Rollout {
     /// Whether a version is taken back now, or its canary has ended. That is recorded before another one is applied: afterwards its
     /// servers are gone, and it would be promoted again.
     pub is_recorded_first: bool,
-    /// The version whose approval the newest one waits for, or one that is approved: itself, or one that it is based on.
+    /// The version without an approval that holds back the newest one, or the approved one: that version itself, or one that it is based on.
     pub unapproved: Option<String>,
     /// What the newest version that may be promoted waits for.
     pub held: Option<Held>,
@@ -88,6 +88,8 @@ pub struct Rollout {
     pub waiting_since: Option<Timestamp>,
     /// The version that is pinned, if the pin is followed.
     pub pinned: Option<String>,
+    /// The pin to be recorded: that one, or one whose rollout goes on while its version is not in the artifact store of the spec.
+    pub recorded_pin: Option<String>,
     /// The condition `PromotionReady`.
     pub condition: Outcome,
     /// When to decide again even if nothing happens.
@@ -131,7 +133,7 @@ pub struct Inputs<'a> {
     pub serving: Option<&'a str>,
     /// The version that was being rolled out then.
     pub rolling_out: Option<&'a str>,
-    /// The version that was pinned then.
+    /// The pin that was recorded then.
     pub pinned: Option<&'a str>,
     /// The version of which all servers are ready and no other servers exist.
     pub rolled_out: Option<&'a str>,
@@ -206,17 +208,27 @@ impl<'a> Inputs<'a> {
     }
 
     /// The version that is to serve as long as no newer one is promoted: the one that answers requests. While that one is rolled
-    /// back, it is the one that it is rolled back to, or, when another one was pinned meanwhile, the newest one before it.
+    /// back, it is the one that it is rolled back to.
     fn standing(&self) -> Option<&'a Version> {
         let serving = self.version(self.serving?);
         match serving {
             Some(Version { state: VersionState::RolledBack, .. }) => {
                 let target =
                     self.rolling_out.and_then(|id| self.version(id)).filter(|version| requests::may_return(version));
-                target.or_else(|| watch::older(self, self.serving?).next()).or(serving)
+                target.or_else(|| self.returning(self.serving?)).or(serving)
             }
             _ => serving,
         }
+    }
+
+    /// The version that one is rolled back to once a pin that was set meanwhile is gone: the one that the annotation named when it was
+    /// followed last, unless another one has served since then, or else the newest one before it.
+    fn returning(&self, from: &str) -> Option<&'a Version> {
+        let older: Vec<_> = watch::older(self, from).collect();
+        let named = older.iter().position(|version| self.last_rollback == Some(version.id.as_str()));
+        // A rollback leaves no newer one in this state.
+        let is_last = |at: &usize| older[..*at].iter().all(|version| version.state != VersionState::Previous);
+        older.get(named.filter(is_last).unwrap_or_default()).copied()
     }
 }
 
@@ -277,6 +289,7 @@ impl Rollout {
         let left = inputs.rolling_out.filter(|id| inputs.servers.version.as_deref() == Some(*id));
         let left = left.filter(|_| chosen.is_some() && usable.is_none());
         let rolling_out = desired.filter(|desired| serving != Some(desired)).or(left);
+        let recorded_pin = pinned.map(|version| version.id.as_str()).or(last.pinned.filter(|pin| left == Some(*pin)));
         // Its pods stay until the rollout is complete.
         let is_kept = |version: &&Version| {
             let id = Some(version.id.as_str());
@@ -303,6 +316,7 @@ impl Rollout {
             held,
             reads_source: next.is_some_and(|version| source::is_read_for(inputs, version)),
             pinned: pinned.map(|version| version.id.clone()),
+            recorded_pin: recorded_pin.map(str::to_owned),
         }
     }
 }
@@ -343,7 +357,7 @@ fn deployment<'a>(
 
 /// The versions that have not served, and are newer than the one that does and the one before: only these are judged, and may be
 /// promoted.
-fn unserved<'a>(versions: &'a [Version], serving: Option<&str>) -> impl Iterator<Item = &'a Version> {
+fn unserved<'a>(versions: &'a [Version], serving: Option<&str>) -> impl Iterator<Item = &'a Version> + Clone {
     let end = versions.iter().position(|version| has_served(version, serving)).unwrap_or(versions.len());
     versions[..end].iter().filter(|version| matches!(version.state, VersionState::Candidate | VersionState::Rejected))
 }
@@ -396,7 +410,7 @@ fn too_old_at(inputs: &Inputs<'_>, canary: Option<&Version>) -> Option<Timestamp
 }
 
 /// Which version serves: one that is pinned, the newest one that may be promoted, one that is rolled back to, or the one that stands,
-/// in this order of precedence. What may be promoted is newer than all that is rolled back.
+/// in this order of precedence. A rollout that has begun goes on where none does. What may be promoted is newer than all that is rolled back.
 fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Version>) -> Choice<'a> {
     if pinned.is_some() {
         return (pinned, "it is pinned");
@@ -408,17 +422,19 @@ fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Ve
         };
         return (Some(new), why);
     }
-    let unreadable = || {
-        let mut unserved = unserved(inputs.versions, inputs.serving);
-        unserved.find(|version| version.state == VersionState::Candidate && !version.is_in(inputs.store))
-    };
+    let mut waiting = unserved(inputs.versions, inputs.serving).filter(|of| of.state == VersionState::Candidate);
     if let Some(back) = back {
         return (inputs.version(&back.id), "it is rolled back to");
     }
     let standing = inputs.standing();
+    // Whatever it waits for: the Deployment would be left with it.
+    let begun = waiting.clone().find(|of| inputs.rolling_out == Some(of.id.as_str()) && of.is_in(inputs.store));
+    if let Some(begun) = begun.filter(|_| standing.is_none()) {
+        return (Some(begun), "its rollout has begun, and nothing else serves");
+    }
     let is_back = standing.is_some_and(|version| inputs.serving != Some(version.id.as_str()));
     let why = if is_back { "it is rolled back to" } else { "no newer version is promoted" };
-    (standing.or_else(unreadable), why)
+    (standing.or_else(|| waiting.find(|version| !version.is_in(inputs.store))), why)
 }
 
 /// What gets requests of what was chosen: a version that has to be a canary first gets a part of them, beside the one to serve. `returning`: the

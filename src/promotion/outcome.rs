@@ -129,7 +129,8 @@ fn held_back(inputs: &Inputs<'_>, newest: &Version, desired: Option<&Version>, h
             (Some(held), _) => waits(newest, held, &kept),
             (None, Some(other)) => behind(newest, other, inputs.serving),
             (None, None) => {
-                let message = format!("version {}{kept}", unreadable(inputs.identity, newest, inputs.store));
+                let message =
+                    format!("version {}{kept}", unreadable(inputs.identity, newest, inputs.store, inputs.serving));
                 outcome(Truth::False, reasons::ARTIFACTS_MOVED, message)
             }
         },

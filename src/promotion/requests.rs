@@ -21,7 +21,7 @@ pub(super) fn rollback<'a>(inputs: &Inputs<'a>, pinned: Option<&str>) -> Result<
     let not_newer = || inputs.versions.iter().skip_while(|version| inputs.serving != Some(version.id.as_str()));
     let may_be_named = |version: &Version| may_return(version) && not_newer().any(|of| of.id == version.id);
     match inputs.version(value) {
-        Some(version) if may_be_named(version) => readable(inputs, version).map(Some).or_else(refusal),
+        Some(version) if may_be_named(version) => readable(inputs, version, may_be_named).map(Some).or_else(refusal),
         Some(version) if !may_return(version) => refusal(format!(
             "names a version that cannot be rolled back to, because it is {}; {}",
             (if inputs.canary == Some(version.id.as_str()) { VersionState::Canary } else { version.state }).as_str(),
@@ -42,19 +42,19 @@ pub(super) fn pinned<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, Ref
     let Some(value) = &inputs.requests.pin else { return Ok(None) };
     let refusal = |why: String| Err(Refusal { annotation: PIN_ANNOTATION, value: value.clone(), why });
     match inputs.version(value) {
-        Some(version) if may_be_pinned(version) => readable(inputs, version).map(Some).or_else(refusal),
+        Some(version) if may_be_pinned(version) => readable(inputs, version, may_be_pinned).map(Some).or_else(refusal),
         Some(_) => refusal(format!("names a version that did not pass its gates; {}", known(inputs, may_be_pinned))),
         None => refusal(format!("{}; {}", unknown(inputs, value), known(inputs, may_be_pinned))),
     }
 }
 
-/// Whether a version was being rolled out because of a pin that is gone, before it was complete. It was spared what other versions wait for,
-/// so it begins anew. `pinned`: the version that is pinned now.
+/// Whether a version was being rolled out while it was pinned, and the pin is gone before that was complete. It was spared what other versions
+/// wait for, so it begins anew, also if its rollout had begun before the pin. `pinned`: the version that is pinned now.
 pub(super) fn is_unpinned(inputs: &Inputs<'_>, pinned: Option<&str>, id: &str) -> bool {
     let was_pinned = inputs.pinned == Some(id) && pinned != Some(id);
-    // In another store, its rollout goes on in a Deployment that is left as it is.
-    let is_new = |version: &Version| version.state == VersionState::Candidate && version.is_in(inputs.store);
-    was_pinned && inputs.version(id).is_some_and(is_new)
+    // In another store, its rollout goes on in a Deployment that is left as it is, and where nothing else serves, it goes on as well.
+    let is_left = inputs.standing().is_none() || inputs.version(id).is_none_or(|version| !version.is_in(inputs.store));
+    was_pinned && !is_left
 }
 
 /// Whether a version has served, and may do so again.
@@ -66,12 +66,17 @@ fn may_be_pinned(version: &Version) -> bool {
     version.state != VersionState::Rejected
 }
 
-fn readable<'a>(inputs: &Inputs<'_>, version: &'a Version) -> Result<&'a Version, String> {
-    match version.is_in(inputs.store) {
-        true => Ok(version),
-        false if !version.has_artifact() => Err("names a version whose artifact is not known".into()),
-        false => Err(format!("names a version that is not in the artifact store of the spec ({})", inputs.store)),
-    }
+fn readable<'a>(
+    inputs: &Inputs<'_>,
+    version: &'a Version,
+    may_be_named: impl Fn(&Version) -> bool,
+) -> Result<&'a Version, String> {
+    let why = match version.is_in(inputs.store) {
+        true => return Ok(version),
+        false if !version.has_artifact() => "whose artifact is not known".into(),
+        false => format!("that is not in the artifact store of the spec ({})", inputs.store),
+    };
+    Err(format!("names a version {why}; {}", known(inputs, may_be_named)))
 }
 
 /// Why there is no version of this name.

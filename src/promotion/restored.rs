@@ -62,17 +62,24 @@ pub fn restored(
     (!is_read).then_some(version)
 }
 
-/// Why pods cannot read a version that is not in the artifact store of the spec, and what to do, as text to follow "version".
-pub fn unreadable(identity: &Identity, version: &Version, store: &str) -> String {
+/// Why pods cannot read a version that is not in the artifact store of the spec, and what to do, as text to follow "version". `serving`: the
+/// version that answers requests.
+pub fn unreadable(identity: &Identity, version: &Version, store: &str, serving: Option<&str>) -> String {
     let (id, Identity { namespace, name, .. }) = (&version.id, identity);
     if version.has_artifact() {
         return format!("{id} is not in the artifact store of the spec ({store})");
     }
-    format!(
-        "{id} serves, and its artifact is not known, because the status was lost and its Deployment does not name it: it is left as it is \
-         until a version is trained that passes its gates. kubectl -n {namespace} annotate recommendermodel {name} \
-         {TRAIN_ANNOTATION}=\"full: status lost\" --overwrite starts a run"
-    )
+    let run = format!(
+        "kubectl -n {namespace} annotate recommendermodel {name} {TRAIN_ANNOTATION}=\"full: status lost\" --overwrite starts a run"
+    );
+    if serving == Some(id) {
+        format!(
+            "{id} is left as it is in the Deployment of the servers until a newer version is promoted, because its artifact is not known: \
+             the status was lost, and that Deployment does not name it. {run}"
+        )
+    } else {
+        format!("{id} cannot be rolled out, because its artifact is not known since the status was lost. {run}")
+    }
 }
 
 /// The version that a Deployment serves although the status has no version, also if one of the object's Jobs has trained it.
@@ -81,8 +88,8 @@ pub fn served(identity: &Identity, prior: &RecommenderModelStatus, children: &Ch
 }
 
 /// The versions after the status was lost while one of them served. The Jobs of newer ones are read again, but not what was decided on
-/// these: they may have been taken back, so none of them is promoted by itself. Where the one that serves is not among them, it is not known
-/// which are newer, so that counts for all of them. `serving`: none if the status was not lost.
+/// these: they may have been taken back, so none of them is promoted by itself. The one that serves is among them ([`restored`]); if it were
+/// not, it would not be known which are newer, and none would be promoted. `serving`: none if the status was not lost.
 pub fn hold_back_newer(versions: &[Version], serving: Option<&str>) -> Vec<Version> {
     let newer = serving
         .map_or(0, |serving| versions.iter().position(|version| version.id == serving).unwrap_or(versions.len()));

@@ -40,7 +40,7 @@ impl Settled {
         let rollback = requests::rollback(inputs, pin);
         let back = rollback.as_ref().ok().and_then(|of| *of);
         let versions = taken_back(inputs, back);
-        // Only now: until here, what a pin has begun is being rolled out, so that it may do harm and is taken back by a rollback.
+        // Only now: until here, what was pinned is being rolled out, so that it may do harm and is taken back by a rollback.
         let rolling_out = rolling_out.filter(|id| !requests::is_unpinned(inputs, pin, id));
         let inputs = &Inputs { rolling_out, ..*inputs };
         let versions = judged(inputs, versions, back);
@@ -74,7 +74,7 @@ impl Settled {
 }
 
 /// The versions after a rollback to one of them: the newer ones that served, were being rolled out, or would be now because their canary
-/// is over, are not promoted again.
+/// is over, are not promoted again. They had passed the gates when they began, so that they can be pinned, whatever the gates say now.
 fn taken_back(inputs: &Inputs<'_>, to: Option<&Version>) -> Vec<Version> {
     let target =
         inputs.versions.iter().position(|version| to.is_some_and(|to| to.id == version.id)).unwrap_or_default();

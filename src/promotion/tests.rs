@@ -68,6 +68,7 @@ impl Story {
             reads_source: false,
             waiting_since: None,
             pinned: None,
+            recorded_pin: None,
             wake_at: None,
         };
         let policy = Policy::new(promotion).expect("a valid policy");
@@ -109,7 +110,7 @@ impl Story {
             store: self.store,
             serving: before.serving.as_deref(),
             rolling_out: before.rolling_out.as_deref(),
-            pinned: before.pinned.as_deref(),
+            pinned: before.recorded_pin.as_deref(),
             rolled_out,
             canary_versions: self.canary_versions,
             canary: before.canary.as_ref().filter(|_| !self.lacks_data).map(|version| version.id.as_str()),
@@ -421,6 +422,27 @@ fn a_pin_that_is_removed_during_its_rollout_leaves_what_serves() {
     story.trained("b", "0.31").completes().annotated(|requests| requests.pin = some("a"));
     assert_eq!(story.annotated(|requests| requests.pin = None).serve(), Some("b"));
     assert_eq!(story.states(), "b:Serving a:Previous");
+}
+
+#[test]
+fn a_first_rollout_goes_on_without_its_pin_because_nothing_else_serves() {
+    let pinned = |mode: PromotionMode| {
+        let mut story = Story::new(&Promotion { mode, ..Promotion::default() });
+        story.annotated(|of| of.is_paused = true).trained("a", "0.1").annotated(|of| of.pin = some("a"));
+        assert_eq!(story.rollout.rolling_out.as_deref(), Some("a"));
+        (story.requests.pin, story.requests.is_paused) = (None, false);
+        story
+    };
+    let mut paused = pinned(PromotionMode::Automatic);
+    paused.requests.is_paused = true;
+    let mut strict = pinned(PromotionMode::Automatic);
+    strict.policy = Policy::new(&gated()).expect("valid");
+    let unapproved = pinned(PromotionMode::Manual);
+    for mut story in [paused, strict, unapproved] {
+        let rollout = &story.reconcile(None).rollout;
+        assert_eq!((rollout.rolling_out.as_deref(), rollout.condition.reason), (Some("a"), "AsSpecified"));
+        assert_eq!(story.completes().rollout.serving.as_deref(), Some("a"));
+    }
 }
 
 #[test]

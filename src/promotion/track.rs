@@ -49,11 +49,13 @@ pub(super) fn needs_canary(inputs: &Inputs<'_>, version: &Version) -> bool {
         Some(CanaryVersions::Full) => version.kind == TrainingKind::Full,
         None => false,
     };
-    // Without servers that answer there is nothing to compare with, and nothing that could be harmed. Those that crash may be its own, from a
-    // pin that is gone.
-    let are_its_own = inputs.servers.version.as_deref() == Some(version.id.as_str());
-    let is_served = !inputs.servers.is_stopped && (inputs.servers.crashes.is_none() || are_its_own);
-    is_asked_for && is_new && !is_pinned && !is_begun && is_served && other.is_some()
+    // Without servers that answer there is nothing to compare with, and nothing that could be harmed. Those of a version that is rolled out
+    // say nothing of the one that stands, also when it is taken back, or its pin is gone.
+    let is_crashing = |other: &Version| {
+        inputs.servers.crashes.is_some() && inputs.servers.version.as_deref() == Some(other.id.as_str())
+    };
+    let is_compared = other.is_some_and(|other| !inputs.servers.is_stopped && !is_crashing(other));
+    is_asked_for && is_new && !is_pinned && !is_begun && is_compared
 }
 
 /// Whether a version that has not been rolled out was a canary and need not be one any more: it has passed, or nothing is left to compare it

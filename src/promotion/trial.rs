@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{CanaryStatus, RecommenderModelStatus, Verdict, Version},
-    model::{Model, canary::Policy},
+    model::{self, Model},
     monitoring::canary::Compared,
     names::{self, CANARY_COMPONENT, SERVING_COMPONENT},
     observe::{Children, DeploymentState, PodState},
@@ -37,7 +37,7 @@ const REPORT_SECONDS: i64 = 60;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Its steps, and how it is judged.
-    pub policy: Policy,
+    pub canary: model::canary::Plan,
     /// What is compared.
     pub compared: Compared,
     /// The version.
@@ -80,7 +80,7 @@ impl Plan {
         let canary = model.canary.as_ref().filter(|_| version.canary.is_none())?;
         let state = super::deployment(model, children, names::canary);
         let state = state.filter(|state| state.observed && state.version.as_ref() == Some(&version.id));
-        let warm_up = SignedDuration::from_secs(canary.policy.warm_up_seconds);
+        let warm_up = SignedDuration::from_secs(canary.plan.warm_up_seconds);
         let of = |component, version: &Version| -> Vec<&PodState> {
             children.pods().filter(|pod| pod.component == component && pod.version == version.id).collect()
         };
@@ -97,7 +97,7 @@ impl Plan {
         let servers = super::deployment(model, children, names::serving);
         let is_its_own = servers.is_some_and(DeploymentState::rolled_out) && !watch::is_dependency_down(known.prior);
         Some(Self {
-            policy: canary.policy.clone(),
+            canary: canary.plan.clone(),
             compared: canary.compared,
             version: version.id.clone(),
             baseline: baseline.id.clone(),
@@ -143,8 +143,8 @@ pub fn status(prior: &RecommenderModelStatus) -> Option<&CanaryStatus> {
 /// requests and could not get any, because Gateways do not divide them.
 pub fn replicas_of(known: &Known<'_>, version: &Version, now: Timestamp) -> i32 {
     let memory = known.memory(&version.id, now);
-    let policy = known.model.canary.as_ref().map(|canary| &canary.policy);
-    let percent = policy.map_or(memory.weight_percent, |policy| memory.capacity_percent(policy));
+    let plan = known.model.canary.as_ref().map(|canary| &canary.plan);
+    let percent = plan.map_or(memory.weight_percent, |plan| memory.capacity_percent(plan));
     if !memory.shares().is_some() && known.route.is_some_and(|route| !route.is_usable()) {
         return 0;
     }
@@ -243,7 +243,7 @@ impl Trial {
         }
         let is_current = |read: Timestamp| now.duration_since(read).as_secs().abs() <= CURRENT_SECONDS;
         let counts = self.counts.as_ref().filter(|(_, read)| is_current(*read)).map(|(tick, _)| tick.clone());
-        let Plan { ready, expected, broken, policy, route, .. } = &self.plan;
+        let Plan { ready, expected, broken, canary: plan, route, .. } = &self.plan;
         let answer = match &counts {
             Some(tick) if newest.is_some() && has_counted => Answer::Counts(tick.window_seconds),
             _ if readings.is_some_and(|readings| readings.silence().is_none()) => Answer::NoCounts,
@@ -260,7 +260,7 @@ impl Trial {
         };
         let elapsed = now.duration_since(self.memory.advanced_at.0).as_secs().clamp(0, canary::ELAPSED_MAX);
         let silence = self.memory.silence.after(elapsed, answer);
-        let mut next = canary::advance(policy, self.memory.clone(), &observed, now);
+        let mut next = canary::advance(plan, self.memory.clone(), &observed, now);
         let (wait, waited, why) = match next.outcome {
             Outcome::Stay { wait, why } => (Some(wait), None, why),
             Outcome::NextStep { why } | Outcome::Promote { why } => (None, None, why),

@@ -18,7 +18,6 @@ mod stats;
 mod version_file;
 mod worker;
 
-pub use crate::child::{Child, owner};
 pub use offline::{as_yaml, later_jobs, offline};
 pub use rule_file::rule_file;
 pub use rules::{alerts_without_effect, rule_groups};
@@ -28,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     api::{TrainingKind, Version, gateway::RouteRule},
+    child::Child,
     limits,
     model::{Model, Workload},
     promotion::route::Shares,

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Child, Decided, children, job, prune, training_template};
+use super::{Decided, children, job, prune, training_template};
 use crate::{
     api::{BASE_ANNOTATION, Base, TrainingKind, Trigger, Version, VersionState},
+    child::Child,
     kinds::Kind,
     model::{Model, readiness::Readiness},
     names::{self, PRUNE_COMPONENT},

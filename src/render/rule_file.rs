@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Child, monitoring, rules};
-use crate::{kinds::Kind, model::Model};
+use super::{monitoring, rules};
+use crate::{child::Child, kinds::Kind, model::Model};
 
 /// Comment at the beginning of the file.
 const HEAD: &str = "\

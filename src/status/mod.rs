@@ -158,7 +158,7 @@ fn of_rollout(prior: ServingStatus, rollout: &Rollout, reload: Option<&ReloadSta
         version: rollout.serving.clone(),
         rolling_out: rollout.rolling_out.clone(),
         rolling_out_since: begun.then(|| since.unwrap_or_else(|| Time(whole_seconds(now)))),
-        pinned: rollout.pinned.clone(),
+        pinned: rollout.recorded_pin.clone(),
         watched_until: rollout.watched_until.map(Time),
         waiting_since: rollout.waiting_since.map(Time),
         breached: rollout.breached.clone(),

@@ -20,7 +20,7 @@ use crate::{
 /// |---|---|---|---|
 /// | yes | any | any | False, the problem's reason |
 /// | no | none | any | False, NoVersion |
-/// | no | none, the newest is in an earlier artifact store | any | False, ArtifactsMoved |
+/// | no | none, the newest is in an earlier artifact store, or its artifact is not known | any | False, ArtifactsMoved |
 /// | no | new, with the same full version at its root as the one before, with hot reload | not every ready pod reports it | False, Reloading |
 /// | no | new, or with new settings | stuck | False, RolloutStuck |
 /// | no | new, or with new settings | pods are refused or cannot start, within the progress deadline | False, RolloutBlocked |
@@ -37,7 +37,10 @@ pub(super) fn serving(inputs: &Inputs<'_>, serving: &ServingStatus) -> Condition
         let store = inputs.model.artifacts.root_uri();
         let known = inputs.rollout.versions.iter().find(|known| known.id == *version);
         let message = match known.filter(|known| !known.has_artifact()) {
-            Some(unknown) => format!("version {}", unreadable(&inputs.model.identity, unknown, &store)),
+            Some(unknown) => {
+                let answers = inputs.rollout.serving.as_deref();
+                format!("version {}", unreadable(&inputs.model.identity, unknown, &store, answers))
+            }
             None => format!(
                 "version {version} is not in the artifact store of the spec ({store}): it is served with its earlier settings until \
                  a version is trained there"

@@ -64,10 +64,13 @@ pub fn root(version: &Version) -> Option<(&str, Timestamp)> {
 }
 
 /// Where the data of a version ends, and that of the next partial one begins: as reported, else when its run was due, which is
-/// the end of the interval that a partial run is given. An end before its beginning would learn the same data twice.
+/// the end of the interval that a partial run is given. An end before its beginning would learn the same data twice. A beginning after its
+/// run has begun is none: earlier releases took it over from a base that had reported a time of the future.
 pub fn data_end(version: &Version) -> Timestamp {
     let end = reported_end(version).unwrap_or(version.due_at.0);
-    version.base.as_ref().map_or(end, |base| end.max(base.data_from.0))
+    let begun = version.started_at.as_ref().unwrap_or(&version.due_at).0.max(version.due_at.0);
+    let from = version.base.as_ref().map(|base| base.data_from.0).filter(|from| *from <= begun);
+    from.map_or(end, |from| end.max(from))
 }
 
 /// No partial run is due for scheduled times up to this one: the data of the newest version reaches as far, as when a full run

@@ -68,7 +68,7 @@ fn window(autoscaling: Value, decided: Option<i32>, externally_scaled: &[&str]) 
         externally_scaled: externally_scaled.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
     };
     let children = render::children(&model, &decided);
-    let named = |child: &&render::Child| child.kind == Kind::HorizontalPodAutoscaler && child.name == EVENTS;
+    let named = |child: &&Child| child.kind == Kind::HorizontalPodAutoscaler && child.name == EVENTS;
     let spec = &children.iter().find(named)?.object["spec"];
     let cpu = spec["metrics"][0]["containerResource"]["target"]["averageUtilization"].as_i64();
     Some((spec["minReplicas"].as_i64()?, spec["maxReplicas"].as_i64()?, cpu))
@@ -129,7 +129,7 @@ fn an_autoscaler_measures_our_own_container_alone_and_memory_if_asked_for() {
     });
     let children = children(&model);
     let metrics = |name: &str| -> Vec<(String, String)> {
-        let is_it = |child: &&render::Child| child.kind == Kind::HorizontalPodAutoscaler && child.name == name;
+        let is_it = |child: &&Child| child.kind == Kind::HorizontalPodAutoscaler && child.name == name;
         let metrics = &children.iter().find(is_it).expect("an autoscaler").object["spec"]["metrics"];
         let of = |metric: &Value, field: &str| metric["containerResource"][field].as_str().expect("a text").to_owned();
         metrics

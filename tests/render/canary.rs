@@ -11,7 +11,7 @@ fn a_canary_is_a_deployment_of_its_own_behind_the_same_service() {
         |canary| Decided { serve: Some(&versions[0]), canary, replicas: replicas.clone(), ..Decided::default() };
     let children = render::children(&model, &decided(Some((&versions[1], 3))));
     let without = render::children(&model, &decided(None));
-    let find = |children: &[render::Child], kind: Kind, name: &str| -> Value {
+    let find = |children: &[Child], kind: Kind, name: &str| -> Value {
         let found = children.iter().find(|child| child.kind == kind && child.name == name);
         found.map(|child| child.object.clone()).unwrap_or_default()
     };
@@ -36,7 +36,7 @@ fn a_canary_is_a_deployment_of_its_own_behind_the_same_service() {
     // But for its track, its version and its labels, it is a server like the others.
     let environment = |deployment: &Value| deployment["spec"]["template"]["spec"]["containers"][0]["resources"].clone();
     assert_eq!(environment(&canary), environment(&serving));
-    let down = |children: &[render::Child]| {
+    let down = |children: &[Child]| {
         find(children, Kind::HorizontalPodAutoscaler, &format!("{base}-serving"))["spec"]["behavior"]["scaleDown"]["selectPolicy"].clone()
     };
     assert_eq!((down(&children), down(&without)), (json!("Disabled"), Value::Null), "no server is removed meanwhile");
@@ -53,7 +53,7 @@ fn an_http_route_divides_requests_between_two_services_that_select_a_track_each(
         let (serve, canary) = (Some(&versions[0]), Some(canary_pods));
         render::children(&model, &Decided { serve, canary, shares, is_canary_held, ..Decided::default() })
     };
-    let find = |children: &[render::Child], kind: Kind, name: &str| -> Option<Value> {
+    let find = |children: &[Child], kind: Kind, name: &str| -> Option<Value> {
         children.iter().find(|child| child.kind == kind && child.name == name).map(|child| child.object.clone())
     };
     let canary_name = format!("{base}-canary");

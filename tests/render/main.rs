@@ -17,6 +17,7 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use recommender_operator::{
     api::{Base, RecommenderModel, TrainingKind, Trigger, Version},
+    child::Child,
     kinds::Kind,
     model::Model,
     promotion::route::Shares,
@@ -42,11 +43,11 @@ fn model(file: &str, change: impl Fn(&mut Value)) -> Model {
     Model::new(&object, NOW.parse().expect("an instant")).expect("the example is valid")
 }
 
-fn children(model: &Model) -> Vec<render::Child> {
+fn children(model: &Model) -> Vec<Child> {
     render::offline(model, NOW.parse().expect("an instant"))
 }
 
-fn of_kind(children: &[render::Child], kind: Kind) -> &Value {
+fn of_kind(children: &[Child], kind: Kind) -> &Value {
     &children.iter().find(|child| child.kind == kind).expect("it is rendered").object
 }
 
@@ -130,7 +131,7 @@ fn no_two_children_share_kind_and_name() {
 }
 
 /// The children of every example, by file.
-fn of_examples() -> Vec<(String, Vec<render::Child>)> {
+fn of_examples() -> Vec<(String, Vec<Child>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let files = std::fs::read_dir(directory).expect("there are examples");
     let names = files.map(|file| file.expect("the directory can be read").file_name().into_string().expect("UTF-8"));

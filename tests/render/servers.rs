@@ -107,7 +107,7 @@ fn a_server_is_restarted_at_about_its_startup_seconds_whether_attempts_fail_at_o
 }
 
 /// The children of the smallest object, with these settings of the servers.
-fn served_with(serving: Value) -> Vec<render::Child> {
+fn served_with(serving: Value) -> Vec<Child> {
     children(&model("minimal.yaml", |object| merge(&mut object["spec"]["serving"], &serving)))
 }
 
@@ -129,13 +129,13 @@ fn a_server_drains_and_then_has_its_grace_period() {
 fn servers_are_replaced_as_the_strategy_says_and_have_time_to_stay_ready() {
     let by_default = served_with(json!({}));
     let in_place = served_with(json!({"strategy": {"maxSurge": "0", "maxUnavailable": 1}, "minReadySeconds": 30}));
-    let spec = |children: &[render::Child]| of_kind(children, Kind::Deployment)["spec"].clone();
-    let update = |children: &[render::Child]| spec(children)["strategy"]["rollingUpdate"].clone();
+    let spec = |children: &[Child]| of_kind(children, Kind::Deployment)["spec"].clone();
+    let update = |children: &[Child]| spec(children)["strategy"]["rollingUpdate"].clone();
     assert_eq!(update(&by_default), json!({"maxSurge": "25%", "maxUnavailable": 0}));
     assert_eq!(update(&in_place), json!({"maxSurge": 0, "maxUnavailable": 1}), "a text is a percentage");
     assert_eq!(update(&served_with(json!({"strategy": {"maxUnavailable": "50%"}})))["maxSurge"], "25%");
     assert_eq!(spec(&in_place)["minReadySeconds"], 30);
-    let deadline = |children: &[render::Child]| spec(children)["progressDeadlineSeconds"].as_i64().expect("a number");
+    let deadline = |children: &[Child]| spec(children)["progressDeadlineSeconds"].as_i64().expect("a number");
     assert_eq!(deadline(&in_place) - deadline(&by_default), 30);
 }
 

@@ -20,11 +20,12 @@ use kube::{
 use recommender_operator::{
     api::{FIELD_MANAGER, RecommenderModel, conditions::types, crd},
     apply::Cluster,
+    child::Child,
     controller::{self, Settings},
     model::Model,
     monitoring::alerts::RUNBOOKS,
     observe::{Cache, Scope, watch, watch_children},
-    render::{self, Child},
+    render,
     telemetry::{Health, Metrics},
     training::TrainingLimits,
     validate,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use recommender_operator::{
-    model::canary::{Policy, Settings, Step},
+    model::canary::{Plan, Settings, Step},
     promotion::{
         canary::{Memory, Outcome, Readings, Tick, advance},
         judge::{Comparison, Finding},
@@ -63,7 +63,7 @@ fn simulate(traffic: &Traffic, arguments: &Arguments) -> Ends {
     let [minimum_seconds, max_seconds, warm_up_seconds] = SECONDS;
     let step = |weight_percent| Step { weight_percent, mirror_percent: 0, minimum_seconds, minimum_requests: REQUESTS };
     let signals = traffic.counted.iter().map(|(counted, _)| counted.signal()).collect();
-    let policy = Policy {
+    let plan = Plan {
         steps: WEIGHTS.map(step).into(),
         warm_up_seconds,
         max_seconds,
@@ -73,7 +73,7 @@ fn simulate(traffic: &Traffic, arguments: &Arguments) -> Ends {
     let mut samplers = Samplers::default();
     for number in 0..arguments.rollouts {
         let mut run = Run::new(traffic, &mut samplers, arguments.seed_of(number));
-        let (memory, seconds) = one(&policy, &mut run, arguments.tick);
+        let (memory, seconds) = one(&plan, &mut run, arguments.tick);
         let end = memory.end.map(|end| (end.is_promoted, end.finding));
         let of = match end {
             Some((true, _)) => &mut ends.promoted,
@@ -86,11 +86,11 @@ fn simulate(traffic: &Traffic, arguments: &Arguments) -> Ends {
 }
 
 /// One rollout, and how many seconds it took. It ends, because each step does.
-fn one(policy: &Policy, run: &mut Run<'_>, tick: f64) -> (Memory, f64) {
+fn one(plan: &Plan, run: &mut Run<'_>, tick: f64) -> (Memory, f64) {
     let window_seconds = tick as i64;
     let mut memory = Memory::new("full-20261121-0300", Timestamp::UNIX_EPOCH);
     let mut counts: BTreeMap<String, Comparison> =
-        policy.judge.signals.iter().map(|signal| (signal.name.clone(), Comparison::default())).collect();
+        plan.judge.signals.iter().map(|signal| (signal.name.clone(), Comparison::default())).collect();
     let mut now = Timestamp::UNIX_EPOCH;
     loop {
         now += SignedDuration::from_secs(window_seconds);
@@ -98,7 +98,7 @@ fn one(policy: &Policy, run: &mut Run<'_>, tick: f64) -> (Memory, f64) {
         run.tick(window_seconds as f64, &mut counts);
         let counts = Tick { at: now, window_seconds, signals: counts.clone() };
         let readings = Readings { ready: 1, expected: Some(1), counts: Some(counts), ..Readings::default() };
-        let next = advance(policy, memory, &readings, now);
+        let next = advance(plan, memory, &readings, now);
         memory = next.memory;
         if matches!(next.outcome, Outcome::Promote { .. } | Outcome::Back { .. }) {
             return (memory, now.as_second() as f64);

@@ -10,8 +10,8 @@ use kube::{
 use recommender_operator::{
     api::{FIELD_MANAGER, RecommenderModel, conditions::types},
     apply::converted_ownership,
+    child::Child,
     kinds::Kind,
-    render::Child,
 };
 use serde_json::{Value, json};
 

@@ -11,9 +11,10 @@ use kube::{
 };
 use recommender_operator::{
     api::{RecommenderModel, Trigger, conditions::types},
+    child::Child,
     kinds::Kind,
     model::Model,
-    render::{self, Child, Decided},
+    render::{self, Decided},
     training::NewRun,
 };
 use serde_json::json;

@@ -26,7 +26,7 @@ pub struct ServingStatus {
     /// Since when it is being rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_out_since: Option<Time>,
-    /// The version that is pinned, if the annotation is followed.
+    /// The version that is pinned, if the annotation is followed. It stays while its rollout goes on in an earlier artifact store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<String>,
     /// Until when the version is watched, and taken back if it does harm.

@@ -30,6 +30,7 @@ use super::{Context, Error, Guarded, feedback::Feedback, memory::Memory, scaler:
 use crate::{
     api::{RecommenderModel, RecommenderModelStatus},
     apply::Cluster,
+    child::Child,
     kinds::Kind,
     leader::Fence,
     model::Model,
@@ -137,7 +138,7 @@ fn object(fields: Value) -> Value {
 fn kinds(object: &Value) -> (Vec<Kind>, Vec<Kind>) {
     let object: RecommenderModel = serde_json::from_value(object.clone()).expect("a RecommenderModel");
     let model = Model::new(&object, Timestamp::now()).expect("a valid object");
-    let kinds = |children: Vec<render::Child>| children.into_iter().map(|child| child.kind);
+    let kinds = |children: Vec<Child>| children.into_iter().map(|child| child.kind);
     let before: BTreeSet<Kind> = kinds(render::children(&model, &Decided::default())).collect();
     // The first run is started before there is a version; without a run no Job is desired.
     kinds(render::offline(&model, Timestamp::now())).partition(|kind| *kind == Kind::Job || before.contains(kind))

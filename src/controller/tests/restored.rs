@@ -21,7 +21,7 @@ fn restore(fixture: &Fixture, kind: Kind, key: &str, mut object: Value) {
 }
 
 /// The children of a serving object, in a server of their own, as a backup has them.
-fn backup(object: &Value) -> Vec<render::Child> {
+fn backup(object: &Value) -> Vec<Child> {
     let object: RecommenderModel = serde_json::from_value(object.clone()).expect("a RecommenderModel");
     let mut model = Model::new(&object, Timestamp::now()).expect("a valid object");
     model.identity.uid = Some("uid of the deleted object".into());
@@ -232,7 +232,7 @@ async fn after_the_status_was_lost_servers_whose_artifact_is_unknown_serve_on_un
     assert_eq!(fixture.condition(types::READY).0, "Serving");
     for type_ in [types::SERVING_READY, types::PROMOTION_READY] {
         let (reason, message) = fixture.condition(type_);
-        let what = "version full-1 serves, and its artifact is not known, because the status was lost";
+        let what = "version full-1 is left as it is in the Deployment of the servers until a newer version is promoted";
         assert!(reason == "ArtifactsMoved" && message.contains(what), "{type_}: {message}");
         assert!(message.contains("recommender.dev/train"), "{type_} says what to do: {message}");
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::is_zero,
-    model::canary::{Policy, Step},
+    model::canary::{Plan, Step},
     time::whole_seconds,
 };
 
@@ -149,7 +149,7 @@ impl Silence {
     }
 }
 
-impl Policy {
+impl Plan {
     /// The steps in which there is something to compare with.
     pub(super) fn judged(&self) -> &[Step] {
         self.steps.split(|step| step.weight_percent >= WHOLE).next().unwrap_or_default()
@@ -182,12 +182,12 @@ impl Memory {
     }
 
     /// The share of the traffic for which replicas of the canary are to be there. `Readings::expected` is the number for it.
-    pub fn capacity_percent(&self, policy: &Policy) -> i32 {
+    pub fn capacity_percent(&self, plan: &Plan) -> i32 {
         match &self.end {
             Some(end) if !end.is_promoted => 0,
             Some(_) => self.weight_percent,
             // What it gets meanwhile needs replicas, too.
-            None => self.step_of(policy).map_or(0, |(_, step)| load(step.shares()).max(load(self.shares()))),
+            None => self.step_of(plan).map_or(0, |(_, step)| load(step.shares()).max(load(self.shares()))),
         }
     }
 
@@ -200,7 +200,7 @@ impl Memory {
         (self.weight_percent, self.mirror_percent) = (canary, mirrored);
     }
 
-    /// The policy may have lower weights than when the step began.
+    /// The plan may have lower weights than when the step began.
     pub(super) fn limit(&mut self, step: &Step) {
         self.weight_percent = self.weight_percent.min(step.weight_percent);
         if step.mirror_percent > 0 {
@@ -208,9 +208,9 @@ impl Memory {
         }
     }
 
-    /// The current step, and its number; the last one when the policy has fewer than when it began.
-    pub(super) fn step_of<'a>(&self, policy: &'a Policy) -> Option<(usize, &'a Step)> {
-        let steps = policy.judged();
+    /// The current step, and its number; the last one when the plan has fewer than when it began.
+    pub(super) fn step_of<'a>(&self, plan: &'a Plan) -> Option<(usize, &'a Step)> {
+        let steps = plan.judged();
         let index = usize::try_from(self.step).unwrap_or_default().min(steps.len().checked_sub(1)?);
         Some((index, steps.get(index)?))
     }

@@ -10,10 +10,10 @@ use crate::{
 /// Seconds between two ticks.
 const TICK: i64 = 5;
 
-fn policy() -> Policy {
+fn plan() -> Plan {
     let step = |weight_percent| Step { weight_percent, mirror_percent: 0, minimum_seconds: 60, minimum_requests: 500 };
     let signal = |name: &str| Signal { name: name.into(), floor: None, maximum: None };
-    Policy {
+    Plan {
         steps: vec![step(10), step(50)],
         warm_up_seconds: 30,
         max_seconds: 600,
@@ -36,7 +36,7 @@ const NONE: Traffic = Traffic { requests: 0.0, ..GOOD };
 /// A canary over time.
 #[derive(Clone)]
 struct Story {
-    policy: Policy,
+    plan: Plan,
     memory: Memory,
     now: Timestamp,
     readings: Readings,
@@ -46,7 +46,7 @@ impl Story {
     fn new() -> Self {
         let now = Timestamp::from_second(1_800_000_000).expect("a time");
         let readings = Readings { ready: 3, expected: Some(3), ..Readings::default() };
-        Self { policy: policy(), memory: Memory::new("full-20261121-0300", now), now, readings }
+        Self { plan: plan(), memory: Memory::new("full-20261121-0300", now), now, readings }
     }
 
     fn pass(&mut self, seconds: i64) {
@@ -61,12 +61,12 @@ impl Story {
         };
         let canary = counts(share, (traffic.rate * traffic.ratio).min(1.0));
         let of = Comparison { canary, baseline: counts(1.0 - share, traffic.rate) };
-        let signals = self.policy.judge.signals.iter().map(|signal| (signal.name.clone(), of)).collect();
+        let signals = self.plan.judge.signals.iter().map(|signal| (signal.name.clone(), of)).collect();
         self.readings.counts = Some(Tick { at: self.now, window_seconds: TICK, signals });
     }
 
     fn advance(&mut self) -> Outcome {
-        let next = advance(&self.policy, self.memory.clone(), &self.readings, self.now);
+        let next = advance(&self.plan, self.memory.clone(), &self.readings, self.now);
         assert_eq!(next.weight_percent, next.memory.weight_percent);
         self.memory = next.memory;
         next.outcome
@@ -102,12 +102,12 @@ fn back(outcome: &Outcome) -> &str {
 #[test]
 fn a_good_canary_is_promoted_after_its_last_step_though_that_is_not_100_percent() {
     let mut story = Story::new();
-    assert_eq!(story.memory.capacity_percent(&story.policy), 10);
+    assert_eq!(story.memory.capacity_percent(&story.plan), 10);
     let (ticks, outcome) = story.until_decided(Some(GOOD));
     assert!(matches!(outcome, Outcome::NextStep { .. }), "{outcome:?}");
     // Warm-up, the window that reaches into it, and 60 s.
     assert!(ticks * TICK >= 30 + TICK + 60, "{ticks}");
-    assert_eq!((story.memory.weight_percent, story.memory.capacity_percent(&story.policy)), (10, 50));
+    assert_eq!((story.memory.weight_percent, story.memory.capacity_percent(&story.plan)), (10, 50));
     let (_, outcome) = story.until_decided(Some(GOOD));
     let Outcome::Promote { why } = &outcome else { panic!("{outcome:?}") };
     assert!(
@@ -126,7 +126,7 @@ fn a_bad_canary_goes_back_at_once_with_its_numbers() {
     let (ticks, outcome) = story.until_decided(Some(BAD));
     assert!(ticks * TICK <= 60, "{ticks}");
     assert!(back(&outcome).contains(": worse at level 0.05 after "), "{outcome:?}");
-    assert_eq!((story.memory.weight_percent, story.memory.capacity_percent(&story.policy)), (0, 0));
+    assert_eq!((story.memory.weight_percent, story.memory.capacity_percent(&story.plan)), (0, 0));
     let end = story.memory.end.clone().expect("an end");
     assert_eq!((end.is_promoted, end.finding), (false, Finding::Worse));
     assert_eq!(story.until_decided(Some(GOOD)), (1, outcome));
@@ -170,7 +170,7 @@ fn a_canary_without_traffic_or_readings_is_not_promoted_and_goes_back() {
 #[test]
 fn too_few_requests_are_no_promotion() {
     let mut story = Story::new();
-    story.policy.steps[0].minimum_requests = 1_000_000;
+    story.plan.steps[0].minimum_requests = 1_000_000;
     let (_, outcome) = story.until_decided(Some(GOOD));
     assert!(back(&outcome).contains("of at least 1000000 requests were judged; errors of the canary: "), "{outcome:?}");
 }
@@ -256,23 +256,23 @@ fn warm_up_is_no_evidence() {
 fn a_spec_that_changes_meanwhile_is_followed() {
     let mut story = Story::new();
     story.until_decided(Some(GOOD));
-    story.policy.steps.truncate(1);
+    story.plan.steps.truncate(1);
     let (_, outcome) = story.until_decided(Some(GOOD));
     assert!(matches!(outcome, Outcome::Promote { .. }), "{outcome:?}");
     let mut story = Story::new();
-    story.policy.judge.signals.clear();
+    story.plan.judge.signals.clear();
     let (_, outcome) = story.until_decided(Some(GOOD));
     assert!(back(&outcome).contains("no signal is judged"), "{outcome:?}");
     // A step in which all requests go to the canary cannot be judged: it is the promotion.
     for weights in [&[][..], &[100], &[100, 10]] {
         let mut story = Story::new();
-        let step = |weight_percent: &i32| Step { weight_percent: *weight_percent, ..story.policy.steps[0] };
-        story.policy.steps = weights.iter().map(step).collect();
+        let step = |weight_percent: &i32| Step { weight_percent: *weight_percent, ..story.plan.steps[0] };
+        story.plan.steps = weights.iter().map(step).collect();
         let outcome = Outcome::Back { why: "the canary has no step".into(), waited: None };
         assert_eq!(story.until_decided(Some(GOOD)), (1, outcome), "{weights:?}");
     }
     let mut story = Story::new();
-    story.policy.steps[1].weight_percent = 100;
+    story.plan.steps[1].weight_percent = 100;
     assert!(matches!(story.until_decided(Some(GOOD)).1, Outcome::Promote { .. }));
     assert_eq!(story.memory.weight_percent, 10);
     // The weight of the current step is raised: replicas for it first, and a warm-up.
@@ -282,7 +282,7 @@ fn a_spec_that_changes_meanwhile_is_followed() {
         story.count(GOOD);
         story.advance();
     });
-    story.policy.steps[0].weight_percent = 20;
+    story.plan.steps[0].weight_percent = 20;
     story.readings.ready = 2;
     assert_eq!((story.waits_for(), story.memory.weight_percent), (Some(Wait::Replicas), 10));
     story.readings.ready = 3;
@@ -353,9 +353,9 @@ impl Story {
         let mut memory = before.clone();
         memory.elapse(self.now);
         memory.weighted_seconds = i64::MAX;
-        memory.count(&self.policy, self.readings.counts.as_ref());
-        let alone = |signal: &Signal| Settings { signals: vec![signal.clone()], ..self.policy.judge.clone() };
-        self.policy.judge.signals.iter().map(|signal| memory.evidence.finding(&alone(signal))).collect()
+        memory.count(&self.plan, self.readings.counts.as_ref());
+        let alone = |signal: &Signal| Settings { signals: vec![signal.clone()], ..self.plan.judge.clone() };
+        self.plan.judge.signals.iter().map(|signal| memory.evidence.finding(&alone(signal))).collect()
     }
 }
 
@@ -394,7 +394,7 @@ proptest! {
             if before.end.is_some() {
                 prop_assert_eq!(&before, &story.memory);
             } else if goes_on {
-                let step = &story.policy.steps[usize::try_from(before.step).expect("a step")];
+                let step = &story.plan.steps[usize::try_from(before.step).expect("a step")];
                 let findings = story.findings(&before);
                 prop_assert!(findings.iter().all(|finding| is_promotable(*finding)), "{findings:?}");
                 prop_assert!(story.readings.counts.is_some() && has_replicas);
@@ -414,6 +414,6 @@ proptest! {
                 break;
             }
         }
-        prop_assert!(story.memory.capacity_percent(&story.policy) <= 100);
+        prop_assert!(story.memory.capacity_percent(&story.plan) <= 100);
     }
 }

@@ -410,3 +410,65 @@ fn a_version_that_was_pinned_waits_and_is_taken_back_as_if_it_had_never_been() {
     assert_eq!(moved.reconcile(None).rollout.rolling_out.as_deref(), Some("v2"));
     assert_eq!(moved.reconcile(Some("v2")).rollout.serving.as_deref(), Some("v2"));
 }
+
+#[test]
+fn a_version_whose_rollout_crashes_does_not_spare_a_newer_one_its_canary() {
+    let pinned = || {
+        let mut story = with_canary();
+        story.annotated(|of| of.pin = some("v2")).trained("v3", "0.5");
+        assert_eq!((story.serve(), story.rollout.rolling_out.as_deref()), (Some("v2"), Some("v2")));
+        story.requests.pin = None;
+        story
+    };
+    let passed = || {
+        let mut story = with_canary();
+        story.judged(true).trained("v3", "0.5");
+        assert_eq!((story.serve(), story.rollout.rolling_out.as_deref()), (Some("v2"), Some("v2")));
+        story
+    };
+    for mut story in [pinned(), passed()] {
+        let mut silent = story.clone();
+        story.crashes();
+        assert_eq!(
+            (story.serve(), story.states().as_str()),
+            (Some("v1"), "v3:Canary v2:Failed v1:Serving v0:Previous")
+        );
+        silent.source = Source::Silent("it is down".into());
+        silent.crashes();
+        assert_eq!((silent.serve(), silent.condition().0), (Some("v1"), "SourceFailed"));
+    }
+    // With other settings it is not blamed.
+    let mut other = pinned();
+    other.rollout.settings = some("others");
+    other.crashes();
+    assert_eq!((other.serve(), other.states().as_str()), (Some("v1"), "v3:Canary v2:Candidate v1:Serving v0:Previous"));
+    // One that serves and is taken back, because it crashes, is not what the next one is compared with.
+    let mut watched = with_canary();
+    watched.judged(true).completes().annotated(|of| of.is_paused = true).trained("v3", "0.5");
+    watched.requests.is_paused = false;
+    watched.rollout.watched_until = Some(watched.now + SignedDuration::from_mins(30));
+    watched.crashes();
+    assert_eq!(
+        (watched.serve(), watched.states().as_str()),
+        (Some("v1"), "v3:Canary v2:RolledBack v1:Previous v0:Superseded")
+    );
+    // Where what stands crashes, nothing is left to compare with.
+    let mut stands = with_canary();
+    stands.ends_without_data().crashes();
+    assert_eq!((stands.serve(), stands.rollout.canary.is_none()), (Some("v2"), true));
+}
+
+#[test]
+fn a_pin_that_is_removed_while_the_store_is_another_one_does_not_spare_a_version_its_canary_either() {
+    for is_removed_there in [false, true] {
+        let mut story = with_canary();
+        story.annotated(|of| of.pin = some("v2")).store = "s3://models";
+        story.requests.pin = some("v2").filter(|_| !is_removed_there);
+        story.reconcile(None);
+        assert_eq!((story.rollout.rolling_out.as_deref(), &story.rollout.pinned), (Some("v2"), &None));
+        (story.store, story.requests.pin) = (STORE, None);
+        story.reconcile(None);
+        assert_eq!((story.serve(), story.states().as_str()), (Some("v1"), "v2:Canary v1:Serving v0:Previous"));
+        assert_eq!(story.rollout.recorded_pin, None);
+    }
+}

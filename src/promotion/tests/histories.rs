@@ -90,6 +90,11 @@ fn happen(story: &mut Story, all: &[Sudden]) {
     (story.servers.stuck, story.servers.crashes, story.servers.breaches) = Default::default();
 }
 
+/// Whether all versions begin as a canary, or those of full trainings; or none.
+fn canary_versions(all: Option<bool>) -> Option<CanaryVersions> {
+    all.map(|all| if all { CanaryVersions::All } else { CanaryVersions::Full })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..40u8).prop_map(Step::Trained),
@@ -121,10 +126,12 @@ proptest! {
     fn nothing_that_was_refused_serves_something_always_does_and_a_rollback_ends(
         steps in proptest::collection::vec(step(), 1..60),
         is_manual in any::<bool>(),
+        canaries in any::<Option<bool>>(),
     ) {
         let mode = if is_manual { PromotionMode::Manual } else { PromotionMode::Automatic };
         let policy = |promotion: Promotion| Policy::new(&Promotion { mode, ..promotion }).expect("valid");
         let mut story = Story::new(&Promotion { mode, ..gated() });
+        story.canary_versions = canary_versions(canaries);
         story.readiness.inputs = vec![Input { dependency: "users-db".into(), has_health: true, ..Input::default() }];
         story.readings.insert("users-db".into(), Reading { up: Some(true), ..Reading::default() });
         // What was there when a rollback to the version that serves was followed.
@@ -135,7 +142,7 @@ proptest! {
             let sudden = if let Step::Together(all) = &step { all.clone() } else { Vec::new() };
             let is_judged = matches!(step, Step::Judged(_)) || sudden.iter().any(|of| matches!(of, Sudden::Judged(_)));
             let has_no_data = sudden.iter().any(|of| matches!(of, Sudden::EndsWithoutData));
-            let is_broken = matches!(step, Step::Crashes) || sudden.iter().any(|of| matches!(of, Sudden::Crashes));
+            let crashes = matches!(step, Step::Crashes) || sudden.iter().any(|of| matches!(of, Sudden::Crashes));
             match step {
                 Step::Trained(value) => _ = story.trained(&format!("v{number}"), &format!("0.{value:02}")),
                 Step::Completes => _ = story.completes(),
@@ -159,7 +166,7 @@ proptest! {
                     }
                 }
                 Step::CanaryVersions(all) => {
-                    story.canary_versions = all.map(|all| if all { CanaryVersions::All } else { CanaryVersions::Full });
+                    story.canary_versions = canary_versions(all);
                     story.annotated(|_| {});
                 }
                 Step::Judged(passed) => _ = story.judged(passed),
@@ -206,9 +213,19 @@ proptest! {
                 prop_assert!(!was_skipped || is_requested, "it has never served: {}", story.states());
                 let is_new = !before.versions.iter().any(|of| of.id == serve.id && of.state != VersionState::Candidate);
                 let is_approved = story.requests.approve.as_ref() == Some(&serve.id);
-                prop_assert!(!is_new || !is_manual || is_approved || is_pinned || serve.state != VersionState::Candidate);
+                let is_first = before.serving.is_none() && before.rolling_out.as_ref() == Some(&serve.id);
+                prop_assert!(!is_new || !is_manual || is_approved || is_pinned || is_first || serve.state != VersionState::Candidate);
             }
+            // The servers go on with it in any case.
+            prop_assert!(before.rolling_out.is_none() || desired.is_some(), "a rollout is left: {}", story.states());
             let canary = story.rollout.canary.as_ref();
+            // The servers of the version that stands: nothing is left to compare with. Those of one that is rolled out say nothing of it.
+            let crashing = story.servers.version.as_ref().filter(|_| crashes);
+            let is_broken = crashing.is_some_and(|id| {
+                let state = |id: &String| versions.iter().find(|of| of.id == *id).map(|of| of.state);
+                let is_leaving = serving.as_ref().and_then(state) == Some(VersionState::RolledBack);
+                state(id) != Some(VersionState::Candidate) && (serving.as_ref() == Some(id)) != is_leaving
+            });
             // What a pin alone has begun begins anew without it.
             let began = before.rolling_out.as_ref().filter(|of| before.pinned.as_ref() != Some(of));
             let is_new = |of: &&Version| before.serve.as_ref().is_none_or(|serve| serve.id != of.id) || before.pinned.as_ref() == Some(&of.id);
@@ -217,7 +234,7 @@ proptest! {
                 let is_ready = story.readings["users-db"].up == Some(true);
                 let was_begun = [began, before.serving.as_ref()].contains(&Some(&begun.id));
                 let was_canary = track::has_passed(begun) || before.canary.as_ref().is_some_and(|of| of.id == begun.id);
-                let may_begin = is_ready || was_begun || was_canary || before.serving.is_none() || is_broken;
+                let may_begin = is_ready || was_begun || was_canary || before.serving.is_none();
                 prop_assert!(may_begin, "{} begins without its inputs: {}", begun.id, story.states());
                 let was_alone = before.serving.is_none() || before.serving.as_ref() == Some(&begun.id);
                 // The rollout of one that has begun goes on, also as part of a newer one.

@@ -117,3 +117,35 @@ fn a_rollout_that_never_reached_the_servers_ends_when_the_store_is_another_one()
     applied.reconcile(None);
     assert_eq!(applied.rollout.rolling_out.as_deref(), Some("b"), "its servers go on");
 }
+
+#[test]
+fn a_rollback_that_a_pin_interrupts_goes_on_without_it_to_the_version_that_it_named() {
+    let mut story = without_gates();
+    for id in ["v0", "v1", "v2", "v3"] {
+        story.trained(id, "0").completes();
+    }
+    let interrupted = |story: &Story, pin: &str| {
+        let mut story = story.clone();
+        story.requests.pin = some(pin);
+        story.reconcile(None);
+        assert_eq!(story.serve(), Some(pin));
+        story.requests.pin = None;
+        story.reconcile(None).clone()
+    };
+    for (to, pin) in [("v2", "v0"), ("v2", "v1"), ("v2", "v2"), ("v0", "v1"), ("v0", "v2")] {
+        let mut back = story.clone();
+        back.annotated(|of| of.rollback = some(to));
+        let mut unpinned = interrupted(&back, pin);
+        assert_eq!((unpinned.serve(), unpinned.rollout.why), (Some(to), "it is rolled back to"), "{pin}");
+        assert_eq!(unpinned.completes().rollout.serving.as_deref(), Some(to));
+    }
+    // What is taken back because it does harm goes back to the version before, whatever a rollback named long ago.
+    for rollback in [None, some("v0")] {
+        let mut harmed = story.clone();
+        (harmed.requests.rollback, harmed.rollout.last_rollback) = (rollback.clone(), rollback);
+        harmed.rollout.watched_until = Some(harmed.now + SignedDuration::from_mins(30));
+        harmed.crashes();
+        assert_eq!(harmed.serve(), Some("v2"));
+        assert_eq!(interrupted(&harmed, "v1").serve(), Some("v2"));
+    }
+}

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::canary::{Policy, Settings, Signal, Step},
+    model::canary::{Plan, Settings, Signal, Step},
     observe::RouteState,
     promotion::{
         canary::{self, Memory, Outcome, Readings, Tick},
@@ -19,7 +19,7 @@ use crate::{
 const TICK: i64 = 5;
 
 /// Copies of all requests, then 1 %, then 10 %.
-fn policy() -> Policy {
+fn plan() -> Plan {
     let step = |weight_percent, mirror_percent| Step {
         weight_percent,
         mirror_percent,
@@ -27,7 +27,7 @@ fn policy() -> Policy {
         minimum_requests: 100,
     };
     let signals = vec![Signal { name: "errors".into(), floor: Some(0.05), maximum: None }];
-    Policy {
+    Plan {
         steps: vec![step(0, 100), step(1, 0), step(10, 0)],
         warm_up_seconds: 10,
         max_seconds: 600,
@@ -103,7 +103,7 @@ impl World {
             is_late: routed.is_late(),
             undivided: routed.undivided(ready, memory.shares()),
         };
-        let next = canary::advance(&policy(), memory.clone(), &readings, self.now);
+        let next = canary::advance(&plan(), memory.clone(), &readings, self.now);
         *memory = next.memory;
         Some(next.outcome)
     }
@@ -177,7 +177,7 @@ proptest! {
                         let outcome = world.tick(if is_good { 0.01 } else { 0.2 });
                         let goes_on = matches!(outcome, Some(Outcome::NextStep { .. } | Outcome::Promote { .. }));
                         let Some(memory) = memory.filter(|memory| goes_on && memory.end.is_none()) else { continue };
-                        let step = policy().steps[usize::try_from(memory.step).expect("a step")];
+                        let step = plan().steps[usize::try_from(memory.step).expect("a step")];
                         prop_assert_eq!(gateway, step.shares(), "judged without its share");
                         prop_assert!(world.route.refused.is_none(), "judged though it is not accepted");
                     }

@@ -23,7 +23,7 @@ fn plan() -> Plan {
     let pods = [("s1", Track::Serving), ("s2", Track::Serving), ("s3", Track::Serving), ("s4", Track::Serving)];
     let pods = pods.into_iter().chain([("c1", Track::Canary)]);
     Plan {
-        policy: Policy {
+        canary: model::canary::Plan {
             steps: vec![step(20), step(50)],
             warm_up_seconds: 20,
             max_seconds: 600,

@@ -105,6 +105,22 @@ fn a_time_of_the_future_in_the_status_leaves_no_data_out_either() {
 }
 
 #[test]
+fn a_partial_version_that_was_given_data_of_the_future_leaves_none_out_either() {
+    let mut simulation = quarterly(None);
+    simulation.go_to("2026-11-20T12:15:00Z");
+    simulation.reconcile();
+    simulation.pass_minutes(2);
+    simulation.succeed();
+    simulation.reconcile();
+    let version = &mut simulation.versions[0];
+    assert_eq!((version.kind, version.data_through.is_none()), (TrainingKind::Partial, true));
+    // As an earlier release put it into the status: its base had reported the time of another zone.
+    version.base.as_mut().expect("a base").data_from = Time(at("2026-11-20T21:00:00Z"));
+    simulation.go_to("2026-11-20T12:30:00Z");
+    assert_eq!(base(started(&simulation.reconcile())).data_from.0, at("2026-11-20T12:15:00Z"));
+}
+
+#[test]
 fn missed_and_failed_partial_runs_are_made_up_for_once_with_all_of_their_data() {
     let mut simulation = quarterly(None);
     simulation.go_to("2026-11-21T18:07:00Z");
