@@ -181,10 +181,12 @@ impl Reconcile {
             self.prior.last_rollback.clone_from(&model.promotion_requests.rollback);
         }
         let read = if self.found.is_some() { self.read_versions(model, &children) } else { Vec::new() };
-        if let Some(version) = promotion::restored(&self.identity, &self.prior, &children, &read) {
-            self.prior.serving.get_or_insert_default().version = Some(version.id.clone());
-            self.prior.versions.push(version);
+        let restored = promotion::restored(&self.identity, &self.prior, &children, &read);
+        // Also one that a report gives serves on: it is not judged, held or promoted again.
+        if let Some(found) = &self.found {
+            self.prior.serving.get_or_insert_default().version = Some(found.clone());
         }
+        self.prior.versions.extend(restored);
         children
     }
 

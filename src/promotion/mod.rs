@@ -222,13 +222,13 @@ impl<'a> Inputs<'a> {
     }
 
     /// The version that one is rolled back to once a pin that was set meanwhile is gone: the one that the annotation named when it was
-    /// followed last, unless another one has served since then, or else the newest one before it.
+    /// followed last, unless another one has served since then, or else the one before it that served last.
     fn returning(&self, from: &str) -> Option<&'a Version> {
         let older: Vec<_> = watch::older(self, from).collect();
         let named = older.iter().position(|version| self.last_rollback == Some(version.id.as_str()));
         // A rollback leaves no newer one in this state.
         let is_last = |at: &usize| older[..*at].iter().all(|version| version.state != VersionState::Previous);
-        older.get(named.filter(is_last).unwrap_or_default()).copied()
+        named.filter(is_last).map(|at| older[at]).or_else(|| watch::last_served(older.iter().copied()))
     }
 }
 

@@ -52,9 +52,10 @@ pub(super) fn pinned<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a Version>, Ref
 /// wait for, so it begins anew, also if its rollout had begun before the pin. `pinned`: the version that is pinned now.
 pub(super) fn is_unpinned(inputs: &Inputs<'_>, pinned: Option<&str>, id: &str) -> bool {
     let was_pinned = inputs.pinned == Some(id) && pinned != Some(id);
-    // In another store, its rollout goes on in a Deployment that is left as it is, and where nothing else serves, it goes on as well.
-    let is_left = inputs.standing().is_none() || inputs.version(id).is_none_or(|version| !version.is_in(inputs.store));
-    was_pinned && !is_left
+    // In another store, its rollout goes on in a Deployment that is left as it is. So it does where nothing else serves, or what does cannot
+    // be rolled out.
+    let stays = |version: Option<&Version>| version.is_none_or(|version| !version.is_in(inputs.store));
+    was_pinned && !stays(inputs.version(id)) && !stays(inputs.standing())
 }
 
 /// Whether a version has served, and may do so again.

@@ -239,18 +239,18 @@ fn harm_of_watched<'a>(inputs: &Inputs<'a>) -> Option<&'a String> {
 }
 
 /// The version that comes back when this one does harm: the one that answers requests, unless that is rolled back itself; else the
-/// newest one before it that has served; and at last the one that answers requests in any case.
+/// one before it that served last; and at last the one that answers requests in any case.
 fn before<'a>(inputs: &Inputs<'a>, harmful: &Version) -> Option<&'a Version> {
     let serving = inputs.serving.and_then(|id| inputs.version(id));
     let is_other = |version: &&Version| version.id != harmful.id && version.is_in(inputs.store);
     let serving = serving.filter(is_other);
     let good = serving.filter(|version| version.state == VersionState::Serving);
-    let older = |than: &str| older(inputs, than).find(is_other);
+    let older = |than: &str| last_served(older(inputs, than).filter(is_other));
     good.or_else(|| older(&harmful.id)).or_else(|| older(inputs.serving?)).or(serving)
 }
 
 /// The versions before one that have served and may do so again, newest first.
-pub fn older<'a>(inputs: &Inputs<'a>, than: &str) -> impl Iterator<Item = &'a Version> + use<'a> {
+pub fn older<'a>(inputs: &Inputs<'a>, than: &str) -> impl Iterator<Item = &'a Version> + Clone + use<'a> {
     let has_served = |version: &&Version| match version.state {
         VersionState::Serving | VersionState::Previous => true,
         VersionState::Superseded => version.served_at.is_some(),
@@ -260,6 +260,13 @@ pub fn older<'a>(inputs: &Inputs<'a>, than: &str) -> impl Iterator<Item = &'a Ve
         inputs.versions.iter().position(|version| version.id == than).map_or(inputs.versions.len(), |at| at + 1);
     let store = inputs.store;
     inputs.versions[start..].iter().filter(move |version| has_served(version) && version.is_in(store))
+}
+
+/// Of versions that have served, newest first, the one that answered requests just before; else the newest. After a rollback or a pin it may be
+/// older than others, which somebody has gone back past.
+pub fn last_served<'a>(mut versions: impl Iterator<Item = &'a Version> + Clone) -> Option<&'a Version> {
+    let previous = versions.clone().find(|version| version.state == VersionState::Previous);
+    previous.or_else(|| versions.next())
 }
 
 /// A version with a verdict; the first one of a gate counts.

@@ -191,6 +191,30 @@ async fn after_the_status_was_lost_the_version_that_serves_is_known_also_if_the_
 }
 
 #[tokio::test]
+async fn after_the_status_was_lost_what_serves_is_neither_judged_nor_held_again() {
+    let gate = json!([{"metric": "precision", "minimum": "2"}]);
+    for (annotation, promotion) in [
+        ("recommender.dev/pause-promotion", json!({})),
+        ("of-somebody-else", json!({"mode": "Manual"})),
+        ("of-somebody-else", json!({"gates": gate})),
+    ] {
+        let (mut fixture, mut object) = with_first_version().await;
+        let first = fixture.status().versions[0].id.clone();
+        fixture.context.memory.forget("uid");
+        object["metadata"]["annotations"] = json!({annotation: "true"});
+        object["spec"]["promotion"] = promotion.clone();
+        for _ in 0..2 {
+            fixture.requests(&object).await;
+            let status = fixture.status();
+            let states: Vec<_> = status.versions.iter().map(|version| version.state).collect();
+            assert_eq!(states, [VersionState::Serving], "{promotion}");
+            assert_eq!(status.serving.and_then(|serving| serving.version), Some(first.clone()), "{promotion}");
+            assert_eq!(fixture.condition(types::SERVING_READY).0, "Serving", "{promotion}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn after_the_status_was_lost_a_rollback_that_may_have_been_followed_is_not_followed_again() {
     let (mut fixture, mut object) = with_first_version().await;
     object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});

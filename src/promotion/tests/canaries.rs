@@ -472,3 +472,20 @@ fn a_pin_that_is_removed_while_the_store_is_another_one_does_not_spare_a_version
         assert_eq!(story.rollout.recorded_pin, None);
     }
 }
+
+#[test]
+fn a_pin_that_is_removed_where_what_serves_cannot_be_rolled_out_leaves_its_rollout() {
+    let mut story = with_canary();
+    // The store moves, and what is trained there is not approved.
+    story.store = "s3://models";
+    story.policy.is_manual = true;
+    let elsewhere = Version { uri: "s3://models/v3".into(), ..version("v3") };
+    story.add(elsewhere).annotated(|of| of.pin = some("v3"));
+    assert_eq!((story.serve(), story.rollout.rolling_out.as_deref()), (Some("v3"), Some("v3")));
+    story.requests.pin = None;
+    for _ in 0..2 {
+        story.reconcile(None);
+        assert_eq!(story.rollout.rolling_out.as_deref(), Some("v3"), "its servers are replaced: {}", story.states());
+    }
+    assert_eq!(story.reconcile(Some("v3")).rollout.serving.as_deref(), Some("v3"));
+}

@@ -149,3 +149,17 @@ fn a_rollback_that_a_pin_interrupts_goes_on_without_it_to_the_version_that_it_na
         assert_eq!(interrupted(&harmed, "v1").serve(), Some("v2"));
     }
 }
+
+#[test]
+fn harm_brings_back_the_version_that_answered_last_and_none_that_somebody_has_gone_back_past() {
+    let mut story = without_gates();
+    for id in ["v0", "v1", "v2", "v3"] {
+        story.trained(id, "0").completes();
+    }
+    story.annotated(|of| of.rollback = some("v0")).completes();
+    story.policy.watch = SignedDuration::from_mins(30);
+    story.trained("v4", "0").completes();
+    assert_eq!(story.states(), "v4:Serving v3:RolledBack v2:RolledBack v1:Superseded v0:Previous");
+    story.crashes();
+    assert_eq!((story.serve(), story.states().split(' ').next()), (Some("v0"), Some("v4:RolledBack")));
+}
