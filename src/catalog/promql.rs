@@ -88,6 +88,8 @@ struct Within {
     of_gauges: bool,
     /// Something that gives a number for a native histogram.
     number: bool,
+    /// A subquery at another time.
+    past: bool,
 }
 
 /// Whether a series may have this name.
@@ -318,7 +320,10 @@ impl Expression {
         match part {
             Expr::VectorSelector(selector) => self.select(selector, within),
             Expr::MatrixSelector(of) => self.select(&of.vs, within),
-            Expr::Subquery(of) => self.add(&of.expr, within),
+            Expr::Subquery(of) => {
+                let past = within.past || of.offset.is_some() || of.at.is_some();
+                self.add(&of.expr, Within { past, ..within })
+            }
             Expr::Paren(of) => self.add(&of.expr, within),
             Expr::Unary(of) => self.add(&of.expr, within),
             Expr::Aggregate(of) => {
@@ -358,6 +363,7 @@ impl Expression {
                     rate: within.rate || RATES.contains(&name),
                     of_gauges: within.of_gauges || pitfalls::is_of_gauges(name),
                     number: within.number || is_number,
+                    ..within
                 };
                 of.args.args.iter().try_for_each(|part| self.add(part, within))
             }
@@ -379,7 +385,7 @@ impl Expression {
             is_number: within.number,
             is_optional: false,
             is_condition: false,
-            is_past: selector.offset.is_some() || selector.at.is_some(),
+            is_past: within.past || selector.offset.is_some() || selector.at.is_some(),
         });
         Ok(())
     }

@@ -120,6 +120,7 @@ fn a_counter_in_place_of_a_rate_is_warned_of() {
         "shop:requests:rate5m unless on () maintenance_total > 0",
         "shop_rate / on () replicas_total",
         "(sum(a_total) - sum(a_total offset 1m)) / 60",
+        "(sum(a_total) - sum(last_over_time(a_total[1m:] offset 1m))) / 60",
         "(sum(a_total) - sum(a_total @ 1)) / 60",
     ] {
         assert_eq!(warnings(rate, rate), [""; 0], "{rate}");
