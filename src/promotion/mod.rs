@@ -255,7 +255,7 @@ impl Rollout {
         let (pinned, back) = settled.requested(inputs);
         // Where it serves already, nothing has to be rolled back to it.
         let returning = back.filter(|back| inputs.serving != Some(back.id.as_str()));
-        let (canary, (chosen, why)) = begin(inputs, choose(inputs, pinned, back), returning);
+        let (canary, (chosen, why)) = begin(inputs, choose(inputs, pinned, back));
 
         // A pin and a rollback do not wait.
         let is_requested = pinned.is_some() || returning.is_some();
@@ -409,11 +409,15 @@ fn too_old_at(inputs: &Inputs<'_>, canary: Option<&Version>) -> Option<Timestamp
     ends.filter(|at| *at >= inputs.now).min()
 }
 
-/// Which version serves: one that is pinned, the newest one that may be promoted, one that is rolled back to, or the one that stands,
-/// in this order of precedence. A rollout that has begun goes on where none does. What may be promoted is newer than all that is rolled back.
+/// Which version serves: one that is pinned, one that is rolled back to now, the newest one that may be promoted, or the one that stands,
+/// in this order of precedence. A rollout that has begun goes on where none does. What may be promoted next is newer than all that is rolled
+/// back.
 fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Version>) -> Choice<'a> {
     if pinned.is_some() {
         return (pinned, "it is pinned");
+    }
+    if let Some(back) = back {
+        return (inputs.version(&back.id), "it is rolled back to");
     }
     if let Some(new) = promotable(inputs) {
         let why = match inputs.policy.has_gates() {
@@ -423,9 +427,6 @@ fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Ve
         return (Some(new), why);
     }
     let mut waiting = unserved(inputs.versions, inputs.serving).filter(|of| of.state == VersionState::Candidate);
-    if let Some(back) = back {
-        return (inputs.version(&back.id), "it is rolled back to");
-    }
     let standing = inputs.standing();
     // Whatever it waits for: the Deployment would be left with it.
     let begun = waiting.clone().find(|of| inputs.rolling_out == Some(of.id.as_str()) && of.is_in(inputs.store));
@@ -437,19 +438,11 @@ fn choose<'a>(inputs: &Inputs<'a>, pinned: Option<&'a Version>, back: Option<&Ve
     (standing.or_else(|| waiting.find(|version| !version.is_in(inputs.store))), why)
 }
 
-/// What gets requests of what was chosen: a version that has to be a canary first gets a part of them, beside the one to serve. `returning`: the
-/// version that it is to be rolled back to.
-fn begin<'a>(
-    inputs: &Inputs<'a>,
-    (chosen, why): Choice<'a>,
-    returning: Option<&'a Version>,
-) -> (Option<&'a Version>, Choice<'a>) {
-    let canary = chosen.filter(|version| track::needs_canary(inputs, version));
-    match (canary, returning) {
-        (None, _) => (None, (chosen, why)),
-        // It is a canary beside the version that it is rolled back to.
-        (Some(_), Some(back)) => (None, (Some(back), "it is rolled back to")),
-        (canary, None) => (canary, (inputs.standing(), "a newer version is a canary")),
+/// What gets requests of what was chosen: a version that has to be a canary first gets a part of them, beside the one to serve.
+fn begin<'a>(inputs: &Inputs<'a>, (chosen, why): Choice<'a>) -> (Option<&'a Version>, Choice<'a>) {
+    match chosen.filter(|version| track::needs_canary(inputs, version)) {
+        None => (None, (chosen, why)),
+        canary => (canary, (inputs.standing(), "a newer version is a canary")),
     }
 }
 

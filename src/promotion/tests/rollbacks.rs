@@ -163,3 +163,21 @@ fn harm_brings_back_the_version_that_answered_last_and_none_that_somebody_has_go
     story.crashes();
     assert_eq!((story.serve(), story.states().split(' ').next()), (Some("v0"), Some("v4:RolledBack")));
 }
+
+#[test]
+fn a_rollback_wins_over_a_version_that_would_be_promoted_at_the_same_moment() {
+    let mut story = without_gates();
+    // The first one is superseded before it has served.
+    story.trained("v0", "0").trained("v1", "0").completes();
+    story.canary_versions = Some(CanaryVersions::All);
+    story.trained("v2", "0").trained("v3", "0");
+    assert_eq!(story.states(), "v3:Candidate v2:Canary v1:Serving v0:Superseded");
+    // The servers of v1 crash, and no other one has served: nothing is left to compare v3 with.
+    story.requests.rollback = some("v0");
+    story.crashes();
+    let states = "v3:Candidate v2:RolledBack v1:RolledBack v0:Superseded";
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), states));
+    story.completes();
+    let states = "v3:Canary v2:RolledBack v1:RolledBack v0:Serving";
+    assert_eq!((story.serve(), story.states().as_str()), (Some("v0"), states));
+}
