@@ -120,15 +120,31 @@ async fn with_first_version() -> (Fixture, Value) {
     (fixture, object)
 }
 
-#[tokio::test]
-async fn after_the_status_was_lost_no_version_that_is_newer_than_the_one_that_serves_is_promoted_by_itself() {
+/// As [`with_first_version`], and a second version is held back. What was decided on it is in the status only.
+async fn with_second_version_held() -> (Fixture, Value) {
     let (mut fixture, mut object) = with_first_version().await;
-    // The second one is held back. What was decided on it is in the status only.
     object["metadata"]["annotations"] =
         json!({"recommender.dev/train": "full again", "recommender.dev/pause-promotion": "true"});
     fixture.requests(&object).await;
     train_in(&fixture, "second");
     fixture.requests(&object).await;
+    (fixture, object)
+}
+
+/// The node of the first trainer was removed, and its pod with it. Its Job, of this name, is kept.
+fn remove_first_trainer(fixture: &Fixture, job: &str) {
+    let job = fixture.server.object(&format!("jobs/{job}")).expect("it is kept");
+    let mut meta = job["spec"]["template"]["metadata"].clone();
+    for (field, value) in [("name", "first"), ("namespace", "shop"), ("uid", "first")] {
+        meta[field] = value.into();
+    }
+    let meta = serde_json::from_value(meta).expect("metadata");
+    fixture.context.cache.remove(Watched::Pod, &meta).expect("it was there");
+}
+
+#[tokio::test]
+async fn after_the_status_was_lost_no_version_that_is_newer_than_the_one_that_serves_is_promoted_by_itself() {
+    let (mut fixture, mut object) = with_second_version_held().await;
     let versions = fixture.status().versions;
     assert_eq!(
         versions.iter().map(|of| of.state).collect::<Vec<_>>(),
@@ -156,22 +172,9 @@ async fn after_the_status_was_lost_no_version_that_is_newer_than_the_one_that_se
 
 #[tokio::test]
 async fn after_the_status_was_lost_the_version_that_serves_is_known_also_if_the_report_of_its_job_is_gone() {
-    let (mut fixture, mut object) = with_first_version().await;
-    object["metadata"]["annotations"] =
-        json!({"recommender.dev/train": "full again", "recommender.dev/pause-promotion": "true"});
-    fixture.requests(&object).await;
-    train_in(&fixture, "second");
-    fixture.requests(&object).await;
+    let (mut fixture, mut object) = with_second_version_held().await;
     let before = fixture.status().versions;
-
-    // The node of the first trainer was removed, and its pod with it. The Job is kept.
-    let job = fixture.server.object(&format!("jobs/{}", before[1].job)).expect("it is kept");
-    let mut meta = job["spec"]["template"]["metadata"].clone();
-    for (field, value) in [("name", "first"), ("namespace", "shop"), ("uid", "first")] {
-        meta[field] = value.into();
-    }
-    let meta = serde_json::from_value(meta).expect("metadata");
-    fixture.context.cache.remove(Watched::Pod, &meta).expect("it was there");
+    remove_first_trainer(&fixture, &before[1].job);
     fixture.context.memory.forget("uid");
     object["metadata"]["annotations"] = json!({"recommender.dev/train": "full again"});
     for seconds in [0, 60] {
@@ -274,20 +277,9 @@ async fn after_the_status_was_lost_servers_whose_artifact_is_unknown_serve_on_un
 #[tokio::test]
 async fn of_servers_whose_artifact_is_unknown_no_newer_version_is_promoted_but_the_next_one_is_after_the_status_was_lost()
  {
-    let (mut fixture, mut object) = with_first_version().await;
-    object["metadata"]["annotations"] =
-        json!({"recommender.dev/train": "full again", "recommender.dev/pause-promotion": "true"});
-    fixture.requests(&object).await;
-    train_in(&fixture, "second");
-    fixture.requests(&object).await;
+    let (mut fixture, mut object) = with_second_version_held().await;
     let before = fixture.status().versions;
-    let job = fixture.server.object(&format!("jobs/{}", before[1].job)).expect("it is kept");
-    let mut meta = job["spec"]["template"]["metadata"].clone();
-    for (field, value) in [("name", "first"), ("namespace", "shop"), ("uid", "first")] {
-        meta[field] = value.into();
-    }
-    let meta = serde_json::from_value(meta).expect("metadata");
-    fixture.context.cache.remove(Watched::Pod, &meta).expect("it was there");
+    remove_first_trainer(&fixture, &before[1].job);
     let mut servers = fixture.server.object("deployments/packages-serving").expect("it is there");
     let containers = &mut servers["spec"]["template"]["spec"]["containers"][0];
     containers["env"].as_array_mut().expect("variables").retain(|of| of["name"] != "RECOMMENDER_MODEL_DIGEST");
